@@ -1,0 +1,95 @@
+"""The command line: one file per command, loaded when it is called."""
+
+import importlib
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from aoc_migrate import __version__
+from aoc_migrate.errors import AocError
+
+COMMANDS = (
+    "audit",
+    "upgrade",
+    "verify",
+    "status",
+    "downgrade",
+    "constraints",
+    "chain",
+    "journal",
+    "sandbox",
+    "revision",
+)
+
+
+class Lazy(click.Group):
+    """A group whose commands are the modules of this package."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which one uses them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the module of a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"aoc_migrate.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="aoc-migrate")
+def cli() -> None:
+    """Put the Aggregation-Only Contract into the databases concelier and excititor, and take it back.
+
+    \b
+    export CONCELIER_DATABASE_URL=postgresql://stella@db/concelier
+    aoc-migrate audit concelier      what would stop the upgrade; read-only
+    aoc-migrate upgrade concelier    audit, migrate online, verify
+    aoc-migrate downgrade -1         take the last revision back, and hold there
+
+    \b
+    Exit codes:
+      0    clean; warnings do not count
+      1    findings; the part that found them changed nothing
+      2    wrong usage or configuration
+      3    try again later: unreachable, lock or deadline
+      4    failed half way, or done but verify failed; what stands and what to type is printed
+      130  ended by SIGINT
+      143  ended by SIGTERM
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; errors become one sentence on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, _ended)
+    signal.signal(signal.SIGINT, _ended)
+    try:
+        cli(prog_name="aoc-migrate", standalone_mode=True)
+    except AocError as error:
+        sys.stderr.write(f"aoc-migrate: {error}\n")
+        sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
+        sys.stderr.write(f"aoc-migrate: unexpected {type(error).__name__}; run the same command again, ")
+        sys.stderr.write("and report it with AOC_DEBUG=1 set, which shows where it came from.\n")
+        _debug()
+        sys.exit(4)
+    sys.exit(0)
+
+
+def _ended(number: int, _frame: FrameType | None) -> NoReturn:
+    """End by SystemExit: it is what makes psycopg cancel the statement that is running."""
+    sys.stderr.write(f"aoc-migrate: ended by {signal.Signals(number).name}; run the same command to go on\n")
+    raise SystemExit(128 + number)
+
+
+def _debug() -> None:
+    import os
+    import traceback
+
+    if os.environ.get("AOC_DEBUG"):
+        traceback.print_exc()

@@ -1,0 +1,47 @@
+"""`aoc-migrate audit`."""
+
+import click
+
+from aoc_migrate.cli import common
+
+
+@click.command(context_settings=common.WORDS)
+@click.argument("words", nargs=-1, metavar="[TARGET]")
+@click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
+@click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
+@common.limit_option
+@common.connection_options
+@common.output_options
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    allow_triggers: tuple[str, ...],
+    accept: tuple[str, ...],
+    limit: int,
+    allow_session_pooler: bool,
+    form: str,
+    output: str | None,
+) -> None:
+    """Find what would stop an upgrade. Read-only.
+
+    Looks at every row: required fields, forbidden keys, duplicates of the idempotency key, links that the
+    backfill would write; and at what stands in the way of the view swap. Exits 1 when something does.
+
+    \b
+    aoc-migrate audit concelier
+    aoc-migrate audit --format json --output audit.json
+    """
+    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.run.inspection import run_audit
+
+    names, _ = common.target_words(ctx, words, revision=False)
+    options = common.make_options(limit, allow_session_pooler)
+    common.run(
+        "audit",
+        choose_targets(names),
+        options,
+        lambda session, report: run_audit(session, report, limit, allow_triggers, accept),
+        form,
+        output,
+    )

@@ -1,0 +1,48 @@
+"""`aoc-migrate chain`."""
+
+import click
+
+from aoc_migrate.cli import common
+
+
+@click.command(context_settings=common.WORDS)
+@click.argument("words", nargs=-1, metavar="[TARGET]")
+@click.option("--apply", is_flag=True, help="Link the rows anew; needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
+@common.waiting_options
+@common.limit_option
+@common.connection_options
+@common.output_options
+@click.pass_context
+def chain(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    apply: bool,
+    limit: int,
+    allow_session_pooler: bool,
+    max_stall: float,
+    deadline: float,
+    lock_wait: float,
+    form: str,
+    output: str | None,
+) -> None:
+    """Show rows whose supersedes link is late or broken; with --apply, link them anew.
+
+    Writes to the same journal as the backfill, so a downgrade takes it back.
+
+    \b
+    aoc-migrate chain concelier
+    AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain concelier --apply
+    """
+    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.run.changes import run_chain
+
+    names, _ = common.target_words(ctx, words, revision=False)
+    common.run(
+        "chain",
+        choose_targets(names),
+        common.make_options(limit, allow_session_pooler, max_stall, deadline, lock_wait),
+        lambda session, report: run_chain(session, report, limit, apply),
+        form,
+        output,
+        stop_at_error=apply,
+    )

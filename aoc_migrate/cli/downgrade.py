@@ -1,0 +1,53 @@
+"""`aoc-migrate downgrade`."""
+
+import click
+
+from aoc_migrate.cli import common
+
+
+@click.command(context_settings=common.WORDS)
+@click.argument("words", nargs=-1, metavar="[TARGET] REVISION")
+@click.option("--all", "every", is_flag=True, help="All configured targets.")
+@common.waiting_options
+@common.connection_options
+@common.output_options
+@click.pass_context
+def downgrade(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    every: bool,
+    allow_session_pooler: bool,
+    max_stall: float,
+    deadline: float,
+    lock_wait: float,
+    form: str,
+    output: str | None,
+) -> None:
+    """Undo revisions, down to REVISION (an id, -1, or base), and hold there.
+
+    A hold keeps restarting pods from going up again; `aoc-migrate upgrade --release-hold` ends it. An
+    interrupted downgrade is resumed by the same command. Raw tables and rows are never dropped.
+
+    \b
+    aoc-migrate downgrade -1
+    aoc-migrate downgrade concelier concelier_0004
+    aoc-migrate downgrade excititor base
+    """
+    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.run.changes import run_downgrade
+
+    names, revision = common.target_words(ctx, words, revision=True)
+    if revision is None:
+        raise click.UsageError("Missing REVISION: -1, a revision id, or base.")
+    targets = choose_targets(names)
+    if len(targets) > 1 and not every:
+        raise click.UsageError("Several targets are configured: name one, or say --all.")
+    common.run(
+        "downgrade",
+        targets,
+        common.make_options(200, allow_session_pooler, max_stall, deadline, lock_wait),
+        lambda session, report: run_downgrade(session, report, revision),
+        form,
+        output,
+        stop_at_error=True,
+    )

@@ -1,0 +1,25 @@
+"""`aoc-migrate revision`."""
+
+import click
+
+from aoc_migrate.cli import common
+from aoc_migrate.errors import AocError
+
+
+@click.command()
+@click.argument("target", type=click.Choice(common.TARGETS))
+@click.option("-m", "--message", required=True, help="What it does, as a title: verb and noun.")
+def revision(target: str, message: str) -> None:
+    """Write the file of a new revision, in a checkout.
+
+    The template asks the questions that its author has to answer.
+
+    \b
+    aoc-migrate revision concelier -m "guard the identifiers column"
+    """
+    from aoc_migrate.run.authoring import new_revision
+
+    path = new_revision(target, message)
+    if path is None:
+        raise AocError("New revisions are written in a checkout; this is an installed package.")
+    click.echo(path)

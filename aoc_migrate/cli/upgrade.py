@@ -1,0 +1,59 @@
+"""`aoc-migrate upgrade`."""
+
+import click
+
+from aoc_migrate.cli import common
+
+
+@click.command(context_settings=common.WORDS)
+@click.argument("words", nargs=-1, metavar="[TARGET] [REVISION]")
+@click.option(
+    "--release-hold", is_flag=True, help="Go on after a rollback, which holds plain upgrades still."
+)
+@click.option("--no-create", is_flag=True, help="Do not create a missing raw table; exit 3 instead.")
+@click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
+@click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
+@common.waiting_options
+@common.limit_option
+@common.connection_options
+@common.output_options
+@click.pass_context
+def upgrade(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    release_hold: bool,
+    no_create: bool,
+    allow_triggers: tuple[str, ...],
+    accept: tuple[str, ...],
+    limit: int,
+    allow_session_pooler: bool,
+    max_stall: float,
+    deadline: float,
+    lock_wait: float,
+    form: str,
+    output: str | None,
+) -> None:
+    """Audit, migrate online, put back what is missing, and verify. Safe to run at every pod start.
+
+    REVISION is an id, head (the default) or relative (+1). Run again after an interruption, it goes on where
+    it stopped. Where rows need a supersedes link, AOC_ALLOW_SUPERSEDES_RETROFIT=true must be set.
+
+    \b
+    aoc-migrate upgrade concelier
+    aoc-migrate upgrade concelier concelier_0004
+    aoc-migrate upgrade --max-stall 50ms --deadline 30m
+    """
+    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.run.changes import UpgradeOptions, run_upgrade
+
+    names, revision = common.target_words(ctx, words, revision=True)
+    chosen = UpgradeOptions(revision or "head", release_hold, no_create, limit, allow_triggers, accept)
+    common.run(
+        "upgrade",
+        choose_targets(names),
+        common.make_options(limit, allow_session_pooler, max_stall, deadline, lock_wait),
+        lambda session, report: run_upgrade(session, report, chosen),
+        form,
+        output,
+        stop_at_error=True,
+    )

@@ -1,0 +1,131 @@
+"""What PostgreSQL's catalog says is true. Every read here is of the schema that ``search_path`` names."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aoc_migrate.contract.model import Index
+from aoc_migrate.database.session import Row, Session
+
+STATE = "aoc_migration_state"
+VERSION = "aoc_alembic_version"
+JOURNAL = "aoc_supersedes_journal"
+
+SIGNATURE = (
+    "'aoc-migrate sha256:' || encode(sha256(convert_to("
+    "regexp_replace(pg_get_constraintdef({oid}), ' NOT VALID$', ''), 'UTF8')), 'hex')"
+)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A CHECK constraint as it stands: whether it is validated, and still the one that we signed."""
+
+    name: str
+    validated: bool
+    ours: bool
+
+
+def kind(session: Session, relation: str) -> str | None:
+    """Return the relkind of ``relation`` (``r`` table, ``p`` partitioned, ``v`` view …), or None."""
+    found: str | None = session.value(
+        "SELECT relkind FROM pg_class WHERE relname = %s AND relnamespace = to_regnamespace(quote_ident(%s))",
+        (relation, session.target.schema),
+    )
+    return found
+
+
+def columns(session: Session, table: str) -> dict[str, str]:
+    """Return the columns of ``table`` and their types as PostgreSQL writes them."""
+    rows = session.rows(
+        "SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
+        "WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        (table,),
+    )
+    return {row["attname"]: row["type"] for row in rows}
+
+
+def nullable(session: Session, table: str, names: tuple[str, ...]) -> list[str]:
+    """Return which of the columns ``names`` may hold NULL.
+
+    ``attnotnull`` alone lies in PostgreSQL 18: a NOT NULL constraint that is NOT VALID sets it as well.
+    """
+    unproven = "SELECT unnest(conkey) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' "
+    rows = session.rows(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) "
+        f"AND attname = ANY (%s) AND (NOT attnotnull OR attnum IN ({unproven} AND NOT convalidated)) "
+        "ORDER BY attnum",
+        (table, list(names)),
+    )
+    return [row["attname"] for row in rows]
+
+
+def constraints(session: Session, table: str) -> dict[str, Constraint]:
+    """Return the CHECK constraints of ``table`` by name."""
+    rows = session.rows(
+        f"SELECT conname, convalidated, coalesce(obj_description(oid, 'pg_constraint') = "
+        f"{SIGNATURE.format(oid='oid')}, false) AS ours "
+        "FROM pg_constraint WHERE conrelid = to_regclass(quote_ident(%s)) AND contype = 'c'",
+        (table,),
+    )
+    return {r["conname"]: Constraint(r["conname"], r["convalidated"], r["ours"]) for r in rows}
+
+
+_INDEX = """
+SELECT i.indisunique AS "unique", i.indisvalid AND i.indisready AND i.indislive AS valid,
+       i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts AND m.amname = 'btree'
+       AND (i.indoption::text !~ '[^0 ]') AS plain,
+       ARRAY(SELECT a.attname || CASE WHEN k.collation = a.attcollation THEN '' ELSE ' other' END
+                    || CASE WHEN c.collname = 'C' THEN ' C' ELSE '' END
+             FROM unnest(i.indkey::int2[], i.indcollation::oid[]) WITH ORDINALITY AS k (attnum, collation, n)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+             LEFT JOIN pg_collation c ON c.oid = k.collation ORDER BY k.n) AS columns
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indexrelid = to_regclass(quote_ident(%s))
+"""
+
+
+def index_state(session: Session, table: str, index: Index) -> str:
+    """Return ``missing``, ``foreign`` (another relation or definition), ``invalid`` or ``valid``."""
+    if kind(session, index.name) is None:
+        return "missing"
+    found = session.rows(_INDEX, (table, index.name))
+    if not found or not _as_wanted(found[0], index):
+        return "foreign"
+    return "valid" if found[0]["valid"] else "invalid"
+
+
+def _as_wanted(row: Row, index: Index) -> bool:
+    """Compare with the contract: a column is in its own collation, or in C where the contract says so."""
+    if row["unique"] != index.unique or not row["plain"] or len(row["columns"]) != len(index.columns):
+        return False
+    for wanted, actual in zip(index.columns, row["columns"], strict=True):
+        name, _, collation = wanted.partition(" COLLATE ")
+        good = (f"{name} C", f"{name} other C") if collation else (name, f"{name} C")
+        if actual not in good:
+            return False
+    return True
+
+
+def building(session: Session, index: str) -> int | None:
+    """Return the pid of a session that is building ``index`` right now, or None."""
+    pid: int | None = session.value(
+        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(quote_ident(%s)) "
+        "AND datname = current_database()",
+        (index,),
+    )
+    return pid
+
+
+def revisions(session: Session) -> list[str]:
+    """Return what the version table holds: nothing, or one revision."""
+    if kind(session, VERSION) is None:
+        return []
+    return [row["version_num"] for row in session.rows(f"SELECT version_num FROM {VERSION}")]
+
+
+def state(session: Session, name: str) -> dict[str, Any] | None:
+    """Return what was recorded under ``name`` in the state table, or None."""
+    if kind(session, STATE) is None:
+        return None
+    value = session.value(f"SELECT value FROM {STATE} WHERE name = %s", (name,))
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,127 @@
+"""CHECK constraints and NOT NULL: guard new rows first, prove the old ones later."""
+
+from collections.abc import Sequence
+
+from aoc_migrate.contract.model import Check
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import SIGNATURE, STATE
+from aoc_migrate.database.ddl.run import online, strong, weak
+from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Stopped, make
+
+
+def add_checks(table: str, checks: Sequence[Check], proof: Check | None = None) -> None:
+    """Add CHECKs as NOT VALID in one ALTER: new rows are held from this moment.
+
+    ``proof`` (the columns IS NOT NULL) is left out once its columns are NOT NULL. Each constraint's COMMENT
+    carries a hash of its definition, so that any role can see whether it was changed.
+    """
+    session = online()
+    wanted = [*checks, proof] if proof else list(checks)
+    if session is not None:
+        wanted = _missing(session, table, wanted, proof)
+    if wanted:
+        adds = ",\n  ".join(_add(check) for check in wanted)
+        strong(table, [f"ALTER TABLE {table}\n  {adds}", _sign(table, wanted)])
+
+
+def _missing(session: Session, table: str, wanted: list[Check], proof: Check | None) -> list[Check]:
+    found = catalog.constraints(session, table)
+    for check in wanted:
+        if check.name in found and not found[check.name].ours:
+            raise Stopped(make("foreign-object", f"{table}.{check.name}"))
+    proven = proof is not None and not catalog.nullable(session, table, proof.columns)
+    return [c for c in wanted if c.name not in found and not (proven and c is proof)]
+
+
+def _add(check: Check) -> str:
+    return f"ADD CONSTRAINT {check.name} CHECK ({check.predicate}) NOT VALID"
+
+
+def _sign(table: str, checks: Sequence[Check]) -> str:
+    names = ", ".join(f"'{check.name}'" for check in checks)
+    return f"""DO $aoc$
+DECLARE made record;
+BEGIN
+  FOR made IN SELECT conname, {SIGNATURE.format(oid="oid")} AS signature
+    FROM pg_constraint WHERE conrelid = '{table}'::regclass AND conname IN ({names})
+  LOOP
+    EXECUTE format('COMMENT ON CONSTRAINT %I ON {table} IS %L', made.conname, made.signature);
+  END LOOP;
+END $aoc$"""
+
+
+def drop_checks(table: str, checks: Sequence[Check]) -> None:
+    """Drop CHECKs in one ALTER; those that are gone or not ours are left."""
+    session = online()
+    names = [check.name for check in checks]
+    if session is not None:
+        found = catalog.constraints(session, table)
+        names = [name for name in names if name in found and found[name].ours]
+    if names:
+        drops = ",\n  ".join(f"DROP CONSTRAINT IF EXISTS {name}" for name in names)
+        strong(table, [f"ALTER TABLE {table}\n  {drops}"])
+
+
+def validate(table: str, checks: Sequence[Check], proof: Check | None = None) -> None:
+    """Prove the existing rows for all CHECKs in one scan, under a lock that blocks no reader or writer."""
+    session = online()
+    names = [check.name for check in (*checks, *([proof] if proof else []))]
+    if session is not None:
+        found = catalog.constraints(session, table)
+        names = [name for name in names if name in found and not found[name].validated]
+    if names:
+        proofs = ",\n  ".join(f"VALIDATE CONSTRAINT {name}" for name in names)
+        weak(f"ALTER TABLE {table}\n  {proofs}")
+
+
+def set_not_null(table: str, columns: tuple[str, ...], proof: Check, revision: str) -> None:
+    """Set NOT NULL without a scan, because ``proof`` is validated; then drop the proof.
+
+    Two statements: in one ALTER the drop would come first and the table be scanned under ACCESS EXCLUSIVE
+    (`reference/limits.md` 1.5). Columns that were NOT NULL already are recorded for the downgrade.
+    """
+    session = online()
+    names: Sequence[str] = columns
+    if session is not None:
+        names = catalog.nullable(session, table, columns)
+        standing = proof.name in catalog.constraints(session, table)
+        if not names and not standing and catalog.state(session, revision) is not None:
+            return
+    listed = ", ".join(f"'{column}'" for column in columns)
+    found = record(
+        revision,
+        "jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
+        f"WHERE attrelid = '{table}'::regclass AND attnotnull AND attname IN ({listed})))",
+    )
+    statements = [found]
+    if names:
+        sets = ", ".join(f"ALTER {name} SET NOT NULL" for name in names)
+        statements.append(f"ALTER TABLE {table} {sets}")
+    strong(table, [*statements, f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {proof.name}"])
+
+
+def unprove(table: str, checks: Sequence[Check], proof: Check, revision: str) -> None:
+    """Take NOT NULL back where we set it, and make the CHECKs NOT VALID again; new rows stay guarded."""
+    session = online()
+    wanted = [*checks, proof]
+    if session is not None:
+        found = catalog.state(session, revision)
+        if found is None:
+            return
+        if set(proof.columns) <= set(found["not_null"]):
+            wanted.remove(proof)
+    again = ",\n  ".join(f"DROP CONSTRAINT IF EXISTS {c.name},\n  {_add(c)}" for c in wanted)
+    listed = ", ".join(f"'{column}'" for column in proof.columns)
+    restore = f"""DO $aoc$
+DECLARE mine record;
+BEGIN
+  FOR mine IN SELECT attname FROM pg_attribute, {STATE}
+    WHERE attrelid = '{table}'::regclass AND attnotnull AND attname IN ({listed})
+      AND name = '{revision}' AND NOT value->'not_null' ? attname
+  LOOP
+    EXECUTE format('ALTER TABLE {table} ALTER %I DROP NOT NULL', mine.attname);
+  END LOOP;
+END $aoc$"""
+    strong(table, [f"ALTER TABLE {table}\n  {again}", _sign(table, wanted), restore, forget(revision)])

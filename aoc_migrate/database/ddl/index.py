@@ -1,0 +1,146 @@
+"""Indexes, built and dropped CONCURRENTLY, with their leftovers."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from aoc_migrate.contract.model import Index
+from aoc_migrate.database import catalog
+from aoc_migrate.database.ddl.run import emit, migration, online, weak
+from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.report.model import Finding, Stopped, make
+
+_PROGRESS = """
+SELECT p.phase, p.blocks_done, p.blocks_total, p.tuples_done, p.tuples_total, p.current_locker_pid AS locker,
+       a.application_name AS application, a.usename AS role
+FROM pg_stat_progress_create_index p LEFT JOIN pg_stat_activity a ON a.pid = nullif(p.current_locker_pid, 0)
+WHERE p.pid = %s
+"""
+
+
+def create_index(table: str, index: Index, revision: str) -> None:
+    """Build ``index`` CONCURRENTLY. An INVALID leftover is dropped and built anew.
+
+    A build that still runs for a dead client is waited for. An index that was there before is recorded, so
+    that the downgrade leaves it. Waiting for other transactions is bounded by ``limits.deadline``; building
+    is not. Raises Stopped ``foreign-object``, ``deadline`` (exit 3) or ``step-failed``.
+    """
+    session = online()
+    found = record(revision, f"jsonb_build_object('index_found', to_regclass('{index.name}') IS NOT NULL)")
+    unique = "UNIQUE " if index.unique else ""
+    create = f"CREATE {unique}INDEX CONCURRENTLY {index.name} ON {table} ({', '.join(index.columns)})"
+    if session is None:
+        emit(found)
+        weak(create)
+        return
+    with migration().autocommit_block():
+        session.run(found)
+    _wait_for_build(session, index)
+    state = catalog.index_state(session, table, index)
+    if state == "foreign":
+        raise Stopped(make("foreign-object", index.name))
+    if state == "invalid":
+        weak(f"DROP INDEX CONCURRENTLY {index.name}", deadline=True)
+    if state != "valid":
+        _build(session, index, create)
+
+
+def drop_index(index: Index, revision: str) -> None:
+    """Drop ``index`` CONCURRENTLY, unless it was there before us."""
+    session = online()
+    drop = f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}"
+    if session is None:
+        weak(drop)
+        emit(forget(revision))
+        return
+    found = catalog.state(session, revision)
+    if found is None:
+        return
+    if not found["index_found"] and catalog.kind(session, index.name) is not None:
+        _wait_for_build(session, index)
+        weak(drop, deadline=True)
+    with migration().autocommit_block():
+        session.run(forget(revision))
+
+
+def _wait_for_build(session: Session, index: Index) -> None:
+    while (pid := catalog.building(session, index.name)) is not None:
+        session.say(f"{index.name}: pid {pid} is building it already; waiting")
+        time.sleep(1)
+
+
+def _build(session: Session, index: Index, create: str) -> None:
+    try:
+        with _watched(session, index.name):
+            weak(create)
+    except Stopped:
+        if not session.connection.broken:
+            weak(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}", deadline=True)
+        raise
+
+
+@contextmanager
+def _watched(session: Session, name: str) -> Iterator[None]:
+    """Tell how the build goes; cancel it when it waits for one other session beyond the deadline."""
+    ended = threading.Event()
+    verdict: list[str] = []
+    watcher = threading.Thread(target=_watch, args=(session, name, ended, verdict), daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Stopped as stopped:
+        if verdict:
+            raise Stopped(_waited_too_long(session, name, verdict[0])) from stopped
+        raise
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _waited_too_long(session: Session, name: str, blocker: str) -> Finding:
+    return make(
+        "deadline",
+        name,
+        waited=f"{session.limits.deadline:.0f} s",
+        attempts=1,
+        stall="the whole deadline",
+        blockers=f"The build waited for {blocker}.",
+        remedy="End that session and run the same command again; the unfinished index was dropped.",
+    )
+
+
+def _watch(session: Session, name: str, ended: threading.Event, verdict: list[str]) -> None:
+    pid = session.connection.info.backend_pid
+    waiting_since, told = time.monotonic(), time.monotonic()
+    try:
+        with connect(session.target, "watch", session.limits, session.flags) as other:
+            while not ended.wait(0.5):
+                rows = other.rows(_PROGRESS, (pid,))
+                now = time.monotonic()
+                if not rows or not rows[0]["phase"].startswith("waiting"):
+                    waiting_since = now
+                if rows and now - told >= 5:
+                    told = now
+                    session.say(f"{name}: {_progress(rows[0])}")
+                if rows and now - waiting_since > session.limits.deadline:
+                    verdict.append(_locker(rows[0]))
+                    other.value("SELECT pg_cancel_backend(%s)", (pid,))
+                    return
+    except (psycopg.Error, Stopped) as error:
+        session.say(f"{name}: no progress to show ({type(error).__name__}); the build goes on")
+
+
+def _progress(row: dict[str, object]) -> str:
+    if row["locker"]:
+        return f"{row['phase']} ({_locker(row)})"
+    if row["blocks_total"]:
+        return f"{row['phase']}, {row['blocks_done']} of {row['blocks_total']} blocks"
+    return f"{row['phase']}, {row['tuples_done']} of {row['tuples_total']} rows"
+
+
+def _locker(row: dict[str, object]) -> str:
+    return f"pid {row['locker']}, {row['application']!r}, role {row['role']}"

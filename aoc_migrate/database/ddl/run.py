@@ -1,0 +1,215 @@
+"""How a statement runs: under a strong lock with a bounded stall, under a weak one, or printed as SQL.
+
+The lock order of a strong step (design.md 6): SHARE UPDATE EXCLUSIVE first, with five seconds, because an
+autovacuum yields only to a waiter that outlasts ``deadlock_timeout``, and nobody who reads or writes waits
+for that lock; then the strong lock, with ``--max-stall`` as both ``lock_timeout`` and ``statement_timeout``.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from aoc_migrate.database.lock import assert_held
+from aoc_migrate.database.session import Row, Session, first_line
+from aoc_migrate.report.model import Finding, Stopped, make
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
+
+RUNTIME = "aoc_session"
+
+_TRY_AGAIN = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+)
+
+_BLOCKERS = """
+SELECT l.pid, a.usename AS role, a.application_name AS application, a.state,
+       extract(epoch FROM now() - a.xact_start)::int AS seconds, max(l.mode) AS mode
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.relation = to_regclass(quote_ident(%s)) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 5 DESC NULLS FIRST LIMIT 5
+"""
+
+
+def migration() -> "MigrationContext":
+    """Return Alembic's context. Imported late: a command that changes nothing never loads Alembic."""
+    from alembic import op
+
+    return op.get_context()
+
+
+def online() -> Session | None:
+    """Return the session that this revision runs on, or None when it is rendered with ``--sql``."""
+    context = migration()
+    session = context.opts.get(RUNTIME)
+    return None if context.as_sql or not isinstance(session, Session) else session
+
+
+def emit(*statements: str) -> None:
+    """Print statements of the offline script."""
+    for statement in statements:
+        migration().impl.static_output(statement + ";\n")
+
+
+def strong(
+    table: str, statements: Sequence[str], before: Sequence[str] = (), *, optional: bool = False
+) -> None:
+    """Run ``statements`` in one transaction under ACCESS EXCLUSIVE on ``table``; ``before`` precede the lock.
+
+    ``optional``: ``table`` may not exist; then there is nothing to lock. Tried again until it works. Raises Stopped ``deadline`` (exit 3) after ``limits.deadline`` seconds, with
+    nothing changed, and ``step-failed`` for any other error.
+    """
+    session = online()
+    if session is None:
+        emit(*before, *_locks(table, 0.1, optional), *statements)
+        return
+    with migration().autocommit_block():
+        _retry(session, table, statements, before, optional)
+
+
+def _locks(table: str, stall: float, optional: bool) -> list[str]:
+    milliseconds = f"'{round(stall * 1000)}ms'"
+    return [
+        "SET LOCAL lock_timeout = '5s'",
+        _lock(table, "SHARE UPDATE EXCLUSIVE", optional),
+        f"SET LOCAL lock_timeout = {milliseconds}",
+        f"SET LOCAL statement_timeout = {milliseconds}",
+        "SET LOCAL synchronous_commit = off",
+        _lock(table, "ACCESS EXCLUSIVE", optional),
+    ]
+
+
+def _lock(table: str, mode: str, optional: bool) -> str:
+    lock = f"LOCK TABLE {table} IN {mode} MODE"
+    if not optional:
+        return lock
+    return f"""DO $aoc$
+BEGIN
+  IF to_regclass('{table}') IS NOT NULL THEN
+    {lock};
+  END IF;
+END $aoc$"""
+
+
+def _retry(
+    session: Session, table: str, statements: Sequence[str], before: Sequence[str], optional: bool
+) -> None:
+    begun, delay, attempts = time.monotonic(), 1.0, 0
+    while True:
+        assert_held(session)
+        attempts += 1
+        try:
+            times = _try(session, [*before, *_locks(table, session.limits.max_stall, optional)], statements)
+        except _TRY_AGAIN as error:
+            names = blockers(session, table)
+            waited = time.monotonic() - begun
+            session.say(f"{table}: try {attempts} gave up ({first_line(error, session.target)}). {names}")
+            if waited + delay > session.limits.deadline:
+                raise Stopped(_deadline(session, table, waited, attempts, names)) from None
+            time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
+            delay = min(delay * 2, 5.0)
+        except psycopg.Error as error:
+            raise Stopped(failed(session, statements[0], error)) from None
+        else:
+            session.steps.append({"statement": title(statements), "attempts": attempts, **times})
+            return
+
+
+def _try(session: Session, locks: Sequence[str], statements: Sequence[str]) -> Row:
+    *weak_first, strong_lock = locks
+    with session.connection.transaction():
+        for statement in weak_first:
+            session.run(statement)
+        asked = time.monotonic()
+        session.run(strong_lock)
+        held = time.monotonic()
+        for statement in statements:
+            session.run(statement)
+    return {
+        "waited_ms": round((held - asked) * 1000, 1),
+        "held_ms": round((time.monotonic() - held) * 1000, 1),
+    }
+
+
+def blockers(session: Session, table: str) -> str:
+    """Return in words who holds a lock on ``table`` (pid, role, application, state, age); no query text."""
+    rows = session.rows(_BLOCKERS, (table,))
+    if not rows:
+        return "Whoever blocked it has ended meanwhile."
+    return "Held by " + "; ".join(_blocker(row) for row in rows) + "."
+
+
+def _blocker(row: Row) -> str:
+    if row["pid"] is None:
+        return f"a prepared transaction ({row['mode']})"
+    if row["state"] is None:
+        return f"pid {row['pid']} ({row['mode']}, an autovacuum or another session we may not see)"
+    age = "" if row["seconds"] is None else f", transaction open for {row['seconds']} s"
+    return f"pid {row['pid']} ({row['role']}, {row['application']!r}, {row['state']}{age}, {row['mode']})"
+
+
+def _deadline(session: Session, table: str, waited: float, attempts: int, names: str) -> Finding:
+    rows = session.rows(_BLOCKERS, (table,))
+    pids = [row["pid"] for row in rows if row["pid"] is not None]
+    end = f"SELECT pg_terminate_backend({pids[0]});" if pids else "SELECT * FROM pg_prepared_xacts;"
+    return make(
+        "deadline",
+        table,
+        waited=f"{waited:.0f} s",
+        attempts=attempts,
+        stall=f"{session.limits.max_stall * 1000:.0f} ms",
+        blockers=names,
+        remedy=f"End what blocks (for example: {end}) and run the same command again; "
+        "nothing of this step was changed.",
+    )
+
+
+def weak(statement: str, *, deadline: bool = False) -> None:
+    """Run a statement whose lock blocks no reader or writer, by itself, outside a transaction.
+
+    ``deadline``: give up after ``limits.deadline`` seconds (for statements that only wait).
+    Raises Stopped ``step-failed``.
+    """
+    session = online()
+    with migration().autocommit_block():
+        if session is None:
+            emit(statement)
+            return
+        assert_held(session)
+        with _timed(session, statement):
+            if deadline:
+                session.set("statement_timeout", f"{round(session.limits.deadline * 1000)}ms")
+            try:
+                session.run(statement)
+            except psycopg.Error as error:
+                raise Stopped(failed(session, statement, error)) from None
+            finally:
+                if not session.connection.broken:
+                    session.set("statement_timeout", "0")
+
+
+@contextmanager
+def _timed(session: Session, statement: str) -> Iterator[None]:
+    begun = time.monotonic()
+    session.say(f"{session.target.name}: {title([statement])} …")
+    yield
+    took = round((time.monotonic() - begun) * 1000, 1)
+    session.steps.append({"statement": title([statement]), "attempts": 1, "total_ms": took})
+
+
+def title(statements: Sequence[str]) -> str:
+    """Return the first words of a step, for logs and reports."""
+    line = " ".join(statements[0].split())
+    return line if len(line) <= 72 else line[:71] + "…"
+
+
+def failed(session: Session, statement: str, error: psycopg.Error) -> Finding:
+    """Return the finding for a statement that failed: constraint and message, never DETAIL."""
+    return make("step-failed", title([statement]), reason=first_line(error, session.target).rstrip("."))

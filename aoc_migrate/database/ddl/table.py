@@ -1,0 +1,77 @@
+"""The raw table itself and the table in which migrations remember what they found."""
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.ddl.run import emit, migration, online, strong
+from aoc_migrate.database.session import Session
+
+CREATE_STATE = (
+    f"CREATE TABLE IF NOT EXISTS {STATE} "
+    "(name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now())"
+)
+
+
+def record(name: str, facts: str) -> str:
+    """Return the statement that keeps ``facts`` (a jsonb expression) under ``name``, if nothing is there."""
+    return f"INSERT INTO {STATE} (name, value) SELECT '{name}', {facts} ON CONFLICT (name) DO NOTHING"
+
+
+def forget(name: str) -> str:
+    """Return the statement that drops what was kept under ``name``."""
+    return f"DELETE FROM {STATE} WHERE name = '{name}'"
+
+
+def create_table(contract: Contract, revision: str, owner: str | None = None) -> None:
+    """Make the raw table where there is none, with nullable columns, and add the link column."""
+    table, link = contract.table, contract.link
+    found = record(
+        revision,
+        f"jsonb_build_object('table_found', to_regclass('{table}') IS NOT NULL, 'link_found', EXISTS ("
+        f"SELECT FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attname = '{link}'))",
+    )
+    create = f"CREATE TABLE IF NOT EXISTS {table} (\n  {_columns(contract)}\n)"
+    add_link = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {link} text"
+    session = online()
+    if session is None:
+        emit(CREATE_STATE, found, create)
+        strong(table, [add_link])
+        return
+    before = [CREATE_STATE, found]
+    if catalog.kind(session, table) is None:
+        before += [create, *_owner(session, table, owner)]
+    elif link in catalog.columns(session, table):
+        _short(session, before)
+        return
+    strong(table, [add_link], before)
+
+
+def _owner(session: Session, table: str, owner: str | None) -> list[str]:
+    wanted = owner or session.target.table_owner
+    if not wanted:
+        return []
+    return [f"ALTER TABLE {table} OWNER TO {session.value('SELECT quote_ident(%s)', (wanted,))}"]
+
+
+def _short(session: Session, statements: list[str]) -> None:
+    with migration().autocommit_block(), session.connection.transaction():
+        for statement in statements:
+            session.run(statement)
+
+
+def _columns(contract: Contract) -> str:
+    lines = []
+    for column in contract.columns:
+        extra = " PRIMARY KEY" if column.name == "id" else ""
+        default = f" DEFAULT {column.default}" if column.default else ""
+        lines.append(f"{column.name} {column.type}{extra}{default}")
+    return ",\n  ".join(lines)
+
+
+def keep_table(revision: str) -> None:
+    """Forget what the baseline found. The table and its rows stay: no downgrade drops them."""
+    session = online()
+    if session is None:
+        emit(forget(revision))
+    elif catalog.state(session, revision) is not None:
+        _short(session, [forget(revision)])

@@ -1,0 +1,185 @@
+"""The swap of a legacy table for a read-only view over its renamed self, and the way back.
+
+One transaction: rename, view, read-only trigger, owner, privileges, comments. The view runs with its
+caller's rights (``security_invoker``), so row-level security on the table judges as before; privileges are
+therefore granted on both. The facts are measured in `reference/limits.md` 7.
+"""
+
+from aoc_migrate.contract.model import ViewSwap
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.ddl.run import online, strong
+from aoc_migrate.database.ddl.table import forget
+from aoc_migrate.report.model import Stopped, make
+
+
+def guard_function(swap: ViewSwap) -> str:
+    """Return the name of the trigger function (and of the trigger) that makes the view read-only."""
+    return f"aoc_{swap.view}_read_only"
+
+
+def underlying(relation: str) -> str:
+    """Return the SQL expression for the array of names of the relations that view ``relation`` reads."""
+    return f"""ARRAY(SELECT DISTINCT k.relname::text FROM pg_rewrite r
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+    JOIN pg_class k ON k.oid = d.refobjid
+    WHERE r.ev_class = to_regclass('{relation}') AND r.rulename = '_RETURN')"""
+
+
+def swap_for_view(swap: ViewSwap, revision: str) -> None:
+    """Rename the table and put the view in its place, with owner, privileges and comments carried over.
+
+    Nothing to do without such a table, or where the view stands already. Raises Stopped
+    ``swap-conflict`` when another relation has one of the two names.
+    """
+    session = online()
+    if session is None:
+        strong(swap.view, [_swap(swap, revision)], optional=True)
+        return
+    relation = catalog.kind(session, swap.view)
+    state = catalog.state(session, revision)
+    if state is None:
+        _refuse_conflict(swap, relation, catalog.kind(session, swap.backup))
+        strong(swap.view, [_swap(swap, revision)], optional=relation is None)
+    elif state["swapped"] and relation == "v" and not session.value(read_only(swap)):
+        strong(swap.view, [_function(swap), _trigger(swap)])
+
+
+def _refuse_conflict(swap: ViewSwap, relation: str | None, backup: str | None) -> None:
+    reason = None
+    if relation in ("r", "p") and backup is not None:
+        reason = f"the name {swap.backup} is taken"
+    elif relation == "v" and backup is None:
+        reason = f"it is a view already, and there is no {swap.backup}"
+    elif relation not in (None, "r", "p", "v"):
+        reason = "it is neither a table nor a view"
+    if reason:
+        remedy = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view."
+        raise Stopped(make("swap-conflict", swap.view, reason=reason, remedy=remedy))
+
+
+def read_only(swap: ViewSwap) -> str:
+    """Return a query of one boolean: does our trigger refuse INSERT, UPDATE and DELETE on the view?"""
+    # tgtype: 1 row, 64 INSTEAD, 4 INSERT, 8 DELETE, 16 UPDATE (PostgreSQL source, catalog/pg_trigger.h)
+    return (
+        "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
+        f"WHERE g.tgrelid = to_regclass('{swap.view}') AND p.proname = '{guard_function(swap)}' "
+        "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
+    )
+
+
+def _function(swap: ViewSwap) -> str:
+    return f"""CREATE OR REPLACE FUNCTION {guard_function(swap)}() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+  RAISE EXCEPTION '{swap.view} is read-only: its rows are history, kept in {swap.backup}'
+    USING ERRCODE = 'read_only_sql_transaction', HINT = 'New documents go to {swap.view}_raw.';
+END $body$"""
+
+
+def _trigger(swap: ViewSwap) -> str:
+    name = guard_function(swap)
+    return (
+        f"CREATE OR REPLACE TRIGGER {name} INSTEAD OF INSERT OR UPDATE OR DELETE ON {swap.view} "
+        f"FOR EACH ROW EXECUTE FUNCTION {name}()"
+    )
+
+
+def _swap(swap: ViewSwap, revision: str) -> str:
+    view, backup = swap.view, swap.backup
+    return f"""DO $aoc$
+DECLARE
+  kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass('{view}'));
+  role_before text := current_setting('role');
+  owner oid; listed text; entry record;
+BEGIN
+  IF kind IN ('r', 'p') AND to_regclass('{backup}') IS NULL THEN
+    ALTER TABLE {view} RENAME TO {backup};
+  ELSIF kind IS NULL OR kind = 'v' AND {underlying(view)} = ARRAY['{backup}'] THEN
+    INSERT INTO {STATE} (name, value) VALUES ('{revision}', '{{"swapped": false}}');
+    RETURN;
+  ELSE
+    RAISE EXCEPTION '{view} is not the legacy table, or {backup} is taken';
+  END IF;
+  SELECT relowner INTO owner FROM pg_class WHERE oid = '{backup}'::regclass;
+  SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO listed FROM pg_attribute
+    WHERE attrelid = '{backup}'::regclass AND attnum > 0 AND NOT attisdropped;
+  EXECUTE format('CREATE VIEW {view} WITH (security_invoker = true) AS SELECT %s FROM {backup}', listed);
+  {_function(swap).replace(chr(10), chr(10) + "  ")};
+  {_trigger(swap)};
+  EXECUTE format('COMMENT ON VIEW {view} IS %L', obj_description('{backup}'::regclass, 'pg_class'));
+  FOR entry IN SELECT attname, col_description(attrelid, attnum) AS words FROM pg_attribute
+    WHERE attrelid = '{backup}'::regclass AND col_description(attrelid, attnum) IS NOT NULL AND attnum > 0
+  LOOP
+    EXECUTE format('COMMENT ON COLUMN {view}.%I IS %L', entry.attname, entry.words);
+  END LOOP;
+  EXECUTE format('ALTER FUNCTION {guard_function(swap)}() OWNER TO %I', pg_get_userbyid(owner));
+  EXECUTE format('ALTER VIEW {view} OWNER TO %I', pg_get_userbyid(owner));
+  -- Privileges: first take away what default privileges gave, then grant what the table grants.
+  FOR entry IN SELECT DISTINCT given.grantee FROM pg_class, aclexplode(relacl) AS given
+    WHERE oid = '{view}'::regclass
+  LOOP
+    EXECUTE format('REVOKE ALL ON {view} FROM %s CASCADE',
+      CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END);
+  END LOOP;
+  FOR pass IN 1..9 LOOP  -- a grantor may owe its grant option to another grantor
+    FOR entry IN
+      WITH granted AS ({privileges(swap)})
+      SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
+        WHERE relation = '{backup}'::regclass
+      EXCEPT SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
+        WHERE relation = '{view}'::regclass
+    LOOP
+      CONTINUE WHEN entry.grantor <> owner AND NOT CASE WHEN entry.attname IS NULL
+        THEN has_table_privilege(entry.grantor, '{view}', entry.privilege_type || ' WITH GRANT OPTION')
+        ELSE has_column_privilege(entry.grantor, '{view}', entry.attname,
+          entry.privilege_type || ' WITH GRANT OPTION') END;
+      IF entry.grantor <> owner THEN
+        PERFORM set_config('role', pg_get_userbyid(entry.grantor), true);
+      END IF;
+      EXECUTE format('GRANT %s%s ON {view} TO %s%s', entry.privilege_type,
+        coalesce('(' || quote_ident(entry.attname) || ')', ''),
+        CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END,
+        CASE WHEN entry.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+      PERFORM set_config('role', role_before, true);
+    END LOOP;
+    EXIT WHEN NOT FOUND;
+  END LOOP;
+  INSERT INTO {STATE} (name, value) VALUES ('{revision}', '{{"swapped": true}}');
+END $aoc$"""
+
+
+def privileges(swap: ViewSwap) -> str:
+    """Return a query of every privilege, also of columns, on the view and on the backup."""
+    names = f"to_regclass('{swap.view}'), to_regclass('{swap.backup}')"
+    return f"""SELECT c.oid AS relation, a.grantor, a.grantee, a.privilege_type, a.is_grantable,
+        NULL::name AS attname
+      FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a WHERE c.oid IN ({names})
+      UNION ALL SELECT t.attrelid, a.grantor, a.grantee, a.privilege_type, a.is_grantable, t.attname
+      FROM pg_attribute t, aclexplode(t.attacl) AS a
+      WHERE t.attrelid IN ({names}) AND t.attnum > 0 AND NOT t.attisdropped"""
+
+
+def swap_back(swap: ViewSwap, revision: str) -> None:
+    """Drop the view and give the table its name back; its owner and privileges never left it.
+
+    DROP VIEW without CASCADE: what was built on the view meanwhile stops this, rightly.
+    """
+    session = online()
+    if session is None:
+        strong(swap.view, [_back(swap, revision)], optional=True)
+        return
+    if catalog.state(session, revision) is not None:
+        strong(swap.view, [_back(swap, revision)], optional=catalog.kind(session, swap.view) is None)
+
+
+def _back(swap: ViewSwap, revision: str) -> str:
+    return f"""DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM {STATE} WHERE name = '{revision}' AND (value->>'swapped')::boolean) THEN
+    DROP VIEW {swap.view};
+    DROP FUNCTION {guard_function(swap)}();
+    ALTER TABLE {swap.backup} RENAME TO {swap.view};
+  END IF;
+  {forget(revision)};
+END $aoc$"""

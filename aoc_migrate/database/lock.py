@@ -1,0 +1,72 @@
+"""The lock between runners: one at a time migrates a schema.
+
+A session-level advisory lock on the very backend that runs the DDL, so it is held as long as a build that
+outlives its client. It is polled: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY
+(`reference/peers.md` 0.1).
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Stopped, make
+
+_HELD = """
+SELECT a.pid, a.application_name, a.usename, extract(epoch FROM now() - a.backend_start)::int AS seconds
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = %s::bigint
+"""
+
+
+def lock_key(target: str, schema: str) -> int:
+    """Return the 64-bit key of the lock on ``target`` in ``schema``."""
+    digest = hashlib.sha256(f"aoc-migrate/{target}/{schema}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+@contextmanager
+def runner_lock(session: Session) -> Iterator[None]:
+    """Hold the runners' lock. Raises Stopped ``lock-held`` (exit 3) after ``limits.lock_wait`` seconds."""
+    key = lock_key(session.target.name, session.target.schema)
+    _acquire(session, key)
+    try:
+        yield
+    finally:
+        if not session.connection.closed and not session.connection.broken:
+            session.connection.rollback()
+            session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
+
+
+def assert_held(session: Session) -> None:
+    """Stop before a step when the lock is not ours any more (a pooler, a reset session)."""
+    key = lock_key(session.target.name, session.target.schema)
+    pids = [row["pid"] for row in session.rows(_HELD, (key,))]
+    if session.connection.info.backend_pid not in pids:
+        raise Stopped(make("lock-held", session.target.name, holder="not this session", waited="not at all"))
+
+
+def holder(session: Session) -> str | None:
+    """Return who holds the lock, in words, or None."""
+    rows = session.rows(_HELD, (lock_key(session.target.name, session.target.schema),))
+    if not rows:
+        return None
+    row = rows[0]
+    return f"pid {row['pid']}, {row['application_name']!r}, role {row['usename']}, for {row['seconds']} s"
+
+
+def _acquire(session: Session, key: int) -> None:
+    begun, told = time.monotonic(), 0.0
+    while not session.value("SELECT pg_try_advisory_lock(%s::bigint)", (key,)):
+        waited = time.monotonic() - begun
+        held_by = holder(session) or "a session that has just let go"
+        if waited >= session.limits.lock_wait:
+            raise Stopped(make("lock-held", session.target.name, holder=held_by, waited=f"{waited:.0f} s"))
+        if waited >= told:
+            session.say(f"{session.target.name}: waiting for another run ({held_by}), {waited:.0f} s so far")
+            told = waited + 5
+        time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

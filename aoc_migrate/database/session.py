@@ -1,0 +1,133 @@
+"""One connection to one target, prepared so that no setting of the role or the server surprises us."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg.rows import dict_row
+
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.report.model import Stopped, make
+
+Row = dict[str, Any]
+
+_SETTINGS = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "client_connection_check_interval": "5s",
+    "client_min_messages": "warning",
+    "default_transaction_isolation": "read committed",
+    "standard_conforming_strings": "on",
+    "TimeZone": "UTC",
+}
+
+
+def say(message: str) -> None:
+    """Write one line of log to stderr; stdout belongs to the report."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@dataclass
+class Session:
+    """A connection in autocommit, with the target, limits and flags that hold for this run.
+
+    ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all.
+    """
+
+    target: Target
+    connection: psycopg.Connection[Any]
+    limits: Limits = field(default_factory=Limits)
+    flags: Flags = field(default_factory=Flags)
+    say: Callable[[str], None] = say
+    steps: list[Row] = field(default_factory=list)
+
+    def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[Row]:
+        """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(_sql(sql), parameters).fetchall()
+
+    def row(self, sql: str, parameters: Sequence[Any] | None = None) -> Row:
+        """Return the only row of a query."""
+        (row,) = self.rows(sql, parameters)
+        return row
+
+    def value(self, sql: str, parameters: Sequence[Any] | None = None) -> Any:
+        """Return the only column of a query's first row, or None if there is none."""
+        row = next(iter(self.rows(sql, parameters)), None)
+        return next(iter(row.values())) if row else None
+
+    def run(self, sql: str, parameters: Sequence[Any] | None = None) -> None:
+        """Run a statement that returns nothing."""
+        self.connection.execute(_sql(sql), parameters)
+
+    def set(self, setting: str, value: str) -> None:
+        """Set a parameter of this session."""
+        self.value("SELECT set_config(%s, %s, false)", (setting, value))
+
+
+def who() -> str:
+    """Return the pod's or the machine's name."""
+    return os.environ.get("HOSTNAME") or socket.gethostname()
+
+
+@contextmanager
+def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Iterator[Session]:
+    """Open a session on ``target`` and close it at the end. Raises Stopped ``unreachable`` (exit 3)."""
+    name = f"aoc-migrate {command} {target.name} @{who()}"
+    try:
+        connection = psycopg.connect(
+            target.conninfo,
+            autocommit=True,
+            connect_timeout=10,
+            application_name=name[:63],
+            prepare_threshold=None,
+        )
+    except psycopg.Error as error:
+        raise Stopped(
+            make(
+                "unreachable",
+                target.name,
+                target=target.name,
+                variable=target.name.upper(),
+                reason=first_line(error, target),
+            )
+        ) from None
+    with connection:
+        session = Session(target, connection, limits, flags)
+        _prepare(session)
+        yield session
+
+
+def first_line(error: BaseException, target: Target) -> str:
+    """Return the first line of an error's message without its DETAIL and without the password.
+
+    PostgreSQL puts whole rows into DETAIL (`reference/peers.md` 3.3), so only the primary message is kept.
+    """
+    message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    line = (message or str(error).strip() or type(error).__name__).splitlines()[0]
+    password = psycopg.conninfo.conninfo_to_dict(target.conninfo).get("password")
+    return line.replace(str(password), "***") if password else line
+
+
+def _prepare(session: Session) -> None:
+    session.rows(
+        "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "
+        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours)",
+        (list(_SETTINGS), list(_SETTINGS.values())),
+    )
+    session.value(
+        "SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', false)", (session.target.schema,)
+    )
+
+
+def _sql(text: str) -> LiteralString:
+    """Say to the type checker that we know: names are composed by the contract, values are always bound."""
+    return cast(LiteralString, text)  # type: ignore[redundant-cast]

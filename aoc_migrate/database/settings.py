@@ -1,0 +1,168 @@
+"""Where the targets are and how careful to be, from environment variables and options.
+
+A target is configured when its URL is. Options win over the environment, the environment over defaults.
+Secrets stay in ``Target.conninfo``, which is never printed.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from aoc_migrate.errors import AocError
+
+TARGETS = ("concelier", "excititor")
+_SCHEME = re.compile(r"^(postgres(?:ql)?)(?:\+\w+)?://", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A named database: libpq connection string, schema of its tables, owner for tables made here."""
+
+    name: str
+    conninfo: str = field(repr=False)
+    schema: str = "public"
+    table_owner: str | None = None
+
+    def place(self) -> tuple[str, ...]:
+        """Return what says where this is (host, port, database, schema), to compare two targets."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        known = conninfo_to_dict(self.conninfo)
+        host = known.get("hostaddr") or known.get("host") or os.environ.get("PGHOST", "")
+        port = known.get("port") or os.environ.get("PGPORT", "5432")
+        user = known.get("user") or os.environ.get("PGUSER", "")
+        database = known.get("dbname") or os.environ.get("PGDATABASE") or user
+        service = known.get("service") or os.environ.get("PGSERVICE", "")
+        return (str(service), str(host), str(port), str(database), self.schema)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait and for what; all in seconds.
+
+    ``max_stall``: longest time that writers may wait behind one of our strong locks. ``deadline``: how long
+    one step may go on trying. ``lock_wait``: how long to wait for another runner.
+    """
+
+    max_stall: float = 0.1
+    deadline: float = 600.0
+    lock_wait: float = 1800.0
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The guide's flags of the services, as far as they matter here (domain.md, Flags of the services)."""
+
+    guard_enabled: bool = True
+    allow_supersedes_retrofit: bool = False
+    verifier_user: str = "stella-aoc-verify"
+
+
+def normal_url(url: str) -> str:
+    """Return a URL that libpq reads: no driver in the scheme, user and password percent-encoded once.
+
+    Passwords are taken as they are typed, ``@``, ``/``, ``%`` and spaces included: the last ``@`` before the
+    query ends the user part. A percent sequence that is already there stays. A conninfo string
+    (``host=… dbname=…``) is returned as it is.
+    """
+    match = _SCHEME.match(url)
+    if not match:
+        return url
+    rest, mark, query = _split_query(url[match.end() :])
+    user_part, at, place = rest.rpartition("@")
+    if at:
+        user, colon, password = user_part.partition(":")
+        user_part = quote(unquote(user), safe="") + colon + quote(unquote(password), safe="")
+    return f"postgresql://{user_part}{at}{place}{mark}{query}"
+
+
+def _split_query(rest: str) -> tuple[str, str, str]:
+    """Split at the ``?`` that begins the parameters: one before the last ``@`` belongs to the password."""
+    at = rest.rfind("@")
+    mark = rest.find("?", at + 1)
+    if mark == -1:
+        return rest, "", ""
+    return rest[:mark], "?", rest[mark + 1 :]
+
+
+def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Target]:
+    """Return the configured targets in order. Raises AocError (exit 2) for what cannot be meant."""
+    targets = {name: target for name in TARGETS if (target := _read_target(name, environment))}
+    places = {target.place() for target in targets.values()}
+    if len(places) < len(targets):
+        raise AocError(
+            "CONCELIER_DATABASE_URL and EXCITITOR_DATABASE_URL name the same database and schema; their "
+            "histories would mix. Give one of them another database, or set EXCITITOR_DATABASE_SCHEMA."
+        )
+    return targets
+
+
+def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
+    prefix = name.upper()
+    url = _read_url(f"{prefix}_DATABASE_URL", environment)
+    if not url:
+        return None
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        conninfo = make_conninfo("", **conninfo_to_dict(normal_url(url)))
+    except ProgrammingError:
+        raise AocError(
+            f"{prefix}_DATABASE_URL is not a PostgreSQL URL. "
+            "Write it as postgresql://user:password@host:5432/database"
+        ) from None
+    return Target(
+        name,
+        conninfo,
+        environment.get(f"{prefix}_DATABASE_SCHEMA") or "public",
+        environment.get(f"{prefix}_TABLE_OWNER") or None,
+    )
+
+
+def _read_url(variable: str, environment: Mapping[str, str]) -> str:
+    url, file = environment.get(variable, "").strip(), environment.get(f"{variable}_FILE", "")
+    if url and file:
+        raise AocError(f"{variable} and {variable}_FILE are both set; unset one of them.")
+    if not file:
+        return url
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise AocError(f"{variable}_FILE={file} cannot be read: {reason}. Mount the secret there.") from None
+
+
+def choose_targets(names: list[str], environment: Mapping[str, str] = os.environ) -> list[Target]:
+    """Return the named targets, or all configured ones. Raises AocError (exit 2) where there is none."""
+    configured = read_targets(environment)
+    for name in names:
+        if name not in configured:
+            raise AocError(
+                f"{name} is not configured: set {name.upper()}_DATABASE_URL=postgresql://user@host/database"
+            )
+    if not configured:
+        raise AocError(
+            "No database is configured: set CONCELIER_DATABASE_URL or EXCITITOR_DATABASE_URL, for example "
+            "CONCELIER_DATABASE_URL=postgresql://user@host/concelier"
+        )
+    return [configured[name] for name in names] if names else list(configured.values())
+
+
+def read_flags(environment: Mapping[str, str] = os.environ) -> Flags:
+    """Return the guide's flags. Raises AocError (exit 2) for a value that is neither true nor false."""
+    return Flags(
+        _read_boolean("AOC_GUARD_ENABLED", True, environment),
+        _read_boolean("AOC_ALLOW_SUPERSEDES_RETROFIT", False, environment),
+        environment.get("AOC_VERIFIER_USER") or "stella-aoc-verify",
+    )
+
+
+def _read_boolean(variable: str, default: bool, environment: Mapping[str, str]) -> bool:
+    value = environment.get(variable, "").strip().lower()
+    if value not in ("", "true", "false"):
+        raise AocError(f"{variable} is neither true nor false. Write {variable}={str(default).lower()}")
+    return default if not value else value == "true"

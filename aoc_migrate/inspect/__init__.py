@@ -1,0 +1,1 @@
+"""Audit (reads rows, before) and verify (reads catalog and chains, after). Read-only, without Alembic."""

@@ -1,0 +1,135 @@
+"""The audit: what would stop an upgrade. Everything the catalog already proves is left out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.chain import count_wrong
+from aoc_migrate.inspect.columns import audit_columns
+from aoc_migrate.inspect.duplicates import audit_duplicates
+from aoc_migrate.inspect.place import readable
+from aoc_migrate.inspect.rows import audit_rows
+from aoc_migrate.inspect.swap import audit_swap, watch_writers
+from aoc_migrate.report.model import Finding, make
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is being audited: the contract of the target revision, the parts that shall stand, and options.
+
+    ``linked``: the backfill is done. ``swapped``: the view swap is. ``limit`` caps samples.
+    """
+
+    contract: Contract
+    parts: frozenset[Part]
+    swap: ViewSwap | None = None
+    linked: bool = False
+    swapped: bool = False
+    limit: int = 200
+    allowed_triggers: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+
+
+def audit(session: Session, plan: Plan) -> list[Finding]:
+    """Return every finding, errors and warnings. The raw table must exist."""
+    swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
+    ended = watch_writers(session, swap) if swap else None
+    findings = [*_table(session, plan)]
+    if swap and ended:
+        findings += [*audit_swap(session, swap, plan.accepted), *ended()]
+    return findings
+
+
+def _table(session: Session, plan: Plan) -> Iterator[Finding]:
+    contract = plan.contract
+    shape = [*audit_columns(session, contract), *readable(session, contract.table)]
+    yield from shape
+    if any(finding.severity == "error" and finding.slug != "forbidden-column" for finding in shape):
+        return
+    yield from _foreign(session, plan)
+    checks, required = _unproven(session, plan)
+    yield from audit_rows(session, contract, checks, required, plan.limit)
+    if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
+        yield from audit_duplicates(session, contract, plan.limit)
+    if Part.CHAIN in plan.parts and not plan.linked:
+        yield from _chain(session, plan)
+
+
+def _unproven(session: Session, plan: Plan) -> tuple[list[Check], list[str]]:
+    contract, standing = plan.contract, catalog.constraints(session, plan.contract.table)
+    wanted: list[Check] = list(contract.row_checks()) if Part.GUARD in plan.parts else []
+    if Part.CONTENT in plan.parts:
+        wanted.append(contract.document_check())
+    checks = [
+        c for c in wanted if not (c.name in standing and standing[c.name].validated and standing[c.name].ours)
+    ]
+    required = (
+        catalog.nullable(session, contract.table, contract.required) if Part.GUARD in plan.parts else []
+    )
+    return checks, required
+
+
+def _index_state(session: Session, contract: Contract) -> str:
+    return catalog.index_state(session, contract.table, contract.idempotency_index())
+
+
+def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
+    """Yield what bears one of our names and is not ours; a revision would refuse it half way."""
+    contract, standing = plan.contract, catalog.constraints(session, plan.contract.table)
+    for check in (*contract.row_checks(), contract.required_check(), contract.document_check()):
+        if check.name in standing and not standing[check.name].ours:
+            yield make("foreign-object", f"{contract.table}.{check.name}")
+    for index in (contract.idempotency_index(), contract.chain_index()):
+        if catalog.index_state(session, contract.table, index) == "foreign":
+            yield make("foreign-object", index.name)
+
+
+def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
+    contract = plan.contract
+    rows = count_wrong(session, contract)
+    if not rows:
+        return
+    if not session.flags.allow_supersedes_retrofit:
+        yield make("retrofit-not-allowed", contract.table, count=rows, rows=rows)
+    for trigger in update_triggers(session, contract):
+        if trigger not in plan.allowed_triggers:
+            yield make("update-trigger", contract.table, trigger=trigger)
+    names = _dependents(session, contract)
+    if names:
+        what = f"{len(names)} objects" if len(names) > 1 else "One object"
+        yield make(
+            "link-dependents",
+            f"{contract.table}.{contract.link}",
+            what=what,
+            column=contract.link,
+            names=", ".join(names),
+        )
+
+
+def update_triggers(session: Session, contract: Contract) -> list[str]:
+    """Return the row triggers that an UPDATE of the link would fire (tgtype: 1 row, 16 UPDATE)."""
+    rows = session.rows(
+        "SELECT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid AND attname = %s "
+        "WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
+        "AND tgtype & 16 = 16 AND (tgattr::text = '' OR attnum = ANY (tgattr)) ORDER BY tgname",
+        (contract.link, contract.table),
+    )
+    return [row["tgname"] for row in rows]
+
+
+def _dependents(session: Session, contract: Contract) -> list[str]:
+    """Return indexes and foreign keys on the link, and publications of the table."""
+    rows = session.rows(
+        "SELECT i.indexrelid::regclass::text AS name FROM pg_index i JOIN pg_attribute a "
+        "ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
+        "WHERE i.indrelid = to_regclass(quote_ident(%s)) AND a.attname = %s "
+        "UNION ALL SELECT conname FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid "
+        "AND a.attnum = ANY (c.conkey) WHERE c.contype = 'f' "
+        "AND c.conrelid = to_regclass(quote_ident(%s)) AND a.attname = %s "
+        "UNION ALL SELECT pubname FROM pg_publication_tables WHERE schemaname = %s AND tablename = %s "
+        "ORDER BY 1",
+        (contract.table, contract.link, contract.table, contract.link, session.target.schema, contract.table),
+    )
+    return [row["name"] for row in rows]

@@ -1,0 +1,160 @@
+"""Checks of the session itself: is this the right database, and may we do here what we are about to do?"""
+
+from collections.abc import Iterator
+
+from aoc_migrate import __version__
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import VERSION
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.settings import TARGETS
+from aoc_migrate.report.model import Finding, Stopped, make
+
+
+def current_revision(session: Session, known: list[str]) -> str | None:
+    """Return the revision of the database, None at base.
+
+    Raises Stopped ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's.
+    """
+    found = catalog.revisions(session)
+    target = session.target.name
+    for revision in found:
+        others = [name for name in TARGETS if name != target and revision.startswith(f"{name}_")]
+        if others:
+            raise Stopped(
+                make(
+                    "wrong-database",
+                    VERSION,
+                    revision=revision,
+                    other=others[0],
+                    target=target,
+                    variable=target.upper(),
+                )
+            )
+        if revision not in known or len(found) > 1:
+            raise Stopped(
+                make("unknown-revision", VERSION, revision=", ".join(sorted(found)), version=__version__)
+            )
+    return found[0] if found else None
+
+
+def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
+    """Return what makes even reading senseless here: old server, pooler, no such schema."""
+    return [*_connection(session, allow_pooler), *_schema(session)]
+
+
+def _connection(session: Session, allow_pooler: bool) -> Iterator[Finding]:
+    info = session.connection.info
+    if info.server_version < 150000:
+        version = session.value("SHOW server_version")
+        yield make("server-version", session.target.name, version=version)
+    if not allow_pooler and info.backend_pid != session.value("SELECT pg_backend_pid()"):
+        yield make("pooler", session.target.name)
+
+
+def _schema(session: Session) -> Iterator[Finding]:
+    schema = session.target.schema
+    place = session.row(
+        "SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL AS there, quote_ident(%s) AS quoted, "
+        "current_database() AS database, current_user AS role",
+        (schema, schema),
+    )
+    if not place["there"]:
+        yield make("schema-missing", schema, database=place["database"], quoted=place["quoted"])
+    elif not session.value(
+        "SELECT has_schema_privilege(to_regnamespace(quote_ident(%s))::oid, 'USAGE')", (schema,)
+    ):
+        yield make(
+            "privileges",
+            schema,
+            role=place["role"],
+            action=f"use schema {schema}",
+            remedy=f"Run: GRANT USAGE ON SCHEMA {place['quoted']} TO {place['role']};",
+        )
+
+
+def table_missing(session: Session, contract: Contract) -> Finding:
+    """Return the finding for a raw table that is not there."""
+    target = session.target
+    return make(
+        "table-missing",
+        contract.table,
+        schema=target.schema,
+        target=target.name,
+        variable=target.name.upper(),
+    )
+
+
+def readable(session: Session, table: str) -> list[Finding]:
+    """Return why rows of ``table`` cannot all be read: missing SELECT, or row-level security.
+
+    ``row_security_active`` stays true under a policy that shows everything, so the policies are looked at
+    as well (domain.md, Row-level security).
+    """
+    facts = session.row(
+        "SELECT current_user AS role, has_any_column_privilege(c.oid, 'SELECT') AS readable, "
+        "has_table_privilege(c.oid, 'SELECT') AS whole, row_security_active(c.oid) AND NOT EXISTS ("
+        "SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'aoc_verify_all' "
+        "AND p.polpermissive AND (SELECT oid FROM pg_roles WHERE rolname = current_user) = ANY (p.polroles)) "
+        "AS filtered FROM pg_class c WHERE c.oid = to_regclass(quote_ident(%s))",
+        (table,),
+    )
+    if not facts["whole"]:
+        return [
+            make(
+                "privileges",
+                table,
+                role=facts["role"],
+                action=f"read {table}",
+                remedy=f"Run: GRANT SELECT ON {table} TO {facts['role']};",
+            )
+        ]
+    if facts["filtered"]:
+        return [make("row-level-security", table, role=facts["role"])]
+    return []
+
+
+def writing(session: Session, tables: list[str]) -> list[Finding]:
+    """Return why this session cannot migrate: standby, read-only role, no right to create, not the owner."""
+    target = session.target.name
+    facts = session.row(
+        "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only, "
+        "current_user AS role, quote_ident(current_user) AS quoted, "
+        "has_schema_privilege(to_regnamespace(quote_ident(%s))::oid, 'CREATE') AS can_create, "
+        "quote_ident(%s) AS schema",
+        (session.target.schema, session.target.schema),
+    )
+    if facts["standby"]:
+        return [make("standby", target, variable=target.upper())]
+    if facts["read_only"]:
+        return [make("read-only-role", target, role=facts["role"])]
+    findings = [] if facts["can_create"] else [_no_create(facts)]
+    for table in tables:
+        owner = session.value(
+            "SELECT CASE WHEN NOT pg_has_role(relowner, 'USAGE') THEN pg_get_userbyid(relowner) END "
+            "FROM pg_class WHERE oid = to_regclass(quote_ident(%s))",
+            (table,),
+        )
+        if owner is not None:
+            findings.append(_not_owner(table, owner, facts["role"], facts["quoted"]))
+    return findings
+
+
+def _no_create(facts: dict[str, str]) -> Finding:
+    return make(
+        "privileges",
+        facts["schema"],
+        role=facts["role"],
+        action=f"create tables in schema {facts['schema']}",
+        remedy=f"Run: GRANT CREATE ON SCHEMA {facts['schema']} TO {facts['quoted']};",
+    )
+
+
+def _not_owner(table: str, owner: str, role: str, quoted: str) -> Finding:
+    return make(
+        "privileges",
+        table,
+        role=role,
+        action=f"alter {table}, which {owner} owns",
+        remedy=f'Connect as {owner}, or run: GRANT "{owner}" TO {quoted};',
+    )

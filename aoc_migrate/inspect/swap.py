@@ -1,0 +1,126 @@
+"""Audit of the view swap: what stands in its way, what would follow the table, who still writes to it."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from aoc_migrate.contract.model import ViewSwap
+from aoc_migrate.database import catalog
+from aoc_migrate.database.ddl.view import guard_function, read_only, underlying
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Finding, make
+
+WATCHED = 1.2  # seconds; backends report their counters once a second (PostgreSQL 15 source, pgstat.c)
+
+
+def audit_swap(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield what the audit finds on the legacy table. ``accepted`` names conflicts that may happen."""
+    kind, backup = catalog.kind(session, swap.view), catalog.kind(session, swap.backup)
+    if kind is None and backup is None:
+        yield make("swap-not-applicable", swap.view)
+    elif kind is None:
+        yield _conflict(swap, f"there is a {swap.backup}, but no {swap.view}")
+    elif kind == "v":
+        yield from _is_a_view(session, swap)
+    elif kind not in ("r", "p"):
+        yield _conflict(swap, "it is neither a table nor a view")
+    elif backup is not None:
+        yield _conflict(swap, f"the name {swap.backup} is taken")
+    else:
+        yield from _table(session, swap, accepted)
+
+
+def _conflict(swap: ViewSwap, reason: str, remedy: str = "") -> Finding:
+    usual = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view over it."
+    return make("swap-conflict", swap.view, reason=reason, remedy=remedy or usual)
+
+
+def _is_a_view(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    if session.value(f"SELECT {underlying(swap.view)} = ARRAY[%s]", (swap.backup,)) is not True:
+        yield _conflict(swap, f"it is a view over something else than {swap.backup}")
+    elif not (
+        session.value(read_only(swap))
+        or session.value(
+            "SELECT pg_relation_is_updatable(to_regclass(quote_ident(%s)), false) & 28 = 0", (swap.view,)
+        )
+    ):
+        yield _conflict(swap, "it is a view already, and can be written to")
+
+
+def _table(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Iterator[Finding]:
+    function = guard_function(swap)
+    if session.value("SELECT to_regproc(quote_ident(%s)) IS NOT NULL", (function,)):
+        yield _conflict(swap, f"a function {function} exists already", f"Rename or drop function {function}.")
+    for breaking in _breaking(session, swap.view):
+        if breaking["name"] not in accepted:
+            yield _conflict(
+                swap,
+                f"the {breaking['kind']} {breaking['name']} would silently change its meaning",
+                f"Change it first, or accept that: --accept {breaking['name']}",
+            )
+    for grantor in _foreign_grantors(session, swap.view):
+        remedy = f'Run as a superuser, or: GRANT "{grantor}" TO the migrating role.'
+        yield _conflict(swap, f"role {grantor} granted privileges on it that we cannot repeat", remedy)
+    following = [f"{row['kind']} {row['name']}" for row in _following(session, swap.view)]
+    if following:
+        yield make("swap-dependents", swap.view, count=len(following), names=", ".join(following[:12]))
+
+
+def _breaking(session: Session, table: str) -> list[dict[str, str]]:
+    """Publications that carry the table under its name, and functions with its row type."""
+    return session.rows(
+        "SELECT 'publication' AS kind, pubname::text AS name FROM pg_publication_tables "
+        "WHERE schemaname = %s AND tablename = %s UNION ALL "
+        "SELECT 'function', p.proname FROM pg_class c JOIN pg_type t ON t.oid = c.reltype "
+        "JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) "
+        "JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid "
+        "WHERE c.oid = to_regclass(quote_ident(%s)) ORDER BY 1, 2",
+        (session.target.schema, table, table),
+    )
+
+
+def _foreign_grantors(session: Session, table: str) -> list[str]:
+    """Roles other than the owner that granted on the table and that we are not a member of."""
+    rows = session.rows(
+        "SELECT DISTINCT pg_get_userbyid(a.grantor)::text AS grantor FROM pg_class c LEFT JOIN pg_attribute t "
+        "ON t.attrelid = c.oid AND t.attacl IS NOT NULL "
+        "CROSS JOIN LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(t.attacl)) "
+        "AS a WHERE c.oid = to_regclass(quote_ident(%s)) AND a.grantor <> c.relowner "
+        "AND NOT pg_has_role(a.grantor, 'MEMBER') ORDER BY 1",
+        (table,),
+    )
+    return [row["grantor"] for row in rows]
+
+
+def _following(session: Session, table: str) -> list[dict[str, str]]:
+    return session.rows(
+        "SELECT DISTINCT CASE k.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END AS kind, "
+        "k.oid::regclass::text AS name FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass "
+        "AND r.oid = d.objid JOIN pg_class k ON k.oid = r.ev_class WHERE d.refclassid = 'pg_class'::regclass "
+        "AND d.refobjid = to_regclass(quote_ident(%s)) AND k.oid <> d.refobjid UNION "
+        "SELECT 'foreign key', conrelid::regclass || '.' || conname FROM pg_constraint WHERE contype = 'f' "
+        "AND confrelid = to_regclass(quote_ident(%s)) ORDER BY 1, 2",
+        (table, table),
+    )
+
+
+def watch_writers(session: Session, swap: ViewSwap) -> Callable[[], Iterator[Finding]]:
+    """Begin to watch the legacy table's write counters; the returned function ends it and tells."""
+    if catalog.kind(session, swap.view) not in ("r", "p"):
+        return lambda: iter(())
+    before, begun = _written(session, swap.view), time.monotonic()
+
+    def ended() -> Iterator[Finding]:
+        time.sleep(max(0.0, WATCHED - (time.monotonic() - begun)))
+        if _written(session, swap.view) != before:
+            yield make("advisory-still-written", swap.view)
+
+    return ended
+
+
+def _written(session: Session, table: str) -> int | None:
+    value: int | None = session.value(
+        "SELECT n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_all_tables "
+        "WHERE relid = to_regclass(quote_ident(%s))",
+        (table,),
+    )
+    return value

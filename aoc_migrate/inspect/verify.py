@@ -1,0 +1,124 @@
+"""Verify: does the contract stand? The catalog part is cheap; the chain part looks at every row."""
+
+from collections.abc import Iterator
+
+from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
+from aoc_migrate.database import catalog
+from aoc_migrate.database.ddl.view import privileges, read_only, underlying
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Finding, make
+
+MENDABLE = {"missing-constraint", "unproven-constraint", "missing-index", "invalid-index", "view-writable"}
+
+
+def verify_catalog(
+    session: Session, contract: Contract, parts: set[Part], swap: ViewSwap | None, *, swapped: bool
+) -> list[Finding]:
+    """Return what of ``parts`` does not stand. ``swapped``: the view swap was done here, not found done."""
+    findings = [*_constraints(session, contract, parts), *_indexes(session, contract, parts)]
+    if swap and Part.VIEW in parts:
+        findings += _view(session, swap, swapped)
+    return findings
+
+
+def _constraints(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
+    standing = catalog.constraints(session, contract.table)
+    proven = Part.PROOF in parts
+    if Part.GUARD in parts:
+        for check in contract.row_checks():
+            yield from _check(session, contract, check, standing, proven)
+        yield from _required(session, contract, standing, proven)
+    if Part.CONTENT in parts:
+        yield from _check(session, contract, contract.document_check(), standing, True)
+
+
+def _check(
+    session: Session,
+    contract: Contract,
+    check: Check,
+    standing: dict[str, catalog.Constraint],
+    proven: bool,
+) -> Iterator[Finding]:
+    words = {"target": session.target.name, "constraint": check.name}
+    subject = f"{contract.table}.{check.name}"
+    found = standing.get(check.name)
+    if found is None:
+        yield make("missing-constraint", subject, **words)
+    elif not found.ours:
+        yield make("changed-constraint", subject, **words)
+    elif proven and not found.validated:
+        yield make("unproven-constraint", subject, **words)
+
+
+def _required(
+    session: Session, contract: Contract, standing: dict[str, catalog.Constraint], proven: bool
+) -> Iterator[Finding]:
+    if not proven and contract.required_check().name in standing:
+        return
+    for column in catalog.nullable(session, contract.table, contract.required):
+        subject = f"{contract.table}.{column} NOT NULL"
+        yield make("missing-constraint", subject, target=session.target.name)
+
+
+def _indexes(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
+    wanted = {
+        Part.IDEMPOTENCY: contract.idempotency_index(),
+        Part.CHAIN_INDEX: contract.chain_index(),
+    }
+    slugs = {"missing": "missing-index", "invalid": "invalid-index", "foreign": "changed-index"}
+    for part, index in wanted.items():
+        if part in parts:
+            state = catalog.index_state(session, contract.table, index)
+            if state in slugs:
+                yield make(slugs[state], index.name, target=session.target.name)
+
+
+def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
+    kind = catalog.kind(session, swap.view)
+    words = {"backup": swap.backup, "target": session.target.name}
+    if kind is None and not swapped and catalog.kind(session, swap.backup) is None:
+        yield make("swap-not-applicable", swap.view)
+        return
+    if kind != "v":
+        reason = "there is no such view" if kind is None else "it is a table"
+        yield make("view-target", swap.view, reason=reason, **words)
+        return
+    reads: list[str] = session.value(f"SELECT {underlying(swap.view)}")
+    if reads != [swap.backup]:
+        yield make("view-target", swap.view, reason=f"it reads {', '.join(reads) or 'nothing'}", **words)
+        return
+    if swapped and not session.value(read_only(swap)):
+        yield make("view-writable", swap.view, **words)
+    differing = _differing_privileges(session, swap)
+    if differing:
+        yield make("view-privileges", swap.view, names=", ".join(differing[:12]), **words)
+
+
+def _differing_privileges(session: Session, swap: ViewSwap) -> list[str]:
+    rows = session.rows(
+        f"""WITH granted AS ({privileges(swap)}), compared AS (
+          SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
+          GROUP BY 1, 2, 3, 4, 5 HAVING count(DISTINCT relation) = 1)
+        SELECT DISTINCT privilege_type || coalesce(' (' || attname || ')', '') || ' to '
+          || CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END AS name
+        FROM compared ORDER BY 1"""
+    )
+    owners = session.value(
+        "SELECT count(DISTINCT relowner) FROM pg_class "
+        "WHERE oid IN (to_regclass(quote_ident(%s)), to_regclass(quote_ident(%s)))",
+        (swap.view, swap.backup),
+    )
+    return [*(["the owner"] if owners != 1 else []), *(row["name"] for row in rows)]
+
+
+def verifier_findings(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield ``verifier-can-write`` when the verifier role exists and may change the raw table."""
+    role = session.flags.verifier_user
+    writes = session.value(
+        "SELECT EXISTS (SELECT FROM pg_roles r, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p "
+        "WHERE r.rolname = %s AND has_table_privilege(r.oid, to_regclass(quote_ident(%s)), p))",
+        (role, contract.table),
+    )
+    if writes:
+        quoted = session.value("SELECT quote_ident(%s)", (role,))
+        yield make("verifier-can-write", contract.table, role=role, quoted=quoted)

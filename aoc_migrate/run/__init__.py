@@ -1,0 +1,1 @@
+"""The verbs: the order of checks, lock, audit, Alembic, convergence and verify."""

@@ -1,0 +1,96 @@
+"""What every verb shares: a report per target, and one way to end when something stops it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+from aoc_migrate.contract.model import Part
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Session, connect, first_line
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.inspect.audit import Plan
+from aoc_migrate.inspect.place import current_revision, reading
+from aoc_migrate.report.model import LATER, Finding, Report, Stopped, make
+from aoc_migrate.run.history import contract_at, head, history, parts, revision_of, swap_of
+
+Verb = Callable[[Session, Report], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options that more than one verb takes."""
+
+    limits: Limits = field(default_factory=Limits)
+    flags: Flags = field(default_factory=Flags)
+    limit: int = 200
+    allow_pooler: bool = False
+
+
+def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
+    """Connect, run ``verb`` and return its report; whatever stops it becomes a finding of the report."""
+    report = Report(target.name, head(target.name))
+    try:
+        with connect(target, command, options.limits, options.flags) as session:
+            try:
+                _begin(session, report, options)
+                if not report.errors:
+                    verb(session, report)
+            finally:
+                report.steps = session.steps
+    except Stopped as stopped:
+        report.findings.append(stopped.finding)
+        report.failed = report.changed and stopped.finding.exit_code != LATER
+    except psycopg.OperationalError as error:
+        report.findings.append(_lost(target, error))
+        report.failed = report.changed
+    except psycopg.Error as error:
+        report.findings.append(_refused(target, command, error))
+        report.failed = report.changed
+    return report
+
+
+def _begin(session: Session, report: Report, options: Options) -> None:
+    report.findings += reading(session, allow_pooler=options.allow_pooler)
+    if not report.errors:
+        report.revision = read_revision(session)
+
+
+def _lost(target: Target, error: psycopg.Error) -> Finding:
+    words = {"target": target.name, "variable": target.name.upper()}
+    return make("unreachable", target.name, reason=f"lost: {first_line(error, target)}", **words)
+
+
+def _refused(target: Target, command: str, error: psycopg.Error) -> Finding:
+    return make("step-failed", command, reason=first_line(error, target).rstrip("."))
+
+
+def read_revision(session: Session) -> str | None:
+    """Return the revision the database is at, None at base. Raises Stopped for a foreign one."""
+    return current_revision(session, [r.id for r in history(session.target.name)])
+
+
+def was_swapped(session: Session) -> bool:
+    """Return whether the view swap was done by our revision."""
+    swap = swap_of(session.target.name)
+    state = catalog.state(session, swap[1]) if swap else None
+    return bool(state and state["swapped"])
+
+
+def chain_state(session: Session) -> dict[str, object] | None:
+    """Return what the backfill keeps: cursor, rows written, done, started_at."""
+    return catalog.state(session, revision_of(session.target.name, Part.CHAIN))
+
+
+def plan(session: Session, goal: str | None, **options: object) -> Plan:
+    """Return what an audit for revision ``goal`` has to look at."""
+    target = session.target.name
+    swap, linked = swap_of(target), chain_state(session)
+    return Plan(
+        contract=contract_at(target, goal),
+        parts=frozenset(parts(target, goal)),
+        swap=swap[0] if swap else None,
+        linked=bool(linked and linked["done"]),
+        swapped=bool(swap and catalog.state(session, swap[1])),
+        **options,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,121 @@
+"""Alembic's environment: the same for the wrapper and for stock Alembic.
+
+The wrapper hands over its session. Stock `alembic -n concelier …` gets one made here, with the same lock,
+stall bound and retrofit gate; audit and verify are the wrapper's alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import Connection, StaticPool, create_engine
+
+from aoc_migrate.database.catalog import VERSION
+from aoc_migrate.database.ddl.run import RUNTIME
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags
+from aoc_migrate.errors import AocError
+from aoc_migrate.report.model import Stopped
+from aoc_migrate.run import hold
+from aoc_migrate.run.history import Revision, migrations_folder
+
+_LOCKING = ("upgrade", "downgrade", "stamp")
+
+
+def make_config(session: Session) -> Config:
+    """Return Alembic's configuration for the session's target, made in code: no ini, no interpolation."""
+    folder = str(migrations_folder()).replace("%", "%%")
+    config = Config()
+    config.set_main_option("script_location", folder)
+    config.set_main_option("version_locations", f"{folder}/{session.target.name}")
+    config.set_main_option("path_separator", "newline")
+    config.attributes[RUNTIME] = session
+    return config
+
+
+def run(context: Any) -> None:
+    """Do what migrations/env.py is for. ``context`` is ``alembic.context``."""
+    session = context.config.attributes.get(RUNTIME)
+    if context.is_offline_mode():
+        _print_sql(context)
+    elif session is not None:
+        _migrate(context, session)
+    else:
+        _run_stock(context)
+
+
+def _print_sql(context: Any) -> None:
+    import os
+
+    target = _target_name(context)
+    schema = os.environ.get(f"{target.upper()}_DATABASE_SCHEMA") or "public"
+    context.configure(
+        dialect_name="postgresql", version_table=VERSION, transaction_per_migration=True, literal_binds=True
+    )
+    quoted = schema.replace('"', '""')
+    context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;\n')
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _target_name(context: Any) -> str:
+    name = context.config.config_ini_section
+    if name not in TARGETS:
+        raise CommandError(f"Choose a database: alembic -n {TARGETS[0]} … or alembic -n {TARGETS[1]} …")
+    return str(name)
+
+
+def _run_stock(context: Any) -> None:
+    verb = context.config.cmd_opts.cmd[0].__name__ if context.config.cmd_opts else "upgrade"
+    try:
+        (target,) = choose_targets([_target_name(context)])
+        with connect(target, f"alembic {verb}", Limits(), read_flags()) as session:
+            with runner_lock(session) if verb in _LOCKING else nullcontext():
+                if verb == "upgrade" and (held := hold.read(session)) is not None:
+                    raise CommandError(hold.finding(session, held).problem)
+                _migrate(context, session)
+    except AocError as error:
+        raise CommandError(str(error)) from None
+    except Stopped as stopped:
+        raise CommandError(f"{stopped.finding.problem}\n{stopped.finding.help}") from None
+
+
+def _migrate(context: Any, session: Session) -> None:
+    with alembic_connection(session) as connection:
+        context.configure(
+            connection=connection,
+            version_table=VERSION,
+            transaction_per_migration=True,
+            **{RUNTIME: session},
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+@contextmanager
+def alembic_connection(session: Session) -> Iterator[Connection]:
+    """Lend the session's own backend to SQLAlchemy, so that the lock and the DDL are one session's."""
+    engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
+    session.connection.autocommit = False
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        if not session.connection.closed:
+            session.connection.rollback()
+            session.connection.autocommit = True
+
+
+def run_functions(session: Session, revisions: list[Revision], function: str) -> None:
+    """Run ``upgrade`` or ``downgrade`` of some revisions without moving the version."""
+    with alembic_connection(session) as connection:
+        context = MigrationContext.configure(connection, opts={RUNTIME: session})
+        with Operations.context(context), context.begin_transaction():
+            for revision in revisions:
+                session.say(f"{session.target.name}: {revision.id} {function}: {revision.title}")
+                getattr(revision.module, function)()

@@ -1,0 +1,139 @@
+"""The history of each target, read from its revision files without loading Alembic.
+
+A history is one line: each revision follows the one before it. What a revision makes stand (``part``), whether
+`constraints --remove` takes it back (``removable``) and which contract it ``completes`` are attributes of its
+module.
+"""
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from aoc_migrate.contract.model import Contract, Part, ViewSwap
+from aoc_migrate.errors import AocError
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One step of a history; ``down`` is the step before, None for the first."""
+
+    id: str
+    down: str | None
+    module: ModuleType
+
+    @property
+    def title(self) -> str:
+        """The first line of the docstring."""
+        return (self.module.__doc__ or "").strip().splitlines()[0]
+
+    @property
+    def part(self) -> Part:
+        """What this revision makes stand."""
+        return Part(self.module.part)
+
+    @property
+    def removable(self) -> bool:
+        """Whether `constraints --remove` takes it back."""
+        return bool(getattr(self.module, "removable", False))
+
+
+def migrations_folder() -> Path:
+    """Return the folder of the revisions: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent.parent / "migrations"
+    return inside if inside.is_dir() else inside.parent.parent / "migrations"
+
+
+@cache
+def history(target: str) -> tuple[Revision, ...]:
+    """Return the revisions of ``target`` from the first to the head."""
+    loaded = [_load(path) for path in sorted((migrations_folder() / target).glob("[a-z]*.py"))]
+    after = {revision.down: revision for revision in loaded}
+    line: list[Revision] = []
+    while (following := after.get(line[-1].id if line else None)) is not None:
+        line.append(following)
+    if len(line) != len(loaded):
+        raise AocError(f"The history of {target} is not one line: look at the down_revision of its files.")
+    return tuple(line)
+
+
+def _load(path: Path) -> Revision:
+    spec = importlib.util.spec_from_file_location(f"aoc_migrate_revisions.{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise AocError(f"{path} cannot be loaded as a revision.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return Revision(module.revision, module.down_revision, module)
+
+
+def head(target: str) -> str:
+    """Return the id of the last revision."""
+    return history(target)[-1].id
+
+
+def position(target: str, revision: str | None) -> int:
+    """Return how many revisions are applied at ``revision``; 0 at base."""
+    ids = [None, *(r.id for r in history(target))]
+    return ids.index(revision)
+
+
+def applied(target: str, revision: str | None) -> tuple[Revision, ...]:
+    """Return the revisions up to and with ``revision``."""
+    return history(target)[: position(target, revision)]
+
+
+def parts(target: str, revision: str | None) -> set[Part]:
+    """Return what should stand at ``revision``."""
+    return {r.part for r in applied(target, revision)}
+
+
+def contract_at(target: str, revision: str | None) -> Contract:
+    """Return the contract in force: the last completed at ``revision``, or the first to come."""
+    completing = [r for r in history(target) if hasattr(r.module, "completes")]
+    done = [r for r in completing if position(target, r.id) <= position(target, revision)]
+    contract: Contract = (done or completing[:1])[-1].module.completes
+    return contract
+
+
+def swap_of(target: str) -> tuple[ViewSwap, str] | None:
+    """Return the view swap of ``target`` and the revision that makes it, or None."""
+    for revision in history(target):
+        if revision.part is Part.VIEW:
+            return revision.module.swap, revision.id
+    return None
+
+
+def revision_of(target: str, part: Part) -> str:
+    """Return the id of the revision that makes ``part`` stand."""
+    return next(r.id for r in history(target) if r.part is part)
+
+
+def resolve(target: str, wanted: str, current: str | None) -> str | None:
+    """Return the absolute revision that ``wanted`` means at ``current``; None is base.
+
+    ``wanted`` is an id or its unique beginning, ``head``, ``base``, ``TARGET@head``, or relative (``+1``,
+    ``-1``). Raises AocError (exit 2).
+    """
+    wanted = wanted.removeprefix(f"{target}@")
+    if wanted == "head":
+        return head(target)
+    if wanted == "base":
+        return None
+    if re.fullmatch(r"[+-]\d{1,6}", wanted):
+        return _relative(target, int(wanted), current)
+    ids = [r.id for r in history(target) if r.id.startswith(wanted)]
+    if len(ids) != 1:
+        known = ", ".join(r.id for r in history(target))
+        raise AocError(f"{wanted!r} is no revision of {target}. Its revisions are {known}; or head, base.")
+    return ids[0]
+
+
+def _relative(target: str, steps: int, current: str | None) -> str | None:
+    ids = [None, *(r.id for r in history(target))]
+    place = ids.index(current) + steps
+    if steps == 0 or not 0 <= place < len(ids):
+        where = current or "base"
+        raise AocError(f"{target} is at {where}: there are not {abs(steps)} steps in that direction.")
+    return ids[place]

@@ -1,0 +1,72 @@
+"""The hold: a rollback must outlast pods that restart and run `upgrade`.
+
+A downgrade writes it before its first step, unfinished, with the absolute revision it is going to; running
+the same downgrade again then resumes instead of going further down.
+"""
+
+from dataclasses import asdict, dataclass
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.ddl.table import CREATE_STATE
+from aoc_migrate.database.session import Session, who
+from aoc_migrate.report.model import Finding, make
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Who held the database back, at which revision (None: base), by which command, since when."""
+
+    command: str
+    revision: str | None
+    by: str
+    at: str
+    finished: bool
+
+
+def read(session: Session) -> Hold | None:
+    """Return the hold of this target, or None."""
+    value = catalog.state(session, "hold")
+    return Hold(**value) if value else None
+
+
+def begin(session: Session, command: str, revision: str | None) -> Hold:
+    """Write an unfinished hold before the first step of a rollback, and return it."""
+    session.run(CREATE_STATE)
+    now = session.row("SELECT current_user AS role, to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ') AS at")
+    hold = Hold(command, revision, f"{now['role']}@{who()}", now["at"], finished=False)
+    _write(session, hold)
+    return hold
+
+
+def finish(session: Session, hold: Hold) -> None:
+    """Mark the rollback as done; the hold stays until `upgrade --release-hold`."""
+    _write(session, Hold(**{**asdict(hold), "finished": True}))
+
+
+def release(session: Session) -> None:
+    """Let upgrades go on."""
+    session.run(f"DELETE FROM {STATE} WHERE name = 'hold'")
+
+
+def _write(session: Session, hold: Hold) -> None:
+    from psycopg.types.json import Jsonb
+
+    session.run(
+        f"INSERT INTO {STATE} (name, value) VALUES ('hold', %s) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now()",
+        (Jsonb(asdict(hold)),),
+    )
+
+
+def finding(session: Session, hold: Hold) -> Finding:
+    """Return the hold as a finding: ``held``, or ``unfinished``."""
+    return make(
+        "held" if hold.finished else "unfinished",
+        session.target.name,
+        target=session.target.name,
+        command=hold.command,
+        revision=hold.revision or "base",
+        by=hold.by,
+        at=hold.at,
+    )

@@ -1,0 +1,142 @@
+"""The read-only verbs: audit, verify, status."""
+
+from dataclasses import dataclass
+
+from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database import catalog
+from aoc_migrate.database.lock import holder
+from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.audit import audit
+from aoc_migrate.inspect.chain import chain_facts, inspect_chain
+from aoc_migrate.inspect.place import readable, table_missing
+from aoc_migrate.inspect.probe import probe
+from aoc_migrate.inspect.verify import verifier_findings, verify_catalog
+from aoc_migrate.report.model import Finding, Report, make
+from aoc_migrate.run import hold
+from aoc_migrate.run.common import chain_state, plan, was_swapped
+from aoc_migrate.run.history import applied, contract_at, head, history, parts, position, swap_of
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """``since`` in seconds; ``probe``: also try to write what must be refused, and roll it back."""
+
+    limit: int = 200
+    tenant: str | None = None
+    since: float | None = None
+    probe: bool = False
+
+
+def run_audit(
+    session: Session,
+    report: Report,
+    limit: int = 200,
+    allowed_triggers: tuple[str, ...] = (),
+    accepted: tuple[str, ...] = (),
+) -> None:
+    """Find what would stop an upgrade to head."""
+    goal = head(session.target.name)
+    contract = contract_at(session.target.name, goal)
+    if catalog.kind(session, contract.table) is None:
+        report.findings.append(table_missing(session, contract))
+        return
+    session.run("SET default_transaction_read_only = on")
+    report.findings += _held(session)
+    report.findings += audit(
+        session,
+        plan(session, goal, limit=limit, allowed_triggers=allowed_triggers, accepted=accepted),
+    )
+    report.facts["rows"] = session.value(f"SELECT count(*) FROM {contract.table}")
+    name = session.target.name
+    report.next = (
+        f"aoc-migrate upgrade {name}" if not report.errors else f"mend it, then: aoc-migrate audit {name}"
+    )
+
+
+def _held(session: Session) -> list[Finding]:
+    held = hold.read(session)
+    return [hold.finding(session, held)] if held else []
+
+
+def run_verify(session: Session, report: Report, options: VerifyOptions) -> None:
+    """Check that what the current revision promises stands."""
+    target, contract = session.target.name, contract_at(session.target.name, report.revision)
+    if not options.probe:
+        session.run("SET default_transaction_read_only = on")
+    report.findings += _held(session)
+    if report.revision != head(target):
+        words = {"revision": report.revision or "base", "head": head(target)}
+        report.findings.append(make("not-at-head", target, target=target, **words))
+    if catalog.kind(session, contract.table) is None:
+        report.findings.append(table_missing(session, contract))
+        return
+    report.findings += readable(session, contract.table)
+    if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
+        return
+    verify_all(session, report, contract, options)
+    if session.flags.allow_supersedes_retrofit and report.revision == head(target):
+        report.findings.append(make("retrofit-still-allowed", target))
+
+
+def verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
+    """Verify catalog, chain and, if asked, the probe for the revision in the report."""
+    standing = parts(session.target.name, report.revision)
+    report.findings += catalog_findings(session, report.revision)
+    report.findings += verifier_findings(session, contract)
+    if Part.CHAIN in standing:
+        started = (chain_state(session) or {}).get("started_at")
+        backfilled = str(started) if started else None
+        report.findings += inspect_chain(
+            session, contract, backfilled, options.limit, options.tenant, options.since
+        )
+        report.facts |= chain_facts(session, contract)
+    if options.tenant is not None:
+        report.facts["tenant"] = options.tenant
+    if options.probe:
+        report.findings += probe(session, contract, standing)
+
+
+def catalog_findings(session: Session, revision: str | None) -> list[Finding]:
+    """Return what the catalog says is wrong at ``revision``."""
+    target = session.target.name
+    swap = swap_of(target)
+    return list(
+        verify_catalog(
+            session,
+            contract_at(target, revision),
+            parts(target, revision),
+            swap[0] if swap else None,
+            swapped=was_swapped(session),
+        )
+    )
+
+
+def run_status(session: Session, report: Report) -> None:
+    """Tell where the target stands: revision, pending, rules guarded or proven, hold, lock, running build."""
+    target = session.target.name
+    contract = contract_at(target, report.revision)
+    standing = catalog.constraints(session, contract.table)
+    rules = {
+        name: "proven" if c.validated else "guarded"
+        for name, c in sorted(standing.items())
+        if name.startswith(f"{contract.table}_") and c.ours
+    }
+    pending = history(target)[position(target, report.revision) :]
+    indexes = {
+        index.name: catalog.index_state(session, contract.table, index)
+        for index in (contract.idempotency_index(), contract.chain_index())
+    }
+    state = chain_state(session)
+    report.findings += _held(session)
+    report.facts |= {
+        "applied": len(applied(target, report.revision)),
+        "pending": [f"{r.id} {r.title}" for r in pending],
+        "rules": rules,
+        "indexes": indexes,
+        "backfill": "not begun"
+        if state is None
+        else ("done" if state["done"] else f"{state['rows']} rows so far"),
+        "lock": holder(session) or "free",
+        "building": {name: pid for name in indexes if (pid := catalog.building(session, name)) is not None},
+    }
+    report.next = f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}"

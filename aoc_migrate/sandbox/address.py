@@ -1,0 +1,46 @@
+"""Where a server listens: a unix socket in a private folder, and a port of the loopback interface."""
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from aoc_migrate.sandbox.account import Account
+from aoc_migrate.sandbox.state import State
+
+_LONGEST_PATH = 100
+
+
+def listens(state: State) -> bool:
+    """Tell whether a server listens on the socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(f"{state.sockets}/.s.PGSQL.{state.port}")
+        except OSError:
+            return False
+    return True
+
+
+def free_port(wanted: int = 0) -> int:
+    """Return ``wanted`` while it is free on the loopback interface, any free port otherwise."""
+    with socket.socket() as probe:
+        # As PostgreSQL does: a port of which only closed connections are left is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_port()
+        return int(probe.getsockname()[1])
+
+
+def make_socket_folder(state: State, account: Account) -> str:
+    """Make an empty private folder for the socket: elsewhere, where the path is too long for a socket."""
+    shutil.rmtree(state.sockets, ignore_errors=True)
+    folder = Path(state.work) / "socket"
+    if len(os.fsencode(folder / ".s.PGSQL.65535")) > _LONGEST_PATH:
+        folder = Path(tempfile.mkdtemp(prefix="aoc-"))
+    else:
+        folder.mkdir(mode=0o700)
+    account.own(folder)
+    return str(folder)

@@ -1,0 +1,88 @@
+"""What a server's folder remembers between two commands."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from aoc_migrate.errors import AocError
+
+_FILE, _PARTIAL, _LOCK = "server.json", "server.json.partial", "lock"
+FILES = (_FILE, _PARTIAL, _LOCK)
+
+
+@dataclass(frozen=True)
+class State:
+    """The superuser's password, the last start's port, and the folders of files and of the unix socket."""
+
+    password: str
+    port: int
+    work: str
+    sockets: str
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's data folder."""
+        return Path(self.work) / "data"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return Path(self.work) / "log"
+
+    def save(self, folder: Path) -> None:
+        """Replace the state of ``folder``; only the folder's owner can read it."""
+        partial, owner = folder / _PARTIAL, folder.stat()
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600, exist_ok=False)
+        os.chown(partial, owner.st_uid, owner.st_gid)
+        partial.write_text(json.dumps(vars(self)), encoding="utf-8")
+        partial.replace(folder / _FILE)
+
+
+def load_state(folder: Path) -> State | None:
+    """Return the state of ``folder``, None where no server was made.
+
+    Raises AocError (exit 2) where it cannot be read.
+    """
+    try:
+        return State(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise AocError(f"{folder / _FILE} cannot be read: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
+    except (ValueError, TypeError):
+        raise AocError(f"{folder / _FILE} is damaged. Remove {folder} and start again.") from None
+
+
+@contextlib.contextmanager
+def exclusively(folder: Path) -> Iterator[int]:
+    """Hold the lock of ``folder``, making the folder where needed. Waits for other holders.
+
+    Yields its file descriptor: a program that inherits it holds the lock too, even if it outlives us.
+
+    Raises AocError (exit 2) for whatever the operating system refuses meanwhile.
+    """
+    try:
+        with _lock(folder) as lock:
+            yield lock.fileno()
+    except OSError as error:
+        place = error.filename or folder
+        raise AocError(f"The sandbox cannot use {place}: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
+
+
+def _lock(folder: Path) -> IO[str]:
+    path = folder / _LOCK
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = path.open("a")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # The one who held it may have deleted the folder; then this lock is a file without a name.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(lock.fileno())):
+                return lock
+            lock.close()

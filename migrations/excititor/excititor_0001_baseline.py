@@ -1,0 +1,25 @@
+"""Baseline: the raw table and its supersedes column exist.
+
+Why: on a fresh installation the init container runs before the service; the later revisions need the table.
+Locks: ACCESS EXCLUSIVE on vex_raw for an instant, only where the column is missing.
+If it fails: nothing was changed; run the same command again.
+Reversible: yes, but the table, the column and every row stay: no downgrade drops them.
+"""
+
+from aoc_migrate.contract.v1 import VEX_RAW, Part
+from aoc_migrate.database import ddl
+
+revision = "excititor_0001"
+down_revision = None
+branch_labels = ("excititor",)
+depends_on = None
+
+part = Part.TABLE
+
+
+def upgrade() -> None:
+    ddl.create_table(VEX_RAW, revision)
+
+
+def downgrade() -> None:
+    ddl.keep_table(revision)

@@ -1,0 +1,26 @@
+"""Guard new rows: every rule but the one on content, as CHECK NOT VALID.
+
+Why: from this moment no new row can break the contract; the rows that exist are proven next.
+Locks: ACCESS EXCLUSIVE on vex_raw for an instant; nothing is scanned.
+If it fails: nothing was changed; run the same command again.
+Reversible: yes, the constraints are dropped.
+"""
+
+from aoc_migrate.contract.v1 import VEX_RAW, Part
+from aoc_migrate.database import ddl
+
+revision = "excititor_0002"
+down_revision = "excititor_0001"
+branch_labels = None
+depends_on = None
+
+part = Part.GUARD
+removable = True
+
+
+def upgrade() -> None:
+    ddl.add_checks(VEX_RAW.table, VEX_RAW.row_checks(), proof=VEX_RAW.required_check())
+
+
+def downgrade() -> None:
+    ddl.drop_checks(VEX_RAW.table, [*VEX_RAW.row_checks(), VEX_RAW.required_check()])

@@ -1,0 +1,69 @@
+"""A server for whoever starts it: root, an ordinary user, a user id without a name."""
+
+def python_for(user: int) -> str:
+    """Return an interpreter that this user can run and that can read the package."""
+    for python in (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin") or ""):
+        command = [python, "-c", "import aoc_migrate.sandbox.server"]
+        with contextlib.suppress(OSError):
+            if subprocess.run(command, **identity(user), stderr=subprocess.DEVNULL).returncode == 0:
+                return python
+    pytest.skip(f"user {user} can run no Python 3.11 with this checkout")
+
+
+def identity(user: int) -> dict[str, Any]:
+    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"user": user, "group": 0, "extra_groups": [], "env": environment, "cwd": "/"}
+
+
+@needs_root
+@pytest.mark.parametrize("user", [pytest.param(NOBODY, id="nobody"), pytest.param(BARE, id="bare")])
+def test_as_user(user: int) -> None:
+    """An ordinary user has a sandbox in the home folder, and so has a user id without a name."""
+    script = """
+        import sys
+        from pathlib import Path
+        from aoc_migrate.sandbox.server import Server, default_folder
+        server = Server(default_folder(), Path(sys.argv[1]))
+        server.start(); print(server.running())
+        server.stop(); print(server.running())
+        server.delete(); print(server.folder.exists())
+    """
+    home = Path(tempfile.mkdtemp(prefix="aoc-home-"))
+    os.chown(home, user, 0)
+    settings = identity(user)
+    settings["env"]["HOME"] = str(home)
+    code = "\n".join(each.strip() for each in script.splitlines())
+    try:
+        command = [python_for(user), "-c", code, str(find_binaries())]
+        result = subprocess.run(command, capture_output=True, text=True, **settings)
+    finally:
+        shutil.rmtree(home)
+
+    assert (result.stderr, result.stdout.split()) == ("", ["True", "False", "False"])
+
+
+@needs_root
+def test_root_without_namespaces(new_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where user namespaces are forbidden, root's server runs as nobody, in a folder that nobody can reach."""
+
+    def forbidden() -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(account, "_enter_namespace", forbidden)
+    new_server.start()
+    work = new_server.sockets.parent
+    with psycopg.connect(new_server.url("postgres")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert (work / "data").stat().st_uid == NOBODY
+    new_server.delete()
+
+    assert not work.exists()
+
+
+def test_nameless_without_namespaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A nameless user without namespaces is told what to do."""
+    monkeypatch.setattr(os, "geteuid", lambda: BARE)
+    monkeypatch.setattr(account.Account, "can_use", lambda *_: False)
+
+    with pytest.raises(AocError, match=r"/etc/passwd"):
+        account.choose_account(find_binaries(), tmp_path)

@@ -1,0 +1,87 @@
+"""The commands."""
+
+@pytest.fixture
+def run(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AOC_SANDBOX_DIR", str(server.folder))
+    return lambda *words: CliRunner().invoke(sandbox, words)
+
+
+def test_start_prints_exports(run: Any, server: Server) -> None:
+    """The shell can evaluate what start prints: two variables and nothing else."""
+    result: Result = run("start")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"export {name.upper()}_DATABASE_URL={server.url(name)}" for name in ("concelier", "excititor")
+    ]
+    assert "sandbox stop" in result.stderr
+
+
+def test_status(run: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status is 0 for a running server and 3 for none, in words and as JSON, without the password."""
+    result = run("status", "--format", "json")
+    assert (result.exit_code, json.loads(result.stdout)["running"]) == (0, True)
+    assert server.url("x").split(":")[2].split("@")[0] not in result.output
+
+    monkeypatch.setenv("AOC_SANDBOX_DIR", str(tmp_path / "none"))
+    assert (run("status").exit_code, run("status").stdout.split()[:2]) == (3, ["running", "no"])
+
+
+def test_load(run: Any, server: Server, write_feed: Callable[..., Path]) -> None:
+    """Load takes a target, a file, or both, and says what it did."""
+    feed = str(write_feed("feed.ndjson", {}, {"raw": "no"}))
+
+    assert "advisory_raw: 1 rows loaded" in run("load", feed, "--tenant", "cli", "--skip").stdout
+    result = run("load", "concelier", feed, "--tenant", "cli-2", "--skip")
+    assert "1 lines left out: the document is not JSON" in result.stdout
+    result = run("load", "--rows", "20", "--duplicates", "2", "--seed", "99")
+    assert result.stdout.splitlines() == ["advisory_raw: 22 rows loaded", "vex_raw: 22 rows loaded"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["concelier"], "FILE, or --rows"),
+        (["concelier", "feed", "--rows", "3"], "only one"),
+        (["conselier", "feed"], "conselier is not a target"),
+        (["concelier", "--rows", "3", "--skip"], "--skip"),
+        (["concelier", "feed", "--seed", "3"], "--rows"),
+    ],
+)
+
+def test_load_misused(run: Any, words: list[str], hint: str) -> None:
+    """What cannot be meant is refused with what to type."""
+    error = run("load", *words).exception
+
+    assert isinstance(error, AocError)
+    assert hint in str(error)
+    assert error.exit_code == 2
+
+
+def test_load_without_server(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a running server, load says how to start it."""
+    monkeypatch.setenv("AOC_SANDBOX_DIR", str(tmp_path / "none"))
+    error = run("load", "concelier", "--rows", "3").exception
+
+    assert isinstance(error, AocError)
+    assert (error.exit_code, "sandbox start" in str(error)) == (3, True)
+
+
+def test_stop(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop ends the server, also twice; --delete leaves nothing behind."""
+    folder = tmp_path / "sb"
+    monkeypatch.setenv("AOC_SANDBOX_DIR", str(folder))
+    assert run("start").exit_code == 0
+    assert "is stopped" in run("stop").stderr
+    assert "was not running" in run("stop").stderr
+    assert run("status").exit_code == 3
+    assert run("stop", "--delete").exit_code == 0
+
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("command", [[], ["start"], ["stop"], ["status"], ["load"]])
+
+def test_help_has_an_example(run: Any, command: list[str]) -> None:
+    """Every help text shows a command to paste."""
+    assert "Example:\n    " in run(*command, "--help").stdout

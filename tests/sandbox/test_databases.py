@@ -1,0 +1,40 @@
+"""The databases as a deployment has them before the contract."""
+
+def test_before_the_contract(server: Server) -> None:
+    """The raw tables have every column of the contract but supersedes, and only id is required."""
+    with psycopg.connect(server.url("concelier")) as connection:
+        columns = connection.execute(
+            "SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = 'advisory_raw'::regclass AND attnum > 0"
+        ).fetchall()
+
+    assert {name for name, _ in columns} == {column.name for column in ADVISORY_RAW.columns} - {
+        "supersedes"
+    }
+    assert [name for name, required in columns if required] == ["id"]
+
+
+def test_repeated(server: Server) -> None:
+    """Preparing again changes nothing."""
+    prepare(server)
+
+    with psycopg.connect(server.url("concelier")) as connection:
+        assert count(connection, "advisory") == 50
+        assert count(connection, "advisory_titles") == 50
+
+
+def test_legacy_rights(connection: Connection) -> None:
+    """The legacy table has what a swap must carry over: owner, grant option, column right, comment."""
+    create_legacy_advisory(connection)
+    table = connection.execute(
+        "SELECT relowner::regrole::text, relacl::text, obj_description(oid) FROM pg_class"
+        " WHERE oid = 'advisory'::regclass"
+    ).fetchone()
+    column = connection.execute(
+        "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'advisory'::regclass AND attname = 'title'"
+    ).fetchone()
+
+    assert table is not None and column is not None
+    assert table[0] == "stella_concelier"
+    assert "stella_reader=r*/stella_concelier" in table[1]
+    assert "Aggregation-Only" in table[2]
+    assert 'stella-console\\"=r/' in column[0]

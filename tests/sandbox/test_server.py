@@ -1,0 +1,150 @@
+"""A private server: its life, its accidents, its folder."""
+
+def test_life(new_server: Server) -> None:
+    """Starting, stopping and deleting may each be repeated, and data outlives a stop."""
+    assert not new_server.running()
+    for _ in range(2):
+        new_server.start()
+    assert new_server.running()
+    with psycopg.connect(new_server.url("postgres")) as connection:
+        connection.execute("CREATE TABLE kept ()")
+    for _ in range(2):
+        new_server.stop()
+    assert not new_server.running()
+
+    new_server.start()
+    with psycopg.connect(new_server.url("postgres")) as connection:
+        assert count(connection, "kept") == 0
+    for _ in range(2):
+        new_server.delete()
+
+    assert not new_server.folder.exists()
+
+
+def test_access(server: Server) -> None:
+    """Over TCP the password is needed; the file that keeps it is ours alone."""
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(server.url("postgres").replace(":", ":wrong", 2))
+
+    assert (server.folder / "server.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_simultaneous(new_server: Server) -> None:
+    """Starts at the same moment make one server."""
+    with ThreadPoolExecutor(4) as pool:
+        for start in [pool.submit(new_server.start) for _ in range(4)]:
+            start.result()
+
+    assert new_server.running()
+
+
+def test_simultaneous_deletes(new_server: Server) -> None:
+    """Starts and deletes at the same moment follow one another."""
+    with ThreadPoolExecutor(6) as pool:
+        actions = [pool.submit(action) for action in (new_server.start, new_server.delete) * 3]
+        for action in actions:
+            action.result()
+
+    new_server.start()
+    assert new_server.running()
+
+
+def test_reused_process_id(new_server: Server) -> None:
+    """After a reboot the server's old process id may be another's; it starts all the same."""
+    new_server.start()
+    new_server.stop()
+    left = f"{os.getpid()}\n{new_server.folder}/data\n1\n1\n\n127.0.0.1\n1 1\nready   \n"
+    (new_server.folder / "data" / "postmaster.pid").write_text(left, encoding="utf-8")
+
+    new_server.start()
+
+    assert new_server.running()
+
+
+def test_crash(new_server: Server) -> None:
+    """A killed server starts again."""
+    new_server.start()
+    process = int((new_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
+    os.kill(process, signal.SIGKILL)
+
+    new_server.start()
+
+    assert new_server.running()
+
+
+def test_lost_socket(new_server: Server) -> None:
+    """A server whose socket was swept away is ended, so that there is never a second one on its data."""
+    new_server.start()
+    shutil.rmtree(new_server.sockets)
+    assert not new_server.running()
+
+    new_server.start()
+
+    assert new_server.running()
+
+
+def test_interrupted_creation(new_server: Server) -> None:
+    """What an interrupted first start left behind is made anew."""
+    (new_server.folder / "data" / "base").mkdir(parents=True)
+
+    new_server.start()
+
+    assert new_server.running()
+
+
+def test_long_path(tmp_path: Path) -> None:
+    """A folder whose path is too long for a unix socket serves all the same and leaves nothing behind."""
+    server = Server(tmp_path / ("long" * 25), find_binaries())
+    server.start()
+    sockets = server.sockets
+    assert server.running()
+    server.delete()
+
+    assert not sockets.exists()
+
+
+def test_foreign_folder(tmp_path: Path) -> None:
+    """A folder with anything else in it is neither used nor emptied."""
+    (tmp_path / "thesis.tex").touch()
+    server = Server(tmp_path, find_binaries())
+
+    with pytest.raises(AocError, match=r"thesis\.tex"):
+        server.start()
+    server.delete()
+
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_unusable_folder() -> None:
+    """A folder that cannot be made is one clear sentence."""
+    with pytest.raises(AocError, match="AOC_SANDBOX_DIR"):
+        Server(Path("/proc/self/nowhere"), find_binaries()).start()
+
+
+def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AOC_SANDBOX_DIR wins over XDG_CACHE_HOME, which wins over the home folder."""
+    monkeypatch.delenv("AOC_SANDBOX_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/h")
+    assert default_folder() == Path("/h/.cache/aoc-migrate/sandbox")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert default_folder() == Path("/x/aoc-migrate/sandbox")
+    monkeypatch.setenv("AOC_SANDBOX_DIR", "/s")
+    assert default_folder() == Path("/s")
+
+
+def test_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bin folder that was named and lacks the programs is refused, not passed over."""
+    monkeypatch.setenv("AOC_SANDBOX_PG_BIN", str(tmp_path))
+
+    with pytest.raises(AocError, match="AOC_SANDBOX_PG_BIN"):
+        find_binaries()
+
+
+def test_copy_runs(tmp_path: Path) -> None:
+    """A copy of the programs finds its libraries."""
+    if find_binaries().parent.name != "pginstall":
+        pytest.skip("only the wheel's programs can be moved")
+    copy = copy_programs(find_binaries(), tmp_path)
+
+    assert "initdb" in subprocess.run([copy / "initdb", "-V"], capture_output=True, text=True).stdout

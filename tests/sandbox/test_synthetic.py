@@ -1,0 +1,54 @@
+"""Invented advisories."""
+
+def test_reproducible() -> None:
+    """The same seed gives the same rows, another seed others."""
+    first, again = (list(generate("advisory_raw", 300, seed=7, duplicates=3, violations=5)) for _ in "ab")
+
+    assert first == again
+    assert first != list(generate("advisory_raw", 300, seed=8, duplicates=3, violations=5))
+
+
+@pytest.mark.parametrize("table", ["advisory_raw", "vex_raw"])
+
+def test_clean(table: str) -> None:
+    """Clean rows have unique ids and keys, stand in order of retrieval, and hold chains of up to 8 revisions."""
+    rows = list(generate(table, 20_000))
+    chains = Counter((row.tenant, row.source_vendor, row.upstream_id) for row in rows)
+
+    assert len({row.id for row in rows}) == len(rows)
+    assert len({(*row[1:4], row.content_hash) for row in rows}) == len(rows)
+    assert [row.retrieved_at for row in rows] == sorted(str(row.retrieved_at) for row in rows)
+    assert set(chains.values()) == set(range(1, 9))
+    assert len({row.tenant for row in rows}) == 3
+
+
+def test_duplicates() -> None:
+    """As many groups share a key as were asked for, each of two rows with different ids."""
+    rows = list(generate("advisory_raw", 500, duplicates=40))
+    keys = Counter((*row[1:4], row.content_hash) for row in rows)
+
+    assert len(rows) == 540
+    assert Counter(keys.values()) == {1: 460, 2: 40}
+    assert len({row.id for row in rows}) == len(rows)
+
+
+def test_violations(connection: Connection) -> None:
+    """Each kind of dirt is loadable and differs from a clean row in one column only."""
+    rows = list(generate("advisory_raw", 10, violations=len(DIRT)))
+    loaded = load_synthetic(connection, "advisory_raw", 10, violations=len(DIRT), tenant="acme")
+
+    assert loaded.rows == len(rows) == 10 + len(DIRT)
+    clean = next(generate("advisory_raw", 1))
+    for spoil in DIRT:
+        spoiled = spoil(clean)
+        assert sum(a != b for a, b in itertools.zip_longest(clean, spoiled)) == 1
+        assert isinstance(spoiled, Envelope)
+
+
+@pytest.mark.parametrize("numbers", [(5, 6, 0), (-1, 0, 0), (0, 0, 1)])
+
+def test_numbers_that_do_not_fit(numbers: tuple[int, int, int]) -> None:
+    """More repeats than rows, or negative numbers, are refused."""
+    rows, duplicates, violations = numbers
+    with pytest.raises(AocError, match="at least as many rows"):
+        list(generate("advisory_raw", rows, duplicates=duplicates, violations=violations))
