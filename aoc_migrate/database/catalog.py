@@ -74,11 +74,11 @@ _INDEX = """
 SELECT i.indisunique AS "unique", i.indisvalid AND i.indisready AND i.indislive AS valid,
        i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts AND m.amname = 'btree'
        AND (i.indoption::text !~ '[^0 ]') AS plain,
-       ARRAY(SELECT a.attname || CASE WHEN k.collation = a.attcollation THEN '' ELSE ' other' END
+       ARRAY(SELECT a.attname || CASE WHEN k.collated = a.attcollation THEN '' ELSE ' other' END
                     || CASE WHEN c.collname = 'C' THEN ' C' ELSE '' END
-             FROM unnest(i.indkey::int2[], i.indcollation::oid[]) WITH ORDINALITY AS k (attnum, collation, n)
+             FROM unnest(i.indkey::int2[], i.indcollation::oid[]) WITH ORDINALITY AS k (attnum, collated, n)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-             LEFT JOIN pg_collation c ON c.oid = k.collation ORDER BY k.n) AS columns
+             LEFT JOIN pg_collation c ON c.oid = k.collated ORDER BY k.n) AS columns
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
 WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indexrelid = to_regclass(quote_ident(%s))
 """

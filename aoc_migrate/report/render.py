@@ -94,8 +94,12 @@ def _finding_lines(finding: Finding) -> list[str]:
     return lines
 
 
-def _pairs(row: dict[str, Any]) -> str:
-    return "  ".join(f"{key}={plain(value)}" for key, value in row.items())
+def _pairs(row: dict[str, Any], width: int = 160) -> str:
+    return "  ".join(f"{key}={_short(plain(value), width)}" for key, value in row.items())
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _fact(value: Any) -> str:
@@ -125,7 +129,7 @@ def _markdown(command: str, report: Report) -> str:
     for finding in report.findings:
         if finding.sample:
             lines += [f"**{finding.slug}** {_escape(finding.subject)}, sample:", ""]
-            lines += [f"- {_escape(_pairs(row))}" for row in finding.sample]
+            lines += [f"- {_escape(_pairs(row, 400))}" for row in finding.sample]
             lines.append("")
     if report.facts:
         lines += ["| fact | value |", "| --- | --- |"]

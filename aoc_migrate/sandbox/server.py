@@ -142,12 +142,20 @@ class Server:
         secret.touch(mode=0o600)
         secret.write_text(state.password, encoding="ascii")
         account.own(secret)
-        arguments = ("-D", state.data, "-U", _SUPERUSER, "--pwfile", secret, "--auth=scram-sha-256", "--no-sync", "--encoding=UTF8")
+        arguments = (
+            "-D",
+            state.data,
+            "-U",
+            _SUPERUSER,
+            "--pwfile",
+            secret,
+            "--auth=scram-sha-256",
+            "--no-sync",
+            "--encoding=UTF8",
+        )
         try:
             for locale in ("C.UTF-8", "C"):
-                problem = self._run(
-                    account, state, "initdb", *arguments, f"--locale={locale}", keep=(lock,)
-                )
+                problem = self._run(account, state, "initdb", *arguments, f"--locale={locale}", keep=(lock,))
                 if problem is None:
                     return
         finally:
@@ -199,7 +207,9 @@ class Server:
         if problem is not None:
             raise AocError(f"The sandbox's server does not stop: {problem}.", exit_code=3)
 
-    def _run(self, account: Account, state: State, program: str, *arguments: str | Path, keep: Collection[int] = ()) -> str | None:
+    def _run(
+        self, account: Account, state: State, program: str, *arguments: str | Path, keep: Collection[int] = ()
+    ) -> str | None:
         """Run one of PostgreSQL's programs. Return None, or what it complained about when it failed."""
         binaries, work = self.binaries, Path(state.work)
         try:

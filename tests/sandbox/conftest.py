@@ -32,7 +32,7 @@ def new_server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def connection(server: Server) -> Iterator[Connection]:
+def connection(server: Server) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose schema is empty but for the two raw tables, and is gone after the test."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA lab")

@@ -1,16 +1,42 @@
 """A server for whoever starts it: root, an ordinary user, a user id without a name."""
 
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from aoc_migrate.errors import AocError
+from aoc_migrate.sandbox import account
+from aoc_migrate.sandbox.server import Server, find_binaries
+
+ROOT = Path(__file__).parents[2]
+NOBODY, BARE = 65534, 123456
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
 def python_for(user: int) -> str:
     """Return an interpreter that this user can run and that can read the package."""
     for python in (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin") or ""):
         command = [python, "-c", "import aoc_migrate.sandbox.server"]
         with contextlib.suppress(OSError):
-            if subprocess.run(command, **identity(user), stderr=subprocess.DEVNULL).returncode == 0:
+            if (
+                subprocess.run(command, check=False, stderr=subprocess.DEVNULL, **identity(user)).returncode
+                == 0
+            ):
                 return python
     pytest.skip(f"user {user} can run no Python 3.11 with this checkout")
 
 
 def identity(user: int) -> dict[str, Any]:
+    """Return what makes `subprocess.run` start a program as this user."""
     environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     return {"user": user, "group": 0, "extra_groups": [], "env": environment, "cwd": "/"}
 
@@ -35,7 +61,7 @@ def test_as_user(user: int) -> None:
     code = "\n".join(each.strip() for each in script.splitlines())
     try:
         command = [python_for(user), "-c", code, str(find_binaries())]
-        result = subprocess.run(command, capture_output=True, text=True, **settings)
+        result = subprocess.run(command, check=False, capture_output=True, text=True, **settings)
     finally:
         shutil.rmtree(home)
 
@@ -44,7 +70,7 @@ def test_as_user(user: int) -> None:
 
 @needs_root
 def test_root_without_namespaces(new_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where user namespaces are forbidden, root's server runs as nobody, in a folder that nobody can reach."""
+    """Where user namespaces are forbidden, root's server runs as nobody, where nobody can reach it."""
 
     def forbidden() -> None:
         raise PermissionError

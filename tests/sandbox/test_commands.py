@@ -1,7 +1,21 @@
 """The commands."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aoc_migrate.cli.sandbox import sandbox
+from aoc_migrate.errors import AocError
+from aoc_migrate.sandbox.server import Server
+
+
 @pytest.fixture
 def run(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run the commands on the shared server, or on the one that AOC_SANDBOX_DIR names later."""
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(server.folder))
     return lambda *words: CliRunner().invoke(sandbox, words)
 
@@ -48,7 +62,6 @@ def test_load(run: Any, server: Server, write_feed: Callable[..., Path]) -> None
         (["concelier", "feed", "--seed", "3"], "--rows"),
     ],
 )
-
 def test_load_misused(run: Any, words: list[str], hint: str) -> None:
     """What cannot be meant is refused with what to type."""
     error = run("load", *words).exception
@@ -81,7 +94,6 @@ def test_stop(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("command", [[], ["start"], ["stop"], ["status"], ["load"]])
-
 def test_help_has_an_example(run: Any, command: list[str]) -> None:
     """Every help text shows a command to paste."""
     assert "Example:\n    " in run(*command, "--help").stdout

@@ -1,15 +1,36 @@
 """Feeds: what becomes a row, and what is refused."""
 
-@pytest.mark.parametrize("name", ["feed.ndjson", "feed.ndjson.gz"])
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-def test_row(connection: Connection, write_feed: Callable[..., Path], name: str) -> None:
+import psycopg
+import pytest
+
+from aoc_migrate.errors import AocError
+from aoc_migrate.sandbox.feed import feed_table, load_feed
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+RAW = {"id": "INV-1", "severity": [], "aliases": ["CVE-2025-1"]}
+
+
+def count(connection: psycopg.Connection[Any], table: str = "advisory_raw") -> int:
+    """Return the number of rows."""
+    return connection.execute(f"SELECT FROM {table}").rowcount
+
+
+@pytest.mark.parametrize("name", ["feed.ndjson", "feed.ndjson.gz"])
+def test_row(connection: psycopg.Connection[Any], write_feed: Callable[..., Path], name: str) -> None:
     """A line becomes a row whose envelope agrees with its columns and whose document is untouched."""
     loaded = load_feed(connection, "advisory_raw", write_feed(name, {}), "acme")
 
     assert (loaded.rows, loaded.skipped) == (1, {})
     row = connection.execute(
-        "SELECT id, tenant, source_vendor, upstream_id, content_hash, retrieved_at::text, source->>'vendor',"
-        " upstream->>'content_hash', linkset->'aliases', identifiers->'aliases', content FROM advisory_raw"
+        "SELECT id, tenant, source_vendor, upstream_id, content_hash, retrieved_at::text,"
+        " source->>'vendor', upstream->>'content_hash', linkset->'aliases', identifiers->'aliases', content"
+        " FROM advisory_raw"
     ).fetchone()
     assert row == (
         "advisory_raw:acme:invented-feed:INV-1:0000001:sha256-aaaaaaaaaaaa",
@@ -22,35 +43,33 @@ def test_row(connection: Connection, write_feed: Callable[..., Path], name: str)
         f"sha256:{'a' * 64}",
         ["CVE-2025-1"],
         ["INV-1", "CVE-2025-1"],
-        {"format": "OSV", "spec_version": "1.6.0", "raw": {"id": "INV-1", "severity": [], "aliases": ["CVE-2025-1"]}},
+        {"format": "OSV", "spec_version": "1.6.0", "raw": RAW},
     )
 
 
-def test_without_upstream_id(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_without_upstream_id(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """A document without an id of its own has SQL's NULL there."""
     load_feed(connection, "advisory_raw", write_feed("feed.ndjson", {"upstream_id": None}))
 
     assert connection.execute("SELECT upstream_id FROM advisory_raw").fetchall() == [(None,)]
 
 
-def test_same_document_twice(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_same_document_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """The same document may occur twice: audit finds it, the loader does not."""
     load_feed(connection, "advisory_raw", write_feed("feed.ndjson", {}, {}))
 
     assert count(connection) == 2
 
 
-def test_yaml(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_yaml(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """A YAML document is loaded in its JSON form."""
     feed = write_feed("feed.ndjson", {"raw": "id: INV-1\n", "raw_json": '{"id": "INV-1"}'})
     load_feed(connection, "advisory_raw", feed)
 
-    assert connection.execute("SELECT content->'raw' FROM advisory_raw").fetchall() == [
-        ({"id": "INV-1"},)
-    ]
+    assert connection.execute("SELECT content->'raw' FROM advisory_raw").fetchall() == [({"id": "INV-1"},)]
 
 
-def test_numbers_survive(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_numbers_survive(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """Numbers are stored digit by digit as published, not as a float would print them."""
     feed = write_feed("feed.ndjson", {"raw": '{"n": 1.00000000000000000001}'})
     load_feed(connection, "advisory_raw", feed)
@@ -59,13 +78,14 @@ def test_numbers_survive(connection: Connection, write_feed: Callable[..., Path]
     assert number == ("1.00000000000000000001",)
 
 
-def test_large_document(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_large_document(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """A document of 2 MB loads whole."""
     feed = write_feed("feed.ndjson.gz", {"raw": json.dumps({"details": "x" * 2_000_000})})
     load_feed(connection, "advisory_raw", feed)
 
     size = connection.execute("SELECT length(content #>> '{raw,details}') FROM advisory_raw").fetchone()
     assert size == (2_000_000,)
+
 
 REFUSED = {
     "NUL": {"raw": '{"secret": "a\\u0000b"}'},
@@ -76,7 +96,7 @@ REFUSED = {
     "not UTF-8": {"raw_encoding": "base64"},
     "sha256": {"sha256": "secret"},
     "retrieved_at": {"retrieved_at": "secret"},
-    "with a zone|time with a zone": {"retrieved_at": "2025-01-02T03:04:05"},
+    "time with a zone": {"retrieved_at": "2025-01-02T03:04:05"},
     "kind is vex": {"kind": "vex"},
     "field raw": {"raw": ...},
     "upstream_id is missing": {"upstream_id": ...},
@@ -85,9 +105,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-
-def test_refused(connection: Connection, write_feed: Callable[..., Path], reason: str) -> None:
-    """A line that cannot be a row stops the load with its number and the reason, never with its content."""
+def test_refused(connection: psycopg.Connection[Any], write_feed: Callable[..., Path], reason: str) -> None:
+    """A line that cannot be a row stops the load, with its number and the reason, without its content."""
     feed = write_feed("feed.ndjson", {}, REFUSED[reason], {})
 
     with pytest.raises(AocError, match=rf"line 2: .*({reason})") as refusal:
@@ -97,7 +116,7 @@ def test_refused(connection: Connection, write_feed: Callable[..., Path], reason
     assert count(connection) == 0
 
 
-def test_refused_by_postgresql(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_refused_by_postgresql(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """What only PostgreSQL can judge is refused without quoting it."""
     feed = write_feed("feed.ndjson", {"raw": '{"secret": 1e200000}'})
 
@@ -107,7 +126,7 @@ def test_refused_by_postgresql(connection: Connection, write_feed: Callable[...,
     assert "secret" not in str(refusal.value)
 
 
-def test_skip(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_skip(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """With skip, the other lines are loaded and those left out are counted by reason."""
     nul = {"raw": '{"a": "\\u0000"}'}
     feed = write_feed("feed.ndjson", {}, nul, {"raw": "no"}, nul, {})
@@ -118,14 +137,14 @@ def test_skip(connection: Connection, write_feed: Callable[..., Path]) -> None:
     assert sorted(loaded.skipped.values()) == [1, 2]
 
 
-def test_escaped_backslash(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_escaped_backslash(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     r"""A backslash followed by u0000 is text, not a NUL character."""
     feed = write_feed("feed.ndjson", {"raw": '{"a": "\\\\u0000 \\ud83d\\ude00"}'})
 
     assert load_feed(connection, "advisory_raw", feed).rows == 1
 
 
-def test_twice(connection: Connection, write_feed: Callable[..., Path]) -> None:
+def test_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """A feed that is loaded already is refused; another tenant may have it too."""
     feed = write_feed("feed.ndjson", {})
     load_feed(connection, "advisory_raw", feed)
@@ -148,9 +167,8 @@ def test_twice(connection: Connection, write_feed: Callable[..., Path]) -> None:
         ("cut.ndjson.gz", gzip.compress(b"x" * 5000)[:-20], "damaged gzip"),
     ],
 )
-
 def test_not_a_feed(
-    connection: Connection, tmp_path: Path, name: str, content: bytes, reason: str
+    connection: psycopg.Connection[Any], tmp_path: Path, name: str, content: bytes, reason: str
 ) -> None:
     """Whatever is not a feed is refused by name and reason, and nothing is loaded."""
     (tmp_path / name).write_bytes(content)
@@ -162,8 +180,7 @@ def test_not_a_feed(
 
 
 @pytest.mark.parametrize(("name", "reason"), [("", "Is a directory"), ("none", "No such file")])
-
-def test_not_a_file(connection: Connection, tmp_path: Path, name: str, reason: str) -> None:
+def test_not_a_file(connection: psycopg.Connection[Any], tmp_path: Path, name: str, reason: str) -> None:
     """A folder, or nothing at all, is refused with the operating system's reason."""
     with pytest.raises(AocError, match=reason):
         load_feed(connection, "advisory_raw", tmp_path / name)
@@ -178,12 +195,10 @@ def test_feed_table(write_feed: Callable[..., Path]) -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real documents are not in {DATA}")
-
 @pytest.mark.parametrize(
     ("file", "table", "rows"), [("advisories", "advisory_raw", 4241), ("vex", "vex_raw", 817)]
 )
-
-def test_real_documents(connection: Connection, file: str, table: str, rows: int) -> None:
+def test_real_documents(connection: psycopg.Connection[Any], file: str, table: str, rows: int) -> None:
     """Every real document loads."""
     assert load_feed(connection, table, DATA / f"{file}.ndjson.gz").rows == rows
     assert count(connection, table) == rows

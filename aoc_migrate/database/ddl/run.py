@@ -205,8 +205,9 @@ def _timed(session: Session, statement: str) -> Iterator[None]:
 
 
 def title(statements: Sequence[str]) -> str:
-    """Return the first words of a step, for logs and reports."""
-    line = " ".join(statements[0].split())
+    """Return the first words of a step's first ALTER or CREATE, for logs and reports."""
+    telling = [s for s in statements if s.startswith(("ALTER", "CREATE", "DROP"))]
+    line = " ".join((telling or statements)[0].split())
     return line if len(line) <= 72 else line[:71] + "…"
 
 
