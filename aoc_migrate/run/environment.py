@@ -58,7 +58,7 @@ def _print_sql(context: Any) -> None:
         dialect_name="postgresql", version_table=VERSION, transaction_per_migration=True, literal_binds=True
     )
     quoted = schema.replace('"', '""')
-    context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;\n')
+    context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;')
     with context.begin_transaction():
         context.run_migrations()
 

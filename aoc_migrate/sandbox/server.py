@@ -137,7 +137,7 @@ class Server:
         return state
 
     def _initdb(self, account: Account, state: State, lock: int) -> None:
-        """Make the data folder. An initdb that outlives us keeps the lock, so that nobody writes beside it."""
+        """Make the data folder. An initdb that outlives us holds the lock on: nobody writes beside it."""
         secret = Path(state.work) / "password"
         secret.touch(mode=0o600)
         secret.write_text(state.password, encoding="ascii")

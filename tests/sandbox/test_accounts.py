@@ -25,14 +25,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 def python_for(user: int) -> str:
     """Return an interpreter that this user can run and that can read the package."""
     for python in (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin") or ""):
-        command = [python, "-c", "import aoc_migrate.sandbox.server"]
-        with contextlib.suppress(OSError):
-            if (
-                subprocess.run(command, check=False, stderr=subprocess.DEVNULL, **identity(user)).returncode
-                == 0
-            ):
-                return python
-    pytest.skip(f"user {user} can run no Python 3.11 with this checkout")
+        script = (
+            "import os, sys, aoc_migrate.sandbox.server as _; sys.exit(not os.access(sys.argv[1], os.X_OK))"
+        )
+        command = [python, "-c", script, str(find_binaries() / "postgres")]
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL, **identity(user))
+            return python
+    pytest.skip(f"user {user} cannot run Python 3.11, this checkout and PostgreSQL's programs where they are")
 
 
 def identity(user: int) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def online() -> Session | None:
 def emit(*statements: str) -> None:
     """Print statements of the offline script."""
     for statement in statements:
-        migration().impl.static_output(statement + ";\n")
+        migration().impl.static_output(f"{statement};")
 
 
 def strong(

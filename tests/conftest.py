@@ -1,0 +1,248 @@
+"""Real PostgreSQL for every test: one server a session, one database a test, cloned from a template."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from pytest_postgresql import factories
+
+from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
+from aoc_migrate.sandbox.server import Server, find_binaries
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def pg_server() -> Iterator[SimpleNamespace]:
+    """A private server, or the one that AOC_TEST_SERVER_URL names (a superuser's URL)."""
+    given = os.environ.get("AOC_TEST_SERVER_URL")
+    if given:
+        yield _endpoint(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="aoc", dir="/tmp") as folder:
+        server = Server(Path(folder) / "pg", find_binaries())
+        server.start()
+        try:
+            yield _endpoint(server.url("postgres"))
+        finally:
+            server.stop()
+
+
+def _endpoint(url: str) -> SimpleNamespace:
+    known = conninfo_to_dict(url)
+    return SimpleNamespace(
+        host=known["host"],
+        port=int(known["port"]),
+        user=known["user"],
+        password=known.get("password", ""),
+        options="",
+        maintenance_dbname="postgres",
+        template_dbname=None,
+    )
+
+
+def load_concelier(**conninfo: Any) -> None:
+    """Fill the template of concelier: a legacy raw table, and the legacy table with what hangs on it."""
+    with psycopg.connect(**conninfo) as connection:
+        create_raw_table(connection, "advisory_raw")
+        create_legacy_advisory(connection)
+
+
+def load_excititor(**conninfo: Any) -> None:
+    """Fill the template of excititor: a legacy raw table."""
+    with psycopg.connect(**conninfo) as connection:
+        create_raw_table(connection, "vex_raw")
+
+
+concelier_template = factories.postgresql_noproc(
+    depends_on="pg_server", dbname="concelier", load=[load_concelier]
+)
+excititor_template = factories.postgresql_noproc(
+    depends_on="pg_server", dbname="excititor", load=[load_excititor]
+)
+empty_template = factories.postgresql_noproc(depends_on="pg_server", dbname="empty", load=[])
+concelier_connection = factories.postgresql("concelier_template")
+excititor_connection = factories.postgresql("excititor_template")
+empty_connection = factories.postgresql("empty_template")
+
+
+@dataclass
+class Database:
+    """A test's own database: a connection in autocommit, and the URL for other processes."""
+
+    connection: psycopg.Connection[Any]
+    table: str
+    target: str
+
+    @property
+    def url(self) -> str:
+        """The libpq URL of the test superuser."""
+        return self.url_as(self.connection.info.user, self.connection.info.password)
+
+    def url_as(self, user: str, password: str = "") -> str:
+        """The libpq URL for another role; the password is percent-encoded."""
+        from urllib.parse import quote
+
+        info = self.connection.info
+        secret = f":{quote(password, safe='')}" if password else ""
+        return f"postgresql://{quote(user, safe='')}{secret}@{info.host}:{info.port}/{info.dbname}"
+
+    def rows(self, sql: Any, parameters: Any = None) -> list[Any]:
+        """Return the rows of a query as tuples."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def value(self, sql: Any, parameters: Any = None) -> Any:
+        """Return the first column of the first row."""
+        row = self.connection.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    def run(self, sql: Any, parameters: Any = None) -> None:
+        """Run one statement, or several without parameters."""
+        self.connection.execute(sql, parameters)
+
+    def add(self, id_: str, **values: Any) -> None:
+        """Insert a good row (one document of one vendor), with ``values`` in place of the usual ones."""
+        from psycopg.types.json import Jsonb
+
+        row: dict[str, Any] = {
+            "id": id_,
+            "tenant": "default",
+            "source_vendor": "osv",
+            "upstream_id": "CVE-2025-0001",
+            "content_hash": f"sha256:{abs(hash(id_)):064x}"[:71],
+            "retrieved_at": "2025-01-01T00:00:00Z",
+            "source": {"vendor": "osv"},
+            "upstream": {},
+            "linkset": {},
+            "content": {"format": "OSV", "raw": {"severity": []}},
+        } | values
+        adapted = [Jsonb(v) if isinstance(v, dict | list) else v for v in row.values()]
+        names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, row))
+        marks = psycopg.sql.SQL(", ").join([psycopg.sql.Placeholder()] * len(row))
+        statement = psycopg.sql.SQL("INSERT INTO {} ({}) VALUES ({})")
+        self.run(statement.format(psycopg.sql.Identifier(self.table), names, marks), adapted)
+
+
+def _database(connection: psycopg.Connection[Any], target: str) -> Database:
+    connection.autocommit = True
+    return Database(connection, {"concelier": "advisory_raw", "excititor": "vex_raw"}[target], target)
+
+
+@pytest.fixture
+def concelier(concelier_connection: psycopg.Connection[Any]) -> Database:
+    """A legacy concelier database: empty advisory_raw, legacy advisory with grants and a dependent view."""
+    return _database(concelier_connection, "concelier")
+
+
+@pytest.fixture
+def excititor(excititor_connection: psycopg.Connection[Any]) -> Database:
+    """A legacy excititor database: empty vex_raw."""
+    return _database(excititor_connection, "excititor")
+
+
+@pytest.fixture
+def empty(empty_connection: psycopg.Connection[Any]) -> Database:
+    """A database without any table, used as concelier's."""
+    return _database(empty_connection, "concelier")
+
+
+@dataclass
+class Ran:
+    """What a process left: exit code, stdout, stderr."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Stdout as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def report(self) -> Any:
+        """The only report."""
+        (report,) = self.json["reports"]
+        return report
+
+    def slugs(self, severity: str | None = None) -> list[str]:
+        """The slugs of the only report's findings, of one severity or all."""
+        found = self.report["findings"]
+        return [f["slug"] for f in found if severity in (None, f["severity"])]
+
+    def finding(self, slug: str) -> Any:
+        """The only finding with that slug."""
+        (finding,) = [f for f in self.report["findings"] if f["slug"] == slug]
+        return finding
+
+
+@dataclass
+class Aoc:
+    """Runs ``python -m aoc_migrate`` as a real process, with only the environment that a test gives."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def configure(self, *databases: Database) -> None:
+        """Point the targets' URLs at test databases."""
+        for database in databases:
+            self.environment[f"{database.target.upper()}_DATABASE_URL"] = database.url
+
+    def env(self, **more: str) -> dict[str, str]:
+        """The environment of a process: nothing of the developer's own configuration."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR"))}
+        return kept | {"PYTHONPATH": str(ROOT)} | self.environment | more
+
+    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
+        """Start the command and return its process."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "aoc_migrate", *words],
+            env=self.env(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __call__(self, *words: str, **more: str) -> Ran:
+        """Run the command to its end."""
+        with self.start(*words, **more) as process:
+            out, err = process.communicate(timeout=120)
+        assert "Traceback" not in err + out, err
+        return Ran(process.returncode, out, err)
+
+    def json(self, *words: str, **more: str) -> Ran:
+        """Run the command with ``--format json``."""
+        return self(*words, "--format", "json", **more)
+
+
+@pytest.fixture
+def aoc() -> Aoc:
+    """The command; configure it with the databases of the test."""
+    return Aoc()
+
+
+@pytest.fixture
+def allowed() -> dict[str, str]:
+    """The environment that lets the backfill write."""
+    return {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real documents, which is not part of the repository."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real documents: {DATA} is absent (they are not part of the repository)")
+    return DATA
+
+

@@ -1,0 +1,78 @@
+"""The real documents of ../shared/data: known duplicates, known gaps, known chains."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from aoc_migrate.sandbox.feed import load_feed
+from tests.conftest import Aoc, Database
+
+FEEDS = {"concelier": "advisories.ndjson.gz", "excititor": "vex.ndjson.gz"}
+
+
+def load(database: Database, data: Path) -> None:
+    """Load the target's feed."""
+    with psycopg.connect(database.url) as connection:
+        load_feed(connection, database.table, data / FEEDS[database.target])
+
+
+def mend(database: Database) -> None:
+    """Keep the first row of each duplicate group, and no row without an upstream id."""
+    table = database.table
+    database.run(f"DELETE FROM {table} WHERE upstream_id IS NULL")
+    database.run(
+        f"DELETE FROM {table} a USING {table} b WHERE (a.tenant, a.source_vendor, a.upstream_id, "
+        "a.content_hash) = (b.tenant, b.source_vendor, b.upstream_id, b.content_hash) "
+        'AND (a.retrieved_at, a.id COLLATE "C") > (b.retrieved_at, b.id COLLATE "C")'
+    )
+
+
+def test_audit_of_real_advisories(concelier: Database, aoc: Aoc, data: Path) -> None:
+    """4,241 real advisories hold 101 duplicate groups of 244 rows, and no forbidden key."""
+    load(concelier, data)
+    aoc.configure(concelier)
+
+    ran = aoc.json("audit", "concelier")
+
+    assert ran.exit_code == 1
+    assert (ran.finding("duplicate-key")["count"], ran.finding("duplicate-key")["rows"]) == (101, 244)
+    assert not {"forbidden-key", "derived-key"} & set(ran.slugs())
+    severe = "SELECT count(*) FROM advisory_raw WHERE content->'raw' ? 'severity'"
+    assert concelier.value(severe) == 914
+
+
+def test_audit_of_real_vex(excititor: Database, aoc: Aoc, data: Path) -> None:
+    """817 real VEX documents hold 20 duplicate groups and 28 rows without upstream_id."""
+    load(excititor, data)
+    aoc.configure(excititor)
+
+    ran = aoc.json("audit", "excititor")
+
+    assert ran.exit_code == 1
+    assert ran.finding("duplicate-key")["count"] == 20
+    assert ran.finding("missing-required")["rows"] == 28
+    assert ran.finding("missing-required")["subject"] == "vex_raw.upstream_id"
+
+
+@pytest.mark.parametrize(("target", "linked"), [("concelier", 1816), ("excititor", 445)])
+def test_upgrade_of_real_documents(
+    target: str,
+    linked: int,
+    request: pytest.FixtureRequest,
+    aoc: Aoc,
+    data: Path,
+    allowed: dict[str, str],
+) -> None:
+    """With the duplicates resolved, upgrade ends at head, verify is clean, and every chain is linked."""
+    database: Database = request.getfixturevalue(target)
+    load(database, data)
+    mend(database)
+    aoc.configure(database)
+
+    upgraded = aoc.json("upgrade", target, **allowed)
+    verified = aoc.json("verify", target)
+
+    assert (upgraded.exit_code, upgraded.report["revision"]) == (0, upgraded.report["head"])
+    assert (verified.exit_code, verified.slugs("error"), verified.slugs("warning")) == (0, [], [])
+    assert verified.report["facts"]["linked"] == linked
