@@ -17,25 +17,20 @@ def current_revision(session: Session, known: list[str]) -> str | None:
     Raises Stopped ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's.
     """
     found = catalog.revisions(session)
-    target = session.target.name
-    for revision in found:
-        others = [name for name in TARGETS if name != target and revision.startswith(f"{name}_")]
-        if others:
-            raise Stopped(
-                make(
-                    "wrong-database",
-                    VERSION,
-                    revision=revision,
-                    other=others[0],
-                    target=target,
-                    variable=target.upper(),
-                )
-            )
-        if revision not in known or len(found) > 1:
-            raise Stopped(
-                make("unknown-revision", VERSION, revision=", ".join(sorted(found)), version=__version__)
-            )
+    owner = catalog.state(session, "target")
+    _refuse_other(session, [*([owner["name"]] if owner else []), *(r.rpartition("_")[0] for r in found)])
+    if len(found) > 1 or any(revision not in known for revision in found):
+        shown = ", ".join(sorted(found))
+        raise Stopped(make("unknown-revision", VERSION, revision=shown, version=__version__))
     return found[0] if found else None
+
+
+def _refuse_other(session: Session, owners: list[str]) -> None:
+    target = session.target.name
+    for other in owners:
+        if other in TARGETS and other != target:
+            words = {"other": other, "target": target, "variable": target.upper()}
+            raise Stopped(make("wrong-database", session.target.schema, **words))
 
 
 def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:

@@ -36,7 +36,8 @@ class Report:
     """The findings of one command on one target.
 
     ``facts`` are plain numbers and names worth keeping in the ticket; ``steps`` say what ran, with attempts
-    and times in milliseconds. ``exit_code`` overrides what the findings say (4: failed half way).
+    and times in milliseconds. ``revision`` is None at base, and while ``reached`` is false. ``failed``: it
+    ended half way, or what it did is not verified (exit 4).
     """
 
     target: str
@@ -48,6 +49,7 @@ class Report:
     steps: list[dict[str, Any]] = field(default_factory=list)
     next: str = ""
     failed: bool = False
+    reached: bool = False
 
     @property
     def errors(self) -> list[Finding]:

@@ -45,7 +45,6 @@ def _json(command: str, reports: list[Report], exit_code: int) -> str:
 
 def _report(report: Report) -> dict[str, Any]:
     fields = asdict(report)
-    fields.pop("failed")
     for finding in fields["findings"]:
         finding.pop("exit_code")
     keys = ("target", "revision", "head", "changed", "exit_code", "findings", "facts", "steps", "next")
@@ -61,6 +60,8 @@ def _verdict(report: Report) -> str:
 
 
 def _place(report: Report) -> str:
+    if not report.reached:
+        return f"revision unknown (head {report.head})"
     return f"{report.revision or 'base'} (head {report.head})"
 
 

@@ -165,7 +165,7 @@ TEXTS: dict[str, Text] = {
         "Connect as the table's owner or as a role with BYPASSRLS.",
     ),
     "wrong-database": Text(
-        "{subject} holds revision {revision} of {other}: this is not {target}'s database or schema.",
+        "Schema {subject} of this database is {other}'s, not {target}'s; their histories would mix.",
         "Check {variable}_DATABASE_URL and {variable}_DATABASE_SCHEMA.",
     ),
     "unknown-revision": Text(

@@ -54,6 +54,7 @@ def _begin(session: Session, report: Report, options: Options) -> None:
     report.findings += reading(session, allow_pooler=options.allow_pooler)
     if not report.errors:
         report.revision = read_revision(session)
+        report.reached = True
 
 
 def _lost(target: Target, error: psycopg.Error) -> Finding:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, StaticPool, create_engine
 
 from aoc_migrate.database.catalog import VERSION
 from aoc_migrate.database.ddl.run import RUNTIME
+from aoc_migrate.database.ddl.table import OWNER
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags
@@ -55,7 +56,11 @@ def _print_sql(context: Any) -> None:
     target = _target_name(context)
     schema = os.environ.get(f"{target.upper()}_DATABASE_SCHEMA") or "public"
     context.configure(
-        dialect_name="postgresql", version_table=VERSION, transaction_per_migration=True, literal_binds=True
+        dialect_name="postgresql",
+        version_table=VERSION,
+        transaction_per_migration=True,
+        literal_binds=True,
+        **{OWNER: os.environ.get(f"{target.upper()}_TABLE_OWNER")},
     )
     quoted = schema.replace('"', '""')
     context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;')

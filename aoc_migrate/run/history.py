@@ -126,7 +126,10 @@ def resolve(target: str, wanted: str, current: str | None) -> str | None:
     ids = [r.id for r in history(target) if r.id.startswith(wanted)]
     if len(ids) != 1:
         known = ", ".join(r.id for r in history(target))
-        raise AocError(f"{wanted!r} is no revision of {target}. Its revisions are {known}; or head, base.")
+        raise AocError(
+            f"{wanted!r} is neither a target nor a revision of {target}. Targets are concelier and excititor; "
+            f"revisions are {known}, head and base."
+        )
     return ids[0]
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.table import CREATE_STATE
+from aoc_migrate.database.ddl.table import CREATE_STATE, claim
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.report.model import Finding, make
 
@@ -33,6 +33,7 @@ def read(session: Session) -> Hold | None:
 def begin(session: Session, command: str, revision: str | None) -> Hold:
     """Write an unfinished hold before the first step of a rollback, and return it."""
     session.run(CREATE_STATE)
+    session.run(claim(session.target.name))
     now = session.row("SELECT current_user AS role, to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ') AS at")
     hold = Hold(command, revision, f"{now['role']}@{who()}", now["at"], finished=False)
     _write(session, hold)

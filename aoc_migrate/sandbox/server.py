@@ -193,18 +193,15 @@ class Server:
 
         PostgreSQL cannot tell the two apart, and refuses to start while that process lives.
         """
-        process_file = state.data / "postmaster.pid"
-        if process_file.exists():
-            process = process_file.read_text(encoding="utf-8").split("\n", 1)[0]
-            command = Path("/proc", process, "cmdline")
-            if command.exists() and os.fsencode(state.data) in command.read_bytes().split(b"\0"):
-                self._shut_down(account, state)
-            elif command.exists():
-                process_file.unlink()
+        if _serves(state):
+            self._shut_down(account, state)
+        elif _command(state) is not None:
+            (state.data / "postmaster.pid").unlink()
 
     def _shut_down(self, account: Account, state: State) -> None:
         problem = self._run(account, state, "pg_ctl", "stop", "-w", "-m", "fast", "-D", state.data)
-        if problem is not None:
+        # A server that died by itself meanwhile is what we wanted, although pg_ctl did not find it.
+        if problem is not None and (listens(state) or _serves(state)):
             raise AocError(f"The sandbox's server does not stop: {problem}.", exit_code=3)
 
     def _run(
@@ -221,6 +218,20 @@ class Server:
         if result.returncode == 0:
             return None
         return _complaint(result.stdout) or f"{program} ended with exit code {result.returncode}"
+
+
+def _command(state: State) -> bytes | None:
+    """Return the command line of the process that the server's file names, None where it does not live."""
+    try:
+        process = (state.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
+        return Path("/proc", process, "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _serves(state: State) -> bool:
+    """Tell whether that process is the server of this data folder, listening or not."""
+    return os.fsencode(state.data) in (_command(state) or b"").split(b"\0")
 
 
 def _read(log: Path) -> str:

@@ -66,6 +66,17 @@ def test_simultaneous_deletes(new_server: Server) -> None:
     assert new_server.running()
 
 
+def test_crash_while_stopping(new_server: Server) -> None:
+    """A server that dies while it is told to stop has stopped."""
+    new_server.start()
+    process = int((new_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
+    os.kill(process, signal.SIGKILL)
+
+    new_server.stop()
+
+    assert not new_server.running()
+
+
 def test_reused_process_id(new_server: Server) -> None:
     """After a reboot the server's old process id may be another's; it starts all the same."""
     new_server.start()
@@ -83,6 +94,8 @@ def test_crash(new_server: Server) -> None:
     new_server.start()
     process = int((new_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
     os.kill(process, signal.SIGKILL)
+    while new_server.running():
+        time.sleep(0.001)
 
     new_server.start()
 

@@ -6,6 +6,8 @@ from aoc_migrate.database.catalog import STATE
 from aoc_migrate.database.ddl.run import emit, migration, online, strong
 from aoc_migrate.database.session import Session
 
+OWNER = "aoc_table_owner"
+
 CREATE_STATE = (
     f"CREATE TABLE IF NOT EXISTS {STATE} "
     "(name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now())"
@@ -22,8 +24,16 @@ def forget(name: str) -> str:
     return f"DELETE FROM {STATE} WHERE name = '{name}'"
 
 
-def create_table(contract: Contract, revision: str, owner: str | None = None) -> None:
-    """Make the raw table where there is none, with nullable columns, and add the link column."""
+def claim(target: str) -> str:
+    """Return the statement that says whose schema this is, so that another history is refused here."""
+    return record("target", f"jsonb_build_object('name', '{target}')")
+
+
+def create_table(contract: Contract, revision: str) -> None:
+    """Make the raw table where there is none, with nullable columns, and add the link column.
+
+    A table made here gets the owner that ``…_TABLE_OWNER`` names.
+    """
     table, link = contract.table, contract.link
     found = record(
         revision,
@@ -32,25 +42,41 @@ def create_table(contract: Contract, revision: str, owner: str | None = None) ->
     )
     create = f"CREATE TABLE IF NOT EXISTS {table} (\n  {_columns(contract)}\n)"
     add_link = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {link} text"
+    claimed = claim(revision.rpartition("_")[0])
     session = online()
     if session is None:
-        emit(CREATE_STATE, found, create)
+        emit(CREATE_STATE, claimed, found, create, *_owner_when_made(table, revision))
         strong(table, [add_link])
         return
-    before = [CREATE_STATE, found]
+    before = [CREATE_STATE, claimed, found]
     if catalog.kind(session, table) is None:
-        before += [create, *_owner(session, table, owner)]
+        before += [create, *_owner(session, table)]
     elif link in catalog.columns(session, table):
         _short(session, before)
         return
     strong(table, [add_link], before)
 
 
-def _owner(session: Session, table: str, owner: str | None) -> list[str]:
-    wanted = owner or session.target.table_owner
+def _owner(session: Session, table: str) -> list[str]:
+    wanted = session.target.table_owner
     if not wanted:
         return []
     return [f"ALTER TABLE {table} OWNER TO {session.value('SELECT quote_ident(%s)', (wanted,))}"]
+
+
+def _owner_when_made(table: str, revision: str) -> list[str]:
+    wanted = migration().opts.get(OWNER)
+    if not wanted:
+        return []
+    literal = "'" + str(wanted).replace("'", "''") + "'"
+    return [
+        f"""DO $aoc$
+BEGIN
+  IF NOT (SELECT (value->>'table_found')::boolean FROM {STATE} WHERE name = '{revision}') THEN
+    EXECUTE format('ALTER TABLE {table} OWNER TO %I', {literal});
+  END IF;
+END $aoc$"""
+    ]
 
 
 def _short(session: Session, statements: list[str]) -> None:
