@@ -1,4 +1,4 @@
-"""Where a server listens: a unix socket in a private folder, and a port of the loopback interface."""
+"""Where a server listens (a private unix socket, a port of the loopback interface), and whether it lives."""
 
 import os
 import shutil
@@ -20,6 +20,20 @@ def listens(state: State) -> bool:
         except OSError:
             return False
     return True
+
+
+def process_command(state: State) -> bytes | None:
+    """Return the command line of the process that the server's file names, None where it does not live."""
+    try:
+        process = (state.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
+        return Path("/proc", process, "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def serves(state: State) -> bool:
+    """Tell whether a live process is the server of this data folder, listening or not."""
+    return os.fsencode(state.data) in (process_command(state) or b"").split(b"\0")
 
 
 def free_port(wanted: int = 0) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aoc_migrate.errors import AocError
 from aoc_migrate.sandbox.account import Account, account_of, choose_account
-from aoc_migrate.sandbox.address import free_port, listens, make_socket_folder
+from aoc_migrate.sandbox.address import free_port, listens, make_socket_folder, process_command, serves
 from aoc_migrate.sandbox.binaries import copy_programs, find_binaries
 from aoc_migrate.sandbox.state import FILES, State, exclusively, load_state
 
@@ -193,15 +193,15 @@ class Server:
 
         PostgreSQL cannot tell the two apart, and refuses to start while that process lives.
         """
-        if _serves(state):
+        if serves(state):
             self._shut_down(account, state)
-        elif _command(state) is not None:
+        elif process_command(state) is not None:
             (state.data / "postmaster.pid").unlink()
 
     def _shut_down(self, account: Account, state: State) -> None:
         problem = self._run(account, state, "pg_ctl", "stop", "-w", "-m", "fast", "-D", state.data)
         # A server that died by itself meanwhile is what we wanted, although pg_ctl did not find it.
-        if problem is not None and (listens(state) or _serves(state)):
+        if problem is not None and (listens(state) or serves(state)):
             raise AocError(f"The sandbox's server does not stop: {problem}.", exit_code=3)
 
     def _run(
@@ -218,20 +218,6 @@ class Server:
         if result.returncode == 0:
             return None
         return _complaint(result.stdout) or f"{program} ended with exit code {result.returncode}"
-
-
-def _command(state: State) -> bytes | None:
-    """Return the command line of the process that the server's file names, None where it does not live."""
-    try:
-        process = (state.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
-        return Path("/proc", process, "cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def _serves(state: State) -> bool:
-    """Tell whether that process is the server of this data folder, listening or not."""
-    return os.fsencode(state.data) in (_command(state) or b"").split(b"\0")
 
 
 def _read(log: Path) -> str:
