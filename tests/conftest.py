@@ -200,7 +200,9 @@ class Aoc:
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment of a process: nothing of the developer's own configuration."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR"))}
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR"))
+        }
         return kept | {"PYTHONPATH": str(ROOT)} | self.environment | more
 
     def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
@@ -244,5 +246,3 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real documents: {DATA} is absent (they are not part of the repository)")
     return DATA
-
-

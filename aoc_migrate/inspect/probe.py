@@ -65,24 +65,34 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
 
 def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
     """Yield ``probe-accepted``, ``probe-wrong-error`` or ``probe-not-possible``; nothing is kept."""
-    connection = session.connection
-    with connection.transaction(force_rollback=True):
-        empty = not session.value(f"SELECT EXISTS (SELECT FROM {contract.table})")
-        columns = _columns(session, contract.table)
-        problem = _insert(session, contract, columns, {"id": _ID, "content_hash": _HASH}, empty, keep=True)
+    with session.connection.transaction(force_rollback=True):
+        problem = _insert(session, _first_row(session, contract), keep=True)
         if problem is not None:
             reason = _reason(problem)
             yield make("probe-not-possible", contract.table, reason=reason, target=session.target.name)
             return
+        columns = _columns(session, contract.table)
         for attempt in attempts(contract, parts):
-            yield from _judge(session, contract, columns, attempt, empty)
+            yield from _judge(session, contract, columns, attempt)
 
 
-def _judge(
-    session: Session, contract: Contract, columns: list[str], attempt: Attempt, empty: bool
-) -> Iterator[Finding]:
+def _first_row(session: Session, contract: Contract) -> str:
+    """Return the INSERT of a row that must be accepted, which the attempts then clone and break."""
+    if not session.value(f"SELECT EXISTS (SELECT FROM {contract.table})"):
+        return f"INSERT INTO {contract.table} ({', '.join(_MADE_UP)}) VALUES ({', '.join(_MADE_UP.values())})"
+    columns = _columns(session, contract.table)
+    return _clone(contract, columns, {"id": _ID, "content_hash": _HASH}, "true")
+
+
+def _clone(contract: Contract, columns: list[str], values: dict[str, str], where: str) -> str:
+    table = contract.table
+    picked = ", ".join(values.get(c, f"{table}.{c}") for c in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {picked} FROM {table} WHERE {where} LIMIT 1"
+
+
+def _judge(session: Session, contract: Contract, columns: list[str], attempt: Attempt) -> Iterator[Finding]:
     values = {"id": f"{_ID} || '-broken'", "content_hash": f"{_HASH} || '-broken'", **attempt.values}
-    error = _insert(session, contract, columns, values, empty, keep=False)
+    error = _insert(session, _clone(contract, columns, values, f"id = {_ID}"), keep=False)
     if error is None:
         yield make("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
     elif (error.sqlstate, _refused_by(error)) != (attempt.sqlstate, attempt.name):
@@ -99,26 +109,8 @@ def _columns(session: Session, table: str) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def _insert(
-    session: Session,
-    contract: Contract,
-    columns: list[str],
-    values: dict[str, str],
-    empty: bool,
-    *,
-    keep: bool,
-) -> psycopg.Error | None:
-    """Insert a clone (of the probe's own row once it is there) with ``values``; return the refusal."""
-    table = contract.table
-    if empty:
-        listed = list({**_MADE_UP, **values})
-        picked = [{**_MADE_UP, **values}[c].replace(f"coalesce({c}, '{{}}')", "'{}'") for c in listed]
-        source = ""
-    else:
-        listed, picked = columns, [values.get(c, f"r.{c}") for c in columns]
-        where = "" if keep else f"WHERE id = {_ID}"
-        source = f" FROM (SELECT * FROM {table} {where} LIMIT 1) AS r"
-    statement = f"INSERT INTO {table} ({', '.join(listed)}) SELECT {', '.join(picked)}{source}"
+def _insert(session: Session, statement: str, *, keep: bool) -> psycopg.Error | None:
+    """Run an INSERT in a savepoint; return the refusal, or None when it was accepted."""
     try:
         with session.connection.transaction(force_rollback=not keep):
             session.run(statement)

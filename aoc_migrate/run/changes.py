@@ -58,6 +58,9 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
         report.revision = read_revision(session)
         if _stops(session, report, options, goal):
             return
+        if not _needed(session, report.revision, goal) and hold.read(session) is None:
+            report.next = f"another run has done it; to look closer: aoc-migrate verify {target}"
+            return
         report.findings += _before(session, report, options, goal)
         if report.errors:
             report.next = f"nothing was changed; mend it, then: aoc-migrate upgrade {target}"

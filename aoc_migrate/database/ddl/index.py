@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 
@@ -13,6 +13,8 @@ from aoc_migrate.database.ddl.run import emit, migration, online, weak
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.report.model import Finding, Stopped, make
+
+DROP_AFTER_FAILURE = 5.0  # seconds
 
 _PROGRESS = """
 SELECT p.phase, p.blocks_done, p.blocks_total, p.tuples_done, p.tuples_total, p.current_locker_pid AS locker,
@@ -44,7 +46,7 @@ def create_index(table: str, index: Index, revision: str) -> None:
     if state == "foreign":
         raise Stopped(make("foreign-object", index.name))
     if state == "invalid":
-        weak(f"DROP INDEX CONCURRENTLY {index.name}", deadline=True)
+        weak(f"DROP INDEX CONCURRENTLY {index.name}", timeout=session.limits.deadline)
     if state != "valid":
         _build(session, index, create)
 
@@ -62,7 +64,7 @@ def drop_index(index: Index, revision: str) -> None:
         return
     if not found["index_found"] and catalog.kind(session, index.name) is not None:
         _wait_for_build(session, index)
-        weak(drop, deadline=True)
+        weak(drop, timeout=session.limits.deadline)
     with migration().autocommit_block():
         session.run(forget(revision))
 
@@ -78,8 +80,8 @@ def _build(session: Session, index: Index, create: str) -> None:
         with _watched(session, index.name):
             weak(create)
     except Stopped:
-        if not session.connection.broken:
-            weak(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}", deadline=True)
+        with suppress(Stopped):  # whoever stopped the build may stop this too; the next run drops it
+            weak(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}", timeout=DROP_AFTER_FAILURE)
         raise
 
 
@@ -109,7 +111,8 @@ def _waited_too_long(session: Session, name: str, blocker: str) -> Finding:
         attempts=1,
         stall="the whole deadline",
         blockers=f"The build waited for {blocker}.",
-        remedy="End that session and run the same command again; the unfinished index was dropped.",
+        remedy="End that session and run the same command again; what is left of the index is INVALID, "
+        "serves no query, and is dropped and built anew then.",
     )
 
 

@@ -171,10 +171,10 @@ def _deadline(session: Session, table: str, waited: float, attempts: int, names:
     )
 
 
-def weak(statement: str, *, deadline: bool = False) -> None:
+def weak(statement: str, *, timeout: float | None = None) -> None:
     """Run a statement whose lock blocks no reader or writer, by itself, outside a transaction.
 
-    ``deadline``: give up after ``limits.deadline`` seconds (for statements that only wait).
+    ``timeout``: give up after so many seconds (for statements that only wait).
     Raises Stopped ``step-failed``.
     """
     session = online()
@@ -184,8 +184,8 @@ def weak(statement: str, *, deadline: bool = False) -> None:
             return
         assert_held(session)
         with _timed(session, statement):
-            if deadline:
-                session.set("statement_timeout", f"{round(session.limits.deadline * 1000)}ms")
+            if timeout is not None:
+                session.set("statement_timeout", f"{round(timeout * 1000)}ms")
             try:
                 session.run(statement)
             except psycopg.Error as error:
