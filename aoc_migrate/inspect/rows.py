@@ -111,11 +111,27 @@ def _matching(contract: Contract, slug: str) -> str:
         return derived
     if slug == "forbidden-key":
         return f"(key IN ({exact}) AND NOT {derived})"
-    plain = "lower(replace(replace(key, '_', ''), '-', ''))"
-    flat = ", ".join(f"'{k.replace('_', '')}'" for k in contract.forbidden_keys)
-    prefix = contract.forbidden_prefix.replace("_", "")
-    camel = f"key ~ '^({prefix.capitalize()}|{prefix}|{prefix.upper()})[-A-Z_]'"
-    return f"(NOT {derived} AND key NOT IN ({exact}) AND ({plain} IN ({flat}) OR {camel}))"
+    names, prefix = _variants(contract)
+    return f"(NOT {derived} AND key NOT IN ({exact}) AND (key ~* '{names}' OR key ~ '{prefix}'))"
+
+
+def _variants(contract: Contract) -> tuple[str, str]:
+    """Return two regular expressions: the names in any case, and the prefix in camel, kebab or upper case."""
+    names = "|".join(k.replace("_", "[-_]?") for k in contract.forbidden_keys)
+    word = contract.forbidden_prefix.rstrip("_")
+    return f"^({names})$", f"^({word}|{word.capitalize()}|{word.upper()})[-_A-Z]"
+
+
+def _has_variant(contract: Contract, column: Column) -> str:
+    """Return the predicate for a variant key; like the CHECK's, cheap because harmless keys go first."""
+    names, prefix = _variants(contract)
+    exact = " || ".join(f'@.key == "{k}"' for k in contract.forbidden_keys)
+    harmless = ", ".join(f"'{k}'" for k in column.harmless)
+    return (
+        f"coalesce(jsonb_path_exists(({column.name} || '{{}}') - ARRAY[{harmless}], 'strict $.keyvalue() ? ("
+        f'(@.key like_regex "{names}" flag "i" || @.key like_regex "{prefix}") && '
+        f"!(@.key starts with \"{contract.forbidden_prefix}\" || {exact}))', '{{}}', true), false)"
+    )
 
 
 def _has_key(column: str, matching: str) -> str:
@@ -142,7 +158,7 @@ def _warnings(contract: Contract, checks: list[Check]) -> dict[str, str]:
     scan: dict[str, str] = {}
     for column in contract.objects:
         if column.name in audited:
-            scan[f"case-variant-key:{column.name}"] = _has_key(column.name, _matching(contract, "variant"))
+            scan[f"case-variant-key:{column.name}"] = _has_variant(contract, column)
     if "content_hash" in audited:
         scan["content-hash-form:content_hash"] = f"NOT ({_WELL_FORMED_HASH})"
         for column_name, json, key in contract.mirrors:

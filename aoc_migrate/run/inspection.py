@@ -85,6 +85,7 @@ def verify_all(session: Session, report: Report, contract: Contract, options: Ve
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)
     if Part.CHAIN in standing:
+        session.say(f"{session.target.name}: following the chains …")
         started = (chain_state(session) or {}).get("started_at")
         backfilled = str(started) if started else None
         report.findings += inspect_chain(

@@ -1,0 +1,196 @@
+"""Any schema, odd names, roles that are no superusers, row-level security, two targets in one database."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
+from tests.conftest import Aoc, Database
+
+SCHEMAS = ["Vuln Data", 'quo"te', "select", "üñí", "a.b", "per%cent", "it's"]
+
+
+@pytest.fixture
+def owner(empty: Database) -> Iterator[str]:
+    """A role with an odd name that owns everything and is no superuser."""
+    name = 'Stella "the" Ö\'wner'
+    quoted = psycopg.sql.Identifier(name)
+    empty.run(psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(quoted))
+    yield name
+    empty.run(psycopg.sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(quoted))
+    empty.run(psycopg.sql.SQL("DROP OWNED BY {}").format(quoted))
+    empty.run(psycopg.sql.SQL("DROP ROLE {}").format(quoted))
+
+
+def make_schema(database: Database, schema: str, owner: str | None = None) -> None:
+    """Create a schema and search it first."""
+    name = psycopg.sql.Identifier(schema)
+    database.run(psycopg.sql.SQL("CREATE SCHEMA {}").format(name))
+    if owner:
+        role = psycopg.sql.Identifier(owner)
+        database.run(psycopg.sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(name, role))
+    database.run(psycopg.sql.SQL("SET search_path TO {}").format(name))
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_any_schema(schema: str, empty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Up, verify and down work in any schema, and leave the schema public empty."""
+    make_schema(empty, schema)
+    create_raw_table(empty.connection, "advisory_raw")
+    create_legacy_advisory(empty.connection)
+    empty.add("1")
+    empty.add("2", retrieved_at="2025-02-01T00:00:00Z")
+    aoc.configure(empty)
+    aoc.environment["CONCELIER_DATABASE_SCHEMA"] = schema
+
+    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("verify", "--probe").exit_code == 0
+    assert empty.value("SELECT supersedes FROM advisory_raw WHERE id = '2'") == "1"
+    assert aoc("downgrade", "base").exit_code == 0
+    assert empty.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+
+
+def test_owner_that_is_no_superuser(empty: Database, owner: str, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """The owner of the tables, with an odd name and no other right, can do everything."""
+    make_schema(empty, "vuln", owner)
+    empty.run(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(owner)))
+    create_raw_table(empty.connection, "advisory_raw")
+    empty.run("CREATE TABLE advisory (id text PRIMARY KEY, title text)")
+    empty.run("GRANT SELECT ON advisory TO PUBLIC")
+    empty.run("RESET ROLE")
+    empty.add("1")
+    empty.add("2", retrieved_at="2025-02-01T00:00:00Z")
+    aoc.environment |= {
+        "CONCELIER_DATABASE_URL": empty.url_as(owner, "secret"),
+        "CONCELIER_DATABASE_SCHEMA": "vuln",
+    }
+
+    up = aoc.json("upgrade", **allowed)
+    down = aoc.json("downgrade", "base")
+    again = aoc.json("upgrade", "--release-hold", **allowed)
+
+    assert [r.exit_code for r in (up, down, again)] == [0, 0, 0], up.out + down.out + again.out
+    assert aoc("verify", "--probe").exit_code == 0
+
+
+def test_owner_of_a_new_table(empty: Database, owner: str, aoc: Aoc) -> None:
+    """A raw table created by the baseline belongs to CONCELIER_TABLE_OWNER."""
+    empty.run(psycopg.sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(psycopg.sql.Identifier(owner)))
+    aoc.configure(empty)
+
+    assert aoc("upgrade", CONCELIER_TABLE_OWNER=owner).exit_code == 0
+    assert empty.value("SELECT tableowner FROM pg_tables WHERE tablename = 'advisory_raw'") == owner
+
+
+def test_two_targets_in_one_database(empty: Database, aoc: Aoc) -> None:
+    """Both targets may live in one database, in different schemas, without seeing each other."""
+    for schema, table in (("vuln", "advisory_raw"), ("vex", "vex_raw")):
+        make_schema(empty, schema)
+        create_raw_table(empty.connection, table)
+    aoc.environment |= {
+        "CONCELIER_DATABASE_URL": empty.url,
+        "EXCITITOR_DATABASE_URL": empty.url,
+        "CONCELIER_DATABASE_SCHEMA": "vuln",
+        "EXCITITOR_DATABASE_SCHEMA": "vex",
+    }
+
+    up = aoc.json("upgrade")
+    down = aoc.json("downgrade", "excititor", "base")
+
+    assert [r["revision"] for r in up.json["reports"]] == ["concelier_0008", "excititor_0007"]
+    assert (down.exit_code, aoc("verify", "concelier").exit_code) == (0, 0)
+
+
+def test_read_only_verifier(concelier: Database, aoc: Aoc) -> None:
+    """verify, audit and status run under a role that may only read, in read-only transactions."""
+    aoc.configure(concelier)
+    aoc("upgrade")
+    concelier.run(
+        "DROP ROLE IF EXISTS auditor; CREATE ROLE auditor LOGIN PASSWORD 'a'; "
+        "ALTER ROLE auditor SET default_transaction_read_only = on; "
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor"
+    )
+    aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("auditor", "a")
+
+    assert [aoc(command).exit_code for command in ("verify", "audit", "status", "upgrade")] == [0] * 4
+
+
+def test_verifier_that_can_write(concelier: Database, aoc: Aoc) -> None:
+    """verify finds a verifier role that may write, and has the REVOKE."""
+    aoc.configure(concelier)
+    aoc("upgrade")
+    concelier.run('DROP ROLE IF EXISTS "a-verifier"; CREATE ROLE "a-verifier"')
+    concelier.run('GRANT INSERT ON advisory_raw TO "a-verifier"')
+
+    ran = aoc.json("verify", AOC_VERIFIER_USER="a-verifier")
+
+    assert (ran.exit_code, ran.slugs()) == (1, ["verifier-can-write"])
+    assert '"a-verifier"' in ran.finding("verifier-can-write")["help"]
+
+
+def test_row_level_security(concelier: Database, aoc: Aoc) -> None:
+    """A role whose rows a policy hides is refused: an audit would pass falsely."""
+    concelier.add("bad", tenant=None)
+    concelier.run(
+        "DROP ROLE IF EXISTS filtered; CREATE ROLE filtered LOGIN PASSWORD 'f'; "
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO filtered; "
+        "ALTER TABLE advisory_raw ENABLE ROW LEVEL SECURITY; "
+        "CREATE POLICY mine ON advisory_raw USING (tenant = current_setting('app.tenant_id', true))"
+    )
+    aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("filtered", "f")
+
+    audited, verified = aoc.json("audit"), aoc.json("verify")
+
+    assert (audited.exit_code, audited.slugs("error")) == (1, ["row-level-security"])
+    assert (verified.exit_code, "row-level-security" in verified.slugs()) == (1, True)
+
+
+def test_policy_that_shows_everything(concelier: Database, aoc: Aoc) -> None:
+    """The policy aoc_verify_all lets a filtered role audit."""
+    concelier.run(
+        "DROP ROLE IF EXISTS seeing; CREATE ROLE seeing LOGIN PASSWORD 's'; "
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO seeing; "
+        "ALTER TABLE advisory_raw ENABLE ROW LEVEL SECURITY; "
+        "CREATE POLICY aoc_verify_all ON advisory_raw FOR SELECT TO seeing USING (true)"
+    )
+    concelier.add("bad", tenant=None)
+    aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("seeing", "s")
+
+    assert aoc.json("audit").slugs("error") == ["missing-required", "null-key"]
+
+
+def test_partitioned_raw_table(empty: Database, aoc: Aoc) -> None:
+    """A partitioned raw table is refused with its kind, before anything is changed."""
+    empty.run("CREATE TABLE advisory_raw (id text, tenant text) PARTITION BY LIST (tenant)")
+    aoc.configure(empty)
+
+    ran = aoc.json("upgrade")
+
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["table-kind"])
+    assert "partitioned table" in ran.finding("table-kind")["problem"]
+
+
+def test_writers_of_advisory_are_noticed(concelier: Database, aoc: Aoc) -> None:
+    """The audit warns when the legacy table is written to while it looks."""
+    import threading
+
+    aoc.configure(concelier)
+    stop = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(concelier.url, autocommit=True) as connection:
+            while not stop.wait(0.02):
+                connection.execute(
+                    "UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)"
+                )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        ran = aoc.json("audit")
+    finally:
+        stop.set()
+        writer.join()
+
+    assert (ran.exit_code, ran.slugs("warning")) == (0, ["advisory-still-written"])
