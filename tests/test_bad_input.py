@@ -94,9 +94,7 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize("url", UNREACHABLE)
-@pytest.mark.parametrize(
-    "command", ["audit", "upgrade", "verify", "status", "downgrade -1", "chain", "journal"]
-)
+@pytest.mark.parametrize("command", ["audit", "upgrade", "verify", "status", "downgrade -1", "chain", "journal"])
 def test_unreachable(url: str, command: str, aoc: Aoc) -> None:
     """A server that does not answer is exit 3 and a finding in the report, without the password."""
     ran = aoc.json(*command.split(), CONCELIER_DATABASE_URL=url)

@@ -181,9 +181,7 @@ def test_writers_of_advisory_are_noticed(concelier: Database, aoc: Aoc) -> None:
     def write() -> None:
         with psycopg.connect(concelier.url, autocommit=True) as connection:
             while not stop.wait(0.02):
-                connection.execute(
-                    "UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)"
-                )
+                connection.execute("UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)")
 
     writer = threading.Thread(target=write)
     writer.start()

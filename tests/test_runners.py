@@ -174,7 +174,7 @@ def test_kill_in_the_index_build(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_index_build_behind_a_writer_has_a_deadline(excititor: Database, aoc: Aoc) -> None:
-    """A build that waits for an open writer beyond --deadline is cancelled: exit 3, writer named, mended by the same command."""
+    """A build that waits for a writer beyond --deadline is cancelled (exit 3); later the same command mends it."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     with psycopg.connect(excititor.url, application_name="open writer") as writer:

@@ -140,7 +140,7 @@ def test_convergence(broken: str, database: Database, aoc: Aoc, allowed: dict[st
     database.run(BROKEN_BY_HAND[broken].format(t=database.table))
 
     verified = aoc.json("verify")
-    assert (verified.exit_code, verified.slugs()) == (1, [broken.split()[0]])
+    assert (verified.exit_code, verified.slugs()) == (1, [broken.split(maxsplit=1)[0]])
 
     assert aoc("upgrade").exit_code == 0
     assert aoc("verify", "--probe").exit_code == 0
@@ -165,9 +165,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("slug", FOREIGN)
-def test_foreign_object_in_its_place(
-    slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]
-) -> None:
+def test_foreign_object_in_its_place(slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """An object of our name that means something else is a finding, and is never replaced."""
     aoc("upgrade", **allowed)
     database.run(FOREIGN[slug].format(t=database.table))
@@ -226,9 +224,7 @@ def test_stops_at_the_first_failing_target(concelier: Database, excititor: Datab
 def test_update_trigger(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A trigger that the backfill would fire stops the upgrade, unless it is allowed by name."""
     database.run("CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
-    database.run(
-        f"CREATE TRIGGER note BEFORE UPDATE ON {database.table} FOR EACH ROW EXECUTE FUNCTION noted()"
-    )
+    database.run(f"CREATE TRIGGER note BEFORE UPDATE ON {database.table} FOR EACH ROW EXECUTE FUNCTION noted()")
 
     refused = aoc.json("upgrade", **allowed)
 

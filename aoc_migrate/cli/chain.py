@@ -34,7 +34,7 @@ def chain(
     AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain concelier --apply
     """
     from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.changes import run_chain
+    from aoc_migrate.run.chain import run_chain
 
     names, _ = common.target_words(ctx, words, revision=False)
     common.run(

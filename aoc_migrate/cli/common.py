@@ -54,9 +54,7 @@ def words_of(words: tuple[str, ...], known_options: list[str]) -> list[str]:
     return list(words)
 
 
-def target_words(
-    ctx: click.Context, words: tuple[str, ...], *, revision: bool
-) -> tuple[list[str], str | None]:
+def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) -> tuple[list[str], str | None]:
     """Split the words into targets and a revision; a word that is no target is read as the revision."""
     options = [name for p in ctx.command.params if isinstance(p, click.Option) for name in p.opts]
     given = words_of(words, options)
@@ -196,6 +194,4 @@ def writable(output: str | None) -> None:
         with Path(output).open("a", encoding="utf-8"):
             return
     except OSError as error:
-        raise AocError(
-            f"--output {output} cannot be written: {error.strerror}. Choose another file."
-        ) from None
+        raise AocError(f"--output {output} cannot be written: {error.strerror}. Choose another file.") from None

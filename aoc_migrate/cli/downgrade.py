@@ -34,7 +34,7 @@ def downgrade(
     aoc-migrate downgrade excititor base
     """
     from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.changes import run_downgrade
+    from aoc_migrate.run.rollback import run_downgrade
 
     names, revision = common.target_words(ctx, words, revision=True)
     if revision is None:

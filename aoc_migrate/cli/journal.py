@@ -23,7 +23,7 @@ def journal(
     aoc-migrate journal drop concelier
     """
     from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.changes import run_journal
+    from aoc_migrate.run.chain import run_journal
 
     drop = "drop" in words
     names, _ = common.target_words(ctx, tuple(w for w in words if w != "drop"), revision=False)

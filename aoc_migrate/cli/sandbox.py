@@ -114,14 +114,10 @@ def status(form: str) -> None:
 @sandbox.command()
 @click.argument("target", required=False)
 @click.argument("file", required=False)
-@click.option(
-    "--rows", type=click.IntRange(min=1), help="Invent this many clean rows instead of reading FILE."
-)
+@click.option("--rows", type=click.IntRange(min=1), help="Invent this many clean rows instead of reading FILE.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed invents the same rows.")
 @click.option("--duplicates", type=click.IntRange(min=0), default=0, help="Also repeat this many rows' keys.")
-@click.option(
-    "--violations", type=click.IntRange(min=0), default=0, help="Also invent this many broken rows."
-)
+@click.option("--violations", type=click.IntRange(min=0), default=0, help="Also invent this many broken rows.")
 @click.option("--tenant", help="Tenant of every row. Without it: default, and several among invented rows.")
 @click.option("--skip", is_flag=True, help="Leave out lines that cannot be loaded, and count them.")
 def load(

@@ -7,9 +7,7 @@ from aoc_migrate.cli import common
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET] [REVISION]")
-@click.option(
-    "--release-hold", is_flag=True, help="Go on after a rollback, which holds plain upgrades still."
-)
+@click.option("--release-hold", is_flag=True, help="Go on after a rollback, which holds plain upgrades still.")
 @click.option("--no-create", is_flag=True, help="Do not create a missing raw table; exit 3 instead.")
 @click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
 @click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
@@ -44,7 +42,7 @@ def upgrade(
     aoc-migrate upgrade --max-stall 50ms --deadline 30m
     """
     from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.changes import UpgradeOptions, run_upgrade
+    from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 
     names, revision = common.target_words(ctx, words, revision=True)
     chosen = UpgradeOptions(revision or "head", release_hold, no_create, limit, allow_triggers, accept)

@@ -68,9 +68,7 @@ def _unproven(session: Session, plan: Plan) -> tuple[list[Check], list[str]]:
     checks = [
         c for c in wanted if not (c.name in standing and standing[c.name].validated and standing[c.name].ours)
     ]
-    required = (
-        catalog.nullable(session, contract.table, contract.required) if Part.GUARD in plan.parts else []
-    )
+    required = catalog.nullable(session, contract.table, contract.required) if Part.GUARD in plan.parts else []
     return checks, required
 
 

@@ -50,9 +50,7 @@ def inspect_chain(
         return
     late = _late(session, contract, backfilled_at)
     query = _classified(contract, wrong, late)
-    counts = session.rows(
-        f"{query} SELECT kind, late, count(*) AS rows FROM judged GROUP BY kind, late", values
-    )
+    counts = session.rows(f"{query} SELECT kind, late, count(*) AS rows FROM judged GROUP BY kind, late", values)
     for slug, excused in (("chain-broken", False), ("chain-late", True)):
         kinds = {c["kind"]: c["rows"] for c in counts if c["late"] == excused}
         if not kinds:
@@ -140,7 +138,6 @@ def chain_facts(session: Session, contract: Contract) -> dict[str, Any]:
     order = ", ".join((*contract.chain_key, *contract.chain_order))
     facts = session.row(f"SELECT count(*) AS rows, count({contract.link}) AS linked FROM {contract.table}")
     sample = session.rows(
-        f"SELECT id, {contract.link} FROM {contract.table} WHERE upstream_id IS NOT NULL "
-        f"ORDER BY {order} LIMIT 5"
+        f"SELECT id, {contract.link} FROM {contract.table} WHERE upstream_id IS NOT NULL ORDER BY {order} LIMIT 5"
     )
     return {**facts, "chain_sample": sample}

@@ -85,9 +85,7 @@ def _finding_lines(finding: Finding) -> list[str]:
     code = f" {finding.code}" if finding.code else ""
     lines = [f"  {_MARK[finding.severity]} {finding.slug}{code} {plain(finding.subject)}"]
     lines += textwrap.wrap(plain(finding.problem), 96, initial_indent="    ", subsequent_indent="    ")
-    lines += textwrap.wrap(
-        f"-> {plain(finding.help)}", 96, initial_indent="    ", subsequent_indent="       "
-    )
+    lines += textwrap.wrap(f"-> {plain(finding.help)}", 96, initial_indent="    ", subsequent_indent="       ")
     lines += [f"       {_pairs(row)}" for row in finding.sample[:SAMPLE_LINES]]
     more = len(finding.sample) - SAMPLE_LINES
     if more > 0:
@@ -134,9 +132,7 @@ def _markdown(command: str, report: Report) -> str:
             lines.append("")
     if report.facts:
         lines += ["| fact | value |", "| --- | --- |"]
-        lines += [
-            _cells([key, _fact(value).strip().replace("\n", "; ")]) for key, value in report.facts.items()
-        ]
+        lines += [_cells([key, _fact(value).strip().replace("\n", "; ")]) for key, value in report.facts.items()]
         lines.append("")
     if report.steps:
         lines += ["| statement | attempts | waited ms | held ms | total ms | rows |", "|" + " --- |" * 6]

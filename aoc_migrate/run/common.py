@@ -95,3 +95,17 @@ def plan(session: Session, goal: str | None, **options: object) -> Plan:
         swapped=bool(swap and catalog.state(session, swap[1])),
         **options,  # type: ignore[arg-type]
     )
+
+
+def our_tables(session: Session) -> list[str]:
+    """Return the tables that revisions of this target alter, as far as they exist."""
+    target = session.target.name
+    swap = swap_of(target)
+    names = [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
+    return [name for name in names if catalog.kind(session, name) is not None]
+
+
+def note_revision(session: Session, report: Report) -> None:
+    """Read the revision again after steps that may have failed, unless the connection is gone."""
+    if not session.connection.closed and not session.connection.broken:
+        report.revision = read_revision(session)

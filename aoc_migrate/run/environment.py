@@ -79,11 +79,13 @@ def _run_stock(context: Any) -> None:
     verb = context.config.cmd_opts.cmd[0].__name__ if context.config.cmd_opts else "upgrade"
     try:
         (target,) = choose_targets([_target_name(context)])
-        with connect(target, f"alembic {verb}", Limits(), read_flags()) as session:
-            with runner_lock(session) if verb in _LOCKING else nullcontext():
-                if verb == "upgrade" and (held := hold.read(session)) is not None:
-                    raise CommandError(hold.finding(session, held).problem)
-                _migrate(context, session)
+        with (
+            connect(target, f"alembic {verb}", Limits(), read_flags()) as session,
+            runner_lock(session) if verb in _LOCKING else nullcontext(),
+        ):
+            if verb == "upgrade" and (held := hold.read(session)) is not None:
+                raise CommandError(hold.finding(session, held).problem)
+            _migrate(context, session)
     except AocError as error:
         raise CommandError(str(error)) from None
     except Stopped as stopped:

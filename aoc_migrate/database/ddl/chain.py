@@ -10,7 +10,7 @@ import psycopg
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, STATE
-from aoc_migrate.database.ddl.run import emit, failed, migration, online, title
+from aoc_migrate.database.ddl.run import emit, failed, migration, online
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.lock import assert_held
 from aoc_migrate.database.session import Row, Session
@@ -113,9 +113,7 @@ def _begin(contract: Contract, name: str) -> str:
 
 
 def _done(name: str) -> str:
-    return (
-        f"UPDATE {STATE} SET value = value || '{{\"done\": true}}', recorded_at = now() WHERE name = '{name}'"
-    )
+    return f"UPDATE {STATE} SET value = value || '{{\"done\": true}}', recorded_at = now() WHERE name = '{name}'"
 
 
 def _gate(contract: Contract) -> str:
@@ -233,6 +231,6 @@ def _restore(session: Session, contract: Contract) -> None:
             count += len(page["kept"])
             kept = (kept + page["kept"])[:200]
     except psycopg.Error as error:
-        raise Stopped(failed(session, title([f"set back links of {contract.table}"]), error)) from None
+        raise Stopped(failed(session, f"set back links of {contract.table}", error)) from None
     step: Row = {"statement": f"set back links of {contract.table}", "attempts": 1, "rows": rows}
     session.steps.append({**step, "kept": count, "kept_ids": kept})

@@ -9,18 +9,21 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from aoc_migrate.database.lock import assert_held
 from aoc_migrate.database.session import Row, Session, first_line
+from aoc_migrate.database.settings import Limits
 from aoc_migrate.report.model import Finding, Stopped, make
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
 
 RUNTIME = "aoc_session"
+PATIENCE = 5.0  # seconds for the weak lock; more than deadlock_timeout, so that an autovacuum yields
 
 _TRY_AGAIN = (
     psycopg.errors.LockNotAvailable,
@@ -58,32 +61,52 @@ def emit(*statements: str) -> None:
         migration().impl.static_output(f"{statement};")
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One transaction under a strong lock: what precedes the lock, and what runs while it is held."""
+
+    table: str
+    statements: Sequence[str]
+    before: Sequence[str]
+    optional: bool
+    label: str
+
+    def locks(self, limits: Limits) -> list[str]:
+        """Return the statements that take the locks in their order."""
+        patience = f"'{round(min(PATIENCE, limits.deadline) * 1000)}ms'"
+        stall = f"'{round(limits.max_stall * 1000)}ms'"
+        return [
+            f"SET LOCAL lock_timeout = {patience}",
+            _lock(self.table, "SHARE UPDATE EXCLUSIVE", self.optional),
+            f"SET LOCAL lock_timeout = {stall}",
+            f"SET LOCAL statement_timeout = {stall}",
+            "SET LOCAL synchronous_commit = off",
+            _lock(self.table, "ACCESS EXCLUSIVE", self.optional),
+        ]
+
+
 def strong(
-    table: str, statements: Sequence[str], before: Sequence[str] = (), *, optional: bool = False
+    table: str,
+    statements: Sequence[str],
+    before: Sequence[str] = (),
+    *,
+    optional: bool = False,
+    label: str = "",
 ) -> None:
     """Run ``statements`` in one transaction under ACCESS EXCLUSIVE on ``table``; ``before`` precede the lock.
 
-    ``optional``: ``table`` may not exist; then there is nothing to lock. Tried again until it works. Raises Stopped ``deadline`` (exit 3) after ``limits.deadline`` seconds, with
-    nothing changed, and ``step-failed`` for any other error.
+    ``optional``: ``table`` may not exist; then there is nothing to lock. ``label``: the step's name in
+    reports, where its first ALTER does not tell enough. Tried again until it works. Raises Stopped
+    ``deadline`` (exit 3) after ``limits.deadline`` seconds, with nothing changed, and ``step-failed`` for any
+    other error.
     """
+    step = _Step(table, statements, before, optional, label or title(statements))
     session = online()
     if session is None:
-        emit(*before, *_locks(table, 0.1, optional), *statements)
+        emit(*before, *step.locks(Limits()), *statements)
         return
     with migration().autocommit_block():
-        _retry(session, table, statements, before, optional)
-
-
-def _locks(table: str, stall: float, optional: bool) -> list[str]:
-    milliseconds = f"'{round(stall * 1000)}ms'"
-    return [
-        "SET LOCAL lock_timeout = '5s'",
-        _lock(table, "SHARE UPDATE EXCLUSIVE", optional),
-        f"SET LOCAL lock_timeout = {milliseconds}",
-        f"SET LOCAL statement_timeout = {milliseconds}",
-        "SET LOCAL synchronous_commit = off",
-        _lock(table, "ACCESS EXCLUSIVE", optional),
-    ]
+        _retry(session, step)
 
 
 def _lock(table: str, mode: str, optional: bool) -> str:
@@ -98,39 +121,37 @@ BEGIN
 END $aoc$"""
 
 
-def _retry(
-    session: Session, table: str, statements: Sequence[str], before: Sequence[str], optional: bool
-) -> None:
+def _retry(session: Session, step: _Step) -> None:
     begun, delay, attempts = time.monotonic(), 1.0, 0
     while True:
         assert_held(session)
         attempts += 1
         try:
-            times = _try(session, [*before, *_locks(table, session.limits.max_stall, optional)], statements)
+            times = _try(session, step)
         except _TRY_AGAIN as error:
-            names = blockers(session, table)
+            names = blockers(session, step.table)
             waited = time.monotonic() - begun
-            session.say(f"{table}: try {attempts} gave up ({first_line(error, session.target)}). {names}")
+            session.say(f"{step.table}: try {attempts} gave up ({first_line(error, session.target)}). {names}")
             if waited + delay > session.limits.deadline:
-                raise Stopped(_deadline(session, table, waited, attempts, names)) from None
+                raise Stopped(_deadline(session, step.table, waited, attempts, names)) from None
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
-            raise Stopped(failed(session, statements[0], error)) from None
+            raise Stopped(failed(session, step.label, error)) from None
         else:
-            session.steps.append({"statement": title(statements), "attempts": attempts, **times})
+            session.steps.append({"statement": step.label, "attempts": attempts, **times})
             return
 
 
-def _try(session: Session, locks: Sequence[str], statements: Sequence[str]) -> Row:
-    *weak_first, strong_lock = locks
+def _try(session: Session, step: _Step) -> Row:
+    *weak_first, strong_lock = [*step.before, *step.locks(session.limits)]
     with session.connection.transaction():
         for statement in weak_first:
             session.run(statement)
         asked = time.monotonic()
         session.run(strong_lock)
         held = time.monotonic()
-        for statement in statements:
+        for statement in step.statements:
             session.run(statement)
     return {
         "waited_ms": round((held - asked) * 1000, 1),
@@ -189,7 +210,7 @@ def weak(statement: str, *, timeout: float | None = None) -> None:
             try:
                 session.run(statement)
             except psycopg.Error as error:
-                raise Stopped(failed(session, statement, error)) from None
+                raise Stopped(failed(session, title([statement]), error)) from None
             finally:
                 if not session.connection.broken:
                     session.set("statement_timeout", "0")
@@ -211,6 +232,6 @@ def title(statements: Sequence[str]) -> str:
     return line if len(line) <= 72 else line[:71] + "…"
 
 
-def failed(session: Session, statement: str, error: psycopg.Error) -> Finding:
-    """Return the finding for a statement that failed: constraint and message, never DETAIL."""
-    return make("step-failed", title([statement]), reason=first_line(error, session.target).rstrip("."))
+def failed(session: Session, step: str, error: psycopg.Error) -> Finding:
+    """Return the finding for a step that failed: constraint and message, never DETAIL."""
+    return make("step-failed", step, reason=first_line(error, session.target).rstrip("."))

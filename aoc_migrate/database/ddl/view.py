@@ -41,7 +41,8 @@ def swap_for_view(swap: ViewSwap, revision: str) -> None:
     state = catalog.state(session, revision)
     if state is None:
         _refuse_conflict(swap, relation, catalog.kind(session, swap.backup))
-        strong(swap.view, [_swap(swap, revision)], optional=relation is None)
+        label = f"swap {swap.view} for a view over {swap.backup}"
+        strong(swap.view, [_swap(swap, revision)], optional=relation is None, label=label)
     elif state["swapped"] and relation == "v" and not session.value(read_only(swap)):
         strong(swap.view, [_function(swap), _trigger(swap)])
 
@@ -170,7 +171,8 @@ def swap_back(swap: ViewSwap, revision: str) -> None:
         strong(swap.view, [_back(swap, revision)], optional=True)
         return
     if catalog.state(session, revision) is not None:
-        strong(swap.view, [_back(swap, revision)], optional=catalog.kind(session, swap.view) is None)
+        gone = catalog.kind(session, swap.view) is None
+        strong(swap.view, [_back(swap, revision)], optional=gone, label=f"swap {swap.view} back to the table")
 
 
 def _back(swap: ViewSwap, revision: str) -> str:

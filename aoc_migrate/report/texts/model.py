@@ -1,0 +1,24 @@
+"""What a text is, and StellaOps' violation codes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Problem and help of one slug, as format strings over the finding's values."""
+
+    problem: str
+    help: str
+    severity: Literal["error", "warning", "info"] = "error"
+    code: str | None = None
+    exit_code: int = 1
+
+
+FORBIDDEN, DUPLICATE, MISSING, DERIVED, UNKNOWN = (
+    "ERR_AOC_001",
+    "ERR_AOC_003",
+    "ERR_AOC_004",
+    "ERR_AOC_006",
+    "ERR_AOC_007",
+)

@@ -1,0 +1,131 @@
+"""What the audit finds in the rows, the table, the chain and the way of the view swap."""
+
+from aoc_migrate.report.texts.model import DERIVED, DUPLICATE, FORBIDDEN, MISSING, UNKNOWN, Text
+
+ROWS: dict[str, Text] = {
+    # Rows, before
+    "missing-required": Text(
+        "{rows} rows of {table} have no {column}; the contract requires it in every row.",
+        "Fill {column} from the upstream document, or move these rows out of {table}; then run the audit again.",
+        code=MISSING,
+    ),
+    "blank-key": Text(
+        "{rows} rows of {table} have a blank {column}; a blank key makes different documents look the same.",
+        "Fill {column} from the upstream document, or move these rows out of {table}.",
+        code=MISSING,
+    ),
+    "not-an-object": Text(
+        "{rows} rows of {table} have a {column} that is neither NULL nor a JSON object.",
+        "Replace it by an object, or by NULL.",
+    ),
+    "forbidden-key": Text(
+        "{rows} rows of {table} carry a forbidden key at the top level of {column} ({keys}); "
+        "derived values do not belong in raw rows.",
+        "Remove the key from {column}; inside content.raw the upstream document may keep it.",
+        code=FORBIDDEN,
+    ),
+    "derived-key": Text(
+        "{rows} rows of {table} carry a derived effective_* key at the top level of {column} ({keys}).",
+        "Remove the key from {column}; derived values are computed downstream.",
+        code=DERIVED,
+    ),
+    "forbidden-column": Text(
+        "{table} has a column named {column}, which the contract forbids as a field of the envelope.",
+        "Move its values to another table and drop the column.",
+        code=FORBIDDEN,
+    ),
+    "duplicate-key": Text(
+        "{count} groups ({rows} rows) of {table} share one idempotency key; the unique index cannot be built.",
+        "Keep one row of each group, move the others to a table of their own, and run the audit again.",
+        code=DUPLICATE,
+    ),
+    "null-key": Text(
+        "{rows} rows of {table} have a NULL in the idempotency key; NULLs let duplicates in, so they are "
+        "not judged as duplicates here.",
+        "Mend the missing-required findings first.",
+        code=MISSING,
+    ),
+    "key-too-long": Text(
+        "{rows} rows of {table} have keys of more than {limit} bytes together; a btree index cannot hold them.",
+        "Shorten the ids of these rows, or move them out of {table}.",
+    ),
+    "case-variant-key": Text(
+        "{rows} rows of {table} carry a variant of a forbidden key at the top level of {column} ({keys}); "
+        "only the exact snake_case spelling is rejected.",
+        "Find out which collector writes it, and stop it there.",
+        severity="warning",
+        code=UNKNOWN,
+    ),
+    "unguarded-column": Text(
+        "{table} has a JSON column {column} that the contract does not know; nothing guards it.",
+        "Make sure that no derived values are kept there.",
+        severity="warning",
+        code=UNKNOWN,
+    ),
+    "content-hash-form": Text(
+        "{rows} rows of {table} have a content_hash that is not sha256: and 64 lower-case hex digits.",
+        "Check the collector; two spellings of one hash are two idempotency keys.",
+        severity="warning",
+    ),
+    "envelope-mismatch": Text(
+        "{rows} rows of {table} have a {column} that differs from {field}.",
+        "Find out which of the two is right; constraints, index and chain use {column}.",
+        severity="warning",
+    ),
+    "column-missing": Text(
+        "{table} has no column {column} of type {type}, which the contract needs.",
+        "Add the column with the service's own migrations, or point the URL and schema at the right table.",
+    ),
+    "column-type": Text(
+        "{table}.{column} is of type {actual}; the contract needs {type}.",
+        "Convert the column with the service's own migrations before this upgrade.",
+    ),
+    "primary-key-missing": Text(
+        "{table} has no primary key or unique index on id alone; links by id would be ambiguous.",
+        "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} (id);",
+    ),
+    # Before: tables, chain, view
+    "table-missing": Text(
+        "There is no table {table} in schema {schema}; there is nothing to look at.",
+        "Start the service once, or let `aoc-migrate upgrade {target}` create it (without --no-create); if the "
+        "table lives elsewhere, set {variable}_DATABASE_SCHEMA.",
+        exit_code=3,
+    ),
+    "table-kind": Text(
+        "{subject} is a {kind}, not an ordinary table; its constraints and indexes need other steps.",
+        "Point the URL and schema at the ordinary table.",
+    ),
+    "retrofit-not-allowed": Text(
+        "{rows} rows of {table} need a new supersedes link, and the backfill is an UPDATE of an append-only "
+        "table.",
+        "Set AOC_ALLOW_SUPERSEDES_RETROFIT=true for this run, and remove it after the cut-over.",
+    ),
+    "update-trigger": Text(
+        "{table} has the trigger {trigger}, which fires at each row that the backfill updates.",
+        "Disable it for the upgrade, or accept that it fires: --allow-triggers {trigger}",
+    ),
+    "link-dependents": Text(
+        "{what} depends on {table}.{column}: the backfill's updates go through it ({names}).",
+        "Expect a slower backfill and more traffic; drop indexes on the column until the upgrade is done.",
+        severity="warning",
+    ),
+    "swap-conflict": Text(
+        "{subject} cannot be swapped for a view: {reason}.",
+        "{remedy}",
+    ),
+    "swap-not-applicable": Text(
+        "There is no table {subject}: nothing to swap for a view.",
+        "Nothing to do; a fresh installation has none.",
+        severity="info",
+    ),
+    "swap-dependents": Text(
+        "{count} objects depend on {subject} and will follow the table to its new name: {names}.",
+        "Nothing to do if they may read the backup; re-create them over the view otherwise.",
+        severity="info",
+    ),
+    "advisory-still-written": Text(
+        "{subject} was written to while the audit looked; after the swap it is read-only and writers fail.",
+        "Stop what writes to {subject} before the upgrade.",
+        severity="warning",
+    ),
+}

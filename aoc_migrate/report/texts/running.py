@@ -1,0 +1,92 @@
+"""What the session, the lock and the steps find."""
+
+from aoc_migrate.report.texts.model import Text
+
+RUNNING: dict[str, Text] = {
+    # Session
+    "schema-missing": Text(
+        "There is no schema {subject} in database {database}.",
+        "Run: CREATE SCHEMA {quoted};",
+        exit_code=3,
+    ),
+    "row-level-security": Text(
+        "Row-level security hides rows of {subject} from role {role}; an audit would pass falsely.",
+        "Connect as the table's owner or as a role with BYPASSRLS.",
+    ),
+    "wrong-database": Text(
+        "Schema {subject} of this database is {other}'s, not {target}'s; their histories would mix.",
+        "Check {variable}_DATABASE_URL and {variable}_DATABASE_SCHEMA.",
+    ),
+    "unknown-revision": Text(
+        "{subject} holds revision {revision}, which this version ({version}) does not know.",
+        "Use the version of aoc-migrate that wrote it, or a newer one.",
+    ),
+    "privileges": Text(
+        "Role {role} may not {action}.",
+        "{remedy}",
+    ),
+    "standby": Text(
+        "This server is a read-only standby; an upgrade needs the primary.",
+        "Point {variable}_DATABASE_URL at the primary, or add target_session_attrs=read-write to it.",
+        exit_code=3,
+    ),
+    "read-only-role": Text(
+        "Transactions of role {role} are read-only here (default_transaction_read_only).",
+        "Connect as the role that owns the tables.",
+    ),
+    "server-version": Text(
+        "This server is PostgreSQL {version}; PostgreSQL 15 is the oldest that can hold the contract.",
+        "Upgrade the server first.",
+        exit_code=2,
+    ),
+    "pooler": Text(
+        "The connection goes through a pooler; session locks and settings would reach other sessions.",
+        "Connect to PostgreSQL directly (its own port); for a pooler in session mode: --allow-session-pooler",
+        exit_code=2,
+    ),
+    "unreachable": Text(
+        "No connection to {target}: {reason}",
+        "Check {variable}_DATABASE_URL, the server and the network; then run the same command again.",
+        exit_code=3,
+    ),
+    # Running
+    "lock-held": Text(
+        "Another run holds the lock on {subject}: {holder}. We waited {waited}.",
+        "Wait for it and run the same command again, or give --lock-wait more time.",
+        exit_code=3,
+    ),
+    "deadline": Text(
+        "{subject} could not be locked within {waited} ({attempts} tries of {stall} each). {blockers}",
+        "{remedy}",
+        exit_code=3,
+    ),
+    "step-failed": Text(
+        "{subject} failed: {reason}.",
+        "What was applied before stands. Mend the cause and run the same command again; it goes on here.",
+    ),
+    "foreign-object": Text(
+        "{subject} exists already and was not made by aoc-migrate; it may mean something else.",
+        "Look at it, then rename or drop it, and run the same command again.",
+    ),
+    "held": Text(
+        "The database is held at {revision} since {at} by {by} after `{command}`: a plain upgrade changes "
+        "nothing.",
+        "To go on: aoc-migrate upgrade {target} --release-hold",
+        severity="info",
+    ),
+    "unfinished": Text(
+        "A `{command}` towards {revision} was begun at {at} by {by} and has not ended.",
+        "Run it again to finish it, or go up again: aoc-migrate upgrade {target} --release-hold",
+        severity="warning",
+    ),
+    "guard-still-on": Text(
+        "AOC_GUARD_ENABLED is not false: the services' guard goes off before the constraints do.",
+        "Set AOC_GUARD_ENABLED=false on the services and roll them out.",
+        severity="warning",
+    ),
+    "rows-changed-since": Text(
+        "{rows} rows of {table} were linked anew by others since the backfill; they were left as they are.",
+        "Look at them if they matter; their ids are in the sample.",
+        severity="warning",
+    ),
+}

@@ -1,0 +1,81 @@
+"""What verify finds: does the contract stand?"""
+
+from aoc_migrate.report.texts.model import Text
+
+STANDING: dict[str, Text] = {
+    # After
+    "not-at-head": Text(
+        "{target} is at {revision}, head is {head}.",
+        "Run: aoc-migrate upgrade {target}",
+    ),
+    "missing-constraint": Text(
+        "{subject} is gone: nothing holds new rows to it.",
+        "Run: aoc-migrate upgrade {target}",
+    ),
+    "unproven-constraint": Text(
+        "{subject} is not validated: it holds new rows, old ones were not proven.",
+        "Run: aoc-migrate upgrade {target}",
+    ),
+    "changed-constraint": Text(
+        "{subject} is not the constraint that aoc-migrate made.",
+        "Drop it (ALTER TABLE {table} DROP CONSTRAINT {constraint};) and run: aoc-migrate upgrade {target}",
+    ),
+    "missing-index": Text(
+        "The index {subject} is gone.",
+        "Run: aoc-migrate upgrade {target}",
+    ),
+    "invalid-index": Text(
+        "The index {subject} is INVALID, left by a build that did not end.",
+        "Run: aoc-migrate upgrade {target}",
+    ),
+    "changed-index": Text(
+        "The index {subject} has another definition than the contract's.",
+        "Drop it (DROP INDEX CONCURRENTLY {subject};) and run: aoc-migrate upgrade {target}",
+    ),
+    "view-target": Text(
+        "{subject} is not the view over {backup}: {reason}.",
+        "Run: aoc-migrate downgrade {target} {target}_0007, look at {subject}, then upgrade again.",
+    ),
+    "view-writable": Text(
+        "{subject} can be written to: the trigger that makes it read-only is missing or off.",
+        "Run: aoc-migrate upgrade {target}",
+    ),
+    "view-privileges": Text(
+        "{subject} and {backup} have different owners or privileges: {names}.",
+        "Grant on {subject} what {backup} grants; the view runs with its caller's rights, both are needed.",
+        severity="warning",
+    ),
+    "chain-broken": Text(
+        "{rows} rows of {table} have a wrong supersedes link: {kinds}.",
+        "Look at the sample; to link them anew: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} "
+        "--apply",
+    ),
+    "chain-late": Text(
+        "{rows} rows of {table} are out of chain order because a revision arrived late.",
+        "To link them anew: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} --apply",
+        severity="warning",
+    ),
+    "retrofit-still-allowed": Text(
+        "AOC_ALLOW_SUPERSEDES_RETROFIT is still true after the cut-over.",
+        "Remove it from the environment.",
+        severity="warning",
+    ),
+    "verifier-can-write": Text(
+        "The verifier role {role} may write to {subject}.",
+        "Run: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {subject} FROM {quoted};",
+    ),
+    "probe-not-possible": Text(
+        "The negative probe could not run on {subject}: {reason}.",
+        "The catalog checks stand; mend the cause and run: aoc-migrate verify {target} --probe",
+        severity="warning",
+    ),
+    "probe-accepted": Text(
+        "{table} accepted a probe row that the contract forbids: {what}.",
+        "Run: aoc-migrate upgrade {target}; if it stays, look for triggers that change rows at INSERT.",
+    ),
+    "probe-wrong-error": Text(
+        "{table} refused a probe row ({what}) for another reason than the contract's: {reason}.",
+        "Look at the constraint or trigger named here; it may hide the contract's own.",
+        severity="warning",
+    ),
+}

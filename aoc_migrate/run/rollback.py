@@ -1,0 +1,90 @@
+"""`downgrade` and `constraints --remove`: down with the same care as up, and a hold at the end."""
+
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import AocError
+from aoc_migrate.inspect.place import writing
+from aoc_migrate.report.model import Report, make
+from aoc_migrate.run import hold
+from aoc_migrate.run.common import note_revision, our_tables, read_revision
+from aoc_migrate.run.history import applied, contract_at, position, resolve
+
+
+def run_downgrade(session: Session, report: Report, wanted: str) -> None:
+    """Go down to ``wanted`` and leave a hold. An unfinished downgrade is resumed, not repeated."""
+    target = session.target.name
+    if wanted.startswith("+"):
+        raise AocError(f"downgrade does not go up: for {wanted} use `aoc-migrate upgrade {target} {wanted}`")
+    relative = wanted.startswith("-")
+    if not relative:
+        resolve(target, wanted, report.revision)
+    report.findings += writing(session, our_tables(session))
+    if report.errors:
+        return
+    with runner_lock(session):
+        report.revision = read_revision(session)
+        held = hold.read(session)
+        if held and not held.finished and relative and held.command == f"downgrade {wanted}":
+            goal = held.revision
+        else:
+            goal = resolve(target, wanted, report.revision)
+            if position(target, goal) > position(target, report.revision):
+                raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
+            held = hold.begin(session, f"downgrade {wanted}", goal)
+        _warn_guard(session, report)
+        _go_down(session, report, goal)
+        hold.finish(session, held)
+    _after_rollback(session, report)
+
+
+def _go_down(session: Session, report: Report, goal: str | None) -> None:
+    from alembic import command
+
+    from aoc_migrate.run.environment import make_config
+
+    if report.revision == goal:
+        return
+    report.changed = True
+    try:
+        command.downgrade(make_config(session), goal or "base")
+    finally:
+        note_revision(session, report)
+
+
+def _warn_guard(session: Session, report: Report) -> None:
+    if session.flags.guard_enabled:
+        report.findings.append(make("guard-still-on", session.target.name))
+
+
+def _after_rollback(session: Session, report: Report) -> None:
+    target = session.target.name
+    for step in session.steps:
+        kept = step.pop("kept_ids", [])
+        if kept:
+            table = contract_at(target, None).table
+            sample = [{"id": id_} for id_ in kept]
+            count = step["kept"]
+            report.findings.append(make("rows-changed-since", table, count=count, rows=count, sample=sample))
+    held = hold.read(session)
+    if held:
+        report.findings.append(hold.finding(session, held))
+    report.next = f"a plain upgrade holds still now; to go up again: aoc-migrate upgrade {target} --release-hold"
+
+
+def run_remove_constraints(session: Session, report: Report) -> None:
+    """Drop CHECKs, our NOT NULLs and the idempotency index; chain and view stay. Leaves a hold."""
+    from aoc_migrate.run.environment import run_functions
+
+    target = session.target.name
+    report.findings += writing(session, our_tables(session))
+    if report.errors:
+        return
+    with runner_lock(session):
+        report.revision = read_revision(session)
+        removable = [r for r in applied(target, report.revision) if r.removable]
+        held = hold.begin(session, "constraints --remove", report.revision)
+        _warn_guard(session, report)
+        report.changed = bool(removable)
+        run_functions(session, removable[::-1], "downgrade")
+        hold.finish(session, held)
+    _after_rollback(session, report)

@@ -1,0 +1,130 @@
+"""`upgrade`: audit, migrate, put back what is missing, verify."""
+
+from dataclasses import dataclass
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import AocError
+from aoc_migrate.inspect.audit import audit
+from aoc_migrate.inspect.place import table_missing, writing
+from aoc_migrate.inspect.verify import MENDABLE
+from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.run import hold
+from aoc_migrate.run.common import note_revision, our_tables, plan, read_revision
+from aoc_migrate.run.history import applied, contract_at, position, resolve
+from aoc_migrate.run.inspection import VerifyOptions, catalog_findings, verify_all
+
+
+@dataclass(frozen=True)
+class UpgradeOptions:
+    """Options of `upgrade`. ``revision`` may be relative; ``limit`` caps samples."""
+
+    revision: str = "head"
+    release_hold: bool = False
+    no_create: bool = False
+    limit: int = 200
+    allowed_triggers: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+
+
+def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> None:
+    """Audit, upgrade, put back what is missing, verify. At head with a clean catalog no lock is taken."""
+    target = session.target.name
+    goal = _goal_up(target, options.revision, report.revision)
+    if _stops(session, report, options, goal):
+        return
+    if not _needed(session, report.revision, goal) and hold.read(session) is None:
+        report.next = f"nothing to do; to look closer: aoc-migrate verify {target}"
+        return
+    report.findings += writing(session, our_tables(session))
+    if report.errors:
+        return
+    with runner_lock(session):
+        report.revision = read_revision(session)
+        if _stops(session, report, options, goal):
+            return
+        if not _needed(session, report.revision, goal) and hold.read(session) is None:
+            report.next = f"another run has done it; to look closer: aoc-migrate verify {target}"
+            return
+        report.findings += _before(session, report, options, goal)
+        if report.errors:
+            report.next = f"nothing was changed; mend it, then: aoc-migrate upgrade {target}"
+            return
+        report.findings.clear()
+        _go_up(session, report, goal)
+    _verify(session, report, options.limit)
+
+
+def _goal_up(target: str, wanted: str, current: str | None) -> str | None:
+    if wanted.startswith("-"):
+        raise AocError(f"upgrade does not go down: for {wanted} use `aoc-migrate downgrade {target} {wanted}`")
+    goal = resolve(target, wanted, current)
+    if position(target, goal) < position(target, current):
+        raise AocError(f"{target} is at {current}, beyond {goal or 'base'}: use `aoc-migrate downgrade`.")
+    return goal
+
+
+def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> bool:
+    """Add what ends an upgrade before anything is done: a hold, or a missing table."""
+    held = hold.read(session)
+    if held is not None and not options.release_hold:
+        report.findings = [hold.finding(session, held)]
+        report.next = f"to go on: aoc-migrate upgrade {session.target.name} --release-hold"
+        return True
+    contract = contract_at(session.target.name, goal)
+    missing = catalog.kind(session, contract.table) is None
+    if missing and (options.no_create or report.revision is not None):
+        report.findings.append(table_missing(session, contract))
+        return True
+    return False
+
+
+def _needed(session: Session, current: str | None, goal: str | None) -> bool:
+    if current != goal:
+        return True
+    return any(finding.severity == "error" for finding in catalog_findings(session, current))
+
+
+def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
+    """Audit; what the catalog lacks and convergence cannot mend counts as well."""
+    wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in MENDABLE]
+    contract = contract_at(session.target.name, goal)
+    if catalog.kind(session, contract.table) is None:
+        return wrong
+    found = audit(
+        session,
+        plan(
+            session,
+            goal,
+            limit=options.limit,
+            allowed_triggers=options.allowed_triggers,
+            accepted=options.accepted,
+        ),
+    )
+    return wrong + found
+
+
+def _go_up(session: Session, report: Report, goal: str | None) -> None:
+    from alembic import command
+
+    from aoc_migrate.run.environment import make_config, run_functions
+
+    target = session.target.name
+    if hold.read(session) is not None:
+        hold.release(session)
+    report.changed = True
+    try:
+        if any(f.slug in MENDABLE for f in catalog_findings(session, report.revision)):
+            run_functions(session, list(applied(target, report.revision)), "upgrade")
+        if report.revision != goal and goal is not None:
+            command.upgrade(make_config(session), goal)
+    finally:
+        note_revision(session, report)
+
+
+def _verify(session: Session, report: Report, limit: int) -> None:
+    target = session.target.name
+    verify_all(session, report, contract_at(target, report.revision), VerifyOptions(limit, probe=True))
+    report.failed = bool(report.errors)
+    report.next = f"aoc-migrate verify {target}"
