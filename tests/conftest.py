@@ -43,7 +43,7 @@ def _endpoint(url: str) -> SimpleNamespace:
     known = conninfo_to_dict(url)
     return SimpleNamespace(
         host=known["host"],
-        port=int(known["port"]),
+        port=int(str(known["port"])),
         user=known["user"],
         password=known.get("password", ""),
         options="",
@@ -65,12 +65,8 @@ def load_excititor(**conninfo: Any) -> None:
         create_raw_table(connection, "vex_raw")
 
 
-concelier_template = factories.postgresql_noproc(
-    depends_on="pg_server", dbname="concelier", load=[load_concelier]
-)
-excititor_template = factories.postgresql_noproc(
-    depends_on="pg_server", dbname="excititor", load=[load_excititor]
-)
+concelier_template = factories.postgresql_noproc(depends_on="pg_server", dbname="concelier", load=[load_concelier])
+excititor_template = factories.postgresql_noproc(depends_on="pg_server", dbname="excititor", load=[load_excititor])
 empty_template = factories.postgresql_noproc(depends_on="pg_server", dbname="empty", load=[])
 concelier_connection = factories.postgresql("concelier_template")
 excititor_connection = factories.postgresql("excititor_template")
@@ -200,9 +196,7 @@ class Aoc:
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment of a process: nothing of the developer's own configuration."""
-        kept = {
-            k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR"))
-        }
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR"))}
         return kept | {"PYTHONPATH": str(ROOT)} | self.environment | more
 
     def start(self, *words: str, **more: str) -> subprocess.Popen[str]:

@@ -12,7 +12,7 @@ from tests.conftest import Aoc, Database
 
 def nothing_of_ours(database: Database) -> bool:
     """Whether no table of ours exists anywhere in the database."""
-    return database.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'aoc%%'") == 0
+    return bool(database.value("SELECT count(*) = 0 FROM pg_class WHERE relname LIKE 'aoc%%'"))
 
 
 USAGE = [

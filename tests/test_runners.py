@@ -32,9 +32,11 @@ def fill(database: Database, rows: int) -> None:
 
 def wrong_links(database: Database) -> int:
     """Count rows whose link is not the previous row of their document."""
-    return database.value(
-        f"SELECT count(*) FROM (SELECT supersedes, lag(id) OVER (PARTITION BY upstream_id "
-        f"ORDER BY retrieved_at) AS expected FROM {database.table}) s WHERE supersedes IS DISTINCT FROM expected"
+    return int(
+        database.value(
+            "SELECT count(*) FROM (SELECT supersedes, lag(id) OVER (PARTITION BY upstream_id ORDER BY retrieved_at) "
+            f"AS expected FROM {database.table}) s WHERE supersedes IS DISTINCT FROM expected"
+        )
     )
 
 

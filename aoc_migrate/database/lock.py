@@ -9,7 +9,9 @@ import hashlib
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psycopg
 
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Stopped, make
@@ -37,7 +39,7 @@ def runner_lock(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        if not session.connection.closed and not session.connection.broken:
+        with suppress(psycopg.Error):  # a connection that is gone has let go of its locks
             session.connection.rollback()
             session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
 

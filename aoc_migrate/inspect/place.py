@@ -87,7 +87,7 @@ def readable(session: Session, table: str) -> list[Finding]:
     as well (domain.md, Row-level security).
     """
     facts = session.row(
-        "SELECT current_user AS role, has_any_column_privilege(c.oid, 'SELECT') AS readable, "
+        "SELECT current_user AS role, "
         "has_table_privilege(c.oid, 'SELECT') AS whole, row_security_active(c.oid) AND NOT EXISTS ("
         "SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'aoc_verify_all' "
         "AND p.polpermissive AND (SELECT oid FROM pg_roles WHERE rolname = current_user) = ANY (p.polroles)) "

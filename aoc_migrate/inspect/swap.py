@@ -57,12 +57,29 @@ def _table(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Itera
                 f"the {breaking['kind']} {breaking['name']} would silently change its meaning",
                 f"Change it first, or accept that: --accept {breaking['name']}",
             )
-    for grantor in _foreign_grantors(session, swap.view):
-        remedy = f'Run as a superuser, or: GRANT "{grantor}" TO the migrating role.'
-        yield _conflict(swap, f"role {grantor} granted privileges on it that we cannot repeat", remedy)
+    if _swapper(session, swap.view):
+        yield from _missing_rights(session, swap)
     following = [f"{row['kind']} {row['name']}" for row in _following(session, swap.view)]
     if following:
         yield make("swap-dependents", swap.view, count=len(following), names=", ".join(following[:12]))
+
+
+def _swapper(session: Session, table: str) -> bool:
+    """Return whether this role could swap the table at all; an auditor's own lack of rights stops nobody."""
+    able: bool = session.value(
+        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", (table,)
+    )
+    return able
+
+
+def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    owner = _owner_without_create(session, swap.view)
+    if owner is not None:
+        reason = f"its owner {owner} may not create a view in this schema"
+        yield _conflict(swap, reason, f'Run: GRANT CREATE ON SCHEMA "{session.target.schema}" TO "{owner}";')
+    for grantor in _foreign_grantors(session, swap.view):
+        remedy = f'Run as a superuser, or: GRANT "{grantor}" TO the migrating role.'
+        yield _conflict(swap, f"role {grantor} granted privileges on it that we cannot repeat", remedy)
 
 
 def _breaking(session: Session, table: str) -> list[dict[str, str]]:
@@ -76,6 +93,16 @@ def _breaking(session: Session, table: str) -> list[dict[str, str]]:
         "WHERE c.oid = to_regclass(quote_ident(%s)) ORDER BY 1, 2",
         (session.target.schema, table, table),
     )
+
+
+def _owner_without_create(session: Session, table: str) -> str | None:
+    owner: str | None = session.value(
+        "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = to_regclass(quote_ident(%s)) "
+        "AND NOT has_schema_privilege(relowner, relnamespace, 'CREATE') "
+        "AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)",
+        (table,),
+    )
+    return owner
 
 
 def _foreign_grantors(session: Session, table: str) -> list[str]:

@@ -11,7 +11,7 @@ from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.chain import inspect_chain
 from aoc_migrate.inspect.place import writing
 from aoc_migrate.report.model import Report
-from aoc_migrate.run.common import chain_state
+from aoc_migrate.run.common import chain_state, changing
 from aoc_migrate.run.history import contract_at, parts, revision_of
 
 
@@ -35,8 +35,8 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
             session.run(forget("chain"))
-        report.changed = True
-        report.facts["linked anew"] = relink(session, contract, "chain")
+        with changing(session, report):
+            report.facts["linked anew"] = relink(session, contract, "chain")
     report.findings += inspect_chain(session, contract, started, limit)
     report.failed = bool(report.errors)
 

@@ -1,6 +1,7 @@
 """What every verb shares: a report per target, and one way to end when something stops it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
@@ -32,38 +33,43 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
     report = Report(target.name, head(target.name))
     try:
         with connect(target, command, options.limits, options.flags) as session:
-            try:
-                _begin(session, report, options)
-                if not report.errors:
-                    verb(session, report)
-            finally:
-                report.steps = session.steps
+            _on_session(session, report, command, options, verb)
     except Stopped as stopped:
         report.findings.append(stopped.finding)
         report.failed = report.changed and stopped.finding.exit_code != LATER
-    except psycopg.OperationalError as error:
-        report.findings.append(_lost(target, error))
-        report.failed = report.changed
-    except psycopg.Error as error:
-        report.findings.append(_refused(target, command, error))
-        report.failed = report.changed
     return report
 
 
-def _begin(session: Session, report: Report, options: Options) -> None:
-    report.findings += reading(session, allow_pooler=options.allow_pooler)
-    if not report.errors:
-        report.revision = read_revision(session)
-        report.reached = True
+def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
+    try:
+        report.findings += reading(session, allow_pooler=options.allow_pooler)
+        if not report.errors:
+            report.revision = read_revision(session)
+            report.reached = True
+            verb(session, report)
+    except psycopg.Error as error:
+        raise Stopped(_refused_or_lost(session, command, error)) from None
+    finally:
+        report.steps = session.steps
 
 
-def _lost(target: Target, error: psycopg.Error) -> Finding:
-    words = {"target": target.name, "variable": target.name.upper()}
-    return make("unreachable", target.name, reason=f"lost: {first_line(error, target)}", **words)
+def _refused_or_lost(session: Session, command: str, error: psycopg.Error) -> Finding:
+    target, reason = session.target, first_line(error, session.target).rstrip(".")
+    if not session.connection.closed:
+        return make("step-failed", command, reason=reason)
+    return make("connection-lost", target.name, reason=reason)
 
 
-def _refused(target: Target, command: str, error: psycopg.Error) -> Finding:
-    return make("step-failed", command, reason=first_line(error, target).rstrip("."))
+@contextmanager
+def changing(session: Session, report: Report) -> Iterator[None]:
+    """Note in the report whether the steps inside changed anything, and where the revision is afterwards."""
+    before, steps = report.revision, len(session.steps)
+    try:
+        yield
+    finally:
+        if not session.connection.closed:
+            report.revision = read_revision(session)
+        report.changed = len(session.steps) > steps or report.revision != before
 
 
 def read_revision(session: Session) -> str | None:
@@ -103,9 +109,3 @@ def our_tables(session: Session) -> list[str]:
     swap = swap_of(target)
     names = [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
     return [name for name in names if catalog.kind(session, name) is not None]
-
-
-def note_revision(session: Session, report: Report) -> None:
-    """Read the revision again after steps that may have failed, unless the connection is gone."""
-    if not session.connection.closed and not session.connection.broken:
-        report.revision = read_revision(session)

@@ -13,6 +13,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, StaticPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from aoc_migrate.database.catalog import VERSION
 from aoc_migrate.database.ddl.run import RUNTIME
@@ -112,6 +113,10 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
+    except DBAPIError as error:
+        raise error.orig or error from None
+    except CommandError as error:
+        raise AocError(f"Alembic: {error}") from None
     finally:
         if not session.connection.closed:
             session.connection.rollback()

@@ -6,7 +6,7 @@ from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.place import writing
 from aoc_migrate.report.model import Report, make
 from aoc_migrate.run import hold
-from aoc_migrate.run.common import note_revision, our_tables, read_revision
+from aoc_migrate.run.common import changing, our_tables, read_revision
 from aoc_migrate.run.history import applied, contract_at, position, resolve
 
 
@@ -32,23 +32,19 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
                 raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
             held = hold.begin(session, f"downgrade {wanted}", goal)
         _warn_guard(session, report)
-        _go_down(session, report, goal)
+        with changing(session, report):
+            _go_down(session, report.revision, goal)
         hold.finish(session, held)
     _after_rollback(session, report)
 
 
-def _go_down(session: Session, report: Report, goal: str | None) -> None:
+def _go_down(session: Session, current: str | None, goal: str | None) -> None:
     from alembic import command
 
     from aoc_migrate.run.environment import make_config
 
-    if report.revision == goal:
-        return
-    report.changed = True
-    try:
+    if current != goal:
         command.downgrade(make_config(session), goal or "base")
-    finally:
-        note_revision(session, report)
 
 
 def _warn_guard(session: Session, report: Report) -> None:
@@ -84,7 +80,7 @@ def run_remove_constraints(session: Session, report: Report) -> None:
         removable = [r for r in applied(target, report.revision) if r.removable]
         held = hold.begin(session, "constraints --remove", report.revision)
         _warn_guard(session, report)
-        report.changed = bool(removable)
-        run_functions(session, removable[::-1], "downgrade")
+        with changing(session, report):
+            run_functions(session, removable[::-1], "downgrade")
         hold.finish(session, held)
     _after_rollback(session, report)

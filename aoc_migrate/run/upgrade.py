@@ -11,7 +11,7 @@ from aoc_migrate.inspect.place import table_missing, writing
 from aoc_migrate.inspect.verify import MENDABLE
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.run import hold
-from aoc_migrate.run.common import note_revision, our_tables, plan, read_revision
+from aoc_migrate.run.common import changing, our_tables, plan, read_revision
 from aoc_migrate.run.history import applied, contract_at, position, resolve
 from aoc_migrate.run.inspection import VerifyOptions, catalog_findings, verify_all
 
@@ -44,6 +44,8 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
         report.revision = read_revision(session)
         if _stops(session, report, options, goal):
             return
+        if options.revision.startswith("+"):
+            goal = resolve(target, options.revision, report.revision)
         if not _needed(session, report.revision, goal) and hold.read(session) is None:
             report.next = f"another run has done it; to look closer: aoc-migrate verify {target}"
             return
@@ -51,8 +53,8 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
         if report.errors:
             report.next = f"nothing was changed; mend it, then: aoc-migrate upgrade {target}"
             return
-        report.findings.clear()
-        _go_up(session, report, goal)
+        with changing(session, report):
+            _go_up(session, report.revision, goal)
     _verify(session, report, options.limit)
 
 
@@ -81,7 +83,7 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
 
 
 def _needed(session: Session, current: str | None, goal: str | None) -> bool:
-    if current != goal:
+    if position(session.target.name, current) < position(session.target.name, goal):
         return True
     return any(finding.severity == "error" for finding in catalog_findings(session, current))
 
@@ -105,7 +107,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     return wrong + found
 
 
-def _go_up(session: Session, report: Report, goal: str | None) -> None:
+def _go_up(session: Session, current: str | None, goal: str | None) -> None:
     from alembic import command
 
     from aoc_migrate.run.environment import make_config, run_functions
@@ -113,18 +115,17 @@ def _go_up(session: Session, report: Report, goal: str | None) -> None:
     target = session.target.name
     if hold.read(session) is not None:
         hold.release(session)
-    report.changed = True
-    try:
-        if any(f.slug in MENDABLE for f in catalog_findings(session, report.revision)):
-            run_functions(session, list(applied(target, report.revision)), "upgrade")
-        if report.revision != goal and goal is not None:
-            command.upgrade(make_config(session), goal)
-    finally:
-        note_revision(session, report)
+    if any(f.slug in MENDABLE for f in catalog_findings(session, current)):
+        run_functions(session, list(applied(target, current)), "upgrade")
+    if goal is not None and position(target, current) < position(target, goal):
+        command.upgrade(make_config(session), goal)
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:
     target = session.target.name
+    told = {(f.slug, f.subject) for f in report.findings}
+    before, report.findings = report.findings, []
     verify_all(session, report, contract_at(target, report.revision), VerifyOptions(limit, probe=True))
+    report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in told]
     report.failed = bool(report.errors)
     report.next = f"aoc-migrate verify {target}"

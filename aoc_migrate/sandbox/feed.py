@@ -108,9 +108,7 @@ def to_row(table: str, number: int, line: bytes, tenant: str) -> Envelope:
                 "signature": {"present": False},
             }
         ),
-        linkset=as_json(
-            {"aliases": aliases, "purls": [], "cpes": [], "references": [], "reconciled_from": []}
-        ),
+        linkset=as_json({"aliases": aliases, "purls": [], "cpes": [], "references": [], "reconciled_from": []}),
         # The document's own text: parsing and printing it again could change its numbers.
         content=f'{head[:-1]},"raw":{text}}}',
         identifiers=as_json({"aliases": [*([upstream_id] if upstream_id else []), *aliases]}),
@@ -187,9 +185,7 @@ def _check_characters(value: object) -> None:
             if "\0" in item:
                 raise RefusedError("it has a NUL character (\\u0000), which jsonb cannot hold")
             if any("\ud800" <= character <= "\udfff" for character in item):
-                raise RefusedError(
-                    "it has half a surrogate pair (\\ud800 to \\udfff), which jsonb cannot hold"
-                )
+                raise RefusedError("it has half a surrogate pair (\\ud800 to \\udfff), which jsonb cannot hold")
 
 
 def _aliases(document: Any) -> list[str]:

@@ -54,9 +54,7 @@ def default_folder() -> Path:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         return cache.absolute() / "aoc-migrate" / "sandbox"
     except RuntimeError:
-        raise AocError(
-            "This user has no home folder: set AOC_SANDBOX_DIR to a folder for the sandbox."
-        ) from None
+        raise AocError("This user has no home folder: set AOC_SANDBOX_DIR to a folder for the sandbox.") from None
 
 
 def default_server() -> "Server":
@@ -120,9 +118,7 @@ class Server:
         """Run initdb. The state is saved last: without it, what is here is half made and made anew."""
         foreign = sorted({entry.name for entry in self.folder.iterdir()} - _OURS)
         if foreign:
-            raise AocError(
-                f"{self.folder} holds other files ({foreign[0]}). Set AOC_SANDBOX_DIR to a new folder."
-            )
+            raise AocError(f"{self.folder} holds other files ({foreign[0]}). Set AOC_SANDBOX_DIR to a new folder.")
         account = choose_account(self.binaries, self.folder)
         # Nobody else may look into our folder, so a server of another user gets one of its own.
         work = self.folder if account.user is None else Path(tempfile.mkdtemp(prefix="aoc-migrate-sandbox-"))

@@ -79,9 +79,7 @@ def generate(
     Raises AocError (exit 2) for numbers that do not fit.
     """
     if rows < 0 or duplicates < 0 or violations < 0 or duplicates > rows or (violations and not rows):
-        raise AocError(
-            "A synthetic load wants at least as many rows as duplicates, and none of them negative."
-        )
+        raise AocError("A synthetic load wants at least as many rows as duplicates, and none of them negative.")
     chance = _chance(f"dirt {table} {seed}")
     repeated = set(chance.sample(range(rows), duplicates))
     spoiled = Counter(chance.randrange(rows) for _ in range(violations))
@@ -178,9 +176,7 @@ def _row(table: str, chain: _Chain, time: str, chance: random.Random) -> Envelop
                 "signature": {"present": False},
             }
         ),
-        linkset=as_json(
-            {"aliases": [alias], "purls": [], "cpes": [], "references": [], "reconciled_from": []}
-        ),
+        linkset=as_json({"aliases": [alias], "purls": [], "cpes": [], "references": [], "reconciled_from": []}),
         content=f'{{"format":"{format_}","spec_version":"{version}","raw":{raw}}}',
         identifiers=as_json({"aliases": [chain.upstream_id, alias]}),
     )

@@ -23,4 +23,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ddl.drop_index(ADVISORY_RAW.idempotency_index(), revision)
+    ddl.drop_index(ADVISORY_RAW.table, ADVISORY_RAW.idempotency_index(), revision)

@@ -22,4 +22,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ddl.drop_index(ADVISORY_RAW.chain_index(), revision)
+    ddl.drop_index(ADVISORY_RAW.table, ADVISORY_RAW.chain_index(), revision)

@@ -23,4 +23,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ddl.drop_index(VEX_RAW.idempotency_index(), revision)
+    ddl.drop_index(VEX_RAW.table, VEX_RAW.idempotency_index(), revision)

@@ -22,4 +22,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ddl.drop_index(VEX_RAW.chain_index(), revision)
+    ddl.drop_index(VEX_RAW.table, VEX_RAW.chain_index(), revision)

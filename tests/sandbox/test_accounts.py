@@ -25,9 +25,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 def python_for(user: int) -> str:
     """Return an interpreter that this user can run and that can read the package."""
     for python in (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin") or ""):
-        script = (
-            "import os, sys, aoc_migrate.sandbox.server as _; sys.exit(not os.access(sys.argv[1], os.X_OK))"
-        )
+        script = "import os, sys, aoc_migrate.sandbox.server as _; sys.exit(not os.access(sys.argv[1], os.X_OK))"
         command = [python, "-c", script, str(find_binaries() / "postgres")]
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             subprocess.run(command, check=True, stderr=subprocess.DEVNULL, **identity(user))

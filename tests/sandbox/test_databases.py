@@ -13,8 +13,7 @@ def test_before_the_contract(server: Server) -> None:
     """The raw tables have every column of the contract but supersedes, and only id is required."""
     with psycopg.connect(server.url("concelier")) as connection:
         columns = connection.execute(
-            "SELECT attname, attnotnull FROM pg_attribute"
-            " WHERE attrelid = 'advisory_raw'::regclass AND attnum > 0"
+            "SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = 'advisory_raw'::regclass AND attnum > 0"
         ).fetchall()
 
     assert {name for name, _ in columns} == {column.name for column in ADVISORY_RAW.columns} - {"supersedes"}

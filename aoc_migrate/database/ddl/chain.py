@@ -5,12 +5,15 @@ would double the table (`reference/limits.md` 5). The old values stay in the jou
 sets back exactly the rows that were written here.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, STATE
-from aoc_migrate.database.ddl.run import emit, failed, migration, online
+from aoc_migrate.database.ddl.run import emit, failed, gave_up, migration, online
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.lock import assert_held
 from aoc_migrate.database.session import Row, Session
@@ -169,24 +172,38 @@ def relink(session: Session, contract: Contract, name: str) -> int:
     """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written."""
     session.run(CREATE_JOURNAL)
     session.run(_begin(contract, name))
-    try:
+    with _batches(session, f"link rows of {contract.table}", contract.table) as step:
         for statement in (batch(contract, name), sweep(contract, name)):
-            _repeat(session, statement)
+            _repeat(session, statement, step)
         session.run(_done(name))
+    return int(step["rows"])
+
+
+@contextmanager
+def _batches(session: Session, label: str, table: str) -> Iterator[Row]:
+    """Note the step as soon as a batch may be written; bound the wait for locked rows by the deadline."""
+    step: Row = {"statement": label, "attempts": 1, "rows": 0}
+    session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")
+    try:
+        yield step
+    except psycopg.errors.LockNotAvailable:
+        raise Stopped(gave_up(session, table, session.limits.deadline, 1)) from None
     except psycopg.Error as error:
-        raise Stopped(failed(session, f"{name}: supersedes backfill", error)) from None
-    state = catalog.state(session, name)
-    rows = state["rows"] if state else 0
-    session.steps.append({"statement": f"link rows of {contract.table}", "attempts": 1, "rows": rows})
-    return int(rows)
+        raise Stopped(failed(session, label, error)) from None
+    finally:
+        if step["rows"] or step.get("kept"):
+            session.steps.append(step)
+        if not session.connection.closed:
+            session.set("lock_timeout", "0")
 
 
-def _repeat(session: Session, statement: str) -> None:
+def _repeat(session: Session, statement: str, step: Row) -> None:
     from aoc_migrate.database.progress import Progress
 
     assert_held(session)
     progress = Progress(session, "rows looked at")
     while (page := session.row(statement))["seen"]:
+        step["rows"] += page["written"]
         progress.add(page["seen"])
 
 
@@ -223,14 +240,9 @@ def _restore_loop(contract: Contract) -> str:
 
 
 def _restore(session: Session, contract: Contract) -> None:
-    kept: list[str] = []
-    rows, count = 0, 0
-    try:
+    with _batches(session, f"set back links of {contract.table}", contract.table) as step:
+        step |= {"kept": 0, "kept_ids": []}
         while (page := session.row(restore_batch(contract)))["seen"]:
-            rows += page["written"]
-            count += len(page["kept"])
-            kept = (kept + page["kept"])[:200]
-    except psycopg.Error as error:
-        raise Stopped(failed(session, f"set back links of {contract.table}", error)) from None
-    step: Row = {"statement": f"set back links of {contract.table}", "attempts": 1, "rows": rows}
-    session.steps.append({**step, "kept": count, "kept_ids": kept})
+            step["rows"] += page["written"]
+            step["kept"] += len(page["kept"])
+            step["kept_ids"] = (step["kept_ids"] + page["kept"])[:200]

@@ -73,7 +73,7 @@ def validate(table: str, checks: Sequence[Check], proof: Check | None = None) ->
         names = [name for name in names if name in found and not found[name].validated]
     if names:
         proofs = ",\n  ".join(f"VALIDATE CONSTRAINT {name}" for name in names)
-        weak(f"ALTER TABLE {table}\n  {proofs}")
+        weak(table, f"ALTER TABLE {table}\n  {proofs}")
 
 
 def set_not_null(table: str, columns: tuple[str, ...], proof: Check, revision: str) -> None:

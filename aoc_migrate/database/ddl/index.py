@@ -17,10 +17,11 @@ from aoc_migrate.report.model import Finding, Stopped, make
 DROP_AFTER_FAILURE = 5.0  # seconds
 
 _PROGRESS = """
-SELECT p.phase, p.blocks_done, p.blocks_total, p.tuples_done, p.tuples_total, p.current_locker_pid AS locker,
+SELECT p.phase, p.blocks_done, p.blocks_total, p.tuples_done, p.tuples_total, build.locker,
        a.application_name AS application, a.usename AS role
-FROM pg_stat_progress_create_index p LEFT JOIN pg_stat_activity a ON a.pid = nullif(p.current_locker_pid, 0)
-WHERE p.pid = %s
+FROM (SELECT %s::int AS pid, (pg_blocking_pids(%s))[1] AS locker) AS build
+LEFT JOIN pg_stat_progress_create_index p ON p.pid = build.pid
+LEFT JOIN pg_stat_activity a ON a.pid = nullif(build.locker, 0)
 """
 
 
@@ -37,7 +38,7 @@ def create_index(table: str, index: Index, revision: str) -> None:
     create = f"CREATE {unique}INDEX CONCURRENTLY {index.name} ON {table} ({', '.join(index.columns)})"
     if session is None:
         emit(found)
-        weak(create)
+        weak(table, create)
         return
     with migration().autocommit_block():
         session.run(found)
@@ -46,17 +47,17 @@ def create_index(table: str, index: Index, revision: str) -> None:
     if state == "foreign":
         raise Stopped(make("foreign-object", index.name))
     if state == "invalid":
-        weak(f"DROP INDEX CONCURRENTLY {index.name}", timeout=session.limits.deadline)
+        weak(table, f"DROP INDEX CONCURRENTLY {index.name}")
     if state != "valid":
-        _build(session, index, create)
+        _build(session, table, index, create)
 
 
-def drop_index(index: Index, revision: str) -> None:
+def drop_index(table: str, index: Index, revision: str) -> None:
     """Drop ``index`` CONCURRENTLY, unless it was there before us."""
     session = online()
     drop = f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}"
     if session is None:
-        weak(drop)
+        weak(table, drop)
         emit(forget(revision))
         return
     found = catalog.state(session, revision)
@@ -64,7 +65,7 @@ def drop_index(index: Index, revision: str) -> None:
         return
     if not found["index_found"] and catalog.kind(session, index.name) is not None:
         _wait_for_build(session, index)
-        weak(drop, timeout=session.limits.deadline)
+        weak(table, drop)
     with migration().autocommit_block():
         session.run(forget(revision))
 
@@ -75,13 +76,13 @@ def _wait_for_build(session: Session, index: Index) -> None:
         time.sleep(1)
 
 
-def _build(session: Session, index: Index, create: str) -> None:
+def _build(session: Session, table: str, index: Index, create: str) -> None:
     try:
         with _watched(session, index.name):
-            weak(create)
+            weak(table, create, patience=0)
     except Stopped:
         with suppress(Stopped):  # whoever stopped the build may stop this too; the next run drops it
-            weak(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}", timeout=DROP_AFTER_FAILURE)
+            weak(table, f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}", patience=DROP_AFTER_FAILURE)
         raise
 
 
@@ -109,7 +110,6 @@ def _waited_too_long(session: Session, name: str, blocker: str) -> Finding:
         name,
         waited=f"{session.limits.deadline:.0f} s",
         attempts=1,
-        stall="the whole deadline",
         blockers=f"The build waited for {blocker}.",
         remedy="End that session and run the same command again; what is left of the index is INVALID, "
         "serves no query, and is dropped and built anew then.",
@@ -122,15 +122,15 @@ def _watch(session: Session, name: str, ended: threading.Event, verdict: list[st
     try:
         with connect(session.target, "watch", session.limits, session.flags) as other:
             while not ended.wait(0.5):
-                rows = other.rows(_PROGRESS, (pid,))
+                build = other.row(_PROGRESS, (pid, pid))
                 now = time.monotonic()
-                if not rows or not rows[0]["phase"].startswith("waiting"):
+                if build["locker"] is None:
                     waiting_since = now
-                if rows and now - told >= 5:
+                if now - told >= 5:
                     told = now
-                    session.say(f"{name}: {_progress(rows[0])}")
-                if rows and now - waiting_since > session.limits.deadline:
-                    verdict.append(_locker(rows[0]))
+                    session.say(f"{name}: {_progress(build)}")
+                if now - waiting_since > session.limits.deadline:
+                    verdict.append(_locker(build))
                     other.value("SELECT pg_cancel_backend(%s)", (pid,))
                     return
     except (psycopg.Error, Stopped) as error:
@@ -138,8 +138,10 @@ def _watch(session: Session, name: str, ended: threading.Event, verdict: list[st
 
 
 def _progress(row: dict[str, object]) -> str:
-    if row["locker"]:
-        return f"{row['phase']} ({_locker(row)})"
+    if row["locker"] is not None:
+        return f"waiting for {_locker(row)}"
+    if row["phase"] is None:
+        return "beginning"
     if row["blocks_total"]:
         return f"{row['phase']}, {row['blocks_done']} of {row['blocks_total']} blocks"
     return f"{row['phase']}, {row['tuples_done']} of {row['tuples_total']} rows"

@@ -129,11 +129,10 @@ def _retry(session: Session, step: _Step) -> None:
         try:
             times = _try(session, step)
         except _TRY_AGAIN as error:
-            names = blockers(session, step.table)
-            waited = time.monotonic() - begun
-            session.say(f"{step.table}: try {attempts} gave up ({first_line(error, session.target)}). {names}")
+            waited, reason = time.monotonic() - begun, first_line(error, session.target)
             if waited + delay > session.limits.deadline:
-                raise Stopped(_deadline(session, step.table, waited, attempts, names)) from None
+                raise Stopped(gave_up(session, step.table, waited, attempts)) from None
+            session.say(f"{step.table}: try {attempts} gave up ({reason}). {blockers(session, step.table)}")
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
@@ -176,27 +175,25 @@ def _blocker(row: Row) -> str:
     return f"pid {row['pid']} ({row['role']}, {row['application']!r}, {row['state']}{age}, {row['mode']})"
 
 
-def _deadline(session: Session, table: str, waited: float, attempts: int, names: str) -> Finding:
-    rows = session.rows(_BLOCKERS, (table,))
-    pids = [row["pid"] for row in rows if row["pid"] is not None]
+def gave_up(session: Session, table: str, waited: float, attempts: int) -> Finding:
+    """Return the finding ``deadline``: how long and how often we tried, who blocks, and how to end that."""
+    pids = [row["pid"] for row in session.rows(_BLOCKERS, (table,)) if row["pid"] is not None]
     end = f"SELECT pg_terminate_backend({pids[0]});" if pids else "SELECT * FROM pg_prepared_xacts;"
     return make(
         "deadline",
         table,
         waited=f"{waited:.0f} s",
         attempts=attempts,
-        stall=f"{session.limits.max_stall * 1000:.0f} ms",
-        blockers=names,
-        remedy=f"End what blocks (for example: {end}) and run the same command again; "
-        "nothing of this step was changed.",
+        blockers=blockers(session, table),
+        remedy=f"End what blocks (for example: {end}) and run the same command again.",
     )
 
 
-def weak(statement: str, *, timeout: float | None = None) -> None:
+def weak(table: str, statement: str, *, patience: float | None = None) -> None:
     """Run a statement whose lock blocks no reader or writer, by itself, outside a transaction.
 
-    ``timeout``: give up after so many seconds (for statements that only wait).
-    Raises Stopped ``step-failed``.
+    ``patience``: seconds to wait for locks; None is ``limits.deadline``, 0 is without end (an index build
+    that gives up leaves an INVALID index). Raises Stopped ``deadline`` (exit 3) or ``step-failed``.
     """
     session = online()
     with migration().autocommit_block():
@@ -204,16 +201,18 @@ def weak(statement: str, *, timeout: float | None = None) -> None:
             emit(statement)
             return
         assert_held(session)
-        with _timed(session, statement):
-            if timeout is not None:
-                session.set("statement_timeout", f"{round(timeout * 1000)}ms")
-            try:
+        seconds = session.limits.deadline if patience is None else patience
+        session.set("lock_timeout", f"{round(seconds * 1000)}ms")
+        try:
+            with _timed(session, statement):
                 session.run(statement)
-            except psycopg.Error as error:
-                raise Stopped(failed(session, title([statement]), error)) from None
-            finally:
-                if not session.connection.broken:
-                    session.set("statement_timeout", "0")
+        except psycopg.errors.LockNotAvailable:
+            raise Stopped(gave_up(session, table, seconds, 1)) from None
+        except psycopg.Error as error:
+            raise Stopped(failed(session, title([statement]), error)) from None
+        finally:
+            if not session.connection.closed:
+                session.set("lock_timeout", "0")
 
 
 @contextmanager

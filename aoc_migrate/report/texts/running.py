@@ -50,13 +50,18 @@ RUNNING: dict[str, Text] = {
         exit_code=3,
     ),
     # Running
+    "connection-lost": Text(
+        "The connection to {subject} was lost: {reason}.",
+        "Steps that had ended stand. Run the same command again; it goes on where this one stopped.",
+        exit_code=3,
+    ),
     "lock-held": Text(
         "Another run holds the lock on {subject}: {holder}. We waited {waited}.",
         "Wait for it and run the same command again, or give --lock-wait more time.",
         exit_code=3,
     ),
     "deadline": Text(
-        "{subject} could not be locked within {waited} ({attempts} tries of {stall} each). {blockers}",
+        "{subject} could not be locked within {waited} (tried: {attempts}). {blockers}",
         "{remedy}",
         exit_code=3,
     ),
