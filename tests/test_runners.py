@@ -34,8 +34,9 @@ def wrong_links(database: Database) -> int:
     """Count rows whose link is not the previous row of their document."""
     return int(
         database.value(
-            "SELECT count(*) FROM (SELECT supersedes, lag(id) OVER (PARTITION BY upstream_id ORDER BY retrieved_at) "
-            f"AS expected FROM {database.table}) s WHERE supersedes IS DISTINCT FROM expected"
+            "SELECT count(*) FROM (SELECT supersedes, lag(id) OVER (PARTITION BY upstream_id "
+            "ORDER BY retrieved_at) AS expected "
+            f"FROM {database.table}) s WHERE supersedes IS DISTINCT FROM expected"
         )
     )
 
