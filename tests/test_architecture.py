@@ -1,0 +1,179 @@
+"""The arrows and habits of the code itself, read from its source and from running processes."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Aoc, Database
+
+PACKAGE = sorted((ROOT / "aoc_migrate").rglob("*.py"))
+REVISIONS = sorted((ROOT / "migrations").glob("*/[a-z]*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+LAYERS = ("cli", "run", "inspect", "database", "contract", "report")
+EVERYBODY = ("aoc_migrate", "aoc_migrate.errors")
+
+
+def name_of(path: Path) -> str:
+    """Return the dotted name of a module."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in PACKAGE}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield every module that a file imports, also inside functions, and for type checkers only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they point"
+            origin = str(node.module)
+            inside = [f"{origin}.{a.name}" for a in node.names if f"{origin}.{a.name}" in MODULES]
+            yield from inside
+            if len(inside) < len(node.names):
+                yield origin
+
+
+def layer(module: str) -> str:
+    """Return the folder of a module inside the package."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def ours(path: Path) -> list[str]:
+    """Return the imported modules of the package, but for the two that everybody may import."""
+    return [m for m in imports(path) if m.split(".")[0] == "aoc_migrate" and m not in EVERYBODY]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_imports_point_down(name: str) -> None:
+    """A layer imports itself and the layers below it, and nothing else of the package."""
+    allowed = {*LAYERS[LAYERS.index(name) :], *(["sandbox"] if name == "cli" else [])}
+    files = [path for module, path in MODULES.items() if layer(module) == name]
+
+    wrong = [(name_of(path), m) for path in files for m in ours(path) if layer(m) not in allowed]
+
+    assert files
+    assert wrong == []
+
+
+def test_the_sandbox_stands_alone() -> None:
+    """The sandbox imports nothing of the package but itself: it must not need what it helps to test."""
+    files = [path for module, path in MODULES.items() if layer(module) == "sandbox"]
+
+    assert {layer(m) for path in files for m in ours(path)} == {"sandbox"}
+
+
+def test_no_cycles() -> None:
+    """No module imports itself through others."""
+    arrows = {name: {m for m in ours(path) if m != name} for name, path in MODULES.items()}
+    while leaves := [name for name, targets in arrows.items() if not targets & arrows.keys()]:
+        for leaf in leaves:
+            del arrows[leaf]
+
+    assert arrows == {}
+
+
+KEPT_TO = {
+    "click": {"cli"},
+    "sqlalchemy": {"run"},
+    "alembic": {"run", "database"},
+    "psycopg": {"cli", "run", "inspect", "database", "sandbox"},
+}
+
+
+@pytest.mark.parametrize("library", KEPT_TO)
+def test_libraries_are_kept_to_their_layers(library: str) -> None:
+    """click is the command line's, Alembic the running's; contract and report know no library at all."""
+    users = {layer(n) for n, path in MODULES.items() for m in imports(path) if m.split(".")[0] == library}
+
+    assert users
+    assert users <= KEPT_TO[library]
+
+
+@pytest.mark.parametrize("path", REVISIONS, ids=lambda path: path.stem)
+def test_revisions_import_what_is_frozen(path: Path) -> None:
+    """A revision imports Alembic, SQLAlchemy, a numbered contract and the DDL functions, nothing else."""
+    allowed = re.compile(r"aoc_migrate\.contract\.v\d+|aoc_migrate\.database\.ddl|(alembic|sqlalchemy)(\..*)?")
+
+    assert [m for m in imports(path) if not allowed.fullmatch(m)] == []
+
+
+def test_revisions_name_a_version_of_the_contract() -> None:
+    """No module of contracts offers a name for the contract of the day, which a revision could import."""
+    for path in (ROOT / "aoc_migrate" / "contract").glob("v*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert not {n for n in names if re.match("(?i)current|latest|head", n)}
+
+
+@pytest.mark.parametrize("path", REVISIONS, ids=lambda path: path.stem)
+def test_revisions_explain_themselves(path: Path) -> None:
+    """A revision says why, which locks, what if it fails and whether it is reversible, in at most 60 lines."""
+    text = path.read_text(encoding="utf-8")
+    title, _, body = (ast.get_docstring(ast.parse(text)) or "").partition("\n")
+    found = re.findall(r"^(Why|Locks|If it fails|Reversible): \S", body, re.MULTILINE)
+    (revision,) = re.findall(r'^revision = "(.+)"$', text, re.MULTILINE)
+
+    assert title.endswith(".")
+    assert found == ["Why", "Locks", "If it fails", "Reversible"]
+    assert len(text.splitlines()) <= 60
+    assert len(revision) <= 32
+    assert re.fullmatch(rf"{path.parent.name}_\d{{4}}", revision)
+    assert path.stem.startswith(f"{revision}_")
+
+
+def test_files_stay_short() -> None:
+    """No file is longer than 250 lines."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in [*PACKAGE, *TESTS]}
+
+    assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > 250} == {}
+
+
+def bad_habits(path: Path) -> Iterator[str]:
+    """Yield the lines of a file where an error vanishes, or where it writes to stdout."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.ExceptHandler(type=None):
+                yield f"{path}:{node.lineno}: bare except"
+            case ast.ExceptHandler(body=[ast.Pass()]):
+                yield f"{path}:{node.lineno}: an error vanishes"
+            case ast.Call(func=ast.Name(id="print")) if "file=sys.stderr" not in ast.unparse(node):
+                yield f"{path}:{node.lineno}: print"
+            case ast.Attribute(attr="stdout") if ast.unparse(node) == "sys.stdout":
+                yield f"{path}:{node.lineno}: sys.stdout"
+
+
+def test_habits() -> None:
+    """Nothing but click (which is kept to cli/) writes to stdout; no error is swallowed whole."""
+    assert [habit for path in PACKAGE for habit in bad_habits(path)] == []
+
+
+def loaded(aoc: Aoc, *words: str, **more: str) -> set[str]:
+    """Run the command and return the top-level packages that it loaded."""
+    ran = aoc(*words, **more, PYTHONPROFILEIMPORTTIME="1")
+    assert ran.exit_code == 0, ran.err
+    return set(re.findall(r"^import time:.*\|\s+(\w+)", ran.err, re.MULTILINE))
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "upgrade --help", "audit --help", "sandbox --help"])
+def test_help_loads_little(words: str, aoc: Aoc) -> None:
+    """Help loads click, and none of SQLAlchemy, Alembic and psycopg."""
+    packages = loaded(aoc, *words.split())
+
+    assert "click" in packages
+    assert not packages & {"sqlalchemy", "alembic", "psycopg"}
+
+
+def test_an_upgrade_with_nothing_to_do_loads_little(excititor: Database, aoc: Aoc) -> None:
+    """At head an upgrade loads neither Alembic nor SQLAlchemy, which the first one needs."""
+    aoc.configure(excititor)
+
+    first, second = loaded(aoc, "upgrade"), loaded(aoc, "upgrade")
+
+    assert {"alembic", "sqlalchemy"} <= first
+    assert "psycopg" in second
+    assert not second & {"alembic", "sqlalchemy"}
