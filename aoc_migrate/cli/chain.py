@@ -19,7 +19,6 @@ def chain(
     apply: bool,
     limit: int,
     allow_session_pooler: bool,
-    max_stall: float,
     deadline: float,
     lock_wait: float,
     form: str,
@@ -40,7 +39,7 @@ def chain(
     common.run(
         "chain",
         choose_targets(names),
-        common.make_options(limit, allow_session_pooler, max_stall, deadline, lock_wait),
+        common.make_options(limit, allow_session_pooler, deadline, lock_wait),
         lambda session, report: run_chain(session, report, limit, apply),
         form,
         output,

@@ -102,15 +102,19 @@ def limit_option(command: F) -> F:
     )(command)
 
 
-def waiting_options(command: F) -> F:
-    """Add --max-stall, --deadline and --lock-wait."""
-    stall = click.option(
+def stall_option(command: F) -> F:
+    """Add --max-stall."""
+    return click.option(
         "--max-stall",
         type=DURATION,
         default="100ms",
         show_default=True,
         help="Longest time that other sessions may wait behind one of our strong locks.",
-    )
+    )(command)
+
+
+def waiting_options(command: F) -> F:
+    """Add --deadline and --lock-wait."""
     deadline = click.option(
         "--deadline",
         type=DURATION,
@@ -125,15 +129,15 @@ def waiting_options(command: F) -> F:
         show_default=True,
         help="How long to wait for another run (exit 3).",
     )
-    return stall(deadline(wait(command)))
+    return deadline(wait(command))
 
 
 def make_options(
     limit: int = 200,
     allow_session_pooler: bool = False,
-    max_stall: float = 0.1,
     deadline: float = 600.0,
     lock_wait: float = 1800.0,
+    max_stall: float = 0.1,
 ) -> "Options":
     """Return the options of a run. Raises AocError (exit 2) where they contradict each other."""
     from aoc_migrate.database.settings import Limits, read_flags
@@ -180,10 +184,21 @@ def finish(
     if output is None:
         click.echo(text, nl=False)
     else:
-        Path(output).write_text(text, encoding="utf-8")
+        exit_code = _write(output, text, exit_code)
     for name in untouched or []:
         sys.stderr.write(f"aoc-migrate: {name} was not touched\n")
     sys.exit(exit_code)
+
+
+def _write(output: str, text: str, exit_code: int) -> int:
+    """Write the report to its file; where that fails now, show it, because the work is done (exit 4)."""
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        click.echo(text, nl=False)
+        sys.stderr.write(f"aoc-migrate: {output} could not be written: {error.strerror}; here is the report\n")
+        return 4
+    return exit_code
 
 
 def writable(output: str | None) -> None:

@@ -9,6 +9,7 @@ from aoc_migrate.cli import common
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--remove", is_flag=True, help="Drop the constraints and the idempotency index.")
 @click.option("--all", "every", is_flag=True, help="All configured targets.")
+@common.stall_option
 @common.waiting_options
 @common.connection_options
 @common.output_options
@@ -45,7 +46,7 @@ def constraints(
     common.run(
         "constraints",
         targets,
-        common.make_options(200, allow_session_pooler, max_stall, deadline, lock_wait),
+        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall),
         run_remove_constraints if remove else run_status,
         form,
         output,

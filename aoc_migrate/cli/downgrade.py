@@ -8,6 +8,7 @@ from aoc_migrate.cli import common
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET] REVISION")
 @click.option("--all", "every", is_flag=True, help="All configured targets.")
+@common.stall_option
 @common.waiting_options
 @common.connection_options
 @common.output_options
@@ -45,7 +46,7 @@ def downgrade(
     common.run(
         "downgrade",
         targets,
-        common.make_options(200, allow_session_pooler, max_stall, deadline, lock_wait),
+        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall),
         lambda session, report: run_downgrade(session, report, revision),
         form,
         output,

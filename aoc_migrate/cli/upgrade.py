@@ -11,6 +11,7 @@ from aoc_migrate.cli import common
 @click.option("--no-create", is_flag=True, help="Do not create a missing raw table; exit 3 instead.")
 @click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
 @click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
+@common.stall_option
 @common.waiting_options
 @common.limit_option
 @common.connection_options
@@ -49,7 +50,7 @@ def upgrade(
     common.run(
         "upgrade",
         choose_targets(names),
-        common.make_options(limit, allow_session_pooler, max_stall, deadline, lock_wait),
+        common.make_options(limit, allow_session_pooler, deadline, lock_wait, max_stall),
         lambda session, report: run_upgrade(session, report, chosen),
         form,
         output,

@@ -49,7 +49,7 @@ def assert_held(session: Session) -> None:
     key = lock_key(session.target.name, session.target.schema)
     pids = [row["pid"] for row in session.rows(_HELD, (key,))]
     if session.connection.info.backend_pid not in pids:
-        raise Stopped(make("lock-held", session.target.name, holder="not this session", waited="not at all"))
+        raise Stopped(make("lock-lost", session.target.name))
 
 
 def holder(session: Session) -> str | None:

@@ -68,6 +68,16 @@ class Session:
         """Run a statement that returns nothing."""
         self.connection.execute(_sql(sql), parameters)
 
+    def quoted(self, name: str) -> str:
+        """Return a name as SQL writes it, in quotes where it needs them."""
+        return str(self.value("SELECT quote_ident(%s)", (name,)))
+
+    def pasteable(self, sql: str, parameters: Sequence[Any] | None = None) -> str:
+        """Return a query as one pastes it into psql: values in it, and the schema it is meant for."""
+        text = psycopg.ClientCursor(self.connection).mogrify(_sql(sql), parameters) if parameters else sql
+        schema = self.target.schema
+        return text if schema == "public" else f"SET search_path TO {self.quoted(schema)};\n{text}"
+
     def set(self, setting: str, value: str) -> None:
         """Set a parameter of this session."""
         self.value("SELECT set_config(%s, %s, false)", (setting, value))

@@ -69,7 +69,7 @@ def inspect_chain(
             rows=rows,
             kinds=shown,
             target=session.target.name,
-            statement=wrong,
+            statement=session.pasteable(wrong, values),
             sample=sample,
         )
 

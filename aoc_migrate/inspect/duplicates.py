@@ -29,15 +29,18 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
             contract.table,
             count=groups[0]["groups"],
             rows=groups[0]["rows"],
-            statement=f"SELECT {key}, count(*), array_agg(id) FROM {contract.table} "
-            f"WHERE NOT ({nulls}) GROUP BY {key} HAVING count(*) > 1",
+            statement=session.pasteable(
+                f"SELECT {key}, count(*), array_agg(id) FROM {contract.table} "
+                f"WHERE NOT ({nulls}) GROUP BY {key} HAVING count(*) > 1"
+            ),
             sample=sample,
         )
     rows = session.value(f"SELECT count(*) FROM {contract.table} WHERE {nulls}")
     if rows:
         statement = f"SELECT id FROM {contract.table} WHERE {nulls}"
         sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
-        yield make("null-key", contract.table, count=rows, rows=rows, statement=statement, sample=sample)
+        shown = session.pasteable(statement)
+        yield make("null-key", contract.table, count=rows, rows=rows, statement=shown, sample=sample)
 
 
 def duplicates(contract: Contract, totals: str) -> str:

@@ -64,7 +64,7 @@ def _schema(session: Session) -> Iterator[Finding]:
             schema,
             role=place["role"],
             action=f"use schema {schema}",
-            remedy=f"Run: GRANT USAGE ON SCHEMA {place['quoted']} TO {place['role']};",
+            remedy=f"Run: GRANT USAGE ON SCHEMA {place['quoted']} TO {session.quoted(place['role'])};",
         )
 
 
@@ -83,27 +83,22 @@ def table_missing(session: Session, contract: Contract) -> Finding:
 def readable(session: Session, table: str) -> list[Finding]:
     """Return why rows of ``table`` cannot all be read: missing SELECT, or row-level security.
 
-    ``row_security_active`` stays true under a policy that shows everything, so the policies are looked at
-    as well (domain.md, Row-level security).
+    ``row_security_active`` stays true under a policy that shows everything, so the policy is looked at as
+    well (domain.md, Row-level security); a restrictive policy beside it would hide rows again.
     """
     facts = session.row(
-        "SELECT current_user AS role, "
-        "has_table_privilege(c.oid, 'SELECT') AS whole, row_security_active(c.oid) AND NOT EXISTS ("
-        "SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'aoc_verify_all' "
-        "AND p.polpermissive AND (SELECT oid FROM pg_roles WHERE rolname = current_user) = ANY (p.polroles)) "
-        "AS filtered FROM pg_class c WHERE c.oid = to_regclass(quote_ident(%s))",
+        "SELECT current_user AS role, has_table_privilege(c.oid, 'SELECT') AS whole, row_security_active(c.oid) "
+        "AND NOT coalesce((SELECT bool_or(polname = 'aoc_verify_all' AND polpermissive "
+        "AND pg_get_expr(polqual, polrelid) = 'true') AND bool_and(polpermissive) FROM pg_policy "
+        "WHERE polrelid = c.oid AND polcmd IN ('r', '*') AND EXISTS ("
+        "SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false) AS filtered "
+        "FROM pg_class c WHERE c.oid = to_regclass(quote_ident(%s))",
         (table,),
     )
     if not facts["whole"]:
-        return [
-            make(
-                "privileges",
-                table,
-                role=facts["role"],
-                action=f"read {table}",
-                remedy=f"Run: GRANT SELECT ON {table} TO {facts['role']};",
-            )
-        ]
+        place = f"{session.quoted(session.target.schema)}.{table}"
+        remedy = f"Run: GRANT SELECT ON {place} TO {session.quoted(facts['role'])};"
+        return [make("privileges", table, role=facts["role"], action=f"read {table}", remedy=remedy)]
     if facts["filtered"]:
         return [make("row-level-security", table, role=facts["role"])]
     return []
@@ -114,7 +109,7 @@ def writing(session: Session, tables: list[str]) -> list[Finding]:
     target = session.target.name
     facts = session.row(
         "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only, "
-        "current_user AS role, quote_ident(current_user) AS quoted, "
+        "current_user AS role, "
         "has_schema_privilege(to_regnamespace(quote_ident(%s))::oid, 'CREATE') AS can_create, "
         "quote_ident(%s) AS schema",
         (session.target.schema, session.target.schema),
@@ -123,33 +118,26 @@ def writing(session: Session, tables: list[str]) -> list[Finding]:
         return [make("standby", target, variable=target.upper())]
     if facts["read_only"]:
         return [make("read-only-role", target, role=facts["role"])]
-    findings = [] if facts["can_create"] else [_no_create(facts)]
+    role = session.quoted(facts["role"])
+    findings = []
+    if not facts["can_create"]:
+        action = f"create tables in schema {facts['schema']}"
+        remedy = f"Run: GRANT CREATE ON SCHEMA {facts['schema']} TO {role};"
+        findings.append(make("privileges", session.target.schema, role=role, action=action, remedy=remedy))
     for table in tables:
-        owner = session.value(
-            "SELECT CASE WHEN NOT pg_has_role(relowner, 'USAGE') THEN pg_get_userbyid(relowner) END "
-            "FROM pg_class WHERE oid = to_regclass(quote_ident(%s))",
-            (table,),
-        )
+        owner = _other_owner(session, table)
         if owner is not None:
-            findings.append(_not_owner(table, owner, facts["role"], facts["quoted"]))
+            action = f"alter {table}, which {owner} owns"
+            remedy = f"Connect as {owner}, or run: GRANT {owner} TO {role};"
+            findings.append(make("privileges", table, role=role, action=action, remedy=remedy))
     return findings
 
 
-def _no_create(facts: dict[str, str]) -> Finding:
-    return make(
-        "privileges",
-        facts["schema"],
-        role=facts["role"],
-        action=f"create tables in schema {facts['schema']}",
-        remedy=f"Run: GRANT CREATE ON SCHEMA {facts['schema']} TO {facts['quoted']};",
+def _other_owner(session: Session, table: str) -> str | None:
+    """Return the owner of ``table``, quoted, if we do not have its rights."""
+    owner: str | None = session.value(
+        "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
+        "WHERE oid = to_regclass(quote_ident(%s)) AND NOT pg_has_role(relowner, 'USAGE')",
+        (table,),
     )
-
-
-def _not_owner(table: str, owner: str, role: str, quoted: str) -> Finding:
-    return make(
-        "privileges",
-        table,
-        role=role,
-        action=f"alter {table}, which {owner} owns",
-        remedy=f'Connect as {owner}, or run: GRANT "{owner}" TO {quoted};',
-    )
+    return owner

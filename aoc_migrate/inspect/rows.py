@@ -57,7 +57,7 @@ def _row_finding(
         column=column,
         count=rows,
         rows=rows,
-        statement=f"SELECT id FROM {table} WHERE {where} ORDER BY id",
+        statement=session.pasteable(f"SELECT id FROM {table} WHERE {where} ORDER BY id"),
         sample=shown,
         **words,
     )

@@ -120,5 +120,5 @@ def verifier_findings(session: Session, contract: Contract) -> Iterator[Finding]
         (role, contract.table),
     )
     if writes:
-        quoted = session.value("SELECT quote_ident(%s)", (role,))
+        quoted = session.quoted(role)
         yield make("verifier-can-write", contract.table, role=role, quoted=quoted)

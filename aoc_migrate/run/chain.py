@@ -9,7 +9,7 @@ from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.chain import inspect_chain
-from aoc_migrate.inspect.place import writing
+from aoc_migrate.inspect.place import readable, writing
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.common import chain_state, changing
 from aoc_migrate.run.history import contract_at, parts, revision_of
@@ -21,6 +21,10 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
     if Part.CHAIN not in parts(target, report.revision):
         needed = revision_of(target, Part.CHAIN)
         raise AocError(f"{target} has no chain yet: it is made by {needed}. Run: aoc-migrate upgrade {target}")
+    hidden = readable(session, contract.table)
+    if hidden:
+        report.findings += hidden
+        return
     started = str((chain_state(session) or {}).get("started_at") or "") or None
     report.findings += inspect_chain(session, contract, started, limit)
     if not apply:

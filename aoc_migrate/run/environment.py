@@ -65,6 +65,7 @@ def _print_sql(context: Any) -> None:
     )
     quoted = schema.replace('"', '""')
     context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;')
+    context.get_context().impl.static_output("SET row_security TO off;")
     with context.begin_transaction():
         context.run_migrations()
 
@@ -107,7 +108,12 @@ def _migrate(context: Any, session: Session) -> None:
 
 @contextmanager
 def alembic_connection(session: Session) -> Iterator[Connection]:
-    """Lend the session's own backend to SQLAlchemy, so that the lock and the DDL are one session's."""
+    """Lend the session's own backend to SQLAlchemy, so that the lock and the DDL are one session's.
+
+    With ``row_security`` off, a policy that would hide rows from the backfill makes it fail instead
+    (PostgreSQL 15 manual, 5.8).
+    """
+    session.set("row_security", "off")
     engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
     session.connection.autocommit = False
     try:

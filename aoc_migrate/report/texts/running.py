@@ -60,6 +60,11 @@ RUNNING: dict[str, Text] = {
         "Wait for it and run the same command again, or give --lock-wait more time.",
         exit_code=3,
     ),
+    "lock-lost": Text(
+        "The lock on {subject} is not this session's any more: a pooler or a reset session let go of it.",
+        "Connect to PostgreSQL directly and run the same command again.",
+        exit_code=3,
+    ),
     "deadline": Text(
         "{subject} could not be locked within {waited} (tried: {attempts}). {blockers}",
         "{remedy}",
