@@ -40,16 +40,10 @@ def pg_server() -> Iterator[SimpleNamespace]:
 
 
 def _endpoint(url: str) -> SimpleNamespace:
-    known = conninfo_to_dict(url)
-    return SimpleNamespace(
-        host=known["host"],
-        port=int(str(known["port"])),
-        user=known["user"],
-        password=known.get("password", ""),
-        options="",
-        maintenance_dbname="postgres",
-        template_dbname=None,
-    )
+    known = {"password": ""} | conninfo_to_dict(url)
+    kept = {name: known[name] for name in ("host", "user", "password")}
+    port = int(str(known["port"]))
+    return SimpleNamespace(**kept, port=port, options="", maintenance_dbname="postgres", template_dbname=None)
 
 
 def load_concelier(**conninfo: Any) -> None:
@@ -240,3 +234,13 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real documents: {DATA} is absent (they are not part of the repository)")
     return DATA
+
+
+@pytest.fixture(params=["concelier", "excititor"])
+def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+    """Each target's database in turn, configured, with a chain of three revisions."""
+    chosen: Database = request.getfixturevalue(request.param)
+    aoc.configure(chosen)
+    for n in range(3):
+        chosen.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    return chosen

@@ -32,7 +32,8 @@ _SETTINGS = {
 
 def say(message: str) -> None:
     """Write one line of log to stderr; stdout belongs to the report."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
 
 
 @dataclass

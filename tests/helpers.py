@@ -1,0 +1,35 @@
+"""What several tests need: rows in bulk, waiting for a condition, an independent look at the links."""
+
+import time
+from collections.abc import Callable
+
+from tests.conftest import Database
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for a condition, or fail."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def fill(database: Database, rows: int) -> None:
+    """Insert chains of five revisions each."""
+    database.run(
+        f"INSERT INTO {database.table} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, "
+        "source, upstream, linkset) SELECT 'r' || n, 'default', 'osv', 'CVE-' || n / 5, 'sha256:' || n, "
+        "timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}' "
+        f"FROM generate_series(1, {rows}) AS n"
+    )
+
+
+def wrong_links(database: Database) -> int:
+    """Count rows whose link is not the previous row of their document."""
+    return int(
+        database.value(
+            "SELECT count(*) FROM (SELECT supersedes, lag(id) OVER (PARTITION BY upstream_id "
+            "ORDER BY retrieved_at) AS expected "
+            f"FROM {database.table}) s WHERE supersedes IS DISTINCT FROM expected"
+        )
+    )

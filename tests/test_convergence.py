@@ -1,0 +1,77 @@
+"""What is missing of applied revisions is put back; what is not ours is refused."""
+
+import pytest
+
+from tests.conftest import Aoc, Database
+
+BROKEN_BY_HAND = {
+    "missing-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_source_keys_v1",
+    "missing-constraint NOT NULL": "ALTER TABLE {t} ALTER tenant DROP NOT NULL",
+    "missing-constraint content": "ALTER TABLE {t} DROP CONSTRAINT {t}_content_keys_v1",
+    "missing-index": "DROP INDEX {t}_idempotency_v1",
+    "missing-index chain": "DROP INDEX {t}_chain_v1",
+    "invalid-index": "UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{t}_idempotency_v1'::regclass",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_BY_HAND, ids=str)
+def test_convergence(broken: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """What was dropped or broken by hand at head is found by verify and put back by the next upgrade."""
+    aoc("upgrade", **allowed)
+    database.run(BROKEN_BY_HAND[broken].format(t=database.table))
+
+    verified = aoc.json("verify")
+    assert (verified.exit_code, verified.slugs()) == (1, [broken.split(maxsplit=1)[0]])
+
+    assert aoc("upgrade").exit_code == 0
+    assert aoc("verify", "--probe").exit_code == 0
+
+
+def test_view_made_read_only_again(concelier: Database, aoc: Aoc) -> None:
+    """A view whose read-only trigger was dropped is found, and mended by the next upgrade."""
+    aoc.configure(concelier)
+    aoc("upgrade")
+    concelier.run("DROP TRIGGER aoc_advisory_read_only ON advisory")
+
+    assert aoc.json("verify").slugs("error") == ["view-writable"]
+    assert aoc("upgrade").exit_code == 0
+    assert aoc("verify").exit_code == 0
+
+
+FOREIGN = {
+    "changed-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_source_keys_v1, "
+    "ADD CONSTRAINT {t}_source_keys_v1 CHECK (true)",
+    "changed-index": "DROP INDEX {t}_idempotency_v1; CREATE UNIQUE INDEX {t}_idempotency_v1 ON {t} (id)",
+}
+
+
+@pytest.mark.parametrize("slug", FOREIGN)
+def test_foreign_object_in_its_place(slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """An object of our name that means something else is a finding, and is never replaced."""
+    aoc("upgrade", **allowed)
+    database.run(FOREIGN[slug].format(t=database.table))
+
+    verified, upgraded = aoc.json("verify"), aoc.json("upgrade")
+
+    assert (verified.exit_code, verified.slugs()) == (1, [slug])
+    assert (upgraded.exit_code, upgraded.report["changed"]) == (1, False)
+    assert slug in upgraded.slugs()
+
+
+def test_unproven_constraint(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """A constraint put back as NOT VALID by a signed statement is unproven until upgrade validates it."""
+    aoc("upgrade", **allowed)
+    table = database.table
+    definition = database.value(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_source_keys_v1"]
+    )
+    comment = database.value(
+        "SELECT obj_description(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_source_keys_v1"]
+    )
+    database.run(f"ALTER TABLE {table} DROP CONSTRAINT {table}_source_keys_v1")
+    database.run(f"ALTER TABLE {table} ADD CONSTRAINT {table}_source_keys_v1 {definition} NOT VALID")
+    database.run(f"COMMENT ON CONSTRAINT {table}_source_keys_v1 ON {table} IS '{comment}'")
+
+    assert aoc.json("verify").slugs() == ["unproven-constraint"]
+    assert aoc("upgrade").exit_code == 0
+    assert aoc("verify").exit_code == 0
