@@ -57,6 +57,14 @@ def _table(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Itera
                 f"the {breaking['kind']} {breaking['name']} would silently change its meaning",
                 f"Change it first, or accept that: --accept {breaking['name']}",
             )
+    for role in _partial_readers(session, swap.view):
+        if role not in accepted:
+            yield _conflict(
+                swap,
+                f"role {role} may read only some columns of it, which no view over a table with row-level "
+                "security can keep",
+                f"Grant it SELECT on the whole table, or accept that it cannot read the view: --accept {role}",
+            )
     if _swapper(session, swap.view):
         yield from _missing_rights(session, swap)
     following = [f"{row['kind']} {row['name']}" for row in _following(session, swap.view)]
@@ -93,6 +101,19 @@ def _breaking(session: Session, table: str) -> list[dict[str, str]]:
         "WHERE c.oid = to_regclass(quote_ident(%s)) ORDER BY 1, 2",
         (session.target.schema, table, table),
     )
+
+
+def _partial_readers(session: Session, table: str) -> list[str]:
+    """Return the roles that may read columns of a table with row-level security, but not all of it."""
+    rows = session.rows(
+        "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS role "
+        "FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a "
+        "WHERE c.oid = to_regclass(quote_ident(%s)) AND c.relrowsecurity AND a.privilege_type = 'SELECT' "
+        "AND NOT CASE WHEN a.grantee = 0 THEN has_table_privilege('public', c.oid, 'SELECT') "
+        "ELSE has_table_privilege(a.grantee, c.oid, 'SELECT') END ORDER BY 1",
+        (table,),
+    )
+    return [row["role"] for row in rows]
 
 
 def _owner_without_create(session: Session, table: str) -> str | None:

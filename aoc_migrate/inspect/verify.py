@@ -4,11 +4,18 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.view import privileges, read_only, underlying
+from aoc_migrate.database.ddl.view import bypasses_policies, privileges, read_only, underlying
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Finding, make
 
-MENDABLE = {"missing-constraint", "unproven-constraint", "missing-index", "invalid-index", "view-writable"}
+MENDABLE = {
+    "missing-constraint",
+    "unproven-constraint",
+    "missing-index",
+    "invalid-index",
+    "view-writable",
+    "view-bypasses-policies",
+}
 
 
 def verify_catalog(
@@ -89,6 +96,8 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
         return
     if swapped and not session.value(read_only(swap)):
         yield make("view-writable", swap.view, **words)
+    if swapped and session.value(bypasses_policies(swap)):
+        yield make("view-bypasses-policies", swap.view, **words)
     differing = _differing_privileges(session, swap)
     if differing:
         yield make("view-privileges", swap.view, names=", ".join(differing[:12]), **words)

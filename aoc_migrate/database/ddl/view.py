@@ -1,8 +1,9 @@
 """The swap of a legacy table for a read-only view over its renamed self, and the way back.
 
-One transaction: rename, view, read-only trigger, owner, privileges, comments. The view runs with its
-caller's rights (``security_invoker``), so row-level security on the table judges as before; privileges are
-therefore granted on both. The facts are measured in `reference/limits.md` 7.
+One transaction: rename, view, read-only trigger, owner, privileges, comments. Over a table with row-level
+security the view runs with its caller's rights (``security_invoker``), so that policies judge as before. Over
+any other it runs with its owner's, because a caller would need SELECT on every column, and a role that may
+read only some would lose them (PostgreSQL 15 manual, CREATE VIEW). More facts in `reference/limits.md` 7.
 """
 
 from aoc_migrate.contract.model import ViewSwap
@@ -43,8 +44,11 @@ def swap_for_view(swap: ViewSwap, revision: str) -> None:
         _refuse_conflict(swap, relation, catalog.kind(session, swap.backup))
         label = f"swap {swap.view} for a view over {swap.backup}"
         strong(swap.view, [_swap(swap, revision)], optional=relation is None, label=label)
-    elif state["swapped"] and relation == "v" and not session.value(read_only(swap)):
-        strong(swap.view, [_function(swap), _trigger(swap)])
+    elif state["swapped"] and relation == "v":
+        if not session.value(read_only(swap)):
+            strong(swap.view, [_function(swap), _trigger(swap)])
+        if session.value(bypasses_policies(swap)):
+            strong(swap.view, [f"ALTER VIEW {swap.view} SET (security_invoker = true)"])
 
 
 def _refuse_conflict(swap: ViewSwap, relation: str | None, backup: str | None) -> None:
@@ -67,6 +71,26 @@ def read_only(swap: ViewSwap) -> str:
         "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
         f"WHERE g.tgrelid = to_regclass('{swap.view}') AND p.proname = '{guard_function(swap)}' "
         "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
+    )
+
+
+def needs_invoker(swap: ViewSwap) -> str:
+    """Return a query of one boolean: must the view run with its caller's rights?
+
+    Also where the owner has no right to read its own table: a view with its rights would read nothing.
+    """
+    return (
+        "SELECT relrowsecurity OR NOT has_table_privilege(relowner, oid, 'SELECT') FROM pg_class "
+        f"WHERE oid = to_regclass('{swap.backup}')"
+    )
+
+
+def bypasses_policies(swap: ViewSwap) -> str:
+    """Return a query of one boolean: does the view run with its owner's rights where it may not?"""
+    return (
+        f"SELECT ({needs_invoker(swap)}) AND NOT EXISTS (SELECT FROM pg_class, pg_options_to_table(reloptions) "
+        f"WHERE oid = to_regclass('{swap.view}') AND option_name = 'security_invoker' "
+        "AND option_value::boolean)"
     )
 
 
@@ -105,7 +129,8 @@ BEGIN
   SELECT relowner INTO owner FROM pg_class WHERE oid = '{backup}'::regclass;
   SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO listed FROM pg_attribute
     WHERE attrelid = '{backup}'::regclass AND attnum > 0 AND NOT attisdropped;
-  EXECUTE format('CREATE VIEW {view} WITH (security_invoker = true) AS SELECT %s FROM {backup}', listed);
+  EXECUTE format('CREATE VIEW {view} WITH (security_invoker = %s) AS SELECT %s FROM {backup}',
+    ({needs_invoker(swap)}), listed);
   {_function(swap).replace(chr(10), chr(10) + "  ")};
   {_trigger(swap)};
   EXECUTE format('COMMENT ON VIEW {view} IS %L', obj_description('{backup}'::regclass, 'pg_class'));
@@ -117,8 +142,8 @@ BEGIN
   EXECUTE format('ALTER FUNCTION {guard_function(swap)}() OWNER TO %I', pg_get_userbyid(owner));
   EXECUTE format('ALTER VIEW {view} OWNER TO %I', pg_get_userbyid(owner));
   -- Privileges: first take away what default privileges gave, then grant what the table grants.
-  FOR entry IN SELECT DISTINCT given.grantee FROM pg_class, aclexplode(relacl) AS given
-    WHERE oid = '{view}'::regclass
+  FOR entry IN SELECT DISTINCT given.grantee
+    FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS given WHERE oid = '{view}'::regclass
   LOOP
     EXECUTE format('REVOKE ALL ON {view} FROM %s CASCADE',
       CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END);

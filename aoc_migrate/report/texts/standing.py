@@ -40,9 +40,13 @@ STANDING: dict[str, Text] = {
         "{subject} can be written to: the trigger that makes it read-only is missing or off.",
         "Run: aoc-migrate upgrade {target}",
     ),
+    "view-bypasses-policies": Text(
+        "{subject} runs with its owner's rights, but {backup} has row-level security: its policies are bypassed.",
+        "Run: aoc-migrate upgrade {target}",
+    ),
     "view-privileges": Text(
         "{subject} and {backup} have different owners or privileges: {names}.",
-        "Grant on {subject} what {backup} grants; the view runs with its caller's rights, both are needed.",
+        "Grant on {subject} what {backup} grants.",
         severity="warning",
     ),
     "chain-broken": Text(
