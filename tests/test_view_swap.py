@@ -127,10 +127,9 @@ def test_default_privileges_add_nothing(concelier: Database, aoc: Aoc) -> None:
 
 def test_column_privileges_still_read(concelier: Database, aoc: Aoc) -> None:
     """A role that may read some columns of the table reads these through the view, and no others."""
-    console = 'SET ROLE "stella-console"'
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
-    concelier.run(console)
+    concelier.run('SET ROLE "stella-console"')
 
     assert concelier.value("SELECT count(id) FROM advisory WHERE title <> ''") == 50
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
