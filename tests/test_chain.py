@@ -1,0 +1,200 @@
+"""The supersedes chain: what is wrong with it is named for what it is, mended on request, and taken back."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aoc, Database
+
+ALLOWED = {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
+GOOD: dict[str, str | None] = {"a0": None, "b0": None, "other": None}
+GOOD |= {f"{chain}{n}": f"{chain}{n - 1}" for chain, last in (("a", 4), ("b", 2)) for n in range(1, last + 1)}
+
+
+@pytest.fixture(params=["concelier", "excititor"])
+def chained(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+    """Each target in turn, at head: chain a0 to a4, chain b0 to b2, and one document of another tenant."""
+    database: Database = request.getfixturevalue(request.param)
+    aoc.configure(database)
+    for chain, length in (("a", 5), ("b", 3)):
+        for n in range(length):
+            database.add(f"{chain}{n}", upstream_id=chain, retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    database.add("other", tenant="acme", upstream_id="a")
+    assert aoc("upgrade", **ALLOWED).exit_code == 0
+    return database
+
+
+def links(database: Database) -> dict[str, str | None]:
+    """Return id and link of every row."""
+    return dict(database.rows(f"SELECT id, supersedes FROM {database.table}"))
+
+
+def set_links(database: Database, wanted: dict[str, str | None]) -> None:
+    """Set links by hand."""
+    for id_, link in wanted.items():
+        database.run(f"UPDATE {database.table} SET supersedes = %s WHERE id = %s", [link, id_])
+
+
+def kinds(finding: Any) -> dict[str, str]:
+    """Return id and kind of every row in a finding's sample."""
+    return {row["id"]: row["kind"] for row in finding["sample"]}
+
+
+BROKEN: dict[str, tuple[dict[str, str | None], dict[str, str]]] = {
+    "dangling": ({"a2": "nowhere"}, {"a2": "dangling"}),
+    "dangling and empty": ({"a2": ""}, {"a2": "dangling"}),
+    "another document's": ({"a2": "b1"}, {"a2": "cross-group"}),
+    "another tenant's": ({"a2": "other"}, {"a2": "cross-group"}),
+    "first of another document": ({"b0": "a4"}, {"b0": "cross-group"}),
+    "cycle": ({"a1": "a3"}, {"a1": "cycle"}),
+    "cycle of all": ({"a0": "a4"}, {"a0": "cycle"}),
+    "cycle of one": ({"a2": "a2"}, {"a2": "cycle"}),
+    "fork": ({"a3": "a1"}, {"a3": "fork"}),
+    "out of order": ({"a2": "a0", "a1": "a2", "a3": "a1"}, dict.fromkeys(["a1", "a2", "a3"], "out of order")),
+    "missing link": ({"a4": None}, {"a4": "missing link"}),
+    "false head": ({"a2": None}, {"a2": "false head"}),
+    "several": (
+        {"a1": "a3", "a4": "nowhere", "b2": None, "b1": "a0", "other": "a0"},
+        {"a1": "cycle", "a4": "dangling", "b2": "missing link", "b1": "cross-group", "other": "cross-group"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_kinds(case: str, chained: Database, aoc: Aoc) -> None:
+    """Each way in which a link can be wrong is an error of verify under its own name; --apply mends it."""
+    by_hand, expected = BROKEN[case]
+    set_links(chained, by_hand)
+
+    verified = aoc.json("verify")
+
+    assert (verified.exit_code, verified.slugs()) == (1, ["chain-broken"])
+    finding = verified.finding("chain-broken")
+    assert kinds(finding) == expected
+    assert finding["count"] == finding["rows"] == len(expected)
+    assert all(f"{kind} {list(expected.values()).count(kind)}" in finding["problem"] for kind in expected.values())
+    assert {row[0] for row in chained.rows(finding["statement"])} == set(expected)
+    applied = aoc.json("chain", "--apply", **ALLOWED)
+    assert (applied.exit_code, applied.report["facts"]["linked anew"]) == (0, len(expected))
+    assert links(chained) == GOOD
+    assert aoc("verify").exit_code == 0
+
+
+def late(database: Database, link: str | None) -> None:
+    """Store a revision of document a between a1 and a2, as a service does that fetched it late."""
+    database.add("late", upstream_id="a", retrieved_at="2025-01-02T12:00:00Z", supersedes=link)
+
+
+@pytest.mark.parametrize("link", ["a4", None], ids=["linked to the newest", "not linked"])
+def test_late_rows_are_a_warning(link: str | None, chained: Database, aoc: Aoc) -> None:
+    """A revision stored late is the warning chain-late, at exit 0, until `chain --apply` links it anew."""
+    late(chained, link)
+
+    verified, shown = aoc.json("verify"), aoc.json("chain")
+
+    assert (verified.exit_code, verified.slugs()) == (0, ["chain-late"])
+    assert set(kinds(verified.finding("chain-late"))) == {"late", "a2"}
+    assert (shown.exit_code, shown.slugs(), shown.report["changed"]) == (0, ["chain-late"], False)
+    assert shown.report["next"] == f"aoc-migrate chain {chained.target} --apply"
+    applied = aoc.json("chain", "--apply", **ALLOWED)
+    assert (applied.exit_code, applied.slugs(), applied.report["changed"]) == (0, [], True)
+    assert links(chained) == GOOD | {"late": "a1", "a2": "late"}
+
+
+def test_late_and_broken_are_told_apart(chained: Database, aoc: Aoc) -> None:
+    """A late revision does not excuse wrong links elsewhere, nor a fork in its own document."""
+    late(chained, "a1")
+    set_links(chained, {"b2": None})
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs()) == (1, ["chain-broken"])
+    assert kinds(ran.finding("chain-broken")) == {"a2": "fork", "b2": "missing link"}
+
+
+def test_a_new_row_without_its_link_is_broken(chained: Database, aoc: Aoc) -> None:
+    """A new revision at the end of its chain has no excuse: without its link it is an error."""
+    chained.add("a5", upstream_id="a", retrieved_at="2025-01-06T00:00:00Z")
+
+    assert kinds(aoc.json("verify").finding("chain-broken")) == {"a5": "missing link"}
+
+
+def test_without_created_at_nothing_is_excused(chained: Database, aoc: Aoc) -> None:
+    """Where no column says when a row was stored, nobody can tell that it is late: it is an error."""
+    chained.run(f"ALTER TABLE {chained.table} DROP created_at")
+    late(chained, "a4")
+
+    assert aoc.json("verify").slugs() == ["chain-broken"]
+
+
+def test_apply_wants_the_flag(chained: Database, aoc: Aoc) -> None:
+    """`chain` only looks; `chain --apply` is refused without the flag, and then nothing is changed."""
+    broken = {"a2": "b1", "a4": None}
+    set_links(chained, broken)
+
+    shown, refused = aoc.json("chain"), aoc.json("chain", "--apply")
+
+    assert (shown.exit_code, shown.slugs(), shown.report["changed"]) == (1, ["chain-broken"], False)
+    assert (refused.exit_code, refused.slugs("error"), refused.report["changed"]) == (
+        1,
+        ["retrofit-not-allowed"],
+        False,
+    )
+    assert links(chained) == GOOD | broken
+
+
+def test_apply_with_nothing_to_do(chained: Database, aoc: Aoc) -> None:
+    """Where every link is right, --apply needs no flag and changes nothing."""
+    ran = aoc.json("chain", "--apply")
+
+    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, [], False)
+    assert ran.report["facts"]["linked anew"] == 0
+
+
+def test_apply_is_journaled(chained: Database, aoc: Aoc) -> None:
+    """What --apply replaced stands in the journal, and the downgrade of the backfill takes both back."""
+    before = aoc.json("journal").report["facts"]
+    late(chained, "a4")
+    assert aoc("chain", "--apply", **ALLOWED).exit_code == 0
+
+    after = aoc.json("journal").report["facts"]
+    down = aoc.json("downgrade", f"{chained.target}_0005")
+
+    assert (before, after) == ({"batches": 1, "rows": 6}, {"batches": 2, "rows": 8})
+    assert (down.exit_code, down.slugs("error"), down.slugs("warning")) == (0, [], ["guard-still-on"])
+    assert links(chained) == dict.fromkeys(GOOD) | {"late": "a4"}
+    assert aoc("upgrade", "--release-hold", **ALLOWED).exit_code == 0
+    assert links(chained) == GOOD | {"late": "a1", "a2": "late"}
+
+
+def test_rows_changed_since_are_left(chained: Database, aoc: Aoc) -> None:
+    """The downgrade leaves links that others set since the backfill, and reports these rows."""
+    set_links(chained, {"a3": "a0", "b1": None})
+
+    ran = aoc.json("downgrade", f"{chained.target}_0005")
+
+    finding = ran.finding("rows-changed-since")
+    assert (ran.exit_code, finding["severity"], finding["count"], finding["rows"]) == (0, "warning", 2, 2)
+    assert finding["sample"] == [{"id": "a3"}, {"id": "b1"}]
+    assert links(chained) == dict.fromkeys(GOOD) | {"a3": "a0"}
+
+
+def test_journal_drop_ends_the_way_back(chained: Database, aoc: Aoc) -> None:
+    """`journal drop` empties the journal; the downgrade of the backfill then leaves every link."""
+    dropped, shown = aoc.json("journal", "drop"), aoc.json("journal")
+
+    assert (dropped.exit_code, dropped.report["changed"]) == (0, True)
+    assert (shown.report["facts"], shown.report["changed"]) == ({"batches": 0, "rows": 0}, False)
+    assert aoc("downgrade", f"{chained.target}_0005").exit_code == 0
+    assert links(chained) == GOOD
+    assert aoc.json("journal").report["facts"] == {"batches": 0, "rows": 0}
+    assert aoc("upgrade", "--release-hold").exit_code == 0
+
+
+def test_journal_drop_wants_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """With several targets configured, `journal drop` wants one named, because it cannot be undone."""
+    aoc.configure(concelier, excititor)
+    assert aoc("upgrade").exit_code == 0
+
+    assert aoc("journal", "drop").exit_code == 2
+    assert aoc("journal", "drop", "excititor").exit_code == 0
