@@ -21,6 +21,7 @@ def chain(
     allow_session_pooler: bool,
     deadline: float,
     lock_wait: float,
+    show_queries: bool,
     form: str,
     output: str | None,
 ) -> None:
@@ -39,7 +40,7 @@ def chain(
     common.run(
         "chain",
         choose_targets(names),
-        common.make_options(limit, allow_session_pooler, deadline, lock_wait),
+        common.make_options(limit, allow_session_pooler, deadline, lock_wait, show_queries=show_queries),
         lambda session, report: run_chain(session, report, limit, apply),
         form,
         output,

@@ -114,7 +114,7 @@ def stall_option(command: F) -> F:
 
 
 def waiting_options(command: F) -> F:
-    """Add --deadline and --lock-wait."""
+    """Add --deadline, --lock-wait and --show-queries."""
     deadline = click.option(
         "--deadline",
         type=DURATION,
@@ -129,7 +129,10 @@ def waiting_options(command: F) -> F:
         show_default=True,
         help="How long to wait for another run (exit 3).",
     )
-    return deadline(wait(command))
+    queries = click.option(
+        "--show-queries", is_flag=True, help="Name who blocks us with the text of its query; it may hold data."
+    )
+    return deadline(wait(queries(command)))
 
 
 def make_options(
@@ -138,6 +141,7 @@ def make_options(
     deadline: float = 600.0,
     lock_wait: float = 1800.0,
     max_stall: float = 0.1,
+    show_queries: bool = False,
 ) -> "Options":
     """Return the options of a run. Raises AocError (exit 2) where they contradict each other."""
     from aoc_migrate.database.settings import Limits, read_flags
@@ -145,7 +149,7 @@ def make_options(
 
     if max_stall > deadline:
         raise AocError("--max-stall is longer than --deadline: not even one try would fit.")
-    return Options(Limits(max_stall, deadline, lock_wait), read_flags(), limit, allow_session_pooler)
+    return Options(Limits(max_stall, deadline, lock_wait, show_queries), read_flags(), limit, allow_session_pooler)
 
 
 def run(

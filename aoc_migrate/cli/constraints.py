@@ -23,6 +23,7 @@ def constraints(
     max_stall: float,
     deadline: float,
     lock_wait: float,
+    show_queries: bool,
     form: str,
     output: str | None,
 ) -> None:
@@ -46,7 +47,7 @@ def constraints(
     common.run(
         "constraints",
         targets,
-        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall),
+        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries),
         run_remove_constraints if remove else run_status,
         form,
         output,

@@ -21,6 +21,7 @@ def downgrade(
     max_stall: float,
     deadline: float,
     lock_wait: float,
+    show_queries: bool,
     form: str,
     output: str | None,
 ) -> None:
@@ -46,7 +47,7 @@ def downgrade(
     common.run(
         "downgrade",
         targets,
-        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall),
+        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries),
         lambda session, report: run_downgrade(session, report, revision),
         form,
         output,

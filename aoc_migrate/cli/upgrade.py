@@ -29,6 +29,7 @@ def upgrade(
     max_stall: float,
     deadline: float,
     lock_wait: float,
+    show_queries: bool,
     form: str,
     output: str | None,
 ) -> None:
@@ -50,7 +51,7 @@ def upgrade(
     common.run(
         "upgrade",
         choose_targets(names),
-        common.make_options(limit, allow_session_pooler, deadline, lock_wait, max_stall),
+        common.make_options(limit, allow_session_pooler, deadline, lock_wait, max_stall, show_queries),
         lambda session, report: run_upgrade(session, report, chosen),
         form,
         output,

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Session, application_name
 from aoc_migrate.report.model import Stopped, make
 
 _HELD = """
@@ -44,12 +44,16 @@ def runner_lock(session: Session) -> Iterator[None]:
             session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
 
 
-def assert_held(session: Session) -> None:
-    """Stop before a step when the lock is not ours any more (a pooler, a reset session)."""
+def announce(session: Session, step: str) -> None:
+    """Say in pg_stat_activity what comes next, for those who wait; stop when the lock is not ours any more.
+
+    Raises Stopped ``lock-lost`` (a pooler, a reset session).
+    """
     key = lock_key(session.target.name, session.target.schema)
     pids = [row["pid"] for row in session.rows(_HELD, (key,))]
     if session.connection.info.backend_pid not in pids:
         raise Stopped(make("lock-lost", session.target.name))
+    session.set("application_name", application_name(session.command, step))
 
 
 def holder(session: Session) -> str | None:

@@ -45,6 +45,7 @@ class Session:
 
     target: Target
     connection: psycopg.Connection[Any]
+    command: str
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
     say: Callable[[str], None] = say
@@ -84,6 +85,11 @@ class Session:
         self.value("SELECT set_config(%s, %s, false)", (setting, value))
 
 
+def application_name(command: str, doing: str) -> str:
+    """Return what pg_stat_activity shows of us: command, pod and step, in the 63 bytes that there are."""
+    return f"aoc-migrate {command} @{who()[:30]}: {doing}".encode("ascii", "replace").decode()[:63]
+
+
 def who() -> str:
     """Return the pod's or the machine's name."""
     return os.environ.get("HOSTNAME") or socket.gethostname()
@@ -92,13 +98,12 @@ def who() -> str:
 @contextmanager
 def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Iterator[Session]:
     """Open a session on ``target`` and close it at the end. Raises Stopped ``unreachable`` (exit 3)."""
-    name = f"aoc-migrate {command} {target.name} @{who()}"
     try:
         connection = psycopg.connect(
             target.conninfo,
             autocommit=True,
             connect_timeout=10,
-            application_name=name[:63],
+            application_name=application_name(command, target.name),
             prepare_threshold=None,
         )
     except psycopg.Error as error:
@@ -112,7 +117,7 @@ def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Itera
             )
         ) from None
     with connection:
-        session = Session(target, connection, limits, flags)
+        session = Session(target, connection, command, limits, flags)
         _prepare(session)
         yield session
 

@@ -41,15 +41,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to wait and for what; all in seconds.
+    """How long to wait and for what, in seconds.
 
     ``max_stall``: longest time that writers may wait behind one of our strong locks. ``deadline``: how long
-    one step may go on trying. ``lock_wait``: how long to wait for another runner.
+    one step may go on trying. ``lock_wait``: how long to wait for another runner. ``show_queries``: name
+    what blocks with the text of its query.
     """
 
     max_stall: float = 0.1
     deadline: float = 600.0
     lock_wait: float = 1800.0
+    show_queries: bool = False
 
 
 @dataclass(frozen=True)

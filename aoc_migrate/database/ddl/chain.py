@@ -8,14 +8,12 @@ sets back exactly the rows that were written here.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
-
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, STATE
-from aoc_migrate.database.ddl.run import emit, failed, gave_up, migration, online
+from aoc_migrate.database.ddl.run import emit, migration, online, patient
 from aoc_migrate.database.ddl.table import forget, record
-from aoc_migrate.database.lock import assert_held
+from aoc_migrate.database.lock import announce
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
@@ -183,24 +181,18 @@ def relink(session: Session, contract: Contract, name: str) -> int:
 def _batches(session: Session, label: str, table: str) -> Iterator[Row]:
     """Note the step as soon as a batch may be written; bound the wait for locked rows by the deadline."""
     step: Row = {"statement": label, "attempts": 1, "rows": 0}
-    session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")
+    announce(session, label)
     try:
-        yield step
-    except psycopg.errors.LockNotAvailable:
-        raise Stopped(gave_up(session, table, session.limits.deadline, 1)) from None
-    except psycopg.Error as error:
-        raise Stopped(failed(session, label, error)) from None
+        with patient(session, table, label, session.limits.deadline):
+            yield step
     finally:
         if step["rows"] or step.get("kept"):
             session.steps.append(step)
-        if not session.connection.closed:
-            session.set("lock_timeout", "0")
 
 
 def _repeat(session: Session, statement: str, step: Row) -> None:
     from aoc_migrate.database.progress import Progress
 
-    assert_held(session)
     progress = Progress(session, "rows looked at")
     while (page := session.row(statement))["seen"]:
         step["rows"] += page["written"]
@@ -214,7 +206,6 @@ def restore_links(contract: Contract, revision: str) -> None:
         if session is None:
             emit(_restore_loop(contract), f"DROP TABLE IF EXISTS {JOURNAL}", forget(revision))
             return
-        assert_held(session)
         if catalog.kind(session, JOURNAL) is not None:
             _restore(session, contract)
             session.run(f"DROP TABLE {JOURNAL}")

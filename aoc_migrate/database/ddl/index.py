@@ -1,28 +1,23 @@
 """Indexes, built and dropped CONCURRENTLY, with their leftovers."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import psycopg
-
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.run import emit, migration, online, weak
+from aoc_migrate.database.ddl.run import emit, gave_up, migration, online, weak
 from aoc_migrate.database.ddl.table import forget, record
-from aoc_migrate.database.session import Session, connect
-from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.report.model import Stopped, make
 
 DROP_AFTER_FAILURE = 5.0  # seconds
 
-_PROGRESS = """
-SELECT p.phase, p.blocks_done, p.blocks_total, p.tuples_done, p.tuples_total, build.locker,
-       a.application_name AS application, a.usename AS role
-FROM (SELECT %s::int AS pid, (pg_blocking_pids(%s))[1] AS locker) AS build
-LEFT JOIN pg_stat_progress_create_index p ON p.pid = build.pid
-LEFT JOIN pg_stat_activity a ON a.pid = nullif(build.locker, 0)
-"""
+_PROGRESS = (
+    "SELECT phase, blocks_done, blocks_total, tuples_done, tuples_total "
+    "FROM pg_stat_progress_create_index WHERE pid = %s"
+)
 
 
 def create_index(table: str, index: Index, revision: str) -> None:
@@ -88,64 +83,46 @@ def _build(session: Session, table: str, index: Index, create: str) -> None:
 
 @contextmanager
 def _watched(session: Session, name: str) -> Iterator[None]:
-    """Tell how the build goes; cancel it when it waits for one other session beyond the deadline."""
-    ended = threading.Event()
-    verdict: list[str] = []
-    watcher = threading.Thread(target=_watch, args=(session, name, ended, verdict), daemon=True)
-    watcher.start()
+    """Tell how the build goes; cancel it when it waits for other sessions beyond the deadline."""
+    build = _Build(session, name)
     try:
-        yield
+        with watched(session, build.look, every=0.5):
+            yield
     except Stopped as stopped:
-        if verdict:
-            raise Stopped(_waited_too_long(session, name, verdict[0])) from stopped
+        if build.cancelled:
+            finding = gave_up(session, name, session.limits.deadline, 1, build.stall)
+            raise Stopped(finding) from stopped
         raise
-    finally:
-        ended.set()
-        watcher.join()
 
 
-def _waited_too_long(session: Session, name: str, blocker: str) -> Finding:
-    return make(
-        "deadline",
-        name,
-        waited=f"{session.limits.deadline:.0f} s",
-        attempts=1,
-        blockers=f"The build waited for {blocker}.",
-        remedy="End that session and run the same command again; what is left of the index is INVALID, "
-        "serves no query, and is dropped and built anew then.",
-    )
+class _Build:
+    """What the watcher of an index build knows: how far it is, and for how long it has been waiting."""
 
+    def __init__(self, session: Session, name: str) -> None:
+        self.session, self.name, self.stall = session, name, Stall(session)
+        self.waiting_since: float | None = None
+        self.told, self.cancelled = time.monotonic(), False
 
-def _watch(session: Session, name: str, ended: threading.Event, verdict: list[str]) -> None:
-    pid = session.connection.info.backend_pid
-    waiting_since, told = time.monotonic(), time.monotonic()
-    try:
-        with connect(session.target, "watch", session.limits, session.flags) as other:
-            while not ended.wait(0.5):
-                build = other.row(_PROGRESS, (pid, pid))
-                now = time.monotonic()
-                if build["locker"] is None:
-                    waiting_since = now
-                if now - told >= 5:
-                    told = now
-                    session.say(f"{name}: {_progress(build)}")
-                if now - waiting_since > session.limits.deadline:
-                    verdict.append(_locker(build))
-                    other.value("SELECT pg_cancel_backend(%s)", (pid,))
-                    return
-    except (psycopg.Error, Stopped) as error:
-        session.say(f"{name}: no progress to show ({type(error).__name__}); the build goes on")
+    def look(self, other: Session, pid: int) -> bool:
+        """Look once; return True when the build was cancelled."""
+        now = time.monotonic()
+        self.stall.ahead = []
+        self.stall.look(other, pid)
+        self.waiting_since = (self.waiting_since or now) if self.stall.ahead else None
+        if now - self.told >= 5:
+            self.told = now
+            self.session.say(f"{self.name}: {self._progress(other, pid)}")
+        if self.waiting_since is not None and now - self.waiting_since > self.session.limits.deadline:
+            self.cancelled = True
+            other.value("SELECT pg_cancel_backend(%s)", (pid,))
+        return self.cancelled
 
-
-def _progress(row: dict[str, object]) -> str:
-    if row["locker"] is not None:
-        return f"waiting for {_locker(row)}"
-    if row["phase"] is None:
-        return "beginning"
-    if row["blocks_total"]:
-        return f"{row['phase']}, {row['blocks_done']} of {row['blocks_total']} blocks"
-    return f"{row['phase']}, {row['tuples_done']} of {row['tuples_total']} rows"
-
-
-def _locker(row: dict[str, object]) -> str:
-    return f"pid {row['locker']}, {row['application']!r}, role {row['role']}"
+    def _progress(self, other: Session, pid: int) -> str:
+        if self.stall.ahead:
+            return f"waiting. {self.stall.words()}"
+        rows = other.rows(_PROGRESS, (pid,))
+        if not rows:
+            return "beginning"
+        if rows[0]["blocks_total"]:
+            return f"{rows[0]['phase']}, {rows[0]['blocks_done']:,} of {rows[0]['blocks_total']:,} blocks"
+        return f"{rows[0]['phase']}, {rows[0]['tuples_done']:,} of {rows[0]['tuples_total']:,} rows"

@@ -8,15 +8,16 @@ for that lock; then the strong lock, with ``--max-stall`` as both ``lock_timeout
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from aoc_migrate.database.lock import assert_held
-from aoc_migrate.database.session import Row, Session, first_line
+from aoc_migrate.database.lock import announce
+from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.database.settings import Limits
+from aoc_migrate.database.watch import Stall, watched
 from aoc_migrate.report.model import Finding, Stopped, make
 
 if TYPE_CHECKING:
@@ -30,15 +31,6 @@ _TRY_AGAIN = (
     psycopg.errors.QueryCanceled,
     psycopg.errors.DeadlockDetected,
 )
-
-_BLOCKERS = """
-SELECT l.pid, a.usename AS role, a.application_name AS application, a.state,
-       extract(epoch FROM now() - a.xact_start)::int AS seconds, max(l.mode) AS mode
-FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.relation = to_regclass(quote_ident(%s)) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-GROUP BY 1, 2, 3, 4, 5 ORDER BY 5 DESC NULLS FIRST LIMIT 5
-"""
 
 
 def migration() -> "MigrationContext":
@@ -122,70 +114,75 @@ END $aoc$"""
 
 
 def _retry(session: Session, step: _Step) -> None:
-    begun, delay, attempts = time.monotonic(), 1.0, 0
+    begun, delay, attempts, longest = time.monotonic(), 1.0, 0, 0.0
     while True:
-        assert_held(session)
+        announce(session, step.label)
         attempts += 1
+        stall, times = Stall(session), _Times()
         try:
-            times = _try(session, step)
+            with watched(session, stall.look, every=session.limits.max_stall / 2):
+                _try(session, step, times)
         except _TRY_AGAIN as error:
-            waited, reason = time.monotonic() - begun, first_line(error, session.target)
-            if waited + delay > session.limits.deadline:
-                raise Stopped(gave_up(session, step.table, waited, attempts)) from None
-            session.say(f"{step.table}: try {attempts} gave up ({reason}). {blockers(session, step.table)}")
+            longest = max(longest, times.waited)
+            spent, reason = time.monotonic() - begun, first_line(error, session.target)
+            if spent + delay > session.limits.deadline:
+                raise Stopped(gave_up(session, step.table, spent, attempts, stall)) from None
+            session.say(f"{step.table}: try {attempts} gave up ({reason}). {stall.words()}")
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
             raise Stopped(failed(session, step.label, error)) from None
         else:
-            session.steps.append({"statement": step.label, "attempts": attempts, **times})
+            note(session, step.label, attempts, waited_ms=max(longest, times.waited), held_ms=times.held)
             return
 
 
-def _try(session: Session, step: _Step) -> Row:
+@dataclass
+class _Times:
+    """When one try asked for the strong lock, got it and let go; seconds of a monotonic clock."""
+
+    asked: float | None = None
+    got: float | None = None
+    gone: float | None = None
+
+    @property
+    def waited(self) -> float:
+        return 0.0 if self.asked is None else (self.got or time.monotonic()) - self.asked
+
+    @property
+    def held(self) -> float:
+        return 0.0 if self.got is None else (self.gone or time.monotonic()) - self.got
+
+
+def note(session: Session, label: str, attempts: int = 1, **seconds: float) -> None:
+    """Keep a step for the report, with its times in milliseconds."""
+    session.steps.append(
+        {"statement": label, "attempts": attempts, **{k: round(v * 1000, 1) for k, v in seconds.items()}}
+    )
+
+
+def _try(session: Session, step: _Step, times: _Times) -> None:
     *weak_first, strong_lock = [*step.before, *step.locks(session.limits)]
     with session.connection.transaction():
         for statement in weak_first:
             session.run(statement)
-        asked = time.monotonic()
+        times.asked = time.monotonic()
         session.run(strong_lock)
-        held = time.monotonic()
+        times.got = time.monotonic()
         for statement in step.statements:
             session.run(statement)
-    return {
-        "waited_ms": round((held - asked) * 1000, 1),
-        "held_ms": round((time.monotonic() - held) * 1000, 1),
-    }
+    times.gone = time.monotonic()
 
 
-def blockers(session: Session, table: str) -> str:
-    """Return in words who holds a lock on ``table`` (pid, role, application, state, age); no query text."""
-    rows = session.rows(_BLOCKERS, (table,))
-    if not rows:
-        return "Whoever blocked it has ended meanwhile."
-    return "Held by " + "; ".join(_blocker(row) for row in rows) + "."
-
-
-def _blocker(row: Row) -> str:
-    if row["pid"] is None:
-        return f"a prepared transaction ({row['mode']})"
-    if row["state"] is None:
-        return f"pid {row['pid']} ({row['mode']}, an autovacuum or another session we may not see)"
-    age = "" if row["seconds"] is None else f", transaction open for {row['seconds']} s"
-    return f"pid {row['pid']} ({row['role']}, {row['application']!r}, {row['state']}{age}, {row['mode']})"
-
-
-def gave_up(session: Session, table: str, waited: float, attempts: int) -> Finding:
+def gave_up(session: Session, table: str, waited: float, attempts: int, stall: Stall) -> Finding:
     """Return the finding ``deadline``: how long and how often we tried, who blocks, and how to end that."""
-    pids = [row["pid"] for row in session.rows(_BLOCKERS, (table,)) if row["pid"] is not None]
-    end = f"SELECT pg_terminate_backend({pids[0]});" if pids else "SELECT * FROM pg_prepared_xacts;"
     return make(
         "deadline",
         table,
         waited=f"{waited:.0f} s",
         attempts=attempts,
-        blockers=blockers(session, table),
-        remedy=f"End what blocks (for example: {end}) and run the same command again.",
+        blockers=stall.words(),
+        remedy=f"End what blocks (for example: {stall.remedy()}) and run the same command again.",
     )
 
 
@@ -200,28 +197,30 @@ def weak(table: str, statement: str, *, patience: float | None = None) -> None:
         if session is None:
             emit(statement)
             return
-        assert_held(session)
-        seconds = session.limits.deadline if patience is None else patience
-        session.set("lock_timeout", f"{round(seconds * 1000)}ms")
-        try:
-            with _timed(session, statement):
-                session.run(statement)
-        except psycopg.errors.LockNotAvailable:
-            raise Stopped(gave_up(session, table, seconds, 1)) from None
-        except psycopg.Error as error:
-            raise Stopped(failed(session, title([statement]), error)) from None
-        finally:
-            if not session.connection.closed:
-                session.set("lock_timeout", "0")
+        label = title([statement])
+        announce(session, label)
+        session.say(f"{session.target.name}: {label} …")
+        begun = time.monotonic()
+        with patient(session, table, label, session.limits.deadline if patience is None else patience):
+            session.run(statement)
+        note(session, label, total_ms=time.monotonic() - begun)
 
 
 @contextmanager
-def _timed(session: Session, statement: str) -> Iterator[None]:
-    begun = time.monotonic()
-    session.say(f"{session.target.name}: {title([statement])} …")
-    yield
-    took = round((time.monotonic() - begun) * 1000, 1)
-    session.steps.append({"statement": title([statement]), "attempts": 1, "total_ms": took})
+def patient(session: Session, table: str, label: str, seconds: float) -> Iterator[None]:
+    """Let statements wait so long for locks; turn their errors into findings. 0 waits without end."""
+    stall = Stall(session)
+    session.set("lock_timeout", f"{round(seconds * 1000)}ms")
+    try:
+        with watched(session, stall.look, every=1.0) if seconds else nullcontext():
+            yield
+    except psycopg.errors.LockNotAvailable:
+        raise Stopped(gave_up(session, table, seconds, 1, stall)) from None
+    except psycopg.Error as error:
+        raise Stopped(failed(session, label, error)) from None
+    finally:
+        if not session.connection.closed:
+            session.set("lock_timeout", "0")
 
 
 def title(statements: Sequence[str]) -> str:
