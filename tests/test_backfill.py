@@ -84,7 +84,7 @@ def fill(database: Database, documents: int, seed: int) -> None:
     insert = f"COPY {database.table} ({COLUMNS}, supersedes, content_hash, source, upstream, linkset) FROM STDIN"
     with database.connection.cursor().copy(insert) as copy:
         for id_, row in zip(ids, rows, strict=True):
-            link = dice.choice([None, None, None, dice.choice(ids), "nowhere"])
+            link = dice.choice([None, "nowhere", *dice.choices(ids, k=3)])
             copy.write_row((id_, *row, link, f"hash of {id_}", "{}", "{}", "{}"))
 
 
