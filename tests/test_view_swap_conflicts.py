@@ -32,6 +32,10 @@ CONFLICTS = {
         "CREATE FUNCTION titled(a advisory) RETURNS text LANGUAGE sql AS 'SELECT a.title'",
         "the function titled would silently",
     ),
+    "columns under policies": (
+        "ALTER TABLE advisory ENABLE ROW LEVEL SECURITY",
+        "role stella-console may read only some columns",
+    ),
     "a function that returns its rows": (
         "CREATE FUNCTION listed() RETURNS SETOF advisory LANGUAGE sql AS 'TABLE advisory'",
         "the function listed would silently",
