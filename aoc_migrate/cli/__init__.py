@@ -16,6 +16,8 @@ COMMANDS = (
     "upgrade",
     "verify",
     "status",
+    "wait",
+    "history",
     "downgrade",
     "constraints",
     "chain",

@@ -34,6 +34,11 @@ def kind(session: Session, relation: str) -> str | None:
     return found
 
 
+def readable(session: Session, relation: str) -> bool:
+    """Return whether ``relation`` exists and this role may read all of it."""
+    return bool(session.value("SELECT has_table_privilege(to_regclass(quote_ident(%s)), 'SELECT')", (relation,)))
+
+
 def columns(session: Session, table: str) -> dict[str, str]:
     """Return the columns of ``table`` and their types as PostgreSQL writes them."""
     rows = session.rows(

@@ -17,7 +17,8 @@ from aoc_migrate.database.session import Session, application_name
 from aoc_migrate.report.model import Stopped, make
 
 _HELD = """
-SELECT a.pid, a.application_name, a.usename, extract(epoch FROM now() - a.backend_start)::int AS seconds
+SELECT a.pid, a.application_name, a.usename,
+       extract(epoch FROM clock_timestamp() - a.backend_start)::int AS seconds
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -54,6 +55,8 @@ def announce(session: Session, step: str) -> None:
     if session.connection.info.backend_pid not in pids:
         raise Stopped(make("lock-lost", session.target.name))
     session.set("application_name", application_name(session.command, step))
+    if session.on_step:
+        session.on_step(step)
 
 
 def holder(session: Session) -> str | None:
@@ -62,7 +65,8 @@ def holder(session: Session) -> str | None:
     if not rows:
         return None
     row = rows[0]
-    return f"pid {row['pid']}, {row['application_name']!r}, role {row['usename']}, for {row['seconds']} s"
+    since = "" if row["seconds"] is None else f", for {row['seconds']} s"
+    return f"pid {row['pid']}, {row['application_name']!r}, role {row['usename']}{since}"
 
 
 def _acquire(session: Session, key: int) -> None:

@@ -40,7 +40,8 @@ def say(message: str) -> None:
 class Session:
     """A connection in autocommit, with the target, limits and flags that hold for this run.
 
-    ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all.
+    ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is told
+    of each step that begins, by its name, and of each that has ended, by None.
     """
 
     target: Target
@@ -50,6 +51,7 @@ class Session:
     flags: Flags = field(default_factory=Flags)
     say: Callable[[str], None] = say
     steps: list[Row] = field(default_factory=list)
+    on_step: Callable[[str | None], None] | None = None
 
     def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import VERSION
+from aoc_migrate.database.catalog import STATE, VERSION
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.settings import TARGETS
 from aoc_migrate.report.model import Finding, Stopped, make
@@ -17,7 +17,7 @@ def current_revision(session: Session, known: list[str]) -> str | None:
     Raises Stopped ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's.
     """
     found = catalog.revisions(session)
-    owner = catalog.state(session, "target")
+    owner = catalog.state(session, "target") if catalog.readable(session, STATE) else None
     _refuse_other(session, [*([owner["name"]] if owner else []), *(r.rpartition("_")[0] for r in found)])
     if len(found) > 1 or any(revision not in known for revision in found):
         shown = ", ".join(sorted(found))

@@ -94,7 +94,11 @@ def _finding_lines(finding: Finding) -> list[str]:
 
 
 def _pairs(row: dict[str, Any], width: int = 160) -> str:
-    return "  ".join(f"{key}={_short(plain(value), width)}" for key, value in row.items())
+    return "  ".join(f"{key}={_short(_cell(value), width)}" for key, value in row.items())
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None or value == [] else plain(value)
 
 
 def _short(text: str, width: int) -> str:
@@ -130,10 +134,15 @@ def _markdown(command: str, report: Report) -> str:
             lines += [f"**{finding.slug}** {_escape(finding.subject)}, sample:", ""]
             lines += [f"- {_escape(_pairs(row, 400))}" for row in finding.sample]
             lines.append("")
-    if report.facts:
+    tables = {key: rows for key, rows in report.facts.items() if rows and _is_table(rows)}
+    facts = {key: value for key, value in report.facts.items() if key not in tables}
+    if facts:
         lines += ["| fact | value |", "| --- | --- |"]
-        lines += [_cells([key, _fact(value).strip().replace("\n", "; ")]) for key, value in report.facts.items()]
+        lines += [_cells([key, _fact(value).strip().replace("\n    ", "; ")]) for key, value in facts.items()]
         lines.append("")
+    for key, rows in tables.items():
+        lines += [f"**{key}**", "", _cells(list(rows[0])), "|" + " --- |" * len(rows[0])]
+        lines += [*(_cells([_cell(value) for value in row.values()]) for row in rows), ""]
     if report.steps:
         lines += ["| statement | attempts | waited ms | held ms | total ms | rows |", "|" + " --- |" * 6]
         names = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "rows")
@@ -142,6 +151,10 @@ def _markdown(command: str, report: Report) -> str:
     if report.next:
         lines += [f"Next: {_escape(report.next)}", ""]
     return "\n".join(lines)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 def _finding_cells(finding: Finding) -> list[str]:

@@ -11,6 +11,7 @@ from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.chain import inspect_chain
 from aoc_migrate.inspect.place import readable, writing
 from aoc_migrate.report.model import Report
+from aoc_migrate.run import ledger
 from aoc_migrate.run.common import chain_state, changing
 from aoc_migrate.run.history import contract_at, parts, revision_of
 
@@ -39,10 +40,11 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
             session.run(forget("chain"))
-        with changing(session, report):
+        with ledger.recorded(session, report, "chain --apply", report.revision), changing(session, report):
             report.facts["linked anew"] = relink(session, contract, "chain")
     report.findings += inspect_chain(session, contract, started, limit)
     report.failed = bool(report.errors)
+    ledger.judged(session, report)
 
 
 def run_journal(session: Session, report: Report, drop: bool) -> None:
@@ -54,7 +56,7 @@ def run_journal(session: Session, report: Report, drop: bool) -> None:
     report.facts |= session.row(query)
     if not drop:
         return
-    with runner_lock(session):
+    with runner_lock(session), ledger.recorded(session, report, "journal drop", report.revision):
         report.changed = bool(report.facts["rows"])
         session.run(f"DELETE FROM {JOURNAL}")
     report.next = "a downgrade of the backfill now leaves the links as they are"

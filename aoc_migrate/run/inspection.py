@@ -1,19 +1,21 @@
 """The read-only verbs: audit, verify, status."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.lock import holder
 from aoc_migrate.database.session import Session
+from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
 from aoc_migrate.inspect.chain import chain_facts, inspect_chain
-from aoc_migrate.inspect.place import readable, table_missing
+from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
+from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import verifier_findings, verify_catalog
 from aoc_migrate.report.model import Finding, Report, make
-from aoc_migrate.run import hold
-from aoc_migrate.run.common import chain_state, plan, was_swapped
+from aoc_migrate.run import hold, ledger
+from aoc_migrate.run.common import chain_state, our_tables, plan, was_swapped
 from aoc_migrate.run.history import applied, contract_at, head, history, parts, position, swap_of
 
 
@@ -42,6 +44,7 @@ def run_audit(
         return
     session.run("SET default_transaction_read_only = on")
     report.findings += _held(session)
+    report.findings += surroundings(session)
     report.findings += audit(
         session,
         plan(session, goal, limit=limit, allowed_triggers=allowed_triggers, accepted=accepted),
@@ -84,6 +87,7 @@ def verify_all(session: Session, report: Report, contract: Contract, options: Ve
     standing = parts(session.target.name, report.revision)
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)
+    report.findings += ledger.edited(session, report.revision)
     if Part.CHAIN in standing:
         session.say(f"{session.target.name}: following the chains …")
         started = (chain_state(session) or {}).get("started_at")
@@ -130,6 +134,8 @@ def run_status(session: Session, report: Report) -> None:
     }
     state = chain_state(session)
     report.findings += _held(session)
+    report.findings += [replace(f, severity="warning") for f in writing(session, our_tables(session))]
+    report.findings += surroundings(session)
     report.facts |= {
         "applied": len(applied(target, report.revision)),
         "pending": [f"{r.id} {r.title}" for r in pending],
@@ -142,3 +148,16 @@ def run_status(session: Session, report: Report) -> None:
         "building": {name: pid for name in indexes if (pid := catalog.building(session, name)) is not None},
     }
     report.next = f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}"
+
+
+def run_history(session: Session, report: Report, limit: int, run: int | None) -> None:
+    """Tell what the ledger holds: the latest runs, and the steps of one of them (None: of the latest)."""
+    report.facts["runs"] = ledger.runs(session, limit)
+    if run is None and report.facts["runs"]:
+        run = report.facts["runs"][0]["run"]
+    if run is not None:
+        found = ledger.steps(session, run)
+        if found is None:
+            raise AocError(f"The ledger of {session.target.name} has no run {run}; see: aoc-migrate history")
+        report.facts["steps are of run"] = run
+        session.steps = found

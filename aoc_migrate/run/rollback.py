@@ -5,7 +5,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.place import writing
 from aoc_migrate.report.model import Report, make
-from aoc_migrate.run import hold
+from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import changing, our_tables, read_revision
 from aoc_migrate.run.history import applied, contract_at, position, resolve
 
@@ -32,7 +32,7 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
                 raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
             held = hold.begin(session, f"downgrade {wanted}", goal)
         _warn_guard(session, report)
-        with changing(session, report):
+        with ledger.recorded(session, report, f"downgrade {wanted}", goal), changing(session, report):
             _go_down(session, report.revision, goal)
         hold.finish(session, held)
     _after_rollback(session, report)
@@ -80,7 +80,8 @@ def run_remove_constraints(session: Session, report: Report) -> None:
         removable = [r for r in applied(target, report.revision) if r.removable]
         held = hold.begin(session, "constraints --remove", report.revision)
         _warn_guard(session, report)
-        with changing(session, report):
+        recorded = ledger.recorded(session, report, "constraints --remove", report.revision)
+        with recorded, changing(session, report):
             run_functions(session, removable[::-1], "downgrade")
         hold.finish(session, held)
     _after_rollback(session, report)

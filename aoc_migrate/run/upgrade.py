@@ -8,9 +8,10 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
 from aoc_migrate.inspect.place import table_missing, writing
+from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import MENDABLE
 from aoc_migrate.report.model import Finding, Report
-from aoc_migrate.run import hold
+from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import changing, our_tables, plan, read_revision
 from aoc_migrate.run.history import applied, contract_at, position, resolve
 from aoc_migrate.run.inspection import VerifyOptions, catalog_findings, verify_all
@@ -53,9 +54,10 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
         if report.errors:
             report.next = f"nothing was changed; mend it, then: aoc-migrate upgrade {target}"
             return
-        with changing(session, report):
+        with ledger.recorded(session, report, "upgrade", goal), changing(session, report):
             _go_up(session, report.revision, goal)
     _verify(session, report, options.limit)
+    ledger.judged(session, report)
 
 
 def _goal_up(target: str, wanted: str, current: str | None) -> str | None:
@@ -91,6 +93,7 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
     """Audit; what the catalog lacks and convergence cannot mend counts as well."""
     wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in MENDABLE]
+    wrong += surroundings(session)
     contract = contract_at(session.target.name, goal)
     if catalog.kind(session, contract.table) is None:
         return wrong

@@ -188,6 +188,8 @@ def _batches(session: Session, label: str, table: str) -> Iterator[Row]:
     finally:
         if step["rows"] or step.get("kept"):
             session.steps.append(step)
+            if session.on_step and not session.connection.closed:
+                session.on_step(None)
 
 
 def _repeat(session: Session, statement: str, step: Row) -> None:

@@ -159,6 +159,8 @@ def note(session: Session, label: str, attempts: int = 1, **seconds: float) -> N
     session.steps.append(
         {"statement": label, "attempts": attempts, **{k: round(v * 1000, 1) for k, v in seconds.items()}}
     )
+    if session.on_step:
+        session.on_step(None)
 
 
 def _try(session: Session, step: _Step, times: _Times) -> None:

@@ -78,6 +78,32 @@ RUNNING: dict[str, Text] = {
         "{subject} exists already and was not made by aoc-migrate; it may mean something else.",
         "Look at it, then rename or drop it, and run the same command again.",
     ),
+    "not-there-yet": Text(
+        "{subject} is not ready after {waited}: {missing}.",
+        "Look at it with aoc-migrate status {subject}, or give --timeout more time.",
+        exit_code=3,
+    ),
+    # Surroundings
+    "role-timeouts": Text(
+        "Role or database {subject} sets timeouts ({settings}), which would end long steps.",
+        "Nothing to do: aoc-migrate lifts them for its own session.",
+        severity="info",
+    ),
+    "old-transaction": Text(
+        "{count} transactions hold old snapshots ({names}); index builds wait for their end.",
+        "Let them end first (a pg_dump, a report), or end one: SELECT pg_terminate_backend(PID);",
+        severity="warning",
+    ),
+    "prepared-transaction": Text(
+        "{count} prepared transactions ({names}) keep their locks until somebody ends them.",
+        "End each one: COMMIT PREPARED 'NAME'; or ROLLBACK PREPARED 'NAME';",
+        severity="warning",
+    ),
+    "replication-slot": Text(
+        "{count} replication slots have no consumer: {names}; what the backfill writes stays in pg_wal as well.",
+        "Start their consumers, or drop them: SELECT pg_drop_replication_slot('NAME');",
+        severity="warning",
+    ),
     "held": Text(
         "The database is held at {revision} since {at} by {by} after `{command}`: a plain upgrade changes "
         "nothing.",

@@ -59,6 +59,11 @@ STANDING: dict[str, Text] = {
         "To link them anew: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} --apply",
         severity="warning",
     ),
+    "edited-revision": Text(
+        "Revision {subject} was applied with other SQL than this version has for it.",
+        "Compare the versions (aoc-migrate history {target}); a changed revision is a new revision.",
+        severity="warning",
+    ),
     "retrofit-still-allowed": Text(
         "AOC_ALLOW_SUPERSEDES_RETROFIT is still true after the cut-over.",
         "Remove it from the environment.",

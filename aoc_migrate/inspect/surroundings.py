@@ -1,0 +1,73 @@
+"""Who and what else is at work in the database that would slow an upgrade down, or be hurt by it."""
+
+from collections.abc import Iterator
+
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Finding, make
+
+OLD = 5  # seconds; shorter transactions end before an index build would notice them
+
+_TIMEOUTS = (
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+)
+
+
+def surroundings(session: Session) -> Iterator[Finding]:
+    """Yield what is worth knowing before a maintenance window; nothing here stops an upgrade."""
+    yield from _timeouts(session)
+    yield from _old_transactions(session)
+    yield from _prepared(session)
+    yield from _slots(session)
+
+
+def _timeouts(session: Session) -> Iterator[Finding]:
+    """Yield the timeouts that role or database set, and that we lift for our own session."""
+    rows = session.rows(
+        "SELECT name || ' = ' || reset_val || coalesce(unit, '') AS setting FROM pg_settings "
+        "WHERE name = ANY (%s) AND reset_val <> '0' ORDER BY name",
+        (list(_TIMEOUTS),),
+    )
+    if rows:
+        yield make("role-timeouts", session.target.name, settings=", ".join(row["setting"] for row in rows))
+
+
+def _old_transactions(session: Session) -> Iterator[Finding]:
+    """Yield transactions that an index build of this database would wait for."""
+    rows = session.rows(
+        "SELECT pid, usename AS role, application_name AS application, "
+        "extract(epoch FROM now() - xact_start)::int AS seconds FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker' "
+        "AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) "
+        "AND xact_start < now() - make_interval(secs => %s) ORDER BY xact_start LIMIT 12",
+        (OLD,),
+    )
+    if rows:
+        names = "; ".join(
+            f"pid {r['pid']} ({r['role']}, {r['application']!r}, open for {r['seconds']} s)" for r in rows
+        )
+        yield make("old-transaction", session.target.name, count=len(rows), names=names)
+
+
+def _prepared(session: Session) -> Iterator[Finding]:
+    rows = session.rows(
+        "SELECT gid, owner::text, extract(epoch FROM now() - prepared)::int AS seconds FROM pg_prepared_xacts "
+        "WHERE database = current_database() ORDER BY prepared LIMIT 12"
+    )
+    if rows:
+        names = "; ".join(f"{r['gid']!r} of {r['owner']}, {r['seconds']} s old" for r in rows)
+        yield make("prepared-transaction", session.target.name, count=len(rows), names=names)
+
+
+def _slots(session: Session) -> Iterator[Finding]:
+    rows = session.rows(
+        "SELECT slot_name, pg_size_pretty(CASE WHEN pg_is_in_recovery() THEN 0 "
+        "ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END) AS kept FROM pg_replication_slots "
+        "WHERE NOT active AND restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 12"
+    )
+    if rows:
+        names = "; ".join(f"{r['slot_name']} (keeps {r['kept']} of WAL)" for r in rows)
+        yield make("replication-slot", session.target.name, count=len(rows), names=names)

@@ -1,0 +1,70 @@
+"""`wait`: until the database answers and is at head."""
+
+import time
+
+import psycopg
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import STATE, VERSION
+from aoc_migrate.database.lock import holder
+from aoc_migrate.database.session import Session, connect, first_line, say
+from aoc_migrate.database.settings import Target
+from aoc_migrate.report.model import LATER, Report, Stopped, make
+from aoc_migrate.run import hold
+from aoc_migrate.run.common import Options, read_revision
+from aoc_migrate.run.history import head, history, position
+
+POLL = 1.0  # seconds between two looks
+TELL = 10.0  # seconds between two lines that say the same
+
+
+def run_wait(target: Target, options: Options, timeout: float) -> Report:
+    """Wait until ``target`` is at head, or held where it is; the report says which.
+
+    SELECT on the version table is enough. After ``timeout`` seconds: finding ``not-there-yet`` (exit 3).
+    """
+    report = Report(target.name, head(target.name))
+    begun, told, said = time.monotonic(), 0.0, ""
+    while True:
+        try:
+            with connect(target, "wait", options.limits, options.flags) as session:
+                missing = _look(session, report)
+        except Stopped as stopped:
+            missing = stopped.finding.problem
+            if stopped.finding.exit_code != LATER:
+                report.findings.append(stopped.finding)
+                return report
+        except psycopg.Error as error:
+            missing = first_line(error, target)
+        waited = time.monotonic() - begun
+        if missing is None:
+            report.facts["waited seconds"] = round(waited, 1)
+            return report
+        if waited >= timeout:
+            report.findings.append(make("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing))
+            return report
+        if missing != said or waited - told >= TELL:
+            say(f"{target.name}: {missing} ({waited:.0f} s so far)")
+            said, told = missing, waited
+        time.sleep(min(POLL, timeout))
+
+
+def _look(session: Session, report: Report) -> str | None:
+    """Return what is missing, None when there is nothing more to wait for."""
+    target = session.target.name
+    if catalog.kind(session, VERSION) is not None and not catalog.readable(session, VERSION):
+        role = session.value("SELECT quote_ident(current_user)")
+        place = f"{session.quoted(session.target.schema)}.{VERSION}"
+        remedy = f"Run: GRANT SELECT ON {place} TO {role};"
+        raise Stopped(make("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
+    report.revision, report.reached = read_revision(session), True
+    if report.revision == report.head:
+        return None
+    held = hold.read(session) if catalog.readable(session, STATE) else None
+    if held is not None and held.finished:
+        report.findings = [hold.finding(session, held)]
+        return None
+    following = history(target)[position(target, report.revision)]
+    by = holder(session)
+    running = f"run by {by}" if by else "nobody is running it"
+    return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}"
