@@ -1,0 +1,164 @@
+"""What the audit finds in the table itself: its columns, its triggers, what depends on its links."""
+
+import pytest
+
+from tests.conftest import Aoc, Database
+
+SHAPES = {
+    "forbidden-column": ("ADD cvss_vector text", ".cvss_vector", "error", "ERR_AOC_001"),
+    "forbidden-column of JSON": ("ADD merged_from jsonb", ".merged_from", "error", "ERR_AOC_001"),
+    "forbidden-column by prefix": ("ADD effective_x int", ".effective_x", "error", "ERR_AOC_001"),
+    "unguarded-column": ("ADD extra jsonb", ".extra", "warning", "ERR_AOC_007"),
+    "unguarded-column of json": ('ADD "Odd ""one""" json', '.Odd "one"', "warning", "ERR_AOC_007"),
+    "column-missing": ("DROP linkset", ".linkset", "error", None),
+    "column-missing identifiers": ("DROP identifiers", ".identifiers", "error", None),
+    "column-type": ("ALTER source TYPE json", ".source", "error", None),
+    "column-type of time": ("ALTER retrieved_at TYPE timestamp", ".retrieved_at", "error", None),
+    "column-type of text": ("ALTER tenant TYPE int USING 1", ".tenant", "error", None),
+    "primary-key-missing": ("DROP CONSTRAINT {t}_pkey", "", "error", None),
+}
+
+
+@pytest.mark.parametrize("target", ["concelier", "excititor"])
+@pytest.mark.parametrize("case", SHAPES)
+def test_shapes(case: str, target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+    """A table of another shape than the contract's is found before any row is read, and refused if need be."""
+    database: Database = request.getfixturevalue(target)
+    alter, subject, severity, code = SHAPES[case]
+    table = database.table
+    database.run(f"ALTER TABLE {table} {alter.format(t=table)}")
+    aoc.configure(database)
+
+    ran = aoc.json("audit")
+
+    finding = ran.finding(case.split(maxsplit=1)[0])
+    assert (finding["subject"], finding["severity"], finding["code"]) == (f"{table}{subject}", severity, code)
+    assert ran.exit_code == (severity == "error")
+    upgraded = aoc.json("upgrade")
+    assert (upgraded.exit_code, upgraded.report["changed"]) == (ran.exit_code, severity == "warning")
+
+
+FITTING = [
+    "ADD severities text",
+    'ADD "Severity" text',
+    "DROP created_at",
+    "ALTER tenant TYPE varchar(40)",
+    'ALTER tenant TYPE text COLLATE "C", ALTER id TYPE text COLLATE "C"',
+    "ALTER retrieved_at TYPE timestamptz(3)",
+    "DROP CONSTRAINT vex_raw_pkey, ADD UNIQUE (id)",
+    "ADD noted text NOT NULL DEFAULT 'x', ADD n int GENERATED ALWAYS AS IDENTITY",
+    "ADD loud text GENERATED ALWAYS AS (upper(tenant)) STORED",
+    "ALTER tenant SET NOT NULL, ALTER source SET NOT NULL",
+]
+
+
+@pytest.mark.parametrize("alter", FITTING)
+def test_shapes_that_fit(alter: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """More columns, narrower types and other collations are no hindrance: up, verify and down work."""
+    excititor.run(f"ALTER TABLE vex_raw {alter}")
+    excititor.add("1", tenant="1")
+    excititor.add("2", tenant="1", retrieved_at="2025-02-01T00:00:00Z")
+    aoc.configure(excititor)
+
+    up = aoc.json("upgrade", **allowed)
+
+    assert (up.exit_code, up.slugs()) == (0, [])
+    assert aoc("verify", "--probe").exit_code == 0
+    assert excititor.value("SELECT supersedes FROM vex_raw WHERE id = '2'") == "1"
+    assert aoc("downgrade", "base").exit_code == 0
+
+
+def chain_of_two(database: Database) -> None:
+    """Store two revisions of one document, so that the backfill has something to write."""
+    database.add("1")
+    database.add("2", retrieved_at="2025-02-01T00:00:00Z")
+    database.run(f"ALTER TABLE {database.table} ADD supersedes text")
+    database.run("CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+
+
+TRIGGERS = {
+    "BEFORE UPDATE ON vex_raw FOR EACH ROW": True,
+    "AFTER INSERT OR UPDATE ON vex_raw FOR EACH ROW": True,
+    "BEFORE UPDATE OF tenant, supersedes ON vex_raw FOR EACH ROW": True,
+    "AFTER UPDATE ON vex_raw FOR EACH ROW WHEN (OLD IS DISTINCT FROM NEW)": True,
+    "AFTER UPDATE ON vex_raw FOR EACH STATEMENT": True,
+    "BEFORE UPDATE OF tenant ON vex_raw FOR EACH ROW": False,
+    "BEFORE INSERT ON vex_raw FOR EACH ROW": False,
+    "AFTER DELETE ON vex_raw FOR EACH ROW": False,
+}
+
+
+@pytest.mark.parametrize("when", TRIGGERS)
+def test_triggers(when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """A trigger that the backfill would fire is an error unless it is allowed by name; others are none."""
+    chain_of_two(excititor)
+    excititor.run(f'CREATE TRIGGER "No te" {when} EXECUTE FUNCTION noted()')
+    aoc.configure(excititor)
+
+    plain, named = aoc.json("audit", **allowed), aoc.json("audit", "--allow-triggers", "No te", **allowed)
+
+    assert plain.slugs("error") == (["update-trigger"] if TRIGGERS[when] else [])
+    assert named.slugs("error") == []
+    other = aoc.json("audit", "--allow-triggers", "another", **allowed)
+    assert other.slugs("error") == plain.slugs("error")
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"), [("DISABLE", False), ("ENABLE REPLICA", False), ("ENABLE ALWAYS", True)]
+)
+def test_disabled_triggers(
+    state: str, counts: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
+    """A trigger that is switched off for ordinary sessions stops nothing."""
+    chain_of_two(excititor)
+    excititor.run("CREATE TRIGGER note BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION noted()")
+    excititor.run(f"ALTER TABLE vex_raw {state} TRIGGER note")
+    aoc.configure(excititor)
+
+    assert aoc.json("audit", **allowed).slugs("error") == (["update-trigger"] if counts else [])
+
+
+def test_triggers_do_not_matter_where_nothing_is_written(excititor: Database, aoc: Aoc) -> None:
+    """Where no row needs a link, a trigger for UPDATE is no hindrance."""
+    chain_of_two(excititor)
+    excititor.run("DELETE FROM vex_raw WHERE id = '2'")
+    excititor.run("CREATE TRIGGER note BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION noted()")
+    aoc.configure(excititor)
+
+    assert aoc("upgrade").exit_code == 0
+
+
+def test_dependents_of_the_link(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Indexes, foreign keys and publications that the backfill goes through are a warning that names them."""
+    chain_of_two(excititor)
+    excititor.run(
+        "CREATE INDEX by_link ON vex_raw (tenant, supersedes); CREATE INDEX not_this ON vex_raw (tenant); "
+        "CREATE INDEX partly ON vex_raw (tenant) WHERE supersedes IS NULL; "
+        "CREATE INDEX spoken ON vex_raw (length(supersedes)); "
+        "ALTER TABLE vex_raw ADD CONSTRAINT to_previous FOREIGN KEY (supersedes) REFERENCES vex_raw; "
+        "CREATE PUBLICATION feed FOR TABLE vex_raw"
+    )
+    aoc.configure(excititor)
+
+    ran = aoc.json("audit", **allowed)
+
+    assert (ran.exit_code, ran.slugs("warning")) == (0, ["link-dependents"])
+    names = ran.finding("link-dependents")["problem"].rpartition("(")[2].rstrip(").").split(", ")
+    assert set(names) == {"by_link", "partly", "spoken", "to_previous", "feed"}
+    assert aoc("upgrade", **allowed).exit_code == 0
+
+
+def test_foreign_objects(excititor: Database, aoc: Aoc) -> None:
+    """A constraint or index that bears one of our names and is not ours is found before it is in the way."""
+    excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_source_keys_v1 CHECK (source IS NOT NULL)")
+    excititor.run("CREATE INDEX vex_raw_chain_v1 ON vex_raw (id)")
+    aoc.configure(excititor)
+
+    audited, upgraded = aoc.json("audit"), aoc.json("upgrade")
+
+    found = [(f["slug"], f["subject"]) for f in audited.report["findings"]]
+    assert found == [
+        ("foreign-object", "vex_raw.vex_raw_source_keys_v1"),
+        ("foreign-object", "vex_raw_chain_v1"),
+    ]
+    assert (upgraded.exit_code, upgraded.report["changed"]) == (1, False)
