@@ -1,0 +1,216 @@
+"""Verify: what somebody changed behind our back is found under its own name, and nothing else is."""
+
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.test_view_swap import BACKUP
+
+HEADS = {"concelier": 8, "excititor": 7}
+
+
+@pytest.fixture(params=["concelier", "excititor"])
+def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+    """Each target's database in turn, at head."""
+    chosen: Database = request.getfixturevalue(request.param)
+    aoc.configure(chosen)
+    assert aoc("upgrade").exit_code == 0
+    return chosen
+
+
+@pytest.fixture
+def swapped(concelier: Database, aoc: Aoc) -> Database:
+    """Concelier's database at head."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    return concelier
+
+
+@pytest.mark.parametrize("target", HEADS)
+def test_every_revision_stands(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+    """At each revision, on the way up and down, what it promises stands: only not-at-head is found."""
+    database: Database = request.getfixturevalue(target)
+    aoc.configure(database)
+    database.add("1")
+    up = list(range(1, HEADS[target] + 1))
+    steps = [("upgrade", n) for n in up] + [("downgrade", n) for n in up[-2::-1]]
+
+    for verb, n in steps:
+        assert aoc(verb, f"{target}_{n:04}").exit_code == 0
+        ran = aoc.json("verify", "--probe")
+        assert set(ran.slugs("error")) == ({"not-at-head"} if n < HEADS[target] else set())
+        assert ran.exit_code == (n < HEADS[target])
+        assert ran.slugs("warning") == []
+
+
+def test_at_base(excititor: Database, aoc: Aoc) -> None:
+    """Before the first revision nothing is promised: only not-at-head is found."""
+    aoc.configure(excititor)
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs()) == (1, ["not-at-head"])
+    assert ran.finding("not-at-head")["problem"] == "excititor is at base, head is excititor_0007."
+
+
+AGAIN = "ALTER TABLE {t} DROP CONSTRAINT {t}_source_keys_v1, ADD CONSTRAINT {t}_source_keys_v1 CHECK"
+CHANGED_CONSTRAINTS = {
+    "weaker": f"{AGAIN} (source IS NOT NULL)",
+    "the same and more": f"{AGAIN} ({{p}} OR tenant = 'friend')",
+    "not signed": "COMMENT ON CONSTRAINT {t}_source_keys_v1 ON {t} IS NULL",
+    "with another's signature": "COMMENT ON CONSTRAINT {t}_source_keys_v1 ON {t} IS '{other}'",
+    "the content's": "ALTER TABLE {t} DROP CONSTRAINT {t}_content_keys_v1, "
+    "ADD CONSTRAINT {t}_content_keys_v1 CHECK (content <> '[]')",
+}
+
+
+def signed(database: Database, what: str, column: str) -> str:
+    """Return definition or comment of a constraint of ours."""
+    name = f"{database.table}_{column}_keys_v1"
+    expression = {"p": "pg_get_expr(conbin, conrelid)", "comment": "obj_description(oid)"}[what]
+    return str(database.value(f"SELECT {expression} FROM pg_constraint WHERE conname = %s", [name]))
+
+
+@pytest.mark.parametrize("case", CHANGED_CONSTRAINTS)
+def test_changed_constraints(case: str, database: Database, aoc: Aoc) -> None:
+    """A constraint of our name with another meaning, or without its signature, is not taken for ours."""
+    comment = signed(database, "comment", "source")
+    words = {"p": signed(database, "p", "source"), "other": signed(database, "comment", "linkset")}
+    database.run(CHANGED_CONSTRAINTS[case].format(t=database.table, **words))
+    if case == "weaker":
+        database.run(f"COMMENT ON CONSTRAINT {database.table}_source_keys_v1 ON {database.table} IS '{comment}'")
+
+    ran = aoc.json("verify")
+
+    column = "content" if case == "the content's" else "source"
+    assert (ran.exit_code, ran.slugs()) == (1, ["changed-constraint"])
+    assert ran.finding("changed-constraint")["subject"] == f"{database.table}.{database.table}_{column}_keys_v1"
+
+
+def test_a_constraint_that_is_not_enforced(excititor: Database, aoc: Aoc) -> None:
+    """The right predicate with the right signature, but NOT ENFORCED (PostgreSQL 18), does not pass."""
+    if excititor.connection.info.server_version < 180000:
+        pytest.skip("NOT ENFORCED exists since PostgreSQL 18")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    comment, predicate = signed(excititor, "comment", "source"), signed(excititor, "p", "source")
+    excititor.run(f"{AGAIN.format(t='vex_raw')} ({predicate}) NOT ENFORCED")
+    excititor.run(f"COMMENT ON CONSTRAINT vex_raw_source_keys_v1 ON vex_raw IS '{comment}'")
+
+    assert aoc.json("verify").slugs("error") == ["changed-constraint"]
+
+
+def test_a_not_null_that_is_not_valid(excititor: Database, aoc: Aoc) -> None:
+    """NOT NULL … NOT VALID (PostgreSQL 18) proves nothing about old rows, and is no NOT NULL to verify."""
+    if excititor.connection.info.server_version < 180000:
+        pytest.skip("NOT NULL … NOT VALID exists since PostgreSQL 18")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    excititor.run("ALTER TABLE vex_raw ALTER tenant DROP NOT NULL")
+    excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT later NOT NULL tenant NOT VALID")
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs()) == (1, ["missing-constraint"])
+    assert ran.finding("missing-constraint")["subject"] == "vex_raw.tenant NOT NULL"
+
+
+KEY = "tenant, source_vendor, upstream_id"
+CHANGED_INDEXES = {
+    "not unique": f"CREATE INDEX {{t}}_idempotency_v1 ON {{t}} ({KEY}, content_hash)",
+    "fewer columns": f"CREATE UNIQUE INDEX {{t}}_idempotency_v1 ON {{t}} ({KEY})",
+    "another order": f"CREATE UNIQUE INDEX {{t}}_idempotency_v1 ON {{t}} (content_hash, {KEY})",
+    "partial": f"CREATE UNIQUE INDEX {{t}}_idempotency_v1 ON {{t}} ({KEY}, content_hash) WHERE tenant <> 'x'",
+    "an expression": f"CREATE UNIQUE INDEX {{t}}_idempotency_v1 ON {{t}} ({KEY}, lower(content_hash))",
+    "more columns": f"CREATE UNIQUE INDEX {{t}}_idempotency_v1 ON {{t}} ({KEY}, content_hash, id)",
+    "another table's": "CREATE TABLE another (n int); CREATE UNIQUE INDEX {t}_idempotency_v1 ON another (n)",
+    "no index": "CREATE TABLE {t}_idempotency_v1 (n int)",
+    "chain descending": f'CREATE INDEX {{t}}_chain_v1 ON {{t}} ({KEY}, retrieved_at DESC, id COLLATE "C")',
+    "chain without id": f"CREATE INDEX {{t}}_chain_v1 ON {{t}} ({KEY}, retrieved_at)",
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_INDEXES)
+def test_changed_indexes(case: str, database: Database, aoc: Aoc) -> None:
+    """An index of our name that holds something else than ours is not taken for it."""
+    name = f"{database.table}_{'chain' if case.startswith('chain') else 'idempotency'}_v1"
+    database.run(f"DROP INDEX {name}")
+    database.run(CHANGED_INDEXES[case].format(t=database.table))
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs()) == (1, ["changed-index"])
+    assert ran.finding("changed-index")["subject"] == name
+
+
+VIEWS = {
+    "gone": ("DROP VIEW advisory", "there is no such view"),
+    "a table": ("DROP VIEW advisory; CREATE TABLE advisory (id text)", "it is a table"),
+    "over something else": (
+        "DROP VIEW advisory; CREATE VIEW advisory AS SELECT id FROM advisory_raw",
+        "advisory_raw",
+    ),
+    "over nothing": ("DROP VIEW advisory; CREATE VIEW advisory AS SELECT 1 AS id", "it reads nothing"),
+    "over more": (
+        f"CREATE OR REPLACE VIEW advisory AS SELECT * FROM {BACKUP} WHERE EXISTS (SELECT FROM advisory_raw)",
+        "advisory_raw",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_view_target(case: str, swapped: Database, aoc: Aoc) -> None:
+    """Anything under the view's name that is not a view over the backup alone is found, with what it is."""
+    change, reason = VIEWS[case]
+    swapped.run(change)
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["view-target"])
+    assert reason in ran.finding("view-target")["problem"]
+
+
+GUARD = "aoc_advisory_read_only"
+WRITABLE = {
+    "no trigger": f"DROP TRIGGER {GUARD} ON advisory",
+    "one way only": f"CREATE OR REPLACE TRIGGER {GUARD} INSTEAD OF INSERT ON advisory "
+    f"FOR EACH ROW EXECUTE FUNCTION {GUARD}()",
+    "another function": "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
+    f"CREATE OR REPLACE TRIGGER {GUARD} INSTEAD OF INSERT OR UPDATE OR DELETE ON advisory "
+    "FOR EACH ROW EXECUTE FUNCTION noted()",
+    "another body": f"CREATE OR REPLACE FUNCTION {GUARD}() RETURNS trigger LANGUAGE plpgsql "
+    f"AS 'BEGIN DELETE FROM {BACKUP}; RETURN NEW; END'",
+}
+
+
+@pytest.mark.parametrize("case", WRITABLE)
+def test_view_writable(case: str, swapped: Database, aoc: Aoc) -> None:
+    """A view whose writes are not all refused is found, and mended by the next upgrade."""
+    swapped.run(WRITABLE[case])
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["view-writable"])
+    assert aoc("upgrade").exit_code == 0
+    assert aoc("verify").exit_code == 0
+    with pytest.raises(Exception, match="advisory is read-only"):
+        swapped.run("DELETE FROM advisory")
+
+
+PRIVILEGES = {
+    "GRANT SELECT ON advisory TO PUBLIC": "SELECT to PUBLIC",
+    f"GRANT DELETE ON {BACKUP} TO stella_reader": "DELETE to stella_reader",
+    'REVOKE SELECT (title) ON advisory FROM "stella-console"': "SELECT (title) to stella-console",
+    "REVOKE GRANT OPTION FOR SELECT ON advisory FROM stella_reader": "SELECT to stella_reader",
+    "ALTER VIEW advisory OWNER TO CURRENT_USER": "the owner",
+}
+
+
+@pytest.mark.parametrize("change", PRIVILEGES)
+def test_view_privileges(change: str, swapped: Database, aoc: Aoc) -> None:
+    """Privileges that view and backup do not share are a warning that names them."""
+    swapped.run(change)
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs()) == (0, ["view-privileges"])
+    assert PRIVILEGES[change] in ran.finding("view-privileges")["problem"]

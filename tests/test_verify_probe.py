@@ -1,0 +1,193 @@
+"""The probe of verify, and its scopes: what is tried, what is found, and that nothing stays behind."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aoc, Database
+
+ALLOWED = {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
+
+
+@pytest.fixture(params=["concelier", "excititor"])
+def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+    """Each target's database in turn, at head, with one row."""
+    chosen: Database = request.getfixturevalue(request.param)
+    aoc.configure(chosen)
+    assert aoc("upgrade").exit_code == 0
+    chosen.add("1")
+    return chosen
+
+
+def on_insert(database: Database, body: str, when: str = "BEFORE INSERT") -> None:
+    """Give the table a row trigger of somebody else's."""
+    database.run(f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body} END'")
+    database.run(f"CREATE TRIGGER theirs {when} ON {database.table} FOR EACH ROW EXECUTE FUNCTION theirs()")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_nothing_stays(rows: int, database: Database, aoc: Aoc) -> None:
+    """On a good database the probe is clean and leaves no row, be the table empty or not."""
+    database.run(f"DELETE FROM {database.table} WHERE {rows} = 0")
+    before = database.rows(f"SELECT xmin, ctid, id FROM {database.table}")
+
+    ran = aoc.json("verify", "--probe")
+
+    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, [], False)
+    assert database.rows(f"SELECT xmin, ctid, id FROM {database.table}") == before
+
+
+RULES = {
+    "source_keys": ["severity in source", "effective_x in source", "source is []"],
+    "content_keys": ["cvss in content", "content is null"],
+    "not_blank": ["blank tenant", "blank content_hash"],
+    "idempotency": ["a duplicate"],
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_does_not_bite(rule: str, database: Database, aoc: Aoc) -> None:
+    """Where a rule is gone, the probe shows what now gets in, and no more than that."""
+    table = database.table
+    database.run(
+        f"DROP INDEX {table}_idempotency_v1"
+        if rule == "idempotency"
+        else f"ALTER TABLE {table} DROP CONSTRAINT {table}_{rule}_v1"
+    )
+
+    ran = aoc.json("verify", "--probe")
+
+    accepted = " ".join(f["problem"] for f in ran.report["findings"] if f["slug"] == "probe-accepted")
+    assert ran.exit_code == 1
+    assert set(ran.slugs()) == {
+        "missing-index" if rule == "idempotency" else "missing-constraint",
+        "probe-accepted",
+    }
+    assert all(f"forbids: {what}." in accepted for what in RULES[rule])
+    assert "risk_score in linkset" not in accepted
+    assert database.value(f"SELECT count(*) FROM {table}") == 1
+
+
+def test_a_column_that_may_be_null(database: Database, aoc: Aoc) -> None:
+    """Where NOT NULL is gone, the probe's row without that column gets in, and only that one."""
+    database.run(f"ALTER TABLE {database.table} ALTER upstream_id DROP NOT NULL")
+
+    ran = aoc.json("verify", "--probe")
+
+    assert "forbids: no upstream_id." in ran.finding("probe-accepted")["problem"]
+
+
+def test_a_trigger_that_repairs_rows(database: Database, aoc: Aoc) -> None:
+    """Where a trigger takes the forbidden key out before the CHECK sees it, the rule is not what refuses."""
+    repair = "NEW.source := NEW.source - ''severity'';"
+    on_insert(database, f"IF jsonb_typeof(NEW.source) = ''object'' THEN {repair} END IF; RETURN NEW;")
+
+    ran = aoc.json("verify", "--probe")
+
+    assert (ran.exit_code, ran.slugs()) == (1, ["probe-accepted"])
+    assert "severity in source" in ran.finding("probe-accepted")["problem"]
+    assert "triggers that change rows" in ran.finding("probe-accepted")["help"]
+
+
+def test_a_trigger_that_swallows_bad_rows(database: Database, aoc: Aoc) -> None:
+    """Where a trigger drops the bad row without an error, the probe does not say that it was accepted."""
+    on_insert(database, "IF NEW.source ? ''severity'' THEN RETURN NULL; END IF; RETURN NEW;")
+
+    ran = aoc.json("verify", "--probe")
+
+    assert (ran.exit_code, ran.slugs()) == (0, ["probe-wrong-error"])
+    assert "severity in source" in ran.finding("probe-wrong-error")["problem"]
+
+
+def test_a_trigger_that_refuses_first(database: Database, aoc: Aoc) -> None:
+    """Where a trigger refuses before the rule does, the probe says so: it may hide that the rule is gone."""
+    on_insert(database, "IF NEW.tenant = '' '' THEN RAISE ''no tenant''; END IF; RETURN NEW;")
+
+    ran = aoc.json("verify", "--probe")
+
+    assert (ran.exit_code, ran.slugs()) == (0, ["probe-wrong-error"])
+    assert "P0001: no tenant" in ran.finding("probe-wrong-error")["problem"]
+
+
+NOT_POSSIBLE = {
+    "a trigger that raises": ("RAISE EXCEPTION USING MESSAGE = ''closed today'';", "P0001: closed today"),
+    "a trigger that swallows every row": ("RETURN NULL;", "was not stored"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_POSSIBLE)
+def test_probe_not_possible(case: str, database: Database, aoc: Aoc) -> None:
+    """Where not even a good row can be stored, the probe says why instead of proving nothing."""
+    body, reason = NOT_POSSIBLE[case]
+    on_insert(database, body)
+
+    ran = aoc.json("verify", "--probe")
+
+    assert (ran.exit_code, ran.slugs()) == (0, ["probe-not-possible"])
+    assert reason in ran.finding("probe-not-possible")["problem"]
+
+
+def test_probe_of_a_reader(database: Database, aoc: Aoc) -> None:
+    """A role that may only read verifies everything else; the probe says that it may not write."""
+    database.run("DROP ROLE IF EXISTS watcher; CREATE ROLE watcher LOGIN PASSWORD 'w'")
+    database.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO watcher")
+    url = {f"{database.target.upper()}_DATABASE_URL": database.url_as("watcher", "w")}
+
+    ran = aoc.json("verify", "--probe", **url)
+
+    assert (ran.exit_code, ran.slugs()) == (0, ["probe-not-possible"])
+    assert "permission denied" in ran.finding("probe-not-possible")["problem"]
+    assert aoc.json("verify", **url).slugs() == []
+
+
+def test_deferred_triggers_are_not_fired(database: Database, aoc: Aoc) -> None:
+    """What others do at commit for each new row is not done for the probe's rows, because it never commits."""
+    database.run("CREATE TABLE fired (id text)")
+    database.run(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN INSERT INTO fired VALUES (NEW.id); RETURN NULL; END'; "
+        f"CREATE CONSTRAINT TRIGGER theirs AFTER INSERT ON {database.table} DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION theirs()"
+    )
+
+    assert aoc.json("verify", "--probe").slugs() == []
+    assert database.rows("SELECT * FROM fired") == []
+
+
+@pytest.fixture
+def scoped(excititor: Database, aoc: Aoc) -> Database:
+    """Chains with a wrong head: one of tenant acme, retrieved just now, one of it's, retrieved long ago."""
+    aoc.configure(excititor)
+    for tenant, age in (("acme", "1 hour"), ("it's", "400 days")):
+        for n, before in enumerate(("800 days", age)):
+            at = excititor.value("SELECT now() - %s::interval", [before])
+            excititor.add(f"{tenant} {n}", tenant=tenant, retrieved_at=at)
+    assert aoc("upgrade", **ALLOWED).exit_code == 0
+    excititor.run("UPDATE vex_raw SET supersedes = 'nowhere' WHERE id LIKE '%%0'", [])
+    return excititor
+
+
+SCOPES: list[tuple[list[str], list[str]]] = [
+    ([], ["acme 0", "it's 0"]),
+    (["--tenant", "acme"], ["acme 0"]),
+    (["--tenant", "it's"], ["it's 0"]),
+    (["--tenant", "nobody"], []),
+    (["--since", "24h"], ["acme 0"]),
+    (["--since", "30m"], []),
+    (["--since", "10000h"], ["acme 0", "it's 0"]),
+    (["--since", "24h", "--tenant", "it's"], []),
+    (["--limit", "1"], ["acme 0", "it's 0"]),
+]
+
+
+@pytest.mark.parametrize(("options", "broken"), SCOPES, ids=[" ".join(options) for options, _ in SCOPES])
+def test_scopes(options: list[str], broken: list[str], scoped: Database, aoc: Aoc) -> None:
+    """--tenant and --since choose whole chains; the count is over all chosen, the statement is ready to run."""
+    ran = aoc.json("verify", *options)
+
+    assert (ran.exit_code, ran.slugs()) == ((1, ["chain-broken"]) if broken else (0, []))
+    if broken:
+        finding: Any = ran.finding("chain-broken")
+        assert finding["rows"] == len(broken)
+        assert [row["id"] for row in finding["sample"]] == broken[: 1 if "--limit" in options else None]
+        assert {row[0] for row in scoped.rows(finding["statement"])} == set(broken)
