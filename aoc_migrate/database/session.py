@@ -18,7 +18,6 @@ Row = dict[str, Any]
 
 _SETTINGS = {
     "statement_timeout": "0",
-    "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
@@ -68,9 +67,9 @@ class Session:
         row = next(iter(self.rows(sql, parameters)), None)
         return next(iter(row.values())) if row else None
 
-    def run(self, sql: str, parameters: Sequence[Any] | None = None) -> None:
-        """Run a statement that returns nothing."""
-        self.connection.execute(_sql(sql), parameters)
+    def run(self, sql: str, parameters: Sequence[Any] | None = None) -> int:
+        """Run a statement that returns no rows; return how many it wrote, -1 where that means nothing."""
+        return self.connection.execute(_sql(sql), parameters).rowcount
 
     def quoted(self, name: str) -> str:
         """Return a name as SQL writes it, in quotes where it needs them."""
@@ -136,10 +135,11 @@ def first_line(error: BaseException, target: Target) -> str:
 
 
 def _prepare(session: Session) -> None:
+    settings = {**_SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     session.rows(
         "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "
         "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours)",
-        (list(_SETTINGS), list(_SETTINGS.values())),
+        (list(settings), list(settings.values())),
     )
     session.value(
         "SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', false)", (session.target.schema,)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
 from aoc_migrate.database import catalog
+from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.chain import count_wrong
 from aoc_migrate.inspect.columns import audit_columns
@@ -33,12 +34,16 @@ class Plan:
 
 
 def audit(session: Session, plan: Plan) -> list[Finding]:
-    """Return every finding, errors and warnings. The raw table must exist."""
+    """Return every finding, errors and warnings. The raw table must exist.
+
+    Raises Stopped ``deadline`` (exit 3) where somebody locks the table against readers.
+    """
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
     ended = watch_writers(session, swap) if swap else None
-    findings = [*_table(session, plan)]
-    if swap and ended:
-        findings += [*audit_swap(session, swap, plan.accepted), *ended()]
+    with patient(session, plan.contract.table, "audit"):
+        findings = [*_table(session, plan)]
+        if swap and ended:
+            findings += [*audit_swap(session, swap, plan.accepted), *ended()]
     return findings
 
 
@@ -124,9 +129,10 @@ def update_triggers(session: Session, contract: Contract) -> list[str]:
 def _dependents(session: Session, contract: Contract) -> list[str]:
     """Return indexes and foreign keys on the link, and publications of the table."""
     rows = session.rows(
-        "SELECT i.indexrelid::regclass::text AS name FROM pg_index i JOIN pg_attribute a "
-        "ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
-        "WHERE i.indrelid = to_regclass(quote_ident(%s)) AND a.attname = %s "
+        "SELECT DISTINCT d.objid::regclass::text AS name FROM pg_depend d JOIN pg_attribute a "
+        "ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid JOIN pg_class c ON c.oid = d.objid "
+        "WHERE d.classid = 'pg_class'::regclass AND c.relkind = 'i' "
+        "AND d.refobjid = to_regclass(quote_ident(%s)) AND a.attname = %s "
         "UNION ALL SELECT conname FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid "
         "AND a.attnum = ANY (c.conkey) WHERE c.contype = 'f' "
         "AND c.conrelid = to_regclass(quote_ident(%s)) AND a.attname = %s "

@@ -1,5 +1,6 @@
 """Audit of the table's shape: the columns that the contract needs, forbids, or does not know."""
 
+import re
 from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Column, Contract
@@ -42,7 +43,7 @@ def _needed(table: str, column: Column, there: dict[str, str]) -> Iterator[Findi
     if actual is None:
         if column.name not in _OPTIONAL:
             yield make("column-missing", f"{table}.{column.name}", **words)
-    elif not actual.startswith(_SAME[column.type]):
+    elif re.sub(r"\(\d+\)", "", actual) not in _SAME[column.type]:
         yield make("column-type", f"{table}.{column.name}", actual=actual, **words)
 
 

@@ -32,35 +32,63 @@ _MADE_UP = {
 
 @dataclass(frozen=True)
 class Attempt:
-    """One row to try: what it breaks, the columns set for that, and how it must be refused."""
+    """One row to try: what it breaks, the columns set for that, and how it must be refused.
+
+    ``names``: the constraints, or for 23502 the column, of which one must refuse it.
+    """
 
     what: str
     values: dict[str, str]
     sqlstate: str
-    name: str
+    names: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a row was not stored: SQLSTATE and the constraint or column, or nothing but silence."""
+
+    sqlstate: str | None
+    name: str | None
+    message: str
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        if self.sqlstate is None:
+            return self.message
+        return f"{self.sqlstate}{f' {self.name}' if self.name else ''}: {self.message}"
+
+
+_DISCARDED = Refusal(None, None, "the row was not stored, and no error was raised (a trigger or rule discards it)")
 
 
 def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
     """Yield an attempt for each rule of each part that stands."""
     if Part.GUARD in parts:
-        not_null = ("23502", None) if Part.PROOF in parts else ("23514", contract.required_check().name)
         for name in contract.required:
-            yield Attempt(f"no {name}", {name: "NULL"}, not_null[0], not_null[1] or name)
+            yield _without(contract, name, proven=Part.PROOF in parts)
         for name in contract.keys:
-            yield Attempt(f"blank {name}", {name: "' '"}, "23514", contract.blank_check().name)
+            yield Attempt(f"blank {name}", {name: "' '"}, "23514", (contract.blank_check().name,))
     for column in contract.objects:
         part = Part.CONTENT if column.name == contract.document else Part.GUARD
         if part not in parts:
             continue
         constraint = contract.object_check(column).name
         for shape in ("[]", '"text"', "null"):
-            yield Attempt(f"{column.name} is {shape}", {column.name: f"'{shape}'"}, "23514", constraint)
+            yield Attempt(f"{column.name} is {shape}", {column.name: f"'{shape}'"}, "23514", (constraint,))
         for key in (*contract.forbidden_keys, f"{contract.forbidden_prefix}x"):
             value = f"""coalesce({column.name}, '{{}}') || '{{"{key}": 1}}'"""
-            yield Attempt(f"{key} in {column.name}", {column.name: value}, "23514", constraint)
+            yield Attempt(f"{key} in {column.name}", {column.name: value}, "23514", (constraint,))
     if Part.IDEMPOTENCY in parts:
         duplicate = {"id": f"{_ID} || '-again'", "content_hash": _HASH}
-        yield Attempt("a duplicate", duplicate, "23505", contract.idempotency_index().name)
+        yield Attempt("a duplicate", duplicate, "23505", (contract.idempotency_index().name,))
+
+
+def _without(contract: Contract, name: str, *, proven: bool) -> Attempt:
+    """Return the attempt to store NULL. Before NOT NULL stands, CHECKs refuse it, in the order of their names."""
+    if proven:
+        return Attempt(f"no {name}", {name: "NULL"}, "23502", (name,))
+    own = [contract.object_check(column).name for column in contract.objects if column.name == name]
+    return Attempt(f"no {name}", {name: "NULL"}, "23514", (contract.required_check().name, *own))
 
 
 def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
@@ -68,8 +96,7 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
     with session.connection.transaction(force_rollback=True):
         problem = _insert(session, _first_row(session, contract), keep=True)
         if problem is not None:
-            reason = _reason(problem)
-            yield make("probe-not-possible", contract.table, reason=reason, target=session.target.name)
+            yield make("probe-not-possible", contract.table, reason=str(problem), target=session.target.name)
             return
         columns = _columns(session, contract.table)
         for attempt in attempts(contract, parts):
@@ -92,11 +119,11 @@ def _clone(contract: Contract, columns: list[str], values: dict[str, str], where
 
 def _judge(session: Session, contract: Contract, columns: list[str], attempt: Attempt) -> Iterator[Finding]:
     values = {"id": f"{_ID} || '-broken'", "content_hash": f"{_HASH} || '-broken'", **attempt.values}
-    error = _insert(session, _clone(contract, columns, values, f"id = {_ID}"), keep=False)
-    if error is None:
+    refusal = _insert(session, _clone(contract, columns, values, f"id = {_ID}"), keep=False)
+    if refusal is None:
         yield make("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
-    elif (error.sqlstate, _refused_by(error)) != (attempt.sqlstate, attempt.name):
-        yield make("probe-wrong-error", contract.table, what=attempt.what, reason=_reason(error))
+    elif refusal.sqlstate != attempt.sqlstate or refusal.name not in attempt.names:
+        yield make("probe-wrong-error", contract.table, what=attempt.what, reason=str(refusal))
 
 
 def _columns(session: Session, table: str) -> list[str]:
@@ -109,21 +136,13 @@ def _columns(session: Session, table: str) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def _insert(session: Session, statement: str, *, keep: bool) -> psycopg.Error | None:
-    """Run an INSERT in a savepoint; return the refusal, or None when it was accepted."""
+def _insert(session: Session, statement: str, *, keep: bool) -> Refusal | None:
+    """Run an INSERT in a savepoint; return why the row was not stored, None when it was."""
     try:
         with session.connection.transaction(force_rollback=not keep):
-            session.run(statement)
+            stored = session.run(statement)
     except psycopg.Error as error:
-        return error
-    return None
-
-
-def _refused_by(error: psycopg.Error) -> str | None:
-    """Return the column of a NOT NULL violation (PostgreSQL 18 names a constraint there), else the constraint."""
-    return error.diag.column_name if error.sqlstate == "23502" else error.diag.constraint_name
-
-
-def _reason(error: psycopg.Error) -> str:
-    name = _refused_by(error)
-    return f"{error.sqlstate}{f' {name}' if name else ''}: {error.diag.message_primary or 'no message'}"
+        # PostgreSQL 18 names a constraint for NOT NULL; all versions name the column.
+        name = error.diag.column_name if error.sqlstate == "23502" else error.diag.constraint_name
+        return Refusal(error.sqlstate, name, error.diag.message_primary or "no message")
+    return None if stored == 1 else _DISCARDED

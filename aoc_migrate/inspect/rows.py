@@ -22,6 +22,8 @@ def audit_rows(
 
     ``limit`` caps the sample of each finding; counts are over every row.
     """
+    judged = {column for check in checks for column in check.columns if check != contract.blank_check()}
+    required = [column for column in required if column not in judged]  # those rules see NULLs as well
     scan = {f"null:{c}": f"{c} IS NULL" for c in required}
     scan |= {f"check:{check.name}": f"NOT ({check.predicate})" for check in checks}
     scan |= _warnings(contract, checks)
@@ -95,7 +97,7 @@ def object_kinds(contract: Contract, column: Column) -> dict[str, str]:
     """Return slug and predicate of each way in which a row can break the rule of a JSONB column."""
     kinds = {}
     if column.required:
-        kinds["missing-required"] = f"({column.name} IS NOT NULL AND jsonb_typeof({column.name}) <> 'object')"
+        kinds["missing-required"] = f"coalesce(jsonb_typeof({column.name}) <> 'object', true)"
     else:
         kinds["not-an-object"] = f"jsonb_typeof({column.name}) <> 'object'"
     for slug in ("forbidden-key", "derived-key"):

@@ -8,11 +8,12 @@ import psycopg
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
-from aoc_migrate.database.session import Session, connect, first_line
+from aoc_migrate.database.patience import failed
+from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.inspect.audit import Plan
 from aoc_migrate.inspect.place import current_revision, reading
-from aoc_migrate.report.model import LATER, Finding, Report, Stopped, make
+from aoc_migrate.report.model import LATER, Report, Stopped
 from aoc_migrate.run.history import contract_at, head, history, parts, revision_of, swap_of
 
 Verb = Callable[[Session, Report], None]
@@ -48,16 +49,9 @@ def _on_session(session: Session, report: Report, command: str, options: Options
             report.reached = True
             verb(session, report)
     except psycopg.Error as error:
-        raise Stopped(_refused_or_lost(session, command, error)) from None
+        raise Stopped(failed(session, command, error)) from None
     finally:
         report.steps = session.steps
-
-
-def _refused_or_lost(session: Session, command: str, error: psycopg.Error) -> Finding:
-    target, reason = session.target, first_line(error, session.target).rstrip(".")
-    if not session.connection.closed:
-        return make("step-failed", command, reason=reason)
-    return make("connection-lost", target.name, reason=reason)
 
 
 @contextmanager

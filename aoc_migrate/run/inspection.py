@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.lock import holder
+from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
@@ -84,6 +85,11 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
 
 def verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
     """Verify catalog, chain and, if asked, the probe for the revision in the report."""
+    with patient(session, contract.table, "verify"):
+        _verify_all(session, report, contract, options)
+
+
+def _verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
     standing = parts(session.target.name, report.revision)
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)

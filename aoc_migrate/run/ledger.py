@@ -1,7 +1,7 @@
 """The ledger: who ran what, when, for how long, with what outcome.
 
-A run is written down before its first step and after each; a run that was killed keeps its row open, and the
-next one, which holds the lock, closes it as interrupted.
+A run is written down before its first step and after each. One that was killed keeps its row open; the next
+that changes something, and so holds the lock, closes it as interrupted.
 """
 
 import os

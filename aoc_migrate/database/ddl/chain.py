@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, STATE
-from aoc_migrate.database.ddl.run import emit, migration, online, patient
+from aoc_migrate.database.ddl.run import emit, migration, online
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.lock import announce
+from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
@@ -183,7 +184,7 @@ def _batches(session: Session, label: str, table: str) -> Iterator[Row]:
     step: Row = {"statement": label, "attempts": 1, "rows": 0}
     announce(session, label)
     try:
-        with patient(session, table, label, session.limits.deadline):
+        with patient(session, table, label):
             yield step
     finally:
         if step["rows"] or step.get("kept"):

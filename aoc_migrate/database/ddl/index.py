@@ -6,8 +6,9 @@ from contextlib import contextmanager, suppress
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.run import emit, gave_up, migration, online, weak
+from aoc_migrate.database.ddl.run import emit, migration, online, weak
 from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.patience import gave_up
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watch import Stall, watched
 from aoc_migrate.report.model import Stopped, make

@@ -7,18 +7,18 @@ for that lock; then the strong lock, with ``--max-stall`` as both ``lock_timeout
 
 import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from aoc_migrate.database.lock import announce
+from aoc_migrate.database.patience import failed, gave_up, patient
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.database.settings import Limits
 from aoc_migrate.database.watch import Stall, watched
-from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.report.model import Stopped
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -176,18 +176,6 @@ def _try(session: Session, step: _Step, times: _Times) -> None:
     times.gone = time.monotonic()
 
 
-def gave_up(session: Session, table: str, waited: float, attempts: int, stall: Stall) -> Finding:
-    """Return the finding ``deadline``: how long and how often we tried, who blocks, and how to end that."""
-    return make(
-        "deadline",
-        table,
-        waited=f"{waited:.0f} s",
-        attempts=attempts,
-        blockers=stall.words(),
-        remedy=f"End what blocks (for example: {stall.remedy()}) and run the same command again.",
-    )
-
-
 def weak(table: str, statement: str, *, patience: float | None = None) -> None:
     """Run a statement whose lock blocks no reader or writer, by itself, outside a transaction.
 
@@ -203,26 +191,9 @@ def weak(table: str, statement: str, *, patience: float | None = None) -> None:
         announce(session, label)
         session.say(f"{session.target.name}: {label} …")
         begun = time.monotonic()
-        with patient(session, table, label, session.limits.deadline if patience is None else patience):
+        with patient(session, table, label, patience):
             session.run(statement)
         note(session, label, total_ms=time.monotonic() - begun)
-
-
-@contextmanager
-def patient(session: Session, table: str, label: str, seconds: float) -> Iterator[None]:
-    """Let statements wait so long for locks; turn their errors into findings. 0 waits without end."""
-    stall = Stall(session)
-    session.set("lock_timeout", f"{round(seconds * 1000)}ms")
-    try:
-        with watched(session, stall.look, every=1.0) if seconds else nullcontext():
-            yield
-    except psycopg.errors.LockNotAvailable:
-        raise Stopped(gave_up(session, table, seconds, 1, stall)) from None
-    except psycopg.Error as error:
-        raise Stopped(failed(session, label, error)) from None
-    finally:
-        if not session.connection.closed:
-            session.set("lock_timeout", "0")
 
 
 def title(statements: Sequence[str]) -> str:
@@ -230,8 +201,3 @@ def title(statements: Sequence[str]) -> str:
     telling = [s for s in statements if s.startswith(("ALTER", "CREATE", "DROP"))]
     line = " ".join((telling or statements)[0].split())
     return line if len(line) <= 72 else line[:71] + "…"
-
-
-def failed(session: Session, step: str, error: psycopg.Error) -> Finding:
-    """Return the finding for a step that failed: constraint and message, never DETAIL."""
-    return make("step-failed", step, reason=first_line(error, session.target).rstrip("."))

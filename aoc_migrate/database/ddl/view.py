@@ -69,7 +69,8 @@ def read_only(swap: ViewSwap) -> str:
     # tgtype: 1 row, 64 INSTEAD, 4 INSERT, 8 DELETE, 16 UPDATE (PostgreSQL source, catalog/pg_trigger.h)
     return (
         "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
-        f"WHERE g.tgrelid = to_regclass('{swap.view}') AND p.proname = '{guard_function(swap)}' "
+        f"WHERE g.tgrelid = to_regclass('{swap.view}') AND p.oid = to_regproc('{guard_function(swap)}') "
+        f"AND p.prosrc = $aoc_body${_refusal(swap)}$aoc_body$ "
         "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
     )
 
@@ -95,11 +96,17 @@ def bypasses_policies(swap: ViewSwap) -> str:
 
 
 def _function(swap: ViewSwap) -> str:
-    return f"""CREATE OR REPLACE FUNCTION {guard_function(swap)}() RETURNS trigger LANGUAGE plpgsql AS $body$
-BEGIN
-  RAISE EXCEPTION '{swap.view} is read-only: its rows are history, kept in {swap.backup}'
-    USING ERRCODE = 'read_only_sql_transaction', HINT = 'New documents go to {swap.view}_raw.';
-END $body$"""
+    return (
+        f"CREATE OR REPLACE FUNCTION {guard_function(swap)}() RETURNS trigger LANGUAGE plpgsql "
+        f"AS $body${_refusal(swap)}$body$"
+    )
+
+
+def _refusal(swap: ViewSwap) -> str:
+    return (
+        f"BEGIN RAISE EXCEPTION '{swap.view} is read-only: its rows are history, kept in {swap.backup}' "
+        f"USING ERRCODE = 'read_only_sql_transaction', HINT = 'New documents go to {swap.view}_raw.'; END"
+    )
 
 
 def _trigger(swap: ViewSwap) -> str:

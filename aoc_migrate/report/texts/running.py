@@ -52,7 +52,8 @@ RUNNING: dict[str, Text] = {
     # Running
     "connection-lost": Text(
         "The connection to {subject} was lost: {reason}.",
-        "Steps that had ended stand. Run the same command again; it goes on where this one stopped.",
+        "Steps that had ended stand. Run the same command again; it goes on where this one stopped. Before a "
+        "relative downgrade, look whether it had ended: aoc-migrate status {subject}",
         exit_code=3,
     ),
     "lock-held": Text(

@@ -1,0 +1,57 @@
+"""Waiting for locks with a bound, and what is told when it was in vain."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import psycopg
+
+from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.report.model import Finding, Stopped, make
+
+
+@contextmanager
+def patient(session: Session, subject: str, label: str, seconds: float | None = None) -> Iterator[None]:
+    """Let statements wait so many seconds for each lock; turn their errors into findings.
+
+    None is ``limits.deadline``, 0 is without end. Raises Stopped ``deadline``, ``connection-lost`` (exit 3)
+    or ``step-failed``.
+    """
+    limit = session.limits.deadline if seconds is None else seconds
+    stall = Stall(session)
+    session.set("lock_timeout", f"{round(limit * 1000)}ms")
+    try:
+        with watched(session, stall.look, every=min(1.0, limit / 3)) if limit else nullcontext():
+            yield
+    except psycopg.Error as error:
+        raise Stopped(failed(session, label, error, subject, stall)) from None
+    finally:
+        if not session.connection.closed:
+            session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")
+
+
+def failed(
+    session: Session, label: str, error: psycopg.Error, subject: str = "", stall: Stall | None = None
+) -> Finding:
+    """Return the finding for an error of PostgreSQL: waited too long, connection lost, or refused.
+
+    The error's DETAIL holds whole rows and is never shown.
+    """
+    reason = first_line(error, session.target).rstrip(".")
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return gave_up(session, subject or label, session.limits.deadline, 1, stall or Stall(session))
+    if session.connection.closed:
+        return make("connection-lost", session.target.name, reason=reason)
+    return make("step-failed", label, reason=reason)
+
+
+def gave_up(session: Session, subject: str, waited: float, attempts: int, stall: Stall) -> Finding:
+    """Return the finding ``deadline``: how long and how often we tried, who blocks, and how to end that."""
+    return make(
+        "deadline",
+        subject,
+        waited=f"{waited:.0f} s",
+        attempts=attempts,
+        blockers=stall.words(),
+        remedy=f"End what blocks (for example: {stall.remedy()}) and run the same command again.",
+    )
