@@ -216,3 +216,24 @@ def test_view_privileges(change: str, swapped: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, ran.slugs()) == (0, ["view-privileges"])
     assert PRIVILEGES[change] in ran.finding("view-privileges")["problem"]
+
+
+def test_each_missing_right_has_its_grant(excititor: Database, aoc: Aoc) -> None:
+    """A reader that lacks rights is given the GRANT for each; with these and no others verify is clean."""
+    excititor.run("DROP ROLE IF EXISTS looker; CREATE ROLE looker LOGIN PASSWORD 'looker'")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    url = {"EXCITITOR_DATABASE_URL": excititor.url_as("looker", "looker")}
+
+    for _ in range(6):
+        ran = aoc.json("verify", **url)
+        if not ran.slugs():
+            break
+        assert (ran.exit_code, set(ran.slugs())) == (1, {"privileges"})
+        for finding in ran.report["findings"]:
+            excititor.run(finding["help"].removeprefix("Run: "))
+
+    assert (ran.exit_code, ran.slugs()) == (0, [])
+    assert not excititor.value(
+        "SELECT has_table_privilege('looker', 'vex_raw', 'INSERT, UPDATE, DELETE, TRUNCATE')"
+    )

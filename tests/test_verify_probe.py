@@ -191,3 +191,11 @@ def test_scopes(options: list[str], broken: list[str], scoped: Database, aoc: Ao
         assert finding["rows"] == len(broken)
         assert [row["id"] for row in finding["sample"]] == broken[: 1 if "--limit" in options else None]
         assert {row[0] for row in scoped.rows(finding["statement"])} == set(broken)
+
+
+def test_facts_are_the_tenants(scoped: Database, aoc: Aoc) -> None:
+    """A report on one tenant counts and shows this tenant's rows, and says whose they are."""
+    facts = aoc.json("verify", "--tenant", "acme").report["facts"]
+
+    assert (facts["tenant"], facts["rows"], facts["linked"]) == ("acme", 2, 2)
+    assert [row["id"] for row in facts["chain_sample"]] == ["acme 0", "acme 1"]
