@@ -9,23 +9,38 @@ import psycopg
 from aoc_migrate.database.session import Row, Session, connect
 from aoc_migrate.report.model import Stopped
 
-_BLOCKERS = """
-WITH ahead AS (SELECT DISTINCT pid FROM unnest(pg_blocking_pids(%s)) AS pid)
+# A lock without a backend is a prepared transaction's, which holds one on its own id as well.
+_SESSIONS = """
 SELECT a.pid, a.usename AS role, a.application_name AS application, a.state, a.query, NULL AS gid,
   extract(epoch FROM now() - a.xact_start)::int AS seconds,
   a.backend_type = 'autovacuum worker' AS autovacuum, a.query LIKE '%%(to prevent wraparound)' AS wraparound,
-  EXISTS (SELECT FROM pg_locks w JOIN pg_locks m ON m.pid = %s AND NOT m.granted
-    AND (m.locktype, m.relation) IS NOT DISTINCT FROM (w.locktype, w.relation)
-    WHERE w.pid = a.pid AND NOT w.granted) AS waits
+  ahead.waits
 FROM ahead JOIN pg_stat_activity a ON a.pid = ahead.pid
 UNION ALL
 SELECT 0, p.owner, NULL, 'prepared', NULL, p.gid, extract(epoch FROM now() - p.prepared)::int, false, false, false
-FROM ahead, pg_prepared_xacts p WHERE ahead.pid = 0 AND p.database = current_database() AND EXISTS (
-  SELECT FROM pg_locks h JOIN pg_locks m ON m.pid = %s AND NOT m.granted
-    AND (m.relation = h.relation OR m.transactionid = h.transactionid OR m.virtualxid = h.virtualxid)
-  WHERE h.granted AND split_part(h.virtualtransaction, '/', 2) = p.transaction::text)
+FROM ahead JOIN pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL
+  AND own.virtualtransaction = ahead.prepared
+JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
 ORDER BY waits, seconds DESC NULLS LAST
 """
+_BLOCKERS = f"""
+WITH mine AS (SELECT * FROM pg_locks WHERE pid = %s AND NOT granted),
+blocking AS (SELECT DISTINCT pid FROM unnest(pg_blocking_pids(%s)) AS pid),
+ahead AS (
+  SELECT b.pid, NULL AS prepared, EXISTS (SELECT FROM pg_locks w JOIN mine USING (locktype)
+    WHERE w.pid = b.pid AND NOT w.granted AND w.relation IS NOT DISTINCT FROM mine.relation) AS waits
+  FROM blocking b WHERE b.pid <> 0
+  UNION ALL SELECT DISTINCT 0, h.virtualtransaction, false
+  FROM blocking b, pg_locks h JOIN mine ON mine.relation = h.relation
+    OR mine.transactionid = h.transactionid OR mine.virtualxid = h.virtualxid
+  WHERE b.pid = 0 AND h.pid IS NULL AND h.granted
+){_SESSIONS}"""
+_HOLDERS = f"""
+WITH ahead AS (
+  SELECT DISTINCT coalesce(pid, 0) AS pid, virtualtransaction AS prepared, false AS waits
+  FROM pg_locks WHERE relation = to_regclass(quote_ident(%s)) AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+){_SESSIONS}"""
 _QUEUED = (
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND %s = ANY (pg_blocking_pids(pid))"
 )
@@ -68,11 +83,16 @@ class Stall:
 
     def look(self, other: Session, pid: int) -> bool:
         """Note who blocks ``pid`` now; for `watched`."""
-        ahead = other.rows(_BLOCKERS, (pid, pid, pid))
+        ahead = other.rows(_BLOCKERS, (pid, pid))
         if ahead:
             self.ahead = ahead
             self.behind = max(self.behind, other.value(_QUEUED, (pid,)))
         return False
+
+    def look_back(self, session: Session, table: str) -> None:
+        """Note who holds locks on ``table`` now, where nobody was seen while we waited."""
+        if not self.ahead:
+            self.ahead = session.rows(_HOLDERS, (table,))
 
     def words(self) -> str:
         """Return who blocked (pid, role, application, state, age) and the queue behind us."""

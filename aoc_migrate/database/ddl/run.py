@@ -124,6 +124,7 @@ def _retry(session: Session, step: _Step) -> None:
                 _try(session, step, times)
         except _TRY_AGAIN as error:
             longest = max(longest, times.waited)
+            stall.look_back(session, step.table)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             if spent + delay > session.limits.deadline:
                 raise Stopped(gave_up(session, step.table, spent, attempts, stall)) from None
