@@ -17,7 +17,6 @@ from aoc_migrate.report.model import Stopped, make
 Row = dict[str, Any]
 
 _SETTINGS = {
-    "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
@@ -107,19 +106,12 @@ def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Itera
             application_name=application_name(command, target.name),
             prepare_threshold=None,
         )
-    except psycopg.Error as error:
-        raise Stopped(
-            make(
-                "unreachable",
-                target.name,
-                target=target.name,
-                variable=target.name.upper(),
-                reason=first_line(error, target),
-            )
-        ) from None
-    with connection:
         session = Session(target, connection, command, limits, flags)
         _prepare(session)
+    except psycopg.Error as error:
+        words = {"target": target.name, "variable": target.name.upper(), "reason": first_line(error, target)}
+        raise Stopped(make("unreachable", target.name, **words)) from None
+    with connection:
         yield session
 
 
@@ -135,6 +127,7 @@ def first_line(error: BaseException, target: Target) -> str:
 
 
 def _prepare(session: Session) -> None:
+    session.run("SET statement_timeout = 0")  # first and by itself: the role's own may be short
     settings = {**_SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     session.rows(
         "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "

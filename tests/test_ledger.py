@@ -1,0 +1,123 @@
+"""The ledger aoc_migration_log, and what `history` tells of it."""
+
+import json
+
+import psycopg
+
+from tests.conftest import Aoc, Database
+from tests.helpers import wait_until
+
+
+def runs(aoc: Aoc) -> list[tuple[str, str, str, str]]:
+    """(command, from, goal, outcome) of each run, oldest first."""
+    found = aoc.json("history").report["facts"]["runs"]
+    return [(r["command"], r["from_revision"], r["goal"], r["outcome"]) for r in reversed(found)]
+
+
+def test_every_run_that_changes(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Runs that change something are in the ledger with absolute revisions; those with nothing to do are not."""
+    aoc.configure(excititor)
+    for words in (["upgrade"], ["upgrade"], ["downgrade", "-2"], ["upgrade"], ["upgrade", "--release-hold"]):
+        assert aoc(*words, **allowed).exit_code == 0
+    assert aoc("constraints", "--remove").exit_code == 0
+    assert aoc("chain", "--apply").exit_code == 0
+
+    assert runs(aoc) == [
+        ("upgrade", "base", "excititor_0007", "done"),
+        ("downgrade -2", "excititor_0007", "excititor_0005", "done"),
+        ("upgrade", "excititor_0005", "excititor_0007", "done"),
+        ("constraints --remove", "excititor_0007", "excititor_0007", "done"),
+        ("chain --apply", "excititor_0007", "excititor_0007", "done"),
+    ]
+
+
+def test_who_and_how_long(excititor: Database, aoc: Aoc) -> None:
+    """A run is written down with role, host, image, versions, and the times of each step."""
+    aoc.configure(excititor)
+    aoc("upgrade", AOC_IMAGE="registry/aoc-migrate:1.2.3", HOSTNAME="migrate-pod-x")
+
+    report = aoc.json("history").report
+    (run,) = report["facts"]["runs"]
+
+    assert (run["host"], run["image"]) == ("migrate-pod-x", "registry/aoc-migrate:1.2.3")
+    assert run["role"] == excititor.connection.info.user
+    assert run["server_version"].split(".")[0] == str(excititor.connection.info.server_version // 10000)
+    steps = {key for step in report["steps"] for key in step}
+    assert steps == {"statement", "attempts", "waited_ms", "held_ms", "total_ms"}
+    assert len(report["steps"]) >= 7
+
+
+def test_failure(excititor: Database, aoc: Aoc) -> None:
+    """A run that gives up is `failed`, with the finding that ended it and the steps that stand."""
+    aoc.configure(excititor)
+    aoc("upgrade", "excititor_0003")
+    with psycopg.connect(excititor.url) as writer:
+        writer.execute("UPDATE vex_raw SET linkset = linkset")
+        assert aoc("upgrade", "--deadline", "1s").exit_code == 3
+
+    latest = aoc.json("history").report["facts"]["runs"][0]
+
+    assert (latest["outcome"], latest["findings"], latest["revision"]) == (
+        "failed",
+        ["deadline"],
+        "excititor_0003",
+    )
+
+
+def test_running_then_killed(excititor: Database, aoc: Aoc) -> None:
+    """An open run is `running` with its step while it lives, and `interrupted` once it was killed."""
+    aoc.configure(excititor)
+    aoc("upgrade", "excititor_0003")
+    with psycopg.connect(excititor.url) as writer:
+        writer.execute("UPDATE vex_raw SET linkset = linkset")
+        process = aoc.start("upgrade")
+        wait_until(lambda: runs(aoc)[-1][3] == "running")
+        wait_until(lambda: "INDEX" in str(aoc.json("history").report["facts"]["runs"][0]["step"]))
+        process.kill()
+        process.communicate()
+        wait_until(lambda: runs(aoc)[-1][3] == "interrupted")
+    assert aoc("upgrade").exit_code == 0
+
+    outcomes = [outcome for *_, outcome in runs(aoc)]
+
+    assert outcomes == ["done", "interrupted", "done"]
+    assert excititor.value("SELECT count(*) FROM aoc_migration_log WHERE ended_at IS NULL") == 0
+
+
+def test_edited_revision(excititor: Database, aoc: Aoc) -> None:
+    """A revision whose SQL is not what was applied is told by verify, and by nothing else."""
+    aoc.configure(excititor)
+    aoc("upgrade")
+    assert aoc.json("verify").slugs() == []
+    excititor.run('UPDATE aoc_migration_log SET checksums = checksums || \'{"excititor_0004": "other"}\'')
+
+    ran = aoc.json("verify")
+
+    assert (ran.exit_code, ran.slugs()) == (0, ["edited-revision"])
+    assert ran.finding("edited-revision")["subject"] == "excititor_0004"
+
+
+def test_stock_alembic_agrees_on_checksums(excititor: Database, aoc: Aoc) -> None:
+    """The checksum is of the SQL that stock Alembic prints, so every way of running has the same one."""
+    from aoc_migrate.run.environment import checksum, render
+    from aoc_migrate.run.history import history
+
+    (revision,) = [r for r in history("excititor") if r.id == "excititor_0004"]
+
+    assert "CREATE UNIQUE INDEX CONCURRENTLY vex_raw_idempotency_v1" in render(revision, "upgrade")
+    assert "DROP INDEX CONCURRENTLY" in render(revision, "downgrade")
+    assert len(checksum(revision)) == 64
+    assert checksum(revision) == checksum(revision)
+
+
+def test_history_in_every_format(excititor: Database, aoc: Aoc) -> None:
+    """The ledger reads as table, JSON and Markdown; an unknown run is exit 2, an empty ledger is none."""
+    aoc.configure(excititor)
+    assert aoc.json("history").report["facts"] == {"runs": []}
+    aoc("upgrade")
+
+    assert "command=upgrade" in aoc("history").out
+    assert "| 1 | upgrade | base |" in aoc("history", "--format", "markdown").out
+    assert json.loads(aoc("history", "--run", "1", "--format", "json").out)["exit_code"] == 0
+    missing = aoc("history", "--run", "99")
+    assert (missing.exit_code, "has no run 99" in missing.err) == (2, True)

@@ -1,0 +1,86 @@
+"""`wait`: until the database answers and is at head."""
+
+import psycopg
+
+from tests.conftest import Aoc, Database
+from tests.helpers import wait_until
+
+
+def test_at_head(excititor: Database, aoc: Aoc) -> None:
+    """At head it ends at once with exit 0."""
+    aoc.configure(excititor)
+    aoc("upgrade")
+
+    assert aoc.json("wait", "--timeout", "1ms").exit_code == 0
+
+
+def test_not_there_yet(excititor: Database, aoc: Aoc) -> None:
+    """It gives up with exit 3, and says at which revision it is, what it waits for, and that nobody runs it."""
+    aoc.configure(excititor)
+    aoc("upgrade", "excititor_0003")
+
+    ran = aoc.json("wait", "--timeout", "100ms")
+
+    assert (ran.exit_code, ran.slugs()) == (3, ["not-there-yet"])
+    problem = ran.finding("not-there-yet")["problem"]
+    assert "at excititor_0003, waiting for excititor_0004 (Idempotency index" in problem
+    assert "nobody is running it" in problem
+
+
+def test_says_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> None:
+    """While an upgrade runs, it names pod, command and step; when that is done, it ends with exit 0."""
+    aoc.configure(excititor)
+    aoc("upgrade", "excititor_0003")
+    with psycopg.connect(excititor.url) as writer:
+        writer.execute("UPDATE vex_raw SET linkset = linkset")
+        upgrade = aoc.start("upgrade", HOSTNAME="pod-7")
+        wait_until(lambda: bool(excititor.value("SELECT count(*) FROM pg_stat_progress_create_index")))
+        stuck = aoc("wait", "--timeout", "100ms")
+        waiting = aoc.start("wait", "--timeout", "1m", "--format", "json")
+    upgrade.communicate(timeout=60)
+    waiting.communicate(timeout=60)
+
+    assert stuck.exit_code == 3
+    assert "aoc-migrate upgrade @pod-7: CREATE UNIQUE INDEX" in stuck.err
+    assert (upgrade.returncode, waiting.returncode) == (0, 0)
+
+
+def test_unreachable_then_there(empty: Database, aoc: Aoc) -> None:
+    """A database that cannot be reached is waited for; one that is empty as well."""
+    aoc.environment["CONCELIER_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+    gone = aoc.json("wait", "--timeout", "100ms")
+    aoc.configure(empty)
+    bare = aoc.json("wait", "--timeout", "100ms")
+
+    assert [gone.slugs(), bare.slugs()] == [["not-there-yet"], ["not-there-yet"]]
+    assert "No connection to concelier" in gone.finding("not-there-yet")["problem"]
+    assert "at base, waiting for concelier_0001" in bare.finding("not-there-yet")["problem"]
+
+
+def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
+    """Where a rollback holds the database, services may start: exit 0, and the hold is told."""
+    aoc.configure(excititor)
+    aoc("upgrade")
+    aoc("downgrade", "-1")
+
+    ran = aoc.json("wait", "--timeout", "100ms")
+
+    assert (ran.exit_code, ran.slugs()) == (0, ["held"])
+
+
+def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
+    """SELECT on the version table is enough; without it the error says which GRANT."""
+    aoc.configure(excititor)
+    aoc("upgrade", "excititor_0006")
+    excititor.run('DROP ROLE IF EXISTS "a waiter"; CREATE ROLE "a waiter" LOGIN PASSWORD \'w\'')
+    aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as("a waiter", "w")
+    without = aoc.json("wait", "--timeout", "10s")
+    excititor.run('GRANT SELECT ON aoc_alembic_version TO "a waiter"')
+    behind = aoc.json("wait", "--timeout", "100ms")
+    excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0007'")
+
+    assert (without.exit_code, without.slugs()) == (1, ["privileges"])
+    help_ = without.finding("privileges")["help"]
+    assert 'GRANT SELECT ON public.aoc_alembic_version TO "a waiter";' in help_
+    assert behind.slugs() == ["not-there-yet"]
+    assert aoc("wait", "--timeout", "100ms").exit_code == 0
