@@ -1,0 +1,262 @@
+"""A server on which a command is broken at any of its boundaries, run again, and compared with one at peace."""
+
+import itertools
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from aoc_migrate.run.history import history
+from aoc_migrate.sandbox.account import account_of
+from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, create_raw_table
+from aoc_migrate.sandbox.server import Server
+from aoc_migrate.sandbox.state import load_state
+from tests.conftest import Aoc, Ran
+from tests.faults.boundaries import Boundary, boundaries, volatile_functions
+from tests.faults.outcome import Outcome, differences, outcome
+from tests.faults.proxy import Proxy, Then
+
+ROWS = 4500  # three batches of the backfill
+_WRONG_LINKS = "CASE WHEN n % 7 = 0 THEN 'r' || n - 3 END"
+_number = itertools.count()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command of a target, and the commands that come before it."""
+
+    target: str
+    before: tuple[str, ...]
+    command: str
+    rows: int = ROWS
+
+    def __str__(self) -> str:
+        return f"{self.command} of {self.target}{' after ' if self.before else ''}{', '.join(self.before)}"
+
+    @property
+    def words(self) -> list[str]:
+        """The command as it is typed."""
+        verb, *revision = self.command.split()
+        return [verb, self.target, *revision]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a scenario does when nothing disturbs it."""
+
+    template: str
+    outcome: Outcome
+    boundaries: list[Boundary]
+
+
+@dataclass
+class Lab:
+    """Breaks commands on the server at ``url``, a superuser's; only a private ``server`` can be restarted."""
+
+    url: str
+    server: Server | None = None
+    known: dict[Scenario, Undisturbed] = field(default_factory=dict)
+
+    @contextmanager
+    def connect(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
+        """Connect to a database, in autocommit."""
+        with psycopg.connect(self.url_of(database), autocommit=True) as connection:
+            yield connection
+
+    def url_of(self, database: str, port: int | None = None) -> str:
+        """Return the conninfo of a database, or of a proxy before it."""
+        known = conninfo_to_dict(self.url)
+        off = {"sslmode": "disable", "gssencmode": "disable"}
+        return make_conninfo("", **(known | off | {"dbname": database, "port": port or known["port"]}))
+
+    @contextmanager
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Create a database that lives as long as the block."""
+        name = f"lab_{os.getpid()}_{next(_number)}"
+        with self.connect() as admin:
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield name
+        with self.connect() as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def start(self, target: str, conninfo: str, *words: str) -> subprocess.Popen[str]:
+        """Start aoc-migrate on a database."""
+        environment = {f"{target.upper()}_DATABASE_URL": conninfo, "AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
+        return Aoc(environment).start(*words)
+
+    def run(self, target: str, conninfo: str, *words: str) -> Ran:
+        """Run aoc-migrate on a database to its end."""
+        return _end(self.start(target, conninfo, *words))
+
+    def undisturbed(self, scenario: Scenario) -> Undisturbed:
+        """Return what the scenario does at peace; its template database stays until the server goes."""
+        if scenario not in self.known:
+            self.known[scenario] = self._undisturbed(scenario)
+        return self.known[scenario]
+
+    def _undisturbed(self, scenario: Scenario) -> Undisturbed:
+        template = self._template(scenario)
+        requests: list[str] = []
+
+        def listen(sql: str) -> Then:
+            requests.append(sql)
+            return Then.PASS
+
+        with self.database(template) as name:
+            with self._proxy(listen) as proxy:
+                ran = self.run(scenario.target, self.url_of(name, proxy.port), *scenario.words)
+            assert ran.exit_code == 0, ran.out + ran.err
+            with self.connect(name) as connection:
+                found = boundaries(requests, volatile_functions(connection))
+                return Undisturbed(template, outcome(connection), found)
+
+    def _template(self, scenario: Scenario) -> str:
+        name = f"template_{os.getpid()}_{next(_number)}"
+        with self.connect() as admin:
+            admin.execute(f"CREATE DATABASE {name}")
+        with self.connect(name) as connection:
+            _fill(connection, RAW_TABLES[scenario.target], scenario.rows)
+        for command in scenario.before:
+            verb, revision = command.split()
+            ran = self.run(scenario.target, self.url_of(name), verb, scenario.target, revision)
+            assert ran.exit_code == 0, ran.out + ran.err
+        return name
+
+    @cached_property
+    def _address(self) -> tuple[str, int]:
+        known = conninfo_to_dict(self.url)
+        return str(known["host"]), int(str(known["port"]))
+
+    def _proxy(self, judge: Callable[[str], Then]) -> Proxy:
+        return Proxy(*self._address, judge)
+
+    def broken(self, scenario: Scenario, boundary: Boundary, fault: "Fault") -> list[str]:
+        """Break the command there, run it again, and return what is then other than at peace."""
+        peace = self.undisturbed(scenario)
+        with self.database(peace.template) as name:
+            ran = self.interrupt(scenario, name, boundary, fault)
+            problems = [] if ran else ["the boundary was not reached"]
+            if ran and "unexpected" in ran.err:
+                problems.append(f"it ended unexpectedly: {ran.err.strip().splitlines()[-1]}")
+            if not self._has_ended(scenario, name):
+                again = self.run(scenario.target, self.url_of(name), *scenario.words)
+                if again.exit_code:
+                    problems.append(f"exit {again.exit_code}: {again.out}{again.err}")
+            with self.connect(name) as connection:
+                problems += differences(peace.outcome, outcome(connection))
+        return [f"{scenario}, {fault.__name__} at {boundary}: {problem}" for problem in problems]
+
+    def interrupt(self, scenario: Scenario, database: str, boundary: Boundary, fault: "Fault") -> Ran | None:
+        """Run the command and break it at the boundary; return None if it came to its end instead."""
+        seen: Counter[str] = Counter()
+        reached: list[Boundary] = []
+        process: subprocess.Popen[str]
+
+        def judge(sql: str) -> Then:
+            seen[sql] += 1
+            if (sql, seen[sql]) != boundary[:2]:
+                return Then.PASS
+            reached.append(boundary)
+            return fault(self, database, process)
+
+        with self._proxy(judge) as proxy:
+            process = self.start(scenario.target, self.url_of(database, proxy.port), *scenario.words)
+            ran = _end(process)
+        return ran if reached else None
+
+    def _has_ended(self, scenario: Scenario, database: str) -> bool:
+        """Tell whether a relative downgrade was all done when it was broken: once more would be one more step."""
+        if "-1" not in scenario.words:
+            return False
+        with self.connect(database) as connection:
+            state = "SELECT to_regclass('aoc_migration_state') IS NOT NULL"
+            if connection.execute(state).fetchone() != (True,):
+                return False
+            finished = "SELECT FROM aoc_migration_state WHERE name = 'hold' AND (value->>'finished')::boolean"
+            return connection.execute(finished).fetchone() is not None
+
+    def restart(self) -> None:
+        """Restart the server as after a crash."""
+        assert self.server is not None, "only a private server may be restarted"
+        state = load_state(self.server.folder)
+        assert state is not None
+        program = self.server.binaries / "pg_ctl"
+        done = account_of(state.data).run(
+            program, "restart", "-m", "immediate", "-w", "-D", state.data, "-l", state.log
+        )
+        assert done.returncode == 0, done.stdout
+
+
+Fault = Callable[[Lab, str, "subprocess.Popen[str]"], Then]
+
+
+def kill(_lab: Lab, _database: str, process: "subprocess.Popen[str]") -> Then:
+    """Kill the client before the request leaves it."""
+    process.send_signal(signal.SIGKILL)
+    return Then.DROP
+
+
+def kill_after_sending(_lab: Lab, _database: str, process: "subprocess.Popen[str]") -> Then:
+    """Kill the client as soon as the request has left it: the server goes on alone."""
+    process.send_signal(signal.SIGKILL)
+    return Then.SEND
+
+
+def terminate(lab: Lab, database: str, _process: "subprocess.Popen[str]") -> Then:
+    """Terminate the backend before the request reaches it."""
+    with lab.connect() as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s "
+            "AND application_name LIKE 'aoc-migrate %%' AND application_name NOT LIKE 'aoc-migrate watch %%'",
+            [database],
+        )
+    return Then.PASS
+
+
+def cut(_lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then:
+    """Cut the connection when the server has answered, so that nobody learns the answer."""
+    return Then.ANSWERED
+
+
+def restart(lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then:
+    """Let the server crash and come back before the request reaches it."""
+    lab.restart()
+    return Then.PASS
+
+
+FAULTS: tuple[Fault, ...] = (kill, kill_after_sending, terminate, cut, restart)
+
+
+def scenarios(target: str) -> list[Scenario]:
+    """Return what is broken of a target: all of upgrade, all of downgrade, and each single step down."""
+    ids = [revision.id for revision in history(target)]
+    steps = [Scenario(target, (f"upgrade {id_}",), "downgrade -1") for id_ in reversed(ids)]
+    down = Scenario(target, ("upgrade head",), "downgrade base")
+    return [Scenario(target, (), "upgrade head"), down, *steps]
+
+
+def _end(process: "subprocess.Popen[str]") -> Ran:
+    with process:
+        out, err = process.communicate(timeout=120)
+    return Ran(process.returncode, out, err)
+
+
+def _fill(connection: psycopg.Connection[Any], table: str, rows: int) -> None:
+    create_raw_table(connection, table)
+    connection.execute(f"ALTER TABLE {table} ADD supersedes text, ALTER tenant SET NOT NULL")
+    connection.execute(
+        f"INSERT INTO {table} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
+        "upstream, linkset, content, created_at, supersedes) SELECT 'r' || n, 'default', 'osv', "
+        "'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}', "
+        f"'{{\"raw\": {{}}}}', '2025-01-01', {_WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
+    )
+    if table == RAW_TABLES["concelier"]:
+        create_legacy_advisory(connection)

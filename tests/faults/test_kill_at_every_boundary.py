@@ -1,0 +1,80 @@
+"""kill -9 at every statement boundary: the same command again ends where an undisturbed run ends.
+
+`scripts/soak --faults` does the same with every fault, for all that can be upgraded and downgraded.
+"""
+
+import pytest
+
+from aoc_migrate.run.history import history
+from tests.faults.boundaries import Boundary, boundaries
+from tests.faults.lab import Lab, Scenario, kill
+
+UPGRADE = Scenario("excititor", (), "upgrade head")
+DOWNGRADE = Scenario("excititor", ("upgrade head",), "downgrade base")
+PARTS = 4
+SHORT = [
+    Scenario("concelier", ("upgrade concelier_0007",), "upgrade concelier_0008"),
+    Scenario("concelier", ("upgrade concelier_0008",), "downgrade -1"),
+    Scenario("excititor", ("upgrade excititor_0006",), "downgrade -1"),
+    Scenario("excititor", ("upgrade excititor_0003",), "downgrade -1"),
+]
+
+
+def walk(lab: Lab, scenario: Scenario, part: slice) -> list[str]:
+    """Kill the command at some of its boundaries; return what was wrong afterwards, and where.
+
+    A transaction that dies before its COMMIT leaves nothing, so that COMMIT stands for all that is inside.
+    """
+    chosen = [b for b in lab.undisturbed(scenario).boundaries if not b.inside][part]
+    assert chosen, "no boundary was found"
+    return [problem for boundary in chosen for problem in lab.broken(scenario, boundary, kill)]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("scenario", [UPGRADE, DOWNGRADE], ids=str)
+def test_whole_history(lab: Lab, scenario: Scenario, part: int) -> None:
+    """Killed anywhere on its way through the whole history, the same command ends as if never disturbed."""
+    assert not walk(lab, scenario, slice(part, None, PARTS))
+
+
+@pytest.mark.parametrize("scenario", SHORT, ids=str)
+def test_single_steps(lab: Lab, scenario: Scenario) -> None:
+    """The view swap and single steps down: killed anywhere, the same command goes on and steps no further."""
+    assert not walk(lab, scenario, slice(None))
+
+
+def test_every_revision_is_covered(lab: Lab) -> None:
+    """Among the boundaries is the version row of every revision, so that a new one cannot be missed."""
+    written = " ".join(b.sql for b in lab.undisturbed(UPGRADE).boundaries if "aoc_alembic_version" in b.sql)
+    assert [r.id for r in history("excititor") if f"'{r.id}'" not in written] == []
+
+
+def test_what_is_a_boundary() -> None:
+    """Reads, settings and what is rolled back are none; every other request is, also one never seen before."""
+    requests = [
+        "SET x = 1",
+        "SELECT 'an UPDATE' FROM t",
+        "SELECT f(1)",
+        "BEGIN",
+        "INSERT INTO t VALUES (1)",
+        "ROLLBACK",
+        "BEGIN READ ONLY",
+        "SELECT 1",
+        "COMMIT",
+        "BEGIN",
+        "SELECT 1 FOR UPDATE",
+        "SAVEPOINT a",
+        "COMMIT",
+        "WITH w AS (DELETE FROM t RETURNING 1) SELECT 1",
+        "REINDEX TABLE t",
+        "REINDEX TABLE t",
+    ]
+
+    assert boundaries(requests, {"f"}) == [
+        Boundary("SELECT f(1)", 1),
+        Boundary("SELECT 1 FOR UPDATE", 1, inside=True),
+        Boundary("COMMIT", 2),
+        Boundary("WITH w AS (DELETE FROM t RETURNING 1) SELECT 1", 1),
+        Boundary("REINDEX TABLE t", 1),
+        Boundary("REINDEX TABLE t", 2),
+    ]
