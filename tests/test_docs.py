@@ -1,0 +1,204 @@
+"""The documents agree with the program: commands, options, exit codes, variables, findings, links, SQL."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import dropwhile
+from pathlib import Path
+
+import pytest
+from click import Command, Group
+from click.testing import CliRunner
+
+from aoc_migrate.cli import COMMANDS, cli
+from aoc_migrate.errors import AocError
+from aoc_migrate.report.texts import TEXTS
+from tests.conftest import ROOT, Aoc, Database
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("[ms]*/README.md")])
+RULES = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+def read(path: Path) -> str:
+    """Return a page without what scripts/docs writes."""
+    return re.sub(r"(?s)<!-- generated.*?<!-- end -->", "", path.read_text(encoding="utf-8"))
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next one of its level or above."""
+    level = heading.index(" ")
+    found = re.search(rf"(?ms)^{re.escape(heading)}$(.*?)(?=^#{{1,{level}}} |\Z)", page)
+    assert found, heading
+    return found[1]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced blocks of one language, their indentation removed."""
+    return [
+        re.sub(rf"(?m)^{indent}", "", body)
+        for indent, body in re.findall(rf"(?ms)^( *)```{language}\n(.*?)^ *```$", page)
+    ]
+
+
+def first_cells(text: str) -> list[str]:
+    """Return what stands between backquotes in the first column of the tables of a text."""
+    return [name for line in re.findall(r"(?m)^\| (`.*?) \|", text) for name in re.findall(r"`(.+?)`", line)]
+
+
+def commands(group: Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:
+    """Yield every command below a group, with the words that call it."""
+    with cli.make_context("aoc-migrate", [], resilient_parsing=True) as context:
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            yield (*words, name), command
+            if isinstance(command, Group):
+                yield from commands(command, (*words, name))
+
+
+def docs(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run scripts/docs of a checkout."""
+    script = [sys.executable, f"{folder}/scripts/docs", *arguments]
+    return subprocess.run(script, check=False, capture_output=True, text=True)
+
+
+def test_generated_parts_are_what_the_code_says() -> None:
+    """Running scripts/docs would change nothing."""
+    ran = docs(ROOT, "--check")
+
+    assert (ran.stdout, ran.returncode) == ("", 0), ran.stderr
+
+
+def test_a_stale_page_is_shown_and_mended(tmp_path: Path) -> None:
+    """scripts/docs --check shows what is stale and writes nothing; without it the page is mended."""
+    for part in ("docs", "scripts"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    page = tmp_path / "docs" / "cli.md"
+    stale = CLI.replace("--release-hold ", "--release-hole ")
+    page.write_text(stale, encoding="utf-8")
+
+    checked = docs(tmp_path, "--check")
+
+    assert checked.returncode == 1
+    assert re.search(r"(?m)^-.*--release-hole", checked.stdout)
+    assert re.search(r"(?m)^\+.*--release-hold", checked.stdout)
+    assert page.read_text(encoding="utf-8") == stale
+    assert docs(tmp_path).returncode == 0
+    assert page.read_text(encoding="utf-8") == CLI
+
+
+def test_every_command_has_its_help_in_cli_md() -> None:
+    """docs/cli.md has a section for each command, no other, and each names the command's options."""
+    known = {" ".join(("aoc-migrate", *words)): command for words, command in commands(cli)}
+    found = re.findall(r"(?m)^### (aoc-migrate .+)$", CLI)
+
+    assert sorted(found) == sorted(known)
+    for name, command in known.items():
+        text = section(CLI, f"### {name}")
+        options = {option for p in command.params for option in p.opts if option.startswith("--")} | {"--help"}
+        assert set(re.findall(r"(?m)^  (?:-\w, )?(--[\w-]+)", text)) == options, name
+
+
+def test_readme_lists_the_commands() -> None:
+    """The README's table has every command, and no other."""
+    table = section(read(ROOT / "README.md"), "## Commands").partition("| exit code")[0]
+
+    assert sorted(first_cells(table)) == sorted(COMMANDS)
+
+
+def shell_commands() -> list[str]:
+    """Return the fenced lines that call aoc-migrate."""
+    lines = (line.strip() for page in PAGES for block in blocks(read(page), "sh") for line in block.splitlines())
+    return sorted({line for line in lines if re.match(r"([A-Z_]+=\S+ )*aoc-migrate ", line)})
+
+
+@pytest.mark.parametrize("line", shell_commands())
+def test_shell_commands_parse(line: str) -> None:
+    """A command in the documents gets as far as asking for its database: its words and options exist."""
+    words = list(dropwhile(lambda word: "=" in word, shlex.split(line, comments=True)))[1:]
+    if words[0] in ("revision", "sandbox"):
+        words = [*words, "--help"]
+    unset = dict.fromkeys(f"{t}_DATABASE_URL{f}" for t in ("CONCELIER", "EXCITITOR") for f in ("", "_FILE"))
+
+    ran = CliRunner(env=unset).invoke(cli, words)
+
+    if "--help" in words:
+        assert ran.exit_code == 0, ran.output
+    else:
+        assert isinstance(ran.exception, AocError), ran.output
+        assert "is configured" in str(ran.exception) or "is not configured" in str(ran.exception)
+
+
+def test_exit_codes() -> None:
+    """The tables of exit codes in README and docs/cli.md say what --help says."""
+    told = dict(re.findall(r"(?m)^ +(\d+) {2,}(\w.*)$", (cli.help or "").partition("Exit codes:")[2]))
+    assert {"0", "1", "2", "3", "4", "130", "143"} == set(told)
+
+    table = re.findall(r"(?m)^\| (\d+) \| (.+?) \|", section(read(ROOT / "docs" / "cli.md"), "## Exit codes"))
+    readme = re.findall(r"(?m)^\| (\d) \| (.+?) \|", read(ROOT / "README.md"))
+
+    assert dict(table) == told
+    assert dict(readme) == {code: text for code, text in told.items() if len(code) == 1}
+
+
+def variables(text: str) -> set[str]:
+    """Return the environment variables of ours that a text names."""
+    return set(re.findall(r"(?<![\w])(?:AOC|CONCELIER|EXCITITOR)_[A-Z][A-Z_]*[A-Z]", text))
+
+
+def test_variables() -> None:
+    """The documents name the variables that the code reads, and no others; docs/cli.md has all of users'."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "aoc_migrate").rglob("*.py")))
+    suffixes = set(re.findall(r"\{(?:prefix|variable|target\.upper\(\))\}_([A-Z_]+)", code))
+    assert suffixes == {"DATABASE_URL", "DATABASE_SCHEMA", "TABLE_OWNER", "FILE"}
+    endings = {"DATABASE_URL", "DATABASE_URL_FILE", "DATABASE_SCHEMA", "TABLE_OWNER"}
+    known = variables(code) | {f"{target}_{end}" for target in ("CONCELIER", "EXCITITOR") for end in endings}
+
+    named = variables("\n".join(read(page) for page in PAGES))
+
+    assert named - known == {"AOC_TEST_SERVER_URL"}
+    assert set(first_cells(section(CLI, "## Environment"))) == known
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"(?ms)^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"))
+    titles = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    """Every relative link leads to a file, and to a heading of it where it names one."""
+    for link in re.findall(r"\]\(((?!https?:)[^)]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_finding_has_a_section() -> None:
+    """docs/rules.md has one section for each finding, and no other."""
+    assert sorted(re.findall(r"(?m)^### (\S+)$", RULES)) == sorted(TEXTS)
+
+
+def test_json_example(concelier: Database, aoc: Aoc) -> None:
+    """The JSON in docs/cli.md has the keys of a real report in their order, and each key is explained."""
+    concelier.add("a", content_hash="same")
+    concelier.add("b", content_hash="same")
+    aoc.configure(concelier)
+    (block,) = blocks(CLI, "json")
+    shown, real = json.loads(block), aoc.json("audit").json
+
+    assert list(shown) == list(real)
+    assert list(shown["reports"][0]) == list(real["reports"][0])
+    (duplicate,) = [f for f in real["reports"][0]["findings"] if f["slug"] == "duplicate-key"]
+    assert list(shown["reports"][0]["findings"][0]) == list(duplicate)
+    assert list(shown["reports"][0]["findings"][0]["sample"][0]) == list(duplicate["sample"][0])
+    keys = {*real, *real["reports"][0], *duplicate}
+    assert keys == set(first_cells(section(CLI, "## Output")))

@@ -1,0 +1,61 @@
+"""The scripts of a checkout: the demo from its first line to its last, and interrupted."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.helpers import wait_until
+
+
+def demo(temporary: Path, printed: Path) -> subprocess.Popen[bytes]:
+    """Start the demo with a folder of its own for temporary files."""
+    with printed.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, f"{ROOT}/scripts/demo"],
+            env=os.environ | {"TMPDIR": str(temporary)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def processes(folder: Path) -> list[str]:
+    """Return the processes whose command line names a folder."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], check=True, capture_output=True, text=True)
+    return [line for line in listed.stdout.splitlines() if str(folder) in line]
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The demo ends with exit code 0, goes down and up again, and leaves neither process nor file."""
+    temporary, printed = tmp_path / "t", tmp_path / "printed"
+    temporary.mkdir()
+
+    assert demo(temporary, printed).wait(timeout=300) == 0, printed.read_text(encoding="utf-8")
+
+    text = printed.read_text(encoding="utf-8")
+    assert len(re.findall(r"(?m)^\$ .*aoc-migrate ", text)) >= 12
+    assert "is held at concelier_0007" in text
+    assert processes(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["sandbox start", "sandbox load concelier", "upgrade concelier"])
+def test_interrupted_demo(moment: str, number: signal.Signals, tmp_path: Path) -> None:
+    """Interrupted while the server starts, rows are loaded or a migration runs, it leaves nothing either."""
+    temporary, printed = tmp_path / "t", tmp_path / "printed"
+    temporary.mkdir()
+    process = demo(temporary, printed)
+    wait_until(lambda: moment in printed.read_text(encoding="utf-8"), seconds=120)
+
+    process.send_signal(number)
+
+    assert process.wait(timeout=60) == 128 + number
+    assert processes(temporary) == []
+    assert list(temporary.iterdir()) == []
