@@ -9,6 +9,7 @@ from aoc_migrate.database.session import Row, Session
 STATE = "aoc_migration_state"
 VERSION = "aoc_alembic_version"
 JOURNAL = "aoc_supersedes_journal"
+LOG = "aoc_migration_log"
 
 SIGNATURE = (
     "'aoc-migrate sha256:' || encode(sha256(convert_to("

@@ -1,7 +1,7 @@
 """Waiting for locks with a bound, and what is told when it was in vain."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 import psycopg
 
@@ -26,7 +26,7 @@ def patient(session: Session, subject: str, label: str, seconds: float | None = 
     except psycopg.Error as error:
         raise Stopped(failed(session, label, error, subject, stall)) from None
     finally:
-        if not session.connection.closed:
+        with suppress(psycopg.Error):  # an error of the block matters more than this one
             session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")
 
 

@@ -4,11 +4,12 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from aoc_migrate.database.settings import Flags, Limits, Target
@@ -25,6 +26,9 @@ _SETTINGS = {
     "default_transaction_isolation": "read committed",
     "standard_conforming_strings": "on",
     "TimeZone": "UTC",
+    "tcp_keepalives_idle": "30",  # a machine that vanished must not hold the runners' lock for hours
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
 }
 
 
@@ -53,7 +57,7 @@ class Session:
 
     def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
-        with self.connection.cursor(row_factory=dict_row) as cursor:
+        with self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(_sql(sql), parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] | None = None) -> Row:
@@ -68,7 +72,24 @@ class Session:
 
     def run(self, sql: str, parameters: Sequence[Any] | None = None) -> int:
         """Run a statement that returns no rows; return how many it wrote, -1 where that means nothing."""
-        return self.connection.execute(_sql(sql), parameters).rowcount
+        with self.settled():
+            return self.connection.execute(_sql(sql), parameters).rowcount
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Leave a usable connection when a signal ends a statement, so that what cleans up can run on it.
+
+        psycopg cancels the statement only where the signal finds it waiting, not where it is just sending.
+        """
+        try:
+            yield
+        except (SystemExit, KeyboardInterrupt):
+            if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                with suppress(psycopg.Error):
+                    self.connection.cancel_safe(timeout=3)
+                    while self.connection.pgconn.get_result() is not None:
+                        continue
+            raise
 
     def quoted(self, name: str) -> str:
         """Return a name as SQL writes it, in quotes where it needs them."""
@@ -118,10 +139,13 @@ def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Itera
 def first_line(error: BaseException, target: Target) -> str:
     """Return the first line of an error's message without its DETAIL and without the password.
 
-    PostgreSQL puts whole rows into DETAIL (`reference/peers.md` 3.3), so only the primary message is kept.
+    PostgreSQL puts whole rows into DETAIL (`reference/peers.md` 3.3), so of its errors only the primary message
+    is kept, which never holds a password; an error of libpq's own might.
     """
     message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    line = (message or str(error).strip() or type(error).__name__).splitlines()[0]
+    if message:
+        return message.splitlines()[0]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
     password = psycopg.conninfo.conninfo_to_dict(target.conninfo).get("password")
     return line.replace(str(password), "***") if password else line
 

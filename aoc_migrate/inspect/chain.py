@@ -133,11 +133,15 @@ def _classified(contract: Contract, wrong: str, late: str) -> str:
 )"""
 
 
-def chain_facts(session: Session, contract: Contract) -> dict[str, Any]:
+def chain_facts(
+    session: Session, contract: Contract, tenant: str | None = None, since: float | None = None
+) -> dict[str, Any]:
     """Return rows, rows with a predecessor, and the guide's sample of five rows in chain order."""
     order = ", ".join((*contract.chain_key, *contract.chain_order))
-    facts = session.row(f"SELECT count(*) AS rows, count({contract.link}) AS linked FROM {contract.table}")
+    where, values = _scope(contract, tenant, since)
+    scoped = f"FROM {contract.table} WHERE {where}"
+    facts = session.row(f"SELECT count(*) AS rows, count({contract.link}) AS linked {scoped}", values)
     sample = session.rows(
-        f"SELECT id, {contract.link} FROM {contract.table} WHERE upstream_id IS NOT NULL ORDER BY {order} LIMIT 5"
+        f"SELECT id, {contract.link} {scoped} AND upstream_id IS NOT NULL ORDER BY {order} LIMIT 5", values
     )
     return {**facts, "chain_sample": sample}

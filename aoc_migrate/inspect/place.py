@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE, VERSION
+from aoc_migrate.database.catalog import JOURNAL, LOG, STATE, VERSION
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.settings import TARGETS
 from aoc_migrate.report.model import Finding, Stopped, make
@@ -34,8 +34,24 @@ def _refuse_other(session: Session, owners: list[str]) -> None:
 
 
 def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
-    """Return what makes even reading senseless here: old server, pooler, no such schema."""
-    return [*_connection(session, allow_pooler), *_schema(session)]
+    """Return what makes even reading senseless: old server, pooler, no such schema, no rights on our tables."""
+    return [*_connection(session, allow_pooler), *_schema(session), *_bookkeeping(session)]
+
+
+def _bookkeeping(session: Session) -> Iterator[Finding]:
+    """Yield one finding with one GRANT for all of our own tables that this role may not read."""
+    hidden = session.value(
+        "SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FROM pg_class c "
+        "WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY (%s) "
+        "AND has_schema_privilege(c.relnamespace, 'USAGE') AND NOT has_table_privilege(c.oid, 'SELECT')",
+        (session.target.schema, [VERSION, STATE, JOURNAL, LOG]),
+    )
+    if hidden:
+        role = session.value("SELECT quote_ident(current_user)")
+        remedy = (
+            f"Run: SET search_path TO {session.quoted(session.target.schema)}; GRANT SELECT ON {hidden} TO {role};"
+        )
+        yield make("privileges", VERSION, role=role, action=f"read {hidden}", remedy=remedy)
 
 
 def _connection(session: Session, allow_pooler: bool) -> Iterator[Finding]:

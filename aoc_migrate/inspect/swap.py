@@ -67,7 +67,7 @@ def _table(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Itera
             )
     if _swapper(session, swap.view):
         yield from _missing_rights(session, swap)
-    following = [f"{row['kind']} {row['name']}" for row in _following(session, swap.view)]
+    following = _following(session, swap.view)
     if following:
         yield make("swap-dependents", swap.view, count=len(following), names=", ".join(following[:12]))
 
@@ -81,13 +81,13 @@ def _swapper(session: Session, table: str) -> bool:
 
 
 def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    for role in _roles_we_cannot_be(session, swap.view):
+        remedy = f"Run as a superuser, or: GRANT {session.quoted(role)} TO the migrating role."
+        yield _conflict(swap, f"we may not act as role {role}, which owns it or granted privileges on it", remedy)
     owner = _owner_without_create(session, swap.view)
     if owner is not None:
         reason = f"its owner {owner} may not create a view in this schema"
         yield _conflict(swap, reason, f'Run: GRANT CREATE ON SCHEMA "{session.target.schema}" TO "{owner}";')
-    for grantor in _foreign_grantors(session, swap.view):
-        remedy = f'Run as a superuser, or: GRANT "{grantor}" TO the migrating role.'
-        yield _conflict(swap, f"role {grantor} granted privileges on it that we cannot repeat", remedy)
 
 
 def _breaking(session: Session, table: str) -> list[dict[str, str]]:
@@ -126,29 +126,35 @@ def _owner_without_create(session: Session, table: str) -> str | None:
     return owner
 
 
-def _foreign_grantors(session: Session, table: str) -> list[str]:
-    """Roles other than the owner that granted on the table and that we are not a member of."""
+def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
+    """Return owner and grantors of the table that SET ROLE would refuse us."""
+    right = "SET" if session.connection.info.server_version >= 160000 else "MEMBER"
     rows = session.rows(
-        "SELECT DISTINCT pg_get_userbyid(a.grantor)::text AS grantor FROM pg_class c LEFT JOIN pg_attribute t "
-        "ON t.attrelid = c.oid AND t.attacl IS NOT NULL "
-        "CROSS JOIN LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(t.attacl)) "
-        "AS a WHERE c.oid = to_regclass(quote_ident(%s)) AND a.grantor <> c.relowner "
-        "AND NOT pg_has_role(a.grantor, 'MEMBER') ORDER BY 1",
+        "SELECT DISTINCT pg_get_userbyid(held.role)::text AS role FROM pg_class c LEFT JOIN pg_attribute t "
+        "ON t.attrelid = c.oid AND t.attacl IS NOT NULL CROSS JOIN LATERAL (SELECT c.relowner AS role "
+        "UNION SELECT grantor FROM aclexplode(c.relacl) UNION SELECT grantor FROM aclexplode(t.attacl)) AS held "
+        "WHERE c.oid = to_regclass(quote_ident(%s)) AND NOT pg_has_role(held.role, %s) ORDER BY 1",
+        (table, right),
+    )
+    return [row["role"] for row in rows]
+
+
+def _following(session: Session, table: str) -> list[str]:
+    """Return what depends on the table by its OID, in PostgreSQL's words, but for its own parts."""
+    rows = session.rows(
+        "SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' "
+        "THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) "
+        "ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END AS name FROM pg_depend d "
+        "LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid "
+        "LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid "
+        "LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid "
+        "LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid "
+        "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(quote_ident(%s)) "
+        "AND d.deptype = 'n' AND d.refobjid <> coalesce(r.ev_class, p.polrelid, k.conrelid, g.tgrelid, 0) "
+        "ORDER BY 1",
         (table,),
     )
-    return [row["grantor"] for row in rows]
-
-
-def _following(session: Session, table: str) -> list[dict[str, str]]:
-    return session.rows(
-        "SELECT DISTINCT CASE k.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END AS kind, "
-        "k.oid::regclass::text AS name FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass "
-        "AND r.oid = d.objid JOIN pg_class k ON k.oid = r.ev_class WHERE d.refclassid = 'pg_class'::regclass "
-        "AND d.refobjid = to_regclass(quote_ident(%s)) AND k.oid <> d.refobjid UNION "
-        "SELECT 'foreign key', conrelid::regclass || '.' || conname FROM pg_constraint WHERE contype = 'f' "
-        "AND confrelid = to_regclass(quote_ident(%s)) ORDER BY 1, 2",
-        (table, table),
-    )
+    return [row["name"] for row in rows]
 
 
 def watch_writers(session: Session, swap: ViewSwap) -> Callable[[], Iterator[Finding]]:
@@ -167,8 +173,9 @@ def watch_writers(session: Session, swap: ViewSwap) -> Callable[[], Iterator[Fin
 
 def _written(session: Session, table: str) -> int | None:
     value: int | None = session.value(
-        "SELECT n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_all_tables "
-        "WHERE relid = to_regclass(quote_ident(%s))",
-        (table,),
+        "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_all_tables WHERE relid IN ("
+        "SELECT relid FROM pg_partition_tree(to_regclass(quote_ident(%s))) "
+        "UNION SELECT to_regclass(quote_ident(%s)))",
+        (table, table),
     )
     return value

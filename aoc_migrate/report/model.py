@@ -79,6 +79,7 @@ def make(slug: str, subject: str, **values: Any) -> Finding:
     """
     text = TEXTS[slug]
     words = {"subject": subject, "table": subject.partition(".")[0], "count": 0, "rows": 0, **values}
+    words |= {"n_rows": _counted(words["rows"], "row"), "n_groups": _counted(words["count"], "group")}
     shown = {key: f"{value:,}" if type(value) is int else value for key, value in words.items()}
     kept = {key: values[key] for key in ("count", "rows", "statement", "sample") if key in values}
     return Finding(
@@ -91,3 +92,7 @@ def make(slug: str, subject: str, **values: Any) -> Finding:
         exit_code=text.exit_code,
         **kept,
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

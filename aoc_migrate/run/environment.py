@@ -7,9 +7,10 @@ stall bound and retrofit gate; audit and verify are the wrapper's alone.
 import hashlib
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+import psycopg
 from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
@@ -119,14 +120,14 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
     engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
     session.connection.autocommit = False
     try:
-        with engine.connect() as connection:
+        with engine.connect() as connection, session.settled():
             yield connection
     except DBAPIError as error:
         raise error.orig or error from None
     except CommandError as error:
         raise AocError(f"Alembic: {error}") from None
     finally:
-        if not session.connection.closed:
+        with suppress(psycopg.Error):  # an error of the block matters more than this one
             session.connection.rollback()
             session.connection.autocommit = True
 

@@ -4,7 +4,7 @@ A downgrade writes it before its first step, unfinished, with the absolute revis
 the same downgrade again then resumes instead of going further down.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
@@ -58,6 +58,14 @@ def _write(session: Session, hold: Hold) -> None:
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now()",
         (Jsonb(asdict(hold)),),
     )
+
+
+def released(finding: Finding, target: str) -> Finding:
+    """Return the finding with the upgrade that it asks for in the form that works under a hold."""
+    plain = f"aoc-migrate upgrade {target}"
+    if finding.help.endswith(plain):
+        return replace(finding, help=f"{finding.help} --release-hold")
+    return finding
 
 
 def finding(session: Session, hold: Hold) -> Finding:

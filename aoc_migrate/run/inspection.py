@@ -79,6 +79,8 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
         return
     verify_all(session, report, contract, options)
+    if hold.read(session):
+        report.findings = [hold.released(finding, target) for finding in report.findings]
     if session.flags.allow_supersedes_retrofit and report.revision == head(target):
         report.findings.append(make("retrofit-still-allowed", target))
 
@@ -101,7 +103,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
         report.findings += inspect_chain(
             session, contract, backfilled, options.limit, options.tenant, options.since
         )
-        report.facts |= chain_facts(session, contract)
+        report.facts |= chain_facts(session, contract, options.tenant, options.since)
     if options.tenant is not None:
         report.facts["tenant"] = options.tenant
     if options.probe:

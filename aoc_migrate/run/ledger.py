@@ -13,11 +13,10 @@ from psycopg.types.json import Jsonb
 
 from aoc_migrate import __version__
 from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import LOG
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.report.model import Finding, Report, Stopped, make
 from aoc_migrate.run.history import applied
-
-LOG = "aoc_migration_log"
 
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {LOG} (
   run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

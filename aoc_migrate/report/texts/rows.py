@@ -5,27 +5,27 @@ from aoc_migrate.report.texts.model import DERIVED, DUPLICATE, FORBIDDEN, MISSIN
 ROWS: dict[str, Text] = {
     # Rows, before
     "missing-required": Text(
-        "{rows} rows of {table} have no {column}; the contract requires it in every row.",
+        "{n_rows} of {table} without {column}; the contract requires it in every row.",
         "Fill {column} from the upstream document, or move these rows out of {table}; then run the audit again.",
         code=MISSING,
     ),
     "blank-key": Text(
-        "{rows} rows of {table} have a blank {column}; a blank key makes different documents look the same.",
+        "{n_rows} of {table} with a blank {column}; a blank key makes different documents look the same.",
         "Fill {column} from the upstream document, or move these rows out of {table}.",
         code=MISSING,
     ),
     "not-an-object": Text(
-        "{rows} rows of {table} have a {column} that is neither NULL nor a JSON object.",
+        "{n_rows} of {table} with a {column} that is neither NULL nor a JSON object.",
         "Replace it by an object, or by NULL.",
     ),
     "forbidden-key": Text(
-        "{rows} rows of {table} carry a forbidden key at the top level of {column} ({keys}); "
+        "{n_rows} of {table} with a forbidden key at the top level of {column} ({keys}); "
         "derived values do not belong in raw rows.",
         "Remove the key from {column}; inside content.raw the upstream document may keep it.",
         code=FORBIDDEN,
     ),
     "derived-key": Text(
-        "{rows} rows of {table} carry a derived effective_* key at the top level of {column} ({keys}).",
+        "{n_rows} of {table} with a derived effective_* key at the top level of {column} ({keys}).",
         "Remove the key from {column}; derived values are computed downstream.",
         code=DERIVED,
     ),
@@ -35,22 +35,22 @@ ROWS: dict[str, Text] = {
         code=FORBIDDEN,
     ),
     "duplicate-key": Text(
-        "{count} groups ({rows} rows) of {table} share one idempotency key; the unique index cannot be built.",
+        "{n_groups} ({n_rows}) of {table} with one idempotency key each; the unique index cannot be built.",
         "Keep one row of each group, move the others to a table of their own, and run the audit again.",
         code=DUPLICATE,
     ),
     "null-key": Text(
-        "{rows} rows of {table} have a NULL in the idempotency key; NULLs let duplicates in, so they are "
+        "{n_rows} of {table} with a NULL in the idempotency key; NULLs let duplicates in, so they are "
         "not judged as duplicates here.",
         "Mend the missing-required findings first.",
         code=MISSING,
     ),
     "key-too-long": Text(
-        "{rows} rows of {table} have keys of more than {limit} bytes together; a btree index cannot hold them.",
+        "{n_rows} of {table} with keys of more than {limit} bytes together; a btree index cannot hold them.",
         "Shorten the ids of these rows, or move them out of {table}.",
     ),
     "case-variant-key": Text(
-        "{rows} rows of {table} carry a variant of a forbidden key at the top level of {column} ({keys}); "
+        "{n_rows} of {table} with a variant of a forbidden key at the top level of {column} ({keys}); "
         "only the exact snake_case spelling is rejected.",
         "Find out which collector writes it, and stop it there.",
         severity="warning",
@@ -63,12 +63,12 @@ ROWS: dict[str, Text] = {
         code=UNKNOWN,
     ),
     "content-hash-form": Text(
-        "{rows} rows of {table} have a content_hash that is not sha256: and 64 lower-case hex digits.",
+        "{n_rows} of {table} with a content_hash that is not sha256: and 64 lower-case hex digits.",
         "Check the collector; two spellings of one hash are two idempotency keys.",
         severity="warning",
     ),
     "envelope-mismatch": Text(
-        "{rows} rows of {table} have a {column} that differs from {field}.",
+        "{n_rows} of {table} with a {column} that differs from {field}.",
         "Find out which of the two is right; constraints, index and chain use {column}.",
         severity="warning",
     ),
@@ -96,7 +96,7 @@ ROWS: dict[str, Text] = {
         "Point the URL and schema at the ordinary table.",
     ),
     "retrofit-not-allowed": Text(
-        "{rows} rows of {table} need a new supersedes link, and the backfill is an UPDATE of an append-only "
+        "{n_rows} of {table} without the right supersedes link, and the backfill is an UPDATE of an append-only "
         "table.",
         "Set AOC_ALLOW_SUPERSEDES_RETROFIT=true for this run, and remove it after the cut-over.",
     ),
@@ -119,7 +119,7 @@ ROWS: dict[str, Text] = {
         severity="info",
     ),
     "swap-dependents": Text(
-        "{count} objects depend on {subject} and will follow the table to its new name: {names}.",
+        "What depends on {subject} will follow the table to its new name: {names}.",
         "Nothing to do if they may read the backup; re-create them over the view otherwise.",
         severity="info",
     ),

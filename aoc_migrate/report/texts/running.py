@@ -91,17 +91,17 @@ RUNNING: dict[str, Text] = {
         severity="info",
     ),
     "old-transaction": Text(
-        "{count} transactions hold old snapshots ({names}); index builds wait for their end.",
+        "Old snapshots are open ({names}); index builds wait for their end.",
         "Let them end first (a pg_dump, a report), or end one: SELECT pg_terminate_backend(PID);",
         severity="warning",
     ),
     "prepared-transaction": Text(
-        "{count} prepared transactions ({names}) keep their locks until somebody ends them.",
+        "Prepared transactions ({names}) keep their locks until somebody ends them.",
         "End each one: COMMIT PREPARED 'NAME'; or ROLLBACK PREPARED 'NAME';",
         severity="warning",
     ),
     "replication-slot": Text(
-        "{count} replication slots have no consumer: {names}; what the backfill writes stays in pg_wal as well.",
+        "Replication slots without a consumer: {names}; what the backfill writes stays in pg_wal as well.",
         "Start their consumers, or drop them: SELECT pg_drop_replication_slot('NAME');",
         severity="warning",
     ),
@@ -122,7 +122,7 @@ RUNNING: dict[str, Text] = {
         severity="warning",
     ),
     "rows-changed-since": Text(
-        "{rows} rows of {table} were linked anew by others since the backfill; they were left as they are.",
+        "{n_rows} of {table} linked anew by others since the backfill, and left as they are.",
         "Look at them if they matter; their ids are in the sample.",
         severity="warning",
     ),

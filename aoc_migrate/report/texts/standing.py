@@ -50,12 +50,12 @@ STANDING: dict[str, Text] = {
         severity="warning",
     ),
     "chain-broken": Text(
-        "{rows} rows of {table} have a wrong supersedes link: {kinds}.",
+        "{n_rows} of {table} with a wrong supersedes link: {kinds}.",
         "Look at the sample; to link them anew: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} "
         "--apply",
     ),
     "chain-late": Text(
-        "{rows} rows of {table} are out of chain order because a revision arrived late.",
+        "{n_rows} of {table} out of chain order because a revision arrived late.",
         "To link them anew: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} --apply",
         severity="warning",
     ),
