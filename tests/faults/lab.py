@@ -81,8 +81,11 @@ class Lab:
     def database(self, template: str = "template0") -> Iterator[str]:
         """Create a database that lives as long as the block."""
         name = f"lab_{os.getpid()}_{next(_number)}"
+        # A sequence copied through WAL falls back to its old value in a crash: log_cnt comes along, and says
+        # that the next values are logged already.
+        strategy = "FILE_COPY" if self.server else "WAL_LOG"
         with self.connect() as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {strategy}")
         yield name
         with self.connect() as admin:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -123,7 +126,7 @@ class Lab:
         with self.connect() as admin:
             admin.execute(f"CREATE DATABASE {name}")
         with self.connect(name) as connection:
-            _fill(connection, RAW_TABLES[scenario.target], scenario.rows)
+            fill(connection, RAW_TABLES[scenario.target], scenario.rows)
         for command in scenario.before:
             verb, revision = command.split()
             ran = self.run(scenario.target, self.url_of(name), verb, scenario.target, revision)
@@ -131,12 +134,13 @@ class Lab:
         return name
 
     @cached_property
-    def _address(self) -> tuple[str, int]:
+    def address(self) -> tuple[str, int]:
+        """The server's host and port."""
         known = conninfo_to_dict(self.url)
         return str(known["host"]), int(str(known["port"]))
 
     def _proxy(self, judge: Callable[[str], Then]) -> Proxy:
-        return Proxy(*self._address, judge)
+        return Proxy(*self.address, judge)
 
     def broken(self, scenario: Scenario, boundary: Boundary, fault: "Fault") -> list[str]:
         """Break the command there, run it again, and return what is then other than at peace."""
@@ -249,7 +253,8 @@ def _end(process: "subprocess.Popen[str]") -> Ran:
     return Ran(process.returncode, out, err)
 
 
-def _fill(connection: psycopg.Connection[Any], table: str, rows: int) -> None:
+def fill(connection: psycopg.Connection[Any], table: str, rows: int) -> None:
+    """Make a raw table with chains of five revisions, some links of which are wrong, and what belongs to it."""
     create_raw_table(connection, table)
     connection.execute(f"ALTER TABLE {table} ADD supersedes text, ALTER tenant SET NOT NULL")
     connection.execute(

@@ -1,0 +1,90 @@
+"""A primary and its synchronous standby, made from the same programs."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from aoc_migrate.sandbox.account import account_of
+from aoc_migrate.sandbox.address import free_port
+from aoc_migrate.sandbox.server import Server, find_binaries
+from aoc_migrate.sandbox.state import State, load_state
+from tests.helpers import wait_until
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two servers; what the primary has acknowledged is on the standby."""
+
+    primary: Server
+    standby: Server
+
+    @property
+    def conninfo(self) -> str:
+        """Leads to whichever of the two is the primary, as an operator would write it."""
+        known = [conninfo_to_dict(server.url("postgres")) for server in (self.primary, self.standby)]
+        both = {name: ",".join(str(one[name]) for one in known) for name in ("host", "port")}
+        return make_conninfo("", **(known[0] | both | {"target_session_attrs": "read-write"}))
+
+    def fail_over(self) -> None:
+        """Stop the primary as a crash would, and promote the standby."""
+        state = _state(self.primary)
+        program = self.primary.binaries / "pg_ctl"
+        ended = account_of(state.data).run(program, "stop", "-w", "-m", "immediate", "-D", state.data)
+        assert ended.returncode == 0, ended.stdout
+        with psycopg.connect(self.standby.url("postgres")) as connection:
+            assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
+
+
+@contextmanager
+def pair(primary: Server) -> Iterator[Pair]:
+    """Give a running server, as it is now, a standby for as long as the block lasts."""
+    folder = Path(tempfile.mkdtemp(prefix="aoc", dir="/tmp"))
+    standby = Server(folder, primary.binaries)
+    try:
+        _copy(primary, standby)
+        standby.start()
+        with psycopg.connect(primary.url("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            wait_until(lambda: connection.execute(synchronous).fetchone() == (1,))
+        yield Pair(primary, standby)
+    finally:
+        standby.delete()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """Start a server of its own for the block."""
+    with tempfile.TemporaryDirectory(prefix="aoc", dir="/tmp") as folder:
+        server = Server(Path(folder) / "pg", find_binaries())
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _state(server: Server) -> State:
+    state = load_state(server.folder)
+    assert state is not None
+    return state
+
+
+def _copy(primary: Server, standby: Server) -> None:
+    state, account = _state(primary), account_of(_state(primary).data)
+    account.own(standby.folder)
+    data = standby.folder / "data"
+    source = primary.url("postgres")
+    done = account.run(
+        primary.binaries / "pg_basebackup", "-R", "-c", "fast", "-X", "stream", "-D", data, "-d", source
+    )
+    assert done.returncode == 0, done.stdout
+    State(state.password, free_port(), str(standby.folder), str(standby.folder / "socket")).save(standby.folder)
