@@ -29,6 +29,15 @@ from aoc_migrate.report.model import Stopped
 from aoc_migrate.run import hold
 from aoc_migrate.run.history import Revision, migrations_folder
 
+# Alembic prints CREATE TABLE for its version table; after a downgrade to base it is there, and empty.
+_FROM_BASE = f"""DO $aoc$
+BEGIN
+  IF to_regclass('{VERSION}') IS NOT NULL THEN
+    IF NOT EXISTS (SELECT FROM {VERSION}) THEN
+      DROP TABLE {VERSION};
+    END IF;
+  END IF;
+END $aoc$;"""
 _LOCKING = ("upgrade", "downgrade", "stamp")
 
 
@@ -69,6 +78,8 @@ def _print_sql(context: Any) -> None:
     quoted = schema.replace('"', '""')
     context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;')
     context.get_context().impl.static_output("SET row_security TO off;")
+    if context.get_starting_revision_argument() is None:
+        context.get_context().impl.static_output(_FROM_BASE)
     with context.begin_transaction():
         context.run_migrations()
 

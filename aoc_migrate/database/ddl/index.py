@@ -6,7 +6,8 @@ from contextlib import contextmanager, suppress
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.run import emit, migration, online, weak
+from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.ddl.run import emit, migration, online, run_if, weak
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.patience import gave_up
 from aoc_migrate.database.session import Session
@@ -29,12 +30,11 @@ def create_index(table: str, index: Index, revision: str) -> None:
     is not. Raises Stopped ``foreign-object``, ``deadline`` (exit 3) or ``step-failed``.
     """
     session = online()
-    found = record(revision, f"jsonb_build_object('index_found', to_regclass('{index.name}') IS NOT NULL)")
+    found = record(revision, f"jsonb_build_object('index_found', EXISTS ({_there(index, valid=True)}))")
     unique = "UNIQUE " if index.unique else ""
     create = f"CREATE {unique}INDEX CONCURRENTLY {index.name} ON {table} ({', '.join(index.columns)})"
     if session is None:
-        emit(found)
-        weak(table, create)
+        _print_create(table, index, found, create)
         return
     with migration().autocommit_block():
         session.run(found)
@@ -53,7 +53,8 @@ def drop_index(table: str, index: Index, revision: str) -> None:
     session = online()
     drop = f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}"
     if session is None:
-        weak(table, drop)
+        with migration().autocommit_block():
+            run_if(drop, f"SELECT FROM {STATE} WHERE name = '{revision}' AND NOT (value->>'index_found')::boolean")
         emit(forget(revision))
         return
     found = catalog.state(session, revision)
@@ -64,6 +65,28 @@ def drop_index(table: str, index: Index, revision: str) -> None:
         weak(table, drop)
     with migration().autocommit_block():
         session.run(forget(revision))
+
+
+def _there(index: Index, *, valid: bool) -> str:
+    is_valid = "" if valid else "NOT "
+    return f"SELECT FROM pg_index WHERE indexrelid = to_regclass('{index.name}') AND {is_valid}indisvalid"
+
+
+def _print_create(table: str, index: Index, found: str, create: str) -> None:
+    """Print what `create_index` does, for psql: an index that is there is kept if it is the contract's."""
+    columns = ", ".join(index.columns).replace(' COLLATE "C"', "")
+    emit(found)
+    with migration().autocommit_block():
+        run_if(f"DROP INDEX CONCURRENTLY {index.name}", _there(index, valid=False))
+        run_if(create, f"SELECT WHERE to_regclass('{index.name}') IS NULL")
+        emit(f"""DO $aoc$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('{index.name}')
+    AND indrelid = '{table}'::regclass AND indisvalid AND indisunique = {str(index.unique).lower()}
+    AND replace(pg_get_indexdef(indexrelid), ' COLLATE "C"', '') LIKE '% USING btree ({columns})') THEN
+    RAISE EXCEPTION '{index.name} is not the index that the contract asks for';
+  END IF;
+END $aoc$""")
 
 
 def _wait_for_build(session: Session, index: Index) -> None:

@@ -53,6 +53,12 @@ def emit(*statements: str) -> None:
         migration().impl.static_output(f"{statement};")
 
 
+def run_if(statement: str, condition: str) -> None:
+    r"""Print ``statement`` so that psql runs it only where the query ``condition`` has a row (``\gexec``)."""
+    quoted = statement.replace("'", "''")
+    migration().impl.static_output(f"SELECT '{quoted}' WHERE EXISTS ({condition})\n\\gexec")
+
+
 @dataclass(frozen=True)
 class _Step:
     """One transaction under a strong lock: what precedes the lock, and what runs while it is held."""

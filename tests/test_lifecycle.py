@@ -1,0 +1,179 @@
+"""Every revision, by every way of running it: up, look, down, look, up, look."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from aoc_migrate.run.history import history
+from aoc_migrate.sandbox.server import find_binaries
+from tests.conftest import ROOT, Aoc, Database
+from tests.fingerprint import fingerprint
+
+Go = Callable[[str, str], None]
+
+
+def by_command(database: Database, aoc: Aoc) -> Go:
+    """Run aoc-migrate itself."""
+
+    def go(direction: str, revision: str) -> None:
+        release = ["--release-hold"] if direction == "upgrade" else []
+        ran = aoc(direction, database.target, revision, *release, AOC_ALLOW_SUPERSEDES_RETROFIT="true")
+        assert ran.exit_code == 0, ran.out + ran.err
+
+    return go
+
+
+def by_alembic(database: Database, aoc: Aoc) -> Go:
+    """Run stock Alembic from the checkout."""
+
+    def go(direction: str, revision: str) -> None:
+        assert alembic(database, aoc, direction, revision).returncode == 0
+
+    return go
+
+
+def by_script(database: Database, aoc: Aoc) -> Go:
+    """Print the SQL with stock Alembic and run it with psql."""
+
+    def go(direction: str, revision: str) -> None:
+        now = database.value("SELECT version_num FROM aoc_alembic_version") if booked(database) else None
+        printed = alembic(database, aoc, direction, f"{now or 'base'}:{revision}", "--sql")
+        psql = [str(find_binaries() / "psql"), database.url, "-X", "-q", "-v", "ON_ERROR_STOP=1"]
+        options = {"PGOPTIONS": "-c aoc.allow_supersedes_retrofit=true"}
+        env = os.environ | options
+        ran = subprocess.run(
+            psql, input=printed.stdout, capture_output=True, text=True, env=env, check=False, timeout=60
+        )
+        assert ran.returncode == 0, ran.stderr
+
+    return go
+
+
+def booked(database: Database) -> bool:
+    """Whether there is a version table."""
+    return database.value("SELECT to_regclass('aoc_alembic_version')") is not None
+
+
+def alembic(database: Database, aoc: Aoc, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run ``alembic -n TARGET …``, which must succeed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "alembic", "-n", database.target, *words],
+        cwd=ROOT,
+        env=aoc.env(AOC_ALLOW_SUPERSEDES_RETROFIT="true"),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+WAYS = {"command": by_command, "alembic": by_alembic, "psql": by_script}
+
+
+def legacy(database: Database) -> None:
+    """Chains without links, with wrong links, and with right ones."""
+    database.run(f"ALTER TABLE {database.table} ADD COLUMN supersedes text")
+    for document in range(4):
+        for n in range(4):
+            database.add(
+                f"{document}-{n}",
+                upstream_id=f"CVE-{document}",
+                retrieved_at=f"2025-01-0{n + 1}T00:00:00Z",
+                supersedes=["", f"{document}-{n - 1}", "0-0", "gone"][document] or None if n else None,
+            )
+    database.run(f"COMMENT ON TABLE {database.table} IS 'as it was'; GRANT SELECT ON {database.table} TO PUBLIC")
+
+
+def strict(database: Database) -> None:
+    """A table whose service was careful: NOT NULL on some columns, both indexes there, no link."""
+    table = database.table
+    database.add("1")
+    database.add("2", retrieved_at="2025-01-02T00:00:00Z")
+    database.run(
+        f"ALTER TABLE {table} ALTER tenant SET NOT NULL, "
+        f"ALTER linkset SET NOT NULL, ADD CHECK (tenant <> ''); CREATE UNIQUE INDEX {table}_idempotency_v1 "
+        f"ON {table} (tenant, source_vendor, upstream_id, content_hash); "
+        f"CREATE INDEX {table}_chain_v1 ON {table} "
+        '(tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C")'
+    )
+
+
+def fresh(database: Database) -> None:
+    """A database in which the service has never run."""
+    assert database.value("SELECT to_regclass(%s)", [database.table]) is None
+
+
+STARTS = {"legacy": legacy, "strict": strict, "fresh": fresh}
+WALKS = [
+    ("command", "concelier", "legacy"),
+    ("command", "excititor", "strict"),
+    ("command", "empty", "fresh"),
+    ("alembic", "excititor", "legacy"),
+    ("alembic", "concelier", "strict"),
+    ("psql", "concelier", "legacy"),
+    ("psql", "excititor", "strict"),
+    ("psql", "empty", "fresh"),
+]
+
+
+def contents(database: Database) -> list[tuple[str, str | None, str]]:
+    """(id, supersedes, everything else) of every row; no row at all without a table."""
+    if database.value("SELECT to_regclass(%s)", [database.table]) is None:
+        return []
+    rest = "md5((to_jsonb(t) - 'supersedes')::text)"
+    return database.rows(f"SELECT id, to_jsonb(t)->>'supersedes', {rest} FROM {database.table} AS t ORDER BY id")
+
+
+@pytest.mark.parametrize(("way", "fixture", "start"), WALKS, ids=str)
+def test_up_down_up(way: str, fixture: str, start: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+    """Down leaves catalog and rows as they were before up, and up again as after the first up."""
+    database: Database = request.getfixturevalue(fixture)
+    aoc.configure(database)
+    STARTS[start](database)
+    go = WAYS[way](database, aoc)
+
+    for revision in history(database.target):
+        down = revision.down or "base"
+        before = fingerprint(database.connection), contents(database)
+        go("upgrade", revision.id)
+        above = fingerprint(database.connection), contents(database)
+        go("downgrade", down)
+        below = fingerprint(database.connection), contents(database)
+        go("upgrade", revision.id)
+
+        assert below == (above if revision.down is None else before), revision.id
+        assert (fingerprint(database.connection), contents(database)) == above, revision.id
+
+
+@pytest.mark.parametrize("target", ["concelier", "excititor"])
+def test_every_way_ends_in_the_same_place(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+    """The whole history, up and down, leaves the same catalog and rows by command, stock Alembic and psql."""
+    database: Database = request.getfixturevalue(target)
+    aoc.configure(database)
+    legacy(database)
+    ends = {}
+
+    for name, way in WAYS.items():
+        go = way(database, aoc)
+        go("upgrade", "head")
+        above = fingerprint(database.connection), contents(database)
+        go("downgrade", "base")
+        ends[name] = above, fingerprint(database.connection), contents(database)
+        database.run("DROP TABLE aoc_migration_state, aoc_alembic_version")
+
+    assert ends["command"] == ends["alembic"] == ends["psql"]
+
+
+@pytest.mark.parametrize("target", ["concelier", "excititor"])
+def test_one_line(target: str) -> None:
+    """A history is one line of revisions, named in order after its target, in short ids."""
+    ids = [revision.id for revision in history(target)]
+
+    assert ids == [f"{target}_{n:04d}" for n in range(1, len(ids) + 1)]
+    assert [revision.down for revision in history(target)] == [None, *ids[:-1]]
+    assert max(map(len, ids)) <= 32
