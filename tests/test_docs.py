@@ -189,8 +189,8 @@ def test_every_finding_has_a_section() -> None:
 
 def test_json_example(concelier: Database, aoc: Aoc) -> None:
     """The JSON in docs/cli.md has the keys of a real report in their order, and each key is explained."""
-    concelier.add("a", content_hash="same")
-    concelier.add("b", content_hash="same")
+    for id_ in ("a", "b", "c", "d"):
+        concelier.add(id_, content_hash="one" if id_ < "c" else "other")
     aoc.configure(concelier)
     (block,) = blocks(CLI, "json")
     shown, real = json.loads(block), aoc.json("audit").json
@@ -198,7 +198,10 @@ def test_json_example(concelier: Database, aoc: Aoc) -> None:
     assert list(shown) == list(real)
     assert list(shown["reports"][0]) == list(real["reports"][0])
     (duplicate,) = [f for f in real["reports"][0]["findings"] if f["slug"] == "duplicate-key"]
-    assert list(shown["reports"][0]["findings"][0]) == list(duplicate)
-    assert list(shown["reports"][0]["findings"][0]["sample"][0]) == list(duplicate["sample"][0])
+    (example,) = shown["reports"][0]["findings"]
+    assert list(example) == list(duplicate)
+    assert list(example["sample"][0]) == list(duplicate["sample"][0])
+    for key in ("subject", "problem", "help", "severity", "code", "count", "rows"):
+        assert example[key] == duplicate[key]
     keys = {*real, *real["reports"][0], *duplicate}
     assert keys == set(first_cells(section(CLI, "## Output")))
