@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from aoc_migrate.cli import COMMANDS, cli
 from aoc_migrate.errors import AocError
 from aoc_migrate.report.texts import TEXTS
+from aoc_migrate.run.history import history
 from tests.conftest import ROOT, Aoc, Database
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("[ms]*/README.md")])
@@ -205,3 +206,12 @@ def test_json_example(concelier: Database, aoc: Aoc) -> None:
         assert example[key] == duplicate[key]
     keys = {*real, *real["reports"][0], *duplicate}
     assert keys == set(first_cells(section(CLI, "## Output")))
+
+
+def test_scripts_and_revisions_are_listed() -> None:
+    """scripts/README.md lists every script, docs/operations.md the locks of every revision of concelier."""
+    scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix}
+    locks = section(read(ROOT / "docs" / "operations.md"), "### Locks and times")
+
+    assert set(first_cells(read(ROOT / "scripts" / "README.md"))) == scripts
+    assert re.findall(r"(?m)^\| `(\w+)` ", locks) == [revision.id for revision in history("concelier")]
