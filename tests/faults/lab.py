@@ -21,7 +21,7 @@ from aoc_migrate.sandbox.server import Server
 from aoc_migrate.sandbox.state import load_state
 from tests.conftest import Aoc, Ran
 from tests.faults.boundaries import Boundary, boundaries, volatile_functions
-from tests.faults.outcome import Outcome, differences, outcome
+from tests.faults.outcome import differences, outcome
 from tests.faults.proxy import Proxy, Then
 
 ROWS = 4500  # three batches of the backfill
@@ -53,7 +53,7 @@ class Undisturbed:
     """What a scenario does when nothing disturbs it."""
 
     template: str
-    outcome: Outcome
+    outcome: list[str]
     boundaries: list[Boundary]
 
 

@@ -48,7 +48,7 @@ def test_signal(lab: Lab, step: Step, number: signal.Signals) -> None:
 @pytest.mark.parametrize("command", ["wait", "audit"])
 def test_signal_to_who_only_reads(lab: Lab, command: str, number: signal.Signals) -> None:
     """`wait`, and `audit` while it reads a large table, end as soon, and leave nothing behind on the server."""
-    peace = lab.undisturbed(up(rows=MANY))
+    peace = lab.undisturbed(up("0002", rows=MANY))
     with lab.database(peace.template) as name, lab.connect(name) as look:
         process = lab.start("excititor", lab.url_of(name), command, "excititor")
         assert process.stderr is not None
