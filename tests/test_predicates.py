@@ -150,9 +150,10 @@ AUDITED = {"missing-required", "blank-key", "not-an-object", "forbidden-key", "d
 
 
 PUT = (
-    "INSERT INTO {} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, "
-    "linkset, content, identifiers) VALUES (%(id)s, %(tenant)s, %(source_vendor)s, %(upstream_id)s, %(content_hash)s, "
-    "%(retrieved_at)s, %(source)s, %(upstream)s, %(linkset)s, %(content)s, %(identifiers)s)"
+    "INSERT INTO {} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, "
+    "source, upstream, linkset, content, identifiers) "
+    "VALUES (%(id)s, %(tenant)s, %(source_vendor)s, %(upstream_id)s, %(content_hash)s, %(retrieved_at)s, "
+    "%(source)s, %(upstream)s, %(linkset)s, %(content)s, %(identifiers)s)"
 )
 
 

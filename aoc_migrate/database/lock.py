@@ -17,7 +17,7 @@ from aoc_migrate.database.session import Session, application_name
 from aoc_migrate.report.model import Stopped, make
 
 _HELD = """
-SELECT a.pid, a.application_name, a.usename,
+SELECT a.pid, a.application_name, a.usename, l.pid = pg_backend_pid() AS ours,
        extract(epoch FROM clock_timestamp() - a.backend_start)::int AS seconds
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
@@ -51,8 +51,7 @@ def announce(session: Session, step: str) -> None:
     Raises Stopped ``lock-lost`` (a pooler, a reset session).
     """
     key = lock_key(session.target.name, session.target.schema)
-    pids = [row["pid"] for row in session.rows(_HELD, (key,))]
-    if session.connection.info.backend_pid not in pids:
+    if not any(row["ours"] for row in session.rows(_HELD, (key,))):
         raise Stopped(make("lock-lost", session.target.name))
     session.set("application_name", application_name(session.command, step))
     if session.on_step:

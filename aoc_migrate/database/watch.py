@@ -53,7 +53,7 @@ def watched(session: Session, look: Callable[[Session, int], bool], every: float
     Where no second connection is to be had, the block runs unwatched, and the log says so.
     """
     ended = threading.Event()
-    pid = session.connection.info.backend_pid
+    pid: int = session.value("SELECT pg_backend_pid()")
 
     def watch() -> None:
         try:

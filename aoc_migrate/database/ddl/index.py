@@ -36,9 +36,9 @@ def create_index(table: str, index: Index, revision: str) -> None:
     if session is None:
         _print_create(table, index, found, create)
         return
-    with migration().autocommit_block():
+    with migration().autocommit_block():  # a transaction of ours would keep the build waiting
         session.run(found)
-    _wait_for_build(session, index)
+        _wait_for_build(session, index)
     state = catalog.index_state(session, table, index)
     if state == "foreign":
         raise Stopped(make("foreign-object", index.name))
@@ -61,7 +61,8 @@ def drop_index(table: str, index: Index, revision: str) -> None:
     if found is None:
         return
     if not found["index_found"] and catalog.kind(session, index.name) is not None:
-        _wait_for_build(session, index)
+        with migration().autocommit_block():
+            _wait_for_build(session, index)
         weak(table, drop)
     with migration().autocommit_block():
         session.run(forget(revision))
@@ -90,8 +91,14 @@ END $aoc$""")
 
 
 def _wait_for_build(session: Session, index: Index) -> None:
+    """Wait for somebody else's build, such as one that outlived its client. No transaction of ours is open."""
+    begun, stall = time.monotonic(), Stall(session)
     while (pid := catalog.building(session, index.name)) is not None:
         session.say(f"{index.name}: pid {pid} is building it already; waiting")
+        stall.look(session, pid)
+        waited = time.monotonic() - begun
+        if waited > session.limits.deadline:
+            raise Stopped(gave_up(session, index.name, waited, 1, stall))
         time.sleep(1)
 
 

@@ -1,0 +1,102 @@
+"""No row, no password and no query text reaches any output of any failing path."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.helpers import wait_until
+
+SECRET = "planted-0c7a"
+PASSWORD = "pa$$-planted-91"
+
+
+@pytest.fixture
+def planted(excititor: Database, aoc: Aoc) -> Database:
+    """Secrets in documents, in the password, and in the text of a query that blocks."""
+    aoc.configure(excititor)
+    excititor.add("good", content={"raw": {"note": SECRET}}, source={"vendor": "osv", "note": SECRET})
+    role = f"owner_{excititor.connection.info.backend_pid}"
+    excititor.run(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+    aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(role, PASSWORD)
+    return excititor
+
+
+def everything(aoc: Aoc, *words: str, **more: str) -> str:
+    """What a command prints in every format, and what the ledger keeps of it."""
+    ran = [aoc(*words, "--format", form, **more) for form in ("table", "json", "markdown")]
+    ledger = aoc("history", "--format", "json", **more)
+    return "".join(r.out + r.err for r in [*ran, ledger])
+
+
+BROKEN: list[dict[str, Any]] = [
+    {"content": {"severity": SECRET}},
+    {"source": {"effective_x": SECRET}},
+    {"linkset": [SECRET]},
+    {"tenant": None, "content": {"raw": SECRET}},
+    {"source_vendor": " ", "content": {"raw": SECRET}},
+    {"upstream": {"upstream_id": SECRET}},
+]
+
+
+@pytest.mark.parametrize("values", BROKEN, ids=str)
+@pytest.mark.parametrize("command", ["audit", "upgrade"])
+def test_findings(command: str, values: dict[str, Any], planted: Database, aoc: Aoc) -> None:
+    """What the audit finds is told by ids and counts alone."""
+    planted.add("bad", **values)
+
+    told = everything(aoc, command)
+
+    assert (SECRET in told, PASSWORD in told, "bad" in told) == (False, False, True)
+
+
+def test_constraint_errors(planted: Database, aoc: Aoc) -> None:
+    """A row that breaks a rule between audit and proof: PostgreSQL's DETAIL, the whole row, is not shown."""
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+    planted.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_source_keys_v1")
+    planted.run("CREATE FUNCTION slip() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$")
+    planted.add("bad", source={"severity": SECRET})
+    with psycopg.connect(planted.url) as other:
+        other.execute("SELECT 1")
+        told = everything(aoc, "upgrade")
+
+    assert (SECRET in told, PASSWORD in told) == (False, False)
+
+
+def test_unique_violation_while_building(planted: Database, aoc: Aoc) -> None:
+    """A duplicate that comes in while the index is built fails the build without showing its key's DETAIL."""
+    assert aoc("upgrade", "excititor_0003").exit_code == 0
+    key = {"upstream_id": "CVE-1", "content_hash": f"sha256:{SECRET}"}
+    with psycopg.connect(planted.url) as writer:
+        planted.add("first", **key)
+        writer.execute("UPDATE vex_raw SET linkset = linkset WHERE id = 'good'")
+        process = aoc.start("upgrade", "--format", "json")
+        wait_until(lambda: bool(planted.value("SELECT count(*) FROM pg_stat_progress_create_index")))
+        planted.add("second", **key)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 4, out + err
+    assert (SECRET in out + err, "could not create unique index" in out) == (False, True)
+
+
+def test_blockers_and_wrong_password(planted: Database, aoc: Aoc) -> None:
+    """The text of a query that blocks is not shown, nor a password that does not fit."""
+    with psycopg.connect(planted.url) as blocker:
+        blocker.execute(f"SELECT '{SECRET}' FROM vex_raw")
+        blocked = everything(aoc, "upgrade", "--deadline", "300ms")
+    wrong = planted.url_as(planted.connection.info.user, "wrong-planted-77")
+    refused = everything(aoc, "upgrade", EXCITITOR_DATABASE_URL=wrong)
+
+    assert "before us" in blocked.lower()
+    assert (SECRET in blocked, PASSWORD in blocked, "planted-77" in refused) == (False, False, False)
+
+
+def test_unexpected_errors(planted: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """An error that nobody foresaw is one sentence, without a traceback; AOC_DEBUG shows where it came from."""
+    full = Path("/dev/full")
+    told = aoc("audit", "--output", str(full if full.exists() else tmp_path))
+
+    assert "Traceback" not in told.err
+    assert PASSWORD not in told.out + told.err
