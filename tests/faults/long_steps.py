@@ -75,8 +75,8 @@ STEPS = [
     Step(
         "between two tries",
         up("0001"),
-        "state = 'idle' AND query = 'ROLLBACK' AND EXISTS "
-        "(SELECT FROM aoc_migration_log WHERE step LIKE 'ALTER%')",
+        "state = 'idle' AND state_change < clock_timestamp() - interval '0.1 s' "
+        "AND application_name LIKE '%: ALTER TABLE%'",
         "LOCK TABLE vex_raw IN ACCESS SHARE MODE",
         ("--max-stall", "10ms"),
     ),
