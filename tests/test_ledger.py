@@ -31,6 +31,24 @@ def test_every_run_that_changes(excititor: Database, aoc: Aoc, allowed: dict[str
     ]
 
 
+def test_stock_alembic(excititor: Database, aoc: Aoc) -> None:
+    """Runs of stock Alembic are in the ledger as well."""
+    import subprocess
+    import sys
+
+    from tests.conftest import ROOT
+
+    aoc.configure(excititor)
+    for words in (["upgrade", "excititor@head"], ["downgrade", "-1"]):
+        command = [sys.executable, "-m", "alembic", "-n", "excititor", *words]
+        subprocess.run(command, cwd=ROOT, env=aoc.env(), check=True, capture_output=True)
+
+    assert runs(aoc) == [
+        ("alembic upgrade excititor@head", "base", "excititor_0007", "done"),
+        ("alembic downgrade -1", "excititor_0007", "excititor_0006", "done"),
+    ]
+
+
 def test_who_and_how_long(excititor: Database, aoc: Aoc) -> None:
     """A run is written down with role, host, image, versions, and the times of each step."""
     aoc.configure(excititor)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
+from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session, application_name
 from aoc_migrate.report.model import Stopped, make
 
@@ -59,13 +60,14 @@ def announce(session: Session, step: str) -> None:
 
 
 def holder(session: Session) -> str | None:
-    """Return who holds the lock, in words, or None."""
+    """Return who holds the lock, since when, and at which revision the database is; None if nobody does."""
     rows = session.rows(_HELD, (lock_key(session.target.name, session.target.schema),))
     if not rows:
         return None
     row = rows[0]
     since = "" if row["seconds"] is None else f", for {row['seconds']} s"
-    return f"pid {row['pid']}, {row['application_name']!r}, role {row['usename']}{since}"
+    revision = ", ".join(catalog.revisions(session)) or "base"
+    return f"pid {row['pid']}, {row['application_name']!r}, role {row['usename']}{since}, at {revision}"
 
 
 def _acquire(session: Session, key: int) -> None:

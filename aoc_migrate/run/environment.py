@@ -25,9 +25,10 @@ from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags
 from aoc_migrate.errors import AocError
-from aoc_migrate.report.model import Stopped
-from aoc_migrate.run import hold
-from aoc_migrate.run.history import Revision, migrations_folder
+from aoc_migrate.report.model import Report, Stopped
+from aoc_migrate.run import hold, ledger
+from aoc_migrate.run.common import changing, read_revision
+from aoc_migrate.run.history import Revision, head, migrations_folder, resolve
 
 # Alembic prints CREATE TABLE for its version table; after a downgrade to base it is there, and empty.
 _FROM_BASE = f"""DO $aoc$
@@ -101,11 +102,26 @@ def _run_stock(context: Any) -> None:
         ):
             if verb == "upgrade" and (held := hold.read(session)) is not None:
                 raise CommandError(hold.finding(session, held).problem)
-            _migrate(context, session)
+            with _recorded(session, verb, context.config.cmd_opts):
+                _migrate(context, session)
     except AocError as error:
         raise CommandError(str(error)) from None
     except Stopped as stopped:
         raise CommandError(f"{stopped.finding.problem}\n{stopped.finding.help}") from None
+
+
+@contextmanager
+def _recorded(session: Session, verb: str, words: Any) -> Iterator[None]:
+    """Write a stock upgrade or downgrade into the ledger, as the wrapper's own are."""
+    if verb not in ("upgrade", "downgrade") or words is None:
+        yield
+        return
+    target = session.target.name
+    report = Report(target, head(target), read_revision(session))
+    goal = resolve(target, words.revision, report.revision)
+    command = f"alembic {verb} {words.revision}"
+    with ledger.recorded(session, report, command, goal), changing(session, report):
+        yield
 
 
 def _migrate(context: Any, session: Session) -> None:

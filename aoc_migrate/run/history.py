@@ -117,7 +117,7 @@ def resolve(target: str, wanted: str, current: str | None) -> str | None:
     ``-1``). Raises AocError (exit 2).
     """
     wanted = wanted.removeprefix(f"{target}@")
-    if wanted == "head":
+    if wanted in ("head", "heads"):
         return head(target)
     if wanted == "base":
         return None
