@@ -14,38 +14,17 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aoc_migrate.run.history import history
 from aoc_migrate.sandbox.account import account_of
-from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, create_raw_table
+from aoc_migrate.sandbox.databases import RAW_TABLES
 from aoc_migrate.sandbox.server import Server
 from aoc_migrate.sandbox.state import load_state
 from tests.conftest import Aoc, Ran
 from tests.faults.boundaries import Boundary, boundaries, volatile_functions
 from tests.faults.outcome import differences, outcome
 from tests.faults.proxy import Proxy, Then
+from tests.faults.scenarios import Scenario, fill
 
-ROWS = 4500  # three batches of the backfill
-_WRONG_LINKS = "CASE WHEN n % 7 = 0 THEN 'r' || n - 3 END"
 _number = itertools.count()
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A command of a target, and the commands that come before it."""
-
-    target: str
-    before: tuple[str, ...]
-    command: str
-    rows: int = ROWS
-
-    def __str__(self) -> str:
-        return f"{self.command} of {self.target}{' after ' if self.before else ''}{', '.join(self.before)}"
-
-    @property
-    def words(self) -> list[str]:
-        """The command as it is typed."""
-        verb, *revision = self.command.split()
-        return [verb, self.target, *revision]
 
 
 @dataclass(frozen=True)
@@ -239,29 +218,7 @@ def restart(lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then
 FAULTS: tuple[Fault, ...] = (kill, kill_after_sending, terminate, cut, restart)
 
 
-def scenarios(target: str) -> list[Scenario]:
-    """Return what is broken of a target: all of upgrade, all of downgrade, and each single step down."""
-    ids = [revision.id for revision in history(target)]
-    steps = [Scenario(target, (f"upgrade {id_}",), "downgrade -1") for id_ in reversed(ids)]
-    down = Scenario(target, ("upgrade head",), "downgrade base")
-    return [Scenario(target, (), "upgrade head"), down, *steps]
-
-
 def _end(process: "subprocess.Popen[str]") -> Ran:
     with process:
         out, err = process.communicate(timeout=120)
     return Ran(process.returncode, out, err)
-
-
-def fill(connection: psycopg.Connection[Any], table: str, rows: int) -> None:
-    """Make a raw table with chains of five revisions, some links of which are wrong, and what belongs to it."""
-    create_raw_table(connection, table)
-    connection.execute(f"ALTER TABLE {table} ADD supersedes text, ALTER tenant SET NOT NULL")
-    connection.execute(
-        f"INSERT INTO {table} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
-        "upstream, linkset, content, created_at, supersedes) SELECT 'r' || n, 'default', 'osv', "
-        "'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}', "
-        f"'{{\"raw\": {{}}}}', '2025-01-01', {_WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
-    )
-    if table == RAW_TABLES["concelier"]:
-        create_legacy_advisory(connection)

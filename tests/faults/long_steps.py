@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from aoc_migrate.database.lock import lock_key
-from tests.faults.lab import Scenario
+from tests.faults.scenarios import Scenario
 
 MANY = 100_000
 LOCK_WAIT = "wait_event_type = 'Lock' AND query LIKE "

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from tests.conftest import Aoc
-from tests.faults.lab import fill
 from tests.faults.long_steps import MANY, STEPS, Step, blocked
 from tests.faults.pair import Pair, pair, running_server
+from tests.faults.scenarios import fill
 from tests.helpers import wait_until
 
 LAST = "SELECT FROM vex_raw WHERE id = 'r4499' FOR UPDATE"  # two batches are written before it is met

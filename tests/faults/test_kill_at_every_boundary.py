@@ -7,7 +7,8 @@ import pytest
 
 from aoc_migrate.run.history import history
 from tests.faults.boundaries import Boundary, boundaries
-from tests.faults.lab import Lab, Scenario, kill
+from tests.faults.lab import Lab, kill
+from tests.faults.scenarios import Scenario
 
 UPGRADE = Scenario("excititor", (), "upgrade head")
 DOWNGRADE = Scenario("excititor", ("upgrade head",), "downgrade base")
@@ -30,17 +31,17 @@ def walk(lab: Lab, scenario: Scenario, part: slice) -> list[str]:
     return [problem for boundary in chosen for problem in lab.broken(scenario, boundary, kill)]
 
 
+@pytest.mark.parametrize("scenario", SHORT, ids=str)
+def test_single_steps(lab: Lab, scenario: Scenario) -> None:
+    """The view swap and single steps down: killed anywhere, the same command goes on and steps no further."""
+    assert not walk(lab, scenario, slice(None))
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("scenario", [UPGRADE, DOWNGRADE], ids=str)
 def test_whole_history(lab: Lab, scenario: Scenario, part: int) -> None:
     """Killed anywhere on its way through the whole history, the same command ends as if never disturbed."""
     assert not walk(lab, scenario, slice(part, None, PARTS))
-
-
-@pytest.mark.parametrize("scenario", SHORT, ids=str)
-def test_single_steps(lab: Lab, scenario: Scenario) -> None:
-    """The view swap and single steps down: killed anywhere, the same command goes on and steps no further."""
-    assert not walk(lab, scenario, slice(None))
 
 
 def test_every_revision_is_covered(lab: Lab) -> None:

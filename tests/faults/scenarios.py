@@ -1,0 +1,53 @@
+"""What is broken: a command of a target, on a raw table before the contract or on the way through it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from aoc_migrate.run.history import history
+from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, create_raw_table
+
+ROWS = 4500  # three batches of the backfill
+_WRONG_LINKS = "CASE WHEN n % 7 = 0 THEN 'r' || n - 3 END"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command of a target, and the commands that come before it."""
+
+    target: str
+    before: tuple[str, ...]
+    command: str
+    rows: int = ROWS
+
+    def __str__(self) -> str:
+        return f"{self.command} of {self.target}{' after ' if self.before else ''}{', '.join(self.before)}"
+
+    @property
+    def words(self) -> list[str]:
+        """The command as it is typed."""
+        verb, *revision = self.command.split()
+        return [verb, self.target, *revision]
+
+
+def scenarios(target: str) -> list[Scenario]:
+    """Return what is broken of a target: all of upgrade, all of downgrade, and each single step down."""
+    ids = [revision.id for revision in history(target)]
+    steps = [Scenario(target, (f"upgrade {id_}",), "downgrade -1") for id_ in reversed(ids)]
+    down = Scenario(target, ("upgrade head",), "downgrade base")
+    return [Scenario(target, (), "upgrade head"), down, *steps]
+
+
+def fill(connection: psycopg.Connection[Any], table: str, rows: int) -> None:
+    """Make a raw table with chains of five revisions, some links of which are wrong, and what belongs to it."""
+    create_raw_table(connection, table)
+    connection.execute(f"ALTER TABLE {table} ADD supersedes text, ALTER tenant SET NOT NULL")
+    connection.execute(
+        f"INSERT INTO {table} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
+        "upstream, linkset, content, created_at, supersedes) SELECT 'r' || n, 'default', 'osv', "
+        "'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}', "
+        f"'{{\"raw\": {{}}}}', '2025-01-01', {_WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
+    )
+    if table == RAW_TABLES["concelier"]:
+        create_legacy_advisory(connection)
