@@ -3,19 +3,25 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
 from tests.helpers import fill, wait_until
 
-STRONG = [
-    ("excititor", "excititor_0001"),
-    ("excititor", "excititor_0002"),
-    ("excititor", "excititor_0003"),
-    ("excititor", "excititor_0007"),
-    ("concelier", "concelier_0008"),
+STRONG = [  # target, number of the revision, direction: every step that takes a strong lock
+    ("excititor", 1, "upgrade"),
+    ("excititor", 2, "upgrade"),
+    ("excititor", 3, "upgrade"),
+    ("excititor", 7, "upgrade"),
+    ("concelier", 8, "upgrade"),
+    ("concelier", 8, "downgrade"),
+    ("excititor", 7, "downgrade"),
+    ("excititor", 3, "downgrade"),
+    ("excititor", 2, "downgrade"),
 ]
 
 
@@ -38,12 +44,6 @@ def waiting(database: Database, statement: str, **settings: str) -> Iterator[Non
         database.run("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
         thread.join()
         connection.close()
-
-
-def before(revision: str) -> str:
-    """The revision before."""
-    name, number = revision.split("_")
-    return f"{name}_{int(number) - 1:04d}"
 
 
 def test_queue_is_described(excititor: Database, aoc: Aoc) -> None:
@@ -108,23 +108,40 @@ def test_prepared_transaction(excititor: Database, aoc: Aoc) -> None:
     assert "ROLLBACK PREPARED 'forgotten';" in ran.finding("deadline")["help"]
 
 
+def revision(target: str, number: int) -> str:
+    """The id of a revision; 0 is base."""
+    return f"{target}_{number:04d}" if number else "base"
+
+
+@dataclass
+class Vacuumed:
+    """A database before a strong step, while an autovacuum worker goes slowly over the table."""
+
+    database: Database
+    start: str
+    command: list[str]
+    end: str
+
+
 @pytest.fixture
-def vacuumed(request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) -> Iterator[Database]:
-    """A database before a strong step, its table being vacuumed slowly by an autovacuum worker."""
-    target, revision = request.param[:2]
+def vacuumed(request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) -> Iterator[Vacuumed]:
+    """Prepare the step that the parameter names; its last part says whether the vacuum is against wraparound."""
+    (target, number, direction), wraparound = request.param
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)
     fill(database, 4000)
-    if not revision.endswith("1"):
-        assert aoc("upgrade", before(revision), **allowed).exit_code == 0
-    table = "advisory" if revision == "concelier_0008" else database.table
-    if table == "advisory":
+    start, end = (number - 1, number) if direction == "upgrade" else (number, number - 1)
+    if start:
+        assert aoc("upgrade", revision(target, start), **allowed).exit_code == 0
+    table = database.table
+    if number == 8:
+        table = "advisory" if direction == "upgrade" else "advisory_backup_20251028"
         many = "SELECT n, 'default', repeat('t', 500) FROM generate_series(1, 3000) AS n"
-        database.run(f"INSERT INTO advisory (id, tenant, title) {many}")
-    if len(request.param) == 2:
-        database.run(f"UPDATE {table} SET id = id")
-    else:
+        database.run(f"INSERT INTO {table} (id, tenant, title) {many}")
+    if wraparound:
         burn_transactions(database)
+    else:
+        database.run(f"UPDATE {table} SET id = id")
     database.run(
         f"ALTER TABLE {table} SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, "
         "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, "
@@ -134,7 +151,9 @@ def vacuumed(request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) 
     database.run("SELECT pg_reload_conf()")
     try:
         wait_until(lambda: bool(vacuuming(database, table)), seconds=60)
-        yield database
+        yield Vacuumed(
+            database, revision(target, start), [direction, revision(target, end)], revision(target, end)
+        )
     finally:
         database.run("ALTER SYSTEM RESET autovacuum_naptime")
         database.run("SELECT pg_reload_conf()")
@@ -156,26 +175,21 @@ def vacuuming(database: Database, table: str) -> int:
     )
 
 
-@pytest.mark.parametrize("vacuumed", STRONG, indirect=True, ids=[revision for _, revision in STRONG])
-def test_autovacuum_yields(
-    vacuumed: Database, aoc: Aoc, allowed: dict[str, str], request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("vacuumed", [(step, False) for step in STRONG], indirect=True, ids=map(str, STRONG))
+def test_autovacuum_yields(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A strong step goes through while an autovacuum is at work: it yields to the wait for the weak lock."""
-    revision = request.node.callspec.params["vacuumed"][1]
+    ran = aoc.json(*vacuumed.command, "--deadline", "30s", **allowed)
 
-    ran = aoc.json("upgrade", revision, "--deadline", "30s", **allowed)
-
-    assert (ran.exit_code, ran.report["revision"]) == (0, revision)
+    assert (ran.exit_code, ran.report["revision"] or "base") == (0, vacuumed.end)
 
 
-@pytest.mark.parametrize("vacuumed", [(*s, "frozen") for s in STRONG], indirect=True, ids=[r for _, r in STRONG])
-def test_vacuum_against_wraparound_is_named(
-    vacuumed: Database, aoc: Aoc, allowed: dict[str, str], request: pytest.FixtureRequest
-) -> None:
-    """An anti-wraparound vacuum does not yield: exit 3, it is named, nothing changed; later it goes on."""
-    _, revision, _ = request.node.callspec.params["vacuumed"]
+@pytest.mark.parametrize("vacuumed", [(step, True) for step in STRONG], indirect=True, ids=map(str, STRONG))
+def test_vacuum_against_wraparound_is_named(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """An anti-wraparound vacuum does not yield: exit 3, it is named, nothing changed."""
+    before = fingerprint(vacuumed.database.connection)
 
-    ran = aoc.json("upgrade", revision, "--deadline", "1s", **allowed)
+    ran = aoc.json(*vacuumed.command, "--deadline", "1s", **allowed)
 
-    assert (ran.exit_code, ran.report["revision"]) == (3, None if revision.endswith("1") else before(revision))
+    assert (ran.exit_code, ran.report["revision"] or "base") == (3, vacuumed.start)
     assert "autovacuum to prevent wraparound, which does not yield" in ran.finding("deadline")["problem"]
+    assert fingerprint(vacuumed.database.connection) == before

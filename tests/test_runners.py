@@ -3,11 +3,21 @@
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import psycopg
 
 from tests.conftest import Aoc, Database
-from tests.helpers import fill, wrong_links
+from tests.helpers import fill, wait_until, wrong_links
+
+
+def ten_upgrades(aoc: Aoc, more: dict[str, str], between: Callable[[], object] = lambda: None) -> int:
+    """Start ten upgrades at once, which must all exit 0; return how many changed something."""
+    processes = [aoc.start("upgrade", "--format", "json", **more) for _ in range(10)]
+    between()
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 10, outputs
+    return sum(out.count('"changed": true') for out, _ in outputs)
 
 
 def test_ten_at_once(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
@@ -15,13 +25,32 @@ def test_ten_at_once(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> 
     fill(excititor, 500)
     aoc.configure(excititor)
 
-    processes = [aoc.start("upgrade", "--format", "json", **allowed) for _ in range(10)]
-    outputs = [process.communicate(timeout=120) for process in processes]
-
-    assert [process.returncode for process in processes] == [0] * 10, outputs
-    changed = [out.count('"changed": true') for out, _ in outputs]
-    assert sum(changed) == 1
+    assert ten_upgrades(aoc, allowed) == 1
     assert wrong_links(excititor) == 0
+
+
+def test_ten_on_a_fresh_database(empty: Database, aoc: Aoc) -> None:
+    """The same on a database without any table."""
+    aoc.configure(empty)
+
+    assert ten_upgrades(aoc, {}) == 1
+    assert aoc("verify").exit_code == 0
+
+
+def test_ten_while_an_index_is_built(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """The same while the server still builds the index for a runner that was killed."""
+    fill(excititor, 500)
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0003").exit_code == 0
+    with psycopg.connect(excititor.url) as writer:
+        writer.execute("UPDATE vex_raw SET linkset = linkset")
+        killed = aoc.start("upgrade", **allowed)
+        wait_until(lambda: bool(excititor.value("SELECT count(*) FROM pg_stat_progress_create_index")))
+        killed.kill()
+        killed.communicate()
+
+        assert ten_upgrades(aoc, allowed, writer.commit) == 1
+    assert aoc("verify").exit_code == 0
 
 
 def test_waiters_name_the_holder(excititor: Database, aoc: Aoc) -> None:

@@ -23,24 +23,34 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Duration(click.ParamType[float]):
-    """A time with its unit (``100ms``, ``2s``, ``5m``, ``1h``), in seconds."""
+    """A time with its unit (``100ms``, ``2s``, ``5m``, ``1h``), in seconds; ``longest`` is the most."""
 
     name = "duration"
+
+    def __init__(self, longest: float = float("inf")) -> None:
+        self.longest = longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds; refuse bare numbers, because nobody knows their unit."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip())
+        match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h|)", value.strip())
         if not match:
-            self.fail(f"{value!r} has no unit or is no time; write 100ms, 2s, 5m or 1h", param, ctx)
+            self.fail(f"{value!r} is no time; write 100ms, 2s, 5m or 1h", param, ctx)
+        if not match[2]:
+            self.fail(
+                f"{value!r} has no unit, and nobody knows which you mean; write {value}ms or {value}s", param, ctx
+            )
         seconds = float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
         if seconds < 0.001:
             self.fail(f"{value!r} is too short; the least is 1ms", param, ctx)
+        if seconds > self.longest:
+            self.fail(f"{value!r} is too long; the most is {self.longest / 3600:.0f}h", param, ctx)
         return seconds
 
 
-DURATION = Duration()
+AGE = Duration()
+DURATION = Duration(longest=590 * 3600)  # PostgreSQL's timeouts are 31 bits of milliseconds
 
 
 def words_of(words: tuple[str, ...], known_options: list[str]) -> list[str]:

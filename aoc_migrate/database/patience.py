@@ -1,5 +1,6 @@
 """Waiting for locks with a bound, and what is told when it was in vain."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
@@ -8,6 +9,8 @@ import psycopg
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.database.watch import Stall, watched
 from aoc_migrate.report.model import Finding, Stopped, make
+
+TELL = 3.0  # seconds between two lines that say who blocks
 
 
 @contextmanager
@@ -19,9 +22,17 @@ def patient(session: Session, subject: str, label: str, seconds: float | None = 
     """
     limit = session.limits.deadline if seconds is None else seconds
     stall = Stall(session)
+    told = time.monotonic()
+
+    def look(other: Session, pid: int) -> None:
+        nonlocal told
+        if stall.look(other, pid) and time.monotonic() - told >= TELL:
+            told = time.monotonic()
+            session.say(f"{label}: waiting. {stall.words()}")
+
     session.set("lock_timeout", f"{round(limit * 1000)}ms")
     try:
-        with watched(session, stall.look, every=min(1.0, limit / 3)) if limit else nullcontext():
+        with watched(session, look, every=min(1.0, limit / 3)) if limit else nullcontext():
             yield
     except psycopg.Error as error:
         raise Stopped(failed(session, label, error, subject, stall)) from None

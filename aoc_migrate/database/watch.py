@@ -47,8 +47,8 @@ _QUEUED = (
 
 
 @contextmanager
-def watched(session: Session, look: Callable[[Session, int], bool], every: float) -> Iterator[None]:
-    """Call ``look`` with another session and our backend's pid every so many seconds, until it returns True.
+def watched(session: Session, look: Callable[[Session, int], object], every: float) -> Iterator[None]:
+    """Call ``look`` with another session and our backend's pid every so many seconds, until the block ends.
 
     Where no second connection is to be had, the block runs unwatched, and the log says so.
     """
@@ -59,8 +59,7 @@ def watched(session: Session, look: Callable[[Session, int], bool], every: float
         try:
             with connect(session.target, "watch", session.limits, session.flags) as other:
                 while not ended.wait(every):
-                    if look(other, pid):
-                        return
+                    look(other, pid)
         except (psycopg.Error, Stopped) as error:
             session.say(f"{session.target.name}: nobody watches this step ({type(error).__name__}); it goes on")
 
@@ -82,12 +81,12 @@ class Stall:
         self.behind = 0
 
     def look(self, other: Session, pid: int) -> bool:
-        """Note who blocks ``pid`` now; for `watched`."""
+        """Note who blocks ``pid`` now, and return whether somebody does."""
         ahead = other.rows(_BLOCKERS, (pid, pid))
         if ahead:
             self.ahead = ahead
             self.behind = max(self.behind, other.value(_QUEUED, (pid,)))
-        return False
+        return bool(ahead)
 
     def look_back(self, session: Session, table: str) -> None:
         """Note who holds locks on ``table`` now, where nobody was seen while we waited."""

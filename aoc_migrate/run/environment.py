@@ -4,8 +4,6 @@ The wrapper hands over its session. Stock `alembic -n concelier …` gets one ma
 stall bound and retrofit gate; audit and verify are the wrapper's alone.
 """
 
-import hashlib
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
@@ -157,24 +155,6 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
         with suppress(psycopg.Error):  # an error of the block matters more than this one
             session.connection.rollback()
             session.connection.autocommit = True
-
-
-def render(revision: Revision, function: str) -> str:
-    """Return the SQL that ``function`` (``upgrade`` or ``downgrade``) of a revision prints with ``--sql``."""
-    printed = io.StringIO()
-    context = MigrationContext.configure(
-        dialect_name="postgresql",
-        opts={"as_sql": True, "output_buffer": printed, "transaction_per_migration": True, "literal_binds": True},
-    )
-    with Operations.context(context), context.begin_transaction(_per_migration=True):
-        getattr(revision.module, function)()
-    return printed.getvalue()
-
-
-def checksum(revision: Revision) -> str:
-    """Return the SHA-256 of what a revision does, up and down."""
-    text = render(revision, "upgrade") + render(revision, "downgrade")
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_functions(session: Session, revisions: list[Revision], function: str) -> None:

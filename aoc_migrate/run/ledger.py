@@ -71,7 +71,7 @@ def judged(session: Session, report: Report) -> None:
 
 
 def _begin(session: Session, command: str, revision: str | None, goal: str | None) -> int:
-    from aoc_migrate.run.environment import checksum
+    from aoc_migrate.run.rendering import checksum
 
     session.run(_CREATE)
     session.run(f"UPDATE {LOG} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL")
@@ -127,7 +127,7 @@ def steps(session: Session, run: int) -> list[Row] | None:
 
 def edited(session: Session, revision: str | None) -> Iterator[Finding]:
     """Yield ``edited-revision`` for applied revisions whose SQL is not what the ledger says was applied."""
-    from aoc_migrate.run.environment import checksum
+    from aoc_migrate.run.rendering import checksum
 
     if not catalog.readable(session, LOG):
         return

@@ -15,6 +15,7 @@ from aoc_migrate.database.ddl.run import emit, migration, online
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.lock import announce
 from aoc_migrate.database.patience import patient
+from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
@@ -194,8 +195,6 @@ def _batches(session: Session, label: str, table: str) -> Iterator[Row]:
 
 
 def _repeat(session: Session, statement: str, step: Row) -> None:
-    from aoc_migrate.database.progress import Progress
-
     progress = Progress(session, "rows looked at")
     while (page := session.row(statement))["seen"]:
         step["rows"] += page["written"]
@@ -236,7 +235,9 @@ def _restore_loop(contract: Contract) -> str:
 def _restore(session: Session, contract: Contract) -> None:
     with _batches(session, f"set back links of {contract.table}", contract.table) as step:
         step |= {"kept": 0, "kept_ids": []}
+        progress = Progress(session, "links set back")
         while (page := session.row(restore_batch(contract)))["seen"]:
+            progress.add(page["written"])
             step["rows"] += page["written"]
             step["kept"] += len(page["kept"])
             step["kept_ids"] = (step["kept_ids"] + page["kept"])[:200]

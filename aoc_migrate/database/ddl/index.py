@@ -134,23 +134,24 @@ class _Build:
         self.waiting_since: float | None = None
         self.told, self.cancelled = time.monotonic(), False
 
-    def look(self, other: Session, pid: int) -> bool:
-        """Look once; return True when the build was cancelled."""
+    def look(self, other: Session, pid: int) -> None:
+        """Look once; cancel the build when it waits for too long."""
         now = time.monotonic()
-        self.stall.ahead = []
-        self.stall.look(other, pid)
-        self.waiting_since = (self.waiting_since or now) if self.stall.ahead else None
+        waits = self.stall.look(other, pid)
+        self.waiting_since = (self.waiting_since or now) if waits else None
         if now - self.told >= 5:
             self.told = now
-            self.session.say(f"{self.name}: {self._progress(other, pid)}")
-        if self.waiting_since is not None and now - self.waiting_since > self.session.limits.deadline:
+            state = f"waiting. {self.stall.words()}" if waits else self._progress(other, pid)
+            self.session.say(f"{self.name}: {state}")
+        if (
+            not self.cancelled
+            and self.waiting_since is not None
+            and now - self.waiting_since > self.session.limits.deadline
+        ):
             self.cancelled = True
             other.value("SELECT pg_cancel_backend(%s)", (pid,))
-        return self.cancelled
 
     def _progress(self, other: Session, pid: int) -> str:
-        if self.stall.ahead:
-            return f"waiting. {self.stall.words()}"
         rows = other.rows(_PROGRESS, (pid,))
         if not rows:
             return "beginning"
