@@ -56,8 +56,11 @@ def watched(session: Session, look: Callable[[Session, int], object], every: flo
     pid: int = session.value("SELECT pg_backend_pid()")
 
     def watch() -> None:
+        if ended.wait(every):
+            return  # most steps end before anybody need look
         try:
             with connect(session.target, "watch", session.limits, session.flags) as other:
+                look(other, pid)
                 while not ended.wait(every):
                     look(other, pid)
         except (psycopg.Error, Stopped) as error:

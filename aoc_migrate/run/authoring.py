@@ -1,5 +1,6 @@
 """A new revision from the template."""
 
+from argparse import Namespace
 from pathlib import Path
 
 from aoc_migrate.errors import AocError
@@ -19,7 +20,7 @@ def new_revision(target: str, message: str) -> Path | None:
 
     number = len(history(target)) + 1
     script = command.revision(
-        Config(str(checkout / "alembic.ini"), ini_section=target),
+        Config(str(checkout / "alembic.ini"), ini_section=target, cmd_opts=Namespace(quiet=True)),
         message=message,
         head=head(target),
         rev_id=f"{target}_{number:04d}",

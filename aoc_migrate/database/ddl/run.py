@@ -126,7 +126,7 @@ def _retry(session: Session, step: _Step) -> None:
         attempts += 1
         stall, times = Stall(session), _Times()
         try:
-            with watched(session, stall.look, every=session.limits.max_stall / 2):
+            with watched(session, stall.look, every=session.limits.max_stall / 4):
                 _try(session, step, times)
         except _TRY_AGAIN as error:
             longest = max(longest, times.waited)
