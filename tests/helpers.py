@@ -1,7 +1,11 @@
 """What several tests need: rows in bulk, waiting for a condition, an independent look at the links."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
 
 from tests.conftest import Database
 
@@ -33,3 +37,22 @@ def wrong_links(database: Database) -> int:
             f"FROM {database.table}) s WHERE supersedes IS DISTINCT FROM expected"
         )
     )
+
+
+@contextmanager
+def writing(database: Database, statement: str) -> Iterator[None]:
+    """Run a statement over and over in a session of its own."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            while not stop.wait(0.02):
+                connection.execute(statement.encode())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join()

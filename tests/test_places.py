@@ -7,6 +7,7 @@ import pytest
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from tests.conftest import Aoc, Database
+from tests.helpers import writing
 
 SCHEMAS = ["Vuln Data", 'quo"te', "select", "üñí", "a.b", "per%cent", "it's"]
 
@@ -173,22 +174,8 @@ def test_partitioned_raw_table(empty: Database, aoc: Aoc) -> None:
 
 def test_writers_of_advisory_are_noticed(concelier: Database, aoc: Aoc) -> None:
     """The audit warns when the legacy table is written to while it looks."""
-    import threading
-
     aoc.configure(concelier)
-    stop = threading.Event()
-
-    def write() -> None:
-        with psycopg.connect(concelier.url, autocommit=True) as connection:
-            while not stop.wait(0.02):
-                connection.execute("UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)")
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
+    with writing(concelier, "UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)"):
         ran = aoc.json("audit")
-    finally:
-        stop.set()
-        writer.join()
 
     assert (ran.exit_code, ran.slugs("warning")) == (0, ["advisory-still-written"])

@@ -1,12 +1,11 @@
 """Legacy tables of every shape: swapped, shown through the view, and swapped back."""
 
-import threading
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.helpers import writing
 
 SHAPES = {
     "generated": "CREATE TABLE advisory (id text, loud text GENERATED ALWAYS AS (upper(id)) STORED)",
@@ -54,19 +53,7 @@ def test_writers_of_a_partitioned_table(concelier: Database, aoc: Aoc) -> None:
     """Writes are noticed where they land in a partition: the parent's own counters never move."""
     concelier.run(f"DROP TABLE advisory CASCADE; {SHAPES['partitioned']}")
     aoc.configure(concelier)
-    stop = threading.Event()
-
-    def write() -> None:
-        with psycopg.connect(concelier.url, autocommit=True) as connection:
-            while not stop.wait(0.02):
-                connection.execute("INSERT INTO advisory (id) VALUES ('x')")
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
+    with writing(concelier, "INSERT INTO advisory (id) VALUES ('x')"):
         ran = aoc.json("audit")
-    finally:
-        stop.set()
-        writer.join()
 
     assert (ran.exit_code, ran.slugs("warning")) == (0, ["advisory-still-written"])

@@ -4,6 +4,8 @@ Frozen: revisions that are applied somewhere were rendered from these values. A 
 new revision; there is deliberately no name here for "the current contract".
 """
 
+from dataclasses import replace
+
 from aoc_migrate.contract.model import Column, Contract, Part, ViewSwap
 
 __all__ = ["ADVISORY_RAW", "ADVISORY_VIEW", "VEX_RAW", "Part"]
@@ -65,22 +67,6 @@ ADVISORY_RAW = Contract(
     ),
 )
 
-VEX_RAW = Contract(
-    version=1,
-    table="vex_raw",
-    columns=_ENVELOPE,
-    document="content",
-    link="supersedes",
-    forbidden_keys=_FORBIDDEN_KEYS,
-    forbidden_prefix="effective_",
-    idempotency_key=("tenant", "source_vendor", "upstream_id", "content_hash"),
-    chain_key=("tenant", "source_vendor", "upstream_id"),
-    chain_order=("retrieved_at", 'id COLLATE "C"'),
-    mirrors=(
-        ("source_vendor", "source", "vendor"),
-        ("upstream_id", "upstream", "upstream_id"),
-        ("content_hash", "upstream", "content_hash"),
-    ),
-)
+VEX_RAW = replace(ADVISORY_RAW, table="vex_raw")
 
 ADVISORY_VIEW = ViewSwap(view="advisory", backup="advisory_backup_20251028")
