@@ -91,3 +91,21 @@ def test_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, allowed:
 
     assert (ran.exit_code, ran.report["revision"]) == (0, "excititor_0005")
     assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 0
+
+
+def test_a_downgrade_nobody_heard_of_is_not_repeated(excititor: Database, aoc: Aoc) -> None:
+    """`downgrade -1` whose report was never printed goes no further when typed again, and says that it ended."""
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    process = aoc.start("downgrade", "-1")
+    assert process.stdout
+    process.stdout.close()
+    process.wait(timeout=60)
+    process.stderr.close() if process.stderr else None
+
+    again, once_more = aoc.json("downgrade", "-1"), aoc.json("downgrade", "-1")
+
+    assert (again.exit_code, again.report["revision"]) == (0, "excititor_0006")
+    assert "ended-already" in again.slugs()
+    assert (once_more.exit_code, once_more.report["revision"]) == (0, "excititor_0005")
+    assert "ended-already" not in once_more.slugs()

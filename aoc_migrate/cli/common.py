@@ -171,10 +171,12 @@ def run(
     output: str | None,
     *,
     stop_at_error: bool = False,
+    acknowledge: "Callable[[Target], None] | None" = None,
 ) -> None:
     """Run ``verb`` on each target in order, write the report, and exit.
 
-    ``stop_at_error``: do not touch the next target after one that failed.
+    ``stop_at_error``: do not touch the next target after one that failed. ``acknowledge`` is told of each
+    target that ended well, once the report is written.
     """
     from aoc_migrate.run.common import on_target
 
@@ -184,24 +186,25 @@ def run(
         reports.append(on_target(target, command, options, verb))
         if stop_at_error and reports[-1].exit_code:
             break
-    finish(command, reports, form, output, [t.name for t in targets[len(reports) :]])
+    exit_code = write(command, reports, form, output)
+    for target, report in zip(targets, reports, strict=False):
+        if acknowledge and not report.exit_code:
+            acknowledge(target)
+    for target in targets[len(reports) :]:
+        sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
+    sys.exit(exit_code)
 
 
-def finish(
-    command: str, reports: "list[Report]", form: str, output: str | None, untouched: list[str] | None = None
-) -> None:
-    """Write the reports and exit with the worst of their exit codes."""
+def write(command: str, reports: "list[Report]", form: str, output: str | None) -> int:
+    """Write the reports and return the worst of their exit codes."""
     from aoc_migrate.report.render import render
 
     exit_code = max(report.exit_code for report in reports)
     text = render(form, command, reports, exit_code)
     if output is None:
         click.echo(text, nl=False)
-    else:
-        exit_code = _write(output, text, exit_code)
-    for name in untouched or []:
-        sys.stderr.write(f"aoc-migrate: {name} was not touched\n")
-    sys.exit(exit_code)
+        return exit_code
+    return _write(output, text, exit_code)
 
 
 def _write(output: str, text: str, exit_code: int) -> int:

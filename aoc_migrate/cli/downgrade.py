@@ -36,7 +36,7 @@ def downgrade(
     aoc-migrate downgrade excititor base
     """
     from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.rollback import run_downgrade
+    from aoc_migrate.run.rollback import acknowledge, run_downgrade
 
     names, revision = common.target_words(ctx, words, revision=True)
     if revision is None:
@@ -44,12 +44,14 @@ def downgrade(
     targets = choose_targets(names)
     if len(targets) > 1 and not every:
         raise click.UsageError("Several targets are configured: name one, or say --all.")
+    options = common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries)
     common.run(
         "downgrade",
         targets,
-        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries),
+        options,
         lambda session, report: run_downgrade(session, report, revision),
         form,
         output,
         stop_at_error=True,
+        acknowledge=lambda target: acknowledge(target, options, revision),
     )

@@ -1,5 +1,7 @@
 """`aoc-migrate wait`."""
 
+import sys
+
 import click
 
 from aoc_migrate.cli import common
@@ -29,4 +31,4 @@ def wait(ctx: click.Context, words: tuple[str, ...], timeout: float, form: str, 
     common.writable(output)
     options = common.make_options()
     reports = [run_wait(target, options, timeout) for target in targets]
-    common.finish("wait", reports, form, output)
+    sys.exit(common.write("wait", reports, form, output))

@@ -1,7 +1,8 @@
 """The hold: a rollback must outlast pods that restart and run `upgrade`.
 
-A downgrade writes it before its first step, unfinished, with the absolute revision it is going to; running
-the same downgrade again then resumes instead of going further down.
+A downgrade writes it before its first step, unfinished, with the absolute revision it is going to, and marks it
+acknowledged when the report has been printed. Running the same relative downgrade again before that resumes
+instead of going further down: whoever types it has not seen that it ended.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,7 @@ class Hold:
     by: str
     at: str
     finished: bool
+    acknowledged: bool = True  # of a command that may be repeated, it does not matter
 
 
 def read(session: Session) -> Hold | None:
@@ -30,19 +32,29 @@ def read(session: Session) -> Hold | None:
     return Hold(**value) if value else None
 
 
-def begin(session: Session, command: str, revision: str | None) -> Hold:
+def begin(session: Session, command: str, revision: str | None, *, acknowledged: bool = True) -> Hold:
     """Write an unfinished hold before the first step of a rollback, and return it."""
     session.run(CREATE_STATE)
     session.run(claim(session.target.name))
     now = session.row("SELECT current_user AS role, to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ') AS at")
-    hold = Hold(command, revision, f"{now['role']}@{who()}", now["at"], finished=False)
+    hold = Hold(command, revision, f"{now['role']}@{who()}", now["at"], False, acknowledged)
     _write(session, hold)
     return hold
 
 
 def finish(session: Session, hold: Hold) -> None:
     """Mark the rollback as done; the hold stays until `upgrade --release-hold`."""
-    _write(session, Hold(**{**asdict(hold), "finished": True}))
+    _write(session, replace(hold, finished=True))
+
+
+def acknowledge(session: Session, command: str) -> None:
+    """Note that whoever typed ``command`` has been told that it ended."""
+    if catalog.kind(session, STATE) is not None:
+        session.run(
+            f"UPDATE {STATE} SET value = value || '{{\"acknowledged\": true}}' "
+            "WHERE name = 'hold' AND value->>'command' = %s AND (value->>'finished')::boolean",
+            (command,),
+        )
 
 
 def release(session: Session) -> None:

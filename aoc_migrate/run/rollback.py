@@ -1,12 +1,17 @@
 """`downgrade` and `constraints --remove`: down with the same care as up, and a hold at the end."""
 
+from contextlib import suppress
+
+import psycopg
+
 from aoc_migrate.database.lock import runner_lock
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.place import writing
-from aoc_migrate.report.model import Report, make
+from aoc_migrate.report.model import Report, Stopped, make
 from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import changing, our_tables, read_revision
+from aoc_migrate.run.common import Options, changing, our_tables, read_revision
 from aoc_migrate.run.history import applied, contract_at, position, resolve
 
 
@@ -24,18 +29,35 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
     with runner_lock(session):
         report.revision = read_revision(session)
         held = hold.read(session)
-        if held and not held.finished and relative and held.command == f"downgrade {wanted}":
+        same = held is not None and relative and held.command == f"downgrade {wanted}"
+        if held and same and not (held.finished and held.acknowledged):
             goal = held.revision
+            if held.finished:
+                words = {"command": held.command, "revision": goal or "base"}
+                report.findings.append(make("ended-already", target, **words))
         else:
             goal = resolve(target, wanted, report.revision)
             if position(target, goal) > position(target, report.revision):
                 raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
-            held = hold.begin(session, f"downgrade {wanted}", goal)
+            held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
         _warn_guard(session, report)
         with ledger.recorded(session, report, f"downgrade {wanted}", goal), changing(session, report):
             _go_down(session, report.revision, goal)
         hold.finish(session, held)
     _after_rollback(session, report)
+
+
+def acknowledge(target: Target, options: Options, wanted: str) -> None:
+    """Note that the report of a relative downgrade has been printed, so that typing it again is a new one.
+
+    Where that cannot be noted, typing it again changes nothing and says so.
+    """
+    if wanted.startswith("-"):
+        with (
+            suppress(psycopg.Error, Stopped),
+            connect(target, "downgrade", options.limits, options.flags) as session,
+        ):
+            hold.acknowledge(session, f"downgrade {wanted}")
 
 
 def _go_down(session: Session, current: str | None, goal: str | None) -> None:

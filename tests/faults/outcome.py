@@ -8,7 +8,8 @@ from tests.fingerprint import fingerprint
 
 _BOOKS = {
     "aoc_alembic_version": "SELECT version_num FROM aoc_alembic_version",
-    "aoc_migration_state": "SELECT name, (value - ARRAY['at', 'started_at'])::text FROM aoc_migration_state",
+    "aoc_migration_state": "SELECT name, (value - ARRAY['at', 'started_at', 'acknowledged'])::text "
+    "FROM aoc_migration_state",
     "aoc_supersedes_journal": "SELECT count(*), md5(string_agg(row(ids, old, new)::text, ' ' ORDER BY batch)) "
     "FROM aoc_supersedes_journal",
     "aoc_migration_log": "SELECT command, goal, coalesce((SELECT 'a run before it was left open' "

@@ -52,8 +52,7 @@ RUNNING: dict[str, Text] = {
     # Running
     "connection-lost": Text(
         "The connection to {subject} was lost: {reason}.",
-        "Steps that had ended stand. Run the same command again; it goes on where this one stopped. Before a "
-        "relative downgrade, look whether it had ended: aoc-migrate status {subject}",
+        "Steps that had ended stand. Run the same command again; it goes on where this one stopped.",
         exit_code=3,
     ),
     "lock-held": Text(
@@ -115,6 +114,11 @@ RUNNING: dict[str, Text] = {
         "A `{command}` towards {revision} was begun at {at} by {by} and has not ended.",
         "Run it again to finish it, or go up again: aoc-migrate upgrade {target} --release-hold",
         severity="warning",
+    ),
+    "ended-already": Text(
+        "An earlier `{command}` had ended at {revision} already, and its report was not seen to the end.",
+        "Nothing more was changed. If you want to go further down, type it once more.",
+        severity="info",
     ),
     "guard-still-on": Text(
         "AOC_GUARD_ENABLED is not false: the services' guard goes off before the constraints do.",
