@@ -1,5 +1,7 @@
 """What several tests need: rows in bulk, waiting for a condition, an independent look at the links."""
 
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +9,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from tests.conftest import Database
+from aoc_migrate.sandbox.server import find_binaries
+from tests.conftest import Database, Ran
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -56,3 +59,17 @@ def writing(database: Database, statement: str) -> Iterator[None]:
     finally:
         stop.set()
         writer.join()
+
+
+def psql(database: Database, script: str, *words: str, **environment: str) -> Ran:
+    """Run a script with psql on its standard input."""
+    ran = subprocess.run(
+        [str(find_binaries() / "psql"), database.url, "-X", *words],
+        input=script,
+        capture_output=True,
+        env=os.environ | environment,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    return Ran(ran.returncode, ran.stdout, ran.stderr)

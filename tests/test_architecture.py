@@ -12,7 +12,7 @@ from tests.conftest import ROOT, Aoc, Database
 PACKAGE = sorted((ROOT / "aoc_migrate").rglob("*.py"))
 REVISIONS = sorted((ROOT / "migrations").glob("*/[a-z]*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-LAYERS = ("cli", "run", "inspect", "database", "contract", "report")
+LAYERS = ("cli", "offline", "run", "inspect", "database", "contract", "report")
 EVERYBODY = ("aoc_migrate", "aoc_migrate.errors")
 
 

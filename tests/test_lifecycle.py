@@ -1,6 +1,5 @@
 """Every revision, by every way of running it: up, look, down, look, up, look."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from aoc_migrate.run.history import history
-from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import ROOT, Aoc, Database
 from tests.fingerprint import fingerprint
+from tests.helpers import psql
 
 Go = Callable[[str, str], None]
 
@@ -39,22 +38,29 @@ def by_script(database: Database, aoc: Aoc) -> Go:
     """Print the SQL with stock Alembic and run it with psql."""
 
     def go(direction: str, revision: str) -> None:
-        now = database.value("SELECT version_num FROM aoc_alembic_version") if booked(database) else None
-        printed = alembic(database, aoc, direction, f"{now or 'base'}:{revision}", "--sql")
-        psql = [str(find_binaries() / "psql"), database.url, "-X", "-q", "-v", "ON_ERROR_STOP=1"]
+        printed = alembic(database, aoc, direction, f"{revision_of(database)}:{revision}", "--sql")
         options = {"PGOPTIONS": "-c aoc.allow_supersedes_retrofit=true"}
-        env = os.environ | options
-        ran = subprocess.run(
-            psql, input=printed.stdout, capture_output=True, text=True, env=env, check=False, timeout=60
-        )
-        assert ran.returncode == 0, ran.stderr
+        ran = psql(database, printed.stdout, "-q", "-v", "ON_ERROR_STOP=1", **options)
+        assert ran.exit_code == 0, ran.err
 
     return go
 
 
-def booked(database: Database) -> bool:
-    """Whether there is a version table."""
-    return database.value("SELECT to_regclass('aoc_alembic_version')") is not None
+def by_plan(database: Database, aoc: Aoc) -> Go:
+    """Print a script with `plan --sql`, without a connection, and run it with psql."""
+
+    def go(_: str, revision: str) -> None:
+        printed = Aoc()("plan", database.target, f"{revision_of(database)}:{revision}", "--sql")
+        ran = psql(database, printed.out, "-v", "retrofit=1", "-v", "release_hold=1")
+        assert ran.exit_code == 0, ran.err
+
+    return go
+
+
+def revision_of(database: Database) -> str:
+    """Return the revision of the database, or base."""
+    there = database.value("SELECT to_regclass('aoc_alembic_version')") is not None
+    return str((there and database.value("SELECT version_num FROM aoc_alembic_version")) or "base")
 
 
 def alembic(database: Database, aoc: Aoc, *words: str) -> subprocess.CompletedProcess[str]:
@@ -72,7 +78,7 @@ def alembic(database: Database, aoc: Aoc, *words: str) -> subprocess.CompletedPr
     return ran
 
 
-WAYS = {"command": by_command, "alembic": by_alembic, "psql": by_script}
+WAYS = {"command": by_command, "alembic": by_alembic, "psql": by_script, "plan": by_plan}
 
 
 def legacy(database: Database) -> None:
@@ -118,6 +124,9 @@ WALKS = [
     ("psql", "concelier", "legacy"),
     ("psql", "excititor", "strict"),
     ("psql", "empty", "fresh"),
+    ("plan", "concelier", "legacy"),
+    ("plan", "excititor", "strict"),
+    ("plan", "empty", "fresh"),
 ]
 
 
@@ -152,7 +161,7 @@ def test_up_down_up(way: str, fixture: str, start: str, request: pytest.FixtureR
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_every_way_ends_in_the_same_place(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
-    """The whole history, up and down, leaves the same catalog and rows by command, stock Alembic and psql."""
+    """The whole history, up and down, leaves the same catalog and rows by every way of running it."""
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)
     legacy(database)
@@ -166,7 +175,7 @@ def test_every_way_ends_in_the_same_place(target: str, request: pytest.FixtureRe
         ends[name] = above, fingerprint(database.connection), contents(database)
         database.run("DROP TABLE aoc_migration_state, aoc_alembic_version")
 
-    assert ends["command"] == ends["alembic"] == ends["psql"]
+    assert ends["command"] == ends["alembic"] == ends["psql"] == ends["plan"]
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])

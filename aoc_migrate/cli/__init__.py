@@ -13,6 +13,7 @@ from aoc_migrate.errors import AocError
 
 COMMANDS = (
     "audit",
+    "plan",
     "upgrade",
     "verify",
     "status",

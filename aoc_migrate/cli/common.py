@@ -123,8 +123,8 @@ def stall_option(command: F) -> F:
     )(command)
 
 
-def waiting_options(command: F) -> F:
-    """Add --deadline, --lock-wait and --show-queries."""
+def patience_options(command: F) -> F:
+    """Add --deadline and --lock-wait."""
     deadline = click.option(
         "--deadline",
         type=DURATION,
@@ -139,10 +139,15 @@ def waiting_options(command: F) -> F:
         show_default=True,
         help="How long to wait for another run (exit 3).",
     )
+    return deadline(wait(command))
+
+
+def waiting_options(command: F) -> F:
+    """Add --deadline, --lock-wait and --show-queries."""
     queries = click.option(
         "--show-queries", is_flag=True, help="Name who blocks us with the text of its query; it may hold data."
     )
-    return deadline(wait(queries(command)))
+    return patience_options(queries(command))
 
 
 def make_options(
@@ -205,6 +210,15 @@ def write(command: str, reports: "list[Report]", form: str, output: str | None) 
         click.echo(text, nl=False)
         return exit_code
     return _write(output, text, exit_code)
+
+
+def write_text(text: str, output: str | None) -> None:
+    """Write something else than a report: to a file, or to stdout. Raises AocError (exit 2)."""
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    writable(output)
+    Path(output).write_text(text, encoding="utf-8")
 
 
 def _write(output: str, text: str, exit_code: int) -> int:

@@ -15,6 +15,7 @@ SIGNATURE = (
     "'aoc-migrate sha256:' || encode(sha256(convert_to("
     "regexp_replace(pg_get_constraintdef({oid}), ' NOT VALID$', ''), 'UTF8')), 'hex')"
 )
+OURS = f"coalesce(obj_description({{oid}}, 'pg_constraint') = {SIGNATURE}, false)"
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def nullable(session: Session, table: str, names: tuple[str, ...]) -> list[str]:
 def constraints(session: Session, table: str) -> dict[str, Constraint]:
     """Return the CHECK constraints of ``table`` by name."""
     rows = session.rows(
-        f"SELECT conname, convalidated, coalesce(obj_description(oid, 'pg_constraint') = "
-        f"{SIGNATURE.format(oid='oid')}, false) AS ours "
+        f"SELECT conname, convalidated, {OURS.format(oid='oid')} AS ours "
         "FROM pg_constraint WHERE conrelid = to_regclass(quote_ident(%s)) AND contype = 'c'",
         (table,),
     )

@@ -17,7 +17,7 @@ from aoc_migrate.report.model import Stopped, make
 
 Row = dict[str, Any]
 
-_SETTINGS = {
+SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
@@ -152,7 +152,7 @@ def first_line(error: BaseException, target: Target) -> str:
 
 def _prepare(session: Session) -> None:
     session.run("SET statement_timeout = 0")  # first and by itself: the role's own may be short
-    settings = {**_SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
+    settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     session.rows(
         "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "
         "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours)",

@@ -117,12 +117,14 @@ def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
             f"{prefix}_DATABASE_URL is not a PostgreSQL URL. "
             "Write it as postgresql://user:password@host:5432/database"
         ) from None
-    return Target(
-        name,
-        conninfo,
-        environment.get(f"{prefix}_DATABASE_SCHEMA") or "public",
-        environment.get(f"{prefix}_TABLE_OWNER") or None,
-    )
+    return Target(name, conninfo, *read_place(name, environment))
+
+
+def read_place(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
+    """Return what is known of a target without a URL: schema, and owner for tables made here."""
+    prefix = name.upper()
+    schema = environment.get(f"{prefix}_DATABASE_SCHEMA") or "public"
+    return schema, environment.get(f"{prefix}_TABLE_OWNER") or None
 
 
 def _read_url(variable: str, environment: Mapping[str, str]) -> str:

@@ -100,9 +100,9 @@ def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
         return
     if not session.flags.allow_supersedes_retrofit:
         yield make("retrofit-not-allowed", contract.table, count=rows, rows=rows)
-    for trigger in update_triggers(session, contract):
-        if trigger not in plan.allowed_triggers:
-            yield make("update-trigger", contract.table, trigger=trigger)
+    for row in session.rows(update_triggers(contract)):
+        if row["tgname"] not in plan.allowed_triggers:
+            yield make("update-trigger", contract.table, trigger=row["tgname"])
     names = _dependents(session, contract)
     if names:
         what = f"{len(names)} objects" if len(names) > 1 else "One object"
@@ -115,15 +115,14 @@ def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
         )
 
 
-def update_triggers(session: Session, contract: Contract) -> list[str]:
-    """Return the row triggers that an UPDATE of the link would fire (tgtype: 1 row, 16 UPDATE)."""
-    rows = session.rows(
-        "SELECT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid AND attname = %s "
-        "WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
-        "AND tgtype & 16 = 16 AND (tgattr::text = '' OR attnum = ANY (tgattr)) ORDER BY tgname",
-        (contract.link, contract.table),
+def update_triggers(contract: Contract) -> str:
+    """Return a query of the triggers that an UPDATE of the link would fire (tgtype: 16 UPDATE)."""
+    return (
+        "SELECT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid "
+        f"AND attname = '{contract.link}' "
+        f"WHERE tgrelid = to_regclass('{contract.table}') AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
+        "AND tgtype & 16 = 16 AND (tgattr::text = '' OR attnum = ANY (tgattr)) ORDER BY tgname"
     )
-    return [row["tgname"] for row in rows]
 
 
 def _dependents(session: Session, contract: Contract) -> list[str]:

@@ -50,14 +50,15 @@ def _table(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Itera
     function = guard_function(swap)
     if session.value("SELECT to_regproc(quote_ident(%s)) IS NOT NULL", (function,)):
         yield _conflict(swap, f"a function {function} exists already", f"Rename or drop function {function}.")
-    for breaking in _breaking(session, swap.view):
-        if breaking["name"] not in accepted:
+    for broken in session.rows(breaking(swap.view)):
+        if broken["name"] not in accepted:
             yield _conflict(
                 swap,
-                f"the {breaking['kind']} {breaking['name']} would silently change its meaning",
-                f"Change it first, or accept that: --accept {breaking['name']}",
+                f"the {broken['kind']} {broken['name']} would silently change its meaning",
+                f"Change it first, or accept that: --accept {broken['name']}",
             )
-    for role in _partial_readers(session, swap.view):
+    for row in session.rows(partial_readers(swap.view)):
+        role = row["role"]
         if role not in accepted:
             yield _conflict(
                 swap,
@@ -90,30 +91,25 @@ def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
         yield _conflict(swap, reason, f'Run: GRANT CREATE ON SCHEMA "{session.target.schema}" TO "{owner}";')
 
 
-def _breaking(session: Session, table: str) -> list[dict[str, str]]:
-    """Publications that carry the table under its name, and functions with its row type."""
-    return session.rows(
-        "SELECT 'publication' AS kind, pubname::text AS name FROM pg_publication_tables "
-        "WHERE schemaname = %s AND tablename = %s UNION ALL "
-        "SELECT 'function', p.proname FROM pg_class c JOIN pg_type t ON t.oid = c.reltype "
-        "JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) "
-        "JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid "
-        "WHERE c.oid = to_regclass(quote_ident(%s)) ORDER BY 1, 2",
-        (session.target.schema, table, table),
-    )
+def breaking(table: str) -> str:
+    """Return a query of (kind, name): publications that carry ``table`` by name, functions with its row type."""
+    return f"""SELECT 'publication' AS kind, p.pubname::text AS name FROM pg_publication_tables p
+  JOIN pg_class c ON c.relname = p.tablename AND c.relnamespace = to_regnamespace(quote_ident(p.schemaname))
+  WHERE c.oid = to_regclass('{table}')
+UNION ALL SELECT 'function', p.proname FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
+  JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
+  JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+  WHERE c.oid = to_regclass('{table}') ORDER BY 1, 2"""
 
 
-def _partial_readers(session: Session, table: str) -> list[str]:
-    """Return the roles that may read columns of a table with row-level security, but not all of it."""
-    rows = session.rows(
-        "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS role "
-        "FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a "
-        "WHERE c.oid = to_regclass(quote_ident(%s)) AND c.relrowsecurity AND a.privilege_type = 'SELECT' "
-        "AND NOT CASE WHEN a.grantee = 0 THEN has_table_privilege('public', c.oid, 'SELECT') "
-        "ELSE has_table_privilege(a.grantee, c.oid, 'SELECT') END ORDER BY 1",
-        (table,),
-    )
-    return [row["role"] for row in rows]
+def partial_readers(table: str) -> str:
+    """Return a query of the roles that may read columns of ``table`` under row-level security, but not all."""
+    return f"""SELECT DISTINCT
+    CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS role
+  FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
+  WHERE c.oid = to_regclass('{table}') AND c.relrowsecurity AND a.privilege_type = 'SELECT'
+    AND NOT CASE WHEN a.grantee = 0 THEN has_table_privilege('public', c.oid, 'SELECT')
+      ELSE has_table_privilege(a.grantee, c.oid, 'SELECT') END ORDER BY 1"""
 
 
 def _owner_without_create(session: Session, table: str) -> str | None:

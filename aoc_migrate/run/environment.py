@@ -17,11 +17,11 @@ from sqlalchemy import Connection, StaticPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from aoc_migrate.database.catalog import VERSION
-from aoc_migrate.database.ddl.run import RUNTIME
+from aoc_migrate.database.ddl.printing import RUNTIME
 from aoc_migrate.database.ddl.table import OWNER
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags
+from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags, read_place
 from aoc_migrate.errors import AocError
 from aoc_migrate.report.model import Report, Stopped
 from aoc_migrate.run import hold, ledger
@@ -63,16 +63,13 @@ def run(context: Any) -> None:
 
 
 def _print_sql(context: Any) -> None:
-    import os
-
-    target = _target_name(context)
-    schema = os.environ.get(f"{target.upper()}_DATABASE_SCHEMA") or "public"
+    schema, owner = read_place(_target_name(context))
     context.configure(
         dialect_name="postgresql",
         version_table=VERSION,
         transaction_per_migration=True,
         literal_binds=True,
-        **{OWNER: os.environ.get(f"{target.upper()}_TABLE_OWNER")},
+        **{OWNER: owner},
     )
     quoted = schema.replace('"', '""')
     context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;')

@@ -18,7 +18,7 @@ from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.report.model import Finding, Report, Stopped, make
 from aoc_migrate.run.history import applied
 
-_CREATE = f"""CREATE TABLE IF NOT EXISTS {LOG} (
+CREATE_LOG = f"""CREATE TABLE IF NOT EXISTS {LOG} (
   run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
   role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
@@ -73,7 +73,7 @@ def judged(session: Session, report: Report) -> None:
 def _begin(session: Session, command: str, revision: str | None, goal: str | None) -> int:
     from aoc_migrate.run.rendering import checksum
 
-    session.run(_CREATE)
+    session.run(CREATE_LOG)
     session.run(f"UPDATE {LOG} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL")
     coming = [r for r in applied(session.target.name, goal) if r not in applied(session.target.name, revision)]
     row = {

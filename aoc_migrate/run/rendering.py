@@ -6,6 +6,8 @@ import io
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
+from aoc_migrate.database.ddl.printing import SCRIPT, Script
+from aoc_migrate.database.ddl.table import OWNER
 from aoc_migrate.run.history import Revision
 
 
@@ -17,6 +19,16 @@ def render(revision: Revision, function: str) -> str:
         opts={"as_sql": True, "output_buffer": printed, "transaction_per_migration": True, "literal_binds": True},
     )
     with Operations.context(context), context.begin_transaction(_per_migration=True):
+        getattr(revision.module, function)()
+    return printed.getvalue()
+
+
+def render_script(revision: Revision, function: str, into: Script, owner: str | None) -> str:
+    """Return the same as a part of a psql script; ``owner`` is for a table that the baseline makes."""
+    printed = io.StringIO()
+    options = {"as_sql": True, "output_buffer": printed, "transactional_ddl": False, SCRIPT: into, OWNER: owner}
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    with Operations.context(context):
         getattr(revision.module, function)()
     return printed.getvalue()
 

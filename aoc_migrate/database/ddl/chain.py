@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, STATE
-from aoc_migrate.database.ddl.run import emit, migration, online
+from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.lock import announce
 from aoc_migrate.database.patience import patient
@@ -21,6 +21,7 @@ from aoc_migrate.report.model import Stopped, make
 
 BATCH = 2000
 RETROFIT = "aoc.allow_supersedes_retrofit"
+_LINK, _SET_BACK = "link rows of {}", "set back links of {}"
 
 CREATE_JOURNAL = f"""CREATE TABLE IF NOT EXISTS {JOURNAL} (
   batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -150,8 +151,12 @@ def backfill_links(contract: Contract, revision: str) -> None:
     session = online()
     with migration().autocommit_block():
         if session is None:
-            emit(CREATE_JOURNAL, _gate(contract), _begin(contract, revision))
-            emit(_loop(batch(contract, revision)), _loop(sweep(contract, revision)), _done(revision))
+            with needed(
+                f"NOT EXISTS (SELECT FROM {STATE} WHERE name = '{revision}' AND (value->>'done')::boolean)"
+            ):
+                emit(CREATE_JOURNAL, _gate(contract), _begin(contract, revision))
+                emit(_loop(batch(contract, revision)), _loop(sweep(contract, revision)), _done(revision))
+                planned(_LINK.format(contract.table), ROWS)
             return
         state = catalog.state(session, revision)
         if state is not None and state["done"]:
@@ -172,7 +177,7 @@ def relink(session: Session, contract: Contract, name: str) -> int:
     """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written."""
     session.run(CREATE_JOURNAL)
     session.run(_begin(contract, name))
-    with _batches(session, f"link rows of {contract.table}", contract.table) as step:
+    with _batches(session, _LINK.format(contract.table), contract.table) as step:
         for statement in (batch(contract, name), sweep(contract, name)):
             _repeat(session, statement, step)
         session.run(_done(name))
@@ -206,7 +211,10 @@ def restore_links(contract: Contract, revision: str) -> None:
     session = online()
     with migration().autocommit_block():
         if session is None:
-            emit(_restore_loop(contract), f"DROP TABLE IF EXISTS {JOURNAL}", forget(revision))
+            with needed(f"to_regclass('{JOURNAL}') IS NOT NULL"):
+                emit(_loop(restore_batch(contract)))
+                planned(_SET_BACK.format(contract.table), ROWS)
+            emit(f"DROP TABLE IF EXISTS {JOURNAL}", forget(revision))
             return
         if catalog.kind(session, JOURNAL) is not None:
             _restore(session, contract)
@@ -228,12 +236,8 @@ SELECT (SELECT count(*) FROM latest) AS seen, (SELECT count(*) FROM written) AS 
   ARRAY(SELECT id FROM pairs WHERE id NOT IN (SELECT id FROM written) ORDER BY id) AS kept"""
 
 
-def _restore_loop(contract: Contract) -> str:
-    return _loop(restore_batch(contract))
-
-
 def _restore(session: Session, contract: Contract) -> None:
-    with _batches(session, f"set back links of {contract.table}", contract.table) as step:
+    with _batches(session, _SET_BACK.format(contract.table), contract.table) as step:
         step |= {"kept": 0, "kept_ids": []}
         progress = Progress(session, "links set back")
         while (page := session.row(restore_batch(contract)))["seen"]:

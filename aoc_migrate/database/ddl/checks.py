@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from aoc_migrate.contract.model import Check
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import SIGNATURE, STATE
-from aoc_migrate.database.ddl.run import online, strong, weak
-from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.catalog import OURS, SIGNATURE, STATE
+from aoc_migrate.database.ddl.printing import needed, online
+from aoc_migrate.database.ddl.run import strong, weak
+from aoc_migrate.database.ddl.table import forget, record, recorded
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Stopped, make
 
@@ -23,7 +24,16 @@ def add_checks(table: str, checks: Sequence[Check], proof: Check | None = None) 
         wanted = _missing(session, table, wanted, proof)
     if wanted:
         adds = ",\n  ".join(_add(check) for check in wanted)
-        strong(table, [f"ALTER TABLE {table}\n  {adds}", _sign(table, wanted)])
+        with needed(f"{_standing(table, checks)} < {len(checks)}"):
+            strong(table, [f"ALTER TABLE {table}\n  {adds}", _sign(table, wanted)])
+
+
+def _standing(table: str, checks: Sequence[Check], and_: str = OURS.format(oid="oid")) -> str:
+    names = ", ".join(f"'{check.name}'" for check in checks)
+    return (
+        f"(SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('{table}') "
+        f"AND conname IN ({names}) AND {and_})"
+    )
 
 
 def _missing(session: Session, table: str, wanted: list[Check], proof: Check | None) -> list[Check]:
@@ -61,7 +71,8 @@ def drop_checks(table: str, checks: Sequence[Check]) -> None:
         names = [name for name in names if name in found and found[name].ours]
     if names:
         drops = ",\n  ".join(f"DROP CONSTRAINT IF EXISTS {name}" for name in names)
-        strong(table, [f"ALTER TABLE {table}\n  {drops}"])
+        with needed(f"{_standing(table, checks)} > 0"):
+            strong(table, [f"ALTER TABLE {table}\n  {drops}"])
 
 
 def validate(table: str, checks: Sequence[Check], proof: Check | None = None) -> None:
@@ -73,7 +84,9 @@ def validate(table: str, checks: Sequence[Check], proof: Check | None = None) ->
         names = [name for name in names if name in found and not found[name].validated]
     if names:
         proofs = ",\n  ".join(f"VALIDATE CONSTRAINT {name}" for name in names)
-        weak(table, f"ALTER TABLE {table}\n  {proofs}")
+        every = [*checks, *([proof] if proof else [])]
+        with needed(f"{_standing(table, every, 'NOT convalidated')} > 0"):
+            weak(table, f"ALTER TABLE {table}\n  {proofs}")
 
 
 def set_not_null(table: str, columns: tuple[str, ...], proof: Check, revision: str) -> None:
@@ -99,7 +112,12 @@ def set_not_null(table: str, columns: tuple[str, ...], proof: Check, revision: s
     if names:
         sets = ", ".join(f"ALTER {name} SET NOT NULL" for name in names)
         statements.append(f"ALTER TABLE {table} {sets}")
-    strong(table, [*statements, f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {proof.name}"])
+    nullable = f"EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND NOT attnotnull"
+    with needed(
+        f"{nullable} AND attname IN ({listed})) OR {_standing(table, [proof], 'true')} > 0 "
+        f"OR NOT {recorded(revision)}"
+    ):
+        strong(table, [*statements, f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {proof.name}"])
 
 
 def unprove(table: str, checks: Sequence[Check], proof: Check, revision: str) -> None:
@@ -124,4 +142,5 @@ BEGIN
     EXECUTE format('ALTER TABLE {table} ALTER %I DROP NOT NULL', mine.attname);
   END LOOP;
 END $aoc$"""
-    strong(table, [f"ALTER TABLE {table}\n  {again}", _sign(table, wanted), restore, forget(revision)])
+    with needed(recorded(revision)):
+        strong(table, [f"ALTER TABLE {table}\n  {again}", _sign(table, wanted), restore, forget(revision)])

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.run import emit, migration, online, run_if, weak
+from aoc_migrate.database.ddl.printing import emit, migration, online, run_if
+from aoc_migrate.database.ddl.run import weak
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.patience import gave_up
 from aoc_migrate.database.session import Session

@@ -9,10 +9,20 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import psycopg
 
+from aoc_migrate.database.ddl.printing import (
+    STRONG,
+    WEAK,
+    emit,
+    migration,
+    online,
+    planned,
+    retried,
+    script,
+    title,
+)
 from aoc_migrate.database.lock import announce
 from aoc_migrate.database.patience import failed, gave_up, patient
 from aoc_migrate.database.session import Session, first_line
@@ -20,10 +30,6 @@ from aoc_migrate.database.settings import Limits
 from aoc_migrate.database.watch import Stall, watched
 from aoc_migrate.report.model import Stopped
 
-if TYPE_CHECKING:
-    from alembic.runtime.migration import MigrationContext
-
-RUNTIME = "aoc_session"
 PATIENCE = 5.0  # seconds for the weak lock; more than deadlock_timeout, so that an autovacuum yields
 
 _TRY_AGAIN = (
@@ -31,32 +37,6 @@ _TRY_AGAIN = (
     psycopg.errors.QueryCanceled,
     psycopg.errors.DeadlockDetected,
 )
-
-
-def migration() -> "MigrationContext":
-    """Return Alembic's context. Imported late: a command that changes nothing never loads Alembic."""
-    from alembic import op
-
-    return op.get_context()
-
-
-def online() -> Session | None:
-    """Return the session that this revision runs on, or None when it is rendered with ``--sql``."""
-    context = migration()
-    session = context.opts.get(RUNTIME)
-    return None if context.as_sql or not isinstance(session, Session) else session
-
-
-def emit(*statements: str) -> None:
-    """Print statements of the offline script."""
-    for statement in statements:
-        migration().impl.static_output(f"{statement};")
-
-
-def run_if(statement: str, condition: str) -> None:
-    r"""Print ``statement`` so that psql runs it only where the query ``condition`` has a row (``\gexec``)."""
-    quoted = statement.replace("'", "''")
-    migration().impl.static_output(f"SELECT '{quoted}' WHERE EXISTS ({condition})\n\\gexec")
 
 
 @dataclass(frozen=True)
@@ -99,9 +79,13 @@ def strong(
     other error.
     """
     step = _Step(table, statements, before, optional, label or title(statements))
-    session = online()
+    session, into = online(), script()
     if session is None:
-        emit(*before, *step.locks(Limits()), *statements)
+        if into is None:
+            emit(*before, *step.locks(Limits()), *statements)
+        else:
+            emit(retried(table, [*before, *step.locks(into.limits), *statements], into.limits))
+            planned(step.label, STRONG)
         return
     with migration().autocommit_block():
         _retry(session, step)
@@ -193,6 +177,7 @@ def weak(table: str, statement: str, *, patience: float | None = None) -> None:
     with migration().autocommit_block():
         if session is None:
             emit(statement)
+            planned(title([statement]), WEAK)
             return
         label = title([statement])
         announce(session, label)
@@ -201,10 +186,3 @@ def weak(table: str, statement: str, *, patience: float | None = None) -> None:
         with patient(session, table, label, patience):
             session.run(statement)
         note(session, label, total_ms=time.monotonic() - begun)
-
-
-def title(statements: Sequence[str]) -> str:
-    """Return the first words of a step's first ALTER or CREATE, for logs and reports."""
-    telling = [s for s in statements if s.startswith(("ALTER", "CREATE", "DROP"))]
-    line = " ".join((telling or statements)[0].split())
-    return line if len(line) <= 72 else line[:71] + "…"

@@ -3,7 +3,8 @@
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.run import emit, migration, online, strong
+from aoc_migrate.database.ddl.printing import emit, migration, needed, online
+from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.session import Session
 
 OWNER = "aoc_table_owner"
@@ -22,6 +23,11 @@ def record(name: str, facts: str) -> str:
 def forget(name: str) -> str:
     """Return the statement that drops what was kept under ``name``."""
     return f"DELETE FROM {STATE} WHERE name = '{name}'"
+
+
+def recorded(name: str) -> str:
+    """Return the condition that something is kept under ``name``."""
+    return f"EXISTS (SELECT FROM {STATE} WHERE name = '{name}')"
 
 
 def claim(target: str) -> str:
@@ -46,7 +52,10 @@ def create_table(contract: Contract, revision: str) -> None:
     session = online()
     if session is None:
         emit(CREATE_STATE, claimed, found, create, *_owner_when_made(table, revision))
-        strong(table, [add_link])
+        with needed(
+            f"NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attname = '{link}')"
+        ):
+            strong(table, [add_link])
         return
     before = [CREATE_STATE, claimed, found]
     if catalog.kind(session, table) is None:

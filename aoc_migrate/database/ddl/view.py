@@ -9,9 +9,13 @@ read only some would lose them (PostgreSQL 15 manual, CREATE VIEW). More facts i
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.run import online, strong
-from aoc_migrate.database.ddl.table import forget
+from aoc_migrate.database.ddl.printing import needed, online
+from aoc_migrate.database.ddl.run import strong
+from aoc_migrate.database.ddl.table import forget, recorded
 from aoc_migrate.report.model import Stopped, make
+
+_LABEL = "swap {0.view} for a view over {0.backup}"
+_LABEL_BACK = "swap {0.view} back to the table"
 
 
 def guard_function(swap: ViewSwap) -> str:
@@ -36,14 +40,14 @@ def swap_for_view(swap: ViewSwap, revision: str) -> None:
     """
     session = online()
     if session is None:
-        strong(swap.view, [_swap(swap, revision)], optional=True)
+        with needed(f"NOT {recorded(revision)}"):
+            strong(swap.view, [_swap(swap, revision)], optional=True, label=_LABEL.format(swap))
         return
     relation = catalog.kind(session, swap.view)
     state = catalog.state(session, revision)
     if state is None:
         _refuse_conflict(swap, relation, catalog.kind(session, swap.backup))
-        label = f"swap {swap.view} for a view over {swap.backup}"
-        strong(swap.view, [_swap(swap, revision)], optional=relation is None, label=label)
+        strong(swap.view, [_swap(swap, revision)], optional=relation is None, label=_LABEL.format(swap))
     elif state["swapped"] and relation == "v":
         if not session.value(read_only(swap)):
             strong(swap.view, [_function(swap), _trigger(swap)])
@@ -200,11 +204,12 @@ def swap_back(swap: ViewSwap, revision: str) -> None:
     """
     session = online()
     if session is None:
-        strong(swap.view, [_back(swap, revision)], optional=True)
+        with needed(recorded(revision)):
+            strong(swap.view, [_back(swap, revision)], optional=True, label=_LABEL_BACK.format(swap))
         return
     if catalog.state(session, revision) is not None:
         gone = catalog.kind(session, swap.view) is None
-        strong(swap.view, [_back(swap, revision)], optional=gone, label=f"swap {swap.view} back to the table")
+        strong(swap.view, [_back(swap, revision)], optional=gone, label=_LABEL_BACK.format(swap))
 
 
 def _back(swap: ViewSwap, revision: str) -> str:

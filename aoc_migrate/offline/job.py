@@ -1,0 +1,93 @@
+"""What a psql script does: which revisions, in which order, on which condition, and how the version moves."""
+
+from dataclasses import dataclass
+
+from aoc_migrate.contract.model import Part
+from aoc_migrate.database.catalog import VERSION
+from aoc_migrate.run.history import Revision, history, position
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a script does: ``command`` as the ledger shows it, with ``revisions`` in the order in which they run.
+
+    ``start`` and ``goal`` are positions in the history; the script takes any position between them. ``converge``:
+    the version stays where it is, and what ``revisions`` make (or unmake) is done wherever it is lacking.
+    """
+
+    target: str
+    command: str
+    function: str
+    revisions: list[Revision]
+    start: int
+    goal: int
+    converge: bool = False
+
+    def name(self, place: int) -> str:
+        """Return the revision at a place of the history, or base."""
+        return history(self.target)[place - 1].id if place else "base"
+
+    @property
+    def down(self) -> bool:
+        """Whether it takes back."""
+        return self.function == "downgrade"
+
+
+def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
+    """Return the upgrade from ``start`` to ``goal``."""
+    begin, end = position(target, start), position(target, goal)
+    return Job(target, f"psql upgrade {goal or 'base'}", "upgrade", list(history(target)[begin:end]), begin, end)
+
+
+def downgrade_job(target: str, start: str | None, goal: str | None) -> Job:
+    """Return the downgrade from ``start`` to ``goal``."""
+    begin, end = position(target, start), position(target, goal)
+    undone = list(history(target)[end:begin])[::-1]
+    return Job(target, f"psql downgrade {goal or 'base'}", "downgrade", undone, begin, end)
+
+
+def constraints_job(target: str) -> Job:
+    """Return the upgrade to constraints and idempotency index; what stood beyond is put back as well."""
+    end = max(position(target, r.id) for r in history(target) if r.part is Part.IDEMPOTENCY)
+    beyond = [r for r in history(target)[end:] if r.removable]
+    revisions = [*history(target)[:end], *beyond]
+    return Job(
+        target, f"psql constraints {history(target)[end - 1].id}", "upgrade", revisions, 0, end, converge=True
+    )
+
+
+def remove_job(target: str) -> Job:
+    """Return what `constraints --remove` does."""
+    removable = [r for r in history(target) if r.removable][::-1]
+    return Job(target, "constraints --remove", "downgrade", removable, 0, 0, converge=True)
+
+
+def due(job: Job, revision: Revision) -> str:
+    """Return the condition on which a revision is run."""
+    place_ = position(job.target, revision.id)
+    if job.converge and not job.down and place_ <= job.goal:
+        return "true"
+    return f":aoc_position {'>=' if job.down or job.converge else '<'} {place_}"
+
+
+def stamp(job: Job, revision: Revision) -> str:
+    """Move the version, unless it stays where it is."""
+    place_, before = position(job.target, revision.id), revision.down
+    if job.converge and (job.down or place_ > job.goal):
+        return ""
+    if job.down:
+        move = (
+            f"UPDATE {VERSION} SET version_num = '{before}' WHERE version_num = '{revision.id}'"
+            if before
+            else f"DELETE FROM {VERSION} WHERE version_num = '{revision.id}'"
+        )
+        return f"{move};\n\\set aoc_position {place_ - 1}\n"
+    move = (
+        f"UPDATE {VERSION} SET version_num = '{revision.id}' WHERE version_num = '{before}'"
+        if before
+        else f"INSERT INTO {VERSION} (version_num) SELECT '{revision.id}' WHERE NOT EXISTS (SELECT FROM {VERSION})"
+    )
+    stamp = f"{move};\n\\set aoc_position {place_}\n"
+    if not job.converge:
+        return stamp
+    return f"SELECT :aoc_position < {place_} AS aoc_due \\gset\n\\if :aoc_due\n{stamp}\\endif\n"

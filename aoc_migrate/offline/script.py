@@ -1,0 +1,189 @@
+"""An upgrade, a downgrade or `constraints --remove` as one psql script.
+
+The same statements in the same transactions as online, under the same lock. The script asks the catalog what is
+left to do, so that it may be run again after an interruption.
+"""
+
+from collections.abc import Iterator
+
+from aoc_migrate import __version__
+from aoc_migrate.database.catalog import LOG, STATE, VERSION
+from aoc_migrate.database.ddl.chain import RETROFIT
+from aoc_migrate.database.ddl.printing import Script
+from aoc_migrate.database.ddl.table import CREATE_STATE, claim
+from aoc_migrate.database.session import SETTINGS
+from aoc_migrate.database.settings import Limits
+from aoc_migrate.offline.checks import audit, place, still_locked, where_it_stands
+from aoc_migrate.offline.job import Job, due, stamp
+from aoc_migrate.run.history import Revision, contract_at, history, position, swap_of
+from aoc_migrate.run.ledger import CREATE_LOG
+from aoc_migrate.run.rendering import checksum, render_script
+
+
+def script(job: Job, into: Script, schema: str = "public", owner: str | None = None) -> str:
+    """Return the psql script of a job. ``schema`` is its default; ``owner`` is for a table that it makes."""
+    about = f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}"
+    return "\n".join([header(about), head(schema, into.limits), body(job, into, owner)])
+
+
+def header(about: str, more: str = "") -> str:
+    """Return the comment that a script begins with: what it is and how it is run."""
+    return f"""-- {about}. Made by aoc-migrate {__version__} for PostgreSQL 15 and newer.
+--
+--   psql -X -d DATABASE -f THIS.sql         or on stdin: psql -X -d DATABASE < THIS.sql
+--
+{more}--   -v schema=NAME       where the tables are
+--   -v retrofit=1        let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does
+--   -v release_hold=1    go on after a rollback
+--   -v accept=NAME,NAME  conflicts of the view swap, and triggers that the backfill may fire
+--
+-- It commits by itself, so never with psql -1. Interrupted, it goes on when it is run again.
+-- Exit code 0: done, nothing to do, or held. 3: refused or failed; stderr says why.
+"""
+
+
+def head(schema: str, limits: Limits) -> str:
+    """Return what is the same for every job: variables and settings of the session."""
+    quoted = schema.replace("'", "''")
+    defaults = {"schema": f"'{quoted}'", "retrofit": "0", "release_hold": "0", "accept": "''"}
+    variables = "".join(default(name, value) for name, value in defaults.items())
+    settings = {**SETTINGS, "statement_timeout": "0", "lock_timeout": f"{limits.deadline}s", "row_security": "off"}
+    listed = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
+    return f"""\\set ON_ERROR_STOP on
+\\set QUIET on
+\\set VERBOSITY terse
+\\set SHOW_CONTEXT never
+{variables}
+DO $aoc$ BEGIN
+  PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES {listed}) AS ours (ours, wanted)
+    ON lower(name) = lower(ours);
+END $aoc$;
+SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) AS aoc_path,
+  set_config('{RETROFIT}', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
+  set_config('aoc.accept', :'accept', false) AS aoc_accept, :'release_hold'::boolean AS release_hold \\gset
+"""
+
+
+def default(name: str, value: str) -> str:
+    """Return what gives a psql variable its value unless ``-v`` did."""
+    return f"\\if :{{?{name}}}\n\\else\n\\set {name} {value}\n\\endif\n"
+
+
+def body(job: Job, into: Script, owner: str | None = None) -> str:
+    """Return the job itself."""
+    swap = swap_of(job.target)
+    tables = [contract_at(job.target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
+    bounds = (0, len(history(job.target))) if job.converge else sorted((job.start, job.goal))
+    left = "true" if job.down or job.converge else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
+    parts = [
+        f"SET application_name TO 'aoc-migrate {job.command}';",
+        place(job.target, tables),
+        _lock(job.target, into.limits),
+        where_it_stands(job.target, *bounds),
+        "" if job.down else _stop_at_hold(),
+        f"SELECT {left} AS aoc_left \\gset\n\\if :aoc_left",
+        *([] if job.down else _audits(job)),
+        _begin(job),
+        *(_section(job, revision, into, owner) for revision in job.revisions),
+        _end(job),
+        "\\else",
+        f"\\echo '{job.target} is there already: nothing to do'",
+        "\\endif",
+        "SELECT pg_advisory_unlock(current_setting('aoc.lock')::bigint) AS aoc_unlocked \\gset",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _lock(target: str, limits: Limits) -> str:
+    """Poll for the lock of `aoc_migrate.database.lock`: the first eight bytes of a SHA-256, as a bigint."""
+    return f"""SELECT set_config('aoc.lock', ('x' || encode(substring(sha256(convert_to(
+  'aoc-migrate/{target}/' || :'schema', 'UTF8')) FOR 8), 'hex'))::bit(64)::bigint::text, false) AS aoc_lock \\gset
+DO $aoc$
+DECLARE
+  begun timestamptz := clock_timestamp();
+  told timestamptz := '-infinity';
+BEGIN
+  WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
+    IF clock_timestamp() - begun > interval '{limits.lock_wait} s' THEN
+      RAISE EXCEPTION 'another run holds the lock; we waited since %. Run the script again later.', begun;
+    ELSIF clock_timestamp() - told > interval '5 s' THEN
+      RAISE WARNING 'waiting for another run, which holds the lock';
+      told := clock_timestamp();
+    END IF;
+    COMMIT;
+    PERFORM pg_sleep(0.1 + random() * 0.4);
+  END LOOP;
+END $aoc$;
+"""
+
+
+def _stop_at_hold() -> str:
+    """Stop where a rollback holds the database, with exit code 0, as online."""
+    return f"""\\set aoc_held false
+\\if :aoc_state_there
+SELECT EXISTS (SELECT FROM {STATE} WHERE name = 'hold') AS aoc_held \\gset
+\\endif
+SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \\gset
+\\if :aoc_stop
+SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
+  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM {STATE} WHERE name = 'hold' \\gset
+\\warn :aoc_reason
+\\quit
+\\endif
+"""
+
+
+def _audits(job: Job) -> Iterator[str]:
+    """Audit what the goal proves; a rule beyond it only where it stood before and is put back."""
+    within = [r for r in job.revisions if position(job.target, r.id) <= job.goal]
+    swap = swap_of(job.target)
+    yield audit(contract_at(job.target, within[-1].id if within else None), within, swap)
+    for revision in job.revisions[len(within) :]:
+        inside = audit(contract_at(job.target, revision.id), [revision], swap)
+        yield f"SELECT {due(job, revision)} AS aoc_due \\gset\n\\if :aoc_due\n{inside}\\endif"
+
+
+def _begin(job: Job) -> str:
+    """Make our own tables where they are missing, write the run down, and write or release the hold."""
+    names = ", ".join(f"'{name}'" for name in ("base", *(r.id for r in history(job.target))))
+    sums = ", ".join(f"'{r.id}', '{checksum(r)}'" for r in ([] if job.down else job.revisions))
+    goal = f"(ARRAY[{names}])[:aoc_position + 1]" if job.converge else f"'{job.name(job.goal)}'"
+    return f"""{CREATE_STATE};
+{claim(job.target)};
+{CREATE_LOG};
+CREATE TABLE IF NOT EXISTS {VERSION} (
+  version_num VARCHAR(32) NOT NULL, CONSTRAINT {VERSION}_pkc PRIMARY KEY (version_num));
+UPDATE {LOG} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
+INSERT INTO {LOG} (command, from_revision, goal, host, version, checksums)
+  SELECT '{job.command}', (ARRAY[{names}])[:aoc_position + 1], {goal},
+    coalesce(host(inet_client_addr()), 'local'), '{__version__}', jsonb_build_object({sums})
+  RETURNING run AS aoc_run \\gset
+{_hold(job, finished=False) if job.down else f"DELETE FROM {STATE} WHERE name = 'hold';"}
+"""
+
+
+def _hold(job: Job, *, finished: bool) -> str:
+    revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
+    return f"""INSERT INTO {STATE} (name, value) SELECT 'hold', jsonb_build_object(
+  'command', '{job.command}', 'revision', {revision}, 'by', current_user || '@psql',
+  'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', {str(finished).lower()}, 'acknowledged', true)
+  ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();"""
+
+
+def _section(job: Job, revision: Revision, into: Script, owner: str | None) -> str:
+    title = f"{revision.id} {job.function}: {revision.title}".replace("'", "''")
+    return f"""SELECT {due(job, revision)} AS aoc_due \\gset
+\\if :aoc_due
+\\echo '{title}'
+SET application_name TO 'aoc-migrate psql {job.function} {revision.id}';
+{still_locked()}
+{render_script(revision, job.function, into, owner)}{stamp(job, revision)}\\endif
+"""
+
+
+def _end(job: Job) -> str:
+    now = f"coalesce((SELECT version_num FROM {VERSION}), 'base')"
+    return f"""{_hold(job, finished=True) if job.down else ""}
+UPDATE {LOG} SET outcome = 'done', revision = {now}, ended_at = now(), seen_at = now() WHERE run = :aoc_run;
+SELECT format('{job.target} is at %s', {now}) AS aoc_reason \\gset
+\\echo :aoc_reason"""
