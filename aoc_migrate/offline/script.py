@@ -4,7 +4,7 @@ The same statements in the same transactions as online, under the same lock. The
 left to do, so that it may be run again after an interruption.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aoc_migrate import __version__
 from aoc_migrate.database.catalog import LOG, STATE, VERSION
@@ -19,24 +19,29 @@ from aoc_migrate.run.history import Revision, contract_at, history, position, sw
 from aoc_migrate.run.ledger import CREATE_LOG
 from aoc_migrate.run.rendering import checksum, render_script
 
+_VARIABLES = {
+    "schema": ("NAME", "where the tables are"),
+    "release_hold": ("1", "go up although a rollback holds the database"),
+    "retrofit": ("1", "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does"),
+    "accept": ("NAME,NAME", "conflicts of the view swap, and triggers that the backfill may fire"),
+}
+
 
 def script(job: Job, into: Script, schema: str = "public", owner: str | None = None) -> str:
     """Return the psql script of a job. ``schema`` is its default; ``owner`` is for a table that it makes."""
     about = f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}"
-    return "\n".join([header(about), head(schema, into.limits), body(job, into, owner)])
+    names = ("schema",) if job.down else _VARIABLES
+    return "\n".join([header(about, names=names), head(schema, into.limits), body(job, into, owner)])
 
 
-def header(about: str, more: str = "") -> str:
-    """Return the comment that a script begins with: what it is and how it is run."""
+def header(about: str, more: str = "", names: Iterable[str] = _VARIABLES) -> str:
+    """Return the comment that a script begins with: what it is, how it is run, and the variables it knows."""
+    known = "".join(f"--   -v {name + '=' + _VARIABLES[name][0]:16}  {_VARIABLES[name][1]}\n" for name in names)
     return f"""-- {about}. Made by aoc-migrate {__version__} for PostgreSQL 15 and newer.
 --
 --   psql -X -d DATABASE -f THIS.sql         or on stdin: psql -X -d DATABASE < THIS.sql
 --
-{more}--   -v schema=NAME       where the tables are
---   -v retrofit=1        let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does
---   -v release_hold=1    go on after a rollback
---   -v accept=NAME,NAME  conflicts of the view swap, and triggers that the backfill may fire
---
+{more}{known}--
 -- It commits by itself, so never with psql -1. Interrupted, it goes on when it is run again.
 -- Exit code 0: done, nothing to do, or held. 3: refused or failed; stderr says why.
 """
@@ -49,10 +54,7 @@ def head(schema: str, limits: Limits) -> str:
     variables = "".join(default(name, value) for name, value in defaults.items())
     settings = {**SETTINGS, "statement_timeout": "0", "lock_timeout": f"{limits.deadline}s", "row_security": "off"}
     listed = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
-    return f"""\\set ON_ERROR_STOP on
-\\set QUIET on
-\\set VERBOSITY terse
-\\set SHOW_CONTEXT never
+    return f"""{quiet()}
 {variables}
 DO $aoc$ BEGIN
   PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES {listed}) AS ours (ours, wanted)
@@ -62,6 +64,14 @@ SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) A
   set_config('{RETROFIT}', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
   set_config('aoc.accept', :'accept', false) AS aoc_accept, :'release_hold'::boolean AS release_hold \\gset
 """
+
+
+def quiet() -> str:
+    """Return psql's settings: stop at the first error, print no tags, and of an error the message alone.
+
+    Its DETAIL could hold rows.
+    """
+    return "\\set ON_ERROR_STOP on\n\\set QUIET on\n\\set VERBOSITY terse\n\\set SHOW_CONTEXT never"
 
 
 def default(name: str, value: str) -> str:

@@ -1,0 +1,73 @@
+-- Duplicate audit of advisory_raw: groups of rows with one idempotency key (tenant, source_vendor, upstream_id, content_hash).
+-- Made by aoc-migrate 0.1.0 for PostgreSQL 15 and newer. It reads every row and changes nothing.
+--
+--   psql -X -d DATABASE -f THIS.sql -v LIMIT=200      or on stdin: psql -X -d DATABASE < THIS.sql
+--
+--   -v LIMIT=N        groups printed, the largest first; the verdict is over all of them
+--   -v schema=NAME    where the table is
+--
+-- Exit code 0: no conflict. 3: conflicts, or it could not look; stderr says which.
+
+\set ON_ERROR_STOP on
+\set QUIET on
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+\if :{?LIMIT}
+\else
+\set LIMIT 200
+\endif
+\if :{?schema}
+\else
+\set schema 'public'
+\endif
+
+SET statement_timeout = 0;
+SET row_security = off;
+SET default_transaction_read_only = on;
+SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) AS aoc_path \gset
+SELECT to_regclass('advisory_raw') IS NULL AS aoc_refused,
+  set_config('aoc.reason', coalesce(format('there is no advisory_raw in schema %s of database %s', :'schema', current_database()), ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
+
+SELECT :'LIMIT' !~ '^[1-9][0-9]{0,8}$' AS aoc_refused,
+  set_config('aoc.reason', coalesce('LIMIT is a number from 1 on, such as -v LIMIT=200', ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
+
+SELECT coalesce(jsonb_agg(found), '[]') AS aoc_found, coalesce(max(groups), 0) AS aoc_groups,
+  coalesce(max(rows), 0) AS aoc_rows FROM (
+WITH candidates AS MATERIALIZED (
+  SELECT DISTINCT digest FROM (
+    SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
+    FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw OFFSET 0) AS digests
+  ) AS neighbours WHERE digest = before
+), groups AS (
+  SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n,
+    (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
+  FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates)
+  GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
+)
+SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT :LIMIT
+) AS found \gset
+SELECT count(*) AS aoc_nulls, count(*) > 0 AS aoc_any FROM advisory_raw
+  WHERE tenant IS NULL OR source_vendor IS NULL OR upstream_id IS NULL OR content_hash IS NULL \gset
+\if :aoc_any
+\echo advisory_raw: :aoc_nulls rows lack a part of the key; the constraints will refuse them, see aoc-migrate audit
+\endif
+SELECT :aoc_groups > 0 AS aoc_any \gset
+\if :aoc_any
+\pset footer off
+\pset pager off
+SELECT n AS rows, tenant, source_vendor, upstream_id, content_hash, array_to_string(ids, ' ') AS ids FROM ROWS FROM (
+  jsonb_to_recordset(:'aoc_found'::jsonb) AS (n bigint, tenant text, source_vendor text, upstream_id text, content_hash text, ids text[])) WITH ORDINALITY ORDER BY ordinality;
+\endif
+SELECT :aoc_groups > 0 AS aoc_refused,
+  set_config('aoc.reason', coalesce(format('advisory_raw: %s groups of %s rows have one key (ERR_AOC_003); the index would refuse them', :aoc_groups, :aoc_rows), ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
+
+\echo advisory_raw: no conflicts

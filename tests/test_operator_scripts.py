@@ -1,0 +1,196 @@
+"""The psql scripts for operators: the duplicate audits, and the constraints in and out."""
+
+import pytest
+
+from aoc_migrate.run.history import contract_at
+from tests.conftest import ROOT, Aoc, Database, Ran
+from tests.fingerprint import fingerprint
+from tests.helpers import psql
+
+APPLY = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
+
+
+def check(database: Database, *words: str) -> Ran:
+    """Run the duplicate audit of a database's raw table."""
+    name = f"check-{database.table.replace('_', '-')}-duplicates.sql"
+    return psql(database, (ROOT / "scripts" / name).read_text(encoding="utf-8"), *words)
+
+
+def add_duplicates(database: Database, groups: int) -> None:
+    """Add groups of two rows with one key."""
+    for n in range(groups):
+        for copy in "ab":
+            database.add(f"{n}{copy}", upstream_id=f"CVE-{n}", content_hash=f"sha256:{n}")
+
+
+def test_no_conflicts(database: Database) -> None:
+    """Without duplicates the audit says so and ends with 0."""
+    ran = check(database)
+
+    assert (ran.exit_code, ran.out, ran.err) == (0, f"{database.table}: no conflicts\n", "")
+
+
+def test_conflicts(database: Database) -> None:
+    """LIMIT caps what is printed, the verdict counts all groups, and psql ends with 3."""
+    add_duplicates(database, 3)
+
+    ran = check(database, "-v", "LIMIT=2")
+
+    assert ran.exit_code == 3
+    assert "CVE-0" in ran.out
+    assert "CVE-1" in ran.out
+    assert "CVE-2" not in ran.out
+    assert f"{database.table}: 3 groups of 6 rows" in ran.err
+
+
+def test_incomplete_keys_are_no_conflict(database: Database) -> None:
+    """Rows without a part of the key are told apart, and compared with nothing."""
+    for n in range(2):
+        database.add(f"n{n}", upstream_id=None, content_hash="sha256:same")
+
+    ran = check(database)
+
+    assert ran.exit_code == 0
+    assert "2 rows lack a part of the key" in ran.out
+
+
+def test_hostile_ids_reach_no_terminal(excititor: Database) -> None:
+    """Control characters in ids and keys are printed escaped."""
+    for copy in "ab":
+        excititor.add(f"\x1b[2J{copy}", content_hash="h\x1b]0;x\x07", upstream_id="'; DROP TABLE vex_raw; --")
+
+    ran = check(excititor)
+
+    assert ran.exit_code == 3
+    assert not any(ord(c) < 32 and c != "\n" for c in ran.out + ran.err)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "1; DROP TABLE vex_raw", ""])
+def test_bad_limit(excititor: Database, limit: str) -> None:
+    """A LIMIT that is no number from 1 on is refused."""
+    ran = check(excititor, "-v", f"LIMIT={limit}")
+
+    assert ran.exit_code == 3
+    assert "LIMIT is a number" in ran.err
+
+
+def test_the_wrong_database(excititor: Database) -> None:
+    """Without the table the audit says which is missing where."""
+    script = (ROOT / "scripts" / "check-advisory-raw-duplicates.sql").read_text(encoding="utf-8")
+
+    ran = psql(excititor, script, "-v", "schema=other")
+
+    assert ran.exit_code == 3
+    assert f"there is no advisory_raw in schema other of database {excititor.connection.info.dbname}" in ran.err
+
+
+def test_apply_is_upgrade_to_0004(database: Database, aoc: Aoc) -> None:
+    """The script leaves the catalog and the rows that `upgrade TARGET TARGET_0004` leaves."""
+    ran = psql(database, APPLY)
+    assert ran.exit_code == 0, ran.err
+    by_script = fingerprint(database.connection), rows(database)
+    assert aoc("downgrade", database.target, "base").exit_code == 0
+
+    assert aoc("upgrade", database.target, f"{database.target}_0004", "--release-hold").exit_code == 0
+
+    assert (fingerprint(database.connection), rows(database)) == by_script
+    assert aoc.json("verify", database.target).slugs("error") == ["not-at-head"]
+
+
+def rows(database: Database) -> object:
+    """All of the raw table, and the revision."""
+    stored = f"SELECT md5(string_agg(t::text, ' ' ORDER BY id)) FROM {database.table} AS t"
+    return database.value(stored), database.value("SELECT version_num FROM aoc_alembic_version")
+
+
+def test_remove_is_constraints_remove(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """With remove=1 it leaves what `constraints --remove` leaves, with a hold that upgrades respect."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    above = fingerprint(database.connection)
+    assert aoc("constraints", database.target, "--remove").exit_code == 0
+    by_command = fingerprint(database.connection), rows(database)
+    assert aoc("upgrade", database.target, "--release-hold").exit_code == 0
+
+    ran = psql(database, APPLY, "-v", "remove=1")
+
+    assert ran.exit_code == 0, ran.err
+    assert (fingerprint(database.connection), rows(database)) == by_command
+    assert aoc.json("upgrade", database.target).slugs() == ["held"]
+    held = psql(database, APPLY)
+    assert held.exit_code == 0
+    assert "after constraints --remove: nothing was changed" in held.err
+    assert psql(database, APPLY, "-v", "release_hold=1").exit_code == 0
+    assert fingerprint(database.connection) == above
+    assert aoc.json("verify", database.target).slugs("error") == []
+
+
+def test_apply_twice(database: Database) -> None:
+    """A second run changes nothing."""
+    assert psql(database, APPLY).exit_code == 0
+    before = fingerprint(database.connection), rows(database)
+
+    ran = psql(database, APPLY)
+
+    assert ran.exit_code == 0, ran.err
+    assert (fingerprint(database.connection), rows(database)) == before
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            {"content_hash": "sha256:0", "upstream_id": "CVE-0"},
+            "groups of rows of {table} have one idempotency key",
+        ),
+        ({"tenant": None}, '1 rows of {table} break {table}_required_v1, for example id "bad"'),
+        ({"source": {"severity": "high"}}, "1 rows of {table} break {table}_source_keys_v1"),
+        ({"linkset": []}, "1 rows of {table} break {table}_linkset_keys_v1"),
+        ({"tenant": " "}, "1 rows of {table} break {table}_not_blank_v1"),
+    ],
+)
+def test_apply_audits_first(database: Database, values: dict[str, object], told: str) -> None:
+    """Rows that break a rule are counted per rule, and nothing is changed."""
+    database.add("good", upstream_id="CVE-0", content_hash="sha256:0")
+    database.add("bad", **values)
+    before = fingerprint(database.connection, without="^$")
+
+    ran = psql(database, APPLY)
+
+    assert ran.exit_code == 3
+    assert told.format(table=database.table) in ran.err
+    assert fingerprint(database.connection, without="^$") == before
+
+
+def test_content_is_not_its_business(database: Database) -> None:
+    """A forbidden key in content does not stop the constraints, whose guard comes with head."""
+    database.add("derived", content={"severity": 1}, upstream_id="CVE-9")
+
+    assert psql(database, APPLY).exit_code == 0
+
+
+def test_which_target(excititor: Database) -> None:
+    """Neither table, or both in one schema: it asks for a target; the named one's table is made, as by upgrade."""
+    excititor.run("CREATE SCHEMA fresh; CREATE SCHEMA mixed")
+    for table in ("advisory_raw", "vex_raw"):
+        excititor.run(f"CREATE TABLE mixed.{table} (id text PRIMARY KEY)")
+
+    neither, both = (psql(excititor, APPLY, "-v", f"schema={schema}") for schema in ("fresh", "mixed"))
+    named = psql(excititor, APPLY, "-v", "schema=fresh", "-v", "target=excititor")
+
+    assert "holds the raw table of neither: name one with -v target=NAME" in neither.err
+    assert "holds the raw table of concelier and excititor" in both.err
+    assert (neither.exit_code, both.exit_code, named.exit_code) == (3, 3, 0), named.err
+    assert excititor.value("SELECT version_num FROM fresh.aoc_alembic_version") == "excititor_0004"
+    assert contract_at("excititor", None).table == "vex_raw"
+
+
+@pytest.mark.parametrize("way", [["-1", "-f"], ["-v", "AUTOCOMMIT=off", "-f"]], ids=str)
+def test_no_transaction_around_it(excititor: Database, way: list[str]) -> None:
+    """psql -1 and AUTOCOMMIT off are detected and refused before anything is done."""
+    before = fingerprint(excititor.connection, without="^$")
+
+    ran = psql(excititor, "", *way, str(ROOT / "scripts" / "apply-aoc-constraints.sql"))
+
+    assert ran.exit_code == 3
+    assert "without psql -1" in ran.err
+    assert fingerprint(excititor.connection, without="^$") == before

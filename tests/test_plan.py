@@ -1,0 +1,136 @@
+"""`plan` tells what would run, and changes nothing."""
+
+import json
+
+import pytest
+
+from aoc_migrate.run.history import history
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.helpers import fill
+
+
+def test_it_changes_nothing(database: Database, aoc: Aoc) -> None:
+    """A plan leaves no trace in the database, not even our own tables."""
+    before = fingerprint(database.connection, without="^$")
+
+    ran = aoc.json("plan", database.target)
+
+    assert ran.exit_code == 0
+    assert fingerprint(database.connection, without="^$") == before
+
+
+def test_every_step_is_in_the_plan(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """What the plan lists is what an upgrade then runs, statement by statement, in this order."""
+    listed = [step["statement"] for step in aoc.json("plan", database.target).report["facts"]["plan"]]
+
+    ran = aoc.json("upgrade", database.target, **allowed)
+
+    run = [step["statement"] for step in ran.report["steps"]]
+    assert [statement for statement in listed if not statement.startswith("DROP INDEX")] == run
+
+
+def test_a_plan_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """A relative revision plans the way down, from where the database is."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+
+    facts = aoc.json("plan", database.target, "-1").report["facts"]
+
+    last, before = history(database.target)[-1].id, history(database.target)[-2].id
+    assert (facts["direction"], facts["from"], facts["to"]) == ("downgrade", last, before)
+    assert {step["revision"] for step in facts["plan"]} == {last}
+
+
+def test_locks_and_reads(excititor: Database, aoc: Aoc) -> None:
+    """Each step tells its lock and what it reads; strong locks read nothing."""
+    aoc.configure(excititor)
+
+    steps = aoc.json("plan").report["facts"]["plan"]
+
+    assert {s["reads"] for s in steps if s["lock"].startswith("ACCESS EXCLUSIVE")} == {"nothing"}
+    reads = [(s["revision"], s["reads"]) for s in steps if s["reads"] != "nothing"]
+    assert reads == [
+        ("excititor_0003", "one scan of the table"),
+        ("excititor_0004", "two scans of the table"),
+        ("excititor_0005", "two scans of the table"),
+        ("excititor_0006", "one pass in order"),
+        ("excititor_0007", "one scan of the table"),
+    ]
+
+
+def test_room_for_indexes(excititor: Database, aoc: Aoc) -> None:
+    """The room that the indexes need is told beforehand, within a factor of two of what they take."""
+    aoc.configure(excititor)
+    fill(excititor, 20_000)
+    excititor.run("ANALYZE vex_raw")
+    told = aoc.json("plan").report["facts"]["room for new indexes, estimated"]
+
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+
+    taken = excititor.value(
+        "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index "
+        "WHERE indexrelid::regclass::text IN ('vex_raw_idempotency_v1', 'vex_raw_chain_v1')"
+    )
+    number, unit = told.split()
+    assert 0.5 < float(number) * {"kB": 1024, "MB": 1024**2}[unit] / float(taken) < 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["plan", "base:head"], "FROM:TO goes with TARGET and --sql"),
+        (["plan", "excititor", "base:head"], "FROM:TO goes with TARGET and --sql"),
+        (["plan", "excititor", "base:+1", "--sql"], "relative to nothing"),
+        (["plan", "excititor", "nowhere:head", "--sql"], "neither a target nor a revision"),
+        (["plan", "excititor", "excititor_0009"], "neither a target nor a revision"),
+        (["plan", "excititor", "-1"], "there are not 1 steps"),
+        (["plan", "--sql", "--max-stall", "0s"], "too short"),
+    ],
+    ids=str,
+)
+def test_bad_words(excititor: Database, aoc: Aoc, words: list[str], told: str) -> None:
+    """What cannot be meant is refused with exit code 2 and one sentence."""
+    aoc.configure(excititor)
+
+    ran = aoc(*words)
+
+    assert ran.exit_code == 2
+    assert told in ran.err
+    assert ran.out == ""
+
+
+def test_one_script_is_for_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """With two targets configured, a script or a relative plan wants to know which."""
+    aoc.configure(concelier, excititor)
+
+    assert aoc("plan", "--sql").exit_code == 2
+    assert aoc("plan", "-1").exit_code == 2
+    assert aoc("plan").exit_code == 0
+
+
+def test_no_database_no_script(aoc: Aoc) -> None:
+    """A script for a database that does not answer is not written; stdout stays empty, the reason is on stderr."""
+    aoc.environment["EXCITITOR_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+
+    ran = aoc("plan", "excititor", "--sql")
+
+    assert ran.exit_code == 3
+    assert "unreachable" in ran.err
+    assert ran.out == ""
+
+
+def test_a_held_database(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """A plan shows the hold that a plain upgrade would stop at."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    assert aoc("downgrade", database.target, "-1").exit_code == 0
+
+    assert "held" in aoc.json("plan", database.target).slugs()
+
+
+def test_every_format(excititor: Database, aoc: Aoc) -> None:
+    """Table and Markdown show each step; JSON is JSON."""
+    aoc.configure(excititor)
+
+    for form in ("table", "markdown"):
+        assert "VALIDATE" in aoc("plan", "--format", form).out
+    assert json.loads(aoc("plan", "--format", "json").out)["command"] == "plan"

@@ -1,0 +1,196 @@
+"""`plan --sql`: the script refuses what the command refuses, waits as it waits, and may be run again."""
+
+import threading
+
+import psycopg
+import pytest
+
+from aoc_migrate.database.lock import lock_key
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.helpers import fill, psql, wait_until
+
+
+def script(target: str, words: str, *more: str, **environment: str) -> str:
+    """Return the script for FROM:TO."""
+    ran = Aoc()("plan", target, words, "--sql", *more, **environment)
+    assert ran.exit_code == 0, ran.err
+    return ran.out
+
+
+def test_refuses_a_wrong_start(excititor: Database) -> None:
+    """A script from a revision that the database has not reached changes nothing."""
+    before = fingerprint(excititor.connection, without="^$")
+
+    ran = psql(excititor, script("excititor", "excititor_0003:head"))
+
+    assert ran.exit_code == 3
+    assert "the database is at base; this script starts from excititor_0003" in ran.err
+    assert fingerprint(excititor.connection, without="^$") == before
+
+
+def test_refuses_the_other_target(excititor: Database, aoc: Aoc) -> None:
+    """Where excititor's history stands, concelier's script is refused."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+
+    ran = psql(excititor, script("concelier", "base:head"))
+
+    assert ran.exit_code == 3
+    assert "history of another target" in ran.err
+
+
+def test_retrofit_gate(database: Database) -> None:
+    """Rows that need a link stop the script at its beginning, until -v retrofit=1 allows it."""
+    before = fingerprint(database.connection, without="^$")
+    printed = script(database.target, "base:head")
+
+    refused = psql(database, printed)
+    state = fingerprint(database.connection, without="^$")
+    allowed = psql(database, printed, "-v", "retrofit=1")
+
+    assert refused.exit_code == 3
+    assert f"2 rows of {database.table} need a supersedes link: allow it with -v retrofit=1" in refused.err
+    assert state == before
+    assert allowed.exit_code == 0, allowed.err
+    assert database.value(f"SELECT count(supersedes) FROM {database.table}") == 2
+
+
+def test_content_is_audited_first(excititor: Database) -> None:
+    """A forbidden key in a document's envelope stops the script at its beginning; its value is not shown."""
+    excititor.add("bad", content={"effective_status": "planted-secret"})
+    before = fingerprint(excititor.connection, without="^$")
+
+    ran = psql(excititor, script("excititor", "base:head"), "-v", "retrofit=1")
+
+    assert ran.exit_code == 3
+    assert "1 rows of vex_raw break vex_raw_content_keys_v1" in ran.err
+    assert "planted-secret" not in ran.out + ran.err
+    assert fingerprint(excititor.connection, without="^$") == before
+
+
+def test_swap_conflicts(concelier: Database) -> None:
+    """What the swap would break silently stops the script, unless it is accepted by name."""
+    concelier.run("CREATE PUBLICATION feed FOR TABLE advisory")
+    printed = script("concelier", "base:head")
+
+    refused, accepted = psql(concelier, printed), psql(concelier, printed, "-v", "accept=feed")
+
+    assert refused.exit_code == 3
+    assert "the swap of advisory would break publication feed" in refused.err
+    assert accepted.exit_code == 0, accepted.err
+
+
+def test_triggers(excititor: Database) -> None:
+    """A trigger that the backfill would fire stops the script, unless it is accepted by name."""
+    excititor.add("1")
+    excititor.add("2", retrieved_at="2025-01-02T00:00:00Z")
+    excititor.run(
+        "CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
+        "CREATE TRIGGER feeding BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION feed()"
+    )
+    printed, retrofit = script("excititor", "base:head"), ("-v", "retrofit=1")
+
+    refused = psql(excititor, printed, *retrofit)
+    accepted = psql(excititor, printed, *retrofit, "-v", "accept=feeding")
+
+    assert refused.exit_code == 3
+    assert "would fire trigger feeding" in refused.err
+    assert accepted.exit_code == 0, accepted.err
+
+
+def test_waits_for_another_run(excititor: Database) -> None:
+    """While another run holds the lock the script waits, for --lock-wait, and then changes nothing."""
+    before = fingerprint(excititor.connection, without="^$")
+    excititor.run("SELECT pg_advisory_lock(%s::bigint)", [lock_key("excititor", "public")])
+
+    ran = psql(excititor, script("excititor", "base:head", "--lock-wait", "1s"))
+
+    assert ran.exit_code == 3
+    assert "another run holds the lock" in ran.err
+    assert fingerprint(excititor.connection, without="^$") == before
+
+
+def test_tries_again(excititor: Database) -> None:
+    """A strong step gives way to who reads the table, names him, and tries again until he is gone."""
+    with psycopg.connect(excititor.url, application_name="reader of long texts") as reader:
+        reader.execute("SELECT FROM vex_raw")
+        ran = []
+        worker = threading.Thread(
+            target=lambda: ran.append(psql(excititor, script("excititor", "base:excititor_0002")))
+        )
+        worker.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event = 'PgSleep'"
+        wait_until(lambda: excititor.value(waiting, ["aoc-migrate psql upgrade%"]) == 1)
+        reader.rollback()
+        worker.join()
+
+    assert ran[0].exit_code == 0, ran[0].err
+    assert "a try gave up (canceling statement due to lock timeout). Locked by pid" in ran[0].err
+    assert "reader of long texts" in ran[0].err
+
+
+def test_gives_up(excititor: Database) -> None:
+    """Past --deadline the script ends with 3 and names who stands in the way; what stood stands."""
+    printed = script("excititor", "base:excititor_0002", "--deadline", "1s", "--max-stall", "50ms")
+    with psycopg.connect(excititor.url, application_name="long reader") as reader:
+        reader.execute("SELECT FROM vex_raw")
+
+        ran = psql(excititor, printed)
+
+    assert ran.exit_code == 3
+    assert "vex_raw: gave up" in ran.err
+    assert "long reader" in ran.err
+    assert psql(excititor, printed).exit_code == 0
+
+
+def test_a_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """A downgrade by script leaves the hold and the ledger that the command leaves."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    last, down = (f"{database.target}_{n:04d}" for n in (8 - (database.target == "excititor"), 5))
+
+    ran = psql(database, script(database.target, f"{last}:{down}"))
+
+    assert ran.exit_code == 0, ran.err
+    held = aoc.json("upgrade", database.target)
+    assert held.slugs() == ["held"]
+    assert held.report["revision"] == down
+    newest = aoc.json("history", database.target).report["facts"]["runs"][0]
+    assert (newest["command"], newest["outcome"], newest["revision"]) == (f"psql downgrade {down}", "done", down)
+
+
+@pytest.mark.parametrize("schema", ["odd schema", 'quo"ted', "it's"])
+def test_any_schema(excititor: Database, schema: str) -> None:
+    """The script works in a schema of any name, from the environment or by -v schema."""
+    quoted = '"' + schema.replace('"', '""') + '"'
+    excititor.run(f"CREATE SCHEMA {quoted}")
+    known = {"EXCITITOR_DATABASE_SCHEMA": schema}
+
+    ran = psql(excititor, script("excititor", "base:excititor_0004", **known))
+    again = psql(excititor, script("excititor", "excititor_0004:head"), "-v", f"schema={schema}")
+
+    assert (ran.exit_code, again.exit_code) == (0, 0), ran.err + again.err
+    assert excititor.value(f"SELECT version_num FROM {quoted}.aoc_alembic_version") == "excititor_0007"
+    assert excititor.value("SELECT to_regclass('public.aoc_alembic_version')") is None
+
+
+def test_verify_after_the_script(database: Database, aoc: Aoc) -> None:
+    """After the script, verify finds nothing, `upgrade` has nothing to do, and no revision counts as edited."""
+    fill(database, 5000)
+    ran = psql(database, script(database.target, "base:head"), "-v", "retrofit=1")
+    assert ran.exit_code == 0, ran.err
+
+    assert aoc.json("verify", database.target, "--probe").slugs() == []
+    assert aoc.json("upgrade", database.target).report["changed"] is False
+
+
+def test_running_it_again_changes_nothing(database: Database) -> None:
+    """At its goal the script says so, and that is all."""
+    printed = script(database.target, "base:head")
+    assert psql(database, printed, "-v", "retrofit=1").exit_code == 0
+    before = fingerprint(database.connection, without="^$")
+
+    ran = psql(database, printed)
+
+    assert (ran.exit_code, ran.out) == (0, f"{database.target} is there already: nothing to do\n")
+    assert fingerprint(database.connection, without="^$") == before
