@@ -176,12 +176,13 @@ def run(
     output: str | None,
     *,
     stop_at_error: bool = False,
+    reported: "Callable[[Target, Report], None] | None" = None,
     acknowledge: "Callable[[Target], None] | None" = None,
 ) -> None:
     """Run ``verb`` on each target in order, write the report, and exit.
 
-    ``stop_at_error``: do not touch the next target after one that failed. ``acknowledge`` is told of each
-    target that ended well, once the report is written.
+    ``stop_at_error``: do not touch the next target after one that failed. ``reported`` is given each report
+    as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
     """
     from aoc_migrate.run.common import on_target
 
@@ -189,6 +190,8 @@ def run(
     reports = []
     for target in targets:
         reports.append(on_target(target, command, options, verb))
+        if reported:
+            reported(target, reports[-1])
         if stop_at_error and reports[-1].exit_code:
             break
     exit_code = write(command, reports, form, output)

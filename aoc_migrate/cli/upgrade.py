@@ -11,6 +11,12 @@ from aoc_migrate.cli import common
 @click.option("--no-create", is_flag=True, help="Do not create a missing raw table; exit 3 instead.")
 @click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
 @click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
+@click.option(
+    "--evidence",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Leave plan, audit, run and verify reports and the SQL that ran in a new folder there.",
+)
 @common.stall_option
 @common.waiting_options
 @common.limit_option
@@ -24,6 +30,7 @@ def upgrade(
     no_create: bool,
     allow_triggers: tuple[str, ...],
     accept: tuple[str, ...],
+    evidence: str | None,
     limit: int,
     allow_session_pooler: bool,
     max_stall: float,
@@ -42,18 +49,36 @@ def upgrade(
     aoc-migrate upgrade concelier
     aoc-migrate upgrade concelier concelier_0004
     aoc-migrate upgrade --max-stall 50ms --deadline 30m
+    aoc-migrate upgrade --evidence /var/tmp/CHG-1234
     """
     from aoc_migrate.database.settings import choose_targets
     from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 
     names, revision = common.target_words(ctx, words, revision=True)
     chosen = UpgradeOptions(revision or "head", release_hold, no_create, limit, allow_triggers, accept)
-    common.run(
-        "upgrade",
-        choose_targets(names),
-        common.make_options(limit, allow_session_pooler, deadline, lock_wait, max_stall, show_queries),
-        lambda session, report: run_upgrade(session, report, chosen),
-        form,
-        output,
-        stop_at_error=True,
-    )
+    targets = choose_targets(names)
+    options = common.make_options(limit, allow_session_pooler, deadline, lock_wait, max_stall, show_queries)
+    if evidence is None:
+        common.run(
+            "upgrade",
+            targets,
+            options,
+            lambda session, report: run_upgrade(session, report, chosen),
+            form,
+            output,
+            stop_at_error=True,
+        )
+        return
+    from aoc_migrate.offline.evidence import evidence_in
+
+    with evidence_in(evidence) as kept:
+        common.run(
+            "upgrade",
+            targets,
+            options,
+            lambda session, report: kept.upgrade(session, report, chosen),
+            form,
+            output,
+            stop_at_error=True,
+            reported=lambda target, report: kept.close_run(target, options, report),
+        )

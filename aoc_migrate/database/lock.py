@@ -55,6 +55,8 @@ def announce(session: Session, step: str) -> None:
     if not any(row["ours"] for row in session.rows(_HELD, (key,))):
         raise Stopped(make("lock-lost", session.target.name))
     session.set("application_name", application_name(session.command, step))
+    if session.tape:
+        session.tape.comment(step)
     if session.on_step:
         session.on_step(step)
 

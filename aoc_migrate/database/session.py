@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, cast
 
@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.tape import Tape
 from aoc_migrate.report.model import Stopped, make
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ class Session:
     """A connection in autocommit, with the target, limits and flags that hold for this run.
 
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is told
-    of each step that begins, by its name, and of each that has ended, by None.
+    of each step that begins, by its name, and of each that has ended, by None. ``tape`` writes down what runs.
     """
 
     target: Target
@@ -54,11 +55,29 @@ class Session:
     say: Callable[[str], None] = say
     steps: list[Row] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
+    tape: Tape | None = None
 
     def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
-        with self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
+        with self.taped(sql, parameters), self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(_sql(sql), parameters).fetchall()
+
+    def taped(self, sql: str, parameters: Sequence[Any] | None) -> AbstractContextManager[None]:
+        """Write a statement down while it runs, if this session keeps a tape."""
+        return self.tape.statement(sql, parameters) if self.tape else nullcontext()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run what is inside in one transaction."""
+        try:
+            with self.connection.transaction():
+                yield
+        except BaseException:
+            if self.tape:
+                self.tape.rollback()
+            raise
+        if self.tape:
+            self.tape.commit()
 
     def row(self, sql: str, parameters: Sequence[Any] | None = None) -> Row:
         """Return the only row of a query."""
@@ -72,7 +91,7 @@ class Session:
 
     def run(self, sql: str, parameters: Sequence[Any] | None = None) -> int:
         """Run a statement that returns no rows; return how many it wrote, -1 where that means nothing."""
-        with self.settled():
+        with self.taped(sql, parameters), self.settled():
             return self.connection.execute(_sql(sql), parameters).rowcount
 
     @contextmanager

@@ -111,7 +111,7 @@ def _lock(target: str, limits: Limits) -> str:
 DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
-  told timestamptz := '-infinity';
+  told timestamptz := clock_timestamp() - interval '1 minute';
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
     IF clock_timestamp() - begun > interval '{limits.lock_wait} s' THEN

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Connection, StaticPool, create_engine
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from aoc_migrate.database.catalog import VERSION
@@ -22,6 +22,7 @@ from aoc_migrate.database.ddl.table import OWNER
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags, read_place
+from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
 from aoc_migrate.report.model import Report, Stopped
 from aoc_migrate.run import hold, ledger
@@ -140,6 +141,8 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
     """
     session.set("row_security", "off")
     engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
+    if session.tape:
+        _listen(engine, session.tape)
     session.connection.autocommit = False
     try:
         with engine.connect() as connection, session.settled():
@@ -152,6 +155,18 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
         with suppress(psycopg.Error):  # an error of the block matters more than this one
             session.connection.rollback()
             session.connection.autocommit = True
+
+
+def _listen(engine: Engine, tape: Tape) -> None:
+    """Let the tape hear what Alembic itself runs: the version table and its transactions."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _(_connection: Connection, cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
+        with tape.statement(sql, parameters):
+            pass
+
+    event.listen(engine, "commit", lambda _: tape.commit())
+    event.listen(engine, "rollback", lambda _: tape.rollback())
 
 
 def run_functions(session: Session, revisions: list[Revision], function: str) -> None:

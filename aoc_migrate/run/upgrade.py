@@ -1,10 +1,12 @@
 """`upgrade`: audit, migrate, put back what is missing, verify."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
 from aoc_migrate.inspect.place import table_missing, writing
@@ -19,7 +21,10 @@ from aoc_migrate.run.inspection import VerifyOptions, catalog_findings, verify_a
 
 @dataclass(frozen=True)
 class UpgradeOptions:
-    """Options of `upgrade`. ``revision`` may be relative; ``limit`` caps samples."""
+    """Options of `upgrade`. ``revision`` may be relative; ``limit`` caps samples.
+
+    ``keep`` is given the reports of the audit and of verify, and ``write`` the SQL while it runs.
+    """
 
     revision: str = "head"
     release_hold: bool = False
@@ -27,6 +32,8 @@ class UpgradeOptions:
     limit: int = 200
     allowed_triggers: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
+    keep: Callable[[str, Report], None] | None = None
+    write: Callable[[str], None] | None = None
 
 
 def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> None:
@@ -51,13 +58,23 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
             report.next = f"another run has done it; to look closer: aoc-migrate verify {target}"
             return
         report.findings += _before(session, report, options, goal)
+        _keep(session, report, options, "audit")
         if report.errors:
             report.next = f"nothing was changed; mend it, then: aoc-migrate upgrade {target}"
             return
+        if options.write:
+            session.tape = Tape(session.connection, options.write)
         with ledger.recorded(session, report, "upgrade", goal), changing(session, report):
             _go_up(session, report.revision, goal)
+        session.tape = None
     _verify(session, report, options.limit)
+    _keep(session, report, options, "verify")
     ledger.judged(session, report)
+
+
+def _keep(session: Session, report: Report, options: UpgradeOptions, command: str) -> None:
+    if options.keep:
+        options.keep(command, replace(report, steps=[], findings=list(report.findings), facts=dict(report.facts)))
 
 
 def _goal_up(target: str, wanted: str, current: str | None) -> str | None:

@@ -35,7 +35,7 @@ def ends(script: str) -> list[int]:
 
 def run(lab: Lab, database: str, script: str) -> subprocess.CompletedProcess[str]:
     """Run a script with psql."""
-    command = [find_binaries() / "psql", lab.url_of(database), "-X", "-v", "retrofit=1"]
+    command = [str(find_binaries() / "psql"), lab.url_of(database), "-X", "-v", "retrofit=1"]
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=60)
 
 

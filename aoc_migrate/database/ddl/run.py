@@ -156,7 +156,7 @@ def note(session: Session, label: str, attempts: int = 1, **seconds: float) -> N
 
 def _try(session: Session, step: _Step, times: _Times) -> None:
     *weak_first, strong_lock = [*step.before, *step.locks(session.limits)]
-    with session.connection.transaction():
+    with session.transaction():
         for statement in weak_first:
             session.run(statement)
         times.asked = time.monotonic()

@@ -89,7 +89,7 @@ END $aoc$"""
 
 
 def _short(session: Session, statements: list[str]) -> None:
-    with migration().autocommit_block(), session.connection.transaction():
+    with migration().autocommit_block(), session.transaction():
         for statement in statements:
             session.run(statement)
 

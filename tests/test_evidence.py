@@ -1,0 +1,198 @@
+"""`upgrade --evidence DIR`: reports and SQL of a run, also of one that fails, is interrupted or killed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.helpers import fill, psql, wait_until
+
+ALL = {
+    f"{command}.{form}" for command in ("audit", "plan", "upgrade", "verify") for form in ("json", "md", "html")
+}
+
+
+def only_run(folder: Path) -> Path:
+    """Return the only run in a folder of evidence."""
+    (run,) = folder.iterdir()
+    return run
+
+
+def names(run: Path, target: str) -> set[str]:
+    """Return the names of a run's files without the target."""
+    return {path.name.removeprefix(f"{target}-") for path in run.iterdir()}
+
+
+def whole(run: Path) -> bool:
+    """Whether sha256sum finds every file as it was written."""
+    ran = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=run, check=False, capture_output=True
+    )
+    listed = (run / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    return ran.returncode == 0 and len(listed) == len(list(run.iterdir())) - 1
+
+
+def test_a_good_run(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+    """It leaves plan, audit, run and verify in every format, the SQL, and sums that hold."""
+    ran = aoc("upgrade", "--format", "json", "--evidence", str(tmp_path / "ticket"), **allowed)
+
+    run = only_run(tmp_path / "ticket")
+    assert ran.exit_code == 0
+    assert names(run, database.target) == ALL | {"upgrade.sql", "SHA256SUMS"}
+    assert whole(run)
+    assert json.loads((run / f"{database.target}-upgrade.json").read_text(encoding="utf-8")) == ran.json
+
+
+def left(database: Database) -> object:
+    """What is in a database: its catalog, the rows of the raw table, the revision."""
+    rows = f"SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM {database.table} AS t"
+    revision = database.value("SELECT version_num FROM aoc_alembic_version")
+    return fingerprint(database.connection), database.value(rows), revision
+
+
+def test_the_sql_that_ran(
+    concelier: Database, empty: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
+    """Run with psql on a copy, the SQL that ran leaves the catalog, rows and revision that it left."""
+    fill(concelier, 5000)
+    aoc.configure(concelier)
+    url, name = concelier.url, concelier.connection.info.dbname
+    concelier.connection.close()
+    empty.run(f"CREATE DATABASE {name}_twin TEMPLATE {name}")
+    try:
+        assert aoc("upgrade", "--evidence", str(tmp_path), **allowed).exit_code == 0
+        with psycopg.connect(url, autocommit=True) as connection:
+            original = left(Database(connection, "advisory_raw", "concelier"))
+        with psycopg.connect(url, dbname=f"{name}_twin", autocommit=True) as connection:
+            twin = Database(connection, "advisory_raw", "concelier")
+            sql = (only_run(tmp_path) / "concelier-upgrade.sql").read_text(encoding="utf-8")
+            ran = psql(twin, sql, "-v", "ON_ERROR_STOP=1")
+            assert ran.exit_code == 0, ran.err
+            assert left(twin) == original
+    finally:
+        empty.run(f"DROP DATABASE {name}_twin WITH (FORCE)")
+
+
+def test_a_refused_run(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """An audit that stops the upgrade leaves everything but SQL, for none ran."""
+    excititor.add("bad", tenant=None)
+    aoc.configure(excititor)
+
+    ran = aoc("upgrade", "--evidence", str(tmp_path))
+
+    run = only_run(tmp_path)
+    assert ran.exit_code == 1
+    assert names(run, "excititor") == ALL | {"SHA256SUMS"}
+    audit = json.loads((run / "excititor-audit.json").read_text(encoding="utf-8"))
+    assert [f["slug"] for f in audit["reports"][0]["findings"]] == ["missing-required", "null-key"]
+    assert whole(run)
+
+
+def test_a_run_that_stops_half_way(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A step that is given up leaves the SQL so far, with the failure in it, and verify says what stands."""
+    excititor.add("1")
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0001").exit_code == 0
+    with psycopg.connect(excititor.url) as reader:
+        reader.execute("SELECT FROM vex_raw")
+        ran = aoc("upgrade", "--deadline", "1s", "--max-stall", "50ms", "--evidence", str(tmp_path))
+
+    run = only_run(tmp_path)
+    sql = (run / "excititor-upgrade.sql").read_text(encoding="utf-8")
+    assert ran.exit_code == 3
+    assert "ROLLBACK;" in sql
+    assert re.search("-- failed: (55P03|57014)", sql)
+    assert "not-at-head" in (run / "excititor-verify.json").read_text(encoding="utf-8")
+    assert whole(run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run(
+    number: signal.Signals, excititor: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
+    """Interrupted in the backfill, the evidence holds plan, audit and the SQL so far; SIGTERM leaves sums too."""
+    fill(excititor, 60_000)
+    aoc.configure(excititor)
+    process = aoc.start("upgrade", "--evidence", str(tmp_path), **allowed)
+    wait_until(lambda: excititor.value("SELECT to_regclass('aoc_supersedes_journal') IS NOT NULL"))
+    os.kill(process.pid, number)
+    process.communicate(timeout=30)
+
+    run = only_run(tmp_path)
+    found = names(run, "excititor")
+    assert {"plan.json", "audit.json", "upgrade.sql"} <= found
+    assert "CREATE TABLE IF NOT EXISTS aoc_supersedes_journal" in (run / "excititor-upgrade.sql").read_text(
+        "utf-8"
+    )
+    assert ("SHA256SUMS" in found) == (number == signal.SIGTERM)
+
+
+def test_nothing_to_do(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+    """At head there is no audit, but plan, run and verify say that all stands."""
+    assert aoc("upgrade", **allowed).exit_code == 0
+
+    assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
+
+    run = only_run(tmp_path)
+    left = {name for name in ALL if not name.startswith("audit")} | {"SHA256SUMS"}
+    assert names(run, database.target) == left
+    assert json.loads((run / f"{database.target}-verify.json").read_text(encoding="utf-8"))["ok"]
+
+
+def test_each_run_has_its_own_folder(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A second run beside the first overwrites nothing."""
+    aoc.configure(excititor)
+
+    for _ in range(2):
+        assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
+
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_server(aoc: Aoc, tmp_path: Path) -> None:
+    """Without a server the run's report is the evidence."""
+    aoc.environment["EXCITITOR_DATABASE_URL"] = "postgresql://nobody:planted-secret@127.0.0.1:1/none"
+
+    assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 3
+
+    run = only_run(tmp_path)
+    assert names(run, "excititor") == {"upgrade.json", "upgrade.md", "upgrade.html", "SHA256SUMS"}
+    assert not any("planted-secret" in path.read_text(encoding="utf-8") for path in run.iterdir())
+
+
+def test_a_folder_that_cannot_be_made(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A place that cannot be written to is refused before anything is done."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    aoc.configure(excititor)
+
+    ran = aoc("upgrade", "--evidence", str(tmp_path / "file" / "below"))
+
+    assert ran.exit_code == 2
+    assert "Choose a folder that can be written to" in ran.err
+    assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
+
+
+def test_a_full_disk(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """When the evidence cannot be written on the way, the migration goes on and the log says so."""
+    aoc.configure(excititor)
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(small)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        ran = aoc("upgrade", "--evidence", str(small))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+    assert ran.exit_code == 0
+    assert "the evidence is incomplete: No space left on device" in ran.err
