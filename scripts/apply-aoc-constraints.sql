@@ -120,7 +120,7 @@ SELECT set_config('aoc.lock', ('x' || encode(substring(sha256(convert_to(
 DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
-  told timestamptz := '-infinity';
+  told timestamptz := clock_timestamp() - interval '1 minute';
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
@@ -464,7 +464,7 @@ SELECT set_config('aoc.lock', ('x' || encode(substring(sha256(convert_to(
 DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
-  told timestamptz := '-infinity';
+  told timestamptz := clock_timestamp() - interval '1 minute';
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
@@ -1037,7 +1037,7 @@ SELECT set_config('aoc.lock', ('x' || encode(substring(sha256(convert_to(
 DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
-  told timestamptz := '-infinity';
+  told timestamptz := clock_timestamp() - interval '1 minute';
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
@@ -1381,7 +1381,7 @@ SELECT set_config('aoc.lock', ('x' || encode(substring(sha256(convert_to(
 DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
-  told timestamptz := '-infinity';
+  told timestamptz := clock_timestamp() - interval '1 minute';
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
