@@ -27,7 +27,7 @@ def test_every_step_is_in_the_plan(database: Database, aoc: Aoc, allowed: dict[s
     ran = aoc.json("upgrade", database.target, **allowed)
 
     run = [step["statement"] for step in ran.report["steps"]]
-    assert [statement for statement in listed if not statement.startswith("DROP INDEX")] == run
+    assert listed == run
 
 
 def test_a_plan_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
@@ -63,7 +63,7 @@ def test_room_for_indexes(excititor: Database, aoc: Aoc) -> None:
     aoc.configure(excititor)
     fill(excititor, 20_000)
     excititor.run("ANALYZE vex_raw")
-    told = aoc.json("plan").report["facts"]["room for new indexes, estimated"]
+    told = aoc.json("plan").report["facts"]["new_indexes_estimated_bytes"]
 
     assert aoc("upgrade", "excititor_0005").exit_code == 0
 
@@ -71,8 +71,7 @@ def test_room_for_indexes(excititor: Database, aoc: Aoc) -> None:
         "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index "
         "WHERE indexrelid::regclass::text IN ('vex_raw_idempotency_v1', 'vex_raw_chain_v1')"
     )
-    number, unit = told.split()
-    assert 0.5 < float(number) * {"kB": 1024, "MB": 1024**2}[unit] / float(taken) < 2
+    assert 0.5 < told / float(taken) < 2
 
 
 @pytest.mark.parametrize(

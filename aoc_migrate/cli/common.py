@@ -83,7 +83,7 @@ def output_options(command: F) -> F:
     form = click.option(
         "--format",
         "form",
-        type=click.Choice(["table", "json", "markdown"]),
+        type=click.Choice(["table", "json", "ndjson", "markdown", "html"]),
         default="table",
         show_default=True,
         help="How the report is written.",

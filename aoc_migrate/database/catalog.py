@@ -26,6 +26,11 @@ class Constraint:
     validated: bool
     ours: bool
 
+    @property
+    def state(self) -> str:
+        """``proven``, ``guarded`` (only new rows are held) or ``changed`` (not the one that we made)."""
+        return ("proven" if self.validated else "guarded") if self.ours else "changed"
+
 
 def kind(session: Session, relation: str) -> str | None:
     """Return the relkind of ``relation`` (``r`` table, ``p`` partitioned, ``v`` view …), or None."""

@@ -136,7 +136,11 @@ def _classified(contract: Contract, wrong: str, late: str) -> str:
 def chain_facts(
     session: Session, contract: Contract, tenant: str | None = None, since: float | None = None
 ) -> dict[str, Any]:
-    """Return rows, rows with a predecessor, and the guide's sample of five rows in chain order."""
+    """Return rows, rows with a predecessor, how deep chains are, and the guide's sample of five rows in order.
+
+    ``chain_depths`` are documents by number of revisions, in powers of two; ``largest_chains`` the first five.
+    Both are read in the order of the chain index, without a sort.
+    """
     order = ", ".join((*contract.chain_key, *contract.chain_order))
     where, values = _scope(contract, tenant, since)
     scoped = f"FROM {contract.table} WHERE {where}"
@@ -144,4 +148,23 @@ def chain_facts(
     sample = session.rows(
         f"SELECT id, {contract.link} {scoped} AND upstream_id IS NOT NULL ORDER BY {order} LIMIT 5", values
     )
-    return {**facts, "chain_sample": sample}
+    key = ", ".join(contract.chain_key)
+    chains = f"SELECT {key}, count(*) AS revisions {scoped} GROUP BY {key}"
+    depths = session.rows(
+        "SELECT ceil(log(2, revisions))::int AS power, count(*) AS documents "
+        f"FROM ({chains}) AS chains GROUP BY power ORDER BY power",
+        values,
+    )
+    largest = session.rows(f"{chains} ORDER BY revisions DESC, {key} LIMIT 5", values)
+    return {
+        **facts,
+        "chain_depths": {_depth(row["power"]): row["documents"] for row in depths},
+        "largest_chains": largest,
+        "chain_sample": sample,
+    }
+
+
+def _depth(power: int) -> str:
+    """Return the numbers of revisions above one power of two, up to the next: 1, 2, 3 to 4, 5 to 8 …."""
+    most = 2**power
+    return str(most) if most < 3 else f"{most // 2 + 1} to {most}"

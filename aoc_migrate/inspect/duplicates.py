@@ -7,7 +7,7 @@ result is exact (`reference/limits.md` 4). The verdict is over all groups, the s
 from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Finding, make
 
 IDS_SHOWN = 20
@@ -41,6 +41,15 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
         sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
         shown = session.pasteable(statement)
         yield make("null-key", contract.table, count=rows, rows=rows, statement=shown, sample=sample)
+
+
+def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
+    """Return groups and rows with one idempotency key for each vendor, over all groups."""
+    groups = duplicates(contract, "NULL AS total").replace("LIMIT %s", "")
+    return session.rows(
+        "SELECT source_vendor, count(*) AS groups, sum(n)::bigint AS rows "
+        f'FROM ({groups}) AS found GROUP BY source_vendor ORDER BY rows DESC, source_vendor COLLATE "C"'
+    )
 
 
 def duplicates(contract: Contract, totals: str) -> str:

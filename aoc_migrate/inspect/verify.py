@@ -39,6 +39,27 @@ def _constraints(session: Session, contract: Contract, parts: set[Part]) -> Iter
         yield from _check(session, contract, contract.document_check(), standing, True)
 
 
+def standing_facts(session: Session, contract: Contract, parts: set[Part]) -> dict[str, dict[str, str]]:
+    """Return the state of each rule (missing, changed, guarded, proven) and index that ``parts`` promise."""
+    standing = catalog.constraints(session, contract.table)
+    checks = list(contract.row_checks()) if Part.GUARD in parts else []
+    checks += [contract.document_check()] if Part.CONTENT in parts else []
+    rules = {}
+    for check in checks:
+        found = standing.get(check.name)
+        rules[check.name] = "missing" if found is None else found.state
+    if Part.PROOF in parts:
+        nullable = catalog.nullable(session, contract.table, contract.required)
+        rules |= {f"{c} NOT NULL": "missing" if c in nullable else "proven" for c in contract.required}
+    wanted = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
+    indexes = {
+        index.name: catalog.index_state(session, contract.table, index)
+        for part, index in wanted.items()
+        if part in parts
+    }
+    return {"rules": rules, "indexes": indexes}
+
+
 def _check(
     session: Session,
     contract: Contract,

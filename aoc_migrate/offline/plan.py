@@ -25,9 +25,9 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     job = planned(target, report.revision, wanted)
     contract = contract_at(target, job.name(max(job.start, job.goal)))
     report.facts |= {"direction": job.function, "from": job.name(job.start), "to": job.name(job.goal)}
-    report.facts["longest stall"] = f"{session.limits.max_stall * 1000:.0f} ms, by --max-stall"
+    report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
     report.facts |= sizes(session, contract)
-    report.facts["plan"] = steps(job, session.limits)
+    report.facts["plan"] = [step for step in steps(job, session.limits) if not _stands(session, contract, step)]
     held = hold.read(session)
     if held:
         report.findings.append(hold.finding(session, held))
@@ -68,6 +68,20 @@ def steps(job: Job, limits: Limits) -> list[Row]:
     return found
 
 
+def _stands(session: Session, contract: Contract, step: Row) -> bool:
+    """Return whether nothing is left to do for a step of an upgrade, as far as the catalog tells beforehand."""
+    statement = str(step["statement"])
+    if "ADD COLUMN" in statement:
+        return contract.link in catalog.columns(session, contract.table)
+    for index in (contract.idempotency_index(), contract.chain_index()):
+        if f"INDEX CONCURRENTLY {index.name}" in statement and not statement.startswith(
+            "DROP INDEX CONCURRENTLY IF"
+        ):
+            state = catalog.index_state(session, contract.table, index)
+            return state != "invalid" if statement.startswith("DROP") else state == "valid"
+    return False
+
+
 def sizes(session: Session, contract: Contract) -> Row:
     """Return rows and bytes of the raw table, and bytes that the two indexes will need.
 
@@ -76,7 +90,7 @@ def sizes(session: Session, contract: Contract) -> Row:
     """
     table = contract.table
     if catalog.kind(session, table) is None:
-        return {"rows, estimated": 0}
+        return {"rows_estimated": 0}
     known = session.row(
         "SELECT greatest(reltuples, 0)::bigint AS rows, pg_relation_size(oid) AS main, "
         "pg_total_relation_size(oid) AS whole FROM pg_class WHERE oid = to_regclass(quote_ident(%s))",
@@ -87,10 +101,10 @@ def sizes(session: Session, contract: Contract) -> Row:
         if catalog.index_state(session, table, index) != "valid":
             room += _room(session, table, [column.split()[0] for column in index.columns], known["rows"])
     return {
-        "rows, estimated": known["rows"],
-        "table": _bytes(known["main"]),
-        "with documents and indexes": _bytes(known["whole"]),
-        "room for new indexes, estimated": _bytes(room),
+        "rows_estimated": known["rows"],
+        "table_bytes": known["main"],
+        "with_documents_and_indexes_bytes": known["whole"],
+        "new_indexes_estimated_bytes": room,
     }
 
 
@@ -98,12 +112,3 @@ def _room(session: Session, table: str, columns: list[str], rows: int) -> int:
     width = " + ".join(f"coalesce(pg_column_size({column}), 0)" for column in columns)
     sampled = session.value(f"SELECT avg({width}) FROM (SELECT * FROM {table} LIMIT 1000) AS sample")
     return int(rows * (float(sampled or 0) + 12) / 0.9)
-
-
-def _bytes(count: int) -> str:
-    size, unit = float(count), "bytes"
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 1024 or unit == "TB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}"

@@ -1,7 +1,4 @@
-"""Reports drawn as table (for people), JSON (for programs) and Markdown (for tickets).
-
-Ids and vendor names come from outside: control characters are shown escaped, so none reaches a terminal.
-"""
+"""Reports as table (for people), JSON and NDJSON (for programs), Markdown (for tickets) and HTML (to keep)."""
 
 import json
 import re
@@ -9,27 +6,28 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
+from aoc_migrate import __version__
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.words import by_severity, cell, label, place, plain, value_of, verdict
 
 SCHEMA = 1
 SAMPLE_LINES = 5
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
 
 
 def render(form: str, command: str, reports: list[Report], exit_code: int) -> str:
-    """Return the whole output of a command in ``form``: table, json or markdown; ends with a newline."""
+    """Return the whole output of a command in ``form``: table, json, ndjson, markdown or html."""
     if form == "json":
         return _json(command, reports, exit_code)
+    if form == "ndjson":
+        return "".join(_ndjson(command, report) for report in reports)
+    if form == "html":
+        from aoc_migrate.report.html import page
+
+        return page(command, reports, exit_code, _json(command, reports, exit_code))
     draw = _markdown if form == "markdown" else _table
     return "\n".join(draw(command, report) for report in reports)
-
-
-def plain(value: Any) -> str:
-    """Return ``value`` as one line of text without control characters."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", text.replace("\n", "\\n").replace("\t", "\\t"))
 
 
 def _json(command: str, reports: list[Report], exit_code: int) -> str:
@@ -38,47 +36,41 @@ def _json(command: str, reports: list[Report], exit_code: int) -> str:
         "command": command,
         "ok": exit_code == 0,
         "exit_code": exit_code,
+        "versions": {"aoc_migrate": __version__},
         "reports": [_report(report) for report in reports],
     }
     return json.dumps(body, indent=2, ensure_ascii=True, default=str) + "\n"
 
 
+_KEYS = ("target", "revision", "head", "changed", "exit_code", "findings", "facts", "steps", "next")
+
+
 def _report(report: Report) -> dict[str, Any]:
-    fields = asdict(report)
-    for finding in fields["findings"]:
-        finding.pop("exit_code")
-    keys = ("target", "revision", "head", "changed", "exit_code", "findings", "facts", "steps", "next")
-    return {key: report.exit_code if key == "exit_code" else fields[key] for key in keys}
+    fields = {"exit_code": report.exit_code, **asdict(report), "findings": [_finding(f) for f in report.findings]}
+    return {key: fields[key] for key in (*_KEYS, "server_version", "parameters")}
 
 
-def _verdict(report: Report) -> str:
-    errors = len(report.errors)
-    warnings = sum(f.severity == "warning" for f in report.findings)
-    found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-    changed = "changed" if report.changed else "nothing changed"
-    return f"{'OK' if not errors else 'NOT OK'}: {found}; {changed}"
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {key: value for key, value in asdict(finding).items() if key != "exit_code"}
 
 
-def _place(report: Report) -> str:
-    if not report.reached:
-        return f"revision unknown (head {report.head})"
-    return f"{report.revision or 'base'} (head {report.head})"
+def _ndjson(command: str, report: Report) -> str:
+    """Return one finding a line, each with its command and target; a clean report is no line at all."""
+    about = {"command": command, "target": report.target, "revision": report.revision}
+    lines = (json.dumps(about | _finding(finding), default=str) for finding in report.findings)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _table(command: str, report: Report) -> str:
-    lines = [f"{command} {report.target}: {_place(report)}"]
-    for finding in sorted(report.findings, key=_rank):
+    lines = [f"{command} {report.target}: {place(report)}"]
+    for finding in by_severity(report.findings):
         lines += _finding_lines(finding)
-    lines += [f"  {key}: {_fact(value)}" for key, value in report.facts.items()]
+    lines += [f"  {label(key)}: {_fact(value_of(key, value))}" for key, value in report.facts.items()]
     lines += [f"  ran: {_step(step)}" for step in report.steps]
-    lines.append(f"  {_verdict(report)}")
+    lines.append(f"  {verdict(report)}")
     if report.next:
         lines.append(f"  next: {report.next}")
     return "\n".join(lines) + "\n"
-
-
-def _rank(finding: Finding) -> int:
-    return ("error", "warning", "info").index(finding.severity)
 
 
 def _finding_lines(finding: Finding) -> list[str]:
@@ -94,11 +86,7 @@ def _finding_lines(finding: Finding) -> list[str]:
 
 
 def _pairs(row: dict[str, Any], width: int = 160) -> str:
-    return "  ".join(f"{key}={_short(_cell(value), width)}" for key, value in row.items())
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None or value == [] else plain(value)
+    return "  ".join(f"{key}={_short(cell(value), width)}" for key, value in row.items())
 
 
 def _short(text: str, width: int) -> str:
@@ -108,6 +96,8 @@ def _short(text: str, width: int) -> str:
 def _fact(value: Any) -> str:
     if isinstance(value, list):
         return "".join(f"\n    {_pairs(v) if isinstance(v, dict) else plain(v)}" for v in value) or "none"
+    if isinstance(value, dict) and len(value) > 1 and len(set(map(str, value.values()))) == 1:
+        return f"{len(value)}, all {plain(next(iter(value.values())))}"
     if isinstance(value, dict):
         return "".join(f"\n    {key}: {plain(v)}" for key, v in value.items()) or "none"
     return f"{value:,}" if isinstance(value, int) else plain(value)
@@ -122,12 +112,12 @@ def _markdown(command: str, report: Report) -> str:
     lines = [
         f"## {command} {report.target}",
         "",
-        f"{_verdict(report)}. Revision {_place(report)}.",
+        f"{verdict(report)}. Revision {place(report)}.",
         "",
     ]
     if report.findings:
         lines += ["| severity | finding | subject | count | rows | problem | help |", "|" + " --- |" * 7]
-        lines += [_cells(_finding_cells(f)) for f in sorted(report.findings, key=_rank)]
+        lines += [_cells(_finding_cells(f)) for f in by_severity(report.findings)]
         lines.append("")
     for finding in report.findings:
         if finding.sample:
@@ -138,11 +128,14 @@ def _markdown(command: str, report: Report) -> str:
     facts = {key: value for key, value in report.facts.items() if key not in tables}
     if facts:
         lines += ["| fact | value |", "| --- | --- |"]
-        lines += [_cells([key, _fact(value).strip().replace("\n    ", "; ")]) for key, value in facts.items()]
+        lines += [
+            _cells([label(key), _fact(value_of(key, value)).strip().replace("\n    ", "; ")])
+            for key, value in facts.items()
+        ]
         lines.append("")
     for key, rows in tables.items():
-        lines += [f"**{key}**", "", _cells(list(rows[0])), "|" + " --- |" * len(rows[0])]
-        lines += [*(_cells([_cell(value) for value in row.values()]) for row in rows), ""]
+        lines += [f"**{label(key)}**", "", _cells(list(rows[0])), "|" + " --- |" * len(rows[0])]
+        lines += [*(_cells([cell(value) for value in row.values()]) for row in rows), ""]
     if report.steps:
         lines += ["| statement | attempts | waited ms | held ms | total ms | rows |", "|" + " --- |" * 6]
         names = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "rows")

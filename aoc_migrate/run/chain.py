@@ -41,7 +41,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         if state is None or state["done"]:
             session.run(forget("chain"))
         with ledger.recorded(session, report, "chain --apply", report.revision), changing(session, report):
-            report.facts["linked anew"] = relink(session, contract, "chain")
+            report.facts["linked_anew"] = relink(session, contract, "chain")
     report.findings += inspect_chain(session, contract, started, limit)
     report.failed = bool(report.errors)
     ledger.judged(session, report)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import psycopg
 
@@ -28,10 +28,14 @@ class Options:
     limit: int = 200
     allow_pooler: bool = False
 
+    def parameters(self) -> dict[str, object]:
+        """Return what a report tells of them: limits in seconds, and the guide's flags."""
+        return {**asdict(self.limits), **asdict(self.flags), "limit": self.limit}
+
 
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
     """Connect, run ``verb`` and return its report; whatever stops it becomes a finding of the report."""
-    report = Report(target.name, head(target.name))
+    report = Report(target.name, head(target.name), parameters=options.parameters())
     try:
         with connect(target, command, options.limits, options.flags) as session:
             _on_session(session, report, command, options, verb)
@@ -43,6 +47,7 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
 
 def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
     try:
+        report.server_version = session.connection.info.parameter_status("server_version")
         report.findings += reading(session, allow_pooler=options.allow_pooler)
         if not report.errors:
             report.revision = read_revision(session)

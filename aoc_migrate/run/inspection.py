@@ -10,10 +10,11 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
 from aoc_migrate.inspect.chain import chain_facts, inspect_chain
+from aoc_migrate.inspect.duplicates import duplicates_by_vendor
 from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
 from aoc_migrate.inspect.surroundings import surroundings
-from aoc_migrate.inspect.verify import verifier_findings, verify_catalog
+from aoc_migrate.inspect.verify import standing_facts, verifier_findings, verify_catalog
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import chain_state, our_tables, plan, was_swapped
@@ -50,6 +51,8 @@ def run_audit(
         session,
         plan(session, goal, limit=limit, allowed_triggers=allowed_triggers, accepted=accepted),
     )
+    if any(finding.slug == "duplicate-key" for finding in report.findings):
+        report.facts["duplicates_by_vendor"] = duplicates_by_vendor(session, contract)
     if not readable(session, contract.table):
         report.facts["rows"] = session.value(f"SELECT count(*) FROM {contract.table}")
     name = session.target.name
@@ -96,6 +99,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)
     report.findings += ledger.edited(session, report.revision)
+    report.facts |= standing_facts(session, contract, standing)
     if Part.CHAIN in standing:
         session.say(f"{session.target.name}: following the chains …")
         started = (chain_state(session) or {}).get("started_at")
@@ -167,5 +171,5 @@ def run_history(session: Session, report: Report, limit: int, run: int | None) -
         found = ledger.steps(session, run)
         if found is None:
             raise AocError(f"The ledger of {session.target.name} has no run {run}; see: aoc-migrate history")
-        report.facts["steps are of run"] = run
+        report.facts["steps_of_run"] = run
         session.steps = found

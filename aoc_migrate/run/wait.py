@@ -38,7 +38,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
             missing = first_line(error, target)
         waited = time.monotonic() - begun
         if missing is None:
-            report.facts["waited seconds"] = round(waited, 1)
+            report.facts["waited_seconds"] = round(waited, 1)
             return report
         if waited >= timeout:
             report.findings.append(make("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing))
