@@ -23,6 +23,7 @@ COMMANDS = (
     "constraints",
     "chain",
     "journal",
+    "bundle",
     "sandbox",
     "revision",
 )

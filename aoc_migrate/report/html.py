@@ -74,7 +74,7 @@ def _report(report: Report, command: str) -> Html:
     return tag(
         "section",
         tag("h2", name, id=name),
-        tag("p", verdict(report), ". Revision ", place(report), "."),
+        tag("p", verdict(report), ".", f" Revision {place(report)}." if place(report) else ""),
         tag("p", "Next: ", tag("code", report.next)) if report.next else None,
         *_findings(report),
         _steps(report, command) if report.steps else None,

@@ -62,7 +62,7 @@ def _ndjson(command: str, report: Report) -> str:
 
 
 def _table(command: str, report: Report) -> str:
-    lines = [f"{command} {report.target}: {place(report)}"]
+    lines = [f"{command} {plain(report.target)}{f': {place(report)}' if place(report) else ''}"]
     for finding in by_severity(report.findings):
         lines += _finding_lines(finding)
     lines += [f"  {label(key)}: {_fact(value_of(key, value))}" for key, value in report.facts.items()]
@@ -112,7 +112,7 @@ def _markdown(command: str, report: Report) -> str:
     lines = [
         f"## {command} {report.target}",
         "",
-        f"{verdict(report)}. Revision {place(report)}.",
+        f"{verdict(report)}.{f' Revision {place(report)}.' if place(report) else ''}",
         "",
     ]
     if report.findings:

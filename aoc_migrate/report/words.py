@@ -49,7 +49,9 @@ def verdict(report: Report) -> str:
 
 
 def place(report: Report) -> str:
-    """Return the revision that the database is at, and the head."""
+    """Return the revision that the database is at, and the head; nothing where there is no history."""
+    if report.head is None:
+        return ""
     if not report.reached:
         return f"revision unknown (head {report.head})"
     return f"{report.revision or 'base'} (head {report.head})"

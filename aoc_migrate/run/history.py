@@ -40,10 +40,15 @@ class Revision:
         return bool(getattr(self.module, "removable", False))
 
 
+def packaged_folder(name: str) -> Path:
+    """Return a folder that the wheel carries: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent.parent / name
+    return inside if inside.is_dir() else inside.parent.parent / name
+
+
 def migrations_folder() -> Path:
-    """Return the folder of the revisions: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent.parent / "migrations"
-    return inside if inside.is_dir() else inside.parent.parent / "migrations"
+    """Return the folder of the revisions."""
+    return packaged_folder("migrations")
 
 
 @cache

@@ -5,9 +5,10 @@ it. Slugs are stable; each has a section in docs/rules.md. The codes ERR_AOC_…
 (domain.md, The rules).
 """
 
+from aoc_migrate.report.texts.bundles import BUNDLES
 from aoc_migrate.report.texts.model import Text
 from aoc_migrate.report.texts.rows import ROWS
 from aoc_migrate.report.texts.running import RUNNING
 from aoc_migrate.report.texts.standing import STANDING
 
-TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING}
+TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **BUNDLES}

@@ -1,0 +1,285 @@
+"""The Offline Kit: whole, reproducible, checkable, and enough to upgrade without a network."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from aoc_migrate import __version__
+from aoc_migrate.run.history import head
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import psql
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle without wheels, with one report."""
+    folder = tmp_path_factory.mktemp("kit")
+    (folder / "verify.html").write_text("<p>all stands</p>", encoding="utf-8")
+    made = Aoc()("bundle", str(folder / "new"), "--no-wheels", "--report", str(folder / "verify.html"))
+    assert made.exit_code == 0, made.err
+    return folder / "new"
+
+
+@pytest.fixture
+def copy(kit: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    subprocess.run(["cp", "-a", str(kit), str(tmp_path / "kit")], check=True)
+    return tmp_path / "kit"
+
+
+def check(folder: Path) -> tuple[int, list[tuple[str, str]]]:
+    """Return exit code and (slug, subject) of each finding of --check."""
+    ran = Aoc().json("bundle", "--check", str(folder))
+    return ran.exit_code, [(f["slug"], f["subject"]) for f in ran.report["findings"]]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file's path and bytes."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_is_whole(kit: Path) -> None:
+    """sha256sum and --check find every file as it was; manifest and sums list the same files."""
+    summed = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=kit, check=False)
+    manifest = json.loads((kit / "manifest.json").read_text(encoding="utf-8"))
+    files = contents(kit)
+
+    assert summed.returncode == 0
+    assert check(kit) == (0, [])
+    assert {f["path"]: f["sha256"] for f in manifest["files"]} == {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in files.items()
+        if name not in ("manifest.json", "SHA256SUMS")
+    }
+    assert manifest["package"] == {"name": "aoc-migrate", "version": __version__}
+    assert {t: v["head"] for t, v in manifest["targets"].items()} == {
+        t: head(t) for t in ("concelier", "excititor")
+    }
+
+
+def test_what_is_in_it(kit: Path) -> None:
+    """It has scripts for both targets, docs with the schema, the report, and a README for all of it."""
+    files = contents(kit)
+    readme = files["README.md"].decode()
+
+    assert {"sql/concelier-upgrade.sql", "sql/excititor-downgrade.sql", "sql/apply-aoc-constraints.sql"} <= set(
+        files
+    )
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*")} <= set(files)
+    assert files["reports/verify.html"] == b"<p>all stands</p>"
+    assert all((kit / path).exists() for path in re.findall(r"sql/[\w-]+\.sql", readme))
+    assert not [name for name in files if name.endswith(".whl")]
+
+
+def test_the_same_bytes(kit: Path, tmp_path: Path) -> None:
+    """Made again from the same input, elsewhere, every file has the same bytes, mode and time."""
+    ran = Aoc()("bundle", str(tmp_path / "other"), "--no-wheels", "--report", str(kit / "reports" / "verify.html"))
+    assert ran.exit_code == 0
+
+    archives = []
+    for number, folder in enumerate((kit, tmp_path / "other")):
+        path = tmp_path / f"{number}.tar"
+        with tarfile.open(path, "w") as archive:
+            for file in sorted(folder.rglob("*")):
+                archive.add(file, file.relative_to(folder).as_posix(), recursive=False)
+        archives.append(path.read_bytes())
+
+    assert archives[0] == archives[1]
+
+
+def test_a_changed_file(copy: Path) -> None:
+    """One changed byte is found by name."""
+    path = copy / "sql" / "concelier-upgrade.sql"
+    path.write_text(path.read_text(encoding="utf-8").replace("100ms", "900ms"), encoding="utf-8")
+
+    assert check(copy) == (1, [("bundle-changed", "sql/concelier-upgrade.sql")])
+
+
+def test_a_missing_file(copy: Path) -> None:
+    """A file that is gone is found by name."""
+    (copy / "manifest.json").unlink()
+
+    assert check(copy) == (1, [("bundle-missing", "manifest.json")])
+
+
+def test_extra_things(copy: Path) -> None:
+    """An extra file, folder or link is found, wherever it is; a signature is none."""
+    (copy / "sql" / "more.sql").write_text("", encoding="utf-8")
+    (copy / "empty").mkdir()
+    (copy / "link").symlink_to("/etc/passwd")
+    (copy / "SHA256SUMS.asc").write_text("", encoding="utf-8")
+
+    assert check(copy) == (1, [("bundle-extra", name) for name in ("empty", "link", "sql/more.sql")])
+
+
+def test_a_link_in_place_of_a_file(copy: Path, tmp_path: Path) -> None:
+    """A link is no file, even where it leads to the right bytes."""
+    (copy / "README.md").rename(tmp_path / "README.md")
+    (copy / "README.md").symlink_to(tmp_path / "README.md")
+
+    assert check(copy) == (1, [("bundle-changed", "README.md")])
+
+
+@pytest.mark.parametrize(
+    "line", [f"{'0' * 64}  ../outside", f"{'0' * 64}  /etc/passwd", "nonsense", f"{'0' * 64}  a/./b"]
+)
+def test_hostile_sums(copy: Path, line: str) -> None:
+    """Sums that name a place outside, or nothing, make the whole bundle one that cannot be trusted."""
+    with (copy / "SHA256SUMS").open("a", encoding="utf-8") as sums:
+        sums.write(f"{'0' * 64}{name}\n")
+
+    exit_code, found = check(copy)
+
+    assert (exit_code, [slug for slug, _ in found]) == (1, ["bundle-broken"])
+
+
+def test_no_bundle(tmp_path: Path) -> None:
+    """A folder without sums, or none at all, is no bundle."""
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        assert check(folder) == (1, [("bundle-broken", str(folder))])
+
+
+def test_a_signature(tmp_path: Path) -> None:
+    """The signer gets the sums as its last word; what it leaves beside them stays, and --check names it."""
+    signer = tmp_path / "sign er"
+    signer.write_text('#!/bin/sh\nsha256sum "$2" > "$2.sig"\n', encoding="utf-8")
+    signer.chmod(0o755)
+
+    ran = Aoc()("bundle", str(tmp_path / "kit"), "--no-wheels", "--sign-command", f"'{signer}' --armor")
+
+    assert ran.exit_code == 0, ran.err
+    checked = Aoc().json("bundle", "--check", str(tmp_path / "kit"))
+    assert checked.exit_code == 0
+    assert checked.report["facts"]["signatures"] == ["SHA256SUMS.sig"]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("false", "ended with exit code 1"),
+        ("true", "left no SHA256SUMS.asc"),
+        ("/nowhere/signer", "could not be started"),
+        ("'", "could not be started"),
+    ],
+)
+def test_a_signer_that_fails(command: str, told: str, tmp_path: Path) -> None:
+    """Without its signature there is no bundle, and nothing half made either."""
+    ran = Aoc()("bundle", str(tmp_path / "kit"), "--no-wheels", "--sign-command", command)
+
+    assert ran.exit_code == 2
+    assert told in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    """What cannot be meant is refused with exit code 2, and nothing is written."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("kept", encoding="utf-8")
+    (tmp_path / "one").mkdir()
+    for folder in ("one", "full"):
+        (tmp_path / folder / "same").write_text(folder, encoding="utf-8")
+    new = str(tmp_path / "new")
+    same = ["--report", f"{tmp_path}/one/same", "--report", f"{tmp_path}/full/same"]
+    before = contents(tmp_path)
+    cases = {
+        "not an empty folder": [str(tmp_path / "full"), "--no-wheels"],
+        "is there already": [str(tmp_path / "full" / "file"), "--no-wheels"],
+        "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
+        "have one file name": [
+            new,
+            "--no-wheels",
+            *("--report", f"{tmp_path}/one/same", "--report", f"{tmp_path}/full/same"),
+        ],
+        "leaves nothing": [new, "--no-wheels", "--platform", "any"],
+        "goes with no other option": ["--check", str(tmp_path / "full"), "--no-wheels"],
+        "cannot be made": ["/proc/nowhere/kit", "--no-wheels"],
+    }
+
+    for told, words in cases.items():
+        ran = Aoc()("bundle", *words)
+        assert (ran.exit_code, ran.out) == (2, ""), words
+        assert told in ran.err
+    assert contents(tmp_path) == before
+
+
+def test_psql_alone(kit: Path, database: Database, aoc: Aoc) -> None:
+    """With psql and the bundle's scripts a database goes to head, where verify finds nothing, and back to base."""
+    up = (kit / "sql" / f"{database.target}-upgrade.sql").read_text(encoding="utf-8")
+    down = (kit / "sql" / f"{database.target}-downgrade.sql").read_text(encoding="utf-8")
+
+    assert psql(database, up, "-v", "retrofit=1").exit_code == 0
+    assert aoc.json("verify", database.target).slugs() == []
+    assert psql(database, down).exit_code == 0
+    assert aoc.json("status", database.target).report["revision"] is None
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with wheels for this interpreter, from the package index."""
+    folder = tmp_path_factory.mktemp("wheels") / "kit"
+    made = Aoc()("bundle", str(folder))
+    if made.exit_code == 3:
+        pytest.skip(f"no package index answers: {made.err}")
+    assert made.exit_code == 0, made.err
+    return folder
+
+
+def test_install_and_upgrade_without_a_network(
+    wheels: Path, tmp_path: Path, database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
+    """Installed with --no-index from the bundle alone, the command upgrades, verifies, and checks the bundle."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    programs = tmp_path / "venv" / "bin"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "AOC_"))} | {
+        "PIP_CONFIG_FILE": os.devnull
+    }
+    install = [str(programs / "pip"), "install", "--quiet", "--no-index", "--find-links", "wheels", "aoc-migrate"]
+    subprocess.run(install, cwd=wheels, env=environment, check=True)
+    environment |= aoc.environment | allowed
+
+    def run(*words: str) -> int:
+        command = [str(programs / "aoc-migrate"), *words]
+        return subprocess.run(
+            command, cwd="/", env=environment | aoc.environment | allowed, check=False
+        ).returncode
+
+    assert run("upgrade", database.target) == 0
+    assert run("verify", database.target, "--probe") == 0
+    assert run("bundle", "--check", str(wheels)) == 0
+    assert run("bundle", str(tmp_path / "again"), "--no-wheels") == 0
+    assert contents(tmp_path / "again")["docs/cli.md"] == contents(wheels)["docs/cli.md"]
+
+
+def test_bill_of_materials(wheels: Path) -> None:
+    """The SBOM names each wheel but our own, with version, purl and sum, and what depends on what by reference."""
+    bom = json.loads((wheels / "sbom.cdx.json").read_text(encoding="utf-8"))
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheels / "wheels").iterdir()}
+
+    assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")
+    own = next(name for name in files if name.startswith("aoc_migrate-"))
+    assert {c["hashes"][0]["content"] for c in bom["components"]} == {v for k, v in files.items() if k != own}
+    assert {"alembic", "SQLAlchemy", "psycopg", "click"} <= {c["name"] for c in bom["components"]}
+    assert all(
+        c["purl"] == f"pkg:pypi/{c['name'].lower().replace('_', '-')}@{c['version']}" for c in bom["components"]
+    )
+    references = [bom["metadata"]["component"]["bom-ref"], *(c["bom-ref"] for c in bom["components"])]
+    assert len(references) == len(set(references))
+    assert set(bom["dependencies"][0]["dependsOn"]) == set(references[1:])
+
+
+def test_a_platform_that_there_is_not(tmp_path: Path) -> None:
+    """pip's refusal is told in one sentence, and nothing is left."""
+    ran = Aoc()("bundle", str(tmp_path / "kit"), "--platform", "sparc_solaris", "--python-version", "3.12")
+    if ran.exit_code == 3:
+        pytest.skip(f"no package index answers: {ran.err}")
+
+    assert ran.exit_code == 2
+    assert "pip could not get the packages" in ran.err
+    assert list(tmp_path.iterdir()) == []
