@@ -127,10 +127,8 @@ def test_a_link_in_place_of_a_file(copy: Path, tmp_path: Path) -> None:
     assert check(copy) == (1, [("bundle-changed", "README.md")])
 
 
-@pytest.mark.parametrize(
-    "line", [f"{'0' * 64}  ../outside", f"{'0' * 64}  /etc/passwd", "nonsense", f"{'0' * 64}  a/./b"]
-)
-def test_hostile_sums(copy: Path, line: str) -> None:
+@pytest.mark.parametrize("name", ["  ../outside", "  /etc/passwd", "nonsense", "  a/./b", "  sql/../../x"])
+def test_hostile_sums(copy: Path, name: str) -> None:
     """Sums that name a place outside, or nothing, make the whole bundle one that cannot be trusted."""
     with (copy / "SHA256SUMS").open("a", encoding="utf-8") as sums:
         sums.write(f"{'0' * 64}{name}\n")
@@ -192,11 +190,7 @@ def test_bad_input(tmp_path: Path) -> None:
         "not an empty folder": [str(tmp_path / "full"), "--no-wheels"],
         "is there already": [str(tmp_path / "full" / "file"), "--no-wheels"],
         "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
-        "have one file name": [
-            new,
-            "--no-wheels",
-            *("--report", f"{tmp_path}/one/same", "--report", f"{tmp_path}/full/same"),
-        ],
+        "have one file name": [new, "--no-wheels", *same],
         "leaves nothing": [new, "--no-wheels", "--platform", "any"],
         "goes with no other option": ["--check", str(tmp_path / "full"), "--no-wheels"],
         "cannot be made": ["/proc/nowhere/kit", "--no-wheels"],
