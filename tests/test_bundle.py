@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -212,68 +210,3 @@ def test_psql_alone(kit: Path, database: Database, aoc: Aoc) -> None:
     assert aoc.json("verify", database.target).slugs() == []
     assert psql(database, down).exit_code == 0
     assert aoc.json("status", database.target).report["revision"] is None
-
-
-@pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with wheels for this interpreter, from the package index."""
-    folder = tmp_path_factory.mktemp("wheels") / "kit"
-    made = Aoc()("bundle", str(folder))
-    if made.exit_code == 3:
-        pytest.skip(f"no package index answers: {made.err}")
-    assert made.exit_code == 0, made.err
-    return folder
-
-
-def test_install_and_upgrade_without_a_network(
-    wheels: Path, tmp_path: Path, database: Database, aoc: Aoc, allowed: dict[str, str]
-) -> None:
-    """Installed with --no-index from the bundle alone, the command upgrades, verifies, and checks the bundle."""
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    programs = tmp_path / "venv" / "bin"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "AOC_"))} | {
-        "PIP_CONFIG_FILE": os.devnull
-    }
-    install = [str(programs / "pip"), "install", "--quiet", "--no-index", "--find-links", "wheels", "aoc-migrate"]
-    subprocess.run(install, cwd=wheels, env=environment, check=True)
-    environment |= aoc.environment | allowed
-
-    def run(*words: str) -> int:
-        command = [str(programs / "aoc-migrate"), *words]
-        return subprocess.run(
-            command, cwd="/", env=environment | aoc.environment | allowed, check=False
-        ).returncode
-
-    assert run("upgrade", database.target) == 0
-    assert run("verify", database.target, "--probe") == 0
-    assert run("bundle", "--check", str(wheels)) == 0
-    assert run("bundle", str(tmp_path / "again"), "--no-wheels") == 0
-    assert contents(tmp_path / "again")["docs/cli.md"] == contents(wheels)["docs/cli.md"]
-
-
-def test_bill_of_materials(wheels: Path) -> None:
-    """The SBOM names each wheel but our own, with version, purl and sum, and what depends on what by reference."""
-    bom = json.loads((wheels / "sbom.cdx.json").read_text(encoding="utf-8"))
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheels / "wheels").iterdir()}
-
-    assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")
-    own = next(name for name in files if name.startswith("aoc_migrate-"))
-    assert {c["hashes"][0]["content"] for c in bom["components"]} == {v for k, v in files.items() if k != own}
-    assert {"alembic", "SQLAlchemy", "psycopg", "click"} <= {c["name"] for c in bom["components"]}
-    assert all(
-        c["purl"] == f"pkg:pypi/{c['name'].lower().replace('_', '-')}@{c['version']}" for c in bom["components"]
-    )
-    references = [bom["metadata"]["component"]["bom-ref"], *(c["bom-ref"] for c in bom["components"])]
-    assert len(references) == len(set(references))
-    assert set(bom["dependencies"][0]["dependsOn"]) == set(references[1:])
-
-
-def test_a_platform_that_there_is_not(tmp_path: Path) -> None:
-    """pip's refusal is told in one sentence, and nothing is left."""
-    ran = Aoc()("bundle", str(tmp_path / "kit"), "--platform", "sparc_solaris", "--python-version", "3.12")
-    if ran.exit_code == 3:
-        pytest.skip(f"no package index answers: {ran.err}")
-
-    assert ran.exit_code == 2
-    assert "pip could not get the packages" in ran.err
-    assert list(tmp_path.iterdir()) == []
