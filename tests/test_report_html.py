@@ -178,7 +178,8 @@ def test_everything_is_in_it(database: Database, aoc: Aoc, allowed: dict[str, st
     history = aoc("history", target, "--format", "html").out
 
     assert "<caption>" + f"{target}: duplicates by vendor</caption>" in audit
-    for caption in ("rules", "indexes", "documents by number of revisions", "what upgrade ran", "largest chains"):
+    parts = ("rules", "indexes", "documents by number of revisions", "what upgrade ran", "largest chains")
+    for caption in (*parts, "latest runs"):
         assert f"<caption>{target}: {caption}</caption>" in upgrade
     assert f"<caption>{target}: runs</caption>" in history
     assert all(Reader(text).problems == [] for text in (audit, upgrade, history))

@@ -100,6 +100,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     report.findings += verifier_findings(session, contract)
     report.findings += ledger.edited(session, report.revision)
     report.facts |= standing_facts(session, contract, standing)
+    report.facts["latest_runs"] = ledger.latest(session)
     if Part.CHAIN in standing:
         session.say(f"{session.target.name}: following the chains …")
         started = (chain_state(session) or {}).get("started_at")

@@ -114,6 +114,14 @@ def runs(session: Session, limit: int) -> list[Row]:
     )
 
 
+def latest(session: Session) -> list[Row]:
+    """Return the last three runs in a few words, as far as this role may read the ledger."""
+    if not catalog.readable(session, LOG):
+        return []
+    told = ("run", "command", "outcome", "revision", "started_at", "seconds", "role", "host")
+    return [{key: row[key] for key in told} for row in runs(session, 3)]
+
+
 def steps(session: Session, run: int) -> list[Row] | None:
     """Return the steps of one run, or None if there is no such run."""
     if catalog.kind(session, LOG) is None:
