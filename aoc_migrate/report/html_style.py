@@ -55,7 +55,7 @@ svg { background: var(--sheet); vertical-align: middle; }
   .skip { display: none; }
   .scroll { overflow: visible; }
   article { content-visibility: visible; }
-  article, tr { break-inside: avoid; }
+  tr { break-inside: avoid; }
   h2, h3, h4 { break-after: avoid; }
   details::details-content { display: block; content-visibility: visible; height: auto; }
 }
