@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Aoc, Database
+from tests.conftest import Aoc, Database
 from tests.test_docs import RULES, blocks
 
 PARTS = dict(re.findall(r"(?ms)^## (.+?)$(.*?)(?=^## |\Z)", RULES))
@@ -74,22 +74,3 @@ def test_find_and_mend(slug: str, concelier: Database, aoc: Aoc) -> None:
             concelier.run(statement)
         assert slug not in aoc.json("audit").slugs()
     assert concelier.value("SELECT count(*) FROM advisory_raw") == (1 if slug == "duplicate-key" else 2)
-
-
-def test_the_verifier_of_the_rollout(concelier: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """The role that docs/rollout.md makes may verify, which finds nothing, and may change nothing."""
-    aoc.configure(concelier)
-    assert aoc("upgrade", **allowed).exit_code == 0
-    (block,) = blocks((ROOT / "docs" / "rollout.md").read_text(encoding="utf-8"), "sql")
-    role = "stella-aoc-verify"
-    try:
-        concelier.run(block)
-        concelier.run(f"ALTER ROLE \"{role}\" PASSWORD 'its own'")
-        aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as(role, "its own")
-
-        verified, upgraded = aoc.json("verify"), aoc.json("downgrade", "-1")
-
-        assert (verified.exit_code, verified.slugs()) == (0, [])
-        assert upgraded.slugs("error") == ["read-only-role"]
-    finally:
-        concelier.run(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')

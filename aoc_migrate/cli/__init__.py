@@ -23,6 +23,7 @@ COMMANDS = (
     "constraints",
     "chain",
     "journal",
+    "verifier",
     "bundle",
     "sandbox",
     "revision",

@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, cast
@@ -17,6 +17,7 @@ from aoc_migrate.database.tape import Tape
 from aoc_migrate.report.model import Stopped, make
 
 Row = dict[str, Any]
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
@@ -57,12 +58,12 @@ class Session:
     on_step: Callable[[str | None], None] | None = None
     tape: Tape | None = None
 
-    def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[Row]:
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
         with self.taped(sql, parameters), self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(_sql(sql), parameters).fetchall()
 
-    def taped(self, sql: str, parameters: Sequence[Any] | None) -> AbstractContextManager[None]:
+    def taped(self, sql: str, parameters: Parameters | None) -> AbstractContextManager[None]:
         """Write a statement down while it runs, if this session keeps a tape."""
         return self.tape.statement(sql, parameters) if self.tape else nullcontext()
 
@@ -79,17 +80,17 @@ class Session:
         if self.tape:
             self.tape.commit()
 
-    def row(self, sql: str, parameters: Sequence[Any] | None = None) -> Row:
+    def row(self, sql: str, parameters: Parameters | None = None) -> Row:
         """Return the only row of a query."""
         (row,) = self.rows(sql, parameters)
         return row
 
-    def value(self, sql: str, parameters: Sequence[Any] | None = None) -> Any:
+    def value(self, sql: str, parameters: Parameters | None = None) -> Any:
         """Return the only column of a query's first row, or None if there is none."""
         row = next(iter(self.rows(sql, parameters)), None)
         return next(iter(row.values())) if row else None
 
-    def run(self, sql: str, parameters: Sequence[Any] | None = None) -> int:
+    def run(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run a statement that returns no rows; return how many it wrote, -1 where that means nothing."""
         with self.taped(sql, parameters), self.settled():
             return self.connection.execute(_sql(sql), parameters).rowcount
@@ -114,7 +115,7 @@ class Session:
         """Return a name as SQL writes it, in quotes where it needs them."""
         return str(self.value("SELECT quote_ident(%s)", (name,)))
 
-    def pasteable(self, sql: str, parameters: Sequence[Any] | None = None) -> str:
+    def pasteable(self, sql: str, parameters: Parameters | None = None) -> str:
         """Return a query as one pastes it into psql: values in it, and the schema it is meant for."""
         text = psycopg.ClientCursor(self.connection).mogrify(_sql(sql), parameters) if parameters else sql
         schema = self.target.schema

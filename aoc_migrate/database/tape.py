@@ -1,6 +1,6 @@
 """The SQL that changes something, written down while it runs, in a form that psql reads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ class Tape:
         self.last, self.open = "", False
 
     @contextmanager
-    def statement(self, sql: str, parameters: Sequence[Any] | None = None) -> Iterator[None]:
+    def statement(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Iterator[None]:
         """Write a statement down, and that it failed if it does."""
         if sql.lstrip().upper().startswith(_READS):
             yield
@@ -47,7 +47,7 @@ class Tape:
         self.last = ""
         self.write(f"\n-- {words}\n")
 
-    def _put(self, sql: str, parameters: Sequence[Any] | None) -> None:
+    def _put(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> None:
         text = psycopg.ClientCursor(self.connection).mogrify(sql.encode(), parameters) if parameters else sql
         if text == self.last:
             self.write("\\g\n")

@@ -1,5 +1,6 @@
 """Checks of the session itself: is this the right database, and may we do here what we are about to do?"""
 
+import re
 from collections.abc import Iterator
 
 from aoc_migrate import __version__
@@ -96,8 +97,22 @@ def table_missing(session: Session, contract: Contract) -> Finding:
     )
 
 
-def readable(session: Session, table: str) -> list[Finding]:
+def only_tenant(session: Session, table: str) -> str | None:
+    """Return the one tenant whose rows our own policy shows this role, None where it is not limited so."""
+    seen: str | None = session.value(
+        "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = to_regclass(quote_ident(%s)) "
+        "AND polname = 'aoc_verify_all' AND row_security_active(polrelid) "
+        "AND EXISTS (SELECT FROM unnest(polroles) AS role WHERE role <> 0 AND pg_has_role(role, 'USAGE'))",
+        (table,),
+    )
+    found = re.fullmatch(r"\(tenant = '(.*)'::text\)", seen or "", re.DOTALL)
+    return found[1].replace("''", "'") if found else None
+
+
+def readable(session: Session, table: str, *, one_tenant: bool = False) -> list[Finding]:
     """Return why rows of ``table`` cannot all be read: missing SELECT, or row-level security.
+
+    ``one_tenant``: a verifier that our own policy limits to one tenant may go on.
 
     ``row_security_active`` stays true under a policy that shows everything, so the policy is looked at as
     well (domain.md, Row-level security); a restrictive policy beside it would hide rows again.
@@ -115,7 +130,7 @@ def readable(session: Session, table: str) -> list[Finding]:
         place = f"{session.quoted(session.target.schema)}.{table}"
         remedy = f"Run: GRANT SELECT ON {place} TO {session.quoted(facts['role'])};"
         return [make("privileges", table, role=facts["role"], action=f"read {table}", remedy=remedy)]
-    if facts["filtered"]:
+    if facts["filtered"] and not (one_tenant and only_tenant(session, table) is not None):
         return [make("row-level-security", table, role=facts["role"])]
     return []
 

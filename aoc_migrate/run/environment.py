@@ -169,11 +169,18 @@ def _listen(engine: Engine, tape: Tape) -> None:
     event.listen(engine, "rollback", lambda _: tape.rollback())
 
 
-def run_functions(session: Session, revisions: list[Revision], function: str) -> None:
-    """Run ``upgrade`` or ``downgrade`` of some revisions without moving the version."""
+@contextmanager
+def operations(session: Session) -> Iterator[None]:
+    """Let functions of ``database.ddl`` run on this session, outside of any revision."""
     with alembic_connection(session) as connection:
         context = MigrationContext.configure(connection, opts={RUNTIME: session})
         with Operations.context(context), context.begin_transaction():
-            for revision in revisions:
-                session.say(f"{session.target.name}: {revision.id} {function}: {revision.title}")
-                getattr(revision.module, function)()
+            yield
+
+
+def run_functions(session: Session, revisions: list[Revision], function: str) -> None:
+    """Run ``upgrade`` or ``downgrade`` of some revisions without moving the version."""
+    with operations(session):
+        for revision in revisions:
+            session.say(f"{session.target.name}: {revision.id} {function}: {revision.title}")
+            getattr(revision.module, function)()

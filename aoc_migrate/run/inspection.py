@@ -11,7 +11,7 @@ from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
 from aoc_migrate.inspect.chain import chain_facts, inspect_chain
 from aoc_migrate.inspect.duplicates import duplicates_by_vendor
-from aoc_migrate.inspect.place import readable, table_missing, writing
+from aoc_migrate.inspect.place import only_tenant, readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
 from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import standing_facts, verifier_findings, verify_catalog
@@ -78,9 +78,16 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return
-    report.findings += readable(session, contract.table)
+    report.findings += readable(session, contract.table, one_tenant=True)
     if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
         return
+    limited = only_tenant(session, contract.table)
+    if limited is not None:
+        if options.tenant not in (None, limited):
+            raise AocError(
+                f"This role sees the rows of tenant {limited!r} only: leave --tenant out, or name that."
+            )
+        options = replace(options, tenant=limited)
     verify_all(session, report, contract, options)
     if hold.read(session):
         report.findings = [hold.released(finding, target) for finding in report.findings]

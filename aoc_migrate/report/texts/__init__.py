@@ -10,5 +10,6 @@ from aoc_migrate.report.texts.model import Text
 from aoc_migrate.report.texts.rows import ROWS
 from aoc_migrate.report.texts.running import RUNNING
 from aoc_migrate.report.texts.standing import STANDING
+from aoc_migrate.report.texts.verifier import VERIFIER
 
-TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **BUNDLES}
+TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **VERIFIER, **BUNDLES}

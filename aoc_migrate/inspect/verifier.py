@@ -1,0 +1,137 @@
+"""Is the verifier what it should be: a role that reads what verification needs, and can do nothing else?"""
+
+from collections.abc import Iterator
+
+import psycopg
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import JOURNAL, LOG, STATE, VERSION
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Finding, make
+
+POWERS = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
+REFUSED = ("42501", "25006")  # insufficient_privilege, read_only_sql_transaction
+
+
+def needed_tables(session: Session, contract: Contract) -> list[str]:
+    """Return the tables that verification reads, as far as they exist."""
+    names = (contract.table, VERSION, STATE, JOURNAL, LOG)
+    return [name for name in names if catalog.kind(session, name) is not None]
+
+
+def exists(session: Session, role: str) -> bool:
+    """Return whether there is such a role."""
+    return bool(session.value("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", (role,)))
+
+
+def too_mighty(session: Session, role: str) -> list[str]:
+    """Return what makes a role more than a reader: attributes, memberships, things that it owns here."""
+    listed = ", ".join(f"('{power.removeprefix('rol')}', {power})" for power in POWERS)
+    rows = session.rows(
+        f"SELECT what FROM pg_roles, LATERAL (VALUES {listed}) AS power (what, has) "
+        "WHERE rolname = %(role)s AND has "
+        "UNION ALL SELECT 'member of ' || pg_get_userbyid(roleid) FROM pg_auth_members "
+        "WHERE pg_get_userbyid(member) = %(role)s "
+        "UNION ALL SELECT 'owner of ' || c.oid::regclass FROM pg_class c "
+        "WHERE pg_get_userbyid(relowner) = %(role)s "
+        "UNION ALL SELECT 'owner of schema ' || nspname FROM pg_namespace "
+        "WHERE pg_get_userbyid(nspowner) = %(role)s",
+        {"role": role},
+    )
+    return [row["what"] for row in rows]
+
+
+def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
+    """Yield what the role lacks, what it has too much, and what it could do when we tried as that role."""
+    if not exists(session, role):
+        yield make("verifier-missing", role, target=session.target.name)
+        return
+    mighty = too_mighty(session, role)
+    if mighty:
+        yield make("verifier-mighty", role, powers=", ".join(mighty))
+        return
+    yield from _lacking(session, contract, role)
+    yield from _beyond(session, contract, role)
+    if not session.value(
+        "SELECT 'default_transaction_read_only=on' = ANY (rolconfig) FROM pg_roles WHERE rolname = %s", (role,)
+    ):
+        yield make("verifier-not-read-only", role, quoted=session.quoted(role))
+    yield from _tried(session, contract, role)
+
+
+def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
+    schema = session.target.schema
+    rights = session.row(
+        "SELECT has_database_privilege(%s, current_database(), 'CONNECT') AS connects, "
+        "has_schema_privilege(%s, to_regnamespace(quote_ident(%s)), 'USAGE') AS uses",
+        (role, role, schema),
+    )
+    hidden = [
+        table
+        for table in needed_tables(session, contract)
+        if not session.value(
+            "SELECT has_table_privilege(%s, to_regclass(quote_ident(%s)), 'SELECT')", (role, table)
+        )
+    ]
+    lacking = [
+        *([] if rights["connects"] else ["connect to this database"]),
+        *([] if rights["uses"] else [f"use schema {schema}"]),
+        *(f"read {table}" for table in hidden),
+    ]
+    if lacking:
+        yield make("verifier-lacks", role, lacking=", ".join(lacking), target=session.target.name)
+
+
+def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
+    """Yield the relations of users' schemas that the role can read or change without need, whoever granted it."""
+    rows = session.rows(
+        "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
+        "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'SELECT') THEN 'read' END, "
+        "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'INSERT') OR "
+        "has_any_column_privilege(%(role)s, c.oid, 'UPDATE') OR has_table_privilege(%(role)s, c.oid, 'DELETE') "
+        "OR has_table_privilege(%(role)s, c.oid, 'TRUNCATE') THEN 'change' END], NULL) AS rights, "
+        "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AS needed "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+        "AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' "
+        "AND has_schema_privilege(%(role)s, n.oid, 'USAGE') ORDER BY 1",
+        {"role": role, "needed": needed_tables(session, contract), "schema": session.target.schema},
+    )
+    for row in rows:
+        if "change" in row["rights"]:
+            yield make("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
+    more = [row["name"] for row in rows if "read" in row["rights"] and not row["needed"]]
+    if more:
+        yield make("verifier-reads-more", role, names=", ".join(more[:12]))
+
+
+def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
+    """Try as the role, in a transaction that is rolled back, to write, to create, and to read."""
+    table, quoted = contract.table, session.quoted(role)
+    attempts = {
+        "INSERT": f"INSERT INTO {table} SELECT * FROM {table} WHERE false",
+        "UPDATE": f"UPDATE {table} SET {contract.link} = NULL WHERE false",
+        "DELETE": f"DELETE FROM {table} WHERE false",
+        "CREATE TABLE": "CREATE TABLE aoc_verifier_probe ()",
+    }
+    with session.connection.transaction(force_rollback=True):
+        session.run("SET LOCAL transaction_read_only = off")  # it could turn it off as well: rights alone count
+        try:
+            if session.value("SELECT current_user <> %s", (role,)):
+                session.run(f"SET LOCAL ROLE {quoted}")
+        except psycopg.errors.InsufficientPrivilege:
+            yield make("verifier-not-tried", role, quoted=quoted, target=session.target.name)
+            return
+        for what, statement in attempts.items():
+            if not _refused(session, statement):
+                yield make("verifier-did", role, what=what, table=table)
+
+
+def _refused(session: Session, statement: str) -> bool:
+    try:
+        with session.connection.transaction(force_rollback=True):
+            session.run(statement)
+    except psycopg.Error as error:
+        return error.sqlstate in REFUSED
+    return False

@@ -1,0 +1,153 @@
+"""`verifier`: the read-only role that verification runs under (the guide's section 3)."""
+
+import psycopg
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.ddl.run import strong
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.inspect import verifier
+from aoc_migrate.inspect.place import table_missing, writing
+from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
+from aoc_migrate.report.model import Finding, Report, make
+from aoc_migrate.run import ledger
+from aoc_migrate.run.history import contract_at, swap_of
+
+POLICY = "aoc_verify_all"
+CONNECTIONS = 5
+
+
+def run_check(session: Session, report: Report) -> None:
+    """Look whether the role has what it needs and nothing else, and try to do as it what it must not."""
+    contract = _contract(session, report)
+    if contract:
+        report.findings += verifier.check(session, contract, session.flags.verifier_user)
+        report.next = "" if report.errors else f"as that role: aoc-migrate verify {session.target.name}"
+
+
+def run_create(session: Session, report: Report, password: str | None, tenant: str | None) -> None:
+    """Make the role where it is missing, set its password, grant what it needs, and prove it.
+
+    On a role that is there already this sets a new password (rotation) and grants what is lacking. ``tenant``:
+    where row-level security is on, let it see that tenant's rows only.
+    """
+    contract, role = _contract(session, report), session.flags.verifier_user
+    if contract is None:
+        return
+    report.findings += _hindrances(session, contract, role)
+    if report.errors:
+        return
+    with runner_lock(session), ledger.recorded(session, report, "verifier create", report.revision):
+        report.changed = True
+        _make_role(session, role, password)
+        _grant(session, contract, role)
+        _policies(session, contract, role, tenant)
+    report.findings += verifier.check(session, contract, role)
+    report.failed = bool(report.errors)
+    report.next = f"as {role}: aoc-migrate verify {session.target.name}"
+
+
+def run_drop(session: Session, report: Report) -> None:
+    """Take the policies and rights away, and drop the role unless something elsewhere keeps it."""
+    contract, role = _contract(session, report), session.flags.verifier_user
+    if contract is None:
+        return
+    if not exists(session, role):
+        report.next = f"there is no role {role}"
+        return
+    report.findings += _hindrances(session, contract, role)
+    if report.errors:
+        return
+    with runner_lock(session), ledger.recorded(session, report, "verifier drop", report.revision):
+        report.changed = True
+        _drop_policies(session, contract)
+        quoted = session.quoted(role)
+        for table in needed_tables(session, contract):
+            session.run(f"REVOKE ALL ON {table} FROM {quoted}")
+        session.run(f"REVOKE ALL ON SCHEMA {session.quoted(session.target.schema)} FROM {quoted}")
+        database = session.quoted(session.connection.info.dbname)
+        session.run(f"REVOKE ALL ON DATABASE {database} FROM {quoted}")
+        try:
+            session.run(f"DROP ROLE {quoted}")
+        except psycopg.errors.DependentObjectsStillExist as error:
+            reason = first_line(error, session.target)
+            report.findings.append(make("verifier-stays", role, reason=reason, quoted=quoted))
+
+
+def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding]:
+    """Return why the role cannot be made or altered, before anything of it is."""
+    mighty = too_mighty(session, role) if exists(session, role) else []
+    if mighty:
+        return [make("verifier-mighty", role, powers=", ".join(mighty))]
+    found = writing(session, [contract.table])
+    we = session.row(
+        "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
+        "WHERE rolname = current_user"
+    )
+    if not we["may"]:
+        words = {"role": we["quoted"], "action": f"create the role {role}"}
+        found.append(make("privileges", role, remedy=f"Run: ALTER ROLE {we['quoted']} CREATEROLE;", **words))
+    return found
+
+
+def _contract(session: Session, report: Report) -> Contract | None:
+    contract = contract_at(session.target.name, report.revision)
+    if catalog.kind(session, contract.table) is not None:
+        return contract
+    report.findings.append(table_missing(session, contract))
+    return None
+
+
+def _make_role(session: Session, role: str, password: str | None) -> None:
+    """Make or alter the role; of the password only its SCRAM verifier, computed here, reaches the server."""
+    quoted = session.quoted(role)
+    if not exists(session, role):
+        session.run(f"CREATE ROLE {quoted} LOGIN CONNECTION LIMIT {CONNECTIONS}")
+    else:
+        session.run(f"ALTER ROLE {quoted} LOGIN CONNECTION LIMIT {CONNECTIONS}")
+    session.run(f"ALTER ROLE {quoted} SET default_transaction_read_only = on")
+    if password is not None:
+        libpq = session.connection.pgconn
+        scram = libpq.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        session.run(f"ALTER ROLE {quoted} PASSWORD '{scram}'")  # letters, digits and +/=$: nothing to escape
+
+
+def _grant(session: Session, contract: Contract, role: str) -> None:
+    quoted, schema = session.quoted(role), session.quoted(session.target.schema)
+    if not session.value("SELECT has_database_privilege(%s, current_database(), 'CONNECT')", (role,)):
+        database = session.quoted(session.connection.info.dbname)
+        session.run(f"GRANT CONNECT ON DATABASE {database} TO {quoted}")
+    session.run(f"GRANT USAGE ON SCHEMA {schema} TO {quoted}")
+    session.run(f"GRANT SELECT ON {', '.join(needed_tables(session, contract))} TO {quoted}")
+
+
+def _guarded(session: Session, contract: Contract) -> list[str]:
+    """Return which of the raw table and the backup have row-level security."""
+    swap = swap_of(session.target.name)
+    names = [contract.table, *([swap[0].backup] if swap else [])]
+    rows = session.rows(
+        "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND relrowsecurity "
+        "AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",
+        (names, session.target.schema),
+    )
+    return [row["relname"] for row in rows]
+
+
+def _policies(session: Session, contract: Contract, role: str, tenant: str | None) -> None:
+    """Let the role see every row, or one tenant's, where policies would hide them; a strong lock, bounded."""
+    from aoc_migrate.run.environment import operations
+
+    seen = "true" if tenant is None else f"tenant = {session.value('SELECT quote_literal(%s)', (tenant,))}"
+    for table in _guarded(session, contract):
+        create = f"CREATE POLICY {POLICY} ON {table} FOR SELECT TO {session.quoted(role)} USING ({seen})"
+        with operations(session):
+            strong(table, [f"DROP POLICY IF EXISTS {POLICY} ON {table}", create], label=f"policy on {table}")
+
+
+def _drop_policies(session: Session, contract: Contract) -> None:
+    from aoc_migrate.run.environment import operations
+
+    for table in _guarded(session, contract):
+        with operations(session):
+            strong(table, [f"DROP POLICY IF EXISTS {POLICY} ON {table}"])

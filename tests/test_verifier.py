@@ -1,0 +1,198 @@
+"""The verifier: a role that reads what verification needs, can do nothing else, and goes without a trace."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+
+ROLE = "stella-aoc-verify"
+
+
+@pytest.fixture
+def ready(database: Database, aoc: Aoc, allowed: dict[str, str]) -> Iterator[Database]:
+    """Each target at head, without the role before and after."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    yield database
+    if database.value("SELECT true FROM pg_roles WHERE rolname = %s", [ROLE]):
+        database.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> str:
+    """A file with a password in its first line."""
+    path = tmp_path / "password"
+    path.write_text("planted secret\nsecond line\n", encoding="utf-8")
+    return str(path)
+
+
+def as_verifier(aoc: Aoc, database: Database, password: str = "planted secret") -> Aoc:
+    """Return the command with the verifier's URL."""
+    return Aoc({f"{database.target.upper()}_DATABASE_URL": database.url_as(ROLE, password)})
+
+
+def test_it_can_verify_and_nothing_else(ready: Database, aoc: Aoc, secret: str) -> None:
+    """The role verifies cleanly, its own check agrees, and a write, a table and another table are refused."""
+    created = aoc.json("verifier", "create", "--password-file", secret)
+    assert (created.exit_code, created.slugs("error")) == (0, []), created.out
+    own = as_verifier(aoc, ready)
+
+    assert own.json("verify").slugs() == []
+    assert own.json("verifier", "check").slugs("error") == []
+    with psycopg.connect(ready.url_as(ROLE, "planted secret"), autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        for statement in (
+            f"DELETE FROM {ready.table}",
+            "CREATE TABLE public.mine ()",
+            "DELETE FROM aoc_migration_log",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_the_password_goes_nowhere(ready: Database, aoc: Aoc, secret: str, tmp_path: Path) -> None:
+    """No output, ledger entry or catalog holds the password; the server has a SCRAM verifier of it."""
+    ran = aoc("verifier", "create", "--password-file", secret, "--format", "json")
+
+    stored = ready.value("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [ROLE])
+    assert stored.startswith("SCRAM-SHA-256$4096:")
+    assert "planted" not in ran.out + ran.err + str(ready.rows("SELECT * FROM aoc_migration_log"))
+    assert "SCRAM" not in ran.out + ran.err + str(ready.rows("SELECT * FROM aoc_migration_log"))
+
+
+def test_rotation(ready: Database, aoc: Aoc, secret: str, tmp_path: Path) -> None:
+    """create again sets the new password; without a file it stays, and rights that got lost come back."""
+    assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
+    ready.run(f'REVOKE SELECT ON aoc_migration_log FROM "{ROLE}"; ALTER ROLE "{ROLE}" RESET ALL')
+    assert set(aoc.json("verifier", "check").slugs("error")) == {"verifier-lacks", "verifier-not-read-only"}
+    (tmp_path / "new").write_text("another", encoding="utf-8")
+
+    assert aoc("verifier", "create", "--password-file", str(tmp_path / "new")).exit_code == 0
+    assert as_verifier(aoc, ready, "another")("verify").exit_code == 0
+    assert aoc("verifier", "create").exit_code == 0
+    assert as_verifier(aoc, ready, "another")("verify").exit_code == 0
+    assert as_verifier(aoc, ready)("verify").exit_code == 3
+
+
+def test_drop_leaves_no_trace(ready: Database, aoc: Aoc, secret: str) -> None:
+    """After create and drop, catalog and roles are as before, with row-level security and without."""
+    for rls in ("DISABLE", "ENABLE"):
+        ready.run(f"ALTER TABLE {ready.table} {rls} ROW LEVEL SECURITY")
+        before = fingerprint(ready.connection), ready.rows("SELECT rolname FROM pg_roles ORDER BY 1")
+        assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
+        assert (fingerprint(ready.connection), ready.rows("SELECT rolname FROM pg_roles ORDER BY 1")) != before
+
+        assert aoc("verifier", "drop").exit_code == 0
+
+        assert normal(fingerprint(ready.connection)) == normal(before[0])
+        assert ready.rows("SELECT rolname FROM pg_roles ORDER BY 1") == before[1]
+    assert aoc("verifier", "drop").exit_code == 0
+
+
+def normal(lines: list[str]) -> list[str]:
+    """Return a fingerprint in which an ACL that grants what no ACL grants is none."""
+    return [line.replace("{sandbox=arwdDxtm/sandbox}", "None") for line in lines]
+
+
+def test_row_level_security(ready: Database, aoc: Aoc, secret: str) -> None:
+    """Policies that hide rows from everybody do not hide them from the verifier."""
+    ready.run(
+        f"ALTER TABLE {ready.table} ENABLE ROW LEVEL SECURITY; CREATE POLICY tenants ON {ready.table} "
+        "USING (tenant = current_setting('app.tenant_id', true))"
+    )
+
+    assert aoc.json("verifier", "create", "--password-file", secret).slugs("error") == []
+
+    ran = as_verifier(aoc, ready).json("verify")
+    assert (ran.exit_code, ran.report["facts"]["rows"]) == (0, 3)
+
+
+def test_one_tenant(ready: Database, aoc: Aoc, secret: str) -> None:
+    """A verifier of one tenant sees that tenant's rows, its report says so, and another tenant is refused."""
+    ready.add("other", tenant="o'ther", upstream_id="CVE-9")
+    ready.run(f"ALTER TABLE {ready.table} ENABLE ROW LEVEL SECURITY")
+
+    assert aoc.json("verifier", "create", "--password-file", secret, "--tenant", "o'ther").slugs("error") == []
+
+    own = as_verifier(aoc, ready)
+    facts = own.json("verify").report["facts"]
+    assert (facts["rows"], facts["tenant"]) == (1, "o'ther")
+    refused = own("verify", "--tenant", "default")
+    assert refused.exit_code == 2
+    assert "o'ther" in refused.err
+    assert own.json("audit").slugs("error") == ["row-level-security"]
+
+
+def test_a_mighty_role_is_refused(ready: Database, aoc: Aoc, secret: str) -> None:
+    """A role that is more than a reader is not made the verifier, and nothing of it is changed."""
+    ready.run(f'CREATE ROLE "{ROLE}" CREATEDB')
+    before = ready.rows("SELECT * FROM pg_roles WHERE rolname = %s", [ROLE])
+
+    ran = aoc.json("verifier", "create", "--password-file", secret)
+
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["verifier-mighty"])
+    assert ready.rows("SELECT * FROM pg_roles WHERE rolname = %s", [ROLE]) == before
+    assert aoc.json("verifier", "check").slugs("error") == ["verifier-mighty"]
+
+
+def test_rights_are_missed_beforehand(ready: Database, aoc: Aoc, secret: str) -> None:
+    """Who may not create roles, or does not own the table, learns it before anything is done."""
+    ready.run("CREATE ROLE weak LOGIN PASSWORD 'x'; GRANT USAGE, CREATE ON SCHEMA public TO weak")
+    ready.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")
+    weak = Aoc({f"{ready.target.upper()}_DATABASE_URL": ready.url_as("weak", "x")})
+    try:
+        ran = weak.json("verifier", "create", "--password-file", secret)
+
+        assert (ran.exit_code, ran.slugs("error")) == (1, ["privileges", "privileges"])
+        assert [f["help"] for f in ran.report["findings"]][1] == "Run: ALTER ROLE weak CREATEROLE;"
+        assert not ready.rows("SELECT FROM pg_roles WHERE rolname = %s", [ROLE])
+    finally:
+        ready.run("DROP OWNED BY weak; DROP ROLE weak")
+
+
+def test_check_finds_too_much(ready: Database, aoc: Aoc, secret: str) -> None:
+    """Writing, reading another table and creating in the schema are each found, and the tries leave nothing."""
+    assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
+    ready.run(
+        f'GRANT INSERT, UPDATE ON {ready.table} TO "{ROLE}"; CREATE TABLE salaries (id int); '
+        f'GRANT SELECT ON salaries TO "{ROLE}"; GRANT CREATE ON SCHEMA public TO "{ROLE}"'
+    )
+    before = fingerprint(ready.connection, without="^$")
+
+    ran = aoc.json("verifier", "check")
+
+    assert ran.slugs("error") == ["verifier-can-write", *["verifier-did"] * 3]
+    assert "salaries" in ran.finding("verifier-reads-more")["problem"]
+    assert fingerprint(ready.connection, without="^$") == before
+
+
+def test_there_is_none(ready: Database, aoc: Aoc) -> None:
+    """Without the role check says how to make it."""
+    ran = aoc.json("verifier", "check")
+
+    assert (ran.exit_code, ran.slugs()) == (1, ["verifier-missing"])
+    assert "verifier create" in ran.finding("verifier-missing")["help"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\nsecond", b"\xff\xfe"])
+def test_bad_password_files(ready: Database, aoc: Aoc, tmp_path: Path, content: bytes) -> None:
+    """A file without a usable first line, or none, is refused before the role is touched."""
+    (tmp_path / "bad").write_bytes(content)
+
+    for file in ("bad", "gone"):
+        ran = aoc("verifier", "create", "--password-file", str(tmp_path / file))
+        assert ran.exit_code == 2
+    assert not ready.rows("SELECT FROM pg_roles WHERE rolname = %s", [ROLE])
+
+
+def test_the_authority_client(aoc: Aoc) -> None:
+    """The YAML for Authority has the guide's client, with the role's name and the tenants that are asked for."""
+    ran = aoc("verifier", "authority", "--tenant", "one", "--tenant", "two", AOC_VERIFIER_USER="reader")
+
+    assert ran.out == (
+        'clients:\n  - clientId: "reader"\n    grantTypes: [client_credentials]\n'
+        '    scopes: [aoc:verify, advisory:read, vex:read]\n    tenants: ["one", "two"]\n'
+    )
