@@ -2,16 +2,17 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
 @click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
-@common.limit_option
-@common.connection_options
-@common.output_options
+@opts.limit_option
+@opts.connection_options
+@opts.metrics_options
+@opts.output_options
 @click.pass_context
 def audit(
     ctx: click.Context,

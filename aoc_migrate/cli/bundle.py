@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command()
@@ -23,7 +23,7 @@ from aoc_migrate.cli import common
     help="A verification report to take along; repeatable.",
 )
 @click.option("--sign-command", metavar="COMMAND", help="Signs SHA256SUMS, whose name it gets as its last word.")
-@common.output_options
+@opts.output_options
 def bundle(
     folder: Path,
     check: bool,
@@ -56,7 +56,7 @@ def bundle(
         raise click.UsageError("--check goes with no other option of the making.")
     if no_wheels and (platforms or python_version or wheel):
         raise click.UsageError("--no-wheels leaves nothing for --platform, --python-version or --wheel to choose.")
-    common.writable(output)
+    opts.writable(output)
     report = Report(str(folder))
     if check:
         check_bundle(folder, report)

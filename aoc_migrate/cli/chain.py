@@ -2,16 +2,17 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--apply", is_flag=True, help="Link the rows anew; needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
-@common.waiting_options
-@common.limit_option
-@common.connection_options
-@common.output_options
+@opts.waiting_options
+@opts.limit_option
+@opts.connection_options
+@opts.metrics_options
+@opts.output_options
 @click.pass_context
 def chain(
     ctx: click.Context,

@@ -2,16 +2,17 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET] REVISION")
 @click.option("--all", "every", is_flag=True, help="All configured targets.")
-@common.stall_option
-@common.waiting_options
-@common.connection_options
-@common.output_options
+@opts.stall_option
+@opts.waiting_options
+@opts.connection_options
+@opts.metrics_options
+@opts.output_options
 @click.pass_context
 def downgrade(
     ctx: click.Context,

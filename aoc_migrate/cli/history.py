@@ -2,15 +2,15 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--run", "run_number", type=click.IntRange(min=1), help="Show the steps of this run, with times.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most runs shown.")
-@common.connection_options
-@common.output_options
+@opts.connection_options
+@opts.output_options
 @click.pass_context
 def history(
     ctx: click.Context,

@@ -2,13 +2,13 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[drop] [TARGET]")
-@common.connection_options
-@common.output_options
+@opts.connection_options
+@opts.output_options
 @click.pass_context
 def journal(
     ctx: click.Context, words: tuple[str, ...], allow_session_pooler: bool, form: str, output: str | None

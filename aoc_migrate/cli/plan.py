@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 if TYPE_CHECKING:
     from aoc_migrate.database.settings import Target
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET] [REVISION | FROM:TO]")
 @click.option("--sql", "as_sql", is_flag=True, help="Print the psql script instead of the plan.")
-@common.stall_option
-@common.patience_options
-@common.connection_options
-@common.output_options
+@opts.stall_option
+@opts.patience_options
+@opts.connection_options
+@opts.output_options
 @click.pass_context
 def plan(
     ctx: click.Context,

@@ -2,7 +2,7 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
@@ -17,11 +17,12 @@ from aoc_migrate.cli import common
     metavar="DIR",
     help="Leave plan, audit, run and verify reports and the SQL that ran in a new folder there.",
 )
-@common.stall_option
-@common.waiting_options
-@common.limit_option
-@common.connection_options
-@common.output_options
+@opts.stall_option
+@opts.waiting_options
+@opts.limit_option
+@opts.connection_options
+@opts.metrics_options
+@opts.output_options
 @click.pass_context
 def upgrade(
     ctx: click.Context,

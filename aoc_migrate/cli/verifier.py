@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 from aoc_migrate.errors import AocError
 
 
@@ -30,10 +30,10 @@ def verifier() -> None:
     help="Its first line becomes the password; - reads it from stdin. Without it, the password stays as it is.",
 )
 @click.option("--tenant", help="Where row-level security is on: let it see this tenant's rows only.")
-@common.stall_option
-@common.waiting_options
-@common.connection_options
-@common.output_options
+@opts.stall_option
+@opts.waiting_options
+@opts.connection_options
+@opts.output_options
 @click.pass_context
 def create(
     ctx: click.Context,
@@ -88,8 +88,8 @@ def _password(file: str) -> str:
 
 @verifier.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@common.connection_options
-@common.output_options
+@opts.connection_options
+@opts.output_options
 @click.pass_context
 def check(
     ctx: click.Context, words: tuple[str, ...], allow_session_pooler: bool, form: str, output: str | None
@@ -111,10 +111,10 @@ def check(
 
 @verifier.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@common.stall_option
-@common.waiting_options
-@common.connection_options
-@common.output_options
+@opts.stall_option
+@opts.waiting_options
+@opts.connection_options
+@opts.output_options
 @click.pass_context
 def drop(
     ctx: click.Context,

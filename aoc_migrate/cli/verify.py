@@ -2,17 +2,18 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option("--since", type=common.AGE, help="Only chains with a revision retrieved so recently (24h).")
+@click.option("--since", type=opts.AGE, help="Only chains with a revision retrieved so recently (24h).")
 @click.option("--tenant", help="Only this tenant's chains.")
 @click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
-@common.limit_option
-@common.connection_options
-@common.output_options
+@opts.limit_option
+@opts.connection_options
+@opts.metrics_options
+@opts.output_options
 @click.pass_context
 def verify(
     ctx: click.Context,

@@ -4,15 +4,13 @@ import sys
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option(
-    "--timeout", type=common.DURATION, default="10m", show_default=True, help="How long to wait (exit 3)."
-)
-@common.output_options
+@click.option("--timeout", type=opts.DURATION, default="10m", show_default=True, help="How long to wait (exit 3).")
+@opts.output_options
 @click.pass_context
 def wait(ctx: click.Context, words: tuple[str, ...], timeout: float, form: str, output: str | None) -> None:
     """Wait until the database answers and is at head, or held where it is.
@@ -28,7 +26,7 @@ def wait(ctx: click.Context, words: tuple[str, ...], timeout: float, form: str, 
 
     names, _ = common.target_words(ctx, words, revision=False)
     targets = choose_targets(names)
-    common.writable(output)
+    opts.writable(output)
     options = common.make_options()
     reports = [run_wait(target, options, timeout) for target in targets]
     sys.exit(common.write("wait", reports, form, output))

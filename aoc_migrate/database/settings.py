@@ -61,6 +61,7 @@ class Flags:
     guard_enabled: bool = True
     allow_supersedes_retrofit: bool = False
     verifier_user: str = "stella-aoc-verify"
+    metrics_enabled: bool = True
 
 
 def normal_url(url: str) -> str:
@@ -162,6 +163,7 @@ def read_flags(environment: Mapping[str, str] = os.environ) -> Flags:
         _read_boolean("AOC_GUARD_ENABLED", True, environment),
         _read_boolean("AOC_ALLOW_SUPERSEDES_RETROFIT", False, environment),
         environment.get("AOC_VERIFIER_USER") or "stella-aoc-verify",
+        _read_boolean("AOC_METRICS_ENABLED", True, environment),
     )
 
 

@@ -37,7 +37,8 @@ class Report:
 
     ``facts`` are plain numbers and names worth keeping in the ticket; ``steps`` say what ran, with attempts
     and times in milliseconds. ``revision`` is None at base, and while ``reached`` is false. ``failed``: it
-    ended half way, or what it did is not verified (exit 4). ``parameters`` are the limits and flags that held.
+    ended half way, or what it did is not verified (exit 4). ``parameters`` are the limits and flags that held,
+    ``seconds`` how long it took.
     """
 
     target: str
@@ -52,6 +53,7 @@ class Report:
     reached: bool = False
     server_version: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def errors(self) -> list[Finding]:

@@ -1,5 +1,6 @@
 """What every verb shares: a report per target, and one way to end when something stops it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -36,12 +37,14 @@ class Options:
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
     """Connect, run ``verb`` and return its report; whatever stops it becomes a finding of the report."""
     report = Report(target.name, head(target.name), parameters=options.parameters())
+    begun = time.monotonic()
     try:
         with connect(target, command, options.limits, options.flags) as session:
             _on_session(session, report, command, options, verb)
     except Stopped as stopped:
         report.findings.append(stopped.finding)
         report.failed = report.changed and stopped.finding.exit_code != LATER
+    report.seconds = time.monotonic() - begun
     return report
 
 

@@ -1,0 +1,55 @@
+"""Where metrics go: a file that is replaced in one move, and a push gateway."""
+
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.model import Report
+
+_PATIENCE = 10  # seconds
+
+
+def publish(command: str, reports: "list[Report]", file: str | None, gateway: str | None) -> None:
+    """Write and send the metrics of a run; what fails is told on stderr and changes no exit code."""
+    from aoc_migrate.database.settings import read_flags
+    from aoc_migrate.report.metrics import metrics
+
+    if not read_flags().metrics_enabled:
+        return
+    try:
+        if file:
+            before = Path(file).read_text(encoding="utf-8") if Path(file).exists() else ""
+            _replace(Path(file), metrics(command, reports, time.time(), before))
+        if gateway:
+            _push(gateway, command, metrics(command, reports, time.time()))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
+        sys.stderr.write(f"aoc-migrate: the metrics were not published: {reason}\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside the file and rename, so that a collector never reads half of it."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
+        try:
+            new.write(text)
+            new.close()
+            os.chmod(new.name, 0o644)  # noqa: PTH101  (the collector is another user)
+            os.replace(new.name, path)  # noqa: PTH105
+        except BaseException:
+            os.unlink(new.name)  # noqa: PTH108
+            raise
+
+
+def _push(gateway: str, command: str, text: str) -> None:
+    if not gateway.startswith(("http://", "https://")):
+        raise ValueError("--push-gateway is no http or https URL")
+    place = f"{gateway.rstrip('/')}/metrics/job/aoc-migrate/command/{command.replace(' ', '-')}"
+    request = urllib.request.Request(place, text.encode(), {"Content-Type": "text/plain"}, method="PUT")  # noqa: S310
+    with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310
+        return
