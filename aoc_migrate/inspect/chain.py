@@ -5,6 +5,7 @@ document or tenant), ``cycle``, ``fork`` (another row has the same link), ``out 
 document, but not the previous one), ``false head`` (no link, yet others build on it), ``missing link``.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -138,28 +139,33 @@ def chain_facts(
 ) -> dict[str, Any]:
     """Return rows, rows with a predecessor, how deep chains are, and the guide's sample of five rows in order.
 
-    ``chain_depths`` are documents by number of revisions, in powers of two; ``largest_chains`` the first five.
-    Both are read in the order of the chain index, without a sort.
+    ``chain_depths`` are documents by number of revisions, in powers of two; ``largest_chains`` the five greatest
+    numbers of revisions, how many documents have so many, and one of them. All but the sample in one pass.
     """
-    order = ", ".join((*contract.chain_key, *contract.chain_order))
+    key, order = ", ".join(contract.chain_key), ", ".join((*contract.chain_key, *contract.chain_order))
     where, values = _scope(contract, tenant, since)
     scoped = f"FROM {contract.table} WHERE {where}"
-    facts = session.row(f"SELECT count(*) AS rows, count({contract.link}) AS linked {scoped}", values)
+    sizes = session.rows(
+        f"SELECT revisions, count(*) AS documents, sum(linked)::bigint AS linked, min(document) AS first FROM ("
+        f'SELECT count(*) AS revisions, count({contract.link}) AS linked, ARRAY[{key}] COLLATE "C" AS document '
+        f"{scoped} GROUP BY {key}) AS chains GROUP BY revisions ORDER BY revisions DESC",
+        values,
+    )
     sample = session.rows(
         f"SELECT id, {contract.link} {scoped} AND upstream_id IS NOT NULL ORDER BY {order} LIMIT 5", values
     )
-    key = ", ".join(contract.chain_key)
-    chains = f"SELECT {key}, count(*) AS revisions {scoped} GROUP BY {key}"
-    depths = session.rows(
-        "SELECT ceil(log(2, revisions))::int AS power, count(*) AS documents "
-        f"FROM ({chains}) AS chains GROUP BY power ORDER BY power",
-        values,
-    )
-    largest = session.rows(f"{chains} ORDER BY revisions DESC, {key} LIMIT 5", values)
+    depths = Counter[int]()
+    for size in sizes:
+        depths[(size["revisions"] - 1).bit_length()] += size["documents"]
     return {
-        **facts,
-        "chain_depths": {_depth(row["power"]): row["documents"] for row in depths},
-        "largest_chains": largest,
+        "rows": sum(size["revisions"] * size["documents"] for size in sizes),
+        "linked": sum(size["linked"] for size in sizes),
+        "chain_depths": {_depth(power): documents for power, documents in sorted(depths.items())},
+        "largest_chains": [
+            {"revisions": size["revisions"], "documents": size["documents"]}
+            | dict(zip(contract.chain_key, size["first"], strict=True))
+            for size in sizes[:5]
+        ],
         "chain_sample": sample,
     }
 
