@@ -1,0 +1,24 @@
+{{/* Annotations of what a hook's pod needs: made before it, and gone when all hooks of the event went well. */}}
+{{- define "aoc-migrate.hookSurroundings" -}}
+helm.sh/hook: {{ ternary "post-upgrade" "pre-install,pre-upgrade" .Values.rollback.enabled }}
+helm.sh/hook-weight: "-10"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{/* Our pods may reach PostgreSQL and DNS; nobody may reach them. */}}
+{{- define "aoc-migrate.networkPolicySpec" -}}
+podSelector:
+  matchLabels: {{- include "aoc-migrate.selectorLabels" (dict "root" .) | nindent 4 }}
+policyTypes: [Egress, Ingress]
+egress:
+  - ports:
+      {{- range .Values.networkPolicy.ports }}
+      - {protocol: TCP, port: {{ int . }}}
+      {{- end }}
+    {{- with .Values.networkPolicy.to }}
+    to: {{- toYaml . | nindent 6 }}
+    {{- end }}
+  - ports:
+      - {protocol: UDP, port: 53}
+      - {protocol: TCP, port: 53}
+{{- end -}}
