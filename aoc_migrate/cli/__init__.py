@@ -14,6 +14,7 @@ from aoc_migrate.errors import AocError
 COMMANDS = (
     "audit",
     "plan",
+    "dedupe",
     "upgrade",
     "verify",
     "status",
@@ -23,6 +24,7 @@ COMMANDS = (
     "constraints",
     "chain",
     "journal",
+    "quarantine",
     "verifier",
     "bundle",
     "sandbox",

@@ -27,6 +27,7 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
         yield make(
             "duplicate-key",
             contract.table,
+            target=session.target.name,
             count=groups[0]["groups"],
             rows=groups[0]["rows"],
             statement=session.pasteable(
@@ -52,20 +53,28 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
     )
 
 
-def duplicates(contract: Contract, totals: str) -> str:
-    """Return the query for duplicate groups, largest first; one parameter, the number of groups shown."""
-    columns = contract.idempotency_key
+def duplicate_digests(contract: Contract) -> tuple[str, str]:
+    """Return the digest of the key as an expression, and the CTE of the digests that more than one row has."""
     digest = "0"
-    for column in columns:
+    for column in contract.idempotency_key:
         digest = f"hashtextextended({column}, {digest})"
-    key = ", ".join(columns)
-    order = ", ".join(f'{c} COLLATE "C"' for c in columns)
-    return f"""WITH candidates AS MATERIALIZED (
+    return (
+        digest,
+        f"""candidates AS MATERIALIZED (
   SELECT DISTINCT digest FROM (
     SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
     FROM (SELECT {digest} AS digest FROM {contract.table} OFFSET 0) AS digests
   ) AS neighbours WHERE digest = before
-), groups AS (
+)""",
+    )
+
+
+def duplicates(contract: Contract, totals: str) -> str:
+    """Return the query for duplicate groups, largest first; one parameter, the number of groups shown."""
+    key = ", ".join(contract.idempotency_key)
+    order = ", ".join(f'{c} COLLATE "C"' for c in contract.idempotency_key)
+    digest, candidates = duplicate_digests(contract)
+    return f"""WITH {candidates}, groups AS (
   SELECT {key}, count(*) AS n,
     (array_agg(id ORDER BY {", ".join(contract.chain_order)}))[1:{IDS_SHOWN}] AS ids
   FROM {contract.table} WHERE {digest} IN (SELECT digest FROM candidates)

@@ -164,10 +164,19 @@ def run_status(session: Session, report: Report) -> None:
         "backfill": "not begun"
         if state is None
         else ("done" if state["done"] else f"{state['rows']} rows so far"),
+        "quarantine": quarantined(session, contract),
         "lock": holder(session) or "free",
         "building": {name: pid for name in indexes if (pid := catalog.building(session, name)) is not None},
     }
     report.next = f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}"
+
+
+def quarantined(session: Session, contract: Contract) -> int | None:
+    """Return how many rows are in quarantine; None where this role may not look."""
+    name = f"{contract.table}_quarantine"
+    if catalog.kind(session, name) is None:
+        return 0
+    return int(session.value(f"SELECT count(*) FROM {name}")) if catalog.readable(session, name) else None
 
 
 def run_history(session: Session, report: Report, limit: int, run: int | None) -> None:

@@ -36,7 +36,7 @@ ROWS: dict[str, Text] = {
     ),
     "duplicate-key": Text(
         "{n_groups} ({n_rows}) of {table} with one idempotency key each; the unique index cannot be built.",
-        "Keep one row of each group, move the others to a table of their own, and run the audit again.",
+        "See what would stay and move: aoc-migrate dedupe {target}. Then add --apply, and audit again.",
         code=DUPLICATE,
     ),
     "null-key": Text(

@@ -1,0 +1,232 @@
+"""Duplicates move into quarantine and back: nothing is lost, nothing else touched, and it goes on when killed."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import Aoc, Database
+from tests.helpers import wait_until
+
+ROWS = "SELECT to_jsonb(t)::text FROM {} AS t ORDER BY id"
+
+
+def rows(database: Database) -> list[Any]:
+    """Return every row of the raw table, whole."""
+    return database.rows(ROWS.format(database.table))
+
+
+def quarantined(database: Database) -> list[str]:
+    """Return the ids in quarantine."""
+    if database.value("SELECT to_regclass(%s)", [f"{database.table}_quarantine"]) is None:
+        return []
+    return [id_ for (id_,) in database.rows(f"SELECT id FROM {database.table}_quarantine ORDER BY id")]
+
+
+def chain(database: Database) -> None:
+    """Add A, B, A again, C and B again of one document, linked in that order, and a row of another."""
+    database.run(f"ALTER TABLE {database.table} ADD COLUMN IF NOT EXISTS supersedes text")
+    for n, content in enumerate("ABACB"):
+        before = f"{n - 1}{'ABACB'[n - 1]}" if n else None
+        time = f"2025-02-0{n + 1}T00:00:00Z"
+        database.add(f"{n}{content}", upstream_id="X", content_hash=content, retrieved_at=time, supersedes=before)
+    database.add("other", upstream_id="Y", content_hash="A")
+
+
+@pytest.fixture
+def dirty(database: Database) -> Database:
+    """Each target with a chain in which two documents were stored twice."""
+    chain(database)
+    return database
+
+
+def test_a_look_changes_nothing(dirty: Database, aoc: Aoc) -> None:
+    """Without --apply it tells what stays and what moves, and what names the moved."""
+    before = rows(dirty)
+
+    ran = aoc.json("dedupe", dirty.target)
+
+    facts = ran.report["facts"]
+    assert (ran.exit_code, facts["groups"], facts["surplus"]) == (0, 2, 2)
+    assert [(d["stays"], d["moves"], d["links"]) for d in facts["duplicates"]] == [
+        ("0A", ["2A"], 1),
+        ("1B", ["4B"], 0),
+    ]
+    assert (rows(dirty), quarantined(dirty)) == (before, [])
+
+
+@pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])
+def test_there_and_back(dirty: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
+    """--apply leaves no duplicate and no dangling link; --restore gives back the identical table."""
+    before = rows(dirty)
+
+    ran = aoc.json("dedupe", dirty.target, "--apply", "--keep", keep)
+
+    assert (ran.exit_code, ran.report["facts"]["moved"]) == (0, 2)
+    assert quarantined(dirty) == gone
+    assert "duplicate-key" not in aoc.json("audit", dirty.target).slugs()
+    table = dirty.table
+    assert not dirty.rows(
+        f"SELECT FROM {table} WHERE supersedes = id OR supersedes NOT IN (SELECT id FROM {table})"
+    )
+    listed = aoc.json("quarantine", dirty.target).report["facts"]
+    assert (listed["rows"], [row["id"] for row in listed["sample"]]) == (2, gone)
+
+    back = aoc.json("dedupe", dirty.target, "--restore")
+
+    assert (back.exit_code, back.report["facts"]["restored"]) == (0, 2)
+    assert (rows(dirty), quarantined(dirty)) == (before, [])
+
+
+def test_two_runs_and_back_one_by_one(dirty: Database, aoc: Aoc) -> None:
+    """Each run is put back by its number, and together they give back the table."""
+    before = rows(dirty)
+    first = aoc.json("dedupe", dirty.target, "--apply").report["facts"]["run"]
+    between = rows(dirty)
+    dirty.add("new", upstream_id="X", content_hash="A", retrieved_at="2025-03-01T00:00:00Z", supersedes="3C")
+    grown = rows(dirty)
+    second = aoc.json("dedupe", dirty.target, "--apply").report["facts"]["run"]
+    assert rows(dirty) == between
+
+    assert aoc("dedupe", dirty.target, "--restore", "--run", str(second)).exit_code == 0
+    assert rows(dirty) == grown
+    dirty.run(f"DELETE FROM {dirty.table} WHERE id = 'new'")
+    assert aoc("dedupe", dirty.target, "--restore", "--run", str(first)).exit_code == 0
+    assert rows(dirty) == before
+    assert aoc("dedupe", dirty.target, "--restore", "--run", "99").exit_code == 2
+
+
+def test_upgrade_after_it(dirty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """After it an upgrade goes through; then the way back is refused until the index is gone."""
+    before = rows(dirty)
+    assert aoc("dedupe", dirty.target, "--apply").exit_code == 0
+    assert aoc("upgrade", dirty.target, **allowed).exit_code == 0
+    assert aoc.json("verify", dirty.target).slugs("error") == []
+
+    refused = aoc.json("dedupe", dirty.target, "--restore")
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands"])
+    assert aoc("downgrade", dirty.target, "base").exit_code == 0
+    assert aoc("dedupe", dirty.target, "--restore").exit_code == 0
+    assert rows(dirty) == before
+
+
+def test_different_rows_stay(dirty: Database, aoc: Aoc) -> None:
+    """Rows that differ in more than the time of their fetch are named by column and stay, unless asked for."""
+    dirty.run(
+        f'UPDATE {dirty.table} SET linkset = \'{{"aliases": ["canary"]}}\', '
+        "upstream = '{\"fetched_at\": \"later\"}' WHERE id = '2A'"
+    )
+
+    ran = aoc.json("dedupe", dirty.target, "--apply")
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["duplicates-differ"])
+    assert [d["differs"] for d in ran.report["facts"]["duplicates"]] == ["linkset", ""]
+    assert "canary" not in ran.out + ran.err
+    assert quarantined(dirty) == []
+
+    assert aoc("dedupe", dirty.target, "--apply", "--include-different").exit_code == 0
+    assert quarantined(dirty) == ["2A", "4B"]
+
+
+def test_foreign_keys_and_triggers(dirty: Database, aoc: Aoc) -> None:
+    """A row that another table names, or whose move would fire a trigger, stops it before anything moves."""
+    table, before = dirty.table, rows(dirty)
+    dirty.run(
+        f"CREATE TABLE notes (about text REFERENCES {table} ON DELETE CASCADE); INSERT INTO notes VALUES ('4B')"
+    )
+    refused = aoc.json("dedupe", dirty.target, "--apply")
+    assert refused.slugs("error") == ["move-referenced"]
+    dirty.run("TRUNCATE notes")
+    dirty.run(
+        "CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; "
+        f"CREATE TRIGGER feeding BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION feed()"
+    )
+    assert aoc.json("dedupe", dirty.target, "--apply").slugs("error") == ["move-trigger"]
+    assert rows(dirty) == before
+
+    assert aoc("dedupe", dirty.target, "--apply", "--allow-triggers", "feeding").exit_code == 0
+
+
+def test_somebody_elses_quarantine(dirty: Database, aoc: Aoc) -> None:
+    """A table of that name which is not ours is left alone, and nothing moves."""
+    dirty.run(f"CREATE TABLE {dirty.table}_quarantine (id text)")
+
+    ran = aoc.json("dedupe", dirty.target, "--apply")
+
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["foreign-object"])
+    assert dirty.value(f"SELECT count(*) FROM {dirty.table}") == 6
+    assert aoc("quarantine", dirty.target).exit_code == 0
+
+
+def test_nobody_else_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:
+    """Whatever default privileges give, the quarantine is its owner's alone."""
+    dirty.run("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC")
+
+    assert aoc("dedupe", dirty.target, "--apply").exit_code == 0
+
+    granted = "SELECT a.grantee <> c.relowner FROM pg_class c, aclexplode(c.relacl) a WHERE relname = %s"
+    assert not any(other for (other,) in dirty.rows(granted, [f"{dirty.table}_quarantine"]))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    stored=st.lists(st.tuples(st.sampled_from("XYZ"), st.sampled_from("AB"), st.integers(0, 3)), max_size=14),
+    links=st.lists(st.integers(0, 20), max_size=14),
+    keep=st.sampled_from(["earliest", "latest"]),
+)
+def test_any_table(
+    excititor: Database, aoc: Aoc, stored: list[tuple[str, str, int]], links: list[int], keep: str
+) -> None:
+    """Of any dirty table no duplicate is left, every row is in exactly one place, and --restore gives it back."""
+    excititor.run("TRUNCATE vex_raw; ALTER TABLE vex_raw ADD COLUMN IF NOT EXISTS supersedes text")
+    excititor.run("DROP TABLE IF EXISTS vex_raw_quarantine")
+    aoc.configure(excititor)
+    for n, (document, content, day) in enumerate(stored):
+        link = f"r{links[n]}" if n < len(links) else None
+        time = f"2025-01-0{day + 1}T00:00:00Z"
+        excititor.add(f"r{n}", upstream_id=document, content_hash=content, retrieved_at=time, supersedes=link)
+    before = rows(excititor)
+
+    assert aoc("dedupe", "excititor", "--apply", "--keep", keep).exit_code == 0
+
+    left = excititor.rows("SELECT id, upstream_id, content_hash FROM vex_raw")
+    assert len({row[1:] for row in left}) == len(left) == len({row[:2] for row in stored})
+    assert sorted([row[0] for row in left] + quarantined(excititor)) == sorted(f"r{n}" for n in range(len(stored)))
+    if quarantined(excititor):
+        assert aoc("dedupe", "excititor", "--restore").exit_code == 0
+    assert rows(excititor) == before
+
+
+def test_killed_and_run_again(excititor: Database, aoc: Aoc) -> None:
+    """Killed between its batches, the same command moves the rest, and --restore gives back the table."""
+    excititor.run("ALTER TABLE vex_raw ADD COLUMN supersedes text")
+    excititor.run(
+        "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
+        "upstream, linkset, created_at) SELECT 'r' || n, 't', 'v', 'CVE-' || n % 9000, 'h', "
+        "now() + n * interval '1 s', '{}', '{}', '{}', '2025-01-01' FROM generate_series(1, 27000) AS n"
+    )
+    aoc.configure(excititor)
+    before = rows(excititor)
+    process = aoc.start("dedupe", "excititor", "--apply")
+    wait_until(lambda: len(quarantined(excititor)) >= 1000)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert excititor.value("SELECT count(*) FROM vex_raw") + len(quarantined(excititor)) == 27_000
+
+    assert aoc("dedupe", "excititor", "--apply").exit_code == 0
+    assert (excititor.value("SELECT count(*) FROM vex_raw"), len(quarantined(excititor))) == (9000, 18_000)
+    assert excititor.value("SELECT to_regclass('aoc_dedupe_list')") is None
+    assert aoc("dedupe", "excititor", "--restore").exit_code == 0
+    assert rows(excititor) == before
+
+
+def test_bad_words(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """What excludes each other is refused, and a change wants one target."""
+    aoc.configure(concelier, excititor)
+
+    for words in (["--apply"], ["concelier", "--apply", "--restore"], ["concelier", "--run", "1"]):
+        assert aoc("dedupe", *words).exit_code == 2
+    assert aoc("dedupe", "concelier", "--restore").exit_code == 2
+    assert aoc("dedupe").exit_code == 0
