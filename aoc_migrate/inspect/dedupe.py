@@ -33,14 +33,21 @@ def surplus(session: Session, contract: Contract, keep: str) -> str:
   SELECT id, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
   FROM {table} WHERE {digest} IN (SELECT digest FROM candidates)
 ), named AS ({named})
-SELECT r.id, r.kept, {_differing(contract)} AS differs, coalesce(n.links, '{{}}') AS links
+SELECT r.id, r.kept, {_differing(session, contract)} AS differs, coalesce(n.links, '{{}}') AS links
 FROM ranked r JOIN {table} t ON t.id = r.id JOIN {table} k ON k.id = r.kept LEFT JOIN named n ON n.id = r.id
 WHERE r.id <> r.kept"""
 
 
-def _differing(contract: Contract) -> str:
-    """Return the names of the columns in which t and k differ, but for when a row was fetched, stored, linked."""
-    ignored = ", ".join(f"'{name}'" for name in (*_OWN, contract.link))
+def _differing(session: Session, contract: Contract) -> str:
+    """Return the names of the columns in which t and k differ, but for when a row was fetched, stored, linked.
+
+    Nor does a number count that PostgreSQL gives each row.
+    """
+    ignored = session.value(
+        "SELECT string_agg(quote_literal(name), ', ') FROM (SELECT unnest(%s::text[]) AS name UNION SELECT "
+        "attname FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) AND attidentity <> '') AS n",
+        ([*_OWN, contract.link], contract.table),
+    )
     value = "CASE {0}.key WHEN 'upstream' THEN {0}.value #- '{{fetched_at}}' ELSE {0}.value END"
     return (
         "ARRAY(SELECT a.key FROM jsonb_each(to_jsonb(t)) AS a JOIN jsonb_each(to_jsonb(k)) AS b ON b.key = a.key "
