@@ -159,6 +159,16 @@ def test_a_rollback_is_one_try_without_the_guard(mode: str, helm: Helm) -> None:
     assert verify["spec"]["suspend"] is True
 
 
+def test_base_is_a_revision_of_every_target(helm: Helm) -> None:
+    """A downgrade to base goes down in each enabled target, each in a Job of its own."""
+    jobs = [m for m in helm.template("--set", f"{DOWNGRADE},rollback.revision=base") if m["kind"] == "Job"]
+
+    assert [next(containers([job]))["args"][:3] for job in jobs] == [
+        ["downgrade", "concelier", "base"],
+        ["downgrade", "excititor", "base"],
+    ]
+
+
 def test_a_service_that_waits_never_sees_the_owner(helm: Helm, service: Path) -> None:
     """A wait container reads the verifier's Secret where one is named, and the owner's otherwise."""
 
