@@ -27,7 +27,7 @@ def quarantine(
     aoc-migrate quarantine concelier
     """
     from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.dedupe import run_quarantine
+    from aoc_migrate.run.quarantine import run_quarantine
 
     names, _ = common.target_words(ctx, words, revision=False)
     common.run(

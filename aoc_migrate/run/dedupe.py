@@ -14,13 +14,13 @@ from aoc_migrate.database.patience import patient
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.errors import AocError
-from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.dedupe import DELETE, INSERT, hindrances, look, references, surplus
 from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.report.model import Report, make
 from aoc_migrate.run import ledger
 from aoc_migrate.run.common import our_tables
 from aoc_migrate.run.history import contract_at
+from aoc_migrate.run.quarantine import make_quarantine, ours, quarantine, stored_columns
 
 BATCH = 500
 
@@ -35,11 +35,6 @@ class DedupeOptions:
     allowed_triggers: tuple[str, ...] = ()
 
 
-def quarantine(contract: Contract) -> str:
-    """Return the name of the table that surplus rows move to."""
-    return f"{contract.table}_quarantine"
-
-
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
     """Show what would move; with ``apply`` move it."""
     contract = _contract(session, report)
@@ -51,7 +46,7 @@ def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, appl
     if counts["different"] and not options.different:
         report.findings.append(make("duplicates-differ", contract.table, rows=counts["different"]))
     report.findings += hindrances(session, contract, DELETE, options.allowed_triggers)
-    if catalog.kind(session, quarantine(contract)) is not None and not _ours(session, contract):
+    if catalog.kind(session, quarantine(contract)) is not None and not ours(session, contract):
         report.findings.append(make("foreign-object", quarantine(contract)))
     target = session.target.name
     if not apply:
@@ -71,17 +66,12 @@ def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, appl
     report.next = f"aoc-migrate audit {target}"
 
 
-def _ours(session: Session, contract: Contract) -> bool:
-    """Return whether there is a quarantine, and one that was made here."""
-    return "quarantine_run" in catalog.columns(session, quarantine(contract))
-
-
 def _contract(session: Session, report: Report) -> Contract | None:
     contract = contract_at(session.target.name, report.revision)
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return None
-    report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
+    report.findings += [f for f in auditstored_columns(session, contract) if f.slug != "forbidden-column"]
     report.findings += readable(session, contract.table)
     return None if report.errors else contract
 
@@ -93,54 +83,7 @@ def _list(session: Session, contract: Contract, options: DedupeOptions) -> None:
     if not options.different:
         session.run(f"DELETE FROM {DEDUPE} WHERE differs <> '{{}}'")
     session.run(f"ALTER TABLE {DEDUPE} ADD PRIMARY KEY (id)")
-    _make_quarantine(session, contract)
-
-
-def _make_quarantine(session: Session, contract: Contract) -> None:
-    """Make the quarantine with the raw table's columns and owner, and rights for nobody else."""
-    name, table = quarantine(contract), contract.table
-    if catalog.kind(session, name) is None:
-        with session.transaction():
-            session.run(f"CREATE TABLE {name} AS SELECT * FROM {table} WITH NO DATA")
-            session.run(
-                f"ALTER TABLE {name} ADD PRIMARY KEY (id), ADD quarantine_run bigint NOT NULL, "
-                "ADD quarantine_batch bigint NOT NULL, ADD quarantine_reason text NOT NULL, "
-                "ADD quarantine_kept text NOT NULL, ADD quarantine_links text[] NOT NULL, "
-                "ADD quarantine_at timestamptz NOT NULL DEFAULT now(), ADD quarantine_by text NOT NULL"
-            )
-            owner = session.value(
-                "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
-                "WHERE oid = to_regclass(quote_ident(%s))",
-                (table,),
-            )
-            session.run(f"ALTER TABLE {name} OWNER TO {owner}")
-            session.run(_REVOKE.format(name=name))
-    there = catalog.columns(session, name)
-    for column, type_ in catalog.columns(session, table).items():
-        if column not in there:
-            session.run(f"ALTER TABLE {name} ADD {session.quoted(column)} {type_}")
-
-
-_REVOKE = """DO $aoc$
-DECLARE entry record;
-BEGIN
-  FOR entry IN SELECT DISTINCT a.grantee FROM pg_class c, aclexplode(c.relacl) AS a
-    WHERE c.oid = '{name}'::regclass AND a.grantee <> c.relowner
-  LOOP
-    EXECUTE format('REVOKE ALL ON {name} FROM %s CASCADE',
-      CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END);
-  END LOOP;
-END $aoc$"""
-
-
-def _columns(session: Session, table: str, prefix: str = "") -> str:
-    """Return the columns that an INSERT sets; a generated one is made again."""
-    rows = session.rows(
-        "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) "
-        "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
-        (table,),
-    )
-    return ", ".join(f"{prefix}{row['name']}" for row in rows)
+    make_quarantine(session, contract)
 
 
 def _move(session: Session, contract: Contract, run: int) -> int:
@@ -162,9 +105,9 @@ def _move(session: Session, contract: Contract, run: int) -> int:
   WHERE t.id = l.id AND k.id = l.kept AND ({", ".join(f"t.{c}" for c in key)}) =
     ({", ".join(f"k.{c}" for c in key)}) RETURNING t.*
 ), pointed AS ({repoint}), kept AS (
-  INSERT INTO {name} ({_columns(session, table)},
+  INSERT INTO {name} ({stored_columns(session, table)},
     quarantine_run, quarantine_batch, quarantine_reason, quarantine_kept, quarantine_links, quarantine_by)
-  SELECT {_columns(session, table, "m.")}, %s, pg_current_xact_id()::text::bigint,
+  SELECT {stored_columns(session, table, "m.")}, %s, pg_current_xact_id()::text::bigint,
     'duplicate of ({", ".join(key)})', l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id),
     current_user || '@' || %s FROM moved m JOIN listed l ON l.id = m.id
 )
@@ -191,7 +134,7 @@ def run_restore(session: Session, report: Report, run: int | None, options: Dedu
     if contract is None:
         return
     name, target = quarantine(contract), session.target.name
-    if not _ours(session, contract):
+    if not ours(session, contract):
         raise AocError(f"{target} has no quarantine: nothing was ever moved there.")
     chosen = "true" if run is None else f"quarantine_run = {run}"
     if run is not None and not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
@@ -214,7 +157,7 @@ def run_restore(session: Session, report: Report, run: int | None, options: Dedu
 
 
 def _restore(session: Session, contract: Contract, name: str, chosen: str) -> int:
-    table, columns = contract.table, _columns(session, contract.table)
+    table, columns = contract.table, stored_columns(session, contract.table)
     relink = "SELECT WHERE false"
     if contract.link in catalog.columns(session, table):
         relink = (
@@ -231,21 +174,3 @@ def _restore(session: Session, contract: Contract, name: str, chosen: str) -> in
 ), relinked AS ({relink})
 SELECT count(*) AS seen, count(*) AS moved FROM back"""
     return _repeat(session, contract, f"restore rows of {table}", batch, ())
-
-
-def run_quarantine(session: Session, report: Report, limit: int) -> None:
-    """List what is in quarantine: runs with their reasons, and a sample of ids."""
-    contract = contract_at(session.target.name, report.revision)
-    name = quarantine(contract)
-    report.facts["rows"] = 0
-    if not _ours(session, contract):
-        return
-    report.facts["rows"] = session.value(f"SELECT count(*) FROM {name}")
-    report.facts["quarantined_by_run"] = session.rows(
-        "SELECT quarantine_run AS run, quarantine_reason AS reason, count(*) AS rows, "
-        f"min(quarantine_at)::text AS since, min(quarantine_by) AS by FROM {name} GROUP BY 1, 2 ORDER BY 1 DESC"
-    )
-    report.facts["sample"] = session.rows(
-        f'SELECT id, quarantine_kept AS kept, quarantine_run AS run FROM {name} ORDER BY id COLLATE "C" LIMIT %s',
-        (limit,),
-    )
