@@ -14,6 +14,7 @@ from aoc_migrate.database.patience import patient
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.errors import AocError
+from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.dedupe import DELETE, INSERT, hindrances, look, references, surplus
 from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.report.model import Report, make
@@ -71,7 +72,7 @@ def _contract(session: Session, report: Report) -> Contract | None:
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return None
-    report.findings += [f for f in auditstored_columns(session, contract) if f.slug != "forbidden-column"]
+    report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
     report.findings += readable(session, contract.table)
     return None if report.errors else contract
 
