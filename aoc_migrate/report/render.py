@@ -8,11 +8,12 @@ from typing import Any
 
 from aoc_migrate import __version__
 from aoc_migrate.report.model import Finding, Report
-from aoc_migrate.report.words import by_severity, cell, label, place, plain, value_of, verdict
+from aoc_migrate.report.words import by_severity, cell, fact, label, place, plain, sentence, shown, verdict
 
 SCHEMA = 1
 SAMPLE_LINES = 5
 
+_MARKUP = re.compile(r"[\\`*\[\]<>|&~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.", re.IGNORECASE)
 _MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
 
 
@@ -65,11 +66,11 @@ def _table(command: str, report: Report) -> str:
     lines = [f"{command} {plain(report.target)}{f': {place(report)}' if place(report) else ''}"]
     for finding in by_severity(report.findings):
         lines += _finding_lines(finding)
-    lines += [f"  {label(key)}: {_fact(value_of(key, value))}" for key, value in report.facts.items()]
+    lines += [f"  {name}: {_fact(value)}".replace(": \n", ":\n", 1) for name, value in _facts(report.facts)]
     lines += [f"  ran: {_step(step)}" for step in report.steps]
     lines.append(f"  {verdict(report)}")
     if report.next:
-        lines.append(f"  next: {report.next}")
+        lines.append(f"  next: {plain(report.next)}")
     return "\n".join(lines) + "\n"
 
 
@@ -86,11 +87,15 @@ def _finding_lines(finding: Finding) -> list[str]:
 
 
 def _pairs(row: dict[str, Any], width: int = 160) -> str:
-    return "  ".join(f"{key}={_short(cell(value), width)}" for key, value in row.items())
+    return "  ".join(f"{plain(key)}={_short(cell(value), width)}" for key, value in row.items())
 
 
 def _short(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [fact(key, _rows(key, value) or value) for key, value in facts.items()]
 
 
 def _fact(value: Any) -> str:
@@ -99,8 +104,8 @@ def _fact(value: Any) -> str:
     if isinstance(value, dict) and len(value) > 1 and len(set(map(str, value.values()))) == 1:
         return f"{len(value)}, all {plain(next(iter(value.values())))}"
     if isinstance(value, dict):
-        return "".join(f"\n    {key}: {plain(v)}" for key, v in value.items()) or "none"
-    return f"{value:,}" if isinstance(value, int) else plain(value)
+        return "".join(f"\n    {plain(key)}: {shown(v)}" for key, v in value.items()) or "none"
+    return shown(value)
 
 
 def _step(step: dict[str, Any]) -> str:
@@ -109,45 +114,42 @@ def _step(step: dict[str, Any]) -> str:
 
 
 def _markdown(command: str, report: Report) -> str:
-    lines = [
-        f"## {command} {report.target}",
-        "",
-        f"{verdict(report)}.{f' Revision {place(report)}.' if place(report) else ''}",
-        "",
-    ]
+    lines = [f"## {command} {_escape(report.target)}", "", sentence(report), ""]
     if report.findings:
-        lines += ["| severity | finding | subject | count | rows | problem | help |", "|" + " --- |" * 7]
-        lines += [_cells(_finding_cells(f)) for f in by_severity(report.findings)]
-        lines.append("")
+        names = ["severity", "finding", "subject", "count", "rows", "problem", "help"]
+        lines += _md_table(names, [_finding_cells(f) for f in by_severity(report.findings)])
     for finding in report.findings:
         if finding.sample:
             lines += [f"**{finding.slug}** {_escape(finding.subject)}, sample:", ""]
             lines += [f"- {_escape(_pairs(row, 400))}" for row in finding.sample]
             lines.append("")
-    tables = {key: rows for key, rows in report.facts.items() if rows and _is_table(rows)}
+    tables = {key: rows for key, value in report.facts.items() if (rows := _rows(key, value))}
     facts = {key: value for key, value in report.facts.items() if key not in tables}
     if facts:
-        lines += ["| fact | value |", "| --- | --- |"]
-        lines += [
-            _cells([label(key), _fact(value_of(key, value)).strip().replace("\n    ", "; ")])
-            for key, value in facts.items()
-        ]
-        lines.append("")
+        lines += _md_table(
+            ["fact", "value"],
+            [[name, _fact(value).strip().replace("\n    ", "; ")] for name, value in _facts(facts)],
+        )
     for key, rows in tables.items():
-        lines += [f"**{label(key)}**", "", _cells(list(rows[0])), "|" + " --- |" * len(rows[0])]
-        lines += [*(_cells([cell(value) for value in row.values()]) for row in rows), ""]
+        lines += [f"**{label(key)}**", ""]
+        lines += _md_table(list(rows[0]), [[shown(value) for value in row.values()] for row in rows])
     if report.steps:
-        lines += ["| statement | attempts | waited ms | held ms | total ms | rows |", "|" + " --- |" * 6]
-        names = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "rows")
-        lines += [_cells([plain(step.get(name, "")) for name in names]) for step in report.steps]
-        lines.append("")
+        names = ["statement", "attempts", "waited_ms", "held_ms", "total_ms", "rows"]
+        lines += _md_table(names, [[plain(step.get(name, "")) for name in names] for step in report.steps])
     if report.next:
         lines += [f"Next: {_escape(report.next)}", ""]
     return "\n".join(lines)
 
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+def _rows(key: str, value: Any) -> list[dict[str, Any]]:
+    """Return a fact as the rows of a table, or none where it is told in one cell."""
+    if key == "chain_depths":
+        return [{"revisions": depth, "documents": documents} for depth, documents in value.items()]
+    return value if isinstance(value, list) and all(isinstance(row, dict) for row in value) else []
+
+
+def _md_table(names: list[str], rows: list[list[str]]) -> list[str]:
+    return [_cells([label(name) for name in names]), "|" + " --- |" * len(names), *map(_cells, rows), ""]
 
 
 def _finding_cells(finding: Finding) -> list[str]:
@@ -161,5 +163,5 @@ def _cells(cells: list[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return text that Markdown shows as it is: no table cell, link, HTML or emphasis comes out of it."""
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", plain(text))
+    """Return text that Markdown shows as it is: no table cell, link, HTML, entity or emphasis comes out of it."""
+    return _MARKUP.sub(r"\\\g<0>", plain(text))

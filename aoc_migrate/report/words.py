@@ -1,22 +1,23 @@
 """What every form of a report says in the same words: verdict, place, order of findings, values without tricks.
 
-Ids and vendor names come from outside: control characters are shown escaped, so none reaches a terminal or turns
-the direction of a text.
+Ids and vendor names come from outside: what is not printable is shown escaped, so that no control character
+reaches a terminal, and none turns the direction of a text or hides in it.
 """
 
 import json
-import re
 from typing import Any
 
 from aoc_migrate.report.model import Finding, Report
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNITS = {"_bytes": "", "_seconds": " s", "_ms": " ms"}
 
 
 def plain(value: Any) -> str:
-    """Return ``value`` as one line of text without control characters."""
+    """Return ``value`` as one line of printable text."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", text.replace("\n", "\\n").replace("\t", "\\t"))
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def cell(value: Any) -> str:
@@ -24,15 +25,31 @@ def cell(value: Any) -> str:
     return "-" if value is None or value == [] else plain(value)
 
 
+def numeric(value: Any) -> bool:
+    """Return whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """Return a value as people read it: numbers with thousands apart, nothing as a dash."""
+    return f"{value:,}" if numeric(value) else cell(value)
+
+
 def label(key: str) -> str:
     """Return the name of a fact or a column as people read it."""
-    return key.removesuffix("_bytes").replace("_", " ")
+    return plain(key).replace("_", " ")
 
 
-def value_of(key: str, value: Any) -> Any:
-    """Return a fact as people read it: bytes in a unit that fits."""
-    if not key.endswith("_bytes"):
-        return value
+def fact(key: str, value: Any) -> tuple[str, Any]:
+    """Return the name and the value of a fact as people read them: the unit stands beside the number."""
+    unit = next((unit for unit in _UNITS if key.endswith(unit) and numeric(value)), None)
+    if unit is None:
+        return label(key), value
+    said = _bytes(value) if unit == "_bytes" else f"{value:,}".removesuffix(".0") + _UNITS[unit]
+    return label(key.removesuffix(unit)), said
+
+
+def _bytes(value: float) -> str:
     size, units = float(value), ["bytes", "kB", "MB", "GB", "TB"]
     while size >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]
@@ -54,7 +71,13 @@ def place(report: Report) -> str:
         return ""
     if not report.reached:
         return f"revision unknown (head {report.head})"
-    return f"{report.revision or 'base'} (head {report.head})"
+    return plain(f"{report.revision or 'base'} (head {report.head})")
+
+
+def sentence(report: Report) -> str:
+    """Return verdict and place in one line of prose."""
+    at = place(report).removeprefix("revision ")
+    return f"{verdict(report)}.{f' Revision {at}.' if at else ''}"
 
 
 def by_severity(findings: list[Finding]) -> list[Finding]:

@@ -118,8 +118,12 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
         report.facts |= chain_facts(session, contract, options.tenant, options.since)
     if options.tenant is not None:
         report.facts["tenant"] = options.tenant
+    if options.since is not None:
+        report.facts["since_seconds"] = options.since
     if options.probe:
-        report.findings += probe(session, contract, standing)
+        found = list(probe(session, contract, standing))
+        report.findings += found
+        report.facts["probed"] = all(finding.slug != "probe-not-possible" for finding in found)
 
 
 def catalog_findings(session: Session, revision: str | None) -> list[Finding]:

@@ -1,0 +1,144 @@
+"""Facts of audit and verify: counted by an oracle of its own, within the scope that was asked for."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aoc, Database
+
+SIZES = {("acme", "osv"): [1, 1, 2, 3, 4, 5], ("acme", "ghsa"): [8, 9, 9], ("other", "osv"): [17, 2]}
+BUCKETS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32))
+
+
+@pytest.fixture
+def chained(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+    """A database at head with chains of the sizes above; the latest revision of the largest is a day old."""
+    for (tenant, vendor), sizes in SIZES.items():
+        for number, size in enumerate(sizes):
+            newest = "now() - interval '1 day'" if size == 17 else "timestamptz '2025-01-01'"
+            excititor.run(
+                "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
+                f"upstream, linkset) SELECT concat_ws('-', %s::text, %s::text, %s::int, n), %s, %s, %s, "
+                f"'sha256:' || n, {newest} - n * interval '1 year', '{{}}', '{{}}', '{{}}' "
+                "FROM generate_series(0, %s - 1) AS n",
+                (tenant, vendor, number, tenant, vendor, f"CVE-{number}", size),
+            )
+    aoc.configure(excititor)
+    assert aoc("upgrade", **allowed).exit_code == 0
+    return excititor
+
+
+def expected(sizes: dict[tuple[str, str], list[int]]) -> dict[str, Any]:
+    """Return the facts of chains of these sizes."""
+    documents = [
+        (size, tenant, vendor, f"CVE-{number}")
+        for (tenant, vendor), of_vendor in sizes.items()
+        for number, size in enumerate(of_vendor)
+    ]
+    depths = {
+        f"{low} to {high}" if high > 2 else str(high): count
+        for low, high in BUCKETS
+        if (count := sum(low <= size <= high for size, *_ in documents))
+    }
+    counted = Counter(size for size, *_ in documents)
+    largest = []
+    for size in sorted(counted, reverse=True)[:5]:
+        first = min(key for found, *key in documents if found == size)
+        names = dict(zip(("tenant", "source_vendor", "upstream_id"), first, strict=True))
+        largest.append({"revisions": size, "documents": counted[size], **names})
+    rows = sum(size for size, *_ in documents)
+    linked = rows - len(documents)
+    return {"rows": rows, "linked": linked, "chain_depths": depths, "largest_chains": largest}
+
+
+def test_chains_of_all(chained: Database, aoc: Aoc) -> None:
+    """Depths and the largest chains are counted over every row, and no scope is told."""
+    facts = aoc.json("verify").report["facts"]
+
+    assert {key: facts[key] for key in expected(SIZES)} == expected(SIZES)
+    assert list(facts["chain_depths"]) == ["1", "2", "3 to 4", "5 to 8", "9 to 16", "17 to 32"]
+    assert {"tenant", "since_seconds", "probed"} & set(facts) == set()
+
+
+def test_chains_of_a_tenant(chained: Database, aoc: Aoc) -> None:
+    """With --tenant they are counted over that tenant's rows, and the report says whose."""
+    facts = aoc.json("verify", "--tenant", "acme", "--probe").report["facts"]
+    wanted = expected({key: sizes for key, sizes in SIZES.items() if key[0] == "acme"})
+
+    assert {key: facts[key] for key in wanted} == wanted
+    assert (facts["tenant"], facts["probed"]) == ("acme", True)
+
+
+def test_recent_chains(chained: Database, aoc: Aoc) -> None:
+    """With --since they are counted over whole documents with a recent revision, and the report says so."""
+    facts = aoc.json("verify", "--since", "48h").report["facts"]
+
+    assert (facts["rows"], facts["linked"], facts["chain_depths"]) == (17, 16, {"17 to 32": 1})
+    assert [chain["revisions"] for chain in facts["largest_chains"]] == [17]
+    assert facts["since_seconds"] == 48 * 3600
+    assert "\n  since: 172,800 s\n" in aoc("verify", "--since", "48h").out
+
+
+def test_a_tenant_without_rows(chained: Database, aoc: Aoc) -> None:
+    """Where no row is in scope, depths and chains are empty."""
+    facts = aoc.json("verify", "--tenant", "nobody").report["facts"]
+
+    assert (facts["rows"], facts["linked"], facts["chain_depths"], facts["largest_chains"]) == (0, 0, {}, [])
+
+
+def test_a_probe_that_could_not_run(chained: Database, aoc: Aoc) -> None:
+    """Where no row at all can be stored, the report says that nothing was probed."""
+    chained.run("ALTER TABLE vex_raw ADD CONSTRAINT closed CHECK (false) NOT VALID")
+
+    ran = aoc.json("verify", "--probe")
+
+    assert (ran.slugs(), ran.report["facts"]["probed"]) == (["probe-not-possible"], False)
+
+
+def test_states_of_rules_and_indexes(chained: Database, aoc: Aoc) -> None:
+    """What is gone, not proven or another one is told as such, beside what stands."""
+    good = aoc.json("verify").report["facts"]
+    assert (set(good["rules"].values()), set(good["indexes"].values())) == ({"proven"}, {"valid"})
+    definition = chained.value(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_linkset_keys_v1'"
+    )
+    comment = chained.value(
+        "SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'vex_raw_linkset_keys_v1'"
+    )
+    chained.run(
+        "ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_source_keys_v1, ALTER source DROP NOT NULL, "
+        "DROP CONSTRAINT vex_raw_upstream_keys_v1, ADD CONSTRAINT vex_raw_upstream_keys_v1 CHECK (true), "
+        f"DROP CONSTRAINT vex_raw_linkset_keys_v1, ADD CONSTRAINT vex_raw_linkset_keys_v1 {definition} NOT VALID"
+    )
+    chained.run(f"COMMENT ON CONSTRAINT vex_raw_linkset_keys_v1 ON vex_raw IS '{comment}'")
+    chained.run("DROP INDEX vex_raw_idempotency_v1; CREATE INDEX vex_raw_idempotency_v1 ON vex_raw (tenant)")
+    chained.run("DROP INDEX vex_raw_chain_v1")
+
+    facts = aoc.json("verify").report["facts"]
+
+    assert facts["rules"] == good["rules"] | {
+        "vex_raw_source_keys_v1": "missing",
+        "source NOT NULL": "missing",
+        "vex_raw_upstream_keys_v1": "changed",
+        "vex_raw_linkset_keys_v1": "guarded",
+    }
+    assert facts["indexes"] == {"vex_raw_idempotency_v1": "foreign", "vex_raw_chain_v1": "missing"}
+
+
+def test_duplicates_by_vendor(database: Database, aoc: Aoc) -> None:
+    """Audit counts groups and rows of each vendor, whatever --limit is; without groups it tells none."""
+    assert "duplicates_by_vendor" not in aoc.json("audit", database.target).report["facts"]
+    for vendor, groups in {"osv": [2, 3], "ghsa": [4, 2, 2], "redhat": [2]}.items():
+        for group, copies in enumerate(groups):
+            for n in range(copies):
+                values = {"upstream_id": f"twice {group}", "content_hash": "same", "source_vendor": vendor}
+                database.add(f"{vendor} {group} {n}", **values)
+
+    facts = aoc.json("audit", database.target, "--limit", "1").report["facts"]
+
+    assert facts["duplicates_by_vendor"] == [
+        {"source_vendor": "ghsa", "groups": 3, "rows": 8},
+        {"source_vendor": "osv", "groups": 2, "rows": 5},
+        {"source_vendor": "redhat", "groups": 1, "rows": 2},
+    ]
