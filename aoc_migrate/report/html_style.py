@@ -22,7 +22,7 @@ h3 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
 h4 { font-size: 1rem; margin: 0 0 .25rem; }
 p { margin: .25rem 0; }
 code, pre { font: .9em/1.45 ui-monospace, monospace; }
-pre { padding: .75rem; background: var(--sheet); white-space: pre-wrap; }
+pre { margin: .25rem 0; padding: .75rem; background: var(--sheet); white-space: pre-wrap; }
 :is(a, summary, .scroll):focus-visible { outline: 3px solid var(--bar); outline-offset: 2px; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { position: static; }
@@ -39,13 +39,20 @@ article.error { border-left-color: var(--error); }
 article.warning { border-left-color: var(--warning); }
 article.info { border-left-color: var(--info); }
 summary { cursor: pointer; padding: .25rem 0; color: var(--quiet); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; min-width: 100%; font-size: .9rem; }
+a { color: var(--bar); }
+.scroll { overflow-x: auto; position: relative; }
+table { border-collapse: collapse; font-size: .9rem; }
 caption { text-align: left; color: var(--quiet); padding: .25rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
-td { min-width: 4rem; max-width: 40rem; }
+:is(h3, summary) + .scroll caption {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}
+th, td { text-align: left; vertical-align: top; padding: .3rem .75rem; border-bottom: 1px solid var(--line); }
+td { max-width: 40rem; overflow-wrap: break-word; }
 th { white-space: nowrap; background: var(--sheet); }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.number { text-align: right; }
+.number, .measure { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.short { display: flex; flex-wrap: wrap; gap: .25rem .5rem; margin: .25rem 0; padding: 0; list-style: none; }
+.short li { padding: 0 .4rem; background: var(--sheet); font: .9em/1.45 ui-monospace, monospace; }
 svg { background: var(--sheet); vertical-align: middle; }
 .bar { fill: var(--bar); }
 @media print {
@@ -54,6 +61,9 @@ svg { background: var(--sheet); vertical-align: middle; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .skip { display: none; }
   .scroll { overflow: visible; }
+  table { font-size: 7.5pt; }
+  th, td { padding: .2rem .25rem; white-space: normal; overflow-wrap: anywhere; }
+  .text { min-width: 4.5em; }
   article { content-visibility: visible; }
   tr { break-inside: avoid; }
   h2, h3, h4 { break-after: avoid; }
