@@ -167,7 +167,8 @@ def test_variables() -> None:
 
     named = variables("\n".join(read(page) for page in PAGES))
 
-    assert named - known == {"AOC_TEST_SERVER_URL", "AOC_TENANT_HEADER"}  # the second is the services' alone
+    of_tests = {"AOC_TEST_SERVER_URL", "AOC_TEST_BUILD", "AOC_TEST_RUN"}
+    assert named - known == {*of_tests, "AOC_TENANT_HEADER"}  # the second is the services' alone
     assert set(first_cells(section(CLI, "## Environment"))) == known
 
 

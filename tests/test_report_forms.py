@@ -180,6 +180,8 @@ def test_facts_as_people_read_them() -> None:
         "chain_depths": {"1": 1200, "3 to 4": 1},
         "pending": [],
         "rules": {"a": "proven", "b": "proven"},
+        "mixed": {"a": "proven", "b": "missing", "c": "proven", "d": "changed"},
+        "indexes": {"a": "valid", "b": "missing"},
     }
     reports = [Report("concelier", facts=facts)]
 
@@ -195,6 +197,16 @@ def test_facts_as_people_read_them() -> None:
         "    revisions=3 to 4  documents=1",
         "  pending: none",
         "  rules: 2, all proven",
+        "  mixed: 2 of 4 proven; b missing, d changed",
+        "  indexes:",
+        "    a: valid",
+        "    b: missing",
     ]
-    for line in ("| since | 86,400 s |", "| revisions | documents |", "| 1 | 1,200 |", "| probed | true |"):
+    for line in (
+        "| since | 86,400 s |",
+        "| revisions | documents |",
+        "| 1 | 1,200 |",
+        "| probed | true |",
+        "| indexes | a: valid; b: missing |",
+    ):
         assert f"\n{line}\n" in markdown

@@ -58,6 +58,7 @@ def test_run_again(lab: Lab, scenario: Scenario, part: int) -> None:
             again = run(lab, name, script)
             with lab.connect(name) as connection:
                 problems = differences(peace, outcome(connection))
-        wrong += [f"after {script[:cut][-70:]!r}: {problem}" for problem in (*problems, again.stderr) if problem]
+        problems += [again.stderr] if again.returncode else []
+        wrong += [f"after {script[:cut][-70:]!r}: {problem}" for problem in problems]
 
     assert wrong == []
