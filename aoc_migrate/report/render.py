@@ -3,6 +3,7 @@
 import json
 import re
 import textwrap
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -101,11 +102,18 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
 def _fact(value: Any) -> str:
     if isinstance(value, list):
         return "".join(f"\n    {_pairs(v) if isinstance(v, dict) else plain(v)}" for v in value) or "none"
-    if isinstance(value, dict) and len(value) > 1 and len(set(map(str, value.values()))) == 1:
-        return f"{len(value)}, all {plain(next(iter(value.values())))}"
-    if isinstance(value, dict):
-        return "".join(f"\n    {plain(key)}: {shown(v)}" for key, v in value.items()) or "none"
-    return shown(value)
+    return (_named(value) if value else "none") if isinstance(value, dict) else shown(value)
+
+
+def _named(values: dict[str, Any]) -> str:
+    """Return names with a value each; one that several have is said once."""
+    most, times = Counter(map(plain, values.values())).most_common(1)[0]
+    if times == 1:
+        return "".join(f"\n    {plain(name)}: {shown(value)}" for name, value in values.items())
+    if times == len(values):
+        return f"{times}, all {most}"
+    others = [f"{plain(name)} {plain(value)}" for name, value in values.items() if plain(value) != most]
+    return f"{times} of {len(values)} {most}; {', '.join(others)}"
 
 
 def _step(step: dict[str, Any]) -> str:
