@@ -30,6 +30,42 @@ def test_every_step_is_in_the_plan(database: Database, aoc: Aoc, allowed: dict[s
     assert listed == run
 
 
+def test_estimate_beside_fact(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Each step that reads or writes rows is estimated in the plan, and afterwards beside what it took."""
+    planned = {s["statement"] for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None}
+
+    run = aoc.json("upgrade", database.target, **allowed).report["steps"]
+
+    assert planned == {s["statement"] for s in run if "estimated_ms" in s}
+    assert {s["statement"].split()[0] for s in run if "estimated_ms" in s} == {"ALTER", "CREATE", "link"}
+    assert all("total_ms" in step for step in run if "estimated_ms" in step)
+
+
+def test_links_to_write(excititor: Database, aoc: Aoc) -> None:
+    """How many links are missing follows from the statistics, and with it the WAL; linked rows want none."""
+    aoc.configure(excititor)
+    fill(excititor, 5000)
+    excititor.run("ALTER TABLE vex_raw ADD supersedes text")
+    excititor.run("ANALYZE vex_raw")
+    before = aoc.json("plan").report["facts"]
+    excititor.run("UPDATE vex_raw SET supersedes = id; ANALYZE vex_raw")
+    after = aoc.json("plan").report["facts"]
+
+    assert 3800 < before["links_estimated"] < 4200
+    assert before["backfill_wal_compressed_at_most_bytes"] < before["backfill_wal_at_most_bytes"] / 4
+    assert after["links_estimated"] == 0
+
+
+def test_a_table_without_rows_is_not_measured(excititor: Database, aoc: Aoc) -> None:
+    """An empty table, never analysed, has a plan without times."""
+    aoc.configure(excititor)
+
+    facts = aoc.json("plan").report["facts"]
+
+    assert "estimated_seconds" not in facts
+    assert facts["rows_estimated"] == 0
+
+
 def test_a_plan_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A relative revision plans the way down, from where the database is."""
     assert aoc("upgrade", database.target, **allowed).exit_code == 0
@@ -54,8 +90,9 @@ def test_locks_and_reads(excititor: Database, aoc: Aoc) -> None:
         ("excititor_0004", "two scans of the table"),
         ("excititor_0005", "two scans of the table"),
         ("excititor_0006", "one pass in order"),
-        ("excititor_0007", "one scan of the table"),
+        ("excititor_0007", "one scan of the table and its documents"),
     ]
+    assert {s["writes"] for s in steps if s["lock"].startswith("ACCESS EXCLUSIVE")} == {"the catalog"}
 
 
 def test_room_for_indexes(excititor: Database, aoc: Aoc) -> None:

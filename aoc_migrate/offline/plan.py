@@ -1,7 +1,6 @@
 """`plan`: what an upgrade or a downgrade would run, with its locks, scans and sizes; or the psql script for it."""
 
 import re
-from typing import Any
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
@@ -9,14 +8,13 @@ from aoc_migrate.database.ddl.printing import Script
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import Limits
 from aoc_migrate.errors import AocError
+from aoc_migrate.inspect.cost import Costs, Kind, kind, measure, sizes, wal
 from aoc_migrate.offline.job import Job, downgrade_job, upgrade_job
 from aoc_migrate.offline.script import script
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold
 from aoc_migrate.run.history import contract_at, position, resolve
 from aoc_migrate.run.rendering import render_script
-
-_READS = {"VALIDATE": "one scan of the table", "CREATE": "two scans of the table", "link": "one pass in order"}
 
 
 def run_plan(session: Session, report: Report, wanted: str) -> None:
@@ -26,8 +24,12 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     contract = contract_at(target, job.name(max(job.start, job.goal)))
     report.facts |= {"direction": job.function, "from": job.name(job.start), "to": job.name(job.goal)}
     report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
-    report.facts |= sizes(session, contract)
-    report.facts["plan"] = [step for step in steps(job, session.limits) if not _stands(session, contract, step)]
+    costs = measure(session, contract)
+    report.facts |= _sizes(session, contract, costs)
+    left = [step for step in steps(job, session.limits) if not _stands(session, contract, step)]
+    report.facts["plan"] = [{**step, **_cost(contract, step, costs)} for step in left]
+    if costs:
+        report.facts |= _whole(report.facts["plan"]) | _wal(session, contract, costs, left)
     held = hold.read(session)
     if held:
         report.findings.append(hold.finding(session, held))
@@ -56,16 +58,38 @@ def sql(job: Job, limits: Limits, schema: str, owner: str | None) -> str:
 
 
 def steps(job: Job, limits: Limits) -> list[Row]:
-    """Return revision, statement, lock and what is read, of each step in order."""
-    found: list[dict[str, Any]] = []
+    """Return revision, statement and lock of each step in order."""
+    found: list[Row] = []
     for revision in job.revisions:
         into = Script(limits)
         render_script(revision, job.function, into, None)
-        for step in into.steps:
-            first = step["statement"].split()[0]
-            kind = "VALIDATE" if "VALIDATE" in step["statement"] else first
-            found.append({"revision": revision.id, **step, "reads": _READS.get(kind, "nothing")})
+        found += [{"revision": revision.id, **step} for step in into.steps]
     return found
+
+
+def _cost(contract: Contract, step: Row, costs: Costs | None) -> Row:
+    """Return what a step reads and writes, and as far as that is known, how many bytes and for how long."""
+    statement = str(step["statement"])
+    of = kind(contract, statement)
+    told: Row = {"reads": of.reads, "writes": of.writes}
+    if costs:
+        told |= {"size_bytes": costs.size(contract, statement)}
+        estimated = costs.estimate(contract, statement)
+        told |= {"estimated_ms": None if estimated is None else round(estimated)}
+    return told
+
+
+def _whole(plan: list[Row]) -> Row:
+    """Return how long the steps will take together; audit before and verify after come on top."""
+    return {"estimated_seconds": round(sum(step["estimated_ms"] or 0 for step in plan) / 1000, 1)}
+
+
+def _wal(session: Session, contract: Contract, costs: Costs, left: list[Row]) -> Row:
+    """Return what the backfill writes ahead, where it is among the steps, and what compression would leave."""
+    if all(kind(contract, str(step["statement"])) is not Kind.LINK for step in left):
+        return {}
+    compression = session.value("SHOW wal_compression")
+    return {"links_estimated": costs.links, "wal_compression": compression, **wal(costs)}
 
 
 def _stands(session: Session, contract: Contract, step: Row) -> bool:
@@ -82,7 +106,7 @@ def _stands(session: Session, contract: Contract, step: Row) -> bool:
     return False
 
 
-def sizes(session: Session, contract: Contract) -> Row:
+def _sizes(session: Session, contract: Contract, costs: Costs | None) -> Row:
     """Return rows and bytes of the raw table, and bytes that the two indexes will need.
 
     Rows are PostgreSQL's estimate; an index entry is estimated from 1,000 rows or so: its columns, 8 bytes of
@@ -91,19 +115,16 @@ def sizes(session: Session, contract: Contract) -> Row:
     table = contract.table
     if catalog.kind(session, table) is None:
         return {"rows_estimated": 0}
-    known = session.row(
-        "SELECT greatest(reltuples, 0)::bigint AS rows, pg_relation_size(oid) AS main, "
-        "pg_total_relation_size(oid) AS whole FROM pg_class WHERE oid = to_regclass(quote_ident(%s))",
-        (table,),
-    )
+    known = sizes(session, table)
+    rows = costs.rows if costs else known["rows"]
     room = 0
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, table, index) != "valid":
-            room += _room(session, table, [column.split()[0] for column in index.columns], known["rows"])
+            room += _room(session, table, [column.split()[0] for column in index.columns], rows)
     return {
-        "rows_estimated": known["rows"],
-        "table_bytes": known["main"],
-        "with_documents_and_indexes_bytes": known["whole"],
+        "rows_estimated": rows,
+        "table_bytes": known["main_bytes"],
+        "with_documents_and_indexes_bytes": known["total_bytes"],
         "new_indexes_estimated_bytes": room,
     }
 

@@ -12,7 +12,7 @@ from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.words import by_severity, cell, fact, label, numeric, plain, sentence, shown
 
 SHOWN = 50  # rows of a sample; the rest is in the JSON
-_STEPS = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "rows")
+_STEPS = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows")
 _SECONDS = ("max_stall", "deadline", "lock_wait")
 _VERDICTS = {0: "clean", 1: "look at the findings", 3: "try again later", 4: "ended half way, or not verified"}
 _STATES = {"missing": "error", "changed": "error", "foreign": "error", "invalid": "error", "guarded": "warning"}

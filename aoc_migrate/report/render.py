@@ -88,7 +88,12 @@ def _finding_lines(finding: Finding) -> list[str]:
 
 
 def _pairs(row: dict[str, Any], width: int = 160) -> str:
-    return "  ".join(f"{plain(key)}={_short(cell(value), width)}" for key, value in row.items())
+    return "  ".join(f"{name}={_short(cell(value), width)}" for name, value in (_pair(*p) for p in row.items()))
+
+
+def _pair(key: str, value: Any) -> tuple[str, Any]:
+    name, said = fact(key, value)
+    return (plain(key), value) if said is value else (name, said)
 
 
 def _short(text: str, width: int) -> str:
@@ -142,7 +147,7 @@ def _markdown(command: str, report: Report) -> str:
         lines += [f"**{label(key)}**", ""]
         lines += _md_table(list(rows[0]), [[shown(value) for value in row.values()] for row in rows])
     if report.steps:
-        names = ["statement", "attempts", "waited_ms", "held_ms", "total_ms", "rows"]
+        names = ["statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows"]
         lines += _md_table(names, [[plain(step.get(name, "")) for name in names] for step in report.steps])
     if report.next:
         lines += [f"Next: {_escape(report.next)}", ""]

@@ -8,6 +8,7 @@ from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
+from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.place import writing
 from aoc_migrate.report.model import Report, Stopped, make
 from aoc_migrate.run import hold, ledger
@@ -41,7 +42,10 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
                 raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
             held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
         _warn_guard(session, report)
-        with ledger.recorded(session, report, f"downgrade {wanted}", goal), changing(session, report):
+        contract = contract_at(target, report.revision)
+        costs = measure(session, contract)
+        recorded = ledger.recorded(session, report, f"downgrade {wanted}", goal)
+        with recorded, changing(session, report), estimated(session, contract, costs):
             _go_down(session, report.revision, goal)
         hold.finish(session, held)
     _after_rollback(session, report)

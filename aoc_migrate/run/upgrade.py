@@ -9,6 +9,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
+from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.place import table_missing, writing
 from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import MENDABLE
@@ -62,9 +63,12 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
         if report.errors:
             report.next = f"nothing was changed; mend it, then: aoc-migrate upgrade {target}"
             return
+        contract = contract_at(target, goal)
+        costs = measure(session, contract)
         if options.write:
             session.tape = Tape(session.connection, options.write)
-        with ledger.recorded(session, report, "upgrade", goal), changing(session, report):
+        recorded = ledger.recorded(session, report, "upgrade", goal)
+        with recorded, changing(session, report), estimated(session, contract, costs):
             _go_up(session, report.revision, goal)
         session.tape = None
     _verify(session, report, options.limit)

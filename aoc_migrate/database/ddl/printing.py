@@ -85,7 +85,7 @@ def title(statements: Sequence[str]) -> str:
     """Return the first words of a step's first ALTER or CREATE, for logs and reports."""
     telling = [s for s in statements if s.startswith(("ALTER", "CREATE", "DROP"))]
     line = " ".join((telling or statements)[0].split())
-    return line if len(line) <= 72 else line[:71] + "…"
+    return line if len(line) <= 80 else line[:79] + "…"
 
 
 def retried(table: str, statements: Sequence[str], limits: Limits) -> str:
