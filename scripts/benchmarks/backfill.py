@@ -1,0 +1,109 @@
+"""0006 beside one UPDATE that does it all: speed, WAL, and what it leaves of table and indexes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+from scripts.benchmarks.lab import TABLE, Lab, step, value, wal
+from scripts.benchmarks.results import Ratio, seconds
+
+SET_BASED = f"""UPDATE {TABLE} AS t SET supersedes = l.before FROM (SELECT id, lag(id) OVER (
+  PARTITION BY tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS before
+  FROM {TABLE}) AS l WHERE t.id = l.id AND l.before IS NOT NULL"""
+INDEXES = f"SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indrelid = '{TABLE}'::regclass"
+OLD_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1"
+
+
+@dataclass
+class Outcome:
+    """What a backfill took and left: seconds, rows, bytes of WAL, share of HOT updates, growth as a factor."""
+
+    seconds: float
+    rows: int
+    wal: int
+    hot: float
+    heap: float
+    indexes: float
+
+    @property
+    def speed(self) -> float:
+        """Rows written in a second."""
+        return self.rows / self.seconds
+
+
+def measure(lab: Lab) -> Iterator[Ratio]:
+    """Both on clones of the same database, in turn; the faster of two runs counts."""
+    template = lab.light()
+    both = [(run(lab, template, set_based), run(lab, template, ours())) for _ in range(2)]
+    whole, batched = (min(column, key=lambda o: o.seconds) for column in zip(*both, strict=True))
+    paced = run(lab, template, ours())
+    update = "one UPDATE"
+    yield Ratio("backfill", update, batched.speed, whole.speed, "rows/s", 1.5, least=True)
+    yield Ratio("backfill at half pace", update, paced.speed, whole.speed, "rows/s", 0.8, least=True)
+    yield Ratio("HOT updates", "all", batched.hot * 100, 100, "%", 0.75, counted=True, least=True)
+    yield Ratio("size of the table", "before", batched.heap * 100, 100, "%", 1.15, counted=True)
+    yield Ratio("size of its indexes", "before", batched.indexes * 100, 100, "%", 1.02, counted=True)
+    yield Ratio("WAL", update, batched.wal, whole.wal, "bytes", 0.65 if lab.rows <= 1_000_000 else 1, counted=True)
+    method = compression(lab)
+    less = run(lab, template, set_based, method)
+    ours_less = run(lab, template, ours(), method)
+    yield Ratio(f"WAL with {method}", f"{update}, {method}", ours_less.wal, less.wal, "bytes", 0.5, counted=True)
+
+
+def compression(lab: Lab) -> str:
+    """Return the best method of ``wal_compression`` that this server was built with."""
+    with lab.connect("postgres") as connection:
+        known = value(connection, "SELECT enumvals FROM pg_settings WHERE name = 'wal_compression'")
+    return next(method for method in ("lz4", "zstd", "pglz") if method in known)
+
+
+def run(lab: Lab, template: str, action: Callable[[Lab, str], float], compress: str = "") -> Outcome:
+    """Clone, run, and look at what it left."""
+    name = lab.clone(template, "backfill")
+    with lab.connect(name) as connection:
+        if compress:
+            connection.execute(f"ALTER DATABASE {name} SET wal_compression = '{compress}'".encode())
+        before = looked(connection)
+        took: list[float] = []
+        written = wal(connection, lambda: took.append(action(lab, name)))
+        after = looked(connection)
+        tried = after["updates"] - before["updates"]
+        outcome = Outcome(
+            seconds=took[0],
+            rows=int(value(connection, f"SELECT count(supersedes) FROM {TABLE}")),
+            wal=written,
+            hot=(after["hot"] - before["hot"]) / tried,
+            heap=after["heap"] / before["heap"],
+            indexes=after["indexes"] / before["indexes"],
+        )
+    lab.drop(name)
+    return outcome
+
+
+def looked(connection: psycopg.Connection[object]) -> dict[str, float]:
+    """Return sizes and counters of the table."""
+    counters = f"FROM pg_stat_user_tables WHERE relname = '{TABLE}'"
+    return {
+        "heap": float(value(connection, f"SELECT pg_relation_size('{TABLE}')")),
+        "indexes": float(value(connection, INDEXES)),
+        "updates": float(value(connection, f"SELECT n_tup_upd {counters}")),
+        "hot": float(value(connection, f"SELECT n_tup_hot_upd {counters}")),
+    }
+
+
+def set_based(lab: Lab, name: str) -> float:
+    """Link every row in one statement."""
+    with lab.connect(name) as connection:
+        connection.execute("SET work_mem = '256MB'")
+        return seconds(lambda: connection.execute(SET_BASED.encode()))
+
+
+def ours(*options: str) -> Callable[[Lab, str], float]:
+    """Return our backfill; its time is that of the step, without the audit before and the verify after."""
+
+    def action(lab: Lab, name: str) -> float:
+        report = lab.aoc(name, "upgrade", "concelier", "concelier_0006", *options)
+        return float(step(report, "link rows")["total_ms"]) / 1000
+
+    return action

@@ -1,0 +1,110 @@
+"""The page docs/performance.md, from what was measured. Pure: the same results make the same page."""
+
+from typing import Any
+
+from scripts.benchmarks.growth import FAR, STEPS, VERBS, extended
+from scripts.benchmarks.results import HEAD, Ratio, line
+
+
+def table(ratios: list[Ratio]) -> str:
+    """Return ratios as a Markdown table."""
+    return HEAD + "".join(f"{line(ratio)}\n" for ratio in ratios)
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the whole page."""
+    about = results["about"]
+    ratios = [Ratio(**row) for row in results["ratios"]]
+    last = results["growth"][-1]
+    missed = [ratio.what for ratio in ratios if not ratio.held]
+    return f"""\
+# Performance
+
+Written by `scripts/bench --write` from what it measured; [performance.json](performance.json) holds the figures.
+Both sides of a ratio were measured in one run, in turn, on {about["machine"]},
+Python {about["python"]}, PostgreSQL {about["postgresql"]} set as one in use is (it syncs, keeps full pages,
+{about["settings"]}). {about["rows"]:,} rows of the seed {about["seed"]}: chains of 2.6 revisions
+on average with ids in no order, documents of 2 to 6 kB. Times differ from machine to machine; ratios of one run
+differ less, and what is counted hardly at all.
+
+```sh
+scripts/bench --rows 1000000 --growth 100000,300000,1000000,3000000 --write
+```
+
+## Against plain SQL, plain Alembic and psql
+
+{table(ratios)}
+{_missed(missed)}
+
+## How it grows
+
+![Seconds of audit, upgrade and verify by number of rows](performance.svg)
+
+{_growth(results["growth"])}
+
+Memory of the client does not grow with the rows: {_memory(results["growth"])}
+
+What `plan` expected of the steps with {last["rows"]:,} rows, from a sample of a thousand pages, and what they
+took:
+
+{_estimates(last["steps"])}
+
+## Who waits
+
+Two writers and a reader work at a fixed rate of 100 statements a second each while a migration of
+{about["rows"]:,} rows runs; a wait counts from the moment at which the statement was due.
+
+{_stalls(results["stalls"])}
+"""
+
+
+def _missed(missed: list[str]) -> str:
+    if not missed:
+        return "Every bound held in this run."
+    return f"Bounds that did not hold in this run: {', '.join(missed)}."
+
+
+def _growth(found: list[dict[str, Any]]) -> str:
+    head = "| rows | " + " | ".join(f"`{verb}`" for verb in VERBS) + " | longest strong lock |\n"
+    rows = "".join(
+        f"| {size['rows']:,} | "
+        + " | ".join(_long(size[verb]) for verb in VERBS)
+        + f" | {size['held_ms']:.0f} ms |\n"
+        for size in found
+    )
+    far = " | ".join(f"({_long(extended(found, verb))})" for verb in VERBS)
+    return (
+        f"{head}| ---: | ---: | ---: | ---: | ---: |\n{rows}| {FAR:,} | {far} | |\n\n"
+        "The last line is no measurement: it extends the line through the last two sizes, for a table and a\n"
+        "cache in the same proportion. Where the table is far larger than memory, the disk decides; `plan`\n"
+        "measures there."
+    )
+
+
+def _long(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _memory(found: list[dict[str, Any]]) -> str:
+    first, last = found[0], found[-1]
+    told = ", ".join(f"`{verb}` {first[f'{verb}_mib']} and {last[f'{verb}_mib']} MiB" for verb in VERBS)
+    return f"{told}, at {first['rows']:,} and {last['rows']:,} rows."
+
+
+def _estimates(steps: dict[str, dict[str, float]]) -> str:
+    rows = "".join(
+        f"| {name} | {_long(steps[name]['estimated'])} | {_long(steps[name]['took'])} |\n" for name in STEPS
+    )
+    return f"| step | expected | took |\n| --- | ---: | ---: |\n{rows}".rstrip()
+
+
+def _stalls(found: list[dict[str, Any]]) -> str:
+    rows = "".join(
+        f"| {row['name']} | {_long(row['seconds'])} | {row['median_ms']:.1f} ms | {row['late_ms']:,.0f} ms "
+        f"| {row['longest_ms']:,.0f} ms | {row['failed']} of {row['statements']:,} |\n"
+        for row in found
+    )
+    head = "| while | took | median wait | 99 % | longest | failed |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
+    return (head + rows).rstrip()

@@ -1,0 +1,78 @@
+"""Ratios: both sides measured in one run on one machine, in turn, because times of other runs say little."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One thing measured against another: ``ours`` and ``other`` in ``unit``, and the bound that we set.
+
+    ``counted``: deterministic (scans, bytes, rows), the same on any machine. ``least``: the bound is a lower one.
+    """
+
+    what: str
+    other_is: str
+    ours: float
+    other: float
+    unit: str
+    bound: float
+    counted: bool = False
+    least: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """How many times the other it is."""
+        return self.ours / self.other if self.other else float("inf")
+
+    @property
+    def held(self) -> bool:
+        """Whether the bound holds."""
+        return self.ratio >= self.bound if self.least else self.ratio <= self.bound
+
+    def row(self) -> dict[str, Any]:
+        """Return it as JSON keeps it."""
+        return asdict(self)
+
+
+HEAD = "| what | ours | against | which is | ratio | bound | |\n| --- | ---: | ---: | --- | ---: | ---: | --- |\n"
+
+
+def line(of: Ratio) -> str:
+    """Return a ratio as a row of a Markdown table."""
+    sign = "≥" if of.least else "≤"
+    kind = "counted" if of.counted else "timed"
+    mark = kind if of.held else f"{kind}, **missed**"
+    ours, other = figure(of.ours, of.unit), figure(of.other, of.unit)
+    return f"| {of.what} | {ours} | {other} | {of.other_is} | {of.ratio:.2f} | {sign} {of.bound:g} | {mark} |"
+
+
+def figure(value: float, unit: str) -> str:
+    """Return a number with three digits that tell, and its unit."""
+    if unit == "bytes":
+        return f"{value / 1e6:,.0f} MB"
+    digits = 0 if value >= 100 or value == round(value) else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def tell(text: str) -> None:
+    """Say on stderr how far the run is; stdout is for the table."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    """Return how long something takes."""
+    begun = perf_counter()
+    action()
+    return perf_counter() - begun
+
+
+def in_turn(times: int, *actions: Callable[[], Any]) -> Iterator[float]:
+    """Run the actions one after the other, ``times`` over; yield the best time of each, in seconds."""
+    rounds = [[seconds(action) for action in actions] for _ in range(times)]
+    for column in zip(*rounds, strict=True):
+        yield min(column)

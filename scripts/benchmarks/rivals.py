@@ -1,0 +1,87 @@
+"""The whole migration beside the two ways that people would go without us: plain Alembic, and the guide's psql."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+from aoc_migrate.contract.v1 import ADVISORY_RAW
+from scripts.benchmarks.backfill import SET_BASED
+from scripts.benchmarks.lab import ROOT, TABLE, Lab, run
+from scripts.benchmarks.results import Ratio, seconds, tell
+
+ENVIRONMENT = """\
+import os
+from alembic import context
+from sqlalchemy import create_engine
+
+with create_engine(os.environ["NAIVE_URL"]).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def statements() -> list[str]:
+    """Return the change as one writes it who does not think of writers."""
+    checks = [*ADVISORY_RAW.row_checks(), ADVISORY_RAW.document_check()]
+    adds = ", ".join(f"ADD CONSTRAINT naive_{n} CHECK ({check.predicate})" for n, check in enumerate(checks))
+    required = ", ".join(f"ALTER {column} SET NOT NULL" for column in ADVISORY_RAW.required)
+    return [
+        f"ALTER TABLE {TABLE} {required}",
+        f"ALTER TABLE {TABLE} {adds}",
+        f"CREATE UNIQUE INDEX naive_key ON {TABLE} ({', '.join(ADVISORY_RAW.idempotency_key)})",
+        f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS supersedes text",
+        SET_BASED,
+        "ALTER TABLE advisory RENAME TO advisory_backup_20251028",
+        "CREATE VIEW advisory AS SELECT * FROM advisory_backup_20251028",
+    ]
+
+
+def measure(lab: Lab) -> Iterator[Ratio]:
+    """Each on a clone of its own."""
+    ours = seconds(lambda: lab.aoc(lab.clone(lab.legacy(), "rival"), "upgrade", "concelier"))
+    copied = seconds(lambda: lab.clone(lab.legacy(), "rival"))
+    naive = seconds(lambda: alembic(lab, "rival"))
+    yield Ratio("`upgrade`, audit and verify included", "one Alembic revision", ours - copied, naive, "s", 2.5)
+    lab.clone(lab.legacy(), "rival")
+    constraints = seconds(lambda: lab.aoc("rival", "upgrade", "concelier", "concelier_0004"))
+    lab.clone(lab.legacy(), "rival")
+    guide = seconds(lambda: psql(lab, "rival"))
+    yield Ratio("constraints and key", "the guide's psql scripts", constraints, guide, "s", 1.25)
+    lab.drop("rival")
+
+
+def alembic(lab: Lab, database: str) -> None:
+    """Run the naive revision with stock Alembic, in its one transaction."""
+    folder = lab.folder / "naive"
+    versions = folder / "versions"
+    versions.mkdir(parents=True, exist_ok=True)
+    (folder / "env.py").write_text(ENVIRONMENT, encoding="utf-8")
+    (folder / "alembic.ini").write_text(f"[alembic]\nscript_location = {folder}\n", encoding="utf-8")
+    body = dedent("""\
+        from alembic import op
+        revision, down_revision = "naive", None
+
+        def upgrade():
+            for statement in {statements!r}:
+                op.get_bind().exec_driver_sql(statement)
+        """)
+    text = body.format(statements=[statement.replace("%", "%%") for statement in statements()])
+    (versions / "naive.py").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "alembic", "-c", str(folder / "alembic.ini"), "upgrade", "head"]
+    run(command, NAIVE_URL=lab.server.url(database).replace("postgresql://", "postgresql+psycopg://"))
+
+
+def psql(lab: Lab, database: str) -> None:
+    """Run what the guide says: the duplicate audit, then the constraints."""
+    program = lab.server.binaries / "psql"
+    if not Path(program).exists():
+        tell("rivals: this PostgreSQL has no psql")
+        return
+    for script, more in (
+        ("check-advisory-raw-duplicates.sql", ["-v", "LIMIT=200"]),
+        ("apply-aoc-constraints.sql", []),
+    ):
+        path = str(ROOT / "scripts" / script)
+        run([str(program), "-X", "-q", "-d", lab.server.url(database), "-f", path, *more])

@@ -1,0 +1,51 @@
+"""What a command costs before it does anything: beside an empty click program, and beside stock Alembic."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+
+from scripts.benchmarks.lab import AOC, Lab, run
+from scripts.benchmarks.results import Ratio, in_turn, tell
+
+EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nempty()\n"
+TIMES = 10
+
+
+def measure(lab: Lab) -> Iterator[Ratio]:
+    """The best of ten of each, in turn."""
+    empty = lab.folder / "empty.py"
+    empty.write_text(EMPTY, encoding="utf-8")
+    ours, other = in_turn(
+        TIMES, lambda: run([*AOC, "--help"]), lambda: run([sys.executable, str(empty), "--help"])
+    )
+    yield Ratio("`--help`", "an empty click program", ours * 1000, other * 1000, "ms", 1.3)
+    lab.create("small", documents=True, rows=1000)
+    lab.aoc("small", "upgrade", "concelier")
+    url = {"CONCELIER_DATABASE_URL": lab.server.url("small")}
+    current = [sys.executable, "-m", "alembic", "-n", "concelier", "current"]
+    upgrade, wait, other = in_turn(
+        TIMES,
+        lambda: run([*AOC, "upgrade", "concelier"], **url),
+        lambda: run([*AOC, "wait", "concelier"], **url),
+        lambda: run(current, **url),
+    )
+    yield Ratio("`upgrade` with nothing to do", "`alembic current`", upgrade * 1000, other * 1000, "ms", 0.5)
+    yield Ratio("`wait` at head", "`alembic current`", wait * 1000, other * 1000, "ms", 0.5)
+    yield from against_dbmate(lab, url)
+    lab.drop("small")
+
+
+def against_dbmate(lab: Lab, url: dict[str, str]) -> Iterator[Ratio]:
+    """Beside dbmate, a single binary, where it is installed."""
+    dbmate = shutil.which("dbmate")
+    if dbmate is None:
+        tell("startup: dbmate is not installed, so there is no comparison with it")
+        return
+    folder = lab.folder / "dbmate"
+    folder.mkdir(exist_ok=True)
+    place = f"{lab.server.url('small')}?sslmode=disable"
+    status = [dbmate, "--url", place, "--migrations-dir", str(folder), "--no-dump-schema", "migrate"]
+    (folder / "20250101000000_nothing.sql").write_text("-- migrate:up\nSELECT 1;\n", encoding="utf-8")
+    run(status)
+    ours, other = in_turn(TIMES, lambda: run([*AOC, "upgrade", "concelier"], **url), lambda: run(status))
+    yield Ratio("`upgrade` with nothing to do", "`dbmate migrate`, likewise", ours * 1000, other * 1000, "ms", 10)
