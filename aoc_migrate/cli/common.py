@@ -1,9 +1,7 @@
 """What the commands share: words on the command line, running on each target, output."""
 
-import difflib
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +22,17 @@ WORDS = {"ignore_unknown_options": True}
 def words_of(words: tuple[str, ...], known_options: list[str]) -> list[str]:
     """Return the words of a command; any dashed word but ``-1`` or ``+1`` is a mistyped option (exit 2)."""
     for word in words:
-        if word.startswith("-") and not re.fullmatch(r"-\d+", word):
+        if word.startswith("-") and not word[1:].isdecimal():
             name = word.split("=")[0]
-            near = difflib.get_close_matches(name, known_options, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"No such option: {name}.{hint}")
+            raise click.UsageError(f"No such option: {name}.{_near(name, known_options)}")
     return list(words)
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) -> tuple[list[str], str | None]:
@@ -40,8 +43,7 @@ def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) 
     rest = [word for word in given if word not in TARGETS]
     if len(targets) > 1 or len(rest) > (1 if revision else 0):
         unexpected = rest[1] if len(rest) > 1 else (rest or targets[1:])[0]
-        near = difflib.get_close_matches(unexpected, TARGETS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" Targets are {' and '.join(TARGETS)}."
+        hint = _near(unexpected, TARGETS) or f" Targets are {' and '.join(TARGETS)}."
         raise click.UsageError(f"Unexpected word {unexpected!r}.{hint}")
     return targets, rest[0] if rest else None
 

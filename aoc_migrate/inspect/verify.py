@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.view import bypasses_policies, privileges, read_only, underlying
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.view import bypasses_policies, privileges, read_only, underlying
 from aoc_migrate.report.model import Finding, make
 
 MENDABLE = {
