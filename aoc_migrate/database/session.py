@@ -175,11 +175,9 @@ def _prepare(session: Session) -> None:
     settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     session.rows(
         "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "
-        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours)",
-        (list(settings), list(settings.values())),
-    )
-    session.value(
-        "SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', false)", (session.target.schema,)
+        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours) "
+        "UNION ALL SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', false)",
+        (list(settings), list(settings.values()), session.target.schema),
     )
 
 

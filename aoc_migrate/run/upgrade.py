@@ -41,7 +41,7 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
     goal = _goal_up(target, options.revision, report.revision)
     if _stops(session, report, options, goal):
         return
-    if not _needed(session, report.revision, goal) and hold.read(session) is None:
+    if not _needed(session, report.revision, goal) and not _to_release(session, options):
         report.next = f"nothing to do; to look closer: aoc-migrate verify {target}"
         return
     report.findings += writing(session, our_tables(session))
@@ -61,7 +61,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
             return
         if options.revision.startswith("+"):
             goal = resolve(target, options.revision, report.revision)
-        if not _needed(session, report.revision, goal) and hold.read(session) is None:
+        if not _needed(session, report.revision, goal) and not _to_release(session, options):
             report.next = f"another run has done it; to look closer: aoc-migrate verify {target}"
             return
         report.findings += _before(session, report, options, goal)
@@ -106,6 +106,10 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
         report.findings.append(table_missing(session, contract))
         return True
     return False
+
+
+def _to_release(session: Session, options: UpgradeOptions) -> bool:
+    return options.release_hold and hold.read(session) is not None
 
 
 def _needed(session: Session, current: str | None, goal: str | None) -> bool:
