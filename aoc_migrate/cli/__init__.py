@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from aoc_migrate import __version__
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import AocError, unexpected
 
 # In the order in which one uses them, with the line that `aoc-migrate --help` shows without loading them.
 COMMANDS = {
@@ -83,14 +83,10 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, _ended)
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)
-    except AocError as error:
-        sys.stderr.write(f"aoc-migrate: {error}\n")
-        sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
-        sys.stderr.write(f"aoc-migrate: unexpected {type(error).__name__}; run the same command again, ")
-        sys.stderr.write("and report it with AOC_DEBUG=1 set, which shows where it came from.\n")
-        _debug()
-        sys.exit(4)
+        told = error if isinstance(error, AocError) else unexpected(error)
+        sys.stderr.write(f"aoc-migrate: {told}\n")
+        sys.exit(told.exit_code)
     sys.exit(0)
 
 
@@ -98,11 +94,3 @@ def _ended(number: int, _frame: FrameType | None) -> NoReturn:
     """End by SystemExit: it is what makes psycopg cancel the statement that is running."""
     sys.stderr.write(f"aoc-migrate: ended by {signal.Signals(number).name}; run the same command to go on\n")
     raise SystemExit(128 + number)
-
-
-def _debug() -> None:
-    import os
-    import traceback
-
-    if os.environ.get("AOC_DEBUG"):
-        traceback.print_exc()

@@ -131,8 +131,8 @@ def building(session: Session, index: str) -> int | None:
 def all_readable(session: Session, relations: tuple[str, ...]) -> list[str]:
     """Return which of ``relations`` exist and may be read by this role."""
     rows = session.rows(
-        "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND relnamespace = to_regnamespace(quote_ident(%s)) "
-        "AND has_table_privilege(oid, 'SELECT')",
+        "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND has_table_privilege(oid, 'SELECT') "
+        "AND relnamespace = to_regnamespace(quote_ident(%s))",
         (list(relations), session.target.schema),
     )
     return [row["relname"] for row in rows]

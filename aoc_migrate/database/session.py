@@ -53,10 +53,13 @@ class Session:
     command: str
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
-    say: Callable[[str], None] = say
     steps: list[Row] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
     tape: Tape | None = None
+
+    def say(self, message: str) -> None:
+        """Write one line of log that begins with the target's name."""
+        say(f"{self.target.name}: {message}")
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""

@@ -73,9 +73,9 @@ def _schema(schema: str, place: Row) -> Iterator[Finding]:
 def _bookkeeping(place: Row) -> Iterator[Finding]:
     """Yield one finding with one GRANT for all of our own tables that this role may not read."""
     if place["hidden"]:
-        grant = f"GRANT SELECT ON {place['hidden']} TO {place['quoted_role']};"
-        remedy = f"Run: SET search_path TO {place['schema']}; {grant}"
-        yield make("privileges", VERSION, role=place["quoted_role"], action=f"read {place['hidden']}", remedy=remedy)
+        role, hidden = place["quoted_role"], place["hidden"]
+        remedy = f"Run: SET search_path TO {place['schema']}; GRANT SELECT ON {hidden} TO {role};"
+        yield make("privileges", VERSION, role=role, action=f"read {hidden}", remedy=remedy)
 
 
 def table_missing(session: Session, contract: Contract) -> Finding:

@@ -37,9 +37,14 @@ class Options:
         return {**asdict(self.limits), **asdict(self.flags), "limit": self.limit}
 
 
+def new_report(target: Target, options: Options) -> Report:
+    """Return the report of a command that has found nothing yet."""
+    return Report(target.name, head(target.name), parameters=options.parameters())
+
+
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
     """Connect, run ``verb`` and return its report; whatever stops it becomes a finding of the report."""
-    report = Report(target.name, head(target.name), parameters=options.parameters())
+    report = new_report(target, options)
     begun = time.monotonic()
     try:
         with connect(target, command, options.limits, options.flags) as session:

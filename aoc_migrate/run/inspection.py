@@ -109,7 +109,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     report.facts |= standing_facts(session, contract, standing)
     report.facts["latest_runs"] = ledger.latest(session)
     if Part.CHAIN in standing:
-        session.say(f"{session.target.name}: following the chains …")
+        session.say("following the chains …")
         started = (chain_state(session) or {}).get("started_at")
         backfilled = str(started) if started else None
         report.findings += inspect_chain(
