@@ -9,35 +9,41 @@ from typing import NoReturn
 import click
 
 from aoc_migrate import __version__
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import AocError, unexpected
 
-COMMANDS = (
-    "audit",
-    "plan",
-    "dedupe",
-    "upgrade",
-    "verify",
-    "status",
-    "wait",
-    "history",
-    "downgrade",
-    "constraints",
-    "chain",
-    "journal",
-    "quarantine",
-    "verifier",
-    "bundle",
-    "sandbox",
-    "revision",
-)
+# In the order in which one uses them, with the line that `aoc-migrate --help` shows without loading them.
+COMMANDS = {
+    "audit": "Find what would stop an upgrade. Read-only.",
+    "plan": "Tell what an upgrade would run, or print it for psql.",
+    "dedupe": "Show duplicate rows; move the surplus into quarantine.",
+    "upgrade": "Audit, migrate online, put back what is missing, verify.",
+    "verify": "Check that the contract stands. Read-only.",
+    "status": "Tell where a target stands.",
+    "wait": "Wait until the database is at head.",
+    "history": "Show who ran what, when, with what outcome.",
+    "downgrade": "Undo revisions, and hold there.",
+    "constraints": "Remove the constraints when ingestion breaks.",
+    "chain": "Show late or broken supersedes links; link them anew.",
+    "journal": "Show what the backfill's downgrade could set back.",
+    "quarantine": "List and export what is in quarantine.",
+    "verifier": "Make, check and drop the read-only role of verification.",
+    "bundle": "Write the Offline Kit.",
+    "sandbox": "Run a throwaway PostgreSQL with both databases.",
+    "revision": "Write the file of a new revision, in a checkout.",
+}
 
 
 class Lazy(click.Group):
-    """A group whose commands are the modules of this package."""
+    """A group whose commands are the modules of this package, each loaded when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which one uses them."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load the module of a command."""
@@ -77,14 +83,10 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, _ended)
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)
-    except AocError as error:
-        sys.stderr.write(f"aoc-migrate: {error}\n")
-        sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
-        sys.stderr.write(f"aoc-migrate: unexpected {type(error).__name__}; run the same command again, ")
-        sys.stderr.write("and report it with AOC_DEBUG=1 set, which shows where it came from.\n")
-        _debug()
-        sys.exit(4)
+        told = error if isinstance(error, AocError) else unexpected(error)
+        sys.stderr.write(f"aoc-migrate: {told}\n")
+        sys.exit(told.exit_code)
     sys.exit(0)
 
 
@@ -92,11 +94,3 @@ def _ended(number: int, _frame: FrameType | None) -> NoReturn:
     """End by SystemExit: it is what makes psycopg cancel the statement that is running."""
     sys.stderr.write(f"aoc-migrate: ended by {signal.Signals(number).name}; run the same command to go on\n")
     raise SystemExit(128 + number)
-
-
-def _debug() -> None:
-    import os
-    import traceback
-
-    if os.environ.get("AOC_DEBUG"):
-        traceback.print_exc()

@@ -10,6 +10,7 @@ from aoc_migrate.cli import common, opts
 @click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
 @click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
 @opts.limit_option
+@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

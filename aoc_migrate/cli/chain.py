@@ -10,6 +10,7 @@ from aoc_migrate.cli import common, opts
 @click.option("--apply", is_flag=True, help="Link the rows anew; needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
 @opts.waiting_options
 @opts.limit_option
+@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

@@ -1,9 +1,7 @@
 """What the commands share: words on the command line, running on each target, output."""
 
-import difflib
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +22,17 @@ WORDS = {"ignore_unknown_options": True}
 def words_of(words: tuple[str, ...], known_options: list[str]) -> list[str]:
     """Return the words of a command; any dashed word but ``-1`` or ``+1`` is a mistyped option (exit 2)."""
     for word in words:
-        if word.startswith("-") and not re.fullmatch(r"-\d+", word):
+        if word.startswith("-") and not word[1:].isdecimal():
             name = word.split("=")[0]
-            near = difflib.get_close_matches(name, known_options, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"No such option: {name}.{hint}")
+            raise click.UsageError(f"No such option: {name}.{_near(name, known_options)}")
     return list(words)
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) -> tuple[list[str], str | None]:
@@ -40,8 +43,7 @@ def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) 
     rest = [word for word in given if word not in TARGETS]
     if len(targets) > 1 or len(rest) > (1 if revision else 0):
         unexpected = rest[1] if len(rest) > 1 else (rest or targets[1:])[0]
-        near = difflib.get_close_matches(unexpected, TARGETS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" Targets are {' and '.join(TARGETS)}."
+        hint = _near(unexpected, TARGETS) or f" Targets are {' and '.join(TARGETS)}."
         raise click.UsageError(f"Unexpected word {unexpected!r}.{hint}")
     return targets, rest[0] if rest else None
 
@@ -75,28 +77,64 @@ def run(
     reported: "Callable[[Target, Report], None] | None" = None,
     acknowledge: "Callable[[Target], None] | None" = None,
 ) -> None:
-    """Run ``verb`` on each target in order, write the report, and exit.
+    """Run ``verb`` on each target, in order or with --jobs at once, write the report, and exit.
 
-    ``stop_at_error``: do not touch the next target after one that failed. ``reported`` is given each report
-    as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
+    ``stop_at_error``: in order, do not touch the next target after one that failed. ``reported`` is given each
+    report as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
     """
     from aoc_migrate.run.common import on_target
 
-    opts.writable(output)
-    reports = []
-    for target in targets:
-        reports.append(on_target(target, command, options, verb))
+    def work(target: "Target") -> "Report":
+        report = on_target(target, command, options, verb)
         if reported:
-            reported(target, reports[-1])
-        if stop_at_error and reports[-1].exit_code:
-            break
+            reported(target, report)
+        return report
+
+    opts.writable(output)
+    if _at_once(targets):
+        from aoc_migrate.run.side_by_side import side_by_side
+
+        outcomes = side_by_side(targets, command, options, work)
+    else:
+        outcomes = _in_order(targets, work, stop_at_error)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, AocError)]
+    reports = [outcome for outcome in outcomes if not isinstance(outcome, AocError)]
+    if not reports:
+        raise refused[0]
     exit_code = write(command, reports, form, output)
-    for target, report in zip(targets, reports, strict=False):
-        if acknowledge and not report.exit_code:
+    for target, outcome in zip(targets, outcomes, strict=False):
+        if acknowledge and not outcome.exit_code:
             acknowledge(target)
-    for target in targets[len(reports) :]:
+    for error in refused:
+        sys.stderr.write(f"aoc-migrate: {error}\n")
+    for target in targets[len(outcomes) :]:
         sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
-    sys.exit(exit_code)
+    sys.exit(max([exit_code, *(error.exit_code for error in refused)]))
+
+
+def _at_once(targets: "list[Target]") -> bool:
+    """Return whether --jobs asks for it and it can be: in one database, each waits for the other's snapshots."""
+    if click.get_current_context().meta.get("aoc.jobs", 1) < 2 or len(targets) < 2:
+        return False
+    databases = {target.place()[:-1] for target in targets}
+    if len(databases) < len(targets):
+        sys.stderr.write("aoc-migrate: both targets are in one database: one after the other, despite --jobs\n")
+    return len(databases) == len(targets)
+
+
+def _in_order(
+    targets: "list[Target]", work: "Callable[[Target], Report]", stop_at_error: bool
+) -> "list[Report | AocError]":
+    """Return a report of each target; an error of one that is not the first is kept, with what came before."""
+    outcomes: list[Report | AocError] = []
+    for target in targets:
+        try:
+            outcomes.append(work(target))
+        except AocError as error:
+            outcomes.append(error)
+        if outcomes[-1].exit_code and (stop_at_error or isinstance(outcomes[-1], AocError)):
+            break
+    return outcomes
 
 
 def write(command: str, reports: "list[Report]", form: str, output: str | None) -> int:

@@ -11,6 +11,7 @@ from aoc_migrate.cli import common, opts
 @click.option("--all", "every", is_flag=True, help="All configured targets.")
 @opts.stall_option
 @opts.waiting_options
+@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

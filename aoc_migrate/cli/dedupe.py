@@ -21,6 +21,7 @@ from aoc_migrate.cli import common, opts
 @click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that moving rows may fire.")
 @opts.waiting_options
 @opts.limit_option
+@opts.jobs_option
 @opts.connection_options
 @opts.output_options
 @click.pass_context

@@ -20,6 +20,7 @@ from aoc_migrate.cli import common, opts
 @opts.stall_option
 @opts.waiting_options
 @opts.limit_option
+@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

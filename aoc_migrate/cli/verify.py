@@ -11,6 +11,7 @@ from aoc_migrate.cli import common, opts
 @click.option("--tenant", help="Only this tenant's chains.")
 @click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
 @opts.limit_option
+@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

@@ -128,16 +128,32 @@ def building(session: Session, index: str) -> int | None:
     return pid
 
 
+def all_readable(session: Session, relations: tuple[str, ...]) -> list[str]:
+    """Return which of ``relations`` exist and may be read by this role."""
+    rows = session.rows(
+        "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND has_table_privilege(oid, 'SELECT') "
+        "AND relnamespace = to_regnamespace(quote_ident(%s))",
+        (list(relations), session.target.schema),
+    )
+    return [row["relname"] for row in rows]
+
+
 def revisions(session: Session) -> list[str]:
     """Return what the version table holds: nothing, or one revision."""
-    if kind(session, VERSION) is None:
-        return []
+    return versions(session) if kind(session, VERSION) is not None else []
+
+
+def versions(session: Session) -> list[str]:
+    """Return what the version table holds where it is known to be there."""
     return [row["version_num"] for row in session.rows(f"SELECT version_num FROM {VERSION}")]
 
 
 def state(session: Session, name: str) -> dict[str, Any] | None:
     """Return what was recorded under ``name`` in the state table, or None."""
-    if kind(session, STATE) is None:
-        return None
+    return recorded(session, name) if kind(session, STATE) is not None else None
+
+
+def recorded(session: Session, name: str) -> dict[str, Any] | None:
+    """Return the same where the state table is known to be there."""
     value = session.value(f"SELECT value FROM {STATE} WHERE name = %s", (name,))
     return value if isinstance(value, dict) else None

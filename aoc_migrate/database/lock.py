@@ -80,6 +80,6 @@ def _acquire(session: Session, key: int) -> None:
         if waited >= session.limits.lock_wait:
             raise Stopped(make("lock-held", session.target.name, holder=held_by, waited=f"{waited:.0f} s"))
         if waited >= told:
-            session.say(f"{session.target.name}: waiting for another run ({held_by}), {waited:.0f} s so far")
+            session.say(f"waiting for another run ({held_by}), {waited:.0f} s so far")
             told = waited + 5
         time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

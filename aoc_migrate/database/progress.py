@@ -18,5 +18,5 @@ class Progress:
         now = time.monotonic()
         if now - self.told >= self.interval:
             rate = self.done / (now - self.begun)
-            self.session.say(f"{self.session.target.name}: {self.done:,} {self.unit}, {rate:,.0f} per second")
+            self.session.say(f"{self.done:,} {self.unit}, {rate:,.0f} per second")
             self.told = now

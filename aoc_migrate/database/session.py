@@ -53,10 +53,13 @@ class Session:
     command: str
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
-    say: Callable[[str], None] = say
     steps: list[Row] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
     tape: Tape | None = None
+
+    def say(self, message: str) -> None:
+        """Write one line of log that begins with the target's name."""
+        say(f"{self.target.name}: {message}")
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
@@ -175,11 +178,9 @@ def _prepare(session: Session) -> None:
     settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     session.rows(
         "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "
-        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours)",
-        (list(settings), list(settings.values())),
-    )
-    session.value(
-        "SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', false)", (session.target.schema,)
+        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours) "
+        "UNION ALL SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', false)",
+        (list(settings), list(settings.values()), session.target.schema),
     )
 
 

@@ -14,7 +14,6 @@ from urllib.parse import quote, unquote
 from aoc_migrate.errors import AocError
 
 TARGETS = ("concelier", "excititor")
-_SCHEME = re.compile(r"^(postgres(?:ql)?)(?:\+\w+)?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def normal_url(url: str) -> str:
     query ends the user part. A percent sequence that is already there stays. A conninfo string
     (``host=… dbname=…``) is returned as it is.
     """
-    match = _SCHEME.match(url)
+    match = re.match(r"postgres(?:ql)?(?:\+\w+)?://", url, re.IGNORECASE)
     if not match:
         return url
     rest, mark, query = _split_query(url[match.end() :])

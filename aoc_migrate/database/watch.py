@@ -64,7 +64,7 @@ def watched(session: Session, look: Callable[[Session, int], object], every: flo
                 while not ended.wait(every):
                     look(other, pid)
         except (psycopg.Error, Stopped) as error:
-            session.say(f"{session.target.name}: nobody watches this step ({type(error).__name__}); it goes on")
+            session.say(f"nobody watches this step ({type(error).__name__}); it goes on")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

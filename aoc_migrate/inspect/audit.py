@@ -56,10 +56,10 @@ def _table(session: Session, plan: Plan) -> Iterator[Finding]:
     yield from _foreign(session, plan)
     checks, required = _unproven(session, plan)
     if checks or required:
-        session.say(f"{session.target.name}: reading every row of {contract.table} …")
+        session.say(f"reading every row of {contract.table} …")
     yield from audit_rows(session, contract, checks, required, plan.limit)
     if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
-        session.say(f"{session.target.name}: looking for duplicates …")
+        session.say("looking for duplicates …")
         yield from audit_duplicates(session, contract, plan.limit)
     if Part.CHAIN in plan.parts and not plan.linked:
         yield from _chain(session, plan)
@@ -94,7 +94,7 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
 
 def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
     contract = plan.contract
-    session.say(f"{session.target.name}: following the chains …")
+    session.say("following the chains …")
     rows = count_wrong(session, contract)
     if not rows:
         return

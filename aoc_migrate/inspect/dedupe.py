@@ -58,7 +58,7 @@ def _differing(session: Session, contract: Contract) -> str:
 
 def look(session: Session, contract: Contract, keep: str, limit: int) -> tuple[Row, list[Row]]:
     """Return counts over all groups, and a sample: what stays, what moves, and in which columns they differ."""
-    session.say(f"{session.target.name}: looking for duplicates …")
+    session.say("looking for duplicates …")
     found = session.rows(
         f"""SELECT kept AS stays, array_agg(id ORDER BY id COLLATE "C") AS moves,
   sum(cardinality(links))::int AS links, string_agg(DISTINCT array_to_string(differs, ', '), '; ') AS differs,

@@ -7,7 +7,7 @@ from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, LOG, STATE, VERSION
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import TARGETS
 from aoc_migrate.report.model import Finding, Stopped, make
 
@@ -17,8 +17,9 @@ def current_revision(session: Session, known: list[str]) -> str | None:
 
     Raises Stopped ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's.
     """
-    found = catalog.revisions(session)
-    owner = catalog.state(session, "target") if catalog.readable(session, STATE) else None
+    there = catalog.all_readable(session, (VERSION, STATE))
+    found = catalog.versions(session) if VERSION in there else []
+    owner = catalog.recorded(session, "target") if STATE in there else None
     _refuse_other(session, [*([owner["name"]] if owner else []), *(r.rpartition("_")[0] for r in found)])
     if len(found) > 1 or any(revision not in known for revision in found):
         shown = ", ".join(sorted(found))
@@ -34,55 +35,47 @@ def _refuse_other(session: Session, owners: list[str]) -> None:
             raise Stopped(make("wrong-database", session.target.schema, **words))
 
 
+_PLACE = """
+SELECT pg_backend_pid() AS pid, current_database() AS database, current_user AS role,
+       quote_ident(%(schema)s) AS schema, quote_ident(current_user) AS quoted_role,
+       to_regnamespace(quote_ident(%(schema)s)) IS NOT NULL AS there,
+       has_schema_privilege(to_regnamespace(quote_ident(%(schema)s))::oid, 'USAGE') AS usable,
+       (SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FROM pg_class c
+        WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND c.relname = ANY (%(ours)s)
+          AND has_schema_privilege(c.relnamespace, 'USAGE') AND NOT has_table_privilege(c.oid, 'SELECT')) AS hidden
+"""
+
+
 def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
     """Return what makes even reading senseless: old server, pooler, no such schema, no rights on our tables."""
-    return [*_connection(session, allow_pooler), *_schema(session), *_bookkeeping(session)]
+    schema = session.target.schema
+    place = session.row(_PLACE, {"schema": schema, "ours": [VERSION, STATE, JOURNAL, LOG]})
+    return [*_connection(session, place, allow_pooler), *_schema(schema, place), *_bookkeeping(place)]
 
 
-def _bookkeeping(session: Session) -> Iterator[Finding]:
-    """Yield one finding with one GRANT for all of our own tables that this role may not read."""
-    hidden = session.value(
-        "SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FROM pg_class c "
-        "WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY (%s) "
-        "AND has_schema_privilege(c.relnamespace, 'USAGE') AND NOT has_table_privilege(c.oid, 'SELECT')",
-        (session.target.schema, [VERSION, STATE, JOURNAL, LOG]),
-    )
-    if hidden:
-        role = session.value("SELECT quote_ident(current_user)")
-        remedy = (
-            f"Run: SET search_path TO {session.quoted(session.target.schema)}; GRANT SELECT ON {hidden} TO {role};"
-        )
-        yield make("privileges", VERSION, role=role, action=f"read {hidden}", remedy=remedy)
-
-
-def _connection(session: Session, allow_pooler: bool) -> Iterator[Finding]:
+def _connection(session: Session, place: Row, allow_pooler: bool) -> Iterator[Finding]:
     info = session.connection.info
     if info.server_version < 150000:
         version = session.value("SHOW server_version")
         yield make("server-version", session.target.name, version=version)
-    if not allow_pooler and info.backend_pid != session.value("SELECT pg_backend_pid()"):
+    if not allow_pooler and info.backend_pid != place["pid"]:
         yield make("pooler", session.target.name)
 
 
-def _schema(session: Session) -> Iterator[Finding]:
-    schema = session.target.schema
-    place = session.row(
-        "SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL AS there, quote_ident(%s) AS quoted, "
-        "current_database() AS database, current_user AS role",
-        (schema, schema),
-    )
+def _schema(schema: str, place: Row) -> Iterator[Finding]:
     if not place["there"]:
-        yield make("schema-missing", schema, database=place["database"], quoted=place["quoted"])
-    elif not session.value(
-        "SELECT has_schema_privilege(to_regnamespace(quote_ident(%s))::oid, 'USAGE')", (schema,)
-    ):
-        yield make(
-            "privileges",
-            schema,
-            role=place["role"],
-            action=f"use schema {schema}",
-            remedy=f"Run: GRANT USAGE ON SCHEMA {place['quoted']} TO {session.quoted(place['role'])};",
-        )
+        yield make("schema-missing", schema, database=place["database"], quoted=place["schema"])
+    elif not place["usable"]:
+        remedy = f"Run: GRANT USAGE ON SCHEMA {place['schema']} TO {place['quoted_role']};"
+        yield make("privileges", schema, role=place["role"], action=f"use schema {schema}", remedy=remedy)
+
+
+def _bookkeeping(place: Row) -> Iterator[Finding]:
+    """Yield one finding with one GRANT for all of our own tables that this role may not read."""
+    if place["hidden"]:
+        role, hidden = place["quoted_role"], place["hidden"]
+        remedy = f"Run: SET search_path TO {place['schema']}; GRANT SELECT ON {hidden} TO {role};"
+        yield make("privileges", VERSION, role=role, action=f"read {hidden}", remedy=remedy)
 
 
 def table_missing(session: Session, contract: Contract) -> Finding:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.view import guard_function, read_only, underlying
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.view import guard_function, read_only, underlying
 from aoc_migrate.report.model import Finding, make
 
 WATCHED = 1.2  # seconds; backends report their counters once a second (PostgreSQL 15 source, pgstat.c)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.view import bypasses_policies, privileges, read_only, underlying
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.view import bypasses_policies, privileges, read_only, underlying
 from aoc_migrate.report.model import Finding, make
 
 MENDABLE = {
@@ -111,15 +111,19 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
         reason = "there is no such view" if kind is None else "it is a table"
         yield make("view-target", swap.view, reason=reason, **words)
         return
-    reads: list[str] = session.value(f"SELECT {underlying(swap.view)}")
-    if reads != [swap.backup]:
-        yield make("view-target", swap.view, reason=f"it reads {', '.join(reads) or 'nothing'}", **words)
+    facts = session.row(
+        f"SELECT {underlying(swap.view)} AS reads, ({read_only(swap)}) AS read_only, "
+        f"({bypasses_policies(swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
+        f"WHERE oid IN (to_regclass('{swap.view}'), to_regclass('{swap.backup}'))) AS owners"
+    )
+    if facts["reads"] != [swap.backup]:
+        yield make("view-target", swap.view, reason=f"it reads {', '.join(facts['reads']) or 'nothing'}", **words)
         return
-    if swapped and not session.value(read_only(swap)):
+    if swapped and not facts["read_only"]:
         yield make("view-writable", swap.view, **words)
-    if swapped and session.value(bypasses_policies(swap)):
+    if swapped and facts["bypasses"]:
         yield make("view-bypasses-policies", swap.view, **words)
-    differing = _differing_privileges(session, swap)
+    differing = [*(["the owner"] if facts["owners"] != 1 else []), *_differing_privileges(session, swap)]
     if differing:
         yield make("view-privileges", swap.view, names=", ".join(differing[:12]), **words)
 
@@ -133,12 +137,7 @@ def _differing_privileges(session: Session, swap: ViewSwap) -> list[str]:
           || CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END AS name
         FROM compared ORDER BY 1"""
     )
-    owners = session.value(
-        "SELECT count(DISTINCT relowner) FROM pg_class "
-        "WHERE oid IN (to_regclass(quote_ident(%s)), to_regclass(quote_ident(%s)))",
-        (swap.view, swap.backup),
-    )
-    return [*(["the owner"] if owners != 1 else []), *(row["name"] for row in rows)]
+    return [row["name"] for row in rows]
 
 
 def verifier_findings(session: Session, contract: Contract) -> Iterator[Finding]:

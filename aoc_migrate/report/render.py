@@ -14,7 +14,7 @@ from aoc_migrate.report.words import by_severity, cell, fact, label, place, plai
 SCHEMA = 1
 SAMPLE_LINES = 5
 
-_MARKUP = re.compile(r"[\\`*\[\]<>|&~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.", re.IGNORECASE)
+_MARKUP = r"[\\`*\[\]<>|&~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\."
 _MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
 
 
@@ -177,4 +177,4 @@ def _cells(cells: list[str]) -> str:
 
 def _escape(text: str) -> str:
     """Return text that Markdown shows as it is: no table cell, link, HTML, entity or emphasis comes out of it."""
-    return _MARKUP.sub(r"\\\g<0>", plain(text))
+    return re.sub(_MARKUP, r"\\\g<0>", plain(text), flags=re.IGNORECASE)

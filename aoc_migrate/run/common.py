@@ -4,18 +4,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
-from aoc_migrate.database.patience import failed
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.inspect.audit import Plan
 from aoc_migrate.inspect.place import current_revision, reading
-from aoc_migrate.report.model import LATER, Report, Stopped
+from aoc_migrate.inspect.verify import verify_catalog
+from aoc_migrate.report.model import LATER, Finding, Report, Stopped
 from aoc_migrate.run.history import contract_at, head, history, parts, revision_of, swap_of
+
+if TYPE_CHECKING:
+    from aoc_migrate.inspect.audit import Plan
 
 Verb = Callable[[Session, Report], None]
 
@@ -34,9 +37,14 @@ class Options:
         return {**asdict(self.limits), **asdict(self.flags), "limit": self.limit}
 
 
+def new_report(target: Target, options: Options) -> Report:
+    """Return the report of a command that has found nothing yet."""
+    return Report(target.name, head(target.name), parameters=options.parameters())
+
+
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
     """Connect, run ``verb`` and return its report; whatever stops it becomes a finding of the report."""
-    report = Report(target.name, head(target.name), parameters=options.parameters())
+    report = new_report(target, options)
     begun = time.monotonic()
     try:
         with connect(target, command, options.limits, options.flags) as session:
@@ -57,6 +65,8 @@ def _on_session(session: Session, report: Report, command: str, options: Options
             report.reached = True
             verb(session, report)
     except psycopg.Error as error:
+        from aoc_migrate.database.patience import failed
+
         raise Stopped(failed(session, command, error)) from None
     finally:
         report.steps = session.steps
@@ -91,8 +101,23 @@ def chain_state(session: Session) -> dict[str, object] | None:
     return catalog.state(session, revision_of(session.target.name, Part.CHAIN))
 
 
-def plan(session: Session, goal: str | None, **options: object) -> Plan:
+def catalog_findings(session: Session, revision: str | None) -> list[Finding]:
+    """Return what the catalog says is wrong at ``revision``."""
+    target = session.target.name
+    swap = swap_of(target)
+    return verify_catalog(
+        session,
+        contract_at(target, revision),
+        parts(target, revision),
+        swap[0] if swap else None,
+        swapped=was_swapped(session),
+    )
+
+
+def plan(session: Session, goal: str | None, **options: object) -> "Plan":
     """Return what an audit for revision ``goal`` has to look at."""
+    from aoc_migrate.inspect.audit import Plan
+
     target = session.target.name
     swap, linked = swap_of(target), chain_state(session)
     return Plan(

@@ -182,5 +182,5 @@ def run_functions(session: Session, revisions: list[Revision], function: str) ->
     """Run ``upgrade`` or ``downgrade`` of some revisions without moving the version."""
     with operations(session):
         for revision in revisions:
-            session.say(f"{session.target.name}: {revision.id} {function}: {revision.title}")
+            session.say(f"{revision.id} {function}: {revision.title}")
             getattr(revision.module, function)()

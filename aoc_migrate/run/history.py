@@ -1,16 +1,18 @@
-"""The history of each target, read from its revision files without loading Alembic.
+"""The history of each target, read from the source of its revisions: to know it, none of them is loaded.
 
 A history is one line: each revision follows the one before it. What a revision makes stand (``part``), whether
-`constraints --remove` takes it back (``removable``) and which contract it ``completes`` are attributes of its
-module.
+`constraints --remove` takes it back (``removable``), which contract it ``completes`` and which ``swap`` it makes
+are plain assignments in its file.
 """
 
+import ast
 import importlib.util
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.errors import AocError
@@ -18,26 +20,25 @@ from aoc_migrate.errors import AocError
 
 @dataclass(frozen=True)
 class Revision:
-    """One step of a history; ``down`` is the step before, None for the first."""
+    """One step of a history; ``down`` is the step before, None for the first.
+
+    ``title`` is the first line of its docstring, ``part`` what it makes stand, ``completes`` the contract that
+    is in force from here on, if it begins to be.
+    """
 
     id: str
     down: str | None
-    module: ModuleType
+    title: str
+    part: Part
+    removable: bool
+    completes: Contract | None
+    swap: ViewSwap | None
+    path: Path
 
     @property
-    def title(self) -> str:
-        """The first line of the docstring."""
-        return (self.module.__doc__ or "").strip().splitlines()[0]
-
-    @property
-    def part(self) -> Part:
-        """What this revision makes stand."""
-        return Part(self.module.part)
-
-    @property
-    def removable(self) -> bool:
-        """Whether `constraints --remove` takes it back."""
-        return bool(getattr(self.module, "removable", False))
+    def module(self) -> ModuleType:
+        """The revision itself, with ``upgrade`` and ``downgrade``; loads what those need."""
+        return _load(self.path)
 
 
 def packaged_folder(name: str) -> Path:
@@ -54,23 +55,49 @@ def migrations_folder() -> Path:
 @cache
 def history(target: str) -> tuple[Revision, ...]:
     """Return the revisions of ``target`` from the first to the head."""
-    loaded = [_load(path) for path in sorted((migrations_folder() / target).glob("[a-z]*.py"))]
-    after = {revision.down: revision for revision in loaded}
+    read = [_read(path) for path in sorted((migrations_folder() / target).glob("[a-z]*.py"))]
+    after = {revision.down: revision for revision in read}
     line: list[Revision] = []
     while (following := after.get(line[-1].id if line else None)) is not None:
         line.append(following)
-    if len(line) != len(loaded):
+    if len(line) != len(read):
         raise AocError(f"The history of {target} is not one line: look at the down_revision of its files.")
     return tuple(line)
 
 
-def _load(path: Path) -> Revision:
+def _read(path: Path) -> Revision:
+    """Read what a file assigns: constants, imported names and their attributes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    origin = {a.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+
+    def value(node: ast.expr | None) -> Any:
+        match node:
+            case None:
+                return None
+            case ast.Name(name):
+                return getattr(importlib.import_module(str(origin[name])), name)
+            case ast.Attribute(of, name):
+                return getattr(value(of), name)
+        return ast.literal_eval(node)
+
+    names = ("revision", "down_revision", "part", "removable", "completes", "swap")
+    try:
+        id_, down, part, removable, completes, swap = (value(assigned.get(name)) for name in names)
+        title = (ast.get_docstring(tree) or "").splitlines()[0]
+    except (KeyError, IndexError, AttributeError, ValueError):
+        raise AocError(f"{path} cannot be read as a revision: see migrations/README.md.") from None
+    return Revision(id_, down, title, Part(part), bool(removable), completes, swap, path)
+
+
+@cache
+def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"aoc_migrate_revisions.{path.stem}", path)
     if spec is None or spec.loader is None:
         raise AocError(f"{path} cannot be loaded as a revision.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Revision(module.revision, module.down_revision, module)
+    return module
 
 
 def head(target: str) -> str:
@@ -96,18 +123,14 @@ def parts(target: str, revision: str | None) -> set[Part]:
 
 def contract_at(target: str, revision: str | None) -> Contract:
     """Return the contract in force: the last completed at ``revision``, or the first to come."""
-    completing = [r for r in history(target) if hasattr(r.module, "completes")]
-    done = [r for r in completing if position(target, r.id) <= position(target, revision)]
-    contract: Contract = (done or completing[:1])[-1].module.completes
-    return contract
+    completing = [(position(target, r.id), r.completes) for r in history(target) if r.completes]
+    done = [contract for place, contract in completing if place <= position(target, revision)]
+    return done[-1] if done else completing[0][1]
 
 
 def swap_of(target: str) -> tuple[ViewSwap, str] | None:
     """Return the view swap of ``target`` and the revision that makes it, or None."""
-    for revision in history(target):
-        if revision.part is Part.VIEW:
-            return revision.module.swap, revision.id
-    return None
+    return next(((r.swap, r.id) for r in history(target) if r.swap), None)
 
 
 def revision_of(target: str, part: Part) -> str:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.table import CREATE_STATE, claim
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.report.model import Finding, make
 
@@ -34,6 +33,8 @@ def read(session: Session) -> Hold | None:
 
 def begin(session: Session, command: str, revision: str | None, *, acknowledged: bool = True) -> Hold:
     """Write an unfinished hold before the first step of a rollback, and return it."""
+    from aoc_migrate.database.ddl.table import CREATE_STATE, claim
+
     session.run(CREATE_STATE)
     session.run(claim(session.target.name))
     now = session.row("SELECT current_user AS role, to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ') AS at")

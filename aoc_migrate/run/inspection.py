@@ -14,11 +14,11 @@ from aoc_migrate.inspect.duplicates import duplicates_by_vendor
 from aoc_migrate.inspect.place import only_tenant, readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
 from aoc_migrate.inspect.surroundings import surroundings
-from aoc_migrate.inspect.verify import standing_facts, verifier_findings, verify_catalog
+from aoc_migrate.inspect.verify import standing_facts, verifier_findings
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import chain_state, our_tables, plan, was_swapped
-from aoc_migrate.run.history import applied, contract_at, head, history, parts, position, swap_of
+from aoc_migrate.run.common import catalog_findings, chain_state, our_tables, plan
+from aoc_migrate.run.history import applied, contract_at, head, history, parts, position
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     report.facts |= standing_facts(session, contract, standing)
     report.facts["latest_runs"] = ledger.latest(session)
     if Part.CHAIN in standing:
-        session.say(f"{session.target.name}: following the chains …")
+        session.say("following the chains …")
         started = (chain_state(session) or {}).get("started_at")
         backfilled = str(started) if started else None
         report.findings += inspect_chain(
@@ -124,21 +124,6 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
         found = list(probe(session, contract, standing))
         report.findings += found
         report.facts["probed"] = all(finding.slug != "probe-not-possible" for finding in found)
-
-
-def catalog_findings(session: Session, revision: str | None) -> list[Finding]:
-    """Return what the catalog says is wrong at ``revision``."""
-    target = session.target.name
-    swap = swap_of(target)
-    return list(
-        verify_catalog(
-            session,
-            contract_at(target, revision),
-            parts(target, revision),
-            swap[0] if swap else None,
-            swapped=was_swapped(session),
-        )
-    )
 
 
 def run_status(session: Session, report: Report) -> None:

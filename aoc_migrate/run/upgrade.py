@@ -1,23 +1,21 @@
-"""`upgrade`: audit, migrate, put back what is missing, verify."""
+"""`upgrade`: audit, migrate, put back what is missing, verify.
+
+It runs at every pod start and mostly has nothing to do: only then is loaded what doing something needs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
-from aoc_migrate.inspect.audit import audit
-from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.place import table_missing, writing
-from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import MENDABLE
 from aoc_migrate.report.model import Finding, Report
-from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import changing, our_tables, plan, read_revision
+from aoc_migrate.run import hold
+from aoc_migrate.run.common import catalog_findings, changing, our_tables, plan, read_revision
 from aoc_migrate.run.history import applied, contract_at, position, resolve
-from aoc_migrate.run.inspection import VerifyOptions, catalog_findings, verify_all
 
 
 @dataclass(frozen=True)
@@ -43,19 +41,28 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
     goal = _goal_up(target, options.revision, report.revision)
     if _stops(session, report, options, goal):
         return
-    if not _needed(session, report.revision, goal) and hold.read(session) is None:
+    if not _needed(session, report.revision, goal) and not _to_release(session, options):
         report.next = f"nothing to do; to look closer: aoc-migrate verify {target}"
         return
     report.findings += writing(session, our_tables(session))
-    if report.errors:
-        return
+    if not report.errors:
+        _upgrade(session, report, options, goal)
+
+
+def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> None:
+    """Do it, under the lock; what another run has done meanwhile is looked at again."""
+    from aoc_migrate.database.lock import runner_lock
+    from aoc_migrate.inspect.cost import estimated, measure
+    from aoc_migrate.run import ledger
+
+    target = session.target.name
     with runner_lock(session):
         report.revision = read_revision(session)
         if _stops(session, report, options, goal):
             return
         if options.revision.startswith("+"):
             goal = resolve(target, options.revision, report.revision)
-        if not _needed(session, report.revision, goal) and hold.read(session) is None:
+        if not _needed(session, report.revision, goal) and not _to_release(session, options):
             report.next = f"another run has done it; to look closer: aoc-migrate verify {target}"
             return
         report.findings += _before(session, report, options, goal)
@@ -105,6 +112,10 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
     return False
 
 
+def _to_release(session: Session, options: UpgradeOptions) -> bool:
+    return options.release_hold and hold.read(session) is not None
+
+
 def _needed(session: Session, current: str | None, goal: str | None) -> bool:
     if position(session.target.name, current) < position(session.target.name, goal):
         return True
@@ -113,6 +124,9 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
 
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
     """Audit; what the catalog lacks and convergence cannot mend counts as well."""
+    from aoc_migrate.inspect.audit import audit
+    from aoc_migrate.inspect.surroundings import surroundings
+
     wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in MENDABLE]
     wrong += surroundings(session)
     contract = contract_at(session.target.name, goal)
@@ -146,6 +160,8 @@ def _go_up(session: Session, current: str | None, goal: str | None) -> None:
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:
+    from aoc_migrate.run.inspection import VerifyOptions, verify_all
+
     target = session.target.name
     told = {(f.slug, f.subject) for f in report.findings}
     before, report.findings = report.findings, []

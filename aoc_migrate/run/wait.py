@@ -6,7 +6,6 @@ import psycopg
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE, VERSION
-from aoc_migrate.database.lock import holder
 from aoc_migrate.database.session import Session, connect, first_line, say
 from aoc_migrate.database.settings import Target
 from aoc_migrate.report.model import LATER, Report, Stopped, make
@@ -64,6 +63,8 @@ def _look(session: Session, report: Report) -> str | None:
     if held is not None and held.finished:
         report.findings = [hold.finding(session, held)]
         return None
+    from aoc_migrate.database.lock import holder
+
     following = history(target)[position(target, report.revision)]
     by = holder(session)
     running = f"run by {by}" if by else "nobody is running it"

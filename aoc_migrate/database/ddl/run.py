@@ -181,7 +181,7 @@ def weak(table: str, statement: str, *, patience: float | None = None) -> None:
             return
         label = title([statement])
         announce(session, label)
-        session.say(f"{session.target.name}: {label} …")
+        session.say(f"{label} …")
         begun = time.monotonic()
         with patient(session, table, label, patience):
             session.run(statement)

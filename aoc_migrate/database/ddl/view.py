@@ -12,24 +12,19 @@ from aoc_migrate.database.catalog import STATE
 from aoc_migrate.database.ddl.printing import needed, online
 from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.ddl.table import forget, recorded
+from aoc_migrate.database.view import (
+    bypasses_policies,
+    guard_function,
+    needs_invoker,
+    privileges,
+    read_only,
+    refusal,
+    underlying,
+)
 from aoc_migrate.report.model import Stopped, make
 
 _LABEL = "swap {0.view} for a view over {0.backup}"
 _LABEL_BACK = "swap {0.view} back to the table"
-
-
-def guard_function(swap: ViewSwap) -> str:
-    """Return the name of the trigger function (and of the trigger) that makes the view read-only."""
-    return f"aoc_{swap.view}_read_only"
-
-
-def underlying(relation: str) -> str:
-    """Return the SQL expression for the array of names of the relations that view ``relation`` reads."""
-    return f"""ARRAY(SELECT DISTINCT k.relname::text FROM pg_rewrite r
-    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
-    JOIN pg_class k ON k.oid = d.refobjid
-    WHERE r.ev_class = to_regclass('{relation}') AND r.rulename = '_RETURN')"""
 
 
 def swap_for_view(swap: ViewSwap, revision: str) -> None:
@@ -68,48 +63,10 @@ def _refuse_conflict(swap: ViewSwap, relation: str | None, backup: str | None) -
         raise Stopped(make("swap-conflict", swap.view, reason=reason, remedy=remedy))
 
 
-def read_only(swap: ViewSwap) -> str:
-    """Return a query of one boolean: does our trigger refuse INSERT, UPDATE and DELETE on the view?"""
-    # tgtype: 1 row, 64 INSTEAD, 4 INSERT, 8 DELETE, 16 UPDATE (PostgreSQL source, catalog/pg_trigger.h)
-    return (
-        "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
-        f"WHERE g.tgrelid = to_regclass('{swap.view}') AND p.oid = to_regproc('{guard_function(swap)}') "
-        f"AND p.prosrc = $aoc_body${_refusal(swap)}$aoc_body$ "
-        "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
-    )
-
-
-def needs_invoker(swap: ViewSwap) -> str:
-    """Return a query of one boolean: must the view run with its caller's rights?
-
-    Also where the owner has no right to read its own table: a view with its rights would read nothing.
-    """
-    return (
-        "SELECT relrowsecurity OR NOT has_table_privilege(relowner, oid, 'SELECT') FROM pg_class "
-        f"WHERE oid = to_regclass('{swap.backup}')"
-    )
-
-
-def bypasses_policies(swap: ViewSwap) -> str:
-    """Return a query of one boolean: does the view run with its owner's rights where it may not?"""
-    return (
-        f"SELECT ({needs_invoker(swap)}) AND NOT EXISTS (SELECT FROM pg_class, pg_options_to_table(reloptions) "
-        f"WHERE oid = to_regclass('{swap.view}') AND option_name = 'security_invoker' "
-        "AND option_value::boolean)"
-    )
-
-
 def _function(swap: ViewSwap) -> str:
     return (
         f"CREATE OR REPLACE FUNCTION {guard_function(swap)}() RETURNS trigger LANGUAGE plpgsql "
-        f"AS $body${_refusal(swap)}$body$"
-    )
-
-
-def _refusal(swap: ViewSwap) -> str:
-    return (
-        f"BEGIN RAISE EXCEPTION '{swap.view} is read-only: its rows are history, kept in {swap.backup}' "
-        f"USING ERRCODE = 'read_only_sql_transaction', HINT = 'New documents go to {swap.view}_raw.'; END"
+        f"AS $body${refusal(swap)}$body$"
     )
 
 
@@ -184,17 +141,6 @@ BEGIN
   END LOOP;
   INSERT INTO {STATE} (name, value) VALUES ('{revision}', '{{"swapped": true}}');
 END $aoc$"""
-
-
-def privileges(swap: ViewSwap) -> str:
-    """Return a query of every privilege, also of columns, on the view and on the backup."""
-    names = f"to_regclass('{swap.view}'), to_regclass('{swap.backup}')"
-    return f"""SELECT c.oid AS relation, a.grantor, a.grantee, a.privilege_type, a.is_grantable,
-        NULL::name AS attname
-      FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a WHERE c.oid IN ({names})
-      UNION ALL SELECT t.attrelid, a.grantor, a.grantee, a.privilege_type, a.is_grantable, t.attname
-      FROM pg_attribute t, aclexplode(t.attacl) AS a
-      WHERE t.attrelid IN ({names}) AND t.attnum > 0 AND NOT t.attisdropped"""
 
 
 def swap_back(swap: ViewSwap, revision: str) -> None:

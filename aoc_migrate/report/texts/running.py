@@ -30,6 +30,11 @@ RUNNING: dict[str, Text] = {
         "Point {variable}_DATABASE_URL at the primary, or add target_session_attrs=read-write to it.",
         exit_code=3,
     ),
+    "process-ended": Text(
+        "The process that worked on {subject} {how} before it could report; what it had finished stands.",
+        "Run: aoc-migrate status {subject}. To go on, run the same {command} again.",
+        exit_code=4,
+    ),
     "read-only-role": Text(
         "Transactions of role {role} are read-only here (default_transaction_read_only).",
         "Connect as the role that owns the tables.",
