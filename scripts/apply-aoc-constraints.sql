@@ -545,14 +545,13 @@ BEGIN
     WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND indisvalid;
   IF rows = 0 THEN
     SELECT coalesce((SELECT d.groups FROM (WITH candidates AS MATERIALIZED (
-  SELECT DISTINCT digest FROM (
+  SELECT digest, count(*) AS n FROM (
     SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
     FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before
+  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
 ), groups AS (
-  SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n,
-    (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
-  FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates)
+  SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
+  FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT *, count(*) OVER () AS groups FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
@@ -1462,14 +1461,13 @@ BEGIN
     WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND indisvalid;
   IF rows = 0 THEN
     SELECT coalesce((SELECT d.groups FROM (WITH candidates AS MATERIALIZED (
-  SELECT DISTINCT digest FROM (
+  SELECT digest, count(*) AS n FROM (
     SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
     FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM vex_raw OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before
+  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
 ), groups AS (
-  SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n,
-    (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
-  FROM vex_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates)
+  SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
+  FROM vex_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT *, count(*) OVER () AS groups FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;

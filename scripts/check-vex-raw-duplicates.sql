@@ -40,14 +40,13 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 SELECT coalesce(jsonb_agg(found), '[]') AS aoc_found, coalesce(max(groups), 0) AS aoc_groups,
   coalesce(max(rows), 0) AS aoc_rows FROM (
 WITH candidates AS MATERIALIZED (
-  SELECT DISTINCT digest FROM (
+  SELECT digest, count(*) AS n FROM (
     SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
     FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM vex_raw OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before
+  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
 ), groups AS (
-  SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n,
-    (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
-  FROM vex_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates)
+  SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
+  FROM vex_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT :LIMIT

@@ -55,11 +55,8 @@ def _table(session: Session, plan: Plan) -> Iterator[Finding]:
         return
     yield from _foreign(session, plan)
     checks, required = _unproven(session, plan)
-    if checks or required:
-        session.say(f"reading every row of {contract.table} …")
     yield from audit_rows(session, contract, checks, required, plan.limit)
     if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
-        session.say("looking for duplicates …")
         yield from audit_duplicates(session, contract, plan.limit)
     if Part.CHAIN in plan.parts and not plan.linked:
         yield from _chain(session, plan)

@@ -1,83 +1,172 @@
 """The duplicate audit: groups of rows with one idempotency key.
 
-A 64-bit hash of the key finds candidates in one cheap sort; only those are grouped by the whole key, so the
-result is exact (`reference/limits.md` 4). The verdict is over all groups, the sample over the largest.
+An index in whose order the key stands is read where there is one. Else a 64-bit hash of the key finds candidates
+in one cheap sort; only those are grouped by the whole key, so the result is exact (`reference/limits.md` 4). The
+verdict is over all groups, the sample over the largest.
 """
 
 from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Finding, make
 
 IDS_SHOWN = 20
+TOTALS = "count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows"
+VISIBLE = 0.9  # of the pages; where fewer are, an index is read together with the table, which takes longer
+_BY_INDEX = dict.fromkeys(
+    [f"enable_{way}" for way in ("seqscan", "bitmapscan", "hashagg", "hashjoin", "mergejoin")], "off"
+)
+
+_INDEXES = """
+SELECT i.indisunique AND i.indimmediate AS "unique", i.indnkeyatts AS width,
+  ARRAY(SELECT a.attname::text
+    FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[]) WITH ORDINALITY
+      AS k (attnum, collated, class, n)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND a.attcollation = k.collated
+    JOIN pg_opclass o ON o.oid = k.class AND o.opcdefault
+    WHERE k.n <= i.indnkeyatts ORDER BY k.n) AS columns,
+  (SELECT coalesce(sum(relallvisible) >= %s * nullif(sum(relpages), 0), false) FROM pg_class WHERE relkind = 'r'
+    AND oid IN (SELECT relid FROM pg_partition_tree(i.indrelid) UNION SELECT i.indrelid)) AS visible
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
+WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indisvalid AND i.indisready AND i.indislive
+  AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY x.relpages
+"""
 
 
 def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterator[Finding]:
     """Yield ``duplicate-key`` and ``null-key``, each with counts over every row."""
-    key = ", ".join(contract.idempotency_key)
-    nulls = " OR ".join(f"{c} IS NULL" for c in contract.idempotency_key)
-    groups = session.rows(
-        duplicates(contract, "count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows"), (limit,)
-    )
+    nulls, groups = find(session, contract, limit)
     if groups:
-        sample = [
-            {**{c: g[c] for c in contract.idempotency_key}, "count": g["n"], "ids": g["ids"]} for g in groups
-        ]
-        yield make(
-            "duplicate-key",
-            contract.table,
-            target=session.target.name,
-            count=groups[0]["groups"],
-            rows=groups[0]["rows"],
-            statement=session.pasteable(
-                f"SELECT {key}, count(*), array_agg(id) FROM {contract.table} "
-                f"WHERE NOT ({nulls}) GROUP BY {key} HAVING count(*) > 1"
-            ),
-            sample=sample,
-        )
-    rows = session.value(f"SELECT count(*) FROM {contract.table} WHERE {nulls}")
-    if rows:
-        statement = f"SELECT id FROM {contract.table} WHERE {nulls}"
-        sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
+        yield _duplicate_key(session, contract, groups)
+    if nulls:
+        statement = f"SELECT id FROM {contract.table} WHERE {_null(contract)}"
         shown = session.pasteable(statement)
-        yield make("null-key", contract.table, count=rows, rows=rows, statement=shown, sample=sample)
+        sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
+        yield make("null-key", contract.table, count=nulls, rows=nulls, statement=shown, sample=sample)
+
+
+def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Row]]:
+    """Return how many rows lack a part of the key, and the largest groups, in one read of table or index.
+
+    Nothing is read where the catalog knows: a unique index over the key, or over a part of it, leaves no group.
+    """
+    indexes = session.rows(_INDEXES, (VISIBLE, contract.table))
+    if any(_proves(index, contract) for index in indexes):
+        nullable = catalog.nullable(session, contract.table, contract.idempotency_key)
+        counted = f"SELECT count(*) FROM {contract.table} WHERE {_null(contract)}"
+        return session.value(counted) if nullable else 0, []
+    order = next((columns for index in indexes if (columns := _orders(index, contract))), None)
+
+    def query(source: str) -> str:
+        lacking, ctes = _groups(contract, source, order)
+        shown = f"SELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)} LIMIT %s"
+        return (
+            f"WITH {ctes} SELECT nulls, found.* FROM (SELECT ({lacking}) AS nulls) AS lacking "
+            f"LEFT JOIN ({shown}) AS found ON true ORDER BY {_largest(contract)}"
+        )
+
+    settings = _BY_INDEX if order else None
+    rows = read(session, contract.table, "looking for duplicates", query, (limit,), settings)
+    return rows[0]["nulls"], [row for row in rows if row["n"] is not None]
+
+
+def _proves(index: Row, contract: Contract) -> bool:
+    complete = len(index["columns"]) == index["width"]
+    return index["unique"] and complete and set(index["columns"]) <= set(contract.idempotency_key)
+
+
+def _orders(index: Row, contract: Contract) -> list[str] | None:
+    """Return the key in the order of an index that begins with it, and can be read without the table."""
+    columns: list[str] = index["columns"][: len(contract.idempotency_key)]
+    whole = len(index["columns"]) == index["width"] and set(columns) == set(contract.idempotency_key)
+    return columns if whole and index["visible"] else None
+
+
+def _duplicate_key(session: Session, contract: Contract, groups: list[Row]) -> Finding:
+    key = ", ".join(contract.idempotency_key)
+    return make(
+        "duplicate-key",
+        contract.table,
+        target=session.target.name,
+        count=groups[0]["groups"],
+        rows=groups[0]["rows"],
+        statement=session.pasteable(
+            f"SELECT {key}, count(*), array_agg(id) FROM {contract.table} "
+            f"WHERE NOT ({_null(contract)}) GROUP BY {key} HAVING count(*) > 1"
+        ),
+        sample=[{**{c: g[c] for c in contract.idempotency_key}, "count": g["n"], "ids": g["ids"]} for g in groups],
+    )
+
+
+def _null(contract: Contract) -> str:
+    return " OR ".join(f"{column} IS NULL" for column in contract.idempotency_key)
+
+
+def _largest(contract: Contract) -> str:
+    return ", ".join(["n DESC", *(f'{column} COLLATE "C"' for column in contract.idempotency_key)])
 
 
 def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
     """Return groups and rows with one idempotency key for each vendor, over all groups."""
-    groups = duplicates(contract, "NULL AS total").replace("LIMIT %s", "")
-    return session.rows(
-        "SELECT source_vendor, count(*) AS groups, sum(n)::bigint AS rows "
-        f'FROM ({groups}) AS found GROUP BY source_vendor ORDER BY rows DESC, source_vendor COLLATE "C"'
-    )
+
+    def query(source: str) -> str:
+        return (
+            f"WITH {_groups(contract, source)[1]} SELECT source_vendor, count(*) AS groups, "
+            "sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
+            'ORDER BY rows DESC, source_vendor COLLATE "C"'
+        )
+
+    return read(session, contract.table, "counting duplicates of each vendor", query)
 
 
-def duplicate_digests(contract: Contract) -> tuple[str, str]:
-    """Return the digest of the key as an expression, and the CTE of the digests that more than one row has."""
+def duplicate_digests(contract: Contract, source: str | None = None) -> tuple[str, str]:
+    """Return the digest of the key as an expression, and the CTE of the digests that more than one row has.
+
+    ``candidates`` holds NULL as well, with the number of rows ``n`` that lack a part of the key.
+    """
     digest = "0"
     for column in contract.idempotency_key:
         digest = f"hashtextextended({column}, {digest})"
     return (
         digest,
         f"""candidates AS MATERIALIZED (
-  SELECT DISTINCT digest FROM (
+  SELECT digest, count(*) AS n FROM (
     SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
-    FROM (SELECT {digest} AS digest FROM {contract.table} OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before
+    FROM (SELECT {digest} AS digest FROM {source or contract.table} OFFSET 0) AS digests
+  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
+)""",
+    )
+
+
+def _groups(contract: Contract, source: str, order: list[str] | None = None) -> tuple[str, str]:
+    """Return a query of how many rows lack a part of the key, and the CTEs that end in ``groups``.
+
+    ``order``: the key as an index has it. Without candidates the table is not read again.
+    """
+    key = ", ".join(order or contract.idempotency_key)
+    if order:
+        candidates = f"""candidates AS MATERIALIZED (
+  SELECT {key}, count(*) AS n FROM {source} GROUP BY {key} HAVING count(*) > 1 OR {_null(contract)}
+)"""
+        null, among = _null(contract), f"FROM candidates JOIN {source} USING ({key}) WHERE"
+    else:
+        digest, candidates = duplicate_digests(contract, source)
+        null, among = "digest IS NULL", f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND"
+    ids = f"(array_agg(id ORDER BY {', '.join(contract.chain_order)}))[1:{IDS_SHOWN}]"
+    return (
+        f"SELECT coalesce(sum(n), 0)::bigint FROM candidates WHERE {null}",
+        f"""{candidates}, groups AS (
+  SELECT {key}, count(*) AS n, {ids} AS ids
+  {among} EXISTS (SELECT FROM candidates WHERE NOT ({null}))
+  GROUP BY {key} HAVING count(*) > 1
 )""",
     )
 
 
 def duplicates(contract: Contract, totals: str) -> str:
     """Return the query for duplicate groups, largest first; one parameter, the number of groups shown."""
-    key = ", ".join(contract.idempotency_key)
-    order = ", ".join(f'{c} COLLATE "C"' for c in contract.idempotency_key)
-    digest, candidates = duplicate_digests(contract)
-    return f"""WITH {candidates}, groups AS (
-  SELECT {key}, count(*) AS n,
-    (array_agg(id ORDER BY {", ".join(contract.chain_order)}))[1:{IDS_SHOWN}] AS ids
-  FROM {contract.table} WHERE {digest} IN (SELECT digest FROM candidates)
-  GROUP BY {key} HAVING count(*) > 1
-)
-SELECT *, {totals} FROM groups ORDER BY n DESC, {order} LIMIT %s"""
+    _, ctes = _groups(contract, contract.table)
+    return f"WITH {ctes}\nSELECT *, {totals} FROM groups ORDER BY {_largest(contract)} LIMIT %s"

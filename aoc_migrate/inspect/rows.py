@@ -1,18 +1,35 @@
-"""Audit of the rows: would each satisfy the contract? One scan counts; only rules that fail are read again."""
+"""Audit of the rows: would each satisfy the contract?
+
+One scan counts for every rule the rows that break it. Where there are any, one more tells apart in what way, and
+takes samples.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from aoc_migrate.contract.model import BLANK, Check, Column, Contract
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.reading import read
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Finding, make
 
 KEY_LIMIT = 2600  # bytes; a btree entry holds 2704 with its header (PostgreSQL 15 manual, 67.4)
+KEYS_SHOWN = 12
 
 _WELL_FORMED_HASH = (
     "octet_length(content_hash) = 71 AND starts_with(content_hash, 'sha256:') "
     "AND substr(content_hash, 8) COLLATE \"C\" !~ '[^0-9a-f]'"
 )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to break a rule: its finding, the predicate of such rows, and the keys to name, as an SQL array."""
+
+    slug: str
+    column: str
+    where: str
+    keys: str = "NULL::text[]"
 
 
 def audit_rows(
@@ -22,78 +39,100 @@ def audit_rows(
 
     ``limit`` caps the sample of each finding; counts are over every row.
     """
-    judged = {column for check in checks for column in check.columns if check != contract.blank_check()}
-    required = [column for column in required if column not in judged]  # those rules see NULLs as well
-    scan = {f"null:{c}": f"{c} IS NULL" for c in required}
-    scan |= {f"check:{check.name}": f"NOT ({check.predicate})" for check in checks}
-    scan |= _warnings(contract, checks)
-    if not scan:
+    rules = row_rules(contract, checks, required)
+    if not rules:
         return
-    counted = ", ".join(f'count(*) FILTER (WHERE {p}) AS "{name}"' for name, p in scan.items())
-    counts = session.row(f"SELECT {counted} FROM {contract.table}")
-    for column in required:
-        if counts[f"null:{column}"]:
-            yield _row_finding(session, contract, "missing-required", column, scan[f"null:{column}"], limit)
-    for check in checks:
-        if counts[f"check:{check.name}"]:
-            yield from _broken(session, contract, check, limit)
-    for name, predicate in scan.items():
-        slug, _, column = name.partition(":")
-        if slug not in ("null", "check") and counts[name]:
-            yield from _warned(session, contract, slug, column, predicate, limit)
+    doing = f"reading every row of {contract.table}"
+    (counts,) = read(session, contract.table, doing, lambda source: row_scan(rules, source))
+    broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
+    if broken:
+        kinds = [kind for of_rule in broken.values() for kind in of_rule]
+        doing = f"looking closer at rows of {contract.table} that stand out"
+        found = read(session, contract.table, doing, lambda source: _closer(broken, source), (limit,))
+        for row in found:
+            yield _finding(session, contract, kinds[row["n"]], row)
 
 
-def _row_finding(
-    session: Session, contract: Contract, slug: str, column: str, where: str, sample: int, **words: Any
-) -> Finding:
-    """Count the rows that ``where`` picks, take a sample of their ids, and make the finding."""
+def row_scan(rules: dict[str, list[Kind]], source: str) -> str:
+    """Return the query that counts for every rule the rows that break it, in one scan."""
+    counted = ", ".join(f"count(*) FILTER (WHERE {rule}) AS {_count(rules, rule)}" for rule in rules)
+    return f"SELECT {counted} FROM {source}"
+
+
+def _count(rules: dict[str, list[Kind]], rule: str) -> str:
+    return f"rule_{list(rules).index(rule)}"
+
+
+def _closer(broken: dict[str, list[Kind]], source: str) -> str:
+    """Return the query of (n, rows, keys, sample) for each kind that there is; one parameter caps the sample."""
+    kinds = list(enumerate(kind for of_rule in broken.values() for kind in of_rule))
+    listed = ", ".join(f"({n}, {kind.where})" for n, kind in kinds)
+    keys = " ".join(f"WHEN {n} THEN {kind.keys}" for n, kind in kinds)
+    return f"""WITH broken AS MATERIALIZED (
+  SELECT kind.n, id, CASE kind.n {keys} END AS keys
+  FROM {source} CROSS JOIN LATERAL (VALUES {listed}) AS kind (n, broken)
+  WHERE ({" OR ".join(broken)}) AND kind.broken
+)
+SELECT n, count(*) AS rows, ARRAY(
+  SELECT DISTINCT key FROM broken AS b, unnest(b.keys) AS key WHERE b.n = broken.n ORDER BY key LIMIT {KEYS_SHOWN}
+) AS keys, (SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(s))) FROM (
+  SELECT id, keys FROM broken AS b WHERE b.n = broken.n ORDER BY id COLLATE "C" LIMIT %s) AS s
+) AS sample FROM broken GROUP BY n ORDER BY n"""
+
+
+def _finding(session: Session, contract: Contract, kind: Kind, found: Row) -> Finding:
     table = contract.table
-    rows = session.value(f"SELECT count(*) FROM {table} WHERE {where}")
-    fields = words.pop("fields", "")
-    shown = session.rows(
-        f'SELECT id{fields} FROM {table} WHERE {where} ORDER BY id COLLATE "C" LIMIT %s', (sample,)
-    )
+    words: dict[str, Any] = {}
+    if kind.slug == "envelope-mismatch":
+        field = next(f"{json}.{key}" for name, json, key in contract.mirrors if name == kind.column)
+        words["field"] = field
     return make(
-        slug,
-        f"{table}.{column}" if column else table,
-        column=column,
-        count=rows,
-        rows=rows,
-        statement=session.pasteable(f"SELECT id FROM {table} WHERE {where} ORDER BY id"),
-        sample=shown,
+        kind.slug,
+        f"{table}.{kind.column}" if kind.column else table,
+        column=kind.column,
+        count=found["rows"],
+        rows=found["rows"],
+        keys=", ".join(found["keys"]),
+        limit=KEY_LIMIT,
+        statement=session.pasteable(f"SELECT id FROM {table} WHERE {kind.where} ORDER BY id"),
+        sample=found["sample"],
         **words,
     )
 
 
-def _broken(session: Session, contract: Contract, check: Check, limit: int) -> Iterator[Finding]:
+def row_rules(contract: Contract, checks: list[Check], required: list[str]) -> dict[str, list[Kind]]:
+    """Return for each predicate that finds rows the kinds that these can be of."""
+    judged = {column for check in checks for column in check.columns if check != contract.blank_check()}
+    nulls = [f"{column} IS NULL" for column in required]
+    rules = {
+        null: [Kind("missing-required", column, null)]
+        for column, null in zip(required, nulls, strict=True)
+        if column not in judged  # those rules see NULLs as well
+    }
+    rules |= {f"NOT ({check.predicate})": _kinds(contract, check) for check in checks}
+    return rules | {kind.where: [kind] for kind in _warnings(contract, checks)}
+
+
+def _kinds(contract: Contract, check: Check) -> list[Kind]:
+    """Return the ways in which rows can break a CHECK."""
     if check.name == contract.blank_check().name:
-        for key in check.columns:
-            where = f"btrim({key}, {BLANK}) = ''"
-            if session.value(f"SELECT EXISTS (SELECT FROM {contract.table} WHERE {where})"):
-                yield _row_finding(session, contract, "blank-key", key, where, limit)
-        return
+        return [Kind("blank-key", key, f"btrim({key}, {BLANK}) = ''") for key in check.columns]
     column = next(c for c in contract.columns if c.name == check.columns[0])
-    yield from _broken_object(session, contract, column, f"NOT ({check.predicate})", limit)
+    return [
+        Kind(slug, column.name, f"NOT ({check.predicate}) AND {where}", _keys(contract, slug, column.name))
+        for slug, where in _object_kinds(contract, column).items()
+    ]
 
 
-def _broken_object(
-    session: Session, contract: Contract, column: Column, broken: str, limit: int
-) -> Iterator[Finding]:
-    """Tell apart what the one predicate of a JSONB column refuses: no object, forbidden, or derived key."""
-    kinds = object_kinds(contract, column)
-    counted = ", ".join(f'count(*) FILTER (WHERE {p}) AS "{slug}"' for slug, p in kinds.items())
-    counts = session.row(f"SELECT {counted} FROM {contract.table} WHERE {broken}")
-    for slug, predicate in kinds.items():
-        if not counts[slug]:
-            continue
-        where = f"{broken} AND {predicate}"
-        if slug in ("forbidden-key", "derived-key"):
-            yield _key_finding(session, contract, slug, column.name, where, _matching(contract, slug), limit)
-        else:
-            yield _row_finding(session, contract, slug, column.name, where, limit)
+def _keys(contract: Contract, slug: str, column: str) -> str:
+    """Return the keys of an object that make the finding, as an SQL array; NULL where it names none."""
+    if slug not in ("forbidden-key", "derived-key", "case-variant-key"):
+        return "NULL::text[]"
+    matching = _matching(contract, slug)
+    return f"ARRAY(SELECT key FROM jsonb_object_keys({column}) AS key WHERE {matching} ORDER BY key)"
 
 
-def object_kinds(contract: Contract, column: Column) -> dict[str, str]:
+def _object_kinds(contract: Contract, column: Column) -> dict[str, str]:
     """Return slug and predicate of each way in which a row can break the rule of a JSONB column."""
     kinds = {}
     if column.required:
@@ -143,40 +182,17 @@ def _has_key(column: str, matching: str) -> str:
     )
 
 
-def _key_finding(
-    session: Session, contract: Contract, slug: str, column: str, where: str, matching: str, limit: int
-) -> Finding:
-    keys = f"ARRAY(SELECT key FROM jsonb_object_keys({column}) AS key WHERE {matching} ORDER BY key)"
-    names = session.rows(
-        f"SELECT DISTINCT key FROM {contract.table}, unnest({keys}) AS key WHERE {where} ORDER BY key LIMIT 12"
-    )
-    shown = ", ".join(row["key"] for row in names)
-    return _row_finding(session, contract, slug, column, where, limit, keys=shown, fields=f", {keys} AS keys")
-
-
-def _warnings(contract: Contract, checks: list[Check]) -> dict[str, str]:
-    """Return what is suspicious but not refused, for the columns whose rules are being audited anyway."""
+def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Kind]:
+    """Yield what is suspicious but not refused, for the columns whose rules are being audited anyway."""
     audited = {column for check in checks for column in check.columns}
-    scan: dict[str, str] = {}
     for column in contract.objects:
         if column.name in audited:
-            scan[f"case-variant-key:{column.name}"] = _has_variant(contract, column)
+            keys = _keys(contract, "case-variant-key", column.name)
+            yield Kind("case-variant-key", column.name, _has_variant(contract, column), keys)
     if "content_hash" in audited:
-        scan["content-hash-form:content_hash"] = f"NOT ({_WELL_FORMED_HASH})"
-        for column_name, json, key in contract.mirrors:
+        yield Kind("content-hash-form", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
+        for name, json, key in contract.mirrors:
             if json in audited:
-                scan[f"envelope-mismatch:{column_name}"] = f"{json}->>'{key}' <> {column_name}"
+                yield Kind("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")
         lengths = " + ".join(f"octet_length({c})" for c in (*contract.idempotency_key, "id"))
-        scan["key-too-long:"] = f"{lengths} > {KEY_LIMIT}"
-    return scan
-
-
-def _warned(
-    session: Session, contract: Contract, slug: str, column: str, where: str, limit: int
-) -> Iterator[Finding]:
-    if slug == "case-variant-key":
-        matching = _matching(contract, "variant")
-        yield _key_finding(session, contract, slug, column, where, matching, limit)
-        return
-    mirror = next((f"{json}.{key}" for name, json, key in contract.mirrors if name == column), "")
-    yield _row_finding(session, contract, slug, column, where, limit, field=mirror, limit=KEY_LIMIT)
+        yield Kind("key-too-long", "", f"{lengths} > {KEY_LIMIT}")
