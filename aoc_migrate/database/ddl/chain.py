@@ -54,11 +54,12 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
     """Return one batch: reads on from the cursor kept under ``name``, writes, journals, moves the cursor.
 
     The cursor's own row is read again, because the first row of the page needs its predecessor. Returns
-    (seen, written); ``seen`` is less than ``size`` when the end is reached. Online a row is found by its key as
-    well, which leads to its partition.
+    (seen, written); ``seen`` is less than ``size`` when the end is reached. Online a row is found again by its
+    place, and its partition by the key.
     """
     limit = "%(size)s + 1" if online else str(BATCH + 1)
-    match = ("id", *contract.chain_key) if online else ("id",)
+    match = ("id", "ctid", *contract.chain_key) if online else ("id",)
+    place = ", ctid" if online else ""
     write = _write(contract, match, "" if online else " ORDER BY id")
     columns = [*contract.chain_key, "retrieved_at", "id"]
     listed = ", ".join(columns)
@@ -70,9 +71,9 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
     return f"""WITH place AS MATERIALIZED (
   SELECT value FROM {STATE} WHERE name = '{name}'
 ), page AS MATERIALIZED (
-  SELECT {listed}, {contract.link} AS old,
+  SELECT {listed}{place}, {contract.link} AS old,
     lag(id) OVER (PARTITION BY {partition} ORDER BY {", ".join(contract.chain_order)}) AS expected
-  FROM (SELECT {listed}, {contract.link} FROM {contract.table}
+  FROM (SELECT {listed}{place}, {contract.link} FROM {contract.table}
     WHERE ({order}) >= ({start})
     ORDER BY {order} LIMIT {limit}) AS ahead
 ), wrong AS (
@@ -99,9 +100,9 @@ SELECT count(*) AS seen, count(*) AS written FROM written"""
 
 
 def mend(contract: Contract, name: str) -> str:
-    """Return the statement that mends what a scan found: ``ids``, ``old``, ``expected`` of `wrong_links`."""
+    """Return the statement that mends what a scan found: ``ids``, ``olds``, ``expecteds`` of `wrong_links`."""
     return f"""WITH wrong AS (
-  SELECT * FROM unnest(%(ids)s::text[], %(old)s::text[], %(expected)s::text[]) AS found (id, old, expected)
+  SELECT * FROM unnest(%(ids)s::text[], %(olds)s::text[], %(expecteds)s::text[]) AS found (id, old, expected)
 ), {_write(contract)}, {_counted(name)}
 SELECT cardinality(%(ids)s::text[]) AS seen, (SELECT count(*) FROM written) AS written"""
 

@@ -6,6 +6,7 @@ nothing. A scan is a plain SELECT, and holds no lock on any row.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
@@ -144,17 +145,14 @@ def _mend(running: Batches, statement: str, found: list[Row]) -> Iterator[Row]:
     """Mend what was found in batches; yield each one's row."""
     place = 0
     while place < len(found):
-        row = running.run(statement, lambda size: _columns(found[place : place + size]))
+        row = running.run(statement, partial(_columns, found, place))
         place += row["seen"]
         yield row
 
 
-def _columns(found: list[Row]) -> Row:
-    return {
-        "ids": [row["id"] for row in found],
-        "old": [row["old"] for row in found],
-        "expected": [row["expected"] for row in found],
-    }
+def _columns(found: list[Row], place: int, size: int) -> Row:
+    part = found[place : place + size]
+    return {f"{name}s": [row[name] for row in part] for name in ("id", "old", "expected")}
 
 
 def restore_links(contract: Contract, revision: str) -> None:
