@@ -62,7 +62,8 @@ def make_options(
 
     if max_stall > deadline:
         raise AocError("--max-stall is longer than --deadline: not even one try would fit.")
-    return Options(Limits(max_stall, deadline, lock_wait, show_queries), read_flags(), limit, allow_session_pooler)
+    limits = Limits(max_stall, deadline, lock_wait, show_queries, **opts.limits_given())
+    return Options(limits, read_flags(), limit, allow_session_pooler)
 
 
 def run(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -35,11 +35,54 @@ class Duration(click.ParamType[float]):
         if seconds < 0.001:
             self.fail(f"{value!r} is too short; the least is 1ms", param, ctx)
         if seconds > self.longest:
-            self.fail(f"{value!r} is too long; the most is {self.longest / 3600:.0f}h", param, ctx)
+            most = f"{self.longest / 3600:.0f}h" if self.longest >= 3600 else f"{self.longest * 1000:.0f}ms"
+            self.fail(f"{value!r} is too long; the most is {most}", param, ctx)
         return seconds
 
 
+class Share(click.ParamType[float]):
+    """A share of the time (``50%``), as a number between 0 and 1."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the share; refuse bare numbers, because 1 could be all or nearly nothing."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value.strip())
+        if not match or not 1 <= float(match[1]) <= 100:
+            self.fail(f"{value!r} is no share; write it between 1% and 100%", param, ctx)
+        return float(match[1]) / 100
+
+
+class Lag(click.ParamType[dict[str, float | None]]):
+    """How far others may be behind: ``64MB``, ``10s``, both as ``64MB,10s``, or ``off``, as fields of `Limits`."""
+
+    name = "lag"
+    _SIZES: ClassVar = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float | None]:
+        """Return the bounds that are named; a size says nothing of seconds, and the other way round."""
+        if isinstance(value, dict):
+            return value
+        if value.strip().lower() == "off":
+            return {"max_lag_bytes": None, "max_lag_seconds": None}
+        found: dict[str, float | None] = {}
+        for part in value.split(","):
+            size = re.fullmatch(r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)", part.strip(), re.IGNORECASE)
+            if size:
+                found["max_lag_bytes"] = int(float(size[1]) * self._SIZES[size[2].lower()])
+            elif re.search(r"\d(ms|s|m|h)$", part.strip()):
+                found["max_lag_seconds"] = DURATION.convert(part, param, ctx)
+            else:
+                self.fail(f"{part.strip()!r} is no lag; write 64MB, 10s, both as 64MB,10s, or off", param, ctx)
+        return found
+
+
 AGE = Duration()
+BATCH = Duration(longest=0.5)  # a batch is over within a second, whatever it aims at
 DURATION = Duration(longest=590 * 3600)  # PostgreSQL's timeouts are 31 bits of milliseconds
 
 
@@ -156,6 +199,59 @@ def waiting_options(command: F) -> F:
         "--show-queries", is_flag=True, help="Name who blocks us with the text of its query; it may hold data."
     )
     return patience_options(queries(command))
+
+
+def backfill_options(command: F) -> F:
+    """Add --batch-time, --batch-rows, --pace and --max-lag, which `limits_given` returns."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        given = ctx.meta.setdefault("aoc.limits", {})
+        if param.name == "max_lag":
+            for bounds in value:
+                given |= bounds
+        else:
+            given[param.name] = value
+
+    def option(name: str, **words: Any) -> Callable[[F], F]:
+        return click.option(name, expose_value=False, callback=keep, **words)
+
+    time = option(
+        "--batch-time",
+        type=BATCH,
+        default="50ms",
+        show_default=True,
+        help="Time that a batch of the backfill aims at; its rows are locked for so long.",
+    )
+    rows = option(
+        "--batch-rows",
+        type=click.IntRange(min=1, max=20_000),
+        default=20_000,
+        show_default=True,
+        help="Most rows in a batch.",
+    )
+    pace = option(
+        "--pace",
+        type=Share(),
+        default="100%",
+        show_default=True,
+        help="Share of the time that the backfill works; it sleeps in between.",
+    )
+    lag = option(
+        "--max-lag",
+        type=Lag(),
+        multiple=True,
+        default=["1GB"],
+        show_default=True,
+        help="Pause while a standby, a replication slot or the WAL archive is further behind: 64MB, or 10s for "
+        "standbys, or 64MB,10s, or off.",
+    )
+    return time(rows(pace(lag(command))))
+
+
+def limits_given() -> dict[str, Any]:
+    """Return what `backfill_options` were given to the running command, as fields of `Limits`."""
+    context = click.get_current_context(silent=True)
+    return dict(context.meta.get("aoc.limits", {})) if context else {}
 
 
 def writable(output: str | None, option: str = "--output") -> None:

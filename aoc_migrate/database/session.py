@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.tape import Tape
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.report.model import Finding, Stopped, make
 
 Row = dict[str, Any]
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -46,6 +46,7 @@ class Session:
 
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is told
     of each step that begins, by its name, and of each that has ended, by None. ``tape`` writes down what runs.
+    ``findings`` are what steps have to tell and do not stop for.
     """
 
     target: Target
@@ -54,6 +55,7 @@ class Session:
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
     steps: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
     tape: Tape | None = None
 

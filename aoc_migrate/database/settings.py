@@ -45,12 +45,24 @@ class Limits:
     ``max_stall``: longest time that writers may wait behind one of our strong locks. ``deadline``: how long
     one step may go on trying. ``lock_wait``: how long to wait for another runner. ``show_queries``: name
     what blocks with the text of its query.
+
+    Of the backfill: ``batch_time`` is what a batch aims at, ``batch_rows`` the most that it looks at, ``pace`` the
+    share of the time spent working. It pauses while standbys, slots or the archive are more than
+    ``max_lag_bytes`` behind, or standbys more than ``max_lag_seconds`` (None: never for that); and for
+    ``snapshot_wait`` at most while a snapshot is older than ``old_snapshot``.
     """
 
     max_stall: float = 0.1
     deadline: float = 600.0
     lock_wait: float = 1800.0
     show_queries: bool = False
+    batch_time: float = 0.05
+    batch_rows: int = 20_000
+    pace: float = 1.0
+    max_lag_bytes: int | None = 2**30
+    max_lag_seconds: float | None = None
+    old_snapshot: float = 10.0
+    snapshot_wait: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,11 @@ def watched(session: Session, look: Callable[[Session, int], object], every: flo
         watcher.join()
 
 
+def waiting_for(other: Session, pid: int) -> int:
+    """Return how many sessions wait for a lock that ``pid`` holds or waits for."""
+    return int(other.value(_QUEUED, (pid,)))
+
+
 class Stall:
     """Who stood before us in the queue for a lock, and how many stood behind us, as far as it was seen."""
 
@@ -88,7 +93,7 @@ class Stall:
         ahead = other.rows(_BLOCKERS, (pid, pid))
         if ahead:
             self.ahead = ahead
-            self.behind = max(self.behind, other.value(_QUEUED, (pid,)))
+            self.behind = max(self.behind, waiting_for(other, pid))
         return bool(ahead)
 
     def look_back(self, session: Session, table: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from aoc_migrate.database import others
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Finding, make
 
@@ -37,14 +38,7 @@ def _timeouts(session: Session) -> Iterator[Finding]:
 
 def _old_transactions(session: Session) -> Iterator[Finding]:
     """Yield transactions that an index build of this database would wait for."""
-    rows = session.rows(
-        "SELECT pid, usename AS role, application_name AS application, "
-        "extract(epoch FROM now() - xact_start)::int AS seconds FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker' "
-        "AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) "
-        "AND xact_start < now() - make_interval(secs => %s) ORDER BY xact_start LIMIT 12",
-        (OLD,),
-    )
+    rows = others.old_transactions(session, OLD)
     if rows:
         names = "; ".join(
             f"pid {r['pid']} ({r['role']}, {r['application']!r}, open for {r['seconds']} s)" for r in rows
@@ -53,10 +47,7 @@ def _old_transactions(session: Session) -> Iterator[Finding]:
 
 
 def _prepared(session: Session) -> Iterator[Finding]:
-    rows = session.rows(
-        "SELECT gid, owner::text, extract(epoch FROM now() - prepared)::int AS seconds FROM pg_prepared_xacts "
-        "WHERE database = current_database() ORDER BY prepared LIMIT 12"
-    )
+    rows = others.prepared(session)
     if rows:
         names = "; ".join(f"{r['gid']!r} of {r['owner']}, {r['seconds']} s old" for r in rows)
         yield make("prepared-transaction", session.target.name, count=len(rows), names=names)

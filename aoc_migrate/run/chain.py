@@ -3,7 +3,7 @@
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL
-from aoc_migrate.database.ddl.chain import check_retrofit, relink
+from aoc_migrate.database.ddl.links import check_retrofit, relink
 from aoc_migrate.database.ddl.table import forget
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session

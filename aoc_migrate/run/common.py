@@ -70,6 +70,7 @@ def _on_session(session: Session, report: Report, command: str, options: Options
         raise Stopped(failed(session, command, error)) from None
     finally:
         report.steps = session.steps
+        report.findings += session.findings
 
 
 @contextmanager

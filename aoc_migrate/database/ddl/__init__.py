@@ -6,9 +6,9 @@ convergent: online it asks the catalog and does what is missing, so it may be ru
 anywhere.
 """
 
-from aoc_migrate.database.ddl.chain import backfill_links, restore_links
 from aoc_migrate.database.ddl.checks import add_checks, drop_checks, set_not_null, unprove, validate
 from aoc_migrate.database.ddl.index import create_index, drop_index
+from aoc_migrate.database.ddl.links import backfill_links, restore_links
 from aoc_migrate.database.ddl.table import create_table, keep_table
 from aoc_migrate.database.ddl.view import swap_back, swap_for_view
 

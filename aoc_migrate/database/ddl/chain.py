@@ -1,27 +1,16 @@
-"""The supersedes backfill: batches in key order, each with its journal and its cursor in one statement.
+"""The statements of the supersedes backfill: each is a batch with its journal, in a transaction of its own.
 
 Key order in small transactions lets PostgreSQL update in place (HOT), where one big UPDATE or physical order
 would double the table (`reference/limits.md` 5). The old values stay in the journal, so that the downgrade
-sets back exactly the rows that were written here.
+sets back exactly the rows that were written here. What is printed into scripts is frozen by golden files; online
+the parameters ``size`` and ``ids`` come with each batch.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, STATE
-from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned
-from aoc_migrate.database.ddl.table import forget, record
-from aoc_migrate.database.lock import announce
-from aoc_migrate.database.patience import patient
-from aoc_migrate.database.progress import Progress
-from aoc_migrate.database.session import Row, Session
-from aoc_migrate.report.model import Stopped, make
 
-BATCH = 2000
+BATCH = 2000  # rows, in scripts
 RETROFIT = "aoc.allow_supersedes_retrofit"
-_LINK, _SET_BACK = "link rows of {}", "set back links of {}"
 
 CREATE_JOURNAL = f"""CREATE TABLE IF NOT EXISTS {JOURNAL} (
   batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -47,24 +36,31 @@ def wrong_links(contract: Contract, where: str = "true") -> str:
     )
 
 
-def _write(contract: Contract) -> str:
+def _write(contract: Contract, match: tuple[str, ...] = ("id",), order: str = "") -> str:
+    """Return the CTEs that write the rows of ``wrong`` and journal them in one row."""
+    same = " AND ".join(f"t.{column} = w.{column}" for column in match)
     return f"""written AS (
   UPDATE {contract.table} AS t SET {contract.link} = w.expected FROM wrong AS w
-  WHERE t.id = w.id AND t.{contract.link} IS NOT DISTINCT FROM w.old
+  WHERE {same} AND t.{contract.link} IS NOT DISTINCT FROM w.old
   RETURNING t.id, w.old, w.expected
 ), journal AS (
   INSERT INTO {JOURNAL} (ids, old, new)
-  SELECT array_agg(id ORDER BY id), array_agg(old ORDER BY id), array_agg(expected ORDER BY id)
+  SELECT array_agg(id{order}), array_agg(old{order}), array_agg(expected{order})
   FROM written HAVING count(*) > 0
 )"""
 
 
-def batch(contract: Contract, name: str) -> str:
+def batch(contract: Contract, name: str, *, online: bool = False) -> str:
     """Return one batch: reads on from the cursor kept under ``name``, writes, journals, moves the cursor.
 
     The cursor's own row is read again, because the first row of the page needs its predecessor. Returns
-    (seen, written); ``seen`` is 0 when the end is reached.
+    (seen, written); ``seen`` is less than ``size`` when the end is reached. Online a row is found again by its
+    place, and its partition by the key.
     """
+    limit = "%(size)s + 1" if online else str(BATCH + 1)
+    match = ("id", "ctid", *contract.chain_key) if online else ("id",)
+    place = ", ctid" if online else ""
+    write = _write(contract, match, "" if online else " ORDER BY id")
     columns = [*contract.chain_key, "retrieved_at", "id"]
     listed = ", ".join(columns)
     order = ", ".join((*contract.chain_key, *contract.chain_order))
@@ -75,15 +71,15 @@ def batch(contract: Contract, name: str) -> str:
     return f"""WITH place AS MATERIALIZED (
   SELECT value FROM {STATE} WHERE name = '{name}'
 ), page AS MATERIALIZED (
-  SELECT {listed}, {contract.link} AS old,
+  SELECT {listed}{place}, {contract.link} AS old,
     lag(id) OVER (PARTITION BY {partition} ORDER BY {", ".join(contract.chain_order)}) AS expected
-  FROM (SELECT {listed}, {contract.link} FROM {contract.table}
+  FROM (SELECT {listed}{place}, {contract.link} FROM {contract.table}
     WHERE ({order}) >= ({start})
-    ORDER BY {order} LIMIT {BATCH + 1}) AS ahead
+    ORDER BY {order} LIMIT {limit}) AS ahead
 ), wrong AS (
-  SELECT id, old, expected FROM page
+  SELECT {", ".join(match)}, old, expected FROM page
   WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)
-), {_write(contract)}, last AS (
+), {write}, last AS (
   SELECT {listed} FROM page
   ORDER BY {", ".join(f"{c} DESC" for c in (*contract.chain_key, *contract.chain_order))} LIMIT 1
 ), moved AS (
@@ -96,130 +92,26 @@ SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) 
 
 
 def sweep(contract: Contract, name: str) -> str:
-    """Return the statement that mends up to one batch of links anywhere, for rows stored meanwhile."""
+    """Return the statement of scripts that mends up to one batch of links anywhere, for rows stored meanwhile."""
     return f"""WITH wrong AS (
   {wrong_links(contract)} LIMIT {BATCH}
-), {_write(contract)}, counted AS (
-  UPDATE {STATE} SET recorded_at = now(), value = value || jsonb_build_object(
-    'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = '{name}'
-)
+), {_write(contract, order=" ORDER BY id")}, {_counted(name)}
 SELECT count(*) AS seen, count(*) AS written FROM written"""
 
 
-def _begin(contract: Contract, name: str) -> str:
-    """Keep a cursor before the first possible row: every comparison with it is true."""
-    fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))
-    cursor = f"jsonb_build_object({fields}, 'retrieved_at', '-infinity')"
-    return record(
-        name,
-        f"jsonb_build_object('cursor', {cursor}, 'rows', 0, 'done', false, 'started_at', now())",
-    )
+def mend(contract: Contract, name: str) -> str:
+    """Return the statement that mends what a scan found: ``ids``, ``olds``, ``expecteds`` of `wrong_links`."""
+    return f"""WITH wrong AS (
+  SELECT * FROM unnest(%(ids)s::text[], %(olds)s::text[], %(expecteds)s::text[]) AS found (id, old, expected)
+), {_write(contract)}, {_counted(name)}
+SELECT cardinality(%(ids)s::text[]) AS seen, (SELECT count(*) FROM written) AS written"""
 
 
-def _done(name: str) -> str:
-    return f"UPDATE {STATE} SET value = value || '{{\"done\": true}}', recorded_at = now() WHERE name = '{name}'"
-
-
-def _gate(contract: Contract) -> str:
-    return f"""DO $aoc$
-BEGIN
-  IF coalesce(current_setting('{RETROFIT}', true), '') <> 'true'
-    AND EXISTS ({wrong_links(contract)}) THEN
-    RAISE EXCEPTION 'rows of {contract.table} need a supersedes link: SET {RETROFIT} = ''true'' to allow it';
-  END IF;
-END $aoc$"""
-
-
-def _loop(statement: str) -> str:
-    return f"""DO $aoc$
-DECLARE page record;
-BEGIN
-  LOOP
-    {statement.replace(chr(10), chr(10) + "    ")} INTO page;
-    EXIT WHEN page.seen = 0;
-    COMMIT;
-  END LOOP;
-END $aoc$"""
-
-
-def backfill_links(contract: Contract, revision: str) -> None:
-    """Set missing and wrong links, in batches, journaled; goes on where it was interrupted.
-
-    Raises Stopped ``retrofit-not-allowed`` unless the flag allows it or no row needs it, and
-    ``step-failed``.
-    """
-    session = online()
-    with migration().autocommit_block():
-        if session is None:
-            with needed(
-                f"NOT EXISTS (SELECT FROM {STATE} WHERE name = '{revision}' AND (value->>'done')::boolean)"
-            ):
-                emit(CREATE_JOURNAL, _gate(contract), _begin(contract, revision))
-                emit(_loop(batch(contract, revision)), _loop(sweep(contract, revision)), _done(revision))
-                planned(_LINK.format(contract.table), ROWS)
-            return
-        state = catalog.state(session, revision)
-        if state is not None and state["done"]:
-            return
-        check_retrofit(session, contract)
-        relink(session, contract, revision)
-
-
-def check_retrofit(session: Session, contract: Contract) -> None:
-    """Raise Stopped ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
-    if not session.flags.allow_supersedes_retrofit:
-        rows = session.value(f"SELECT count(*) FROM ({wrong_links(contract)}) AS wrong")
-        if rows:
-            raise Stopped(make("retrofit-not-allowed", contract.table, rows=rows))
-
-
-def relink(session: Session, contract: Contract, name: str) -> int:
-    """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written."""
-    session.run(CREATE_JOURNAL)
-    session.run(_begin(contract, name))
-    with _batches(session, _LINK.format(contract.table), contract.table) as step:
-        for statement in (batch(contract, name), sweep(contract, name)):
-            _repeat(session, statement, step)
-        session.run(_done(name))
-    return int(step["rows"])
-
-
-@contextmanager
-def _batches(session: Session, label: str, table: str) -> Iterator[Row]:
-    """Note the step as soon as a batch may be written; bound the wait for locked rows by the deadline."""
-    step: Row = {"statement": label, "attempts": 1, "rows": 0}
-    announce(session, label)
-    try:
-        with patient(session, table, label):
-            yield step
-    finally:
-        if step["rows"] or step.get("kept"):
-            session.steps.append(step)
-            if session.on_step and not session.connection.closed:
-                session.on_step(None)
-
-
-def _repeat(session: Session, statement: str, step: Row) -> None:
-    progress = Progress(session, "rows looked at")
-    while (page := session.row(statement))["seen"]:
-        step["rows"] += page["written"]
-        progress.add(page["seen"])
-
-
-def restore_links(contract: Contract, revision: str) -> None:
-    """Set back the links that were written here, latest batch first; rows changed since are left alone."""
-    session = online()
-    with migration().autocommit_block():
-        if session is None:
-            with needed(f"to_regclass('{JOURNAL}') IS NOT NULL"):
-                emit(_loop(restore_batch(contract)))
-                planned(_SET_BACK.format(contract.table), ROWS)
-            emit(f"DROP TABLE IF EXISTS {JOURNAL}", forget(revision))
-            return
-        if catalog.kind(session, JOURNAL) is not None:
-            _restore(session, contract)
-            session.run(f"DROP TABLE {JOURNAL}")
-        session.run(forget(revision))
+def _counted(name: str) -> str:
+    return f"""counted AS (
+  UPDATE {STATE} SET recorded_at = now(), value = value || jsonb_build_object(
+    'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = '{name}'
+)"""
 
 
 def restore_batch(contract: Contract) -> str:
@@ -236,12 +128,23 @@ SELECT (SELECT count(*) FROM latest) AS seen, (SELECT count(*) FROM written) AS 
   ARRAY(SELECT id FROM pairs WHERE id NOT IN (SELECT id FROM written) ORDER BY id) AS kept"""
 
 
-def _restore(session: Session, contract: Contract) -> None:
-    with _batches(session, _SET_BACK.format(contract.table), contract.table) as step:
-        step |= {"kept": 0, "kept_ids": []}
-        progress = Progress(session, "links set back")
-        while (page := session.row(restore_batch(contract)))["seen"]:
-            progress.add(page["written"])
-            step["rows"] += page["written"]
-            step["kept"] += len(page["kept"])
-            step["kept_ids"] = (step["kept_ids"] + page["kept"])[:200]
+def set_back(contract: Contract) -> str:
+    """Return the statement that takes back the last ``size`` rows of the latest batch, and leaves the rest of it.
+
+    Returns (seen, written, kept ids) as `restore_batch` does; ``seen`` is the number of rows, 0 at the end.
+    """
+    return f"""WITH latest AS (
+  SELECT *, greatest(cardinality(ids) - %(size)s, 0) AS rest FROM {JOURNAL} ORDER BY batch DESC LIMIT 1
+), ended AS (
+  DELETE FROM {JOURNAL} AS j USING latest AS l WHERE j.batch = l.batch AND l.rest = 0
+), shortened AS (
+  UPDATE {JOURNAL} AS j SET ids = l.ids[:l.rest], old = l.old[:l.rest], new = l.new[:l.rest]
+  FROM latest AS l WHERE j.batch = l.batch AND l.rest > 0
+), pairs AS MATERIALIZED (
+  SELECT p.* FROM latest, unnest(ids[rest + 1:], old[rest + 1:], new[rest + 1:]) AS p (id, old, new)
+), written AS (
+  UPDATE {contract.table} AS t SET {contract.link} = p.old FROM pairs AS p
+  WHERE t.id = p.id AND t.{contract.link} IS NOT DISTINCT FROM p.new RETURNING t.id
+)
+SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
+  ARRAY(SELECT id FROM pairs WHERE id NOT IN (SELECT id FROM written) ORDER BY id) AS kept"""

@@ -71,7 +71,7 @@ RUNNING: dict[str, Text] = {
         exit_code=3,
     ),
     "deadline": Text(
-        "{subject} could not be locked within {waited} (tried: {attempts}). {blockers}",
+        "{subject} {what} within {waited} (tried: {attempts}). {blockers}",
         "{remedy}",
         exit_code=3,
     ),
@@ -107,6 +107,12 @@ RUNNING: dict[str, Text] = {
     "replication-slot": Text(
         "Replication slots without a consumer: {names}; what the backfill writes stays in pg_wal as well.",
         "Start their consumers, or drop them: SELECT pg_drop_replication_slot('NAME');",
+        severity="warning",
+    ),
+    "snapshot-held": Text(
+        "{label} went on while old snapshots were open ({names}): dead rows could not be cleaned meanwhile, "
+        "so the table and its indexes have grown more than they need.",
+        "When they have ended: VACUUM {subject}; To have it wait longer, end them before you start.",
         severity="warning",
     ),
     "held": Text(

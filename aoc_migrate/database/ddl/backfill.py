@@ -1,0 +1,163 @@
+"""The loop of the backfill: one batch after the other, each a transaction of its own that is over within a second.
+
+A batch that does not fit into its second is made smaller and tried again; one that meets locked rows lets go of
+its own and tries again, until ``limits.deadline``.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+
+from aoc_migrate.database.lock import announce
+from aoc_migrate.database.pace import BOUND, Pace
+from aoc_migrate.database.patience import TELL, failed, gave_up
+from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.watch import Stall, waiting_for, watched
+from aoc_migrate.report.model import Stopped
+
+Values = Callable[[int], Mapping[str, Any]]
+
+# By key through the indexes, whatever the statistics say of a table that was just loaded; and nothing to compile.
+_SETTINGS = {
+    "statement_timeout": f"{round(BOUND * 1000)}ms",
+    "lock_timeout": f"{round(BOUND * 500)}ms",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+_COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal; where the server was built with it
+
+
+class Batches:
+    """Runs the batches of one step on ``table`` at the pace that the limits allow, and counts what they do."""
+
+    def __init__(self, session: Session, label: str, table: str) -> None:
+        self.session, self.label, self.table = session, label, table
+        self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table)
+        self.stall, self.told = Stall(session), 0.0
+        self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
+        self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
+
+    def run(self, statement: str, values: Values) -> Row:
+        """Run one batch and return its row: ``size``, rows ``seen`` and ``written``. ``values`` knows it.
+
+        Raises Stopped ``deadline`` (exit 3).
+        """
+        first: float | None = None
+        while True:
+            if self.count:
+                self.pauses.hold()
+            begun, size = time.monotonic(), self.pace.size
+            first = begun if first is None else first
+            try:
+                row = self.session.row(statement, values(size))
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                self._locked(first)
+            except psycopg.errors.QueryCanceled:
+                if time.monotonic() - begun < BOUND:
+                    raise  # not by its timeout: somebody wants it to end
+                self._too_slow(first)
+            else:
+                self._done(row, time.monotonic() - begun)
+                return row | {"size": size}
+            self.step["attempts"] += 1
+
+    def _done(self, row: Row, seconds: float) -> None:
+        self.count += 1
+        self.longest = max(self.longest, seconds)
+        self.step["rows"] += row["written"]
+        self.stall = Stall(self.session)
+        if self.pauses.waiters:
+            self.pace.halve()
+        else:
+            self.pace.took(row["seen"], seconds)
+        self.pace.rest(seconds)
+
+    def _locked(self, first: float) -> None:
+        """Rest for a moment, or give up where nothing has come through until the deadline."""
+        self.stall.look_back(self.session, self.table)
+        waited = time.monotonic() - first
+        if waited >= self.session.limits.deadline:
+            raise Stopped(gave_up(self.session, self.table, waited, self.step["attempts"], self.stall))
+        self._say(f"waiting. {self.stall.words()}")
+        time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
+
+    def _too_slow(self, first: float) -> None:
+        """Try half the rows; a single one that is too slow waits for something."""
+        if self.pace.size == 1:
+            self._locked(first)
+            return
+        self.pace.halve()
+        self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.pace.size:,} rows")
+
+    def _say(self, words: str) -> None:
+        if not self.told or time.monotonic() - self.told >= TELL:
+            self.told = time.monotonic()
+            self.session.say(f"{self.label}: {words}")
+
+    def look(self, other: Session, pid: int) -> None:
+        """Note from another session who blocks us, and who waits for us."""
+        self.stall.look(other, pid)
+        self.pauses.waiters = waiting_for(other, pid)
+
+    def summary(self) -> Row:
+        """Return the step as it is reported: rows, batches, the longest of them, time in all, pauses."""
+        paused = {kind: round(seconds * 1000, 1) for kind, seconds in self.pauses.seconds.items()}
+        told: Row = {"batches": self.count, "longest_ms": round(self.longest * 1000, 1)}
+        told["total_ms"] = round((time.monotonic() - self.begun) * 1000, 1)
+        return (
+            self.step | told | ({"paused_ms": round(sum(paused.values()), 1), "pauses": paused} if paused else {})
+        )
+
+
+@contextmanager
+def batches(session: Session, label: str, table: str) -> Iterator[Batches]:
+    """Yield what runs the batches of a step; note the step at the end, if it did anything.
+
+    Raises Stopped ``connection-lost`` (exit 3) or ``step-failed``.
+    """
+    running = Batches(session, label, table)
+    announce(session, label)
+    try:
+        with watched(session, running.look, every=1.0):
+            yield running
+    except psycopg.Error as error:
+        raise Stopped(failed(session, label, error, table, running.stall)) from None
+    finally:
+        step = running.summary()
+        if step["rows"] or step.get("kept"):
+            session.steps.append(step)
+            if session.on_step and not session.connection.closed:
+                session.on_step(None)
+
+
+@contextmanager
+def hurried(session: Session) -> Iterator[None]:
+    """Let the statements inside be short or fail, and find their rows through indexes; not so what is between."""
+    before = {
+        row["name"]: row["value"]
+        for row in session.rows(
+            "SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY (%s) "
+            "AND (enumvals IS NULL OR 'lz4' = ANY (enumvals))",
+            ([*_SETTINGS, *_COMPRESSION],),
+        )
+    }
+    _set(session, {name: (_SETTINGS | _COMPRESSION)[name] for name in before})
+    try:
+        yield
+    finally:
+        with suppress(psycopg.Error):  # an error of the block matters more than this one
+            _set(session, before)
+
+
+def _set(session: Session, settings: Mapping[str, str]) -> None:
+    session.rows(
+        "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)",
+        (list(settings), list(settings.values())),
+    )

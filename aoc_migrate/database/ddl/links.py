@@ -1,0 +1,181 @@
+"""What the backfill's revision does, and its downgrade: in batches online, and printed as SQL.
+
+First a walk over the table in key order, its cursor committed with each batch. Then scans for rows that came
+meanwhile, out of order too, or that others changed: whatever a scan finds is mended in batches, until one finds
+nothing. A scan is a plain SELECT, and holds no lock on any row.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import JOURNAL, STATE
+from aoc_migrate.database.ddl.backfill import Batches, batches, hurried
+from aoc_migrate.database.ddl.chain import (
+    CREATE_JOURNAL,
+    RETROFIT,
+    batch,
+    mend,
+    restore_batch,
+    set_back,
+    sweep,
+    wrong_links,
+)
+from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned
+from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.progress import Progress
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.report.model import Stopped, make
+
+FOUND, SCANS = 50_000, 20  # rows that a scan brings at most; scans that bring fewer, until we let it be
+_LINK, _SET_BACK = "link rows of {}", "set back links of {}"
+
+
+def _begin(contract: Contract, name: str) -> str:
+    """Keep a cursor before the first possible row: every comparison with it is true."""
+    fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))
+    cursor = f"jsonb_build_object({fields}, 'retrieved_at', '-infinity')"
+    return record(
+        name,
+        f"jsonb_build_object('cursor', {cursor}, 'rows', 0, 'done', false, 'started_at', now())",
+    )
+
+
+def _done(name: str) -> str:
+    return f"UPDATE {STATE} SET value = value || '{{\"done\": true}}', recorded_at = now() WHERE name = '{name}'"
+
+
+def _gate(contract: Contract) -> str:
+    return f"""DO $aoc$
+BEGIN
+  IF coalesce(current_setting('{RETROFIT}', true), '') <> 'true'
+    AND EXISTS ({wrong_links(contract)}) THEN
+    RAISE EXCEPTION 'rows of {contract.table} need a supersedes link: SET {RETROFIT} = ''true'' to allow it';
+  END IF;
+END $aoc$"""
+
+
+def _loop(statement: str) -> str:
+    return f"""DO $aoc$
+DECLARE page record;
+BEGIN
+  LOOP
+    {statement.replace(chr(10), chr(10) + "    ")} INTO page;
+    EXIT WHEN page.seen = 0;
+    COMMIT;
+  END LOOP;
+END $aoc$"""
+
+
+def backfill_links(contract: Contract, revision: str) -> None:
+    """Set missing and wrong links, in batches, journaled; goes on where it was interrupted.
+
+    Raises Stopped ``retrofit-not-allowed`` unless the flag allows it or no row needs it, and
+    ``step-failed``.
+    """
+    session = online()
+    with migration().autocommit_block():
+        if session is None:
+            with needed(
+                f"NOT EXISTS (SELECT FROM {STATE} WHERE name = '{revision}' AND (value->>'done')::boolean)"
+            ):
+                emit(CREATE_JOURNAL, _gate(contract), _begin(contract, revision))
+                emit(_loop(batch(contract, revision)), _loop(sweep(contract, revision)), _done(revision))
+                planned(_LINK.format(contract.table), ROWS)
+            return
+        state = catalog.state(session, revision)
+        if state is not None and state["done"]:
+            return
+        check_retrofit(session, contract)
+        relink(session, contract, revision)
+
+
+def check_retrofit(session: Session, contract: Contract) -> None:
+    """Raise Stopped ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
+    if not session.flags.allow_supersedes_retrofit:
+        rows = session.value(f"SELECT count(*) FROM ({wrong_links(contract)}) AS wrong")
+        if rows:
+            raise Stopped(make("retrofit-not-allowed", contract.table, rows=rows))
+
+
+def relink(session: Session, contract: Contract, name: str) -> int:
+    """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written."""
+    session.run(CREATE_JOURNAL)
+    session.run(_begin(contract, name))
+    with batches(session, _LINK.format(contract.table), contract.table) as running:
+        with hurried(session):
+            _walk(running, batch(contract, name, online=True))
+        _settle(running, contract, name)
+        session.run(_done(name))
+        return int(running.step["rows"])
+
+
+def _walk(running: Batches, statement: str) -> None:
+    """Go over the table once; a page that is not full is the last."""
+    progress = Progress(running.session, "rows looked at")
+    while True:
+        page = running.run(statement, lambda size: {"size": size})
+        progress.add(page["seen"])
+        if page["seen"] < page["size"]:
+            return
+
+
+def _settle(running: Batches, contract: Contract, name: str) -> None:
+    """Scan and mend until a scan finds nothing.
+
+    Where writers go on storing rows with wrong links, no scan ever finds nothing: after so many scans the rest is
+    left to verify, which names it.
+    """
+    session = running.session
+    progress = Progress(session, "links mended")
+    scans = 0
+    while scans < SCANS:
+        found = session.rows(f"{wrong_links(contract)} LIMIT {FOUND}")
+        if not found:
+            return
+        scans += len(found) < FOUND
+        with hurried(session):
+            for row in _mend(running, mend(contract, name), found):
+                progress.add(row["seen"])
+    session.say(f"{running.label}: rows with wrong links keep coming; verify names what is left")
+
+
+def _mend(running: Batches, statement: str, found: list[Row]) -> Iterator[Row]:
+    """Mend what was found in batches; yield each one's row."""
+    place = 0
+    while place < len(found):
+        row = running.run(statement, partial(_columns, found, place))
+        place += row["seen"]
+        yield row
+
+
+def _columns(found: list[Row], place: int, size: int) -> Row:
+    part = found[place : place + size]
+    return {f"{name}s": [row[name] for row in part] for name in ("id", "old", "expected")}
+
+
+def restore_links(contract: Contract, revision: str) -> None:
+    """Set back the links that were written here, latest batch first; rows changed since are left alone."""
+    session = online()
+    with migration().autocommit_block():
+        if session is None:
+            with needed(f"to_regclass('{JOURNAL}') IS NOT NULL"):
+                emit(_loop(restore_batch(contract)))
+                planned(_SET_BACK.format(contract.table), ROWS)
+            emit(f"DROP TABLE IF EXISTS {JOURNAL}", forget(revision))
+            return
+        if catalog.kind(session, JOURNAL) is not None:
+            _restore(session, contract)
+            session.run(f"DROP TABLE {JOURNAL}")
+        session.run(forget(revision))
+
+
+def _restore(session: Session, contract: Contract) -> None:
+    with batches(session, _SET_BACK.format(contract.table), contract.table) as running, hurried(session):
+        running.step |= {"kept": 0, "kept_ids": []}
+        statement, progress = set_back(contract), Progress(session, "links set back")
+        while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
+            progress.add(page["written"])
+            running.step["kept"] += len(page["kept"])
+            running.step["kept_ids"] = (running.step["kept_ids"] + page["kept"])[:200]

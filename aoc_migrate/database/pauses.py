@@ -1,0 +1,149 @@
+"""When a step that writes much holds still: until standbys, slots and the archive follow, and others had a turn.
+
+Looks once a second, between two batches, when this session holds no lock and no snapshot. Old snapshots cost
+more than they are worth waiting for without end (`reference/limits.md` 5.1): they are waited for in all so long
+as ``limits.snapshot_wait``, then the step goes on and the report warns.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aoc_migrate.database import others
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.report.model import Finding, Stopped, make
+
+LOOK, TELL = 1.0, 5.0  # seconds between two looks, and between two lines about the same pause
+
+_REMEDIES = {
+    "standby": "Wait until it has caught up, or allow more with --max-lag",
+    "slot": "Start its consumer, or drop it: SELECT pg_drop_replication_slot('NAME'); or raise --max-lag",
+    "archive": "Mend archive_command (the server's log says why it fails), or give --max-lag off",
+    "lock": "Let who waits have its lock, or end it: SELECT pg_terminate_backend(PID);",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why to hold still: its kind (standby, slot, archive, snapshot, lock), and who it is in a few words."""
+
+    kind: str
+    words: str
+
+
+class Pauses:
+    """The pauses of one step that writes to ``table``; ``seconds`` are those spent on each kind of reason.
+
+    ``waiters`` is set from outside when sessions are seen to wait for rows that this one has locked.
+    """
+
+    def __init__(self, session: Session, label: str, table: str) -> None:
+        self.session, self.label, self.table = session, label, table
+        self.seconds: dict[str, float] = {}
+        self.waiters = 0
+        self._looked: float | None = None
+        self._marks: dict[str, tuple[str, float]] = {}
+        self._went_on = False
+
+    def hold(self) -> None:
+        """Return when nothing speaks against the next batch. Raises Stopped ``deadline`` (exit 3)."""
+        if self._looked is None:
+            self._tell_blindness()
+        elif time.monotonic() - self._looked < LOOK:
+            return
+        begun, told = time.monotonic(), 0.0
+        while reason := next(self._reasons(), None):
+            waited = time.monotonic() - begun
+            if waited >= self.session.limits.deadline and reason.kind in _REMEDIES:
+                raise Stopped(self._gave_up(reason, waited))
+            if not told or time.monotonic() - told >= TELL:
+                told = time.monotonic()
+                self.session.say(f"{self.label}: pausing because {reason.words}; {waited:.0f} s so far")
+            self._sleep(reason)
+        self._looked = time.monotonic()
+        if told:
+            self.session.say(f"{self.label}: goes on after a pause of {self._looked - begun:.0f} s")
+
+    def _sleep(self, reason: Reason) -> None:
+        begun = time.monotonic()
+        try:
+            time.sleep(min(LOOK, self.session.limits.deadline))
+        finally:
+            self.seconds[reason.kind] = self.seconds.get(reason.kind, 0.0) + time.monotonic() - begun
+
+    def _reasons(self) -> Iterator[Reason]:
+        if self.waiters:
+            waiting, self.waiters = self.waiters, 0
+            yield Reason(
+                "lock", f"{waiting} session{'s wait' if waiting > 1 else ' waits'} for rows that it locks"
+            )
+        for row in others.queue(self.session, self.table):
+            yield Reason("lock", f"{row['name']} waits for a lock on {self.table}")
+        limits = self.session.limits
+        if limits.max_lag_bytes is not None or limits.max_lag_seconds is not None:
+            for kind, rows in others.behind(self.session).items():
+                yield from (Reason(kind, words) for row in rows if (words := self._lag(kind, row)))
+        yield from self._snapshots()
+
+    def _lag(self, kind: str, row: Row) -> str:
+        """Return how far behind it is, or nothing where that is within bounds."""
+        name = row["name"] if kind == "archive" else f"{kind} {row['name']!r}"
+        most = self.session.limits.max_lag_bytes
+        if most is not None and row["bytes"] is not None and row["bytes"] > most:
+            return f"{name} is {row['bytes'] / 2**20:,.1f} MB behind"
+        if kind == "archive":
+            return f"{name} fails" if row["seconds"] is not None else ""
+        longest = self.session.limits.max_lag_seconds
+        late = longest is not None and row["seconds"] is not None and row["seconds"] > longest
+        return f"{name} is {row['seconds']:.1f} s behind" if late else ""
+
+    def _snapshots(self) -> Iterator[Reason]:
+        """Yield who holds an old snapshot, as long as there is time left for that."""
+        if self._went_on:
+            return
+        limits = self.session.limits
+        names = [
+            f"pid {row['pid']} ({row['role']}, {row['application']!r}, open for {row['seconds']} s)"
+            for row in others.old_transactions(self.session, limits.old_snapshot)
+        ]
+        names += [
+            f"prepared transaction {row['gid']!r}"
+            for row in others.prepared(self.session)
+            if row["seconds"] >= limits.old_snapshot
+        ]
+        names += [row["name"] for row in others.horizons(self.session) if self._stands_still(row)]
+        if not names:
+            return
+        if self.seconds.get("snapshot", 0.0) < min(limits.snapshot_wait, limits.deadline):
+            yield Reason("snapshot", f"an old snapshot keeps dead rows from being cleaned: {'; '.join(names)}")
+            return
+        self._went_on = True
+        self.session.say(f"{self.label}: goes on although old snapshots are open: {'; '.join(names)}")
+        self.session.findings.append(make("snapshot-held", self.table, names="; ".join(names), label=self.label))
+
+    def _stands_still(self, row: Row) -> bool:
+        """Return whether a slot or a standby has held the same transaction id for too long."""
+        now = time.monotonic()
+        mark, since = self._marks.get(row["name"], ("", now))
+        if mark != row["mark"]:
+            since = now
+        self._marks[row["name"]] = (row["mark"], since)
+        return now - since > self.session.limits.old_snapshot
+
+    def _gave_up(self, reason: Reason, waited: float) -> Finding:
+        return make(
+            "deadline",
+            self.label,
+            what="could not go on",
+            waited=f"{waited:.0f} s",
+            attempts=1,
+            blockers=f"It paused because {reason.words}.",
+            remedy=f"{_REMEDIES[reason.kind]}. Then run the same command again; it goes on behind its last batch.",
+        )
+
+    def _tell_blindness(self) -> None:
+        if not others.sees_all(self.session):
+            self.session.say(
+                f"{self.label}: this role may not see how far standbys lag, nor other roles' snapshots, and so "
+                "does not pause for them. To let it see: GRANT pg_read_all_stats TO its role"
+            )
