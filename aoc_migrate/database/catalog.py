@@ -119,9 +119,9 @@ def _as_wanted(row: Row, index: Index) -> bool:
 
 
 def building(session: Session, index: str) -> int | None:
-    """Return the pid of a session that is building ``index`` right now, or None."""
+    """Return the pid of a session that is building ``index``, named as SQL writes it, right now, or None."""
     pid: int | None = session.value(
-        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(quote_ident(%s)) "
+        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s) "
         "AND datname = current_database()",
         (index,),
     )
