@@ -8,9 +8,9 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from aoc_migrate.contract.model import Contract, Index
+from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.session import Session
 
 NAME = 63  # bytes; PostgreSQL cuts longer names with no more than a notice
 
@@ -19,8 +19,8 @@ NAME = 63  # bytes; PostgreSQL cuts longer names with no more than a notice
 class Node:
     """A table of the tree. Names are as SQL writes them; ``relname`` is bare, ``place`` its schema with a dot.
 
-    ``leaf``: it holds rows. ``parent``: of the root, None. ``index``: what hangs on the index of the parent (of the
-    root: the index itself), None where nothing does; ``valid``: that it is valid.
+    ``leaf``: it holds rows. ``parent``: None for the root. ``index``: what hangs on the parent's index (for the
+    root, the index itself), None where nothing does; ``valid``: it is valid.
     """
 
     name: str
@@ -107,10 +107,11 @@ def key_columns(session: Session, table: str) -> dict[str, list[str | None]]:
     return {row["name"]: row["columns"] for row in rows}
 
 
-def index_names(session: Session, contract: Contract, index: Index) -> set[str]:
+def index_names(session: Session, index: Index) -> set[str]:
     """Return the bare names of ``index`` and of all that hangs on it: an error names the partition's own."""
     rows = session.rows(
-        "SELECT c.relname::text AS name FROM pg_partition_tree(to_regclass(%s)) t JOIN pg_class c ON c.oid = t.relid",
+        "SELECT relname::text AS name FROM pg_class WHERE oid IN ("
+        "SELECT relid FROM pg_partition_tree(to_regclass(%s)))",
         (index.name,),
     )
     return {index.name, *(row["name"] for row in rows)}
@@ -119,3 +120,19 @@ def index_names(session: Session, contract: Contract, index: Index) -> set[str]:
 def is_partitioned(session: Session, table: str) -> bool:
     """Return whether ``table`` is partitioned."""
     return catalog.kind(session, table) == "p"
+
+
+def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]:
+    """Return name and pid of the builds of ``indexes`` on ``table``, and of any index on a partition of it."""
+    rows = session.rows(
+        "SELECT p.index_relid::regclass::text AS name, p.pid FROM pg_stat_progress_create_index p "
+        f"JOIN {FAMILY} AS family ON family.oid = p.relid "
+        "WHERE p.index_relid <> 0 AND p.datname = current_database() AND (p.relid <> to_regclass(%s) "
+        "OR p.index_relid::regclass::text = ANY (%s)) ORDER BY 1",
+        (table, table, table, indexes),
+    )
+    return {row["name"]: row["pid"] for row in rows}
+
+
+FAMILY = "(SELECT to_regclass(%s)::oid AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass(%s)))"
+"""A subquery of a table and all of its partitions; it binds the table's name twice."""

@@ -39,7 +39,8 @@ _HOLDERS = f"""
 WITH ahead AS (
   SELECT DISTINCT coalesce(pid, 0) AS pid, virtualtransaction AS prepared, false AS waits
   FROM pg_locks WHERE (relation = to_regclass(%s)
-    OR relation IN (SELECT relid FROM pg_partition_tree(to_regclass(%s)))) AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+    OR relation IN (SELECT relid FROM pg_partition_tree(to_regclass(%s))))
+    AND granted AND pid IS DISTINCT FROM pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ){_SESSIONS}"""
 _QUEUED = (
@@ -96,9 +97,10 @@ class Stall:
             self.behind = max(self.behind, other.value(_QUEUED, (pid,)))
         return bool(ahead)
 
-    def look_back(self, session: Session, table: str) -> None:
+    def look_back(self, session: Session, table: str, *, had_lock: bool = False) -> None:
         """Note who holds locks on ``table`` now, where nobody was seen while we waited."""
-        if not (self.ahead or self.slow):
+        self.slow = had_lock and not self.ahead
+        if not self.ahead and not self.slow:
             self.ahead = session.rows(_HOLDERS, (table, table))
 
     def words(self) -> str:

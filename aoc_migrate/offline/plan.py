@@ -5,7 +5,8 @@ from typing import Any
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.printing import Script
+from aoc_migrate.database.ddl.printing import STRONG, Script
+from aoc_migrate.database.partitions import FAMILY, is_partitioned
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import Limits
 from aoc_migrate.errors import AocError
@@ -18,6 +19,11 @@ from aoc_migrate.run.rendering import render_script
 
 _READS = {"VALIDATE": "one scan of the table", "CREATE": "two scans of the table", "link": "one pass in order"}
 
+PARTS = (
+    "SHARE UPDATE EXCLUSIVE on one partition at a time; for an instant SHARE on the table and ACCESS EXCLUSIVE on "
+    "each new index"
+)
+
 
 def run_plan(session: Session, report: Report, wanted: str) -> None:
     """Tell what ``wanted`` (a revision, relative or not) would run from where the database is."""
@@ -27,7 +33,8 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     report.facts |= {"direction": job.function, "from": job.name(job.start), "to": job.name(job.goal)}
     report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
     report.facts |= sizes(session, contract)
-    report.facts["plan"] = [step for step in steps(job, session.limits) if not _stands(session, contract, step)]
+    left = [step for step in steps(job, session.limits) if not _stands(session, contract, step)]
+    report.facts["plan"] = on_partitions(left, job) if is_partitioned(session, contract.table) else left
     held = hold.read(session)
     if held:
         report.findings.append(hold.finding(session, held))
@@ -50,6 +57,15 @@ def between(target: str, words: str) -> Job:
     return planned(target, resolve(target, start or "base", None), goal or "head")
 
 
+def refuse_partitioned(session: Session, table: str) -> None:
+    """Raise AocError (exit 2) for a partitioned table: a script cannot go from partition to partition."""
+    if is_partitioned(session, table):
+        raise AocError(
+            f"{table} is partitioned, and psql scripts do not build indexes partition by partition: "
+            "run the command itself (aoc-migrate upgrade, downgrade, constraints)."
+        )
+
+
 def sql(job: Job, limits: Limits, schema: str, owner: str | None) -> str:
     """Return the psql script of a job."""
     return script(job, Script(limits), schema, owner)
@@ -66,6 +82,20 @@ def steps(job: Job, limits: Limits) -> list[Row]:
             kind = "VALIDATE" if "VALIDATE" in step["statement"] else first
             found.append({"revision": revision.id, **step, "reads": _READS.get(kind, "nothing")})
     return found
+
+
+def on_partitions(found: list[Row], job: Job) -> list[Row]:
+    """Return the steps as they are on a partitioned table, whose indexes cannot be made or dropped as a whole."""
+    told = []
+    for step in found:
+        verb, _, rest = step["statement"].partition(" INDEX CONCURRENTLY ")
+        if not rest:
+            told.append(step)
+        elif verb != "DROP":
+            told.append(step | {"statement": f"{verb} INDEX {rest}, on each partition", "lock": PARTS})
+        elif job.down:
+            told.append(step | {"statement": f"DROP INDEX {rest}", "lock": STRONG})
+    return told
 
 
 def _stands(session: Session, contract: Contract, step: Row) -> bool:
@@ -92,15 +122,18 @@ def sizes(session: Session, contract: Contract) -> Row:
     if catalog.kind(session, table) is None:
         return {"rows_estimated": 0}
     known = session.row(
-        "SELECT greatest(reltuples, 0)::bigint AS rows, pg_relation_size(oid) AS main, "
-        "pg_total_relation_size(oid) AS whole FROM pg_class WHERE oid = to_regclass(quote_ident(%s))",
-        (table,),
+        "SELECT coalesce(sum(greatest(reltuples, 0)) FILTER (WHERE relkind <> 'p'), 0)::bigint AS rows, "
+        "sum(pg_relation_size(oid))::bigint AS main, sum(pg_total_relation_size(oid))::bigint AS whole, "
+        "count(*) FILTER (WHERE relispartition AND relkind <> 'p') AS partitions "
+        f"FROM pg_class JOIN {FAMILY} AS family USING (oid)",
+        (table, table),
     )
     room = 0
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, table, index) != "valid":
             room += _room(session, table, [column.split()[0] for column in index.columns], known["rows"])
-    return {
+    partitions = {"partitions": known["partitions"]} if is_partitioned(session, table) else {}
+    return partitions | {
         "rows_estimated": known["rows"],
         "table_bytes": known["main"],
         "with_documents_and_indexes_bytes": known["whole"],

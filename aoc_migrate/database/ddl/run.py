@@ -76,10 +76,11 @@ def strong(
     """Run ``statements`` in one transaction under ACCESS EXCLUSIVE on ``table``; ``before`` precede the lock.
 
     Partitions are locked with their table. ``optional``: ``table`` may not exist; then there is nothing to lock.
-    ``label``: the step's name in reports, where its first ALTER does not tell enough. ``alone``: a statement that
-    takes its own strong lock instead, on ``table`` without its partitions or on an index of it. Tried again until it works. Raises Stopped
-    ``deadline`` (exit 3) after ``limits.deadline`` seconds, with nothing changed, and ``step-failed`` for any
-    other error.
+    ``label``: the step's name in reports, where its first ALTER does not tell enough. ``alone``: a statement
+    that takes its own strong lock instead, on ``table`` without its partitions or on an index of it.
+
+    Tried again until it works. Raises Stopped ``deadline`` (exit 3) after ``limits.deadline`` seconds, with
+    nothing changed, and ``step-failed`` for any other error.
     """
     step = _Step(table, statements, before, optional, label or title(statements), alone)
     session, into = online(), script()
