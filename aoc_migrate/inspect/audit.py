@@ -121,10 +121,11 @@ def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
 def update_triggers(contract: Contract) -> str:
     """Return a query of the triggers that an UPDATE of the link would fire (tgtype: 16 UPDATE)."""
     table = f"to_regclass('{contract.table}')"
+    parts = f"SELECT relid FROM pg_partition_tree({table})"
     return (
         "SELECT DISTINCT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid "
         f"AND attname = '{contract.link}' "
-        f"WHERE (tgrelid = {table} OR tgparentid = 0 AND tgrelid IN (SELECT relid FROM pg_partition_tree({table}))) "
+        f"WHERE (tgrelid = {table} OR tgparentid = 0 AND tgrelid IN ({parts})) "
         "AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
         "AND tgtype & 16 = 16 AND (tgattr::text = '' OR attnum = ANY (tgattr)) ORDER BY tgname"
     )
