@@ -11,7 +11,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.chain import count_wrong
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.duplicates import audit_duplicates
-from aoc_migrate.inspect.partitions import ambiguous_ids
+from aoc_migrate.inspect.partitions import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.place import readable
 from aoc_migrate.inspect.rows import audit_rows
 from aoc_migrate.inspect.swap import audit_swap, watch_writers
@@ -93,6 +93,7 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, contract.table, index) == "foreign":
             yield make("foreign-object", index.name)
+    yield from foreign_indexes(session, contract)
 
 
 def _chain(session: Session, plan: Plan) -> Iterator[Finding]:

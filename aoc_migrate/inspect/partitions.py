@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.partitions import FAMILY, key_columns
+from aoc_migrate.contract.model import Contract, Index
+from aoc_migrate.database import catalog
+from aoc_migrate.database.partitions import FAMILY, key_columns, tree
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Finding, make
 
@@ -40,6 +41,20 @@ def _id_index(session: Session, table: str, within: list[str]) -> bool:
             (table, ["id", *within]),
         )
     )
+
+
+def foreign_indexes(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield what bears the name that an index of a partition will have, and is not that."""
+    for index in (contract.idempotency_index(), contract.chain_index()):
+        for node in tree(session, contract.table, index):
+            name = node.place + node.index_name(contract.table, index)
+            if node.index is None and node.parent is not None and _taken(session, node.name, name, index):
+                yield make("foreign-object", name)
+
+
+def _taken(session: Session, table: str, name: str, index: Index) -> bool:
+    there = session.value("SELECT to_regclass(%s) IS NOT NULL", (name,))
+    return bool(there) and catalog.defined(session, table, name, index) == "foreign"
 
 
 def ambiguous_ids(

@@ -19,7 +19,7 @@ def _proof(name: str) -> str:
 
 
 def own_not_nulls(table: str, listed: str) -> str:
-    """Return an expression for the columns, of those ``listed``, that are NOT NULL in a partition and not above it."""
+    """Return an expression for the columns, of those ``listed``, NOT NULL in a partition and not above it."""
     return (
         "(SELECT coalesce(jsonb_object_agg(name, columns), '{}') FROM (SELECT t.relid::regclass::text AS name, "
         "jsonb_agg(a.attname ORDER BY a.attnum) AS columns FROM pg_partition_tree(to_regclass('"
