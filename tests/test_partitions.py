@@ -62,7 +62,7 @@ def test_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     ran = aoc.json("audit")
 
     assert ran.exit_code == 1
-    assert name.split()[0] in ran.slugs("error")
+    assert name.split(maxsplit=1)[0] in ran.slugs("error")
 
 
 def test_shared_ids(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
@@ -95,7 +95,6 @@ def test_every_partition_has_both_indexes(parted: Database, aoc: Aoc, allowed: d
         found = pairs(parted.connection, index)
         assert set(found) == {"vex_raw_a", '"Raw b"', "cold.vex_raw_b", LONG, "vex_raw_empty", "vex_raw_rest"}
         assert None not in found.values()
-    assert wrong_links(parted) == 0
     with pytest.raises(psycopg.errors.UniqueViolation):
         parted.add("again", tenant="b", content_hash="sha256:3")
 
@@ -118,15 +117,15 @@ def test_no_partition_yet(excititor: Database, aoc: Aoc, allowed: dict[str, str]
 
 
 BROKEN = {
-    "part": "UPDATE pg_index SET indisvalid = false WHERE indexrelid IN ('{i}'::regclass, 'vex_raw_a_{s}'::regclass)",
-    "whole": "UPDATE pg_index SET indisvalid = false WHERE indexrelid IN ('{i}'::regclass, '\"Raw b_{s}\"'::regclass)",
+    "part": "UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text IN ('{i}', 'vex_raw_a_{s}')",
+    "whole": "UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text IN ('{i}', '\"Raw b_{s}\"')",
     "gone": "DROP INDEX {i}",
 }
 
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_convergence(how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """An index that is invalid in a part, as a whole, or gone is found by verify and mended by the next upgrade."""
+    """An index that is invalid, in a part or as a whole, or gone is found by verify and mended by upgrade."""
     aoc("upgrade", **allowed)
     index = INDEXES[0]
     parted.run(BROKEN[how].format(i=index, s=index.removeprefix("vex_raw_")))
@@ -149,23 +148,26 @@ def test_batches_read_no_whole_partition(parted: Database, aoc: Aoc, allowed: di
         f"FROM generate_series(1, {rows}) AS n; ANALYZE vex_raw"
     )
     assert aoc("upgrade", "excititor", "excititor_0005", **allowed).exit_code == 0
-    read = (
-        "SELECT sum(seq_tup_read)::int, sum(idx_tup_fetch)::int FROM pg_stat_user_tables WHERE relid IN "
-        "(SELECT relid FROM pg_partition_tree('vex_raw')) OR relname = 'none'"
-    )
-    wait_until(lambda: parted.value("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^aoc'") == 0)
-    before = parted.rows(read)[0]
+    before = rows_read(parted)
 
     assert aoc("upgrade", "excititor", "excititor_0006", **allowed).exit_code == 0
 
-    wait_until(lambda: parted.value("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^aoc'") == 0)
-    after = parted.rows(read)[0]
     assert wrong_links(parted) == 0
-    assert [now - then < 9 * rows for now, then in zip(after, before, strict=True)] == [True, True]
+    assert max(after - n for after, n in zip(rows_read(parted), before, strict=True)) < 9 * rows
+
+
+def rows_read(database: Database) -> tuple[int, int]:
+    """Return how many rows of partitions were read by scans and through indexes, once every session has told."""
+    wait_until(lambda: not database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^aoc'"))
+    found: tuple[int, int] = database.rows(
+        "SELECT sum(seq_tup_read)::int, sum(idx_tup_fetch)::int FROM pg_stat_user_tables "
+        "WHERE relid IN (SELECT relid FROM pg_partition_tree('vex_raw'))"
+    )[0]
+    return found
 
 
 def test_foreign_index_of_a_partition(parted: Database, aoc: Aoc) -> None:
-    """A relation that bears the name of a partition's index and is something else is found before anything is done."""
+    """What bears the name of a partition's index and is something else is found before anything is done."""
     name = "vex_raw_a_idempotency_v1"
     parted.run(f"CREATE INDEX {name} ON vex_raw_a (tenant)")
 
