@@ -142,8 +142,8 @@ def test_batches_read_no_whole_partition(parted: Database, aoc: Aoc, allowed: di
     """However many batches the backfill takes, it reads each partition only a few times."""
     rows = 12_000
     parted.run(
-        "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, "
-        "linkset) SELECT 'r' || n, chr(97 + n / 5 % 3), 'osv', 'CVE-' || n / 5, 'sha256:' || n, "
+        "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
+        "upstream, linkset) SELECT 'r' || n, chr(97 + n / 5 % 3), 'osv', 'CVE-' || n / 5, 'sha256:' || n, "
         "timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}' "
         f"FROM generate_series(1, {rows}) AS n; ANALYZE vex_raw"
     )
