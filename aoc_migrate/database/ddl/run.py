@@ -118,10 +118,8 @@ def _retry(session: Session, step: _Step) -> None:
                 _try(session, step, times)
         except _TRY_AGAIN as error:
             longest = max(longest, times.waited)
-            stall.slow = (
-                times.got is not None and isinstance(error, psycopg.errors.QueryCanceled) and not stall.ahead
-            )
-            stall.look_back(session, step.table)
+            had_lock = times.got is not None and isinstance(error, psycopg.errors.QueryCanceled)
+            stall.look_back(session, step.table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             if spent + delay > session.limits.deadline:
                 raise Stopped(gave_up(session, step.table, spent, attempts, stall)) from None
