@@ -106,6 +106,12 @@ SELECT EXISTS (SELECT FROM unnest(ARRAY['advisory_raw', 'advisory', 'advisory_ba
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
+SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('advisory_raw') AND relkind = 'p') AS aoc_refused,
+  set_config('aoc.reason', coalesce('advisory_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
+
 SELECT to_regclass('aoc_migration_state') IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
 SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'target' AND value->>'name' <> 'concelier') AS aoc_refused,
@@ -446,6 +452,12 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 SELECT EXISTS (SELECT FROM unnest(ARRAY['advisory_raw', 'advisory', 'advisory_backup_20251028']) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s has not the rights of the owner of the tables', current_user), ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
+
+SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('advisory_raw') AND relkind = 'p') AS aoc_refused,
+  set_config('aoc.reason', coalesce('advisory_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
@@ -1022,6 +1034,12 @@ SELECT EXISTS (SELECT FROM unnest(ARRAY['vex_raw']) AS t JOIN pg_class ON oid = 
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
+SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('vex_raw') AND relkind = 'p') AS aoc_refused,
+  set_config('aoc.reason', coalesce('vex_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
+
 SELECT to_regclass('aoc_migration_state') IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
 SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'target' AND value->>'name' <> 'excititor') AS aoc_refused,
@@ -1362,6 +1380,12 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 SELECT EXISTS (SELECT FROM unnest(ARRAY['vex_raw']) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s has not the rights of the owner of the tables', current_user), ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
+
+SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('vex_raw') AND relkind = 'p') AS aoc_refused,
+  set_config('aoc.reason', coalesce('vex_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif

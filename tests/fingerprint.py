@@ -21,6 +21,8 @@ _PARTS = {
     "index": f"""SELECT relname, pg_get_indexdef(indexrelid), indisunique, indisvalid, indisready, indislive,
         indisclustered, indisreplident, obj_description(indexrelid, 'pg_class')
         FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE {_HERE}""",
+    "partition": f"""SELECT relname, inhparent::regclass, inhdetachpending, pg_get_expr(relpartbound, c.oid)
+        FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE {_HERE}""",
     "rule": f"""SELECT relname, rulename, ev_enabled, pg_get_ruledef(r.oid)
         FROM pg_rewrite r JOIN pg_class c ON c.oid = ev_class WHERE {_HERE}""",
     "trigger": f"""SELECT relname, tgname, tgenabled, pg_get_triggerdef(t.oid)

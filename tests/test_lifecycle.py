@@ -10,6 +10,7 @@ from aoc_migrate.run.history import history
 from tests.conftest import ROOT, Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import psql
+from tests.partitions import partition
 
 Go = Callable[[str, str], None]
 
@@ -109,16 +110,35 @@ def strict(database: Database) -> None:
     )
 
 
+def partitioned(database: Database) -> None:
+    """Partitions of two levels, one of which was careful by itself: NOT NULL, and an index of its own."""
+    partition(database.connection, database.table)
+    for document, tenant in enumerate("abcc"):
+        for n in range(3):
+            database.add(
+                f"{document}-{n}",
+                tenant=tenant,
+                upstream_id=f"CVE-{document}",
+                retrieved_at=f"2025-01-0{n + 1}T00:00:00Z",
+            )
+    database.run(
+        f"ALTER TABLE {database.table}_a ALTER upstream SET NOT NULL; "
+        'ALTER TABLE "Raw b" ALTER linkset SET NOT NULL; '
+        f"CREATE UNIQUE INDEX own ON {database.table}_a (tenant, source_vendor, upstream_id, content_hash)"
+    )
+
+
 def fresh(database: Database) -> None:
     """A database in which the service has never run."""
     assert database.value("SELECT to_regclass(%s)", [database.table]) is None
 
 
-STARTS = {"legacy": legacy, "strict": strict, "fresh": fresh}
+STARTS = {"legacy": legacy, "strict": strict, "fresh": fresh, "partitioned": partitioned}
 WALKS = [
     ("command", "concelier", "legacy"),
     ("command", "excititor", "strict"),
     ("command", "empty", "fresh"),
+    ("command", "excititor", "partitioned"),
     ("alembic", "excititor", "legacy"),
     ("alembic", "concelier", "strict"),
     ("psql", "concelier", "legacy"),

@@ -161,15 +161,15 @@ def test_policy_that_shows_everything(concelier: Database, aoc: Aoc) -> None:
     assert aoc.json("audit").slugs("error") == ["missing-required", "null-key"]
 
 
-def test_partitioned_raw_table(empty: Database, aoc: Aoc) -> None:
-    """A partitioned raw table is refused with its kind, before anything is changed."""
-    empty.run("CREATE TABLE advisory_raw (id text, tenant text) PARTITION BY LIST (tenant)")
+def test_materialized_view_as_raw_table(empty: Database, aoc: Aoc) -> None:
+    """A raw table that is none is refused with its kind, before anything is changed."""
+    empty.run("CREATE MATERIALIZED VIEW advisory_raw AS SELECT 'a' AS id")
     aoc.configure(empty)
 
     ran = aoc.json("upgrade")
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["table-kind"])
-    assert "partitioned table" in ran.finding("table-kind")["problem"]
+    assert "materialized view" in ran.finding("table-kind")["problem"]
 
 
 def test_writers_of_advisory_are_noticed(concelier: Database, aoc: Aoc) -> None:

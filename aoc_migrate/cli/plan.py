@@ -8,7 +8,9 @@ import click
 from aoc_migrate.cli import common, opts
 
 if TYPE_CHECKING:
+    from aoc_migrate.database.session import Session
     from aoc_migrate.database.settings import Target
+    from aoc_migrate.report.model import Report
     from aoc_migrate.run.common import Options
 
 
@@ -71,14 +73,18 @@ def _without_connection(target: str, words: str, options: "Options", output: str
 
 def _script(target: "Target", wanted: str, options: "Options", output: str | None) -> None:
     """Print the script; what stops it goes to stderr, because stdout may be a file that psql reads next."""
-    from aoc_migrate.offline.plan import planned, sql
+    from aoc_migrate.offline.plan import planned, refuse_partitioned, sql
     from aoc_migrate.report.render import render
     from aoc_migrate.run.common import on_target
+    from aoc_migrate.run.history import contract_at
 
     jobs = []
-    report = on_target(
-        target, "plan", options, lambda _, found: jobs.append(planned(target.name, found.revision, wanted))
-    )
+
+    def look(session: "Session", found: "Report") -> None:
+        refuse_partitioned(session, contract_at(target.name, found.revision).table)
+        jobs.append(planned(target.name, found.revision, wanted))
+
+    report = on_target(target, "plan", options, look)
     if report.exit_code:
         sys.stderr.write(render("table", "plan", [report], report.exit_code))
         sys.exit(report.exit_code)

@@ -92,7 +92,7 @@ SELECT i.indisunique AS "unique", i.indisvalid AND i.indisready AND i.indislive 
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
              LEFT JOIN pg_collation c ON c.oid = k.collated ORDER BY k.n) AS columns
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
-WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indexrelid = to_regclass(quote_ident(%s))
+WHERE i.indrelid = to_regclass(%s) AND i.indexrelid = to_regclass(%s)
 """
 
 
@@ -100,7 +100,15 @@ def index_state(session: Session, table: str, index: Index) -> str:
     """Return ``missing``, ``foreign`` (another relation or definition), ``invalid`` or ``valid``."""
     if kind(session, index.name) is None:
         return "missing"
-    found = session.rows(_INDEX, (table, index.name))
+    return defined(session, table, index.name, index)
+
+
+def defined(session: Session, table: str, name: str, index: Index) -> str:
+    """Return ``foreign``, ``invalid`` or ``valid`` for the relation ``name``, as an index of ``table``.
+
+    Both names are as SQL writes them. The index is valid where it is what ``index`` asks for, and finished.
+    """
+    found = session.rows(_INDEX, (table, name))
     if not found or not _as_wanted(found[0], index):
         return "foreign"
     return "valid" if found[0]["valid"] else "invalid"
@@ -119,9 +127,9 @@ def _as_wanted(row: Row, index: Index) -> bool:
 
 
 def building(session: Session, index: str) -> int | None:
-    """Return the pid of a session that is building ``index`` right now, or None."""
+    """Return the pid of a session that is building ``index``, named as SQL writes it, right now, or None."""
     pid: int | None = session.value(
-        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(quote_ident(%s)) "
+        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s) "
         "AND datname = current_database()",
         (index,),
     )

@@ -65,5 +65,5 @@ def gave_up(session: Session, subject: str, waited: float, attempts: int, stall:
         waited=f"{waited:.0f} s",
         attempts=attempts,
         blockers=stall.words(),
-        remedy=f"End what blocks (for example: {stall.remedy()}) and run the same command again.",
+        remedy=f"{stall.remedy()} and run the same command again.",
     )

@@ -38,7 +38,9 @@ ahead AS (
 _HOLDERS = f"""
 WITH ahead AS (
   SELECT DISTINCT coalesce(pid, 0) AS pid, virtualtransaction AS prepared, false AS waits
-  FROM pg_locks WHERE relation = to_regclass(quote_ident(%s)) AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+  FROM pg_locks WHERE (relation = to_regclass(%s)
+    OR relation IN (SELECT relid FROM pg_partition_tree(to_regclass(%s))))
+    AND granted AND pid IS DISTINCT FROM pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ){_SESSIONS}"""
 _QUEUED = (
@@ -81,12 +83,16 @@ def waiting_for(other: Session, pid: int) -> int:
 
 
 class Stall:
-    """Who stood before us in the queue for a lock, and how many stood behind us, as far as it was seen."""
+    """Who stood before us in the queue for a lock, and how many stood behind us, as far as it was seen.
+
+    ``slow``: the lock was got, and the change itself took too long.
+    """
 
     def __init__(self, session: Session) -> None:
         self.show_queries = session.limits.show_queries
         self.ahead: list[Row] = []
         self.behind = 0
+        self.slow = False
 
     def look(self, other: Session, pid: int) -> bool:
         """Note who blocks ``pid`` now, and return whether somebody does."""
@@ -96,13 +102,16 @@ class Stall:
             self.behind = max(self.behind, waiting_for(other, pid))
         return bool(ahead)
 
-    def look_back(self, session: Session, table: str) -> None:
+    def look_back(self, session: Session, table: str, *, had_lock: bool = False) -> None:
         """Note who holds locks on ``table`` now, where nobody was seen while we waited."""
-        if not self.ahead:
-            self.ahead = session.rows(_HOLDERS, (table,))
+        self.slow = had_lock and not self.ahead
+        if not self.ahead and not self.slow:
+            self.ahead = session.rows(_HOLDERS, (table, table))
 
     def words(self) -> str:
         """Return who blocked (pid, role, application, state, age) and the queue behind us."""
+        if self.slow:
+            return "Nobody was before us: the change itself takes longer than --max-stall allows."
         if not self.ahead:
             return "Whoever blocked it was not seen."
         named = "; ".join(self._name(row) for row in self.ahead[:5])
@@ -110,6 +119,12 @@ class Stall:
         return f"Before us: {named}.{behind}"
 
     def remedy(self) -> str:
+        """Return what to do before the same command is run again."""
+        if self.slow:
+            return "Give the change more time, such as --max-stall 1s,"
+        return f"End what blocks (for example: {self._end()})"
+
+    def _end(self) -> str:
         """Return the statement that ends one of them."""
         for row in self.ahead:
             if row["gid"] is not None:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
 from aoc_migrate.database import catalog
+from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.chain import count_wrong
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.duplicates import audit_duplicates
+from aoc_migrate.inspect.partitions import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.place import readable
 from aoc_migrate.inspect.rows import audit_rows
 from aoc_migrate.inspect.swap import audit_swap, watch_writers
@@ -54,6 +56,7 @@ def _table(session: Session, plan: Plan) -> Iterator[Finding]:
     if any(finding.severity == "error" and finding.slug != "forbidden-column" for finding in shape):
         return
     yield from _foreign(session, plan)
+    yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
     yield from audit_rows(session, contract, checks, required, plan.limit)
     if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
@@ -87,6 +90,7 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, contract.table, index) == "foreign":
             yield make("foreign-object", index.name)
+    yield from foreign_indexes(session, contract)
 
 
 def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
@@ -114,26 +118,30 @@ def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
 
 def update_triggers(contract: Contract) -> str:
     """Return a query of the triggers that an UPDATE of the link would fire (tgtype: 16 UPDATE)."""
+    table = f"to_regclass('{contract.table}')"
+    parts = f"SELECT relid FROM pg_partition_tree({table})"
     return (
-        "SELECT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid "
+        "SELECT DISTINCT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid "
         f"AND attname = '{contract.link}' "
-        f"WHERE tgrelid = to_regclass('{contract.table}') AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
+        f"WHERE (tgrelid = {table} OR tgparentid = 0 AND tgrelid IN ({parts})) "
+        "AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
         "AND tgtype & 16 = 16 AND (tgattr::text = '' OR attnum = ANY (tgattr)) ORDER BY tgname"
     )
 
 
 def _dependents(session: Session, contract: Contract) -> list[str]:
-    """Return indexes and foreign keys on the link, and publications of the table."""
+    """Return indexes and foreign keys on the link, and publications of the table, or of its partitions."""
     rows = session.rows(
+        f"WITH family AS MATERIALIZED {FAMILY} "
         "SELECT DISTINCT d.objid::regclass::text AS name FROM pg_depend d JOIN pg_attribute a "
         "ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid JOIN pg_class c ON c.oid = d.objid "
-        "WHERE d.classid = 'pg_class'::regclass AND c.relkind = 'i' "
-        "AND d.refobjid = to_regclass(quote_ident(%s)) AND a.attname = %s "
+        "WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('i', 'I') AND NOT c.relispartition "
+        "AND d.refobjid IN (SELECT oid FROM family) AND a.attname = %s "
         "UNION ALL SELECT conname FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid "
-        "AND a.attnum = ANY (c.conkey) WHERE c.contype = 'f' "
-        "AND c.conrelid = to_regclass(quote_ident(%s)) AND a.attname = %s "
-        "UNION ALL SELECT pubname FROM pg_publication_tables WHERE schemaname = %s AND tablename = %s "
-        "ORDER BY 1",
-        (contract.table, contract.link, contract.table, contract.link, session.target.schema, contract.table),
+        "AND a.attnum = ANY (c.conkey) WHERE c.contype = 'f' AND c.conparentid = 0 "
+        "AND c.conrelid IN (SELECT oid FROM family) AND a.attname = %s "
+        "UNION SELECT pubname FROM pg_publication_tables p JOIN family "
+        "ON family.oid = to_regclass(format('%%I.%%I', p.schemaname, p.tablename)) ORDER BY 1",
+        (contract.table, contract.table, contract.link, contract.link),
     )
     return [row["name"] for row in rows]

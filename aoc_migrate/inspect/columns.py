@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from aoc_migrate.contract.model import Column, Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.partitions import audit_partitions
 from aoc_migrate.report.model import Finding, make
 
 _OPTIONAL = ("supersedes", "created_at")
@@ -14,14 +15,14 @@ _SAME = {
     "timestamptz": ("timestamp with time zone",),
     "jsonb": ("jsonb",),
 }
-_KINDS = {"p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
+_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
 
 
 def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield what is wrong with the table itself, before any row is read."""
     table = contract.table
     kind = catalog.kind(session, table)
-    if kind != "r":
+    if kind not in ("r", "p"):
         yield make("table-kind", table, kind=_KINDS.get(str(kind), "relation"))
         return
     there = catalog.columns(session, table)
@@ -33,7 +34,9 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
             yield make("forbidden-column", f"{table}.{name}", column=name)
         if name not in known and type_ in ("jsonb", "json"):
             yield make("unguarded-column", f"{table}.{name}", column=name)
-    if not _identified(session, table):
+    if kind == "p":
+        yield from audit_partitions(session, contract)
+    elif not _identified(session, table):
         yield make("primary-key-missing", table)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
+from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
@@ -87,7 +88,7 @@ def kind(contract: Contract, statement: str) -> Kind:
     if "VALIDATE" in statement:
         document = contract.document_check().name in statement
         return Kind.PROVE_DOCUMENTS if document else Kind.PROVE
-    if statement.startswith("CREATE") and "INDEX" in statement:
+    if statement.startswith("CREATE") and f" ON {contract.table} (" in statement:  # not that of one partition
         return Kind.BUILD
     if statement.startswith("link rows"):
         return Kind.LINK
@@ -165,13 +166,11 @@ _JOURNALED = f"SELECT coalesce(sum(cardinality(ids)), 0) AS rows FROM {catalog.J
 def sizes(session: Session, table: str) -> Row:
     """Return rows (PostgreSQL's estimate), bytes of a page, of the rows, and with documents; partitions count."""
     return session.row(
-        "SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS rows, "
-        "current_setting('block_size')::int AS page_bytes, "
-        "coalesce(sum(pg_relation_size(c.oid)), 0)::bigint AS main_bytes, "
-        "coalesce(sum(pg_table_size(c.oid)), 0)::bigint AS whole_bytes, "
-        "coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS total_bytes "
-        "FROM pg_class c WHERE c.relkind = 'r' AND c.oid IN (SELECT to_regclass(quote_ident(%s))::oid "
-        "UNION ALL SELECT relid FROM pg_partition_tree(to_regclass(quote_ident(%s))) WHERE isleaf)",
+        "SELECT coalesce(sum(greatest(reltuples, 0)) FILTER (WHERE relkind <> 'p'), 0)::bigint AS rows, "
+        "count(*) FILTER (WHERE relispartition AND relkind <> 'p') AS partitions, "
+        "current_setting('block_size')::int AS page_bytes, sum(pg_relation_size(oid))::bigint AS main_bytes, "
+        "sum(pg_table_size(oid))::bigint AS whole_bytes, sum(pg_total_relation_size(oid))::bigint AS total_bytes "
+        f"FROM pg_class JOIN {FAMILY} AS family USING (oid)",
         (table, table),
     )
 

@@ -7,6 +7,7 @@ from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, LOG, STATE, VERSION
+from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import TARGETS
 from aoc_migrate.report.model import Finding, Stopped, make
@@ -149,19 +150,21 @@ def writing(session: Session, tables: list[str]) -> list[Finding]:
         remedy = f"Run: GRANT CREATE ON SCHEMA {facts['schema']} TO {role};"
         findings.append(make("privileges", session.target.schema, role=role, action=action, remedy=remedy))
     for table in tables:
-        owner = _other_owner(session, table)
-        if owner is not None:
-            action = f"alter {table}, which {owner} owns"
+        other = _other_owner(session, table)
+        if other is not None:
+            owner = other["owner"]
+            action = f"alter {other['name']}, which {owner} owns"
             remedy = f"Connect as {owner}, or run: GRANT {owner} TO {role};"
             findings.append(make("privileges", table, role=role, action=action, remedy=remedy))
     return findings
 
 
-def _other_owner(session: Session, table: str) -> str | None:
-    """Return the owner of ``table``, quoted, if we do not have its rights."""
-    owner: str | None = session.value(
-        "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
-        "WHERE oid = to_regclass(quote_ident(%s)) AND NOT pg_has_role(relowner, 'USAGE')",
-        (table,),
+def _other_owner(session: Session, table: str) -> Row | None:
+    """Return name and owner, quoted, of ``table`` or of a partition of it, if we have not the owner's rights."""
+    rows = session.rows(
+        "SELECT oid::regclass::text AS name, quote_ident(pg_get_userbyid(relowner)) AS owner "
+        f"FROM pg_class JOIN {FAMILY} AS family USING (oid) WHERE NOT pg_has_role(relowner, 'USAGE') "
+        "ORDER BY relispartition, 1 LIMIT 1",
+        (table, table),
     )
-    return owner
+    return rows[0] if rows else None

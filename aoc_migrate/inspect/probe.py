@@ -6,11 +6,12 @@ table fire as for any row.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database.partitions import index_names, key_columns
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Finding, make
 
@@ -34,13 +35,15 @@ _MADE_UP = {
 class Attempt:
     """One row to try: what it breaks, the columns set for that, and how it must be refused.
 
-    ``names``: the constraints, or for 23502 the column, of which one must refuse it.
+    ``names``: the constraints, or for 23502 the column, of which one must refuse it. ``routed``: it sets a column
+    of a partition key, so that there may be no partition for it.
     """
 
     what: str
     values: dict[str, str]
     sqlstate: str
     names: tuple[str | None, ...]
+    routed: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,22 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
         yield Attempt("a duplicate", duplicate, "23505", (contract.idempotency_index().name,))
 
 
+def _routed(session: Session, contract: Contract, tried: Iterator[Attempt]) -> Iterator[Attempt]:
+    """Yield attempts as a partitioned table refuses them; as they are for any other.
+
+    A row for which there is no partition is refused (23514, no constraint) before any rule is looked at, and the
+    index that refuses a duplicate is the partition's.
+    """
+    keys = {column for columns in key_columns(session, contract.table).values() for column in columns}
+    for attempt in tried:
+        if attempt.sqlstate == "23505":
+            yield replace(attempt, names=tuple(index_names(session, contract.idempotency_index())))
+        elif keys & set(attempt.values):
+            yield replace(attempt, routed=True)
+        else:
+            yield attempt
+
+
 def _without(contract: Contract, name: str, *, proven: bool) -> Attempt:
     """Return the attempt to store NULL. Before NOT NULL stands, CHECKs refuse it, in the order of their names."""
     if proven:
@@ -99,7 +118,7 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
             yield make("probe-not-possible", contract.table, reason=str(problem), target=session.target.name)
             return
         columns = _columns(session, contract.table)
-        for attempt in attempts(contract, parts):
+        for attempt in _routed(session, contract, attempts(contract, parts)):
             yield from _judge(session, contract, columns, attempt)
 
 
@@ -122,6 +141,8 @@ def _judge(session: Session, contract: Contract, columns: list[str], attempt: At
     refusal = _insert(session, _clone(contract, columns, values, f"id = {_ID}"), keep=False)
     if refusal is None:
         yield make("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
+    elif attempt.routed and (refusal.sqlstate, refusal.name) == ("23514", None):
+        return
     elif refusal.sqlstate != attempt.sqlstate or refusal.name not in attempt.names:
         yield make("probe-wrong-error", contract.table, what=attempt.what, reason=str(refusal))
 

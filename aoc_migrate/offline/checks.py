@@ -22,7 +22,10 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 
 def place(target: str, tables: list[str]) -> str:
-    """Refuse a transaction around the script, and a database in which this target cannot be migrated."""
+    """Refuse a transaction around the script, and a database in which this target cannot be migrated.
+
+    The first of ``tables`` is the raw table.
+    """
     named = ", ".join(f"'{table}'" for table in tables)
     return "\n".join(
         [
@@ -48,6 +51,11 @@ def place(target: str, tables: list[str]) -> str:
                 f"EXISTS (SELECT FROM unnest(ARRAY[{named}]) AS t JOIN pg_class ON oid = to_regclass(t) "
                 "WHERE NOT pg_has_role(relowner, 'USAGE'))",
                 "format('role %s has not the rights of the owner of the tables', current_user)",
+            ),
+            refuse(
+                f"EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('{tables[0]}') AND relkind = 'p')",
+                f"'{tables[0]} is partitioned, and this script does not build indexes partition by partition: "
+                "run aoc-migrate itself'",
             ),
             _other_target(target),
         ]

@@ -4,7 +4,8 @@ import re
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.printing import Script
+from aoc_migrate.database.ddl.printing import STRONG, Script
+from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import Limits
 from aoc_migrate.errors import AocError
@@ -15,6 +16,11 @@ from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold
 from aoc_migrate.run.history import contract_at, position, resolve
 from aoc_migrate.run.rendering import render_script
+
+PARTS = (
+    "SHARE UPDATE EXCLUSIVE on one partition at a time; for an instant SHARE on the table and ACCESS EXCLUSIVE on "
+    "each new index"
+)
 
 
 def run_plan(session: Session, report: Report, wanted: str) -> None:
@@ -27,6 +33,7 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     costs = measure(session, contract)
     report.facts |= _sizes(session, contract, costs)
     left = [step for step in steps(job, session.limits) if not _stands(session, contract, step)]
+    left = on_partitions(left, job) if is_partitioned(session, contract.table) else left
     report.facts["plan"] = [{**step, **_cost(contract, step, costs)} for step in left]
     if costs:
         report.facts |= _whole(report.facts["plan"]) | _wal(session, contract, costs, left)
@@ -50,6 +57,15 @@ def between(target: str, words: str) -> Job:
     if re.match(r"[+-]", start) or re.match(r"[+-]", goal):
         raise AocError(f"{words!r}: without a connection, a relative revision is relative to nothing. Name both.")
     return planned(target, resolve(target, start or "base", None), goal or "head")
+
+
+def refuse_partitioned(session: Session, table: str) -> None:
+    """Raise AocError (exit 2) for a partitioned table: a script cannot go from partition to partition."""
+    if is_partitioned(session, table):
+        raise AocError(
+            f"{table} is partitioned, and psql scripts do not build indexes partition by partition: "
+            "run the command itself (aoc-migrate upgrade, downgrade, constraints)."
+        )
 
 
 def sql(job: Job, limits: Limits, schema: str, owner: str | None) -> str:
@@ -92,6 +108,20 @@ def _wal(session: Session, contract: Contract, costs: Costs, left: list[Row]) ->
     return {"links_estimated": costs.links, "wal_compression": compression, **wal(costs)}
 
 
+def on_partitions(found: list[Row], job: Job) -> list[Row]:
+    """Return the steps as they are on a partitioned table, whose indexes cannot be made or dropped as a whole."""
+    told = []
+    for step in found:
+        verb, _, rest = step["statement"].partition(" INDEX CONCURRENTLY ")
+        if not rest:
+            told.append(step)
+        elif verb != "DROP":
+            told.append(step | {"statement": f"{verb} INDEX {rest}, on each partition", "lock": PARTS})
+        elif job.down:
+            told.append(step | {"statement": f"DROP INDEX {rest}", "lock": STRONG})
+    return told
+
+
 def _stands(session: Session, contract: Contract, step: Row) -> bool:
     """Return whether nothing is left to do for a step of an upgrade, as far as the catalog tells beforehand."""
     statement = str(step["statement"])
@@ -121,7 +151,8 @@ def _sizes(session: Session, contract: Contract, costs: Costs | None) -> Row:
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, table, index) != "valid":
             room += _room(session, table, [column.split()[0] for column in index.columns], rows)
-    return {
+    partitions = {"partitions": known["partitions"]} if is_partitioned(session, table) else {}
+    return partitions | {
         "rows_estimated": rows,
         "table_bytes": known["main_bytes"],
         "with_documents_and_indexes_bytes": known["total_bytes"],

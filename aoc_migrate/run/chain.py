@@ -9,6 +9,7 @@ from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.chain import inspect_chain
+from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import readable, writing
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
@@ -33,6 +34,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         return
     report.findings.clear()
     report.findings += writing(session, [contract.table])
+    report.findings += ambiguous_ids(session, contract, limit)
     if report.errors:
         return
     with runner_lock(session):

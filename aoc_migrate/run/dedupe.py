@@ -16,6 +16,7 @@ from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.dedupe import DELETE, INSERT, hindrances, look, references, surplus
+from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.report.model import Report, make
 from aoc_migrate.run import ledger
@@ -74,6 +75,8 @@ def _contract(session: Session, report: Report) -> Contract | None:
         return None
     report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
     report.findings += readable(session, contract.table)
+    if not report.errors:
+        report.findings += ambiguous_ids(session, contract, limit=200)
     return None if report.errors else contract
 
 

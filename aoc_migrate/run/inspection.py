@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.lock import holder
+from aoc_migrate.database.partitions import building
 from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
 from aoc_migrate.inspect.chain import chain_facts, inspect_chain
 from aoc_migrate.inspect.duplicates import duplicates_by_vendor
+from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import only_tenant, readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
 from aoc_migrate.inspect.surroundings import surroundings
@@ -116,6 +118,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
             session, contract, backfilled, options.limit, options.tenant, options.since
         )
         report.facts |= chain_facts(session, contract, options.tenant, options.since)
+        report.findings += ambiguous_ids(session, contract, options.limit, options.since)
     if options.tenant is not None:
         report.facts["tenant"] = options.tenant
     if options.since is not None:
@@ -155,7 +158,7 @@ def run_status(session: Session, report: Report) -> None:
         else ("done" if state["done"] else f"{state['rows']} rows so far"),
         "quarantine": quarantined(session, contract),
         "lock": holder(session) or "free",
-        "building": {name: pid for name in indexes if (pid := catalog.building(session, name)) is not None},
+        "building": building(session, contract.table, list(indexes)),
     }
     report.next = f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}"
 

@@ -105,7 +105,7 @@ class Lab:
         with self.connect() as admin:
             admin.execute(f"CREATE DATABASE {name}")
         with self.connect(name) as connection:
-            fill(connection, RAW_TABLES[scenario.target], scenario.rows)
+            fill(connection, RAW_TABLES[scenario.target], scenario.rows, parted=scenario.parted)
         for command in scenario.before:
             verb, revision = command.split()
             ran = self.run(scenario.target, self.url_of(name), verb, scenario.target, revision)

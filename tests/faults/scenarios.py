@@ -9,20 +9,33 @@ from aoc_migrate.run.history import history
 from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, create_raw_table
 
 ROWS = 4500  # three batches of the backfill
+_PARTS = """
+ALTER TABLE {t} RENAME TO flat;
+ALTER TABLE flat DROP CONSTRAINT {t}_pkey;
+CREATE TABLE {t} (LIKE flat INCLUDING DEFAULTS, PRIMARY KEY (id, tenant, content_hash)) PARTITION BY LIST (tenant);
+DROP TABLE flat;
+CREATE TABLE {t}_below PARTITION OF {t} FOR VALUES IN ('default') PARTITION BY LIST (content_hash);
+CREATE TABLE {t}_all PARTITION OF {t}_below DEFAULT;
+CREATE TABLE {t}_careful PARTITION OF {t} DEFAULT;
+ALTER TABLE {t}_careful ALTER source SET NOT NULL;
+CREATE UNIQUE INDEX own ON {t}_careful (tenant, source_vendor, upstream_id, content_hash);
+"""
 _WRONG_LINKS = "CASE WHEN n % 7 = 0 THEN 'r' || n - 3 END"
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command of a target, and the commands that come before it."""
+    """A command of a target, and the commands that come before it; ``parted``: its raw table is partitioned."""
 
     target: str
     before: tuple[str, ...]
     command: str
     rows: int = ROWS
+    parted: bool = False
 
     def __str__(self) -> str:
-        return f"{self.command} of {self.target}{' after ' if self.before else ''}{', '.join(self.before)}"
+        parted = " in partitions" if self.parted else ""
+        return f"{self.command} of {self.target}{parted}{' after ' if self.before else ''}{', '.join(self.before)}"
 
     @property
     def words(self) -> list[str]:
@@ -39,9 +52,11 @@ def scenarios(target: str) -> list[Scenario]:
     return [Scenario(target, (), "upgrade head"), down, *steps]
 
 
-def fill(connection: psycopg.Connection[Any], table: str, rows: int) -> None:
+def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, parted: bool = False) -> None:
     """Make a raw table with chains of five revisions, some links of which are wrong, and what belongs to it."""
     create_raw_table(connection, table)
+    if parted:
+        connection.execute(_PARTS.format(t=table).encode())
     connection.execute(f"ALTER TABLE {table} ADD supersedes text, ALTER tenant SET NOT NULL")
     connection.execute(
         f"INSERT INTO {table} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "

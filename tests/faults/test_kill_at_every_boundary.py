@@ -18,6 +18,8 @@ SHORT = [
     Scenario("concelier", ("upgrade concelier_0008",), "downgrade -1"),
     Scenario("excititor", ("upgrade excititor_0006",), "downgrade -1"),
     Scenario("excititor", ("upgrade excititor_0003",), "downgrade -1"),
+    Scenario("excititor", ("upgrade excititor_0003",), "upgrade excititor_0004", rows=50, parted=True),
+    Scenario("excititor", ("upgrade excititor_0004",), "downgrade -1", rows=50, parted=True),
 ]
 
 

@@ -1,15 +1,20 @@
 """CHECK constraints and NOT NULL: guard new rows first, prove the old ones later."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from aoc_migrate.contract.model import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import OURS, SIGNATURE, STATE
-from aoc_migrate.database.ddl.printing import needed, online
+from aoc_migrate.database.ddl.own_nulls import drop_not_nulls, own_not_nulls
+from aoc_migrate.database.ddl.printing import migration, needed, online
 from aoc_migrate.database.ddl.run import strong, weak
 from aoc_migrate.database.ddl.table import forget, record, recorded
+from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Stopped, make
+
+_T = TypeVar("_T")
 
 
 def add_checks(table: str, checks: Sequence[Check], proof: Check | None = None) -> None:
@@ -22,10 +27,20 @@ def add_checks(table: str, checks: Sequence[Check], proof: Check | None = None) 
     wanted = [*checks, proof] if proof else list(checks)
     if session is not None:
         wanted = _missing(session, table, wanted, proof)
-    if wanted:
-        adds = ",\n  ".join(_add(check) for check in wanted)
+    for some in _instants(session, table, wanted):
+        adds = ",\n  ".join(_add(check) for check in some)
         with needed(f"{_standing(table, checks)} < {len(checks)}"):
-            strong(table, [f"ALTER TABLE {table}\n  {adds}", _sign(table, wanted)])
+            strong(table, [f"ALTER TABLE {table}\n  {adds}", _sign(table, some)])
+
+
+def _instants(session: Session | None, table: str, parts: Sequence[_T]) -> list[Sequence[_T]]:
+    """Return what is changed under one strong lock: all, or on a partitioned table one thing after the other.
+
+    There each is changed in every partition, under a lock on all of them.
+    """
+    if session is not None and is_partitioned(session, table):
+        return [[part] for part in parts]
+    return [parts] if parts else []
 
 
 def _standing(table: str, checks: Sequence[Check], and_: str = OURS.format(oid="oid")) -> str:
@@ -69,8 +84,8 @@ def drop_checks(table: str, checks: Sequence[Check]) -> None:
     if session is not None:
         found = catalog.constraints(session, table)
         names = [name for name in names if name in found and found[name].ours]
-    if names:
-        drops = ",\n  ".join(f"DROP CONSTRAINT IF EXISTS {name}" for name in names)
+    for some in _instants(session, table, names):
+        drops = ",\n  ".join(f"DROP CONSTRAINT IF EXISTS {name}" for name in some)
         with needed(f"{_standing(table, checks)} > 0"):
             strong(table, [f"ALTER TABLE {table}\n  {drops}"])
 
@@ -103,21 +118,26 @@ def set_not_null(table: str, columns: tuple[str, ...], proof: Check, revision: s
         if not names and not standing and catalog.state(session, revision) is not None:
             return
     listed = ", ".join(f"'{column}'" for column in columns)
+    own = f", 'own_not_null', {own_not_nulls(table, listed)}" if session and is_partitioned(session, table) else ""
     found = record(
         revision,
         "jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
-        f"WHERE attrelid = '{table}'::regclass AND attnotnull AND attname IN ({listed})))",
+        f"WHERE attrelid = '{table}'::regclass AND attnotnull AND attname IN ({listed})){own})",
     )
-    statements = [found]
-    if names:
-        sets = ", ".join(f"ALTER {name} SET NOT NULL" for name in names)
-        statements.append(f"ALTER TABLE {table} {sets}")
+    *before, last = _instants(session, table, names) or [()]
+    for some in before:
+        strong(table, [found, _set_not_null(table, some)])
+    statements = [found, _set_not_null(table, last)] if last else [found]
     nullable = f"EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND NOT attnotnull"
     with needed(
         f"{nullable} AND attname IN ({listed})) OR {_standing(table, [proof], 'true')} > 0 "
         f"OR NOT {recorded(revision)}"
     ):
         strong(table, [*statements, f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {proof.name}"])
+
+
+def _set_not_null(table: str, columns: Sequence[str]) -> str:
+    return f"ALTER TABLE {table} " + ", ".join(f"ALTER {column} SET NOT NULL" for column in columns)
 
 
 def unprove(table: str, checks: Sequence[Check], proof: Check, revision: str) -> None:
@@ -130,7 +150,13 @@ def unprove(table: str, checks: Sequence[Check], proof: Check, revision: str) ->
             return
         if set(proof.columns) <= set(found["not_null"]):
             wanted.remove(proof)
-    again = ",\n  ".join(f"DROP CONSTRAINT IF EXISTS {c.name},\n  {_add(c)}" for c in wanted)
+        if is_partitioned(session, table):
+            for check in wanted:
+                strong(table, [_add_again(table, [check]), _sign(table, [check])])
+            drop_not_nulls(session, table, proof.columns, found)
+            with migration().autocommit_block():
+                session.run(forget(revision))
+            return
     listed = ", ".join(f"'{column}'" for column in proof.columns)
     restore = f"""DO $aoc$
 DECLARE mine record;
@@ -143,4 +169,9 @@ BEGIN
   END LOOP;
 END $aoc$"""
     with needed(recorded(revision)):
-        strong(table, [f"ALTER TABLE {table}\n  {again}", _sign(table, wanted), restore, forget(revision)])
+        strong(table, [_add_again(table, wanted), _sign(table, wanted), restore, forget(revision)])
+
+
+def _add_again(table: str, checks: Sequence[Check]) -> str:
+    parts = ",\n  ".join(f"DROP CONSTRAINT IF EXISTS {c.name},\n  {_add(c)}" for c in checks)
+    return f"ALTER TABLE {table}\n  {parts}"

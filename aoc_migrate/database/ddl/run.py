@@ -48,6 +48,7 @@ class _Step:
     before: Sequence[str]
     optional: bool
     label: str
+    alone: str = ""
 
     def locks(self, limits: Limits) -> list[str]:
         """Return the statements that take the locks in their order."""
@@ -55,11 +56,11 @@ class _Step:
         stall = f"'{round(limits.max_stall * 1000)}ms'"
         return [
             f"SET LOCAL lock_timeout = {patience}",
-            _lock(self.table, "SHARE UPDATE EXCLUSIVE", self.optional),
+            _lock(f"ONLY {self.table}" if self.alone else self.table, "SHARE UPDATE EXCLUSIVE", self.optional),
             f"SET LOCAL lock_timeout = {stall}",
             f"SET LOCAL statement_timeout = {stall}",
             "SET LOCAL synchronous_commit = off",
-            _lock(self.table, "ACCESS EXCLUSIVE", self.optional),
+            self.alone or _lock(self.table, "ACCESS EXCLUSIVE", self.optional),
         ]
 
 
@@ -70,15 +71,18 @@ def strong(
     *,
     optional: bool = False,
     label: str = "",
+    alone: str = "",
 ) -> None:
     """Run ``statements`` in one transaction under ACCESS EXCLUSIVE on ``table``; ``before`` precede the lock.
 
-    ``optional``: ``table`` may not exist; then there is nothing to lock. ``label``: the step's name in
-    reports, where its first ALTER does not tell enough. Tried again until it works. Raises Stopped
-    ``deadline`` (exit 3) after ``limits.deadline`` seconds, with nothing changed, and ``step-failed`` for any
-    other error.
+    Partitions are locked with their table. ``optional``: ``table`` may not exist; then there is nothing to lock.
+    ``label``: the step's name in reports, where its first ALTER does not tell enough. ``alone``: a statement
+    that takes its own strong lock instead, on ``table`` without its partitions or on an index of it.
+
+    Tried again until it works. Raises Stopped ``deadline`` (exit 3) after ``limits.deadline`` seconds, with
+    nothing changed, and ``step-failed`` for any other error.
     """
-    step = _Step(table, statements, before, optional, label or title(statements))
+    step = _Step(table, statements, before, optional, label or title(statements), alone)
     session, into = online(), script()
     if session is None:
         if into is None:
@@ -114,7 +118,8 @@ def _retry(session: Session, step: _Step) -> None:
                 _try(session, step, times)
         except _TRY_AGAIN as error:
             longest = max(longest, times.waited)
-            stall.look_back(session, step.table)
+            had_lock = times.got is not None and isinstance(error, psycopg.errors.QueryCanceled)
+            stall.look_back(session, step.table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             if spent + delay > session.limits.deadline:
                 raise Stopped(gave_up(session, step.table, spent, attempts, stall)) from None

@@ -1,0 +1,97 @@
+"""Builds of indexes CONCURRENTLY: told about while they run, bounded where they wait, their leftovers dropped."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.ddl.run import weak
+from aoc_migrate.database.patience import gave_up
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.report.model import Stopped
+
+DROP_AFTER_FAILURE = 5.0  # seconds
+
+_PROGRESS = (
+    "SELECT phase, blocks_done, blocks_total, tuples_done, tuples_total "
+    "FROM pg_stat_progress_create_index WHERE pid = %s"
+)
+
+
+def wait_for_build(session: Session, index: str) -> None:
+    """Wait for somebody else's build, such as one that outlived its client. No transaction of ours is open.
+
+    Raises Stopped ``deadline`` (exit 3).
+    """
+    begun, stall = time.monotonic(), Stall(session)
+    while (pid := catalog.building(session, index)) is not None:
+        session.say(f"{index}: pid {pid} is building it already; waiting")
+        stall.look(session, pid)
+        waited = time.monotonic() - begun
+        if waited > session.limits.deadline:
+            raise Stopped(gave_up(session, index, waited, 1, stall))
+        time.sleep(1)
+
+
+def build(session: Session, table: str, index: str, create: str) -> None:
+    """Run ``create``, which builds ``index`` CONCURRENTLY; what a failed build leaves is dropped.
+
+    Waiting for other transactions is bounded by ``limits.deadline``; building is not. Raises Stopped
+    ``deadline`` (exit 3) or ``step-failed``.
+    """
+    try:
+        with _watched(session, index):
+            weak(table, create, patience=0)
+    except Stopped:
+        with suppress(Stopped):  # whoever stopped the build may stop this too; the next run drops it
+            weak(table, f"DROP INDEX CONCURRENTLY IF EXISTS {index}", patience=DROP_AFTER_FAILURE)
+        raise
+
+
+@contextmanager
+def _watched(session: Session, name: str) -> Iterator[None]:
+    """Tell how the build goes; cancel it when it waits for other sessions beyond the deadline."""
+    build = _Build(session, name)
+    try:
+        with watched(session, build.look, every=0.5):
+            yield
+    except Stopped as stopped:
+        if build.cancelled:
+            finding = gave_up(session, name, session.limits.deadline, 1, build.stall)
+            raise Stopped(finding) from stopped
+        raise
+
+
+class _Build:
+    """What the watcher of an index build knows: how far it is, and for how long it has been waiting."""
+
+    def __init__(self, session: Session, name: str) -> None:
+        self.session, self.name, self.stall = session, name, Stall(session)
+        self.waiting_since: float | None = None
+        self.told, self.cancelled = time.monotonic(), False
+
+    def look(self, other: Session, pid: int) -> None:
+        """Look once; cancel the build when it waits for too long."""
+        now = time.monotonic()
+        waits = self.stall.look(other, pid)
+        self.waiting_since = (self.waiting_since or now) if waits else None
+        if now - self.told >= 5:
+            self.told = now
+            state = f"waiting. {self.stall.words()}" if waits else self._progress(other, pid)
+            self.session.say(f"{self.name}: {state}")
+        if (
+            not self.cancelled
+            and self.waiting_since is not None
+            and now - self.waiting_since > self.session.limits.deadline
+        ):
+            self.cancelled = True
+            other.value("SELECT pg_cancel_backend(%s)", (pid,))
+
+    def _progress(self, other: Session, pid: int) -> str:
+        rows = other.rows(_PROGRESS, (pid,))
+        if not rows:
+            return "beginning"
+        if rows[0]["blocks_total"]:
+            return f"{rows[0]['phase']}, {rows[0]['blocks_done']:,} of {rows[0]['blocks_total']:,} blocks"
+        return f"{rows[0]['phase']}, {rows[0]['tuples_done']:,} of {rows[0]['tuples_total']:,} rows"

@@ -1,0 +1,183 @@
+"""Indexes of a partitioned table, which PostgreSQL cannot build or drop CONCURRENTLY as a whole.
+
+Up: made ONLY on the table, built CONCURRENTLY on each partition, then attached; the index is valid once every
+partition has its part (PostgreSQL 15 manual, 5.11.2.2). Each step is the next thing that the catalog lacks, so
+partitions that come or go meanwhile are taken up or left out. From the first step on, PostgreSQL itself gives a
+new partition its index. Down: dropped with its parts in one instant.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aoc_migrate.contract.model import Index
+from aoc_migrate.database import catalog
+from aoc_migrate.database.ddl.build import build, wait_for_build
+from aoc_migrate.database.ddl.printing import migration
+from aoc_migrate.database.ddl.run import strong, weak
+from aoc_migrate.database.partitions import Node, similar, tree
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.report.model import Stopped, make
+
+TWIN = "_kept"
+
+LEAF_INDEXES = (
+    "(SELECT coalesce(jsonb_agg(i.indexrelid::regclass::text ORDER BY i.indexrelid), '[]') "
+    "FROM pg_partition_tree('{table}') t JOIN pg_index i ON i.indrelid = t.relid "
+    "WHERE t.isleaf AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid))"
+)
+"""An expression for the indexes that partitions have by themselves: a downgrade keeps those that were attached."""
+
+
+def create_on_partitions(session: Session, table: str, index: Index, kept: list[str]) -> None:
+    """Make ``index`` stand on a partitioned table. Raises Stopped as `create_index` does.
+
+    ``kept``: the indexes that the partitions had before us; an interrupted downgrade may have left twins of them.
+    """
+    with _summed_up(session, table, index):
+        while (state := catalog.index_state(session, table, index)) != "valid":
+            if state == "foreign":
+                raise Stopped(make("foreign-object", index.name))
+            if state == "missing":
+                _make_only(table, index, index.name)
+                continue
+            nodes = tree(session, table, index)
+            lacking = next((node for node in nodes if node.index is None), None)
+            if lacking is None:
+                _revalidate(session, nodes, index)
+            else:
+                above = next(node.index for node in nodes if node.name == lacking.parent)
+                _take_up(session, table, index, lacking, str(above))
+        for node in tree(session, table, index) if kept else []:
+            _drop_leftover(session, node, index, node.place + node.index_name(table, index, TWIN))
+
+
+def drop_on_partitions(session: Session, table: str, index: Index, kept: list[str]) -> None:
+    """Drop ``index`` and what we built below it; an index in ``kept`` that was attached is there again afterwards.
+
+    PostgreSQL drops attached indexes with the one they hang on. So a twin is built first, and gets the name.
+    """
+    nodes = tree(session, table, index)
+    renames = []
+    for node in nodes:
+        ours, twin = (node.place + node.index_name(table, index, more) for more in ("", TWIN))
+        if node.index is None and ours not in kept:
+            _drop_leftover(session, node, index, ours)
+        if node.leaf and node.index in kept:
+            _build_twin(session, node, index, twin)
+            renames.append(f"ALTER INDEX {twin} RENAME TO {str(node.index).removeprefix(node.place)}")
+        else:
+            _drop_leftover(session, node, index, twin)
+    if catalog.kind(session, index.name) is not None:
+        strong(table, [f"DROP INDEX IF EXISTS {index.name}", *renames])
+
+
+def _definition(index: Index, name: str, table: str, how: str = "") -> str:
+    return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {how}{name} ON {table} ({', '.join(index.columns)})"
+
+
+def _make_only(table: str, index: Index, name: str) -> None:
+    """Make the index of a partitioned table without those of its partitions: SHARE on it, for an instant."""
+    create = _definition(index, name, f"ONLY {table}")
+    strong(table, [], alone=create, label=f"CREATE INDEX {name} ON ONLY {table}")
+
+
+def _take_up(session: Session, root: str, index: Index, node: Node, above: str) -> None:
+    """Give one table of the tree its index, and attach it to the index ``above``."""
+    name = node.index_name(root, index)
+    try:
+        _attach(node, above, _own(session, node, index, name))
+    except Stopped:
+        if any(node.name == other.name for other in tree(session, root, index)):
+            raise
+        session.say(f"{node.name} is no partition of {root} any more and is left out")
+        weak(node.name, f"DROP INDEX CONCURRENTLY IF EXISTS {node.place}{name}")
+
+
+def _own(session: Session, node: Node, index: Index, name: str) -> str:
+    """Return the name of an index of this table that can be attached; built where there is none."""
+    full = node.place + name
+    with migration().autocommit_block():
+        wait_for_build(session, full)
+    found = similar(session, node.name, index)
+    if session.value("SELECT to_regclass(%s) IS NOT NULL", (full,)) and full not in found:
+        raise Stopped(make("foreign-object", full))
+    if not node.leaf:
+        if full not in found:
+            _make_only(node.name, index, name)
+        return full
+    ready = [other for other, valid in found.items() if valid]
+    if ready and full not in ready:
+        return ready[0]
+    if full not in ready:
+        _drop_leftover(session, node, index, full)
+        build(session, node.name, full, _definition(index, name, node.name, "CONCURRENTLY "))
+    return full
+
+
+def _attach(node: Node, above: str, name: str) -> None:
+    """Attach an index: ACCESS EXCLUSIVE on it, which whoever reads or writes its table waits for."""
+    strong(node.name, [], alone=f"ALTER INDEX {above} ATTACH PARTITION {name}", label=f"attach {name}")
+
+
+def _revalidate(session: Session, nodes: list[Node], index: Index) -> None:
+    """Mend an index that is invalid although every partition has its part: one of them was, or went away.
+
+    Attaching once more what is attached makes PostgreSQL look again (PostgreSQL 15 source, tablecmds.c).
+    """
+    for node in nodes:
+        if node.leaf and not node.valid:
+            weak(node.name, f"REINDEX INDEX CONCURRENTLY {node.index}", patience=0)
+    for above in reversed([node for node in nodes if not node.leaf and not node.valid]):
+        for node in nodes:
+            if node.parent == above.name:
+                _attach(node, str(above.index), str(node.index))
+    if any(not node.valid for node in tree(session, nodes[0].name, index)[:1]):
+        reason = "it stays invalid although every partition has its index; drop it and run the same command again"
+        raise Stopped(make("step-failed", index.name, reason=reason))
+
+
+def _drop_leftover(session: Session, node: Node, index: Index, name: str) -> None:
+    """Drop an index of ours that hangs on nothing."""
+    with migration().autocommit_block():
+        wait_for_build(session, name)
+    if name not in similar(session, node.name, index):
+        return
+    if node.leaf:
+        weak(node.name, f"DROP INDEX CONCURRENTLY {name}")
+    else:
+        strong(node.name, [f"DROP INDEX {name}"])
+
+
+def _build_twin(session: Session, node: Node, index: Index, twin: str) -> None:
+    if similar(session, node.name, index).get(twin):
+        return
+    _drop_leftover(session, node, index, twin)
+    row = session.row(
+        "SELECT pg_get_indexdef(oid) AS definition, quote_ident(relname) AS name FROM pg_class "
+        "WHERE oid = to_regclass(%s)",
+        (node.index,),
+    )
+    new = f" INDEX CONCURRENTLY {twin.removeprefix(node.place)} ON "
+    build(session, node.name, twin, row["definition"].replace(f" INDEX {row['name']} ON ", new, 1))
+
+
+@contextmanager
+def _summed_up(session: Session, table: str, index: Index) -> Iterator[None]:
+    """Keep one step for all builds and one for all attachments: there may be thousands of partitions."""
+    begun = len(session.steps)
+    try:
+        yield
+    finally:
+        sums: dict[str, Row] = {}
+        for step in session.steps[begun:]:
+            verb = str(step["statement"]).split()[0]
+            known = sums.setdefault(verb, {"statement": "", "attempts": 0, "tables": 0})
+            known["tables"] += 1
+            for key in ("attempts", "total_ms"):
+                if key in step:
+                    known[key] = round(known.get(key, 0) + step[key], 1)
+            for key in ("waited_ms", "held_ms"):
+                if key in step:
+                    known[key] = max(known.get(key, 0), step[key])
+            known["statement"] = f"{verb} {index.name} on {table} and its partitions ({known['tables']} times)"
+        session.steps[begun:] = [{k: v for k, v in step.items() if k != "tables"} for step in sums.values()]

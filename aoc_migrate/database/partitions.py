@@ -1,0 +1,138 @@
+"""What the catalog says of a partitioned table: its tree, its keys, and the index of each part.
+
+A partition whose DETACH … CONCURRENTLY has begun is no part any more: PostgreSQL leaves it out of
+``pg_partition_tree`` and of what ALTER TABLE recurses to.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from aoc_migrate.contract.model import Index
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Session
+
+NAME = 63  # bytes; PostgreSQL cuts longer names with no more than a notice
+
+
+@dataclass(frozen=True)
+class Node:
+    """A table of the tree. Names are as SQL writes them; ``relname`` is bare, ``place`` its schema with a dot.
+
+    ``leaf``: it holds rows. ``parent``: None for the root. ``index``: what hangs on the parent's index (for the
+    root, the index itself), None where nothing does; ``valid``: it is valid.
+    """
+
+    name: str
+    relname: str
+    place: str
+    leaf: bool
+    parent: str | None
+    index: str | None
+    valid: bool
+
+    def index_name(self, root: str, index: Index, more: str = "") -> str:
+        """Return the name that our own index of this table has, without its schema, quoted where it must be."""
+        if self.parent is None:
+            return index.name + more
+        suffix = index.name.removeprefix(f"{root}_") + more
+        name = f"{self.relname}_{suffix}"
+        if len(name.encode()) > NAME:
+            digest = hashlib.sha256(f"{self.place}{self.relname}".encode()).hexdigest()[:8]
+            room = NAME - len(suffix) - len(digest) - 2
+            name = f"{self.relname.encode()[:room].decode(errors='ignore')}_{digest}_{suffix}"
+        return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+_TREE = """
+WITH RECURSIVE hung AS (
+  SELECT indexrelid, indrelid, indisvalid FROM pg_index WHERE indexrelid = to_regclass(%(index)s)
+  UNION ALL SELECT i.indexrelid, i.indrelid, i.indisvalid FROM hung JOIN pg_inherits h
+    ON h.inhparent = hung.indexrelid JOIN pg_index i ON i.indexrelid = h.inhrelid
+)
+SELECT t.relid::regclass::text AS name, c.relname::text,
+  CASE n.nspname WHEN %(schema)s THEN '' ELSE quote_ident(n.nspname) || '.' END AS place, t.isleaf AS leaf,
+  CASE t.level WHEN 0 THEN NULL ELSE t.parentrelid::regclass::text END AS parent,
+  hung.indexrelid::regclass::text AS index, coalesce(hung.indisvalid, false) AS valid
+FROM pg_partition_tree(to_regclass(%(table)s)) t JOIN pg_class c ON c.oid = t.relid
+  JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN hung ON hung.indrelid = t.relid
+ORDER BY t.level, c.relname COLLATE "C", n.nspname COLLATE "C"
+"""
+
+
+def tree(session: Session, table: str, index: Index) -> list[Node]:
+    """Return a partitioned table and its partitions of every level, parents first."""
+    values = {"table": table, "index": index.name, "schema": session.target.schema}
+    return [Node(**row) for row in session.rows(_TREE, values)]
+
+
+_SIMILAR = """
+WITH known AS (
+  SELECT i.*, x.relam, ARRAY(SELECT a.attname FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.n) AS names
+  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+  WHERE i.indexrelid = to_regclass(%(index)s) OR i.indrelid = to_regclass(%(table)s)
+)
+SELECT own.indexrelid::regclass::text AS name, own.indisvalid AND own.indisready AND own.indislive AS valid
+FROM known own JOIN known top ON top.indexrelid = to_regclass(%(index)s)
+  AND (own.relam, own.names, own.indisunique, own.indnkeyatts, own.indnullsnotdistinct)
+    = (top.relam, top.names, top.indisunique, top.indnkeyatts, top.indnullsnotdistinct)
+  AND (own.indcollation::text, own.indclass::text, own.indoption::text)
+    = (top.indcollation::text, top.indclass::text, top.indoption::text)
+WHERE own.indrelid = to_regclass(%(table)s) AND own.indpred IS NULL AND own.indexprs IS NULL
+  AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = own.indexrelid)
+  AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = own.indexrelid)
+ORDER BY 1
+"""
+
+
+def similar(session: Session, table: str, index: Index) -> dict[str, bool]:
+    """Return the indexes of a partition that could be attached to ``index``, and whether each is valid.
+
+    One that a constraint stands on is none: it would not let the index be dropped again.
+    """
+    return {row["name"]: row["valid"] for row in session.rows(_SIMILAR, {"table": table, "index": index.name})}
+
+
+def key_columns(session: Session, table: str) -> dict[str, list[str | None]]:
+    """Return the partition key of each partitioned table of the tree; an expression in it is None."""
+    rows = session.rows(
+        "SELECT t.relid::regclass::text AS name, ARRAY(SELECT a.attname::text FROM unnest(p.partattrs::int2[]) "
+        "WITH ORDINALITY AS k (attnum, n) LEFT JOIN pg_attribute a ON a.attrelid = t.relid "
+        "AND a.attnum = k.attnum AND k.attnum <> 0 ORDER BY k.n) AS columns "
+        "FROM pg_partition_tree(to_regclass(%s)) t JOIN pg_partitioned_table p ON p.partrelid = t.relid "
+        "ORDER BY t.level, 1",
+        (table,),
+    )
+    return {row["name"]: row["columns"] for row in rows}
+
+
+def index_names(session: Session, index: Index) -> set[str]:
+    """Return the bare names of ``index`` and of all that hangs on it: an error names the partition's own."""
+    rows = session.rows(
+        "SELECT relname::text AS name FROM pg_class WHERE oid IN ("
+        "SELECT relid FROM pg_partition_tree(to_regclass(%s)))",
+        (index.name,),
+    )
+    return {index.name, *(row["name"] for row in rows)}
+
+
+def is_partitioned(session: Session, table: str) -> bool:
+    """Return whether ``table`` is partitioned."""
+    return catalog.kind(session, table) == "p"
+
+
+def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]:
+    """Return name and pid of the builds of ``indexes`` on ``table``, and of any index on a partition of it."""
+    rows = session.rows(
+        "SELECT p.index_relid::regclass::text AS name, p.pid FROM pg_stat_progress_create_index p "
+        f"JOIN {FAMILY} AS family ON family.oid = p.relid "
+        "WHERE p.index_relid <> 0 AND p.datname = current_database() AND (p.relid <> to_regclass(%s) "
+        "OR p.index_relid::regclass::text = ANY (%s)) ORDER BY 1",
+        (table, table, table, indexes),
+    )
+    return {row["name"]: row["pid"] for row in rows}
+
+
+FAMILY = "(SELECT to_regclass(%s)::oid AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass(%s)))"
+"""A subquery of a table and all of its partitions; it binds the table's name twice."""

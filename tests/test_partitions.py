@@ -1,0 +1,238 @@
+"""Partitioned raw tables: what is refused, what is built where, and what PostgreSQL reads for it."""
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg import sql
+
+from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.partitions import Node
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import psql, wait_until, wrong_links
+from tests.partitions import LONG, pairs, partition
+
+INDEXES = (VEX_RAW.idempotency_index().name, VEX_RAW.chain_index().name)
+PART = "CREATE TABLE vex_raw_a PARTITION OF vex_raw "
+
+
+@pytest.fixture
+def parted(excititor: Database, aoc: Aoc) -> Database:
+    """Excititor's database with an empty raw table of two levels of partitions, configured."""
+    partition(excititor.connection, "vex_raw")
+    aoc.configure(excititor)
+    return excititor
+
+
+def repartition(database: Database, *, by: str, key: str, parts: str = "") -> None:
+    """Put a raw table partitioned otherwise in the place of the empty one."""
+    database.run(
+        f"ALTER TABLE vex_raw RENAME TO flat; CREATE TABLE vex_raw (LIKE flat INCLUDING DEFAULTS{key}) "
+        f"PARTITION BY {by}; DROP TABLE flat; {parts}"
+    )
+
+
+REFUSED = {
+    "partition-key": {"by": "RANGE (retrieved_at)", "key": ", PRIMARY KEY (id, retrieved_at)"},
+    "partition-key expression": {"by": "LIST (lower(tenant))", "key": ""},
+    "partition-key second level": {
+        "by": "LIST (tenant)",
+        "key": ", PRIMARY KEY (id, tenant, retrieved_at)",
+        "parts": f"{PART} FOR VALUES IN ('a') PARTITION BY RANGE (retrieved_at)",
+    },
+    "partition-id-index": {"by": "LIST (tenant)", "key": ", PRIMARY KEY (tenant, id)"},
+    "foreign-partition": {
+        "by": "LIST (tenant)",
+        "key": "",
+        "parts": "CREATE EXTENSION IF NOT EXISTS file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw; "
+        "CREATE INDEX ON vex_raw (id); CREATE FOREIGN TABLE vex_raw_a PARTITION OF vex_raw FOR VALUES IN ('a') "
+        "SERVER files OPTIONS (filename '/dev/null')",
+    },
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str, excititor: Database, aoc: Aoc) -> None:
+    """Partitions over which no key or no id can be unique, or that hold no index, are found by the audit."""
+    if name == "foreign-partition":
+        excititor.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_pkey")
+    repartition(excititor, **REFUSED[name])
+    aoc.configure(excititor)
+
+    ran = aoc.json("audit")
+
+    assert ran.exit_code == 1
+    assert name.split(maxsplit=1)[0] in ran.slugs("error")
+
+
+def test_shared_ids(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """An id in two partitions, which no index forbids, stops the upgrade, and verify finds it afterwards."""
+    parted.add("1", tenant="a")
+    parted.add("1", tenant="c")
+    stopped = aoc.json("upgrade", **allowed)
+    parted.run("UPDATE vex_raw SET id = '2' WHERE tenant = 'c'")
+    aoc("upgrade", **allowed)
+    parted.add("1", tenant="d")
+
+    verified = [aoc.json("verify", *words) for words in ([], ["--since", "1h"])]
+
+    assert (stopped.exit_code, stopped.slugs("error"), stopped.report["changed"]) == (1, ["ambiguous-id"], False)
+    assert stopped.finding("ambiguous-id")["sample"] == [{"id": "1", "rows": 2}]
+    assert verified[0].slugs("error") == ["ambiguous-id"]
+    assert verified[1].slugs("error") == []  # it was retrieved long ago
+
+
+def test_every_partition_has_both_indexes(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Each partition of each level has its own part of both indexes, which hold, and each rule is refused."""
+    for n, tenant in enumerate("aabbbbcc"):
+        parted.add(f"{n}", tenant=tenant, content_hash=f"sha256:{n}")
+
+    upgraded, probed = aoc.json("upgrade", **allowed), aoc.json("verify", "--probe")
+
+    assert (upgraded.exit_code, upgraded.slugs("error")) == (0, [])
+    assert (probed.exit_code, probed.report["facts"]["probed"]) == (0, True)
+    for index in INDEXES:
+        found = pairs(parted.connection, index)
+        assert set(found) == {"vex_raw_a", '"Raw b"', "cold.vex_raw_b", LONG, "vex_raw_empty", "vex_raw_rest"}
+        assert None not in found.values()
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        parted.add("again", tenant="b", content_hash="sha256:3")
+
+
+def test_no_partition_yet(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """A table without partitions is migrated; those that come later are guarded and indexed from the start."""
+    repartition(excititor, by="LIST (tenant)", key=", PRIMARY KEY (id, tenant)")
+    aoc.configure(excititor)
+
+    upgraded = aoc.json("upgrade", **allowed)
+    excititor.run(f"{PART} FOR VALUES IN ('default')")
+
+    assert (upgraded.exit_code, upgraded.slugs()) == (0, ["probe-not-possible"])
+    assert "no partition" in upgraded.finding("probe-not-possible")["problem"]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        excititor.add("1", source=[])
+    excititor.add("1")
+    assert aoc.json("verify", "--probe").slugs() == []
+    assert None not in pairs(excititor.connection, INDEXES[0]).values()
+
+
+BROKEN = {
+    "part": "UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text IN ('{i}', 'vex_raw_a_{s}')",
+    "whole": "UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text IN ('{i}', '\"Raw b_{s}\"')",
+    "gone": "DROP INDEX {i}",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_convergence(how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """An index that is invalid, in a part or as a whole, or gone is found by verify and mended by upgrade."""
+    aoc("upgrade", **allowed)
+    index = INDEXES[0]
+    parted.run(BROKEN[how].format(i=index, s=index.removeprefix("vex_raw_")))
+
+    found = aoc.json("verify").slugs()
+
+    assert found == ["missing-index" if how == "gone" else "invalid-index"]
+    assert aoc("upgrade").exit_code == 0
+    assert aoc.json("verify").slugs() == []
+    assert None not in pairs(parted.connection, index).values()
+
+
+def test_batches_read_no_whole_partition(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """However many batches the backfill takes, it reads each partition only a few times."""
+    rows = 12_000
+    parted.run(
+        "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
+        "upstream, linkset) SELECT 'r' || n, chr(97 + n / 5 % 3), 'osv', 'CVE-' || n / 5, 'sha256:' || n, "
+        "timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}' "
+        f"FROM generate_series(1, {rows}) AS n; ANALYZE vex_raw"
+    )
+    assert aoc("upgrade", "excititor", "excititor_0005", **allowed).exit_code == 0
+    before = rows_read(parted)
+
+    assert aoc("upgrade", "excititor", "excititor_0006", **allowed).exit_code == 0
+
+    assert wrong_links(parted) == 0
+    assert max(after - n for after, n in zip(rows_read(parted), before, strict=True)) < 9 * rows
+
+
+def rows_read(database: Database) -> tuple[int, int]:
+    """Return how many rows of partitions were read by scans and through indexes, once every session has told."""
+    wait_until(lambda: not database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^aoc'"))
+    found: tuple[int, int] = database.rows(
+        "SELECT sum(seq_tup_read)::int, sum(idx_tup_fetch)::int FROM pg_stat_user_tables "
+        "WHERE relid IN (SELECT relid FROM pg_partition_tree('vex_raw'))"
+    )[0]
+    return found
+
+
+def test_foreign_index_of_a_partition(parted: Database, aoc: Aoc) -> None:
+    """What bears the name of a partition's index and is something else is found before anything is done."""
+    name = "vex_raw_a_idempotency_v1"
+    parted.run(f"CREATE INDEX {name} ON vex_raw_a (tenant)")
+
+    ran = aoc.json("upgrade")
+
+    assert (ran.exit_code, ran.report["changed"]) == (1, False)
+    assert [f["subject"] for f in ran.report["findings"] if f["slug"] == "foreign-object"] == [name]
+
+
+def test_scripts_refuse(parted: Database, aoc: Aoc) -> None:
+    """psql scripts say that they are not for a partitioned table, before they change anything."""
+    applied = psql(parted, (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text())
+    planned = aoc("plan", "excititor", "--sql")
+
+    assert (applied.exit_code, "vex_raw is partitioned" in applied.err) == (3, True)
+    assert (planned.exit_code, "vex_raw is partitioned" in planned.err) == (2, True)
+    assert parted.value("SELECT to_regclass('aoc_migration_state')") is None
+
+
+def test_plan_tells_of_partitions(parted: Database, aoc: Aoc) -> None:
+    """The plan counts partitions, sums up their sizes, and names no statement that PostgreSQL would refuse."""
+    parted.add("1", tenant="a")
+    parted.add("2", tenant="b")
+
+    facts = aoc.json("plan").report["facts"]
+
+    assert facts["partitions"] == 4
+    assert facts["table_bytes"] == parted.value(
+        "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('vex_raw')"
+    )
+    assert not [step for step in facts["plan"] if "CONCURRENTLY" in step["statement"]]
+    assert len([step for step in facts["plan"] if "one partition at a time" in step["lock"]]) == 2
+
+
+def test_owner_of_a_partition(parted: Database, aoc: Aoc) -> None:
+    """A partition that another role owns is found before anything is changed, with the GRANT that helps."""
+    parted.run("CREATE ROLE raw_owner LOGIN PASSWORD 's'; CREATE ROLE other_owner")
+    try:
+        parted.run(
+            "GRANT ALL ON SCHEMA public, cold TO raw_owner; ALTER TABLE vex_raw OWNER TO raw_owner; "
+            "ALTER TABLE vex_raw_rest OWNER TO other_owner"
+        )
+        for table in ("vex_raw_a", '"Raw b"', "cold.vex_raw_b", LONG, "vex_raw_empty"):
+            parted.run(f"ALTER TABLE {table} OWNER TO raw_owner")
+        aoc.environment["EXCITITOR_DATABASE_URL"] = parted.url_as("raw_owner", "s")
+
+        ran = aoc.json("upgrade")
+
+        assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["privileges"], False)
+        assert "vex_raw_rest, which other_owner owns" in ran.finding("privileges")["problem"]
+    finally:
+        parted.run("DROP OWNED BY raw_owner, other_owner CASCADE; DROP ROLE raw_owner, other_owner")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), st.text("ab."))
+def test_names_of_indexes(relname: str, place: str) -> None:
+    """The name of a partition's index fits into 63 bytes, keeps its ending, and differs where tables differ."""
+    index = VEX_RAW.idempotency_index()
+    name, other = (
+        Node(f"{place}{bare}", bare, place, True, "vex_raw", None, False).index_name("vex_raw", index)
+        for bare in (relname, f"{relname}'")
+    )
+    bare = name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+    assert len(bare.encode()) <= 63
+    assert bare.endswith("_idempotency_v1")
+    assert name != other
+    assert sql.Identifier(bare).as_string() in (name, f'"{name}"')
