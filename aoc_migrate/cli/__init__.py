@@ -14,6 +14,7 @@ from aoc_migrate.errors import AocError
 COMMANDS = (
     "audit",
     "plan",
+    "repair",
     "dedupe",
     "upgrade",
     "verify",
