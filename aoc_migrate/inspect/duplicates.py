@@ -41,7 +41,15 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
         statement = f"SELECT id FROM {contract.table} WHERE {nulls}"
         sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
         shown = session.pasteable(statement)
-        yield make("null-key", contract.table, count=rows, rows=rows, statement=shown, sample=sample)
+        yield make(
+            "null-key",
+            contract.table,
+            target=session.target.name,
+            count=rows,
+            rows=rows,
+            statement=shown,
+            sample=sample,
+        )
 
 
 def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:

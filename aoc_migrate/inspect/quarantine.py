@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.catalog import JOURNAL, WORK
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.dedupe import REASON
 from aoc_migrate.inspect.work import INSERT, UPDATE, digest, guards, is_ours, triggers
@@ -48,6 +48,26 @@ def _open(session: Session, contract: Contract) -> Iterator[Finding]:
     if rows:
         names = ", ".join(row["role"] for row in rows)
         yield make("quarantine-open", contract.quarantine, names=names)
+
+
+def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
+    """Return which of the ids are of rows that were moved."""
+    if not is_ours(session, contract):
+        return set()
+    query = f"SELECT id FROM {contract.quarantine} WHERE quarantine_mended IS NULL AND id = ANY (%s)"
+    return {row["id"] for row in session.rows(query, (ids,))}
+
+
+def journaled_away(session: Session, contract: Contract) -> int:
+    """Count the links in the journal whose rows were moved since, so that a downgrade does not find them."""
+    if catalog.kind(session, JOURNAL) is None or not is_ours(session, contract):
+        return 0
+    return int(
+        session.value(
+            f"SELECT count(*) FROM {JOURNAL}, unnest(ids) AS id WHERE id IN (SELECT id FROM {contract.quarantine} "
+            f"WHERE quarantine_mended IS NULL) AND id NOT IN (SELECT id FROM {contract.table})"
+        )
+    )
 
 
 def unchanged(contract: Contract, row: str, saved: str) -> str:

@@ -140,13 +140,18 @@ def repair_work(
     plan = _plan(session, contract, rules)
     batch = f"SELECT t.* FROM listed JOIN {contract.table} AS t ON t.id = listed_id WHERE ({plan.broken})"
     return Work(
-        command=f"repair {' '.join(f'--rule {rule}' for rule in rules)}",
+        command=f"repair {rule_words(rules)}",
         listed=_listed(session, contract, plan),
         moving=f"{batch} AND NOT {plan.mendable} FOR UPDATE OF t",
         mending=f"{batch} AND {plan.mendable} FOR UPDATE OF t",
         mended=plan.mended,
         allowed_triggers=allowed_triggers,
     )
+
+
+def rule_words(rules: tuple[str, ...]) -> str:
+    """Return the rules as one types them."""
+    return "--rule all" if rules == RULES else " ".join(f"--rule {rule}" for rule in rules)
 
 
 def _broken(contract: Contract, plan: _Plan, link: str) -> str:

@@ -57,6 +57,7 @@ def _row_finding(
         slug,
         f"{table}.{column}" if column else table,
         column=column,
+        target=session.target.name,
         count=rows,
         rows=rows,
         statement=session.pasteable(f"SELECT id FROM {table} WHERE {where} ORDER BY id"),

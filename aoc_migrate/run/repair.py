@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.repair import RULES, collisions, look_for_broken, repair_work
+from aoc_migrate.inspect.repair import RULES, collisions, look_for_broken, repair_work, rule_words
 from aoc_migrate.report.model import Report, make
 from aoc_migrate.run.work import apply_work, raw_contract, show_work
 
@@ -42,8 +42,7 @@ def run_repair(session: Session, report: Report, options: RepairOptions, *, appl
     if apply:
         apply_work(session, report, contract, work, look)
     elif show_work(session, report, contract, work, look):
-        words = " ".join(f"--rule {rule}" for rule in rules) if options.rules else "--rule all"
-        report.next = f"aoc-migrate repair {target} {words} --apply"
+        report.next = f"aoc-migrate repair {target} {rule_words(rules)} --apply"
 
 
 def _facts(found: Row) -> Row:
