@@ -143,7 +143,7 @@ def repair_work(
         command=f"repair {rule_words(rules)}",
         listed=_listed(session, contract, plan),
         moving=f"{batch} AND NOT {plan.mendable} FOR UPDATE OF t",
-        mending=f"{batch} AND {plan.mendable} FOR UPDATE OF t",
+        mending=f"{batch} AND {plan.mendable} FOR UPDATE OF t" if plan.mended else "",
         mended=plan.mended,
         allowed_triggers=allowed_triggers,
     )

@@ -28,7 +28,7 @@ aoc/bin/aoc-migrate verify concelier --format html --output verify.html
 
 `repair` and `dedupe` show what could be done about the rows that the audit names; with `--rule all --apply` and
 `--apply` they do it. Nothing is lost: rows that move, and the originals of those that are mended, are kept in
-`advisory_raw_quarantine` (`vex_raw_quarantine`), which its owner alone may read, and `--restore` puts them back. No
+`advisory_raw_quarantine` (`vex_raw_quarantine`), which its owner alone may read; `--restore` puts them back. No
 script of this bundle touches that table, and no row of it belongs into a bundle.
 
 The same with `EXCITITOR_DATABASE_URL` and `excititor`. No `wheels` folder: this bundle was made for psql alone.
