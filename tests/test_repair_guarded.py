@@ -43,7 +43,7 @@ def to_guards(database: Database) -> None:
 
 
 def test_one_rule_is_not_enough(guarded: Database, aoc: Aoc) -> None:
-    """A row that breaks another guarded rule too cannot be written; all rules together mend it, and back it goes."""
+    """A row that breaks two guarded rules cannot be mended by one; by all it is, and it goes back."""
     before = dump(guarded)
     to_guards(guarded)
     for words in ([], ["--apply"]):
