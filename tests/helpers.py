@@ -73,3 +73,10 @@ def psql(database: Database, script: str, *words: str, **environment: str) -> Ra
         timeout=60,
     )
     return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+def dump(database: Database) -> str:
+    """Return every row of the raw table, whole, as PostgreSQL itself writes it down."""
+    query = f'COPY (SELECT * FROM {database.table} ORDER BY id COLLATE "C") TO STDOUT'
+    with database.connection.cursor().copy(query.encode()) as copy:
+        return b"".join(bytes(block) for block in copy).decode()

@@ -7,6 +7,7 @@ import pytest
 
 from aoc_migrate.sandbox.feed import load_feed
 from tests.conftest import Aoc, Database
+from tests.helpers import dump
 
 FEEDS = {"concelier": "advisories.ndjson.gz", "excititor": "vex.ndjson.gz"}
 
@@ -54,11 +55,14 @@ def test_upgrade_of_real_documents(
     data: Path,
     allowed: dict[str, str],
 ) -> None:
-    """Duplicates in quarantine, rows without upstream id gone: every chain is linked and verify is clean."""
+    """Rows without upstream id and duplicates in quarantine: every chain is linked, and all of it goes back."""
     database: Database = request.getfixturevalue(target)
     load(database, data)
+    before = dump(database)
     aoc.configure(database)
-    database.run(f"DELETE FROM {database.table} WHERE upstream_id IS NULL")
+    nameless = {"concelier": 0, "excititor": 28}[target]
+    repaired = aoc.json("repair", target, "--rule", "null-key", "--apply")
+    assert (repaired.exit_code, repaired.report["facts"].get("moved", 0)) == (0, nameless), repaired.out
     moved = aoc.json("dedupe", target, "--apply")
     assert (moved.exit_code, moved.report["facts"]["moved"]) == (0, surplus), moved.out
 
@@ -68,3 +72,11 @@ def test_upgrade_of_real_documents(
     assert (upgraded.exit_code, upgraded.report["revision"]) == (0, upgraded.report["head"])
     assert (verified.exit_code, verified.slugs("error"), verified.slugs("warning")) == (0, [], [])
     assert verified.report["facts"]["linked"] == linked
+    assert verified.report["facts"]["quarantine"] == surplus + nameless
+    assert aoc("downgrade", target, "base").exit_code == 0
+    for command in ("dedupe", "repair") if nameless else ("dedupe",):
+        assert aoc(command, target, "--restore").exit_code == 0
+    database.run(
+        f"ALTER TABLE {database.table} DROP COLUMN supersedes"
+    )  # the upgrade's own; it stays at a downgrade
+    assert dump(database) == before

@@ -15,6 +15,7 @@ from aoc_migrate.errors import AocError, unexpected
 COMMANDS = {
     "audit": "Find what would stop an upgrade. Read-only.",
     "plan": "Tell what an upgrade would run, or print it for psql.",
+    "repair": "Mend rows that break a rule, or move them into quarantine.",
     "dedupe": "Show duplicate rows; move the surplus into quarantine.",
     "upgrade": "Audit, migrate online, put back what is missing, verify.",
     "verify": "Check that the contract stands. Read-only.",

@@ -1,12 +1,28 @@
 """`aoc-migrate quarantine`."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
 import click
 
 from aoc_migrate.cli import common, opts
+from aoc_migrate.errors import AocError
+
+if TYPE_CHECKING:
+    from aoc_migrate.database.session import Session
+    from aoc_migrate.database.settings import Target
+    from aoc_migrate.report.model import Report
+    from aoc_migrate.run.common import Options
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
+@click.option("--export", "place", metavar="FILE", help="Write the rows, whole, to a new file; - is stdout.")
+@click.option("--run", "run_number", type=click.IntRange(min=1), help="With --export: the rows of this run only.")
 @opts.limit_option
 @opts.connection_options
 @opts.output_options
@@ -14,6 +30,8 @@ from aoc_migrate.cli import common, opts
 def quarantine(
     ctx: click.Context,
     words: tuple[str, ...],
+    place: str | None,
+    run_number: int | None,
     limit: int,
     allow_session_pooler: bool,
     form: str,
@@ -21,20 +39,71 @@ def quarantine(
 ) -> None:
     """List what is in quarantine: how many rows of which run, why, and a sample of ids.
 
-    The rows themselves stay in the database, readable by the raw table's owner alone.
+    The rows themselves stay in the database, readable by the raw table's owner alone. --export writes them as
+    they are, documents and all, one JSON object a line: to a new file that you alone may read (mode 0600), or to
+    stdout, where there is no report then. It is for looking; the way back is --restore of repair and dedupe.
 
     \b
     aoc-migrate quarantine concelier
+    aoc-migrate quarantine concelier --export rows.ndjson
+    aoc-migrate quarantine concelier --export - --run 3
     """
     from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.run.export import run_export
     from aoc_migrate.run.quarantine import run_quarantine
 
     names, _ = common.target_words(ctx, words, revision=False)
-    common.run(
-        "quarantine",
-        choose_targets(names),
-        common.make_options(limit, allow_session_pooler),
-        lambda session, report: run_quarantine(session, report, limit),
-        form,
-        output,
-    )
+    targets, options = choose_targets(names), common.make_options(limit, allow_session_pooler)
+    if run_number is not None and place is None:
+        raise click.UsageError("--run goes with --export.")
+    if place is None:
+        common.run(
+            "quarantine", targets, options, lambda s, report: run_quarantine(s, report, limit), form, output
+        )
+        return
+    if len(targets) > 1:
+        raise click.UsageError("Several targets are configured: name one.")
+    if place == "-":
+        _to_stdout(targets[0], options, run_number)
+
+    def export(session: "Session", report: "Report") -> None:
+        with _new_file(place) as file:
+            run_export(session, report, file.write, run_number)
+        session.say(f"{place} holds whole rows, documents and all; you alone may read it")
+
+    common.run("quarantine", targets, options, export, form, output)
+
+
+def _to_stdout(target: "Target", options: "Options", run_number: int | None) -> NoReturn:
+    """Leave stdout to the rows; what stops it goes to stderr."""
+    from aoc_migrate.report.render import render
+    from aoc_migrate.run.common import on_target
+    from aoc_migrate.run.export import run_export
+
+    def write(line: str) -> None:
+        click.echo(line, nl=False)
+
+    report = on_target(target, "quarantine", options, lambda s, r: run_export(s, r, write, run_number))
+    if report.exit_code:
+        sys.stderr.write(render("table", "quarantine", [report], report.exit_code))
+    sys.exit(report.exit_code)
+
+
+@contextmanager
+def _new_file(place: str) -> Iterator[TextIO]:
+    """Open a new file for its owner alone; one that did not become whole is removed."""
+    try:
+        number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise AocError(f"{place} is there already, and is not overwritten. Name a new file.") from None
+    except OSError as error:
+        raise AocError(f"{place} cannot be written: {error.strerror}. Choose another file.") from None
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            yield file
+    except BaseException as error:
+        with suppress(OSError):
+            Path(place).unlink()
+        if isinstance(error, OSError):
+            raise AocError(f"{place} was removed, because it is not whole: {error.strerror}.", 4) from None
+        raise

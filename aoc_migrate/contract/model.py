@@ -104,6 +104,11 @@ class Contract:
         """The JSONB columns, each an object without forbidden keys at its top level."""
         return tuple(c for c in self.columns if c.type == "jsonb")
 
+    @property
+    def quarantine(self) -> str:
+        """The table that rows go to which cannot stay, or whose originals are kept there."""
+        return f"{self.table}_quarantine"
+
     def name(self, what: str) -> str:
         """Return the versioned name of a constraint or index, such as ``advisory_raw_not_blank_v1``."""
         return f"{self.table}_{what}_v{self.version}"

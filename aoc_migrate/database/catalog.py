@@ -10,7 +10,7 @@ STATE = "aoc_migration_state"
 VERSION = "aoc_alembic_version"
 JOURNAL = "aoc_supersedes_journal"
 LOG = "aoc_migration_log"
-DEDUPE = "aoc_dedupe_list"
+WORK = "aoc_work_list"
 
 SIGNATURE = (
     "'aoc-migrate sha256:' || encode(sha256(convert_to("

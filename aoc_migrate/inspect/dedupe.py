@@ -1,17 +1,31 @@
 """Duplicates before they are moved: which row of each group stays, what names the others, do they differ?"""
 
-from collections.abc import Iterator
-
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import DEDUPE
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.duplicates import duplicate_digests
-from aoc_migrate.report.model import Finding, make
+from aoc_migrate.inspect.work import Work
 
-KEEP = ("earliest", "latest")
-INSERT, DELETE = 4, 8  # tgtype (PostgreSQL source, catalog/pg_trigger.h)
+REASON = "duplicate-key"
 _OWN = ("id", "retrieved_at", "created_at")  # what two fetches of one document may differ in
+
+
+def dedupe_work(
+    session: Session, contract: Contract, keep: str, *, different: bool, allowed_triggers: tuple[str, ...] = ()
+) -> Work:
+    """Return the moving of surplus rows; ``different``: also of those that differ from the one that stays."""
+    table, key = contract.table, contract.idempotency_key
+    same = "true" if different else "differs = '{}'"
+    listed = (
+        f"SELECT id, kept, links, '{REASON}' AS reason, false AS mend, false AS refused "
+        f"FROM ({surplus(session, contract, keep)}) AS s WHERE {same}"
+    )
+    moving = (
+        f"SELECT t.* FROM listed AS l JOIN {table} AS t ON t.id = l.listed_id JOIN {table} AS k ON k.id = l.kept "
+        f"WHERE ({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)}) FOR UPDATE OF t"
+    )
+    words = f"dedupe --keep {keep}{' --include-different' if different else ''}"
+    return Work(words, listed, moving, allowed_triggers=allowed_triggers)
 
 
 def surplus(session: Session, contract: Contract, keep: str) -> str:
@@ -56,7 +70,7 @@ def _differing(session: Session, contract: Contract) -> str:
     )
 
 
-def look(session: Session, contract: Contract, keep: str, limit: int) -> tuple[Row, list[Row]]:
+def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> tuple[Row, list[Row]]:
     """Return counts over all groups, and a sample: what stays, what moves, and in which columns they differ."""
     session.say("looking for duplicates …")
     found = session.rows(
@@ -70,35 +84,3 @@ FROM ({surplus(session, contract, keep)}) AS s GROUP BY kept ORDER BY count(*) D
     counts = {name: found[0][name] if found else 0 for name in ("groups", "surplus", "different")}
     shown = [{name: row[name] for name in ("stays", "moves", "links", "differs")} for row in found]
     return counts, shown
-
-
-def hindrances(session: Session, contract: Contract, event: int, allowed: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield the triggers that moving rows would fire (``event``: INSERT or DELETE)."""
-    rows = session.rows(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal "
-        "AND tgenabled IN ('O', 'A') AND tgtype & %s = %s ORDER BY tgname",
-        (contract.table, event, event),
-    )
-    for row in rows:
-        if row["tgname"] not in allowed:
-            yield make("move-trigger", contract.table, trigger=row["tgname"])
-
-
-def references(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield the foreign keys through which other rows name one that would be moved. The work list must stand."""
-    keys = session.rows(
-        "SELECT c.conname AS name, c.conrelid::regclass::text AS source, quote_ident(s.attname) AS column_, "
-        "t.attname AS named FROM pg_constraint c "
-        "JOIN pg_attribute s ON s.attrelid = c.conrelid AND s.attnum = c.conkey[1] "
-        "JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = c.confkey[1] "
-        "WHERE c.contype = 'f' AND c.confrelid = to_regclass(quote_ident(%s)) "
-        "AND NOT (c.conrelid = c.confrelid AND s.attname = %s) ORDER BY 1",  # links are set anew as rows move
-        (contract.table, contract.link),
-    )
-    for key in keys:
-        rows = session.value(
-            f"SELECT count(*) FROM {key['source']} AS s JOIN {contract.table} AS t "
-            f"ON t.{session.quoted(key['named'])} = s.{key['column_']} JOIN {DEDUPE} AS d ON d.id = t.id"
-        )
-        if rows:
-            yield make("move-referenced", contract.table, key=key["name"], source=key["source"], rows=rows)

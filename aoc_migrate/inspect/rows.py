@@ -90,6 +90,7 @@ def _finding(session: Session, contract: Contract, kind: Kind, found: Row) -> Fi
         kind.slug,
         f"{table}.{kind.column}" if kind.column else table,
         column=kind.column,
+        target=session.target.name,
         count=found["rows"],
         rows=found["rows"],
         keys=", ".join(found["keys"]),
@@ -120,7 +121,7 @@ def _kinds(contract: Contract, check: Check) -> list[Kind]:
     column = next(c for c in contract.columns if c.name == check.columns[0])
     return [
         Kind(slug, column.name, f"NOT ({check.predicate}) AND {where}", _keys(contract, slug, column.name))
-        for slug, where in _object_kinds(contract, column).items()
+        for slug, where in object_kinds(contract, column).items()
     ]
 
 
@@ -132,7 +133,7 @@ def _keys(contract: Contract, slug: str, column: str) -> str:
     return f"ARRAY(SELECT key FROM jsonb_object_keys({column}) AS key WHERE {matching} ORDER BY key)"
 
 
-def _object_kinds(contract: Contract, column: Column) -> dict[str, str]:
+def object_kinds(contract: Contract, column: Column) -> dict[str, str]:
     """Return slug and predicate of each way in which a row can break the rule of a JSONB column."""
     kinds = {}
     if column.required:

@@ -102,19 +102,25 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
         if "change" in row["rights"]:
             yield make("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
     more = [row["name"] for row in rows if "read" in row["rights"] and not row["needed"]]
+    if contract.quarantine in more:
+        more.remove(contract.quarantine)
+        yield make("verifier-reads-quarantine", contract.quarantine, role=role, quoted=session.quoted(role))
     if more:
         yield make("verifier-reads-more", role, names=", ".join(more[:12]))
 
 
 def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
     """Try as the role, in a transaction that is rolled back, to write, to create, and to read."""
-    table, quoted = contract.table, session.quoted(role)
-    attempts = {
-        "INSERT": f"INSERT INTO {table} SELECT * FROM {table} WHERE false",
-        "UPDATE": f"UPDATE {table} SET {contract.link} = NULL WHERE false",
-        "DELETE": f"DELETE FROM {table} WHERE false",
-        "CREATE TABLE": "CREATE TABLE aoc_verifier_probe ()",
-    }
+    table, kept, quoted = contract.table, contract.quarantine, session.quoted(role)
+    attempts = [
+        ("INSERT", table, f"INSERT INTO {table} SELECT * FROM {table} WHERE false"),
+        ("UPDATE", table, f"UPDATE {table} SET {contract.link} = NULL WHERE false"),
+        ("DELETE", table, f"DELETE FROM {table} WHERE false"),
+        ("CREATE TABLE", table, "CREATE TABLE aoc_verifier_probe ()"),
+    ]
+    if catalog.kind(session, kept) is not None:
+        attempts.append(("SELECT", kept, f"SELECT FROM {kept} WHERE false"))
+        attempts.append(("DELETE", kept, f"DELETE FROM {kept} WHERE false"))
     with session.connection.transaction(force_rollback=True):
         session.run("SET LOCAL transaction_read_only = off")  # it could turn it off as well: rights alone count
         try:
@@ -123,9 +129,9 @@ def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]
         except psycopg.errors.InsufficientPrivilege:
             yield make("verifier-not-tried", role, quoted=quoted, target=session.target.name)
             return
-        for what, statement in attempts.items():
+        for what, relation, statement in attempts:
             if not _refused(session, statement):
-                yield make("verifier-did", role, what=what, table=table)
+                yield make("verifier-did", role, what=what, table=relation)
 
 
 def _refused(session: Session, statement: str) -> bool:

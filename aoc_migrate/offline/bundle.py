@@ -142,7 +142,7 @@ def _seal(new: Path, kit: Kit) -> None:
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "package": {"name": "aoc-migrate", "version": __version__},
-        "targets": {t: {"head": head(t), "contract": contract_at(t, head(t)).version} for t in TARGETS},
+        "targets": {t: _target(t) for t in TARGETS},
         "python": {"version": kit.python, "platforms": list(kit.platforms)} if kit.wheels else None,
         "files": [
             {
@@ -158,6 +158,11 @@ def _seal(new: Path, kit: Kit) -> None:
     _write(new / SUMS, "".join(f"{_sha256(new / name)}  {name}\n" for name in sorted([*files, MANIFEST])))
     if kit.sign_command:
         _sign(new, kit.sign_command)
+
+
+def _target(name: str) -> dict[str, Any]:
+    contract = contract_at(name, head(name))
+    return {"head": head(name), "contract": contract.version, "quarantine": contract.quarantine}
 
 
 def _sign(new: Path, command: str) -> None:

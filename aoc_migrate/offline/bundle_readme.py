@@ -20,9 +20,16 @@ python3 -m venv aoc
 aoc/bin/pip install --no-index --find-links wheels aoc-migrate
 export CONCELIER_DATABASE_URL=postgresql://stella@db/concelier
 aoc/bin/aoc-migrate audit concelier
+aoc/bin/aoc-migrate repair concelier
+aoc/bin/aoc-migrate dedupe concelier
 AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc/bin/aoc-migrate upgrade concelier --evidence evidence
 aoc/bin/aoc-migrate verify concelier --format html --output verify.html
 ```
+
+`repair` and `dedupe` show what could be done about the rows that the audit names; with `--rule all --apply` and
+`--apply` they do it. Nothing is lost: rows that move, and the originals of those that are mended, are kept in
+`advisory_raw_quarantine` (`vex_raw_quarantine`), which its owner alone may read; `--restore` puts them back. No
+script of this bundle touches that table, and no row of it belongs into a bundle.
 
 The same with `EXCITITOR_DATABASE_URL` and `excititor`. No `wheels` folder: this bundle was made for psql alone.
 

@@ -15,6 +15,7 @@ from aoc_migrate.inspect.duplicates import duplicates_by_vendor
 from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import only_tenant, readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
+from aoc_migrate.inspect.quarantine import quarantine_facts, quarantine_findings
 from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import standing_facts, verifier_findings
 from aoc_migrate.report.model import Finding, Report, make
@@ -107,8 +108,10 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     standing = parts(session.target.name, report.revision)
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)
+    report.findings += quarantine_findings(session, contract)
     report.findings += ledger.edited(session, report.revision)
     report.facts |= standing_facts(session, contract, standing)
+    report.facts |= quarantine_facts(session, contract)
     report.facts["latest_runs"] = ledger.latest(session)
     if Part.CHAIN in standing:
         session.say("following the chains …")
@@ -147,6 +150,7 @@ def run_status(session: Session, report: Report) -> None:
     state = chain_state(session)
     report.findings += _held(session)
     report.findings += [replace(f, severity="warning") for f in writing(session, our_tables(session))]
+    report.findings += quarantine_findings(session, contract)
     report.findings += surroundings(session)
     report.facts |= {
         "applied": len(applied(target, report.revision)),
@@ -156,19 +160,11 @@ def run_status(session: Session, report: Report) -> None:
         "backfill": "not begun"
         if state is None
         else ("done" if state["done"] else f"{state['rows']} rows so far"),
-        "quarantine": quarantined(session, contract),
+        **quarantine_facts(session, contract),
         "lock": holder(session) or "free",
         "building": building(session, contract.table, list(indexes)),
     }
     report.next = f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}"
-
-
-def quarantined(session: Session, contract: Contract) -> int | None:
-    """Return how many rows are in quarantine; None where this role may not look."""
-    name = f"{contract.table}_quarantine"
-    if catalog.kind(session, name) is None:
-        return 0
-    return int(session.value(f"SELECT count(*) FROM {name}")) if catalog.readable(session, name) else None
 
 
 def run_history(session: Session, report: Report, limit: int, run: int | None) -> None:

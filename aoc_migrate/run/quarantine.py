@@ -1,45 +1,49 @@
-"""The quarantine: the table beside a raw table that surplus rows move to."""
+"""The quarantine: the table beside a raw table that rows move to, and where the originals of mended rows stay."""
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.work import is_ours
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.history import contract_at
 
-
-def quarantine(contract: Contract) -> str:
-    """Return the name of the table that surplus rows move to."""
-    return f"{contract.table}_quarantine"
-
-
-def ours(session: Session, contract: Contract) -> bool:
-    """Return whether there is a quarantine, and one that was made here."""
-    return "quarantine_run" in catalog.columns(session, quarantine(contract))
+COLUMNS = (
+    "quarantine_run bigint NOT NULL",
+    "quarantine_batch bigint NOT NULL",
+    "quarantine_reason text NOT NULL",
+    "quarantine_kept text",
+    "quarantine_links text[] NOT NULL",
+    "quarantine_mended jsonb",
+    "quarantine_at timestamptz NOT NULL DEFAULT now()",
+    "quarantine_by text NOT NULL",
+)
+"""What is known of each row: the run and transaction that put it here, why, which row stands in for it, which rows
+named it, and of a mended row a digest of each value that replaced one of its own (NULL: the row was moved)."""
 
 
 def make_quarantine(session: Session, contract: Contract) -> None:
     """Make the quarantine with the raw table's columns and owner, and rights for nobody else."""
-    name, table = quarantine(contract), contract.table
+    name, table = contract.quarantine, contract.table
     if catalog.kind(session, name) is None:
         with session.transaction():
             session.run(f"CREATE TABLE {name} AS SELECT * FROM {table} WITH NO DATA")
-            session.run(
-                f"ALTER TABLE {name} ADD PRIMARY KEY (id), ADD quarantine_run bigint NOT NULL, "
-                "ADD quarantine_batch bigint NOT NULL, ADD quarantine_reason text NOT NULL, "
-                "ADD quarantine_kept text NOT NULL, ADD quarantine_links text[] NOT NULL, "
-                "ADD quarantine_at timestamptz NOT NULL DEFAULT now(), ADD quarantine_by text NOT NULL"
-            )
-            owner = session.value(
-                "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
-                "WHERE oid = to_regclass(quote_ident(%s))",
-                (table,),
-            )
-            session.run(f"ALTER TABLE {name} OWNER TO {owner}")
-            session.run(_REVOKE.format(name=name))
+            added = ", ".join(f"ADD {column}" for column in COLUMNS)
+            session.run(f"ALTER TABLE {name} {added}, ADD PRIMARY KEY (id, quarantine_run)")
+            make_private(session, name, table)
     there = catalog.columns(session, name)
     for column, type_ in catalog.columns(session, table).items():
         if column not in there:
             session.run(f"ALTER TABLE {name} ADD {session.quoted(column)} {type_}")
+
+
+def make_private(session: Session, name: str, table: str) -> None:
+    """Give a table the owner of the raw table, and take the rights of everybody else."""
+    owner = session.value(
+        "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(quote_ident(%s))",
+        (table,),
+    )
+    session.run(f"ALTER TABLE {name} OWNER TO {owner}")
+    session.run(_REVOKE.format(name=name))
 
 
 _REVOKE = """DO $aoc$
@@ -54,12 +58,12 @@ BEGIN
 END $aoc$"""
 
 
-def stored_columns(session: Session, table: str, prefix: str = "") -> str:
-    """Return the columns that an INSERT sets; a generated one is made again."""
+def stored_columns(session: Session, contract: Contract, prefix: str = "") -> str:
+    """Return the columns that an INSERT sets, of those that the quarantine has; a generated one is made again."""
     rows = session.rows(
         "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) "
-        "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
-        (table,),
+        "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname = ANY (%s) ORDER BY attnum",
+        (contract.table, list(catalog.columns(session, contract.quarantine))),
     )
     return ", ".join(f"{prefix}{row['name']}" for row in rows)
 
@@ -67,16 +71,20 @@ def stored_columns(session: Session, table: str, prefix: str = "") -> str:
 def run_quarantine(session: Session, report: Report, limit: int) -> None:
     """List what is in quarantine: runs with their reasons, and a sample of ids."""
     contract = contract_at(session.target.name, report.revision)
-    name = quarantine(contract)
+    name = contract.quarantine
     report.facts["rows"] = 0
-    if not ours(session, contract):
+    if not is_ours(session, contract):
         return
     report.facts["rows"] = session.value(f"SELECT count(*) FROM {name}")
     report.facts["quarantined_by_run"] = session.rows(
-        "SELECT quarantine_run AS run, quarantine_reason AS reason, count(*) AS rows, "
-        f"min(quarantine_at)::text AS since, min(quarantine_by) AS by FROM {name} GROUP BY 1, 2 ORDER BY 1 DESC"
+        "SELECT quarantine_run AS run, quarantine_reason AS reason, "
+        "count(*) FILTER (WHERE quarantine_mended IS NULL) AS moved, count(quarantine_mended) AS mended, "
+        f"min(quarantine_at)::text AS since, min(quarantine_by) AS by FROM {name} "
+        'GROUP BY 1, 2 ORDER BY 1 DESC, quarantine_reason COLLATE "C"'
     )
     report.facts["sample"] = session.rows(
-        f'SELECT id, quarantine_kept AS kept, quarantine_run AS run FROM {name} ORDER BY id COLLATE "C" LIMIT %s',
+        "SELECT id, quarantine_run AS run, CASE WHEN quarantine_mended IS NULL THEN 'moved' ELSE 'mended' END "
+        f"AS what, quarantine_reason AS reason, quarantine_kept AS kept FROM {name} "
+        'ORDER BY id COLLATE "C", run LIMIT %s',
         (limit,),
     )

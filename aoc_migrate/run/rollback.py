@@ -10,6 +10,7 @@ from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.place import writing
+from aoc_migrate.inspect.quarantine import journaled_away, moved_ids
 from aoc_migrate.report.model import Report, Stopped, make
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import Options, changing, our_tables, read_revision
@@ -43,12 +44,13 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
         _warn_guard(session, report)
         contract = contract_at(target, report.revision)
+        away = journaled_away(session, contract)
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {wanted}", goal)
         with recorded, changing(session, report), estimated(session, contract, costs):
             _go_down(session, report.revision, goal)
         hold.finish(session, held)
-    _after_rollback(session, report)
+    _after_rollback(session, report, away)
 
 
 def acknowledge(target: Target, options: Options, wanted: str) -> None:
@@ -78,15 +80,21 @@ def _warn_guard(session: Session, report: Report) -> None:
         report.findings.append(make("guard-still-on", session.target.name))
 
 
-def _after_rollback(session: Session, report: Report) -> None:
+def _after_rollback(session: Session, report: Report, away: int = 0) -> None:
+    """Tell what was left as it is; ``away`` links of the journal are of rows that are in quarantine."""
     target = session.target.name
+    contract = contract_at(target, None)
     for step in session.steps:
         kept = step.pop("kept_ids", [])
-        if kept:
-            table = contract_at(target, None).table
-            sample = [{"id": id_} for id_ in kept]
-            count = step["kept"]
-            report.findings.append(make("rows-changed-since", table, count=count, rows=count, sample=sample))
+        if not kept:
+            continue
+        if away:
+            report.findings.append(make("rows-in-quarantine", contract.quarantine, count=away, rows=away))
+        if step["kept"] > away:
+            moved = moved_ids(session, contract, kept)
+            sample = [{"id": id_} for id_ in kept if id_ not in moved]
+            words = {"count": step["kept"] - away, "rows": step["kept"] - away, "sample": sample}
+            report.findings.append(make("rows-changed-since", contract.table, **words))
     held = hold.read(session)
     if held:
         report.findings.append(hold.finding(session, held))

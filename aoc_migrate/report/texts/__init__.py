@@ -6,11 +6,11 @@ it. Slugs are stable; each has a section in docs/rules.md. The codes ERR_AOC_…
 """
 
 from aoc_migrate.report.texts.bundles import BUNDLES
-from aoc_migrate.report.texts.dedupe import DEDUPE
 from aoc_migrate.report.texts.model import Text
+from aoc_migrate.report.texts.quarantine import QUARANTINE
 from aoc_migrate.report.texts.rows import ROWS
 from aoc_migrate.report.texts.running import RUNNING
 from aoc_migrate.report.texts.standing import STANDING
 from aoc_migrate.report.texts.verifier import VERIFIER
 
-TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **VERIFIER, **DEDUPE, **BUNDLES}
+TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **VERIFIER, **QUARANTINE, **BUNDLES}

@@ -6,27 +6,32 @@ ROWS: dict[str, Text] = {
     # Rows, before
     "missing-required": Text(
         "{n_rows} of {table} without {column}; the contract requires it in every row.",
-        "Fill {column} from the upstream document, or move these rows out of {table}; then run the audit again.",
+        "See what can be mended, and what would move: aoc-migrate repair {target} --rule missing-required. "
+        "Or fill {column} from the upstream document.",
         code=MISSING,
     ),
     "blank-key": Text(
         "{n_rows} of {table} with a blank {column}; a blank key makes different documents look the same.",
-        "Fill {column} from the upstream document, or move these rows out of {table}.",
+        "See what can be mended, and what would move: aoc-migrate repair {target} --rule blank-key. "
+        "Or fill {column} from the upstream document.",
         code=MISSING,
     ),
     "not-an-object": Text(
         "{n_rows} of {table} with a {column} that is neither NULL nor a JSON object.",
-        "Replace it by an object, or by NULL.",
+        "See what would become of them: aoc-migrate repair {target} --rule not-an-object. Or replace it by an "
+        "object, or by NULL.",
     ),
     "forbidden-key": Text(
         "{n_rows} of {table} with a forbidden key at the top level of {column} ({keys}); "
         "derived values do not belong in raw rows.",
-        "Remove the key from {column}; inside content.raw the upstream document may keep it.",
+        "Remove the key from {column}: aoc-migrate repair {target} --rule forbidden-key --apply. Inside "
+        "content.raw the upstream document may keep it.",
         code=FORBIDDEN,
     ),
     "derived-key": Text(
         "{n_rows} of {table} with a derived effective_* key at the top level of {column} ({keys}).",
-        "Remove the key from {column}; derived values are computed downstream.",
+        "Remove the key from {column}: aoc-migrate repair {target} --rule derived-key --apply. Derived values are "
+        "computed downstream.",
         code=DERIVED,
     ),
     "forbidden-column": Text(
@@ -42,12 +47,12 @@ ROWS: dict[str, Text] = {
     "null-key": Text(
         "{n_rows} of {table} with a NULL in the idempotency key; NULLs let duplicates in, so they are "
         "not judged as duplicates here.",
-        "Mend the missing-required findings first.",
+        "See what can be mended, and what would move: aoc-migrate repair {target} --rule null-key.",
         code=MISSING,
     ),
     "key-too-long": Text(
         "{n_rows} of {table} with keys of more than {limit} bytes together; a btree index cannot hold them.",
-        "Shorten the ids of these rows, or move them out of {table}.",
+        "Shorten the ids of these rows, or move them out: aoc-migrate repair {target} --rule key-too-long --apply",
     ),
     "case-variant-key": Text(
         "{n_rows} of {table} with a variant of a forbidden key at the top level of {column} ({keys}); "

@@ -141,4 +141,9 @@ RUNNING: dict[str, Text] = {
         "Look at them if they matter; their ids are in the sample.",
         severity="warning",
     ),
+    "rows-in-quarantine": Text(
+        "{n_rows} that the backfill had linked are in {subject} now, with the link that they had when they moved.",
+        "Nothing to do; once they are put back, the next upgrade links them again.",
+        severity="info",
+    ),
 }

@@ -20,6 +20,10 @@ VERIFIER: dict[str, Text] = {
         "Revoke it, or find out who relies on it; what PUBLIC may read, everybody may.",
         severity="warning",
     ),
+    "verifier-reads-quarantine": Text(
+        "The role {role} may read {subject}, where nothing is that verification needs.",
+        "Run: REVOKE ALL ON {subject} FROM {quoted}; and look whether PUBLIC has rights on it.",
+    ),
     "verifier-not-read-only": Text(
         "Sessions of the role {subject} are not read-only from their beginning.",
         "Run: ALTER ROLE {quoted} SET default_transaction_read_only = on;",

@@ -1,0 +1,123 @@
+"""The quarantine as it stands: what is in it, who may look at it, and what keeps rows from going back."""
+
+from collections.abc import Iterator
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import JOURNAL, WORK
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.inspect.dedupe import REASON
+from aoc_migrate.inspect.work import INSERT, UPDATE, digest, guards, is_ours, triggers
+from aoc_migrate.report.model import Finding, make
+
+
+def quarantine_facts(session: Session, contract: Contract) -> Row:
+    """Return how many rows were moved there and how many were mended; None where this role may not look."""
+    if not is_ours(session, contract):
+        return {"quarantine": 0, "mended": 0}
+    if not catalog.readable(session, contract.quarantine):
+        return {"quarantine": None, "mended": None}
+    return session.row(
+        "SELECT count(*) FILTER (WHERE quarantine_mended IS NULL) AS quarantine, "
+        f"count(quarantine_mended) AS mended FROM {contract.quarantine}"
+    )
+
+
+def quarantine_findings(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield what is wrong with the quarantine: others have rights on it, or work on it was begun and not ended."""
+    if is_ours(session, contract):
+        yield from _open(session, contract)
+    begun = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (WORK,))
+    if begun:
+        verb, _, options = str(begun).partition(",")[0].partition(" ")
+        words = {"verb": verb, "options": options, "target": session.target.name}
+        yield make("work-unfinished", contract.table, **words)
+
+
+def _open(session: Session, contract: Contract) -> Iterator[Finding]:
+    rows = session.rows(
+        "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END "
+        "AS role FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, "
+        "LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(t.attacl)) AS a "
+        "WHERE c.oid = to_regclass(quote_ident(%(name)s)) AND a.grantee <> c.relowner "
+        "UNION SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
+        "WHERE oid = to_regclass(quote_ident(%(name)s)) AND relowner <> "
+        "(SELECT relowner FROM pg_class WHERE oid = to_regclass(quote_ident(%(table)s))) ORDER BY 1",
+        {"name": contract.quarantine, "table": contract.table},
+    )
+    if rows:
+        names = ", ".join(row["role"] for row in rows)
+        yield make("quarantine-open", contract.quarantine, names=names)
+
+
+def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
+    """Return which of the ids are of rows that were moved."""
+    if not is_ours(session, contract):
+        return set()
+    query = f"SELECT id FROM {contract.quarantine} WHERE quarantine_mended IS NULL AND id = ANY (%s)"
+    return {row["id"] for row in session.rows(query, (ids,))}
+
+
+def journaled_away(session: Session, contract: Contract) -> int:
+    """Count the links in the journal whose rows were moved since, so that a downgrade does not find them."""
+    if catalog.kind(session, JOURNAL) is None or not is_ours(session, contract):
+        return 0
+    return int(
+        session.value(
+            f"SELECT count(*) FROM {JOURNAL}, unnest(ids) AS id WHERE id IN (SELECT id FROM {contract.quarantine} "
+            f"WHERE quarantine_mended IS NULL) AND id NOT IN (SELECT id FROM {contract.table})"
+        )
+    )
+
+
+def unchanged(contract: Contract, row: str, saved: str) -> str:
+    """Return whether the mended columns of ``row`` are still what the mend made of them, as ``saved`` knows."""
+    pairs = ", ".join(
+        f"('{c}', CASE WHEN {saved}.quarantine_mended ? '{c}' THEN {row}.{c}::text END)"
+        for c in mendable(contract)
+    )
+    return (
+        f"NOT EXISTS (SELECT FROM (VALUES {pairs}) AS v (name, now) WHERE {saved}.quarantine_mended ? name "
+        f"AND {saved}.quarantine_mended->>name <> {digest('now')})"
+    )
+
+
+def mendable(contract: Contract) -> list[str]:
+    """Return the columns that a mend may write."""
+    return [*(name for name, _, _ in contract.mirrors), *(column.name for column in contract.objects)]
+
+
+def command_of(reason: str) -> str:
+    """Return the command that puts rows into quarantine for this reason."""
+    return "dedupe" if reason == REASON else "repair"
+
+
+def kept_back(session: Session, contract: Contract, chosen: str, allowed: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield why rows cannot go back; ``chosen`` is a condition on the quarantine. Runs go back latest first."""
+    table, name, target = contract.table, contract.quarantine, session.target.name
+    later = session.rows(
+        f"SELECT quarantine_run AS run, quarantine_reason AS reason FROM {name} WHERE NOT ({chosen}) "
+        f"AND quarantine_run > (SELECT min(quarantine_run) FROM {name} WHERE {chosen}) "
+        "ORDER BY quarantine_run DESC LIMIT 1"
+    )
+    if later:
+        yield make("later-run", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"]))
+    rows = session.row(
+        f"""WITH chosen AS (SELECT * FROM {name} WHERE {chosen}
+), moved AS (SELECT id FROM chosen WHERE quarantine_mended IS NULL
+), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
+SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
+    + (SELECT count(*) FROM moved JOIN {table} USING (id)) AS taken,
+  (SELECT count(*) FROM latest b LEFT JOIN {table} t ON t.id = b.id WHERE b.quarantine_mended IS NOT NULL
+    AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
+  (SELECT count(*) FROM chosen WHERE NOT ({guards(session, table)})) AS guarded"""
+    )
+    if rows["taken"]:
+        yield make("id-taken", table, rows=rows["taken"])
+    if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):
+        yield make("index-stands", table, target=target)
+    if rows["guarded"]:
+        yield make("guards-stand", table, rows=rows["guarded"], target=target)
+    if rows["changed"]:
+        yield make("changed-since", table, rows=rows["changed"])
+    yield from triggers(session, contract, INSERT | UPDATE, allowed)

@@ -1,0 +1,104 @@
+"""What `dedupe` and `repair` share: which rows leave the raw table or are mended in it, and what is in the way."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Finding, make
+
+INSERT, DELETE, UPDATE = 4, 8, 16  # tgtype (PostgreSQL source, catalog/pg_trigger.h)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Rows to be taken out of the raw table, or to be mended in it, after the originals went into quarantine.
+
+    ``listed`` is a query of (id, kept, links, reason, mend, refused): the row that stands in for one that goes,
+    the rows that name it as superseded, why, whether it is mended instead of moved, and whether a constraint
+    would refuse it even then. ``moving`` and ``mending`` are queries of the rows of one batch for which that still
+    holds, locked; the batch is the relation ``listed`` of (listed_id, kept, links, reason). It is joined, because
+    PostgreSQL cannot look into it again when a row was locked by others. ``mended`` has the new value of each
+    column that is mended, as an expression over a row ``t``. ``command`` is what goes on after an interruption.
+    """
+
+    command: str
+    listed: str
+    moving: str
+    mending: str = ""
+    mended: Mapping[str, str] = field(default_factory=dict)
+    allowed_triggers: tuple[str, ...] = ()
+
+
+def guards(session: Session, table: str) -> str:
+    """Return what every new version of a row must satisfy already: CHECKs, proven or not, and NOT NULLs."""
+    rows = session.rows(
+        "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held FROM pg_constraint "
+        "WHERE conrelid = to_regclass(quote_ident(%(table)s)) AND contype = 'c' "
+        "UNION ALL SELECT quote_ident(attname) || ' IS NOT NULL' FROM pg_attribute WHERE attnotnull "
+        "AND attnum > 0 AND attgenerated = '' AND NOT attisdropped "
+        "AND attrelid = to_regclass(quote_ident(%(table)s))",
+        {"table": table},
+    )
+    return " AND ".join(row["held"] for row in rows) or "true"
+
+
+def triggers(session: Session, contract: Contract, events: int, allowed: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield the triggers that writing the rows would fire; ``events`` is a sum of INSERT, DELETE and UPDATE."""
+    rows = session.rows(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal "
+        "AND tgenabled IN ('O', 'A') AND tgtype & %s <> 0 ORDER BY tgname",
+        (contract.table, events),
+    )
+    for row in rows:
+        if row["tgname"] not in allowed:
+            yield make("move-trigger", contract.table, trigger=row["tgname"])
+
+
+def references(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
+    """Yield the foreign keys through which other rows name one that would leave; ``leaving`` is a query of ids."""
+    keys = session.rows(
+        "SELECT c.conname AS name, c.conrelid::regclass::text AS source, quote_ident(s.attname) AS column_, "
+        "quote_ident(t.attname) AS named FROM pg_constraint c "
+        "JOIN pg_attribute s ON s.attrelid = c.conrelid AND s.attnum = c.conkey[1] "
+        "JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = c.confkey[1] "
+        "WHERE c.contype = 'f' AND c.confrelid = to_regclass(quote_ident(%s)) "
+        "AND NOT (c.conrelid = c.confrelid AND s.attname = %s) ORDER BY 1",  # links are set anew as rows move
+        (contract.table, contract.link),
+    )
+    for key in keys:
+        rows = session.value(
+            f"SELECT count(*) FROM {key['source']} AS s JOIN {contract.table} AS t "
+            f"ON t.{key['named']} = s.{key['column_']} WHERE t.id IN ({leaving})"
+        )
+        if rows:
+            yield make("move-referenced", contract.table, key=key["name"], source=key["source"], rows=rows)
+
+
+def refused(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield how many rows a constraint that stands would not let us write. The list must be made."""
+    held = guards(session, contract.table)
+    rows = session.value(
+        f"SELECT (SELECT count(*) FROM {WORK} WHERE refused) + (SELECT count(*) FROM {contract.table} "
+        f"WHERE id IN (SELECT unnest(links) FROM {WORK}) AND id NOT IN (SELECT id FROM {WORK}) AND NOT ({held}))"
+    )
+    if rows:
+        yield make("guard-refuses", contract.table, rows=rows, target=session.target.name)
+
+
+def foreign_quarantine(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield a finding where the quarantine's name belongs to something else."""
+    if catalog.kind(session, contract.quarantine) is not None and not is_ours(session, contract):
+        yield make("foreign-object", contract.quarantine)
+
+
+def is_ours(session: Session, contract: Contract) -> bool:
+    """Return whether there is a quarantine, and one that was made here."""
+    return "quarantine_run" in catalog.columns(session, contract.quarantine)
+
+
+def digest(text: str) -> str:
+    """Return the expression that tells a value from another; it is kept instead of the value."""
+    return f"encode(sha256(convert_to(coalesce({text}, ''), 'UTF8')), 'hex')"

@@ -1,0 +1,32 @@
+"""Quarantined rows, whole, for whoever asks for them by name: one JSON object a line."""
+
+from collections.abc import Callable
+
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import AocError
+from aoc_migrate.inspect.work import is_ours
+from aoc_migrate.report.model import Report
+from aoc_migrate.run.history import contract_at
+
+PAGE = 100  # rows that are held in memory; a document may have megabytes
+
+
+def run_export(session: Session, report: Report, write: Callable[[str], object], run: int | None) -> None:
+    """Give ``write`` the rows of one run, or of all, latest run first, with what the quarantine knows of each.
+
+    Raises AocError (exit 2) where there is no quarantine.
+    """
+    contract = contract_at(session.target.name, report.revision)
+    if not is_ours(session, contract):
+        raise AocError(f"{session.target.name} has no quarantine: nothing was ever moved there.")
+    chosen = "true" if run is None else f"quarantine_run = {run}"
+    query = (
+        f"SELECT to_jsonb(q)::text FROM {contract.quarantine} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
+    )
+    report.facts["exported"] = 0
+    with session.transaction(), session.connection.cursor("aoc_export") as cursor:
+        cursor.itersize = PAGE
+        cursor.execute(query.encode())
+        for (line,) in cursor:
+            write(f"{line}\n")
+            report.facts["exported"] += 1

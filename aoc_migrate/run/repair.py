@@ -1,0 +1,71 @@
+"""`repair`: rows that break a rule are mended where nothing is lost by it, and moved into quarantine elsewhere."""
+
+from dataclasses import dataclass
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.inspect.repair import RULES, collisions, look_for_broken, repair_work, rule_words
+from aoc_migrate.report.model import Report, make
+from aoc_migrate.run.work import apply_work, raw_contract, show_work
+
+
+@dataclass(frozen=True)
+class RepairOptions:
+    """``rules``: those whose rows are repaired; none is all of them."""
+
+    rules: tuple[str, ...] = ()
+    limit: int = 200
+    allowed_triggers: tuple[str, ...] = ()
+
+
+def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
+    """Show what would be mended and what would move; with ``apply`` do it."""
+    contract = raw_contract(session, report)
+    if contract is None:
+        return
+    target = session.target.name
+    rules = tuple(rule for rule in RULES if rule in options.rules) or RULES
+    work = repair_work(session, contract, rules, options.allowed_triggers)
+
+    def look() -> bool:
+        found = look_for_broken(session, contract, rules, options.limit)
+        report.facts |= {key: value for key, value in _facts(found).items() if key != "sample" or not apply}
+        if found["refused"]:
+            report.findings.append(make("guard-refuses", contract.table, rows=found["refused"], target=target))
+        if found["mends"] and _unique(session, contract):
+            rows = collisions(session, contract, rules)
+            report.findings += [make("mends-collide", contract.table, rows=rows, target=target)] if rows else []
+        return bool(found["mends"] + found["moves"])
+
+    report.next = f"aoc-migrate audit {target}"
+    if apply:
+        apply_work(session, report, contract, work, look)
+    elif show_work(session, report, contract, work, look):
+        report.next = f"aoc-migrate repair {target} {rule_words(rules)} --apply"
+
+
+def _facts(found: Row) -> Row:
+    """Return counts by rule and column, and ids with what would become of them; a row may break several rules."""
+    return {
+        "to_mend": found["mends"],
+        "to_move": found["moves"],
+        "broken": [
+            {
+                "rule": row["rule"],
+                "column": row["column_"],
+                "rows": row["rows"],
+                "mend": row["mended"],
+                "move": row["rows"] - row["mended"],
+            }
+            for row in found["by_rule"]
+        ],
+        "sample": [
+            {"id": row["id"], "becomes": "mended" if row["mend"] else "moved", "breaks": row["flags"]}
+            for row in found["sample"]
+        ],
+    }
+
+
+def _unique(session: Session, contract: Contract) -> bool:
+    return catalog.index_state(session, contract.table, contract.idempotency_index()) in ("valid", "invalid")

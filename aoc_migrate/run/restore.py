@@ -1,0 +1,85 @@
+"""`--restore` of `dedupe` and `repair`: rows go back exactly as they were, links too, latest run first."""
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.patience import patient
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import AocError
+from aoc_migrate.inspect.dedupe import REASON
+from aoc_migrate.inspect.place import writing
+from aoc_migrate.inspect.quarantine import kept_back, mendable, unchanged
+from aoc_migrate.inspect.work import is_ours
+from aoc_migrate.report.model import Report
+from aoc_migrate.run import ledger
+from aoc_migrate.run.common import our_tables
+from aoc_migrate.run.quarantine import stored_columns
+from aoc_migrate.run.work import raw_contract, repeat
+
+
+def run_restore(
+    session: Session, report: Report, command: str, run: int | None, allowed: tuple[str, ...] = ()
+) -> None:
+    """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
+    contract = raw_contract(session, report)
+    if contract is None:
+        return
+    name, target = contract.quarantine, session.target.name
+    if not is_ours(session, contract):
+        raise AocError(f"{target} has no quarantine: nothing was ever moved there.")
+    chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{REASON}'"
+    chosen += "" if run is None else f" AND quarantine_run = {run}"
+    report.findings += writing(session, our_tables(session))
+    if report.errors:
+        return
+    with runner_lock(session):
+        if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
+            rows = "" if run is None else f" of run {run}"
+            raise AocError(
+                f"The quarantine of {target} has no rows{rows} that {command} put there; "
+                f"see: aoc-migrate quarantine {target}"
+            )
+        with patient(session, contract.table, "restore"):
+            report.findings += kept_back(session, contract, chosen, allowed)
+        if report.errors:
+            return
+        words = f"{command} --restore{'' if run is None else f' --run {run}'}"
+        with ledger.recorded(session, report, words, report.revision):
+            session.run(f"DROP TABLE IF EXISTS {WORK}")
+            report.changed = True
+            batch = _batch(session, contract, chosen)
+            report.facts["restored"] = repeat(session, contract, f"restore rows of {contract.table}", batch)
+    report.next = f"aoc-migrate audit {target}"
+
+
+def _batch(session: Session, contract: Contract, chosen: str) -> str:
+    """Return the statement that puts the latest batch back; ``left`` are rows that were changed meanwhile."""
+    table, name, columns = contract.table, contract.quarantine, stored_columns(session, contract)
+    relinked = "SELECT WHERE false"
+    if contract.link in catalog.columns(session, table):
+        relinked = (
+            f"UPDATE {table} AS p SET {contract.link} = b.id FROM (SELECT id, quarantine_kept AS kept, "
+            "unnest(quarantine_links) AS pointing FROM batch) AS b WHERE p.id = b.pointing "
+            f"AND p.{contract.link} IS NOT DISTINCT FROM CASE WHEN p.id = b.kept THEN NULL ELSE b.kept END"
+        )
+    values = ", ".join(
+        f"{c} = CASE WHEN b.quarantine_mended ? '{c}' THEN b.{c} ELSE t.{c} END" for c in mendable(contract)
+    )
+    return f"""WITH batch AS (
+  SELECT * FROM {name} WHERE {chosen} AND (quarantine_run, quarantine_batch) = (
+    SELECT quarantine_run, quarantine_batch FROM {name} WHERE {chosen}
+    ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1)
+), stored AS (
+  INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE
+  SELECT {columns} FROM batch WHERE quarantine_mended IS NULL RETURNING id
+), unmended AS (
+  UPDATE {table} AS t SET {values} FROM batch AS b
+  WHERE t.id = b.id AND b.quarantine_mended IS NOT NULL AND {unchanged(contract, "t", "b")} RETURNING t.id
+), relinked AS ({relinked}
+), back AS (
+  DELETE FROM {name} AS q USING batch AS b, (SELECT id FROM stored UNION ALL SELECT id FROM unmended) AS d
+  WHERE q.id = b.id AND q.quarantine_run = b.quarantine_run AND b.id = d.id RETURNING q.id
+)
+SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM back) AS done,
+  (SELECT count(*) FROM batch) - (SELECT count(*) FROM back) AS left"""

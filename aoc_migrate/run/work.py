@@ -1,0 +1,223 @@
+"""The one mechanism of `dedupe` and `repair`: rows move into quarantine, or are mended when their original is.
+
+A row leaves the raw table, or changes, only in the statement that puts it into quarantine. What is to be done is
+listed once; the list shrinks with each batch, and the same command goes on from it after an interruption.
+"""
+
+from collections.abc import Callable
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.lock import announce, runner_lock
+from aoc_migrate.database.patience import patient
+from aoc_migrate.database.progress import Progress
+from aoc_migrate.database.session import Row, Session, who
+from aoc_migrate.inspect.columns import audit_columns
+from aoc_migrate.inspect.partitions import ambiguous_ids
+from aoc_migrate.inspect.place import readable, table_missing, writing
+from aoc_migrate.inspect.work import (
+    DELETE,
+    UPDATE,
+    Work,
+    digest,
+    foreign_quarantine,
+    guards,
+    references,
+    refused,
+    triggers,
+)
+from aoc_migrate.report.model import Report, Stopped, make
+from aoc_migrate.run import ledger
+from aoc_migrate.run.common import our_tables
+from aoc_migrate.run.history import contract_at
+from aoc_migrate.run.quarantine import make_private, make_quarantine, stored_columns
+
+BATCH = 500  # rows; each is locked until its batch ends
+
+
+def raw_contract(session: Session, report: Report) -> Contract | None:
+    """Return the contract in force, or None with the findings why its table cannot be worked on."""
+    contract = contract_at(session.target.name, report.revision)
+    if catalog.kind(session, contract.table) is None:
+        report.findings.append(table_missing(session, contract))
+        return None
+    report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
+    report.findings += readable(session, contract.table)
+    if not report.errors:
+        report.findings += ambiguous_ids(session, contract, limit=200)
+    return None if report.errors else contract
+
+
+def show_work(
+    session: Session,
+    report: Report,
+    contract: Contract,
+    work: Work,
+    look: Callable[[], bool],
+) -> bool:
+    """Tell what would be done and what is in the way; return whether there is anything.
+
+    ``look`` adds the facts, and says so.
+    """
+    with patient(session, contract.table, session.command):
+        found = look()
+        if found:
+            report.findings += triggers(session, contract, DELETE | UPDATE, work.allowed_triggers)
+            report.findings += references(session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT mend")
+    report.findings += foreign_quarantine(session, contract)
+    return found
+
+
+def apply_work(
+    session: Session,
+    report: Report,
+    contract: Contract,
+    work: Work,
+    look: Callable[[], bool],
+) -> None:
+    """Do what is listed; where the same command was interrupted, what is left of its list."""
+    report.findings += writing(session, our_tables(session))
+    if report.errors:
+        return
+    with runner_lock(session):
+        resumed = unfinished(session) == _signature(session, contract, work)
+        if resumed:
+            report.facts["resumed"] = session.value(f"SELECT count(*) FROM {WORK}")
+            report.findings += triggers(session, contract, DELETE | UPDATE, work.allowed_triggers)
+        elif not show_work(session, report, contract, work, look):
+            session.run(f"DROP TABLE IF EXISTS {WORK}")  # left by a command that will not be typed again
+            return
+        if report.errors:
+            return
+        with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
+            if not resumed:
+                _list(session, contract, work)
+            report.findings += references(session, contract, f"SELECT id FROM {WORK} WHERE NOT mend")
+            report.findings += refused(session, contract)
+            if not report.errors:
+                report.changed = True
+                _do(session, report, contract, work)
+            session.run(f"DROP TABLE {WORK}")
+
+
+def unfinished(session: Session) -> str | None:
+    """Return the command whose list is not worked off, as its list is signed; None if there is none."""
+    found: str | None = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (WORK,))
+    return found
+
+
+def _signature(session: Session, contract: Contract, work: Work) -> str:
+    oid = session.value("SELECT to_regclass(quote_ident(%s))::oid::bigint", (contract.table,))
+    return f"{work.command}, contract v{contract.version}, table {oid}"
+
+
+def _list(session: Session, contract: Contract, work: Work) -> None:
+    """List what is to be done, all of it or nothing, and make the quarantine.
+
+    A row that is ``stuck`` breaks a constraint that stands: its own link cannot be set while it waits to be moved.
+    """
+    make_quarantine(session, contract)
+    announce(session, f"list rows of {contract.table}")
+    with patient(session, contract.table, "list"), session.transaction():
+        session.run(f"DROP TABLE IF EXISTS {WORK}")
+        session.run(
+            f"CREATE TABLE {WORK} AS SELECT id, kept, links, reason, mend, refused, false AS stuck "
+            f"FROM ({work.listed}) AS w"
+        )
+        session.run(f"ALTER TABLE {WORK} ADD PRIMARY KEY (id)")
+        session.run(
+            f"UPDATE {WORK} SET stuck = true WHERE NOT mend AND id IN (SELECT id FROM {contract.table} "
+            f"WHERE id IN (SELECT id FROM {WORK}) AND NOT ({guards(session, contract.table)}))"
+        )
+        make_private(session, WORK, contract.table)
+        signature = session.value("SELECT quote_literal(%s)", (_signature(session, contract, work),))
+        session.run(f"COMMENT ON TABLE {WORK} IS {signature}")
+    session.run(f"ANALYZE {WORK}")
+
+
+def _do(session: Session, report: Report, contract: Contract, work: Work) -> None:
+    """Mend first, so that a row that names a moved one can be written when its turn comes."""
+    session.set("aoc.run", str(report.facts["run"]))
+    session.set("aoc.by", who())
+    columns = stored_columns(session, contract)
+    if work.mending:
+        batch = _mend(contract, work, columns, stored_columns(session, contract, "w."))
+        report.facts["mended"] = repeat(session, contract, f"mend rows of {contract.table}", batch)
+    batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
+    report.facts["moved"] = repeat(session, contract, f"move rows of {contract.table}", batch)
+
+
+def _batch(mend: bool) -> str:
+    chosen = f"SELECT id FROM {WORK} WHERE {'mend' if mend else 'NOT mend'} ORDER BY id LIMIT {BATCH}"
+    return f"DELETE FROM {WORK} WHERE id IN ({chosen}) RETURNING id AS listed_id, kept, links, reason"
+
+
+_SAVED = (
+    "quarantine_run, quarantine_batch, quarantine_by, quarantine_reason, quarantine_kept, quarantine_links, "
+    "quarantine_mended"
+)
+_RUN = (
+    "current_setting('aoc.run')::bigint, pg_current_xact_id()::text::bigint, "
+    "current_user || '@' || current_setting('aoc.by')"
+)
+
+
+def _mend(contract: Contract, work: Work, columns: str, values: str) -> str:
+    """Return one batch of mends; originals go into quarantine with a digest of each value that came instead."""
+    changed = ", ".join(f"('{c}', w.{c}::text, n.{c}::text)" for c in work.mended)
+    return f"""WITH listed AS ({_batch(True)}
+), was AS ({work.mending}
+), new AS (SELECT t.id, {", ".join(f"{value} AS {c}" for c, value in work.mended.items())} FROM was AS t
+), mended AS (
+  UPDATE {contract.table} AS t SET {", ".join(f"{c} = n.{c}" for c in work.mended)} FROM new AS n
+  WHERE t.id = n.id RETURNING t.id
+), kept AS (
+  INSERT INTO {contract.quarantine} ({columns}, {_SAVED})
+  SELECT {values}, {_RUN}, l.reason, NULL, '{{}}', coalesce((SELECT jsonb_object_agg(name, {digest("after")})
+    FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
+  FROM mended m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
+)
+SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM mended) AS done"""
+
+
+def _move(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
+    """Return one batch of moves; rows that named a moved one name the one that stands in for it."""
+    table, link = contract.table, contract.link
+    repoint = "SELECT NULL::text AS id, NULL::text AS was WHERE false"
+    if link in catalog.columns(session, table):
+        repoint = (
+            f"UPDATE {table} AS p SET {link} = CASE WHEN p.id = m.kept THEN NULL ELSE m.kept END "
+            "FROM (SELECT id, kept, unnest(links) AS pointing FROM listed JOIN moved ON id = listed_id) AS m "
+            f"WHERE p.id = m.pointing AND p.{link} = m.id AND p.id NOT IN (SELECT id FROM moved) "
+            f"AND p.id NOT IN (SELECT id FROM {WORK} WHERE stuck) RETURNING p.id, m.id AS was"
+        )
+    return f"""WITH listed AS ({_batch(False)}
+), was AS ({work.moving}
+), moved AS (DELETE FROM {table} AS t USING was AS w WHERE t.id = w.id RETURNING t.*
+), pointed AS ({repoint}
+), kept AS (
+  INSERT INTO {contract.quarantine} ({columns}, {_SAVED})
+  SELECT {values}, {_RUN}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
+  FROM moved m JOIN listed l ON l.listed_id = m.id
+)
+SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM moved) AS done"""
+
+
+def repeat(session: Session, contract: Contract, label: str, batch: str) -> int:
+    """Run a batch until it sees no row more, and return how many rows were done.
+
+    Raises Stopped ``deadline``, ``connection-lost`` or ``step-failed``.
+    """
+    step: Row = {"statement": label, "attempts": 1, "rows": 0}
+    progress = Progress(session, "rows")
+    announce(session, label)
+    session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
+    with patient(session, contract.table, label):
+        while (page := session.row(batch))["seen"]:
+            step["rows"] += page["done"]
+            progress.add(page["done"])
+            if page.get("left"):
+                raise Stopped(make("changed-since", contract.table, rows=page["left"]))
+    session.steps.append(step)
+    return int(step["rows"])

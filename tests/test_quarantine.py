@@ -1,0 +1,126 @@
+"""The quarantine: its owner's alone, known wherever one looks, exported on demand, untouched by migrations."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+
+ROLE = "stella-aoc-verify"
+
+
+@pytest.fixture
+def filled(database: Database, aoc: Aoc) -> Database:
+    """Each target with a mended row, a moved one and a duplicate in quarantine."""
+    database.add("blank", source_vendor="", content={"raw": {"secret": "cänary"}})
+    database.add("nobody", tenant=None)
+    for id_ in ("one", "two"):
+        database.add(id_, upstream_id="twice", content_hash="h", retrieved_at="2025-03-03T00:00:00Z")
+    assert aoc("repair", database.target, "--rule", "all", "--apply").exit_code == 0
+    assert aoc("dedupe", database.target, "--apply").exit_code == 0
+    return database
+
+
+def kept(database: Database) -> list[str]:
+    """Return every row of the quarantine, whole, and what the catalog says of it."""
+    rows = database.rows(f"SELECT to_jsonb(q)::text FROM {database.table}_quarantine AS q ORDER BY 1")
+    catalog = [line for line in fingerprint(database.connection) if f"{database.table}_quarantine" in line]
+    return [*(row for (row,) in rows), *catalog]
+
+
+def test_export(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """--export writes whole rows to a new file for its owner alone, or to stdout and nothing else; it says so."""
+    expected = [json.loads(row) for row in kept(filled)[:3]]
+    place = tmp_path / "rows.ndjson"
+
+    ran = aoc.json("quarantine", filled.target, "--export", str(place))
+
+    assert (ran.exit_code, ran.report["facts"]["exported"], "cänary" in ran.out) == (0, 3, False)
+    assert "whole rows" in ran.err
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    written = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()]
+    assert sorted(written, key=json.dumps) == sorted(expected, key=json.dumps)
+    assert [row["id"] for row in written] == ["two", "blank", "nobody"]
+    assert written[1]["content"]["raw"] == {"secret": "cänary"}
+    streamed = aoc("quarantine", filled.target, "--export", "-")
+    assert (streamed.exit_code, streamed.out) == (0, place.read_text(encoding="utf-8"))
+    assert len(aoc("quarantine", filled.target, "--export", "-", "--run", "2").out.splitlines()) == 1
+
+
+def test_export_spares_what_is_there(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A file that is there, a folder that is not, a symbolic link and an export that fails leave no trace."""
+    there = tmp_path / "there"
+    there.write_text("mine", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("there", "no/folder", "link"):
+        assert aoc("quarantine", filled.target, "--export", str(tmp_path / name)).exit_code == 2
+    filled.run(f"DROP TABLE {filled.table}_quarantine")
+    assert aoc("quarantine", filled.target, "--export", str(tmp_path / "new")).exit_code == 2
+    assert aoc("quarantine", filled.target, "--run", "1").exit_code == 2
+
+    assert there.read_text(encoding="utf-8") == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
+def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Up, down to base and up again leave the quarantine as it is; status and verify count what is in it."""
+    before = kept(filled)
+    for command in ("upgrade", "downgrade", "upgrade"):
+        words = ["base"] if command == "downgrade" else ["--release-hold"]
+        assert aoc(command, filled.target, *words, **allowed).exit_code == 0
+        assert kept(filled) == before
+
+    for command in ("status", "verify"):
+        facts = aoc.json(command, filled.target).report["facts"]
+        assert (facts["quarantine"], facts["mended"]) == (2, 1)
+
+
+def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """verify names who else may look; the verifier may not, which its check finds out and tries."""
+    table = f"{filled.table}_quarantine"
+    assert aoc("upgrade", filled.target, **allowed).exit_code == 0
+    try:
+        assert aoc.json("verifier", "create", filled.target).slugs() == []
+        filled.run(f'GRANT SELECT (id) ON {table} TO "{ROLE}"')
+
+        assert f'"{ROLE}"' in aoc.json("verify", filled.target).finding("quarantine-open")["problem"]
+        ran = aoc.json("verifier", "check", filled.target)
+        assert ran.slugs("error") == ["verifier-reads-quarantine", "verifier-did"]
+        assert f"SELECT on {table}" in ran.finding("verifier-did")["problem"]
+    finally:
+        filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
+
+
+def test_the_verifier_verifies(filled: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+    """Without a right on the quarantine the verifier verifies cleanly, and does not say what is in it."""
+    assert aoc("upgrade", filled.target, **allowed).exit_code == 0
+    (tmp_path / "password").write_text("pass", encoding="utf-8")
+    try:
+        created = aoc("verifier", "create", filled.target, "--password-file", str(tmp_path / "password"))
+        assert created.exit_code == 0
+        own = Aoc({f"{filled.target.upper()}_DATABASE_URL": filled.url_as(ROLE, "pass")})
+        ran = own.json("verify")
+        assert (ran.exit_code, ran.slugs(), ran.report["facts"]["quarantine"]) == (0, [], None)
+    finally:
+        filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
+
+
+def test_a_downgrade_tells_what_is_away(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Links of the journal whose rows are in quarantine are told as that, not as changed by others."""
+    for n in range(3):
+        excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    aoc.configure(excititor)
+    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("constraints", "excititor", "--remove").exit_code == 0
+    excititor.run("UPDATE vex_raw SET identifiers = '5' WHERE id = '2'")
+    assert aoc("repair", "--rule", "not-an-object", "--apply").exit_code == 0
+
+    ran = aoc.json("downgrade", "excititor", "base")
+
+    assert ran.exit_code == 0
+    assert ran.finding("rows-in-quarantine")["rows"] == 1
+    assert "rows-changed-since" not in ran.slugs()
+    assert excititor.rows("SELECT id, supersedes FROM vex_raw ORDER BY id") == [("0", None), ("1", None)]

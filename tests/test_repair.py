@@ -1,0 +1,203 @@
+"""Rows that break a rule are mended from their own envelope or moved, never lost, and come back as they were."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.helpers import dump
+
+GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
+MENDED: dict[str, dict[str, Any]] = {
+    "vendor": {**GOOD, "source_vendor": " \t"},
+    "document": {**GOOD, "upstream_id": None},
+    "hash": {**GOOD, "content_hash": ""},
+    "forbidden": {"source": {"vendor": "osv", "severity": "canary"}, "content": {"raw": {"severity": 1}}},
+    "derived": {"linkset": {"effective_range": "canary"}, "identifiers": {"cve": [], "effective_x": 1}},
+    "null": {"identifiers": "null"},
+}
+MOVED: dict[str, dict[str, Any]] = {
+    "tenant": {"tenant": None},
+    "vendorless": {"source": {"vendor": " "}, "source_vendor": ""},
+    "number": {"upstream": {"upstream_id": 5}, "upstream_id": None},
+    "when": {"retrieved_at": None},
+    "list": {"linkset": ["severity"]},
+    "text": {"content": '"text"'},
+    "long": {"upstream_id": "x" * 2600},
+    "too long then": {"upstream_id": None, "upstream": {"upstream_id": "x" * 2600}},
+}
+
+
+def soil(database: Database) -> None:
+    """Add a row for each way of being broken."""
+    for n, (id_, values) in enumerate({**MENDED, **MOVED}.items()):
+        database.add(id_, **({"upstream_id": f"CVE-{n}", "content_hash": f"sha256:{n}"} | values))
+
+
+def quarantined(database: Database) -> dict[str, bool]:
+    """Return the ids in quarantine, and whether each was mended (else it was moved)."""
+    return dict(database.rows(f"SELECT id, quarantine_mended IS NOT NULL FROM {database.table}_quarantine"))
+
+
+def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
+    """Without --apply it counts by rule and column what would be mended and moved, and shows no content."""
+    soil(database)
+    before = dump(database)
+
+    ran = aoc.json("repair", database.target, "--limit", "3")
+
+    facts = ran.report["facts"]
+    assert (ran.exit_code, facts["to_mend"], facts["to_move"]) == (0, len(MENDED), len(MOVED))
+    broken = {(b["rule"], b["column"]): (b["rows"], b["mend"], b["move"]) for b in facts["broken"]}
+    assert broken["blank-key", "source_vendor"] == (2, 1, 1)
+    assert broken["null-key", "upstream_id"] == broken["missing-required", "upstream_id"] == (3, 1, 2)
+    assert broken["derived-key", "identifiers"] == (1, 1, 0)
+    assert broken["key-too-long", ""] == (1, 0, 1)
+    assert [row["id"] for row in facts["sample"]] == ["derived", "document", "forbidden"]
+    assert "canary" not in ran.out + ran.err
+    assert dump(database) == before
+    assert database.value("SELECT to_regclass(%s)", [f"{database.table}_quarantine"]) is None
+
+
+def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """--rule all leaves nothing in an upgrade's way; after a downgrade all of it goes back."""
+    database.run(f"ALTER TABLE {database.table} ADD COLUMN supersedes text")
+    soil(database)
+    before = dump(database)
+
+    ran = aoc.json("repair", database.target, "--rule", "all", "--apply")
+
+    assert (ran.exit_code, ran.report["facts"]["mended"], ran.report["facts"]["moved"]) == (0, 6, 8)
+    assert quarantined(database) == dict.fromkeys(MENDED, True) | dict.fromkeys(MOVED, False)
+    row = f"SELECT source_vendor, upstream_id, content_hash FROM {database.table} WHERE id = %s"
+    assert [database.rows(row, [id_])[0][n] for n, id_ in enumerate(("vendor", "document", "hash"))] == [
+        "osv",
+        "CVE-1",
+        "sha256:1",
+    ]
+    assert (
+        database.value(f"SELECT source::text FROM {database.table} WHERE id = 'forbidden'") == '{"vendor": "osv"}'
+    )
+    assert database.value(f"SELECT content->'raw'->'severity' FROM {database.table} WHERE id = 'forbidden'") == 1
+    assert aoc.json("upgrade", database.target, **allowed).exit_code == 0
+
+    refused = aoc.json("repair", database.target, "--restore")
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands", "guards-stand"])
+    assert f"downgrade {database.target} {database.target}_0001" in refused.finding("guards-stand")["help"]
+    assert aoc("downgrade", database.target, "base").exit_code == 0
+    assert aoc.json("repair", database.target, "--restore").report["facts"]["restored"] == 14
+    assert (dump(database), quarantined(database)) == (before, {})
+    assert [run["command"] for run in aoc.json("history", database.target).report["facts"]["runs"]][::3] == [
+        "repair --restore",
+        "repair --rule all --apply",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "mended", "moved"),
+    [
+        ("blank-key", {"vendor", "hash"}, {"vendorless"}),
+        ("null-key", {"document"}, {"tenant", "number", "too long then"}),
+        ("missing-required", {"document"}, {"tenant", "number", "when", "list", "too long then"}),
+        ("not-an-object", {"null"}, {"text"}),
+        ("forbidden-key", {"forbidden"}, set()),
+        ("derived-key", {"derived"}, set()),
+        ("key-too-long", set(), {"long"}),
+    ],
+)
+def test_one_rule(rule: str, mended: set[str], moved: set[str], excititor: Database, aoc: Aoc) -> None:
+    """A rule repairs the rows that break it, mends nothing else, and its finding is gone from the audit."""
+    soil(excititor)
+    aoc.configure(excititor)
+    assert rule in aoc.json("audit").slugs()
+
+    assert aoc("repair", "excititor", "--rule", rule, "--apply").exit_code == 0
+
+    assert quarantined(excititor) == dict.fromkeys(mended, True) | dict.fromkeys(moved, False)
+    assert rule not in aoc.json("audit").slugs()
+
+
+def test_links_go_around_what_moves(database: Database, aoc: Aoc) -> None:
+    """Who named a moved row names the row before it that stayed, or none; --restore sets that back."""
+    database.run(f"ALTER TABLE {database.table} ADD COLUMN supersedes text")
+    named = {"a": None, "b": "a", "c": "b", "d": "c", "e": "f", "f": "e", "g": "f", "h": "gone", "i": "h"}
+    for id_, link in named.items():
+        database.add(id_, supersedes=link, tenant=None if id_ in "bcefh" else "t")
+    before = dump(database)
+
+    assert aoc("repair", database.target, "--rule", "null-key", "--apply").exit_code == 0
+
+    links = dict(database.rows(f"SELECT id, supersedes FROM {database.table} WHERE tenant = 't'"))
+    assert links == {"a": None, "d": "a", "g": None, "i": "gone"}
+    assert aoc("repair", database.target, "--restore").exit_code == 0
+    assert dump(database) == before
+
+
+def test_what_is_in_the_way(database: Database, aoc: Aoc) -> None:
+    """Rows that others name, and triggers that would fire, stop it before anything is done."""
+    soil(database)
+    table, before = database.table, dump(database)
+    database.run(
+        f"CREATE TABLE notes (about text REFERENCES {table}); INSERT INTO notes VALUES ('tenant'), ('null')"
+    )
+    for words in ([], ["--rule", "all", "--apply"]):
+        refused = aoc.json("repair", database.target, *words)
+        assert (refused.exit_code, refused.slugs("error")) == (1, ["move-referenced"])
+        assert refused.finding("move-referenced")["rows"] == 1
+    database.run("DELETE FROM notes WHERE about = 'tenant'")
+    database.run(
+        "CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
+        f"CREATE TRIGGER feeding BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION feed()"
+    )
+    refused = aoc.json("repair", database.target, "--rule", "all", "--apply")
+    assert (refused.slugs("error"), dump(database)) == (["move-trigger"], before)
+
+    assert aoc("repair", database.target, "--rule", "all", "--apply", "--allow-triggers", "feeding").exit_code == 0
+
+
+def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:
+    """A mended row that others changed in what was mended is not overwritten; a change elsewhere stays."""
+    soil(excititor)
+    before = dump(excititor)
+    aoc.configure(excititor)
+    assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
+    excititor.run("UPDATE vex_raw SET source_vendor = 'redhat', linkset = '{\"aliases\": []}' WHERE id = 'vendor'")
+    between = dump(excititor)
+
+    refused = aoc.json("repair", "excititor", "--restore")
+    assert (refused.exit_code, refused.slugs("error"), dump(excititor)) == (1, ["changed-since"], between)
+
+    excititor.run("UPDATE vex_raw SET source_vendor = 'osv' WHERE id = 'vendor'")
+    assert aoc("repair", "excititor", "--restore").exit_code == 0
+    excititor.run("UPDATE vex_raw SET linkset = '{}' WHERE id = 'vendor'")
+    assert dump(excititor) == before
+
+
+def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
+    """A row that was mended and then moved goes back in two steps; the finding says which comes first."""
+    for id_ in "ab":
+        excititor.add(id_, **GOOD, content_hash="" if id_ == "b" else "sha256:1", upstream_id="CVE-1")
+    before = dump(excititor)
+    aoc.configure(excititor)
+    assert aoc("repair", "excititor", "--rule", "blank-key", "--apply").exit_code == 0
+    assert aoc("dedupe", "excititor", "--apply").exit_code == 0
+    assert excititor.rows("SELECT id FROM vex_raw") == [("a",)]
+
+    refused = aoc.json("repair", "excititor", "--restore", "--run", "1")
+    assert refused.slugs("error") == ["later-run", "changed-since"]
+    assert refused.finding("later-run")["help"] == "Run first: aoc-migrate dedupe excititor --restore --run 2"
+    assert aoc("dedupe", "excititor", "--restore", "--run", "2").exit_code == 0
+    assert aoc("repair", "excititor", "--restore", "--run", "1").exit_code == 0
+    assert dump(excititor) == before
+
+
+def test_bad_words(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """What excludes each other is refused, and so is a rule that is none; a change wants rules and one target."""
+    aoc.configure(concelier, excititor)
+
+    for words in (["--rule", "all", "--apply"], ["concelier", "--apply"], ["concelier", "--rule", "x"]):
+        assert aoc("repair", *words).exit_code == 2
+    for words in (["--restore", "--rule", "all"], ["--run", "1"], ["--restore"], ["--restore", "--apply"]):
+        assert aoc("repair", "concelier", *words).exit_code == 2
+    assert "duplicate-key" in aoc("repair", "concelier", "--rule", "duplicate-key").err
+    assert aoc("repair").exit_code == 0

@@ -1,0 +1,110 @@
+"""Constraints that stand already: what they would refuse is told before anything is done, with what to type."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.helpers import dump
+
+GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
+
+
+@pytest.fixture
+def guarded(excititor: Database, aoc: Aoc) -> Database:
+    """A chain a <- b <- c <- d with dirty rows b and c, and a CHECK of the operator's own."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor", "excititor_0001").exit_code == 0
+    dirt: dict[str, dict[str, Any]] = {
+        "b": {"source_vendor": "", "linkset": {"effective_x": 1}},
+        "c": {"tenant": None, "source_vendor": "", "source": {}},
+    }
+    for n, id_ in enumerate("abcd"):
+        link = "abcd"[n - 1] if n else None
+        excititor.add(
+            id_, **(GOOD | {"upstream_id": "CVE-1", "content_hash": f"h{n}"} | dirt.get(id_, {})), supersedes=link
+        )
+    before = (
+        "ALTER TABLE vex_raw ADD CONSTRAINT mine CHECK (id NOT LIKE '%%x%' AND octet_length(id) < 9) NOT VALID"
+    )
+    excititor.run(before)
+    return excititor
+
+
+def to_guards(database: Database) -> None:
+    """Put the guards of the second revision in by hand, as stock Alembic does: without an audit."""
+    from aoc_migrate.contract.v1 import VEX_RAW
+
+    checks = [*VEX_RAW.row_checks(), VEX_RAW.required_check()]
+    for check in checks:
+        database.run(
+            f"ALTER TABLE vex_raw ADD CONSTRAINT {check.name} CHECK ({check.predicate}) NOT VALID".encode()
+        )
+
+
+def test_one_rule_is_not_enough(guarded: Database, aoc: Aoc) -> None:
+    """A row that breaks two guarded rules cannot be mended by one; by all it is, and it goes back."""
+    before = dump(guarded)
+    to_guards(guarded)
+    for words in ([], ["--apply"]):
+        refused = aoc.json("repair", "excititor", "--rule", "blank-key", *words)
+        assert (refused.exit_code, refused.slugs("error")) == (1, ["guard-refuses"])
+        assert "aoc-migrate repair excititor --rule all" in refused.finding("guard-refuses")["help"]
+    assert dump(guarded) == before
+
+    assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
+    links = dict(guarded.rows("SELECT id, supersedes FROM vex_raw"))
+    assert links == {"a": None, "b": "a", "d": "b"}
+
+    refused = aoc.json("repair", "excititor", "--restore")
+    assert (refused.slugs("error"), refused.finding("guards-stand")["rows"]) == (["guards-stand"], 2)
+    guarded.run("ALTER TABLE vex_raw " + ", ".join(f"DROP CONSTRAINT {name}" for name in checks(guarded)))
+    assert aoc("repair", "excititor", "--restore").exit_code == 0
+    assert dump(guarded) == before
+
+
+def checks(database: Database) -> list[str]:
+    """Return the CHECKs of the raw table that the contract names."""
+    return [
+        name
+        for (name,) in database.rows(
+            "SELECT conname FROM pg_constraint WHERE conrelid = 'vex_raw'::regclass AND contype = 'c' "
+            "AND conname LIKE 'vex_raw%'"
+        )
+    ]
+
+
+def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
+    """A duplicate that a row names which cannot be written stops `dedupe`; it goes once the row is repaired."""
+    guarded.run("UPDATE vex_raw SET content_hash = 'h0', retrieved_at = '2025-03-01' WHERE id IN ('d', 'a')")
+    guarded.run("UPDATE vex_raw SET supersedes = 'd' WHERE id = 'b'")
+    to_guards(guarded)
+    before = dump(guarded)
+
+    refused = aoc.json("dedupe", "excititor", "--apply", "--include-different")
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["guard-refuses"])
+    assert (dump(guarded), guarded.value("SELECT to_regclass('aoc_work_list')")) == (before, None)
+
+    assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
+    assert aoc("dedupe", "excititor", "--apply", "--include-different").exit_code == 0
+    assert dict(guarded.rows("SELECT id, supersedes FROM vex_raw")) == {"a": None, "b": "a"}
+
+
+def test_a_mend_would_collide(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """While the unique index stands, no row is mended into the key of another; without it `dedupe` finds it."""
+    excititor.add("a", **GOOD, upstream_id="CVE-1", content_hash="sha256:1")
+    aoc.configure(excititor)
+    assert aoc("upgrade", **allowed).exit_code == 0
+    drops = ", ".join(f"DROP CONSTRAINT {name}" for name in checks(excititor))
+    excititor.run(f"ALTER TABLE vex_raw {drops}, ALTER upstream_id DROP NOT NULL")
+    excititor.add("b", **GOOD, upstream_id=None, content_hash="sha256:1", retrieved_at="2025-03-01")
+    before = dump(excititor)
+
+    refused = aoc.json("repair", "--rule", "null-key", "--apply")
+    assert (refused.exit_code, refused.slugs("error"), dump(excititor)) == (1, ["mends-collide"], before)
+    assert "excititor_0003" in refused.finding("mends-collide")["help"]
+
+    assert aoc("downgrade", "excititor_0003").exit_code == 0
+    assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
+    assert aoc.json("dedupe", "--apply").report["facts"]["moved"] == 1
+    assert excititor.rows("SELECT id FROM vex_raw") == [("a",)]
