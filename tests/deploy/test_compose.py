@@ -35,11 +35,11 @@ def services() -> Any:
 
 def config(**environment: str) -> subprocess.CompletedProcess[str]:
     """Run Compose's own check, or skip."""
-    for command in (["docker-compose"], ["podman-compose"]):
-        if shutil.which(command[0]):
+    for command in (["docker", "compose"], ["docker-compose"], ["podman-compose"]):
+        if shutil.which(command[0]) and not subprocess.run([*command, "version"], capture_output=True).returncode:
             break
     else:
-        pytest.skip("no docker-compose and no podman-compose")
+        pytest.skip("no docker compose, docker-compose or podman-compose")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AOC_", "POSTGRES_"))}
     command = [*command, "--file", str(FILE), "config"]
     return subprocess.run(command, check=False, capture_output=True, text=True, env=kept | environment)
