@@ -1,27 +1,18 @@
 """Metrics: valid for Prometheus, true, written in one move, and silent when told so."""
 
-import http.server
-import json
 import re
 import shutil
-import socket
 import subprocess
-import threading
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aoc_migrate.report.metrics import HELP, PREFIX, metrics
 from aoc_migrate.report.model import Report, make
 from tests.conftest import ROOT, Aoc, Database
-from tests.helpers import wait_until
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
-PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
+PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 
 
@@ -129,50 +120,6 @@ def test_hostile_labels() -> None:
     assert all(line.startswith(("#", PREFIX)) for line in text.splitlines())
 
 
-class Listener(http.server.BaseHTTPRequestHandler):
-    """Keeps what is sent to it, and serves a file."""
-
-    got: list[tuple[str, bytes]] = []  # noqa: RUF012
-    file = Path("/dev/null")
-
-    def do_PUT(self) -> None:
-        """Keep it."""
-        self.got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        """Serve the file."""
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.end_headers()
-        self.wfile.write(self.file.read_bytes())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def listener() -> Iterator[str]:
-    """The URL of a server that listens."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    Listener.got.clear()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
-    """A push gateway gets the same metrics, grouped by command."""
-    aoc.configure(excititor)
-
-    assert aoc("audit", "--push-gateway", listener).exit_code == 0
-
-    ((path, body),) = Listener.got
-    assert path == "/metrics/job/aoc-migrate/command/audit"
-    assert f'{PREFIX}exit_code{{target="excititor",command="audit"}} 0' in body.decode()
-
-
 def test_names_are_documented() -> None:
     """docs/metrics.md lists every metric and no other, and dashboard and alerts use no name that there is not."""
     listed = re.findall(r"(?m)^\| `aoc_migrate_(\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"))
@@ -192,54 +139,3 @@ def test_alert_rules() -> None:
     ran = promtool("check", "rules", str(OBSERVABILITY / "alerts.yaml"))
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
-@pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
-def test_a_real_prometheus(database: Database, aoc: Aoc, tmp_path: Path, listener: str) -> None:
-    """Prometheus scrapes a real file, answers every query of the dashboard, and fires the alert that is due."""
-    assert aoc("verify", database.target, "--metrics", str(tmp_path / "m")).exit_code == 1
-    Listener.file = tmp_path / "m"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(OBSERVABILITY / "alerts.yaml")],
-        "scrape_configs": [
-            {"job_name": "file", "static_configs": [{"targets": [listener.removeprefix("http://")]}]}
-        ],
-    }
-    (tmp_path / "prometheus.yaml").write_text(json.dumps(config), encoding="utf-8")
-    server = subprocess.Popen(
-        [
-            str(PROMETHEUS),
-            f"--config.file={tmp_path / 'prometheus.yaml'}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    def ask(path: str) -> Any:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=5) as answer:
-                return json.load(answer)["data"]
-        except OSError:
-            return {}
-
-    def query(expression: str) -> Any:
-        return ask("query?" + urllib.parse.urlencode({"query": expression})).get("result")
-
-    try:
-        wait_until(lambda: bool(query("aoc_migrate_exit_code")), 30)
-        wait_until(lambda: "AocContractBroken" in [a["labels"]["alertname"] for a in ask("alerts")["alerts"]], 30)
-        states = {a["labels"]["alertname"]: a["state"] for a in ask("alerts")["alerts"]}
-        assert [name for name, state in states.items() if state == "firing"] == ["AocContractBroken"]
-        dashboard = json.loads((OBSERVABILITY / "dashboard.json").read_text(encoding="utf-8"))
-        for panel in dashboard["panels"]:
-            (target,) = panel["targets"]
-            assert query(target["expr"].replace("$target", ".*")) is not None, panel["title"]
-    finally:
-        server.terminate()
-        server.wait(timeout=30)

@@ -10,6 +10,7 @@ import pytest
 from aoc_migrate.cli import cli
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.render import render
+from aoc_migrate.report.words import last_words
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import fill
 from tests.test_docs import commands
@@ -210,3 +211,19 @@ def test_facts_as_people_read_them() -> None:
         "| indexes | a: valid; b: missing |",
     ):
         assert f"\n{line}\n" in markdown
+
+
+def test_last_words_fit_a_termination_message() -> None:
+    """The last words name each target that failed, with what to type, and never pass Kubernetes' 4096 bytes."""
+    errors = [Finding(f"slug-{n}", "tablé", "problem", "help") for n in range(200)]
+    reports = [Report("concelier"), Report("excititor", findings=errors[:1]), Report("concelier", findings=errors)]
+
+    short, long = last_words("verify", reports[:2]), last_words("verify", reports)
+
+    assert short.splitlines() == [
+        "verify excititor: NOT OK: 1 error, 0 warnings; nothing changed; exit code 1",
+        "slug-0 tablé: problem",
+        "-> help",
+    ]
+    assert 4090 < len(long.encode()) <= 4096
+    assert long.endswith("…")

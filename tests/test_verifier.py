@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
+from tests.helpers import wait_until
 
 ROLE = "stella-aoc-verify"
 
@@ -85,7 +86,9 @@ def test_drop_leaves_no_trace(ready: Database, aoc: Aoc, secret: str) -> None:
         assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
         assert (fingerprint(ready.connection), ready.rows("SELECT rolname FROM pg_roles ORDER BY 1")) != before
 
+        ready.run(f"ALTER TABLE {ready.table} DISABLE ROW LEVEL SECURITY")
         assert aoc("verifier", "drop").exit_code == 0
+        ready.run(f"ALTER TABLE {ready.table} {rls} ROW LEVEL SECURITY")
 
         assert normal(fingerprint(ready.connection)) == normal(before[0])
         assert ready.rows("SELECT rolname FROM pg_roles ORDER BY 1") == before[1]
@@ -108,22 +111,59 @@ def test_row_level_security(ready: Database, aoc: Aoc, secret: str) -> None:
 
     ran = as_verifier(aoc, ready).json("verify")
     assert (ran.exit_code, ran.report["facts"]["rows"]) == (0, 3)
+    ready.run(f"DROP POLICY aoc_verify_all ON {ready.table}")
+    lacking = aoc.json("verifier", "check").finding("verifier-lacks")
+    assert "row-level security" in lacking["problem"]
 
 
 def test_one_tenant(ready: Database, aoc: Aoc, secret: str) -> None:
-    """A verifier of one tenant sees that tenant's rows, its report says so, and another tenant is refused."""
-    ready.add("other", tenant="o'ther", upstream_id="CVE-9")
-    ready.run(f"ALTER TABLE {ready.table} ENABLE ROW LEVEL SECURITY")
+    """A verifier of one tenant sees that tenant's rows, whatever other policies show, and its report says so."""
+    ready.add("other", tenant="o'th\\er", upstream_id="CVE-9")
+    backup = ready.value("SELECT to_regclass('advisory_backup_20251028')::text")
+    if backup:
+        ready.run(f"ALTER TABLE {backup} RENAME tenant TO owner; ALTER TABLE {backup} ENABLE ROW LEVEL SECURITY")
+    create = ("verifier", "create", "--password-file", secret)
+    unlimited = aoc.json(*create, "--tenant", "o'th\\er")
+    assert (unlimited.exit_code, unlimited.slugs("error")) == (1, ["tenant-not-limited"])
+    assert not ready.rows("SELECT FROM pg_roles WHERE rolname = %s", [ROLE])
+    ready.run(
+        f"ALTER TABLE {ready.table} ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON {ready.table} USING (true)"
+    )
 
-    assert aoc.json("verifier", "create", "--password-file", secret, "--tenant", "o'ther").slugs("error") == []
+    assert aoc.json(*create, "--tenant", "o'th\\er").slugs("error") == []
+    rotated = aoc.json(*create)
 
     own = as_verifier(aoc, ready)
     facts = own.json("verify").report["facts"]
-    assert (facts["rows"], facts["tenant"]) == (1, "o'ther")
+    assert (facts["rows"], facts["tenant"], rotated.report["facts"]["tenant"]) == (1, "o'th\\er", "o'th\\er")
     refused = own("verify", "--tenant", "default")
     assert refused.exit_code == 2
-    assert "o'ther" in refused.err
+    assert "o'th" in refused.err
     assert own.json("audit").slugs("error") == ["row-level-security"]
+
+
+@pytest.mark.parametrize("database", ["excititor"], indirect=True)
+def test_ended_in_the_middle(ready: Database, aoc: Aoc, secret: str) -> None:
+    """SIGTERM while create waits for a lock: exit code 143, no right to any row yet; the same command goes on."""
+    ready.run(f"ALTER TABLE {ready.table} ENABLE ROW LEVEL SECURITY")
+    create = ("verifier", "create", "--tenant", "default", "--password-file", secret)
+    with psycopg.connect(ready.url) as reader:
+        reader.execute(f"SELECT FROM {ready.table}".encode())
+        process = aoc.start(*create)
+        wait_until(lambda: ready.value("SELECT count(*) FROM pg_roles WHERE rolname = %s", [ROLE]) == 1)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert not ready.value(f"SELECT has_table_privilege(%s, '{ready.table}', 'SELECT')", [ROLE])
+    assert ready.value("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = %s", [ROLE])
+
+    assert aoc(*create).exit_code == 0
+
+    assert as_verifier(aoc, ready)("verify").exit_code == 0
+    assert ready.rows("SELECT outcome FROM aoc_migration_log ORDER BY run DESC LIMIT 2") == [
+        ("done",),
+        ("interrupted",),
+    ]
 
 
 def test_a_mighty_role_is_refused(ready: Database, aoc: Aoc, secret: str) -> None:
@@ -154,17 +194,19 @@ def test_rights_are_missed_beforehand(ready: Database, aoc: Aoc, secret: str) ->
 
 
 def test_check_finds_too_much(ready: Database, aoc: Aoc, secret: str) -> None:
-    """Writing, reading another table and creating in the schema are each found, and the tries leave nothing."""
+    """Writing, reading what is not its own and creating anywhere are each found, and the tries leave nothing."""
     assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
     ready.run(
         f'GRANT INSERT, UPDATE ON {ready.table} TO "{ROLE}"; CREATE TABLE salaries (id int); '
-        f'GRANT SELECT ON salaries TO "{ROLE}"; GRANT CREATE ON SCHEMA public TO "{ROLE}"'
+        f'GRANT SELECT ON salaries TO "{ROLE}"; GRANT CREATE ON SCHEMA public TO "{ROLE}"; '
+        f'GRANT SELECT ON pg_authid TO "{ROLE}"; CREATE SCHEMA other; GRANT CREATE ON SCHEMA other TO "{ROLE}"'
     )
+    ready.run(f'GRANT CREATE ON DATABASE {ready.connection.info.dbname} TO "{ROLE}"')
     before = fingerprint(ready.connection, without="^$")
 
     ran = aoc.json("verifier", "check")
 
-    assert ran.slugs("error") == ["verifier-can-write", *["verifier-did"] * 3]
+    assert ran.slugs("error") == ["verifier-can-write", *["verifier-did"] * 6]
     assert "salaries" in ran.finding("verifier-reads-more")["problem"]
     assert fingerprint(ready.connection, without="^$") == before
 

@@ -1,5 +1,6 @@
 """What the commands share: words on the command line, running on each target, output."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -143,6 +144,8 @@ def write(command: str, reports: "list[Report]", form: str, output: str | None) 
     from aoc_migrate.report.render import render
 
     exit_code = max(report.exit_code for report in reports)
+    if exit_code:
+        _say_last(command, reports)
     meta = click.get_current_context().meta
     if meta.get("aoc.metrics") or meta.get("aoc.push_gateway"):
         from aoc_migrate.cli.telemetry import publish
@@ -162,6 +165,15 @@ def write_text(text: str, output: str | None) -> None:
         return
     opts.writable(output)
     Path(output).write_text(text, encoding="utf-8")
+
+
+def _say_last(command: str, reports: "list[Report]") -> None:
+    """Leave what stopped us as the pod's termination message; the end of a long log would not tell."""
+    from aoc_migrate.report.words import last_words
+
+    place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
+    if Path(place).is_file() and os.access(place, os.W_OK):
+        Path(place).write_text(last_words(command, reports), encoding="utf-8")
 
 
 def _write(output: str, text: str, exit_code: int) -> int:

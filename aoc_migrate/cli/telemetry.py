@@ -18,7 +18,7 @@ _PATIENCE = 10  # seconds
 def publish(command: str, reports: "list[Report]", file: str | None, gateway: str | None) -> None:
     """Write and send the metrics of a run; what fails is told on stderr and changes no exit code."""
     from aoc_migrate.database.settings import read_flags
-    from aoc_migrate.report.metrics import metrics
+    from aoc_migrate.report.metrics import groups, metrics
 
     if not read_flags().metrics_enabled:
         return
@@ -27,7 +27,9 @@ def publish(command: str, reports: "list[Report]", file: str | None, gateway: st
             before = Path(file).read_text(encoding="utf-8") if Path(file).exists() else ""
             _replace(Path(file), metrics(command, reports, time.time(), before))
         if gateway:
-            _push(gateway, command, metrics(command, reports, time.time()))
+            for report in reports:
+                for place, text in groups(command, report, time.time()):
+                    _push(gateway, place, text)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
         sys.stderr.write(f"aoc-migrate: the metrics were not published: {reason}\n")
@@ -46,10 +48,10 @@ def _replace(path: Path, text: str) -> None:
             raise
 
 
-def _push(gateway: str, command: str, text: str) -> None:
+def _push(gateway: str, place: str, text: str) -> None:
     if not gateway.startswith(("http://", "https://")):
         raise ValueError("--push-gateway is no http or https URL")
-    place = f"{gateway.rstrip('/')}/metrics/job/aoc-migrate/command/{command.replace(' ', '-')}"
-    request = urllib.request.Request(place, text.encode(), {"Content-Type": "text/plain"}, method="PUT")  # noqa: S310
+    url = f"{gateway.rstrip('/')}/metrics/{place}"
+    request = urllib.request.Request(url, text.encode(), {"Content-Type": "text/plain"}, method="PUT")  # noqa: S310
     with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310
         return

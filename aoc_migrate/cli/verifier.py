@@ -29,7 +29,7 @@ def verifier() -> None:
     metavar="FILE",
     help="Its first line becomes the password; - reads it from stdin. Without it, the password stays as it is.",
 )
-@click.option("--tenant", help="Where row-level security is on: let it see this tenant's rows only.")
+@click.option("--tenant", help="Let it see this tenant's rows only, until drop; wants row-level security.")
 @opts.stall_option
 @opts.waiting_options
 @opts.connection_options

@@ -12,6 +12,8 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import TARGETS
 from aoc_migrate.report.model import Finding, Stopped, make
 
+ALL = "aoc_verify_all"  # our own policy on a raw table
+
 
 def current_revision(session: Session, known: list[str]) -> str | None:
     """Return the revision of the database, None at base.
@@ -91,16 +93,32 @@ def table_missing(session: Session, contract: Contract) -> Finding:
     )
 
 
-def only_tenant(session: Session, table: str) -> str | None:
-    """Return the one tenant whose rows our own policy shows this role, None where it is not limited so."""
+def policy_of(session: Session, table: str, role: str) -> str | None:
+    """Return the condition of our own policy for ``role`` on ``table``, None where there is no such policy."""
     seen: str | None = session.value(
         "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = to_regclass(quote_ident(%s)) "
-        "AND polname = 'aoc_verify_all' AND row_security_active(polrelid) "
-        "AND EXISTS (SELECT FROM unnest(polroles) AS role WHERE role <> 0 AND pg_has_role(role, 'USAGE'))",
-        (table,),
+        f"AND polname = '{ALL}' AND EXISTS (SELECT FROM pg_roles JOIN unnest(polroles) AS named ON named <> 0 "
+        "WHERE rolname = %s AND pg_has_role(pg_roles.oid, named, 'USAGE'))",
+        (table, role),
     )
-    found = re.fullmatch(r"\(tenant = '(.*)'::text\)", seen or "", re.DOTALL)
-    return found[1].replace("''", "'") if found else None
+    return seen
+
+
+def tenant_of(session: Session, table: str, role: str) -> str | None:
+    """Return the one tenant that our own policy limits ``role`` to, None where it does not."""
+    seen = policy_of(session, table, role) or ""
+    found = re.fullmatch(r"\(\(?tenant\)?(?:::text)? = (E?)'(.*)'::text\)", seen, re.DOTALL)
+    if not found:
+        return None
+    tenant = found[2].replace("''", "'")
+    return tenant.replace("\\\\", "\\") if found[1] else tenant
+
+
+def only_tenant(session: Session, table: str) -> str | None:
+    """Return the one tenant that this session is limited to by our own policy, None where it is not."""
+    if not session.value("SELECT row_security_active(to_regclass(quote_ident(%s)))", (table,)):
+        return None
+    return tenant_of(session, table, session.value("SELECT current_user"))
 
 
 def readable(session: Session, table: str, *, one_tenant: bool = False) -> list[Finding]:
@@ -113,7 +131,7 @@ def readable(session: Session, table: str, *, one_tenant: bool = False) -> list[
     """
     facts = session.row(
         "SELECT current_user AS role, has_table_privilege(c.oid, 'SELECT') AS whole, row_security_active(c.oid) "
-        "AND NOT coalesce((SELECT bool_or(polname = 'aoc_verify_all' AND polpermissive "
+        f"AND NOT coalesce((SELECT bool_or(polname = '{ALL}' AND polpermissive "
         "AND pg_get_expr(polqual, polrelid) = 'true') AND bool_and(polpermissive) FROM pg_policy "
         "WHERE polrelid = c.oid AND polcmd IN ('r', '*') AND EXISTS ("
         "SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false) AS filtered "

@@ -7,7 +7,8 @@ import psycopg
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, LOG, STATE, VERSION
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.inspect.place import policy_of
 from aoc_migrate.report.model import Finding, make
 
 POWERS = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
@@ -78,14 +79,36 @@ def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Findin
         *([] if rights["connects"] else ["connect to this database"]),
         *([] if rights["uses"] else [f"use schema {schema}"]),
         *(f"read {table}" for table in hidden),
+        *(["see rows past row-level security"] if _filtered(session, contract, role) else []),
     ]
     if lacking:
         yield make("verifier-lacks", role, lacking=", ".join(lacking), target=session.target.name)
 
 
+def _filtered(session: Session, contract: Contract, role: str) -> bool:
+    guarded = session.value(
+        "SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", (contract.table,)
+    )
+    return bool(guarded) and policy_of(session, contract.table, role) is None
+
+
 def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
     """Yield the relations of users' schemas that the role can read or change without need, whoever granted it."""
-    rows = session.rows(
+    rows = _rights(session, contract, role)
+    for row in rows:
+        if "change" in row["rights"]:
+            yield make("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
+    more = [row["name"] for row in rows if "read" in row["rights"] and not row["needed"]]
+    if contract.quarantine in more:
+        more.remove(contract.quarantine)
+        yield make("verifier-reads-quarantine", contract.quarantine, role=role, quoted=session.quoted(role))
+    if more:
+        yield make("verifier-reads-more", role, names=", ".join(more[:12]))
+
+
+def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
+    """Return each relation of users' schemas: name, rights (read, change), and whether verification needs it."""
+    return session.rows(
         "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'SELECT') THEN 'read' END, "
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'INSERT') OR "
@@ -98,46 +121,60 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
         "AND has_schema_privilege(%(role)s, n.oid, 'USAGE') ORDER BY 1",
         {"role": role, "needed": needed_tables(session, contract), "schema": session.target.schema},
     )
-    for row in rows:
-        if "change" in row["rights"]:
-            yield make("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
-    more = [row["name"] for row in rows if "read" in row["rights"] and not row["needed"]]
-    if contract.quarantine in more:
-        more.remove(contract.quarantine)
-        yield make("verifier-reads-quarantine", contract.quarantine, role=role, quoted=session.quoted(role))
-    if more:
-        yield make("verifier-reads-more", role, names=", ".join(more[:12]))
 
 
 def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
-    """Try as the role, in a transaction that is rolled back, to write, to create, and to read."""
-    table, kept, quoted = contract.table, contract.quarantine, session.quoted(role)
-    attempts = [
-        ("INSERT", table, f"INSERT INTO {table} SELECT * FROM {table} WHERE false"),
-        ("UPDATE", table, f"UPDATE {table} SET {contract.link} = NULL WHERE false"),
-        ("DELETE", table, f"DELETE FROM {table} WHERE false"),
-        ("CREATE TABLE", table, "CREATE TABLE aoc_verifier_probe ()"),
-    ]
-    if catalog.kind(session, kept) is not None:
-        attempts.append(("SELECT", kept, f"SELECT FROM {kept} WHERE false"))
-        attempts.append(("DELETE", kept, f"DELETE FROM {kept} WHERE false"))
+    """Try as the role, in a transaction that is rolled back, to write, to create, and to read other tables."""
+    attempts = [*_writes(contract), *_creations(session), *_readings(session, contract)]
     with session.connection.transaction(force_rollback=True):
         session.run("SET LOCAL transaction_read_only = off")  # it could turn it off as well: rights alone count
+        session.run("SET LOCAL lock_timeout = '1s'")
         try:
             if session.value("SELECT current_user <> %s", (role,)):
-                session.run(f"SET LOCAL ROLE {quoted}")
+                session.run(f"SET LOCAL ROLE {session.quoted(role)}")
         except psycopg.errors.InsufficientPrivilege:
+            quoted = session.quoted(role)
             yield make("verifier-not-tried", role, quoted=quoted, target=session.target.name)
             return
-        for what, relation, statement in attempts:
+        for statement in attempts:
             if not _refused(session, statement):
-                yield make("verifier-did", role, what=what, table=relation)
+                yield make("verifier-did", role, what=statement)
+
+
+def _writes(contract: Contract) -> list[str]:
+    table = contract.table
+    return [
+        f"INSERT INTO {table} SELECT * FROM {table} WHERE false",
+        f"UPDATE {table} SET {contract.link} = NULL WHERE false",
+        f"DELETE FROM {table} WHERE false",
+    ]
+
+
+def _creations(session: Session) -> list[str]:
+    """Return statements that would make a schema, and a table in each schema of users."""
+    rows = session.rows(
+        "SELECT quote_ident(nspname) AS name FROM pg_namespace "
+        "WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' ORDER BY 1"
+    )
+    return ["CREATE SCHEMA aoc_verifier_probe", *(f"CREATE TABLE {r['name']}.aoc_verifier_probe ()" for r in rows)]
+
+
+def _readings(session: Session, contract: Contract) -> list[str]:
+    """Return statements that would read the roles' passwords, and each table of users that is not needed.
+
+    What the role may read anyway is told as ``verifier-reads-more``; trying that would prove nothing.
+    """
+    rows = _rights(session, contract, session.flags.verifier_user)
+    others = [row["name"] for row in rows if not row["needed"] and "read" not in row["rights"]]
+    return [f"SELECT FROM {name} LIMIT 0" for name in ("pg_authid", *others)]
 
 
 def _refused(session: Session, statement: str) -> bool:
     try:
         with session.connection.transaction(force_rollback=True):
             session.run(statement)
+    except psycopg.errors.LockNotAvailable:
+        return True  # somebody holds it: its rights, which were looked up, must do
     except psycopg.Error as error:
         return error.sqlstate in REFUSED
     return False

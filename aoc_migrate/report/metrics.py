@@ -31,7 +31,23 @@ def metrics(command: str, reports: list[Report], now: float, before: str = "") -
 
     ``before`` is what the file held: of it stays when the last success was, where this run is none.
     """
-    samples = [sample for report in reports for sample in _samples(command, report, now, before)]
+    return _text([sample for report in reports for sample in _samples(command, report, now, before)])
+
+
+def groups(command: str, report: Report, now: float) -> Iterator[tuple[str, str]]:
+    """Yield what a push gateway is to hold of a run: the path of each group, and its metrics.
+
+    A push replaces a group. So each target has its own, and the time of the last success another one, which a
+    run that failed leaves alone.
+    """
+    place = f"job/aoc-migrate/command/{command}/target/{report.target}"
+    samples = list(_samples(command, report, now, ""))
+    yield place, _text([sample for sample in samples if sample[0] != _LAST_SUCCESS])
+    if not report.exit_code:
+        yield f"{place}/outcome/success", _text([sample for sample in samples if sample[0] == _LAST_SUCCESS])
+
+
+def _text(samples: list[tuple[str, str, Any]]) -> str:
     lines = []
     for name, words in HELP.items():
         values = [f"{PREFIX}{name}{labels} {value}" for key, labels, value in samples if key == name]

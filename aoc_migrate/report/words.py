@@ -83,3 +83,19 @@ def sentence(report: Report) -> str:
 def by_severity(findings: list[Finding]) -> list[Finding]:
     """Return errors first, then warnings, then what is only worth knowing."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))
+
+
+def last_words(command: str, reports: list[Report], most: int = 4096) -> str:
+    """Return what stopped the run and what to type next, in at most ``most`` bytes of UTF-8.
+
+    That is what Kubernetes keeps of a termination message. A report that stopped nothing is not in it.
+    """
+    lines = []
+    for report in reports:
+        if report.exit_code:
+            lines.append(f"{command} {plain(report.target)}: {verdict(report)}; exit code {report.exit_code}")
+            for finding in report.errors:
+                lines.append(f"{finding.slug} {plain(finding.subject)}: {plain(finding.problem)}")
+                lines.append(f"-> {plain(finding.help)}")
+    whole = "\n".join(lines).encode()
+    return whole.decode() if len(whole) <= most else whole[: most - 3].decode(errors="ignore") + "…"

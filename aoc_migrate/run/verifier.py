@@ -8,13 +8,13 @@ from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier
-from aoc_migrate.inspect.place import table_missing, writing
+from aoc_migrate.inspect.place import ALL, policy_of, table_missing, tenant_of, writing
 from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import ledger
 from aoc_migrate.run.history import contract_at, swap_of
 
-POLICY = "aoc_verify_all"
+ONE = "aoc_verify_tenant"
 CONNECTIONS = 5
 
 
@@ -22,6 +22,7 @@ def run_check(session: Session, report: Report) -> None:
     """Look whether the role has what it needs and nothing else, and try to do as it what it must not."""
     contract = _contract(session, report)
     if contract:
+        _tell_tenant(report, tenant_of(session, contract.table, session.flags.verifier_user))
         report.findings += verifier.check(session, contract, session.flags.verifier_user)
         report.next = "" if report.errors else f"as that role: aoc-migrate verify {session.target.name}"
 
@@ -30,19 +31,23 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
     """Make the role where it is missing, set its password, grant what it needs, and prove it.
 
     On a role that is there already this sets a new password (rotation) and grants what is lacking. ``tenant``:
-    where row-level security is on, let it see that tenant's rows only.
+    let it see that tenant's rows only. A role that is limited already stays so, until it is dropped.
     """
     contract, role = _contract(session, report), session.flags.verifier_user
     if contract is None:
         return
     report.findings += _hindrances(session, contract, role)
+    if tenant is not None and contract.table not in _guarded(session, contract):
+        report.findings.append(make("tenant-not-limited", contract.table, tenant=tenant))
     if report.errors:
         return
     with runner_lock(session), ledger.recorded(session, report, "verifier create", report.revision):
         report.changed = True
-        _make_role(session, role, password)
+        _make_role(session, role)
+        _policies(session, contract, role, tenant)  # before it may read: what is interrupted shows less, not more
+        _tell_tenant(report, tenant_of(session, contract.table, role))
         _grant(session, contract, role)
-        _policies(session, contract, role, tenant)
+        _set_password(session, role, password)
     report.findings += verifier.check(session, contract, role)
     report.failed = bool(report.errors)
     report.next = f"as {role}: aoc-migrate verify {session.target.name}"
@@ -61,7 +66,7 @@ def run_drop(session: Session, report: Report) -> None:
         return
     with runner_lock(session), ledger.recorded(session, report, "verifier drop", report.revision):
         report.changed = True
-        _drop_policies(session, contract)
+        _drop_policies(session)
         quoted = session.quoted(role)
         for table in needed_tables(session, contract):
             session.run(f"REVOKE ALL ON {table} FROM {quoted}")
@@ -99,17 +104,26 @@ def _contract(session: Session, report: Report) -> Contract | None:
     return None
 
 
-def _make_role(session: Session, role: str, password: str | None) -> None:
-    """Make or alter the role; of the password only its SCRAM verifier, computed here, reaches the server."""
+def _tell_tenant(report: Report, tenant: str | None) -> None:
+    if tenant is not None:
+        report.facts["tenant"] = tenant
+
+
+def _make_role(session: Session, role: str) -> None:
     quoted = session.quoted(role)
     if not exists(session, role):
         session.run(f"CREATE ROLE {quoted} LOGIN CONNECTION LIMIT {CONNECTIONS}")
     else:
         session.run(f"ALTER ROLE {quoted} LOGIN CONNECTION LIMIT {CONNECTIONS}")
     session.run(f"ALTER ROLE {quoted} SET default_transaction_read_only = on")
+
+
+def _set_password(session: Session, role: str, password: str | None) -> None:
+    """Set the password; only its SCRAM verifier, computed here, reaches the server."""
     if password is not None:
         libpq = session.connection.pgconn
         scram = libpq.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        quoted = session.quoted(role)
         session.run(f"ALTER ROLE {quoted} PASSWORD '{scram}'")  # letters, digits and +/=$: nothing to escape
 
 
@@ -135,19 +149,48 @@ def _guarded(session: Session, contract: Contract) -> list[str]:
 
 
 def _policies(session: Session, contract: Contract, role: str, tenant: str | None) -> None:
-    """Let the role see every row, or one tenant's, where policies would hide them; a strong lock, bounded."""
+    """Let the role see every row, or one tenant's, where policies would hide them; a strong lock, bounded.
+
+    Without ``tenant`` what is there stays: a new password does not widen what a role sees.
+    """
+    known = tenant_of(session, contract.table, role)
+    for table in _guarded(session, contract):
+        if tenant is None and policy_of(session, table, role) is not None:
+            continue
+        _limit(session, table, role, known if tenant is None else tenant)
+
+
+def _limit(session: Session, table: str, role: str, tenant: str | None) -> None:
     from aoc_migrate.run.environment import operations
 
-    seen = "true" if tenant is None else f"tenant = {session.value('SELECT quote_literal(%s)', (tenant,))}"
-    for table in _guarded(session, contract):
-        create = f"CREATE POLICY {POLICY} ON {table} FOR SELECT TO {session.quoted(role)} USING ({seen})"
-        with operations(session):
-            strong(table, [f"DROP POLICY IF EXISTS {POLICY} ON {table}", create], label=f"policy on {table}")
+    made = _dropped(table)
+    if tenant is None:
+        made.append(_policy(session, ALL, table, "PERMISSIVE", role, "true"))
+    elif "tenant" in catalog.columns(session, table):  # else all of its rows stay hidden
+        seen = f"tenant = {session.value('SELECT quote_literal(%s)', (tenant,))}"
+        made.append(_policy(session, ALL, table, "PERMISSIVE", role, seen))
+        # The services' own policies may be for every role, and would show it more.
+        made.append(_policy(session, ONE, table, "RESTRICTIVE", role, seen))
+    with operations(session):
+        strong(table, made, label=f"policy on {table}")
 
 
-def _drop_policies(session: Session, contract: Contract) -> None:
+def _policy(session: Session, name: str, table: str, kind: str, role: str, seen: str) -> str:
+    return f"CREATE POLICY {name} ON {table} AS {kind} FOR SELECT TO {session.quoted(role)} USING ({seen})"
+
+
+def _dropped(table: str) -> list[str]:
+    return [f"DROP POLICY IF EXISTS {name} ON {table}" for name in (ALL, ONE)]
+
+
+def _drop_policies(session: Session) -> None:
     from aoc_migrate.run.environment import operations
 
-    for table in _guarded(session, contract):
+    with_ours = session.rows(
+        "SELECT DISTINCT relname FROM pg_policy JOIN pg_class c ON c.oid = polrelid "
+        "WHERE polname = ANY (%s) AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",
+        ([ALL, ONE], session.target.schema),
+    )
+    for row in with_ours:
         with operations(session):
-            strong(table, [f"DROP POLICY IF EXISTS {POLICY} ON {table}"])
+            strong(session.quoted(row["relname"]), _dropped(session.quoted(row["relname"])))

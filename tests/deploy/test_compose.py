@@ -33,13 +33,17 @@ def services() -> Any:
     return read(FILE.read_text(encoding="utf-8"))
 
 
+def works(*words: str) -> bool:
+    """Return whether a command ends well."""
+    return not subprocess.run(words, check=False, capture_output=True).returncode
+
+
 def config(**environment: str) -> subprocess.CompletedProcess[str]:
     """Run Compose's own check, or skip."""
-    for command in (["docker-compose"], ["podman-compose"]):
-        if shutil.which(command[0]):
-            break
-    else:
-        pytest.skip("no docker-compose and no podman-compose")
+    known = ["docker", "compose"], ["docker-compose"], ["podman-compose"]
+    command = next((words for words in known if shutil.which(words[0]) and works(*words, "version")), None)
+    if not command:
+        pytest.skip("no docker compose, docker-compose or podman-compose")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AOC_", "POSTGRES_"))}
     command = [*command, "--file", str(FILE), "config"]
     return subprocess.run(command, check=False, capture_output=True, text=True, env=kept | environment)

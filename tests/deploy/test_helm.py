@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -63,10 +64,8 @@ def test_lint(values: Path, helm: Helm) -> None:
 
 def test_manifests_are_kubernetes_own(manifests: list[Manifest]) -> None:
     """Every field is one that Kubernetes 1.31 knows."""
-    kubernetes = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
-
     for manifest in manifests:
-        kubernetes.validate(manifest, "1.31", strict=True)
+        kubernetes_validate.validate(manifest, "1.31", strict=True)
 
 
 def test_command_lines(manifests: list[Manifest]) -> None:

@@ -36,6 +36,7 @@ DOWNGRADE = f"{GUARD_OFF},rollback.enabled=true,rollback.command=downgrade"
         ("runAsUser=0", "runAsUser"),
         ("tls.mode=verify", "tls.mode"),
         ("image.digest=sha256:1", "image.digest"),
+        ("metrics.pushGateway=pushgateway:9091", "metrics.pushGateway"),
     ],
 )
 def test_the_schema_refuses(setting: str, named: str, helm: Helm) -> None:
@@ -185,14 +186,15 @@ def test_a_service_that_waits_never_sees_the_owner(helm: Helm, service: Path) ->
 
 
 def test_the_network_policy_lets_out_what_is_needed(helm: Helm) -> None:
-    """Our pods reach PostgreSQL's ports (where the values say) and DNS; nobody reaches them."""
+    """Our pods reach PostgreSQL's ports (where the values say), the push gateway and DNS; nobody reaches them."""
     (policy,) = [m for m in helm.template("--values", VALUES / "job.yaml") if m["kind"] == "NetworkPolicy"]
-    postgresql, dns = policy["spec"]["egress"]
+    postgresql, gateway, dns = policy["spec"]["egress"]
 
     assert sorted(policy["spec"]["policyTypes"]) == ["Egress", "Ingress"]
     assert "ingress" not in policy["spec"]
     assert {port["port"] for port in postgresql["ports"]} == {5432, 6432}
     assert postgresql["to"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    assert gateway == {"ports": [{"protocol": "TCP", "port": 9091}]}
     assert [port["port"] for port in dns["ports"]] == [53, 53]
 
 

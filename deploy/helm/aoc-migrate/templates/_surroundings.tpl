@@ -5,7 +5,7 @@ helm.sh/hook-weight: "-10"
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
-{{/* Our pods may reach PostgreSQL and DNS; nobody may reach them. */}}
+{{/* Our pods may reach PostgreSQL, DNS, and the push gateway; nobody may reach them. */}}
 {{- define "aoc-migrate.networkPolicySpec" -}}
 podSelector:
   matchLabels: {{- include "aoc-migrate.selectorLabels" (dict "root" .) | nindent 4 }}
@@ -18,6 +18,11 @@ egress:
     {{- with .Values.networkPolicy.to }}
     to: {{- toYaml . | nindent 6 }}
     {{- end }}
+  {{- with .Values.metrics.pushGateway }}
+  {{- $port := (urlParse .).host | regexFind ":[0-9]+$" | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https:" .)) }}
+  - ports:
+      - {protocol: TCP, port: {{ $port }}}
+  {{- end }}
   - ports:
       - {protocol: UDP, port: 53}
       - {protocol: TCP, port: 53}

@@ -1,0 +1,157 @@
+"""Metrics on their way: a push gateway that keeps them, and a Prometheus that scrapes, answers and alerts."""
+
+import http.server
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aoc_migrate.report.metrics import PREFIX
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import wait_until
+
+OBSERVABILITY = ROOT / "deploy" / "observability"
+PROMETHEUS, PUSHGATEWAY = shutil.which("prometheus"), shutil.which("prometheus-pushgateway")
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Keeps what is sent to it, and serves a file."""
+
+    got: list[tuple[str, bytes]] = []  # noqa: RUF012
+    file = Path("/dev/null")
+
+    def do_PUT(self) -> None:
+        """Keep it."""
+        self.got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Serve the file."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(self.file.read_bytes())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def listener() -> Iterator[str]:
+    """The URL of a server that listens."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Listener.got.clear()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
+    """A push gateway gets a group a target, and the time of a success in one that a failing run leaves alone."""
+    aoc.configure(excititor)
+    assert aoc("audit", "--push-gateway", listener).exit_code == 0
+    excititor.add("bad", tenant=None)
+
+    assert aoc("audit", "--push-gateway", listener).exit_code == 1
+
+    place, success = "/metrics/job/aoc-migrate/command/audit/target/excititor", "last_success_timestamp_seconds"
+    assert [path for path, _ in Listener.got] == [place, f"{place}/outcome/success", place]
+    assert f'{PREFIX}exit_code{{target="excititor",command="audit"}} 1' in Listener.got[2][1].decode()
+    assert [success in body.decode() for _, body in Listener.got] == [False, True, False]
+
+
+@pytest.mark.skipif(PUSHGATEWAY is None, reason="prometheus-pushgateway is not installed")
+def test_a_real_push_gateway(concelier: Database, excititor: Database, aoc: Aoc, free_port: int) -> None:
+    """A push gateway keeps both targets side by side, and the last success of one that now fails."""
+    aoc.configure(concelier, excititor)
+    address = f"127.0.0.1:{free_port}"
+    server = subprocess.Popen([str(PUSHGATEWAY), f"--web.listen-address={address}"], stderr=subprocess.DEVNULL)
+
+    def held() -> str:
+        try:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    try:
+        wait_until(lambda: "push" in held())
+        for target in ("concelier", "excititor"):
+            assert aoc("audit", target, "--push-gateway", f"http://{address}").exit_code == 0
+        excititor.add("bad", tenant=None)
+        assert aoc("audit", "excititor", "--push-gateway", f"http://{address}").exit_code == 1
+        kept = [line for line in held().splitlines() if line.startswith(PREFIX)]
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+    exits = {re.findall('target="(\\w+)"', line)[0]: line[-1] for line in kept if "exit_code" in line}
+    assert exits == {"concelier": "0", "excititor": "1"}
+    assert sum("last_success" in line for line in kept) == 2
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
+def test_a_real_prometheus(database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int) -> None:
+    """Prometheus scrapes a real file, answers every query of the dashboard, and fires the alert that is due."""
+    assert aoc("verify", database.target, "--metrics", str(tmp_path / "m")).exit_code == 1
+    Listener.file = tmp_path / "m"
+    port = free_port
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(OBSERVABILITY / "alerts.yaml")],
+        "scrape_configs": [
+            {"job_name": "file", "static_configs": [{"targets": [listener.removeprefix("http://")]}]}
+        ],
+    }
+    (tmp_path / "prometheus.yaml").write_text(json.dumps(config), encoding="utf-8")
+    server = subprocess.Popen(
+        [
+            str(PROMETHEUS),
+            f"--config.file={tmp_path / 'prometheus.yaml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def ask(path: str) -> Any:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=5) as answer:
+                return json.load(answer)["data"]
+        except OSError:
+            return {}
+
+    def query(expression: str) -> Any:
+        return ask("query?" + urllib.parse.urlencode({"query": expression})).get("result")
+
+    try:
+        wait_until(lambda: bool(query("aoc_migrate_exit_code")), 30)
+        wait_until(lambda: "AocContractBroken" in [a["labels"]["alertname"] for a in ask("alerts")["alerts"]], 30)
+        states = {a["labels"]["alertname"]: a["state"] for a in ask("alerts")["alerts"]}
+        assert [name for name, state in states.items() if state == "firing"] == ["AocContractBroken"]
+        dashboard = json.loads((OBSERVABILITY / "dashboard.json").read_text(encoding="utf-8"))
+        for panel in dashboard["panels"]:
+            (target,) = panel["targets"]
+            assert query(target["expr"].replace("$target", ".*")) is not None, panel["title"]
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
