@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Aoc, Database
+from tests.conftest import ROOT
 
 PACKAGE = sorted((ROOT / "aoc_migrate").rglob("*.py"))
 REVISIONS = sorted((ROOT / "migrations").glob("*/[a-z]*.py"))
@@ -150,30 +150,3 @@ def bad_habits(path: Path) -> Iterator[str]:
 def test_habits() -> None:
     """Nothing but click (which is kept to cli/) writes to stdout; no error is swallowed whole."""
     assert [habit for path in PACKAGE for habit in bad_habits(path)] == []
-
-
-def loaded(aoc: Aoc, *words: str, **more: str) -> set[str]:
-    """Run the command and return the top-level packages that it loaded."""
-    ran = aoc(*words, **more, PYTHONPROFILEIMPORTTIME="1")
-    assert ran.exit_code == 0, ran.err
-    return set(re.findall(r"^import time:.*\|\s+(\w+)", ran.err, re.MULTILINE))
-
-
-@pytest.mark.parametrize("words", ["--help", "--version", "upgrade --help", "audit --help", "sandbox --help"])
-def test_help_loads_little(words: str, aoc: Aoc) -> None:
-    """Help loads click, and none of SQLAlchemy, Alembic and psycopg."""
-    packages = loaded(aoc, *words.split())
-
-    assert "click" in packages
-    assert not packages & {"sqlalchemy", "alembic", "psycopg"}
-
-
-def test_an_upgrade_with_nothing_to_do_loads_little(excititor: Database, aoc: Aoc) -> None:
-    """At head an upgrade loads neither Alembic nor SQLAlchemy, which the first one needs."""
-    aoc.configure(excititor)
-
-    first, second = loaded(aoc, "upgrade"), loaded(aoc, "upgrade")
-
-    assert {"alembic", "sqlalchemy"} <= first
-    assert "psycopg" in second
-    assert not second & {"alembic", "sqlalchemy"}

@@ -35,7 +35,7 @@ def side_by_side(targets: list[Target], command: str, options: Options, work: Wo
     try:
         for target in targets:
             receive, send = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(send, target, work))
+            process = context.Process(target=_work, args=(send, target, work), daemon=True)
             process.start()
             send.close()
             processes.append((process, receive))
@@ -51,7 +51,7 @@ def _outcome(target: Target, command: str, options: Options, process: BaseProces
     try:
         outcome: Outcome = receive.recv()
         return outcome
-    except EOFError:
+    except (EOFError, OSError):  # nothing came, or half of it
         process.join()
     code = process.exitcode or 0
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended by itself (exit code {code})"

@@ -1,0 +1,140 @@
+"""What a start loads, and how often an upgrade with nothing to do asks the server: counted, never timed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from aoc_migrate.cli import COMMANDS
+from aoc_migrate.errors import AocError
+from aoc_migrate.run import history
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import wait_until
+
+EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nempty()\n"
+STARTED = {"aoc_migrate", "aoc_migrate.errors", "aoc_migrate.cli"}
+COMMON = """
+cli.common cli.opts contract contract.model contract.v1 database database.catalog database.session
+database.settings database.tape database.view inspect inspect.place inspect.verify run run.common run.history
+run.hold report report.model report.render report.texts report.words
+"""
+
+
+@pytest.fixture(params=["concelier", "excititor"])
+def at_head(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+    """Each target's database in turn, configured and at head."""
+    database: Database = request.getfixturevalue(request.param)
+    aoc.configure(database)
+    assert aoc("upgrade").exit_code == 0
+    return database
+
+
+def loaded(command: list[str], environment: dict[str, str]) -> set[str]:
+    """Run Python and return the modules that it loaded."""
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", *command], env=environment, capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"^import time:.*\| +(\S+)$", ran.stderr, re.MULTILINE))
+
+
+def ours(modules: set[str]) -> set[str]:
+    """Return the modules of the package, but for the texts of findings."""
+    return {m for m in modules if m.startswith("aoc_migrate") and not m.startswith("aoc_migrate.report.texts.")}
+
+
+def test_help_loads_nothing(aoc: Aoc, tmp_path: Path) -> None:
+    """Beyond what an empty click program loads, --help loads the list of commands and the handling of signals."""
+    empty = tmp_path / "empty.py"
+    empty.write_text(EMPTY)
+
+    floor = loaded([str(empty), "--help"], aoc.env())
+    more = loaded(["-m", "aoc_migrate", "--help"], aoc.env()) - floor
+
+    assert "click" in floor
+    assert more <= STARTED | {"aoc_migrate.__main__", "runpy", "signal", "importlib._abc", "importlib.util"}
+
+
+@pytest.mark.parametrize("words", ["--version", "upgrade --help", "audit --help", "sandbox --help"])
+def test_help_of_a_command_loads_little(words: str, aoc: Aoc) -> None:
+    """The help of a command loads that command alone, and no database driver."""
+    modules = loaded(["-m", "aoc_migrate", *words.split()], aoc.env())
+
+    own = {f"aoc_migrate.cli.{name}" for name in (*words.split(), "common", "opts")}
+    assert ours(modules) <= STARTED | own | {"aoc_migrate.__main__"}
+    assert not {m.partition(".")[0] for m in modules} & {"sqlalchemy", "alembic", "psycopg"}
+
+
+def test_commands_are_the_modules_with_a_line_each() -> None:
+    """Each command is a module of its name in cli/, and its line fits into 80 columns."""
+    helpers = {"__init__", "common", "opts", "telemetry"}
+    widest = max(map(len, COMMANDS))
+
+    assert {path.stem for path in (ROOT / "aoc_migrate" / "cli").glob("*.py")} - helpers == set(COMMANDS)
+    for line in COMMANDS.values():
+        assert line.endswith(".")
+        assert 2 + widest + 2 + len(line) <= 80
+
+
+def test_nothing_to_do_loads_little(at_head: Database, aoc: Aoc) -> None:
+    """At head, upgrade and wait load psycopg and what tells that there is nothing to do: no revision, no audit."""
+    for verb in ("upgrade", "wait"):
+        modules = loaded(["-m", "aoc_migrate", verb], aoc.env())
+
+        own = {f"aoc_migrate.{name}" for name in (*COMMON.split(), f"cli.{verb}", f"run.{verb}")}
+        assert ours(modules) <= STARTED | own | {"aoc_migrate.__main__"}
+        packages = {m.partition(".")[0] for m in modules}
+        assert "psycopg" in packages
+        assert not packages & {"sqlalchemy", "alembic", "mako", "aoc_migrate_revisions", "difflib"}
+
+
+def test_nothing_to_do_asks_little(at_head: Database, aoc: Aoc) -> None:
+    """At head, an upgrade waits for 20 answers of the server, or 15 where there is no view, and wait for 7."""
+    known = at_head.connection.info
+    query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'aoc-migrate%%'"
+    with psycopg.connect(known.dsn, password=known.password, dbname="postgres", autocommit=True) as other:
+
+        def seen(query: str) -> int:
+            (number,) = other.execute(query.encode(), (known.dbname,)).fetchone() or (0,)
+            return int(number)
+
+        def asked(verb: str) -> int:
+            before = seen(query)
+            assert aoc(verb).exit_code == 0
+            wait_until(lambda: seen(sessions) == 0)
+            return seen(query) - before - 1  # a session begins with a transaction of its own
+
+        found = {verb: min(asked(verb) for _ in range(2)) for verb in ("upgrade", "wait")}  # autovacuum adds to it
+
+    assert found == {"upgrade": {"concelier": 20, "excititor": 15}[at_head.target], "wait": 7}
+
+
+@pytest.mark.parametrize("target", ["concelier", "excititor"])
+def test_what_is_read_of_a_revision_is_what_it_says(target: str) -> None:
+    """What is read from the source of each revision is what the loaded module has."""
+    revisions = history.history(target)
+
+    assert len(revisions) == len(list((ROOT / "migrations" / target).glob("[a-z]*.py")))
+    for read in revisions:
+        module = read.module
+        assert (read.id, read.down) == (module.revision, module.down_revision)
+        assert read.title == (module.__doc__ or "").splitlines()[0]
+        assert (read.part, read.removable) == (module.part, getattr(module, "removable", False))
+        assert read.completes is getattr(module, "completes", None)
+        assert read.swap is getattr(module, "swap", None)
+
+
+@pytest.mark.parametrize("line", ["part = Part.NONE", "part = Part(1)", "part = gone", "swap = swap_of(1)"])
+def test_a_revision_that_cannot_be_read(line: str, tmp_path: Path) -> None:
+    """An attribute that is no constant and no imported name is refused, with the file named."""
+    path = tmp_path / "x.py"
+    path.write_text(
+        '"""Title."""\nfrom aoc_migrate.contract.v1 import Part\n'
+        f'revision = "x"\ndown_revision = None\npart = Part.GUARD\n{line}\n'
+    )
+
+    with pytest.raises(AocError, match=r"x\.py cannot be read as a revision"):
+        history._read(path)
