@@ -62,6 +62,9 @@ def _connection(session: Session, allow_pooler: bool) -> Iterator[Finding]:
     if info.server_version < 150000:
         version = session.value("SHOW server_version")
         yield make("server-version", session.target.name, version=version)
+    encoding = info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        yield make("encoding", session.target.name, encoding=encoding)
     if not allow_pooler and info.backend_pid != session.value("SELECT pg_backend_pid()"):
         yield make("pooler", session.target.name)
 
