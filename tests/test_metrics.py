@@ -12,6 +12,7 @@ from aoc_migrate.report.model import Report, make
 from tests.conftest import ROOT, Aoc, Database
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
+TESTS = ROOT / "tests" / "alerts.yaml"
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 
@@ -135,7 +136,7 @@ def test_names_are_documented() -> None:
 
 @needs_promtool
 def test_alert_rules() -> None:
-    """promtool finds nothing wrong with the alert rules."""
-    ran = promtool("check", "rules", str(OBSERVABILITY / "alerts.yaml"))
-
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    """promtool finds nothing wrong with the alert rules, and each fires when it is due, and only then."""
+    for words in (("check", "rules", str(OBSERVABILITY / "alerts.yaml")), ("test", "rules", str(TESTS))):
+        ran = promtool(*words)
+        assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -52,6 +52,20 @@ def test_any_schema(schema: str, empty: Database, aoc: Aoc, allowed: dict[str, s
     assert empty.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
+def test_another_encoding(empty: Database, aoc: Aoc) -> None:
+    """A database that is not in UTF8 is refused, and nothing is made in it."""
+    empty.run("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    aoc.environment["EXCITITOR_DATABASE_URL"] = url = empty.url.rpartition("/")[0] + "/plain"
+    try:
+        ran = aoc.json("upgrade", PGCLIENTENCODING="LATIN1")
+        with psycopg.connect(url) as plain:
+            made = plain.execute("SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace").fetchall()
+    finally:
+        empty.run("DROP DATABASE plain")
+
+    assert (ran.exit_code, ran.slugs(), made) == (2, ["encoding"], [])
+
+
 def test_owner_that_is_no_superuser(empty: Database, owner: str, aoc: Aoc, allowed: dict[str, str]) -> None:
     """The owner of the tables, with an odd name and no other right, can do everything."""
     make_schema(empty, "vuln", owner)

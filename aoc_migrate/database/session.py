@@ -148,6 +148,7 @@ def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Itera
         connection = psycopg.connect(
             target.conninfo,
             autocommit=True,
+            client_encoding="UTF8",  # with the server's SQL_ASCII psycopg would return bytes
             connect_timeout=10,
             application_name=application_name(command, target.name),
             prepare_threshold=None,

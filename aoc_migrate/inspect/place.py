@@ -61,6 +61,9 @@ def _connection(session: Session, place: Row, allow_pooler: bool) -> Iterator[Fi
     if info.server_version < 150000:
         version = session.value("SHOW server_version")
         yield make("server-version", session.target.name, version=version)
+    encoding = info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        yield make("encoding", session.target.name, encoding=encoding)
     if not allow_pooler and info.backend_pid != place["pid"]:
         yield make("pooler", session.target.name)
 

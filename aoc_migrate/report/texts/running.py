@@ -44,6 +44,11 @@ RUNNING: dict[str, Text] = {
         "Upgrade the server first.",
         exit_code=2,
     ),
+    "encoding": Text(
+        "The database's encoding is {encoding}; the contract's rules name characters that only UTF8 has.",
+        "Make a database with ENCODING 'UTF8', and move the data by pg_dump and pg_restore.",
+        exit_code=2,
+    ),
     "pooler": Text(
         "The connection goes through a pooler; session locks and settings would reach other sessions.",
         "Connect to PostgreSQL directly (its own port); for a pooler in session mode: --allow-session-pooler",
