@@ -54,7 +54,7 @@ def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
     assert broken["null-key", "upstream_id"] == broken["missing-required", "upstream_id"] == (4, 1, 3)
     assert broken["derived-key", "identifiers"] == (1, 1, 0)
     assert broken["key-too-long", ""] == (1, 0, 1)
-    assert [row["id"] for row in facts["sample"]] == ["derived", "document", "forbidden"]
+    assert [row["id"] for row in facts["sample"]] == ["blank then", "derived", "document"]
     assert "canary" not in ran.out + ran.err
     assert dump(database) == before
     assert database.value("SELECT to_regclass(%s)", [f"{database.table}_quarantine"]) is None
