@@ -20,6 +20,7 @@ MOVED: dict[str, dict[str, Any]] = {
     "tenant": {"tenant": None},
     "vendorless": {"source": {"vendor": " "}, "source_vendor": ""},
     "number": {"upstream": {"upstream_id": 5}, "upstream_id": None},
+    "blank then": {"upstream": {"upstream_id": " "}, "upstream_id": None},
     "when": {"retrieved_at": None},
     "list": {"linkset": ["severity"]},
     "text": {"content": '"text"'},
@@ -50,10 +51,10 @@ def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, facts["to_mend"], facts["to_move"]) == (0, len(MENDED), len(MOVED))
     broken = {(b["rule"], b["column"]): (b["rows"], b["mend"], b["move"]) for b in facts["broken"]}
     assert broken["blank-key", "source_vendor"] == (2, 1, 1)
-    assert broken["null-key", "upstream_id"] == broken["missing-required", "upstream_id"] == (3, 1, 2)
+    assert broken["null-key", "upstream_id"] == broken["missing-required", "upstream_id"] == (4, 1, 3)
     assert broken["derived-key", "identifiers"] == (1, 1, 0)
     assert broken["key-too-long", ""] == (1, 0, 1)
-    assert [row["id"] for row in facts["sample"]] == ["derived", "document", "forbidden"]
+    assert [row["id"] for row in facts["sample"]] == ["blank then", "derived", "document"]
     assert "canary" not in ran.out + ran.err
     assert dump(database) == before
     assert database.value("SELECT to_regclass(%s)", [f"{database.table}_quarantine"]) is None
@@ -67,7 +68,7 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
 
     ran = aoc.json("repair", database.target, "--rule", "all", "--apply")
 
-    assert (ran.exit_code, ran.report["facts"]["mended"], ran.report["facts"]["moved"]) == (0, 6, 8)
+    assert (ran.exit_code, ran.report["facts"]["mended"], ran.report["facts"]["moved"]) == (0, 6, 9)
     assert quarantined(database) == dict.fromkeys(MENDED, True) | dict.fromkeys(MOVED, False)
     row = f"SELECT source_vendor, upstream_id, content_hash FROM {database.table} WHERE id = %s"
     assert [database.rows(row, [id_])[0][n] for n, id_ in enumerate(("vendor", "document", "hash"))] == [
@@ -85,7 +86,7 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
     assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands", "guards-stand"])
     assert f"downgrade {database.target} {database.target}_0001" in refused.finding("guards-stand")["help"]
     assert aoc("downgrade", database.target, "base").exit_code == 0
-    assert aoc.json("repair", database.target, "--restore").report["facts"]["restored"] == 14
+    assert aoc.json("repair", database.target, "--restore").report["facts"]["restored"] == 15
     assert (dump(database), quarantined(database)) == (before, {})
     assert [run["command"] for run in aoc.json("history", database.target).report["facts"]["runs"]][::3] == [
         "repair --restore",
@@ -97,8 +98,8 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
     ("rule", "mended", "moved"),
     [
         ("blank-key", {"vendor", "hash"}, {"vendorless"}),
-        ("null-key", {"document"}, {"tenant", "number", "too long then"}),
-        ("missing-required", {"document"}, {"tenant", "number", "when", "list", "too long then"}),
+        ("null-key", {"document"}, {"tenant", "number", "blank then", "too long then"}),
+        ("missing-required", {"document"}, {"tenant", "number", "blank then", "when", "list", "too long then"}),
         ("not-an-object", {"null"}, {"text"}),
         ("forbidden-key", {"forbidden"}, set()),
         ("derived-key", {"derived"}, set()),

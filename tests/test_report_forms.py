@@ -35,8 +35,9 @@ def test_every_command(database: Database, aoc: Aoc, allowed: dict[str, str], tm
     fill(database, 50)
     database.add("twice", upstream_id="twice", content_hash="twice")
     database.add("again", upstream_id="twice", content_hash="twice")
-    stopped = aoc.json("upgrade", target)
-    runs = [stopped, aoc.json("audit", target), aoc.json("plan", target), aoc.json("dedupe", target, "--apply")]
+    database.add("nobody", tenant=None)
+    runs = [aoc.json(command, target) for command in ("upgrade", "audit", "plan", "repair", "dedupe")]
+    runs += [aoc.json("repair", target, "--rule", "all", "--apply"), aoc.json("dedupe", target, "--apply")]
     runs += [
         aoc.json("upgrade", target, **allowed),
         aoc.json("verify", target, "--probe", "--since", "1h", "--tenant", "default"),

@@ -34,6 +34,8 @@ def test_the_whole_page(concelier: Database, excititor: Database, aoc: Aoc, tmp_
     for database in (concelier, excititor):
         for n in range(3):
             database.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+        database.add("blank", source_vendor=" ", upstream_id="twice", content_hash="h")
+        database.add("again", upstream_id="twice", content_hash="h", retrieved_at="2025-02-01T00:00:00Z")
     aoc.configure(concelier, excititor)
     environment = aoc.env(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     held, done = [], []

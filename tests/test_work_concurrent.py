@@ -151,10 +151,14 @@ def test_others_write_meanwhile(excititor: Database, aoc: Aoc) -> None:
     repaired = {
         "fixed": "source_vendor = 'redhat'",
         "richer": "linkset = '{\"aliases\": []}'",
-        "found": "tenant = 't'",
     }
+    moved = {"found": "tenant = 't'"}
     deduped = {"two": "content_hash = 'other'"}
-    for words, changes in ((["repair", "--rule", "all"], repaired), (["dedupe"], deduped)):
+    for words, changes in (
+        (["repair", "--rule", "blank-key"], repaired),
+        (["repair", "--rule", "null-key"], moved),
+        (["dedupe"], deduped),
+    ):
         with psycopg.connect(excititor.url) as other:
             for id_, change in changes.items():
                 other.execute(f"UPDATE vex_raw SET {change} WHERE id = %s".encode(), [id_])

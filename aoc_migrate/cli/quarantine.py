@@ -41,7 +41,8 @@ def quarantine(
 
     The rows themselves stay in the database, readable by the raw table's owner alone. --export writes them as
     they are, documents and all, one JSON object a line: to a new file that you alone may read (mode 0600), or to
-    stdout, where there is no report then. It is for looking; the way back is --restore of repair and dedupe.
+    stdout, where there is no report then. It is for looking: the way back is `repair --restore` or
+    `dedupe --restore`.
 
     \b
     aoc-migrate quarantine concelier

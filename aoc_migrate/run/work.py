@@ -125,7 +125,8 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
             f"CREATE TABLE {WORK} AS SELECT id, kept, links, reason, mend, refused, false AS stuck "
             f"FROM ({work.listed}) AS w"
         )
-        session.run(f"ALTER TABLE {WORK} ADD PRIMARY KEY (id)")
+        session.run(f"ALTER TABLE {WORK} ADD PRIMARY KEY (mend, id)")
+        session.run(f"CREATE INDEX ON {WORK} (id) WHERE stuck")
         session.run(
             f"UPDATE {WORK} SET stuck = true WHERE NOT mend AND id IN (SELECT id FROM {contract.table} "
             f"WHERE id IN (SELECT id FROM {WORK}) AND NOT ({guards(session, contract.table)}))"
@@ -149,8 +150,9 @@ def _do(session: Session, report: Report, contract: Contract, work: Work) -> Non
 
 
 def _batch(mend: bool) -> str:
-    chosen = f"SELECT id FROM {WORK} WHERE {'mend' if mend else 'NOT mend'} ORDER BY id LIMIT {BATCH}"
-    return f"DELETE FROM {WORK} WHERE id IN ({chosen}) RETURNING id AS listed_id, kept, links, reason"
+    kind = "mend" if mend else "NOT mend"
+    chosen = f"SELECT id FROM {WORK} WHERE {kind} ORDER BY id LIMIT {BATCH}"
+    return f"DELETE FROM {WORK} WHERE {kind} AND id IN ({chosen}) RETURNING id AS listed_id, kept, links, reason"
 
 
 _SAVED = (
