@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.partitions import partition
 from tests.test_docs import RULES, blocks
 
 PARTS = dict(re.findall(r"(?ms)^## (.+?)$(.*?)(?=^## |\Z)", RULES))
@@ -48,12 +49,16 @@ def statements(slug: str) -> list[str]:
 @pytest.mark.parametrize("name", SQL)
 def test_sql_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Each example runs on a database as it is when the finding arises: before the upgrade, or after it."""
+    if name.startswith("Before: partitions"):
+        partition(concelier.connection, "advisory_raw")
+        concelier.run("CREATE TABLE advisory_raw_archive PARTITION OF advisory_raw FOR VALUES IN ('archive')")
     concelier.add("a")
     if name.startswith("After"):
         aoc.configure(concelier)
         assert aoc("upgrade", **allowed).exit_code == 0
 
-    concelier.run(SQL[name])
+    for statement in SQL[name].split(";\n"):
+        concelier.run(statement)
 
 
 @pytest.mark.parametrize("slug", DIRT)

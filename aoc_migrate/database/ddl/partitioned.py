@@ -6,8 +6,7 @@ partitions that come or go meanwhile are taken up or left out. From the first st
 new partition its index. Down: dropped with its parts in one instant.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
@@ -33,22 +32,27 @@ def create_on_partitions(session: Session, table: str, index: Index, kept: list[
 
     ``kept``: the indexes that the partitions had before us; an interrupted downgrade may have left twins of them.
     """
-    with _summed_up(session, table, index):
-        while (state := catalog.index_state(session, table, index)) != "valid":
-            if state == "foreign":
-                raise Stopped(make("foreign-object", index.name))
-            if state == "missing":
-                _make_only(table, index, index.name)
-                continue
-            nodes = tree(session, table, index)
-            lacking = next((node for node in nodes if node.index is None), None)
-            if lacking is None:
-                _revalidate(session, nodes, index)
-            else:
-                above = next(node.index for node in nodes if node.name == lacking.parent)
-                _take_up(session, table, index, lacking, str(above))
-        for node in tree(session, table, index) if kept else []:
-            _drop_leftover(session, node, index, node.place + node.index_name(table, index, TWIN))
+    sums = _Sums(session, table, index)
+    while (state := catalog.index_state(session, table, index)) != "valid":
+        if state == "foreign":
+            raise Stopped(make("foreign-object", index.name))
+        if state == "missing":
+            _make_only(table, index, index.name)
+        else:
+            _next(session, index, tree(session, table, index))
+        sums.add()
+    for node in tree(session, table, index) if kept else []:
+        _drop_leftover(session, node, index, node.place + node.index_name(table, index, TWIN))
+
+
+def _next(session: Session, index: Index, nodes: list[Node]) -> None:
+    """Do the next thing that the catalog lacks."""
+    lacking = next((node for node in nodes if node.index is None), None)
+    if lacking is None:
+        _revalidate(session, nodes, index)
+    else:
+        above = next(node.index for node in nodes if node.name == lacking.parent)
+        _take_up(session, nodes[0].name, index, lacking, str(above))
 
 
 def drop_on_partitions(session: Session, table: str, index: Index, kept: list[str]) -> None:
@@ -161,23 +165,25 @@ def _build_twin(session: Session, node: Node, index: Index, twin: str) -> None:
     build(session, node.name, twin, row["definition"].replace(f" INDEX {row['name']} ON ", new, 1))
 
 
-@contextmanager
-def _summed_up(session: Session, table: str, index: Index) -> Iterator[None]:
-    """Keep one step for all builds and one for all attachments: there may be thousands of partitions."""
-    begun = len(session.steps)
-    try:
-        yield
-    finally:
-        sums: dict[str, Row] = {}
-        for step in session.steps[begun:]:
-            verb = str(step["statement"]).split()[0]
-            known = sums.setdefault(verb, {"statement": "", "attempts": 0, "tables": 0})
-            known["tables"] += 1
-            for key in ("attempts", "total_ms"):
-                if key in step:
-                    known[key] = round(known.get(key, 0) + step[key], 1)
-            for key in ("waited_ms", "held_ms"):
-                if key in step:
-                    known[key] = max(known.get(key, 0), step[key])
-            known["statement"] = f"{verb} {index.name} on {table} and its partitions ({known['tables']} times)"
-        session.steps[begun:] = [{k: v for k, v in step.items() if k != "tables"} for step in sums.values()]
+class _Sums:
+    """One step for all builds and one for all attachments of the session's: there may be thousands of each."""
+
+    def __init__(self, session: Session, table: str, index: Index) -> None:
+        self.steps, self.begun = session.steps, len(session.steps)
+        self.where = f"{index.name} on {table} and its partitions"
+        self.sums: dict[str, Row] = {}
+        self.times: Counter[str] = Counter()
+
+    def add(self) -> None:
+        """Add what was done since the last time."""
+        for step in self.steps[self.begun + len(self.sums) :]:
+            verb = str(step["statement"]).split(maxsplit=1)[0]
+            known = self.sums.setdefault(verb, {"statement": "", "attempts": 0})
+            self.times[verb] += 1
+            known["statement"] = f"{verb} {self.where} ({self.times[verb]} times)"
+            for key, value in step.items():
+                if key in ("attempts", "total_ms"):
+                    known[key] = round(known.get(key, 0) + value, 1)
+                elif key in ("waited_ms", "held_ms"):
+                    known[key] = max(known.get(key, 0), value)
+        self.steps[self.begun :] = self.sums.values()

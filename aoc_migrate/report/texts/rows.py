@@ -89,26 +89,6 @@ ROWS: dict[str, Text] = {
         "{table} has no primary key or unique index on id alone; links by id would be ambiguous.",
         "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} (id);",
     ),
-    # Before: partitions
-    "partition-key": Text(
-        "{table} is partitioned by {key} (at {partitioned}); a unique index over all partitions must hold every "
-        "column of that key, so it could not be on {columns} alone.",
-        "Partition by columns of the idempotency key ({columns}), for example by tenant; that means a new table.",
-    ),
-    "foreign-partition": Text(
-        "{partition} is a foreign table and a partition of {table}; no index and no proof can be made on it.",
-        "Run: ALTER TABLE {table} DETACH PARTITION {partition};",
-    ),
-    "partition-id-index": Text(
-        "{table} is partitioned and has no unique index on ({columns}); links are looked up by id.",
-        "Run: CREATE UNIQUE INDEX {table}_id_key ON {table} ({columns}); it keeps writers waiting, and "
-        "docs/operations.md says how not to.",
-    ),
-    "ambiguous-id": Text(
-        "{n_rows} of {table} share their id with another row; no index over partitions can forbid that, and links "
-        "by id would be ambiguous.",
-        "Give each row an id of its own, such as one that begins with its tenant.",
-    ),
     # Before: tables, chain, view
     "table-missing": Text(
         "There is no table {table} in schema {schema}; there is nothing to look at.",
@@ -134,6 +114,27 @@ ROWS: dict[str, Text] = {
         "Expect a slower backfill and more traffic; drop indexes on the column until the upgrade is done.",
         severity="warning",
     ),
+    # Before: partitions
+    "partition-key": Text(
+        "{table} is partitioned by {key} (at {partitioned}); a unique index over all partitions must hold every "
+        "column of that key, so it could not be on {columns} alone.",
+        "Partition by columns of the idempotency key ({columns}), for example by tenant; that means a new table.",
+    ),
+    "foreign-partition": Text(
+        "{partition} is a foreign table and a partition of {table}; no index and no proof can be made on it.",
+        "Run: ALTER TABLE {table} DETACH PARTITION {partition};",
+    ),
+    "partition-id-index": Text(
+        "{table} is partitioned and has no unique index on ({columns}); links are looked up by id.",
+        "Run: CREATE UNIQUE INDEX {table}_id_key ON {table} ({columns}); it keeps writers waiting, and "
+        "docs/operations.md says how not to.",
+    ),
+    "ambiguous-id": Text(
+        "{n_rows} of {table} share their id with another row; no index over partitions can forbid that, and links "
+        "by id would be ambiguous.",
+        "Give each row an id of its own, such as one that begins with its tenant.",
+    ),
+    # Before: the view swap
     "swap-conflict": Text(
         "{subject} cannot be swapped for a view: {reason}.",
         "{remedy}",
