@@ -28,8 +28,11 @@ PARTITIONED = (
     "CREATE TABLE vex_raw_1_rest PARTITION OF vex_raw_1 DEFAULT;"
     "CREATE TABLE vex_raw_2 PARTITION OF vex_raw FOR VALUES WITH (MODULUS 3, REMAINDER 2);"
 )
+PLAIN = "ALTER TABLE vex_raw ADD supersedes text"
 SHAPES = {
-    "plain": "ALTER TABLE vex_raw ADD supersedes text",
+    "plain": PLAIN,
+    "in physical order": PLAIN,
+    "beyond the cache, where the orders are tried": PLAIN,
     "partitioned by document": PARTITIONED.format(key="upstream_id"),
     "partitioned across chains": PARTITIONED.format(key="id").replace("(id, id, ", "(id, "),
 }
@@ -39,6 +42,10 @@ SHAPES = {
 def shaped(request: pytest.FixtureRequest, excititor: Database) -> Database:
     """A raw table in several shapes, with what the backfill needs."""
     excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {CREATE_STATE}")
+    if "physical" in request.param:
+        excititor.run("""INSERT INTO aoc_migration_state VALUES ('walk', '{"rows": 0, "order": "physical"}')""")
+    if "cache" in request.param:
+        excititor.run(f"ALTER DATABASE {excititor.connection.info.dbname} SET effective_cache_size = '8kB'")
     return excititor
 
 
