@@ -30,10 +30,11 @@ _SLOTS = (
     "SELECT slot_name AS name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint AS bytes, "
     "NULL::float8 AS seconds FROM pg_replication_slots WHERE restart_lsn IS NOT NULL ORDER BY bytes DESC"
 )
-# The name of a WAL segment is its timeline, then its place: 8 hexadecimal digits each for the high word of
-# the LSN and the number of the segment below it (PostgreSQL 15 manual, 67.6).
+# Finished segments after the last archived one: the current one cannot be archived yet. The name of a segment is
+# its timeline, then its place: 8 hexadecimal digits each for the high word of the LSN and the number of the
+# segment below it (PostgreSQL 15 manual, 67.6).
 _ARCHIVE = (
-    "SELECT 'the WAL archive' AS name, (pg_current_wal_lsn() - '0/0'::pg_lsn "
+    "SELECT 'the WAL archive' AS name, (div(pg_current_wal_lsn() - '0/0'::pg_lsn, segment) * segment "
     "- ('x' || substr(last_archived_wal, 9, 8))::bit(32)::bigint * 4294967296 "
     "- (('x' || substr(last_archived_wal, 17, 8))::bit(32)::bigint + 1) * segment)::bigint AS bytes, "
     "CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN "

@@ -12,8 +12,8 @@ from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.words import by_severity, cell, fact, label, numeric, plain, sentence, shown
 
 SHOWN = 50  # rows of a sample; the rest is in the JSON
-_STEPS = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows")
-_SECONDS = ("max_stall", "deadline", "lock_wait")
+_STEPS = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "paused_ms")
+_SECONDS = ("max_stall", "deadline", "lock_wait", "batch_time", "max_lag_seconds", "old_snapshot", "snapshot_wait")
 _VERDICTS = {0: "clean", 1: "look at the findings", 3: "try again later", 4: "ended half way, or not verified"}
 _STATES = {"missing": "error", "changed": "error", "foreign": "error", "invalid": "error", "guarded": "warning"}
 
@@ -220,7 +220,10 @@ def _footer(reports: list[Report], json: str) -> Html:
     known = {
         "aoc-migrate": __version__,
         **{f"PostgreSQL of {r.target}": r.server_version for r in reports if r.server_version},
-        **{label(key): f"{value:g} s" if key in _SECONDS else value for key, value in given.items()},
+        **{
+            label(key): f"{value:g} s" if key in _SECONDS and value is not None else value
+            for key, value in given.items()
+        },
         "SHA-256 of the JSON": tag("code", hashlib.sha256(json.encode()).hexdigest()),
     }
     return tag(

@@ -4,6 +4,7 @@ All names begin with ``aoc_migrate_``, so that none is one of the services' own 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ HELP = {
     "exit_code": "Exit code of the last run.",
     "duration_seconds": "How long the last run took.",
     "stall_seconds": "The longest that other sessions may have waited for a step of the last run.",
+    "paused_seconds": "How long steps of the last run paused, by reason.",
     "last_run_timestamp_seconds": "When the last run ended.",
     "last_success_timestamp_seconds": "When the last run that ended with exit code 0 ended.",
 }
@@ -77,6 +79,11 @@ def _samples(command: str, report: Report, now: float, before: str) -> Iterator[
     yield "duration_seconds", _labels(run), round(report.seconds, 3)
     stalls = [step.get("waited_ms", 0) + step.get("held_ms", 0) for step in report.steps]
     yield "stall_seconds", _labels(run), round(max(stalls, default=0) / 1000, 4)
+    paused = Counter[str]()
+    for step in report.steps:
+        paused.update(step.get("pauses", {}))
+    for reason, milliseconds in paused.items():
+        yield "paused_seconds", _labels(run | {"reason": reason}), round(milliseconds / 1000, 3)
     yield "last_run_timestamp_seconds", _labels(run), round(now, 3)
     success = round(now, 3) if not report.exit_code else _kept(before, _labels(run))
     if success is not None:

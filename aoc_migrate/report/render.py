@@ -122,7 +122,10 @@ def _named(values: dict[str, Any]) -> str:
 
 
 def _step(step: dict[str, Any]) -> str:
-    rest = ", ".join(f"{key} {_fact(value)}" for key, value in step.items() if key != "statement")
+    told = (
+        (key, _fact(value).replace("\n    ", " ").strip()) for key, value in step.items() if key != "statement"
+    )
+    rest = ", ".join(f"{key} {value}" for key, value in told)
     return f"{plain(step['statement'])} ({rest})"
 
 
@@ -147,7 +150,7 @@ def _markdown(command: str, report: Report) -> str:
         lines += [f"**{label(key)}**", ""]
         lines += _md_table(list(rows[0]), [[shown(value) for value in row.values()] for row in rows])
     if report.steps:
-        names = ["statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows"]
+        names = ["statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "paused_ms"]
         lines += _md_table(names, [[plain(step.get(name, "")) for name in names] for step in report.steps])
     if report.next:
         lines += [f"Next: {_escape(report.next)}", ""]

@@ -129,7 +129,10 @@ def steps(session: Session, run: int) -> list[Row] | None:
     found: list[Row] | None = session.value(f"SELECT steps FROM {LOG} WHERE run = %s", (run,))
     if found is None:
         return None
-    order = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "kept")
+    order = (
+        *("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "kept"),
+        *("batches", "longest_ms", "paused_ms", "pauses"),
+    )
     return [{key: step[key] for key in order if key in step} for step in found]
 
 

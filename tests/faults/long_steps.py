@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from aoc_migrate.database.lock import lock_key
-from tests.faults.scenarios import Scenario
+from tests.faults.scenarios import ROWS, Scenario
 
 MANY = 100_000
 LOCK_WAIT = "wait_event_type = 'Lock' AND query LIKE "
@@ -39,7 +39,7 @@ class Step:
         return look.execute(sql.encode()).fetchone() == (True,)
 
 
-def up(*before: str, rows: int = 4500) -> Scenario:
+def up(*before: str, rows: int = ROWS) -> Scenario:
     """Upgrade to the head from the revision in ``before``."""
     return Scenario("excititor", tuple(f"upgrade excititor_{number}" for number in before), "upgrade head", rows)
 

@@ -8,7 +8,8 @@ import psycopg
 from aoc_migrate.run.history import history
 from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, create_raw_table
 
-ROWS = 4500  # three batches of the backfill
+ROWS = 250  # three batches of the backfill
+BATCHES = ("--batch-rows", "100")  # always of the same size, so that every run has the same boundaries
 _PARTS = """
 ALTER TABLE {t} RENAME TO flat;
 ALTER TABLE flat DROP CONSTRAINT {t}_pkey;
@@ -41,7 +42,7 @@ class Scenario:
     def words(self) -> list[str]:
         """The command as it is typed."""
         verb, *revision = self.command.split()
-        return [verb, self.target, *revision]
+        return [verb, self.target, *revision, *(BATCHES if self.rows == ROWS else ())]
 
 
 def scenarios(target: str) -> list[Scenario]:

@@ -45,7 +45,7 @@ class Batches:
         self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
 
     def run(self, statement: str, values: Values) -> Row:
-        """Run one batch and return its row: ``size``, rows ``seen`` and ``written``. ``values`` knows it.
+        """Run one batch and return its row, with ``size`` and ``seconds``. ``values`` knows the size.
 
         Raises Stopped ``deadline`` (exit 3).
         """
@@ -64,8 +64,9 @@ class Batches:
                     raise  # not by its timeout: somebody wants it to end
                 self._too_slow(first)
             else:
-                self._done(row, time.monotonic() - begun)
-                return row | {"size": size}
+                seconds = time.monotonic() - begun
+                self._done(row, seconds)
+                return row | {"size": size, "seconds": seconds}
             self.step["attempts"] += 1
 
     def _done(self, row: Row, seconds: float) -> None:

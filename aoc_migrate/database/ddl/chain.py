@@ -91,6 +91,32 @@ SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) 
   (SELECT count(*) FROM written) AS written FROM page"""
 
 
+def physical_batch(contract: Contract, name: str) -> str:
+    """Return one batch in physical order: ``blocks`` of the heap; predecessors are looked up in the chain index.
+
+    Returns (seen, written, block); ``block`` is the one that comes next.
+    """
+    same = " AND ".join(f"p.{c} = t.{c}" for c in contract.chain_key)
+    before = " < ".join(f"({', '.join(f'{row}.{c}' for c in contract.chain_order)})" for row in "pt")
+    backwards = ", ".join(f"p.{c} DESC" for c in contract.chain_order)
+    return f"""WITH place AS MATERIALIZED (
+  SELECT coalesce((value->>'block')::bigint, 0) AS block FROM {STATE} WHERE name = '{name}'
+), page AS MATERIALIZED (
+  SELECT id, ctid, {contract.link} AS old, (SELECT p.id FROM {contract.table} AS p WHERE {same} AND {before}
+    ORDER BY {backwards} LIMIT 1) AS expected
+  FROM {contract.table} AS t WHERE ctid >= (SELECT format('(%%s,0)', block)::tid FROM place)
+    AND ctid < (SELECT format('(%%s,0)', block + %(blocks)s)::tid FROM place)
+), wrong AS (
+  SELECT id, ctid, old, expected FROM page WHERE old IS DISTINCT FROM expected
+), {_write(contract, ("id", "ctid"))}, moved AS (
+  UPDATE {STATE} SET recorded_at = now(), value = value || jsonb_build_object(
+    'block', place.block + %(blocks)s, 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
+  FROM place WHERE name = '{name}'
+)
+SELECT (SELECT count(*) FROM page) AS seen, (SELECT count(*) FROM written) AS written,
+  block + %(blocks)s AS block FROM place"""
+
+
 def sweep(contract: Contract, name: str) -> str:
     """Return the statement of scripts that mends up to one batch of links anywhere, for rows stored meanwhile."""
     return f"""WITH wrong AS (

@@ -24,6 +24,7 @@ from aoc_migrate.database.ddl.chain import (
 )
 from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned
 from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.ddl.walk import walk
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
@@ -104,21 +105,10 @@ def relink(session: Session, contract: Contract, name: str) -> int:
     session.run(CREATE_JOURNAL)
     session.run(_begin(contract, name))
     with batches(session, _LINK.format(contract.table), contract.table) as running:
-        with hurried(session):
-            _walk(running, batch(contract, name, online=True))
+        walk(running, contract, name)
         _settle(running, contract, name)
         session.run(_done(name))
         return int(running.step["rows"])
-
-
-def _walk(running: Batches, statement: str) -> None:
-    """Go over the table once; a page that is not full is the last."""
-    progress = Progress(running.session, "rows looked at")
-    while True:
-        page = running.run(statement, lambda size: {"size": size})
-        progress.add(page["seen"])
-        if page["seen"] < page["size"]:
-            return
 
 
 def _settle(running: Batches, contract: Contract, name: str) -> None:

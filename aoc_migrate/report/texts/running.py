@@ -117,7 +117,7 @@ RUNNING: dict[str, Text] = {
     "snapshot-held": Text(
         "{label} went on while old snapshots were open ({names}): dead rows could not be cleaned meanwhile, "
         "so the table and its indexes have grown more than they need.",
-        "When they have ended: VACUUM {subject}; To have it wait longer, end them before you start.",
+        "When they have ended: VACUUM {subject}; Next time let them end before it starts.",
         severity="warning",
     ),
     "held": Text(

@@ -1,0 +1,92 @@
+"""How batches find their size, and what the key order gains: in place, without growing the table."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aoc_migrate.database.pace import LEAST, Pace
+from aoc_migrate.database.settings import Limits
+from tests.conftest import Aoc, Database
+
+PER_ROW = st.floats(1e-7, 1e-1)
+
+
+@given(st.lists(PER_ROW, min_size=1, max_size=60), st.integers(1, 20_000), st.floats(0.001, 0.5))
+def test_sizes_stay_in_bounds(costs: list[float], most: int, target: float) -> None:
+    """However costs jump, a size is at most doubled or halved, and stays between 100 and --batch-rows."""
+    pace = Pace(Limits(batch_rows=most, batch_time=target))
+    for cost in costs:
+        before = pace.size
+        pace.took(before, before * cost)
+
+        assert min(LEAST, most) <= pace.size <= most
+        assert before // 2 <= pace.size <= 2 * before
+
+
+@given(PER_ROW, st.floats(0.001, 0.5))
+def test_it_finds_the_time(cost: float, target: float) -> None:
+    """At a constant cost a row, batches soon take what they aim at, as far as their bounds allow."""
+    pace = Pace(Limits(batch_time=target))
+    for _ in range(30):
+        pace.took(pace.size, pace.size * cost)
+
+    settled = pace.size
+    pace.took(settled, settled * cost)
+
+    assert pace.size == settled
+    assert settled in (LEAST, 20_000) or 0.6 <= settled * cost / target <= 1.4
+
+
+def test_one_slow_batch_changes_little() -> None:
+    """One batch that meets a checkpoint halves the size at most, and two ordinary ones bring it back."""
+    pace = Pace(Limits())
+    for _ in range(20):
+        pace.took(pace.size, pace.size * 25e-6)
+    usual = pace.size
+
+    pace.took(pace.size, 0.8)
+    after = pace.size
+    for _ in range(8):
+        pace.took(pace.size, pace.size * 25e-6)
+
+    assert after >= usual // 2
+    assert pace.size >= usual * 0.6
+
+
+def test_what_does_not_fit_is_made_smaller_down_to_one_row() -> None:
+    """Where even 100 rows do not fit into a second it goes down to one, and comes back when that is over."""
+    pace = Pace(Limits())
+    for _ in range(20):
+        pace.halve()
+    smallest = pace.size
+    for _ in range(20):
+        pace.took(pace.size, pace.size * 25e-6)
+
+    assert smallest == 1
+    assert pace.size > 1000
+
+
+def test_updates_in_place(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Three of four updates are in place; the table grows by 15 % at most, its indexes by 3 %."""
+    excititor.run(
+        "ALTER TABLE vex_raw SET (autovacuum_enabled = off);"
+        "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
+        "upstream, linkset, content) SELECT 'vex_raw:osv:cve-' || n, 'default', 'osv', 'CVE-2025-' || n * 2 / 5, "
+        "'sha256:' || sha256(n::text::bytea)::text, timestamptz '2025-01-01' + n * interval '1 min', '{}', "
+        "'{}', '{}', jsonb_build_object('raw', jsonb_build_object('filler', repeat('x', 480))) "
+        "FROM generate_series(0, 11999) AS n ORDER BY md5(n::text); ANALYZE vex_raw"
+    )
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    sizes = "SELECT pg_relation_size('vex_raw'), pg_indexes_size('vex_raw')"
+    ((heap, indexes),) = excititor.rows(sizes)
+
+    assert aoc("upgrade", "excititor_0006", "--batch-rows", "300", **allowed).exit_code == 0
+
+    ((heap_after, indexes_after),) = excititor.rows(sizes)
+    updated, in_place = excititor.rows(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'vex_raw'"
+    )[0]
+    assert updated == 7200
+    assert in_place / updated >= 0.75
+    assert heap_after / heap <= 1.15
+    assert indexes_after / indexes <= 1.03

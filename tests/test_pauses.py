@@ -1,0 +1,241 @@
+"""The backfill holds still for others: who it is, is told, and it goes on by itself or gives up in time."""
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.ddl.links import relink
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.watch import waiting_for
+from aoc_migrate.report.model import Report
+from aoc_migrate.run.common import Options, on_target
+from tests.conftest import Aoc, Database, Ran
+from tests.helpers import fill, wait_until, wrong_links
+
+SMALL = ("--batch-rows", "100")
+
+
+@pytest.fixture
+def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+    """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
+    fill(excititor, 400)
+    aoc.configure(excititor)
+    aoc.environment |= allowed
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    return excititor
+
+
+def step(ran: Ran) -> Any:
+    """Return the step of the backfill."""
+    (found,) = [s for s in ran.report["steps"] if s["statement"] == "link rows of vex_raw"]
+    return found
+
+
+def linked(database: Database) -> int:
+    """Return how many rows have a link."""
+    return int(database.value("SELECT count(supersedes) FROM vex_raw"))
+
+
+def test_a_slot_falls_behind(ready: Database, aoc: Aoc) -> None:
+    """Behind a slot that nobody reads: exit 3 with its name, finished batches stand, and it goes on there."""
+    slot = f"unread_{ready.connection.info.backend_pid}"
+    ready.run("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
+    try:
+        ready.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+        ran = aoc.json("upgrade", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
+        off = aoc("upgrade", "excititor_0006", *SMALL, "--max-lag", "off")
+    finally:
+        ready.run("SELECT pg_drop_replication_slot(%s)", [slot])
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (3, ["deadline"], True)
+    assert f"slot '{slot}' is " in ran.finding("deadline")["problem"]
+    assert "pg_drop_replication_slot" in ran.finding("deadline")["help"]
+    assert f"pausing because slot '{slot}' is" in ran.err
+    assert (step(ran)["batches"], step(ran)["rows"]) == (1, 80)
+    assert step(ran)["pauses"] == {"slot": step(ran)["paused_ms"]}
+    assert step(ran)["paused_ms"] >= 1000
+    assert off.exit_code == 0
+    assert wrong_links(ready) == 0
+    assert aoc.json("journal").report["facts"] == {"batches": 4, "rows": 319}
+
+
+def test_the_downgrade_pauses_too(ready: Database, aoc: Aoc) -> None:
+    """Setting links back is paced the same way: stopped by a slot after its first batch, and resumed."""
+    assert aoc("upgrade", "excititor_0006").exit_code == 0
+    slot = f"unread_{ready.connection.info.backend_pid}"
+    ready.run("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
+    try:
+        ready.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+        ran = aoc("downgrade", "-1", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
+    finally:
+        ready.run("SELECT pg_drop_replication_slot(%s)", [slot])
+    left = linked(ready)
+
+    assert (ran.exit_code, left) == (3, 319 - 100)
+    assert aoc("downgrade", "-1", *SMALL).exit_code == 0
+    assert linked(ready) == 0
+
+
+def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:
+    """What is over after one batch does not look around: a fresh installation waits for nobody."""
+    with psycopg.connect(ready.url) as waiting:
+        waiting.execute("SELECT count(*) FROM vex_raw")
+        ran = aoc.json("upgrade", "excititor_0006", "--max-lag", "1kB")
+
+    assert (ran.exit_code, step(ran)["batches"]) == (0, 1)
+    assert "paused_ms" not in step(ran)
+
+
+def backfill(database: Database, **limits: Any) -> Report:
+    """Run the backfill alone, with limits that have no option."""
+
+    def verb(session: Session, _: Report) -> None:
+        with runner_lock(session):
+            relink(session, VEX_RAW, "excititor_0006")
+
+    options = Options(Limits(batch_rows=100, **limits), Flags(allow_supersedes_retrofit=True))
+    return on_target(Target("excititor", database.url), "chain", options, verb)
+
+
+def test_an_old_snapshot(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """It waits for an old snapshot, though not for ever: it goes on, and the report warns."""
+    with psycopg.connect(ready.url, application_name="pg_dump") as dump:
+        dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        dump.execute("SELECT pg_sleep(0.2)")
+        pid = dump.info.backend_pid
+
+        report = backfill(ready, old_snapshot=0.1, snapshot_wait=1.5)
+
+    (finding,) = [f for f in report.findings if f.slug == "snapshot-held"]
+    (done,) = report.steps
+    assert report.exit_code == 0
+    assert (finding.severity, finding.subject) == ("warning", "vex_raw")
+    assert f"pid {pid} " in finding.problem
+    assert list(done["pauses"]) == ["snapshot"]
+    assert done["pauses"]["snapshot"] >= 1500
+    assert "an old snapshot keeps dead rows from being cleaned" in capsys.readouterr().err
+    assert wrong_links(ready) == 0
+
+
+def test_a_snapshot_that_ends(ready: Database) -> None:
+    """A snapshot that ends while it waits leaves no warning behind."""
+    dump = psycopg.connect(ready.url)
+    dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    dump.execute("SELECT pg_sleep(0.2)")
+    timer = threading.Timer(0.5, dump.close)
+    timer.start()
+
+    report = backfill(ready, old_snapshot=0.1)
+
+    assert [f.slug for f in report.findings] == []
+    assert list(report.steps[0]["pauses"]) == ["snapshot"]
+
+
+def test_a_queue_for_the_table(ready: Database, aoc: Aoc) -> None:
+    """While somebody waits for a lock that writers would queue behind, it pauses, and then comes to its end."""
+    process = aoc.start("upgrade", "excititor_0006", *SMALL, "--pace", "1%")
+    wait_until(lambda: linked(ready) > 0)
+    with psycopg.connect(ready.url) as reader, psycopg.connect(ready.url, autocommit=True) as other:
+        reader.execute("SELECT FROM vex_raw LIMIT 1")
+        ddl = threading.Thread(target=lambda: other.execute("ALTER TABLE vex_raw ADD strong text"))
+        ddl.start()
+        assert process.stderr is not None
+        line = f"pausing because pid {other.info.backend_pid} waits for a lock on vex_raw"
+        wait_until(lambda: line in process.stderr.readline())  # type: ignore[union-attr]
+        reader.rollback()
+        ddl.join()
+    process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert wrong_links(ready) == 0
+
+
+def test_rows_that_others_wait_for(ready: Database) -> None:
+    """Who waits for a row that we have locked is seen from a second session, and gets a pause."""
+    target = Target("excititor", ready.url)
+    with (
+        connect(target, "test", Limits(), Flags()) as session,
+        connect(target, "watch", Limits(), Flags()) as watch,
+    ):
+        pauses = Pauses(session, "link rows of vex_raw", "vex_raw")
+        pid = session.connection.info.backend_pid
+        with psycopg.connect(ready.url, autocommit=True) as other, session.transaction():
+            session.run("SELECT FROM vex_raw WHERE id = 'r1' FOR UPDATE")
+            update = "UPDATE vex_raw SET linkset = linkset WHERE id = 'r1'"
+            waiter = threading.Thread(target=lambda: other.execute(update))
+            waiter.start()
+            wait_until(lambda: waiting_for(watch, pid) == 1)
+            pauses.waiters = waiting_for(watch, pid)
+        waiter.join()
+
+        pauses.hold()
+
+    assert list(pauses.seconds) == ["lock"]
+
+
+def test_rows_locked_by_others(ready: Database, aoc: Aoc) -> None:
+    """Behind a locked row no batch keeps its own locks; at the deadline who holds the row is named."""
+    with psycopg.connect(ready.url, application_name="a slow service") as holder:
+        holder.execute("SELECT FROM vex_raw WHERE id = 'r399' FOR UPDATE")
+        pid = holder.info.backend_pid
+        ran = aoc.json("upgrade", "excititor_0006", *SMALL, "--deadline", "2s")
+        ours = ready.value(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'vex_raw'::regclass AND pid <> %s", [pid]
+        )
+
+    assert (ran.exit_code, ran.slugs("error"), ours) == (3, ["deadline"], 0)
+    assert f"pid {pid} " in ran.finding("deadline")["problem"]
+    assert "a slow service" in ran.finding("deadline")["problem"]
+    assert step(ran)["attempts"] > 2
+    assert 0 < linked(ready) < 319
+    assert aoc("upgrade", "excititor_0006").exit_code == 0
+    assert wrong_links(ready) == 0
+
+
+def test_a_role_that_sees_little(ready: Database, aoc: Aoc) -> None:
+    """A role that may not see how far others are says so once, and works."""
+    role = f"plain_{ready.connection.info.backend_pid}"
+    ready.run(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CREATE ON SCHEMA public TO {role}; "
+        f"ALTER TABLE vex_raw OWNER TO {role}; ALTER TABLE aoc_migration_state OWNER TO {role}; "
+        f"ALTER TABLE aoc_alembic_version OWNER TO {role}; ALTER TABLE aoc_migration_log OWNER TO {role}"
+    )
+    aoc.environment["EXCITITOR_DATABASE_URL"] = ready.url_as(role, "p")
+
+    ran = aoc.json("upgrade", *SMALL)
+
+    assert (ran.exit_code, ran.err.count("pg_read_all_stats")) == (0, 1), ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--max-lag", "3"], "write 64MB, 10s"),
+        (["--max-lag", "64 elephants"], "write 64MB, 10s"),
+        (["--pace", "0.5"], "between 1% and 100%"),
+        (["--pace", "0%"], "between 1% and 100%"),
+        (["--batch-time", "2s"], "the most is 500ms"),
+        (["--batch-rows", "0"], "1<=x<=20000"),
+    ],
+)
+def test_what_cannot_be_meant(words: list[str], told: str, aoc: Aoc) -> None:
+    """A lag without unit, a pace that is no share, a batch that would last too long: exit 2 with what to write."""
+    ran = aoc("upgrade", *words)
+
+    assert ran.exit_code == 2
+    assert told in ran.err
+
+
+def test_limits_are_in_the_report(ready: Database, aoc: Aoc) -> None:
+    """The report says which pace and which lag held; --max-lag may be given twice or as a list."""
+    once = aoc.json("upgrade", "--pace", "50%", "--max-lag", "64MB,10s").report["parameters"]
+    twice = aoc.json("chain", "--max-lag", "10s", "--max-lag", "64MB").report["parameters"]
+
+    assert (once["pace"], once["max_lag_bytes"], once["max_lag_seconds"]) == (0.5, 64 * 2**20, 10.0)
+    assert (twice["pace"], twice["max_lag_bytes"], twice["max_lag_seconds"]) == (1.0, 64 * 2**20, 10.0)

@@ -1,0 +1,118 @@
+"""The backfill waits for a standby that lags and for an archive that fails, and goes on when they follow again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Aoc
+from tests.faults.pair import Pair, pair, running_server
+from tests.faults.scenarios import fill
+from tests.helpers import wait_until
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+SMALL = ("upgrade", "excititor_0006", "--batch-rows", "100", "--format", "json")
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Pair]:
+    """A primary that archives, with a standby."""
+    with running_server() as primary:
+        configure(primary.url("postgres"), archive_mode="on", archive_command="true")
+        primary.stop()
+        primary.start()
+        with pair(primary) as servers:
+            yield servers
+
+
+def configure(url: str, **settings: str) -> None:
+    """Change settings of a server."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, value in settings.items():
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+        connection.execute("SELECT pg_reload_conf()")
+
+
+@pytest.fixture
+def database(both: Pair, aoc: Aoc, allowed: dict[str, str]) -> Iterator[Connection]:
+    """A database on the primary, one step before the backfill; the command is configured for it."""
+    with psycopg.connect(both.primary.url("postgres"), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE excititor")
+        with psycopg.connect(both.primary.url("excititor"), autocommit=True) as connection:
+            fill(connection, "vex_raw", 400)
+            aoc.environment = {"EXCITITOR_DATABASE_URL": both.primary.url("excititor"), **allowed}
+            assert aoc("upgrade", "excititor_0005").exit_code == 0
+            yield connection
+        admin.execute("DROP DATABASE excititor WITH (FORCE)")
+
+
+@contextmanager
+def replay_paused(both: Pair) -> Iterator[None]:
+    """Let the standby receive and not replay."""
+    with psycopg.connect(both.standby.url("postgres"), autocommit=True) as standby:
+        standby.execute("SELECT pg_wal_replay_pause()")
+        state = "SELECT pg_get_wal_replay_pause_state()"
+        wait_until(lambda: standby.execute(state).fetchone() == ("paused",))
+        try:
+            yield
+        finally:
+            standby.execute("SELECT pg_wal_replay_resume()")
+
+
+@pytest.mark.parametrize("lag", ["10kB", "300ms"])
+def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) -> None:
+    """By bytes or seconds: at the deadline the standby is named; once it replays, the same command ends."""
+    with replay_paused(both):
+        stopped = aoc(*SMALL, "--max-lag", lag, "--pace", "1%", "--deadline", "1s")
+        process = aoc.start(*SMALL, "--max-lag", lag, "--pace", "1%")
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any("pausing because standby " in line for line in lines)
+    out, _ = process.communicate(timeout=60)
+
+    (finding,) = [f for f in stopped.report["findings"] if f["severity"] == "error"]
+    assert (stopped.exit_code, finding["slug"]) == (3, "deadline")
+    assert "It paused because standby " in finding["problem"]
+    assert " s behind" in finding["problem"] if lag.endswith("s") else " MB behind" in finding["problem"]
+    assert process.returncode == 0
+    assert '"standby": ' in out
+    assert database.execute("SELECT count(*) FROM vex_raw WHERE supersedes IS NULL").fetchone() == (81,)
+
+
+def test_archiving_fails(both: Pair, database: Connection, aoc: Aoc) -> None:
+    """While archiving fails it writes no more; at the deadline that is said, and later it goes on."""
+    failing = "SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver"
+    configure(both.primary.url("postgres"), archive_command="false")
+    try:
+        database.execute("SELECT pg_switch_wal()")
+        wait_until(lambda: database.execute(failing).fetchone() == (True,))
+        stopped = aoc(*SMALL, "--deadline", "1s")
+    finally:
+        configure(both.primary.url("postgres"), archive_command="true")
+    database.execute("SELECT pg_switch_wal()")
+    wait_until(lambda: database.execute(failing).fetchone() == (False,), seconds=70)
+    gone_on = aoc(*SMALL)
+
+    (finding,) = [f for f in stopped.report["findings"] if f["severity"] == "error"]
+    assert (stopped.exit_code, finding["slug"]) == (3, "deadline")
+    assert "the WAL archive fails" in finding["problem"]
+    assert gone_on.exit_code == 0
+
+
+def test_how_far_the_archive_is_behind(both: Pair, database: Connection) -> None:
+    """What is archived is known by the name of its segment: where all that are finished are, nothing is behind."""
+    from aoc_migrate.database.others import behind
+    from aoc_migrate.database.session import connect
+    from aoc_migrate.database.settings import Flags, Limits, Target
+
+    archived = "SELECT last_archived_wal = %s FROM pg_stat_archiver"
+    (segment,) = database.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone() or ("",)
+    database.execute("SELECT pg_switch_wal()")
+    wait_until(lambda: database.execute(archived, [segment]).fetchone() == (True,))
+
+    with connect(Target("excititor", both.primary.url("excititor")), "test", Limits(), Flags()) as session:
+        (row,) = behind(session)["archive"]
+
+    assert row["bytes"] == 0
