@@ -554,7 +554,7 @@ BEGIN
   FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
-SELECT *, count(*) OVER () AS groups FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
+SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
     IF rows > 0 THEN
       errors := errors + 1;
       RAISE WARNING '% groups of rows of advisory_raw have one idempotency key (ERR_AOC_003)', rows;
@@ -1470,7 +1470,7 @@ BEGIN
   FROM vex_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
-SELECT *, count(*) OVER () AS groups FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
+SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
     IF rows > 0 THEN
       errors := errors + 1;
       RAISE WARNING '% groups of rows of vex_raw have one idempotency key (ERR_AOC_003)', rows;

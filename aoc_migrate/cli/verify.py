@@ -7,7 +7,7 @@ from aoc_migrate.cli import common, opts
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option("--since", type=opts.AGE, help="Only chains with a revision retrieved so recently (24h).")
+@click.option("--since", type=opts.AGE, help="Only chains with a revision stored so recently (24h).")
 @click.option("--tenant", help="Only this tenant's chains.")
 @click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
 @opts.limit_option
