@@ -41,9 +41,8 @@ SELECT coalesce(jsonb_agg(found) FILTER (WHERE n > 1), '[]') AS aoc_found, coale
   coalesce(max(rows), 0) AS aoc_rows, max(nulls) AS aoc_nulls, max(nulls) > 0 AS aoc_any FROM (
 WITH candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
-    FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
+    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw ORDER BY digest OFFSET 0
+  ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 ), groups AS (
   SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
   FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
