@@ -6,7 +6,7 @@ from aoc_migrate.contract.v1 import ADVISORY_VIEW
 from aoc_migrate.database import reading
 from aoc_migrate.inspect.swap import watch_writers
 from tests.conftest import Database
-from tests.helpers import fill
+from tests.helpers import fill, wait_until
 from tests.test_scans import session_of
 
 
@@ -77,5 +77,7 @@ def test_a_writer_that_came_and_went(concelier: Database) -> None:
         ended = watch_writers(session, ADVISORY_VIEW)
         with session_of(concelier) as other:
             other.run("DELETE FROM advisory WHERE id IN (SELECT min(id) FROM advisory)")
+            pid = other.value("SELECT pg_backend_pid()")
+        wait_until(lambda: not concelier.rows("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]))
 
         assert [finding.slug for finding in ended()] == ["advisory-still-written"]

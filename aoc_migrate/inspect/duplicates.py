@@ -123,8 +123,8 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
 def duplicate_digests(contract: Contract, source: str | None = None) -> tuple[str, str]:
     """Return the digest of the key as an expression, and the CTE of the digests that more than one row has.
 
-    ``candidates`` holds NULL as well, with the number of rows ``n`` that lack a part of the key. They are sorted, because
-    integers sort faster than they hash, and a sort that does not fit into memory costs little more.
+    ``candidates`` holds NULL as well, with the number of rows ``n`` that lack a part of the key. Digests are
+    sorted: integers sort faster than they hash, and a sort that does not fit into memory costs little more.
     """
     digest = "0"
     for column in contract.idempotency_key:
