@@ -45,7 +45,15 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
         statement = f"SELECT id FROM {contract.table} WHERE {_null(contract)}"
         shown = session.pasteable(statement)
         sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
-        yield make("null-key", contract.table, count=nulls, rows=nulls, statement=shown, sample=sample)
+        yield make(
+            "null-key",
+            contract.table,
+            target=session.target.name,
+            count=nulls,
+            rows=nulls,
+            statement=shown,
+            sample=sample,
+        )
 
 
 def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Row]]:

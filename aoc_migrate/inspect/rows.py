@@ -97,6 +97,7 @@ def _finding(session: Session, contract: Contract, kind: Kind, found: Row) -> Fi
         kind.slug,
         f"{table}.{kind.column}" if kind.column else table,
         column=kind.column,
+        target=session.target.name,
         count=found["rows"],
         rows=found["rows"],
         keys=", ".join(found["keys"]),
