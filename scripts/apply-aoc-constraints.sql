@@ -558,15 +558,14 @@ BEGIN
   IF rows = 0 THEN
     SELECT coalesce((SELECT d.groups FROM (WITH candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
-    FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
+    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw ORDER BY digest OFFSET 0
+  ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 ), groups AS (
   SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
   FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
-SELECT *, count(*) OVER () AS groups FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
+SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
     IF rows > 0 THEN
       errors := errors + 1;
       RAISE WARNING '% groups of rows of advisory_raw have one idempotency key (ERR_AOC_003)', rows;
@@ -1486,15 +1485,14 @@ BEGIN
   IF rows = 0 THEN
     SELECT coalesce((SELECT d.groups FROM (WITH candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
-    FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM vex_raw OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
+    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM vex_raw ORDER BY digest OFFSET 0
+  ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 ), groups AS (
   SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
   FROM vex_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
-SELECT *, count(*) OVER () AS groups FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
+SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
     IF rows > 0 THEN
       errors := errors + 1;
       RAISE WARNING '% groups of rows of vex_raw have one idempotency key (ERR_AOC_003)', rows;

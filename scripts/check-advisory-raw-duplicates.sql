@@ -37,22 +37,21 @@ SELECT :'LIMIT' !~ '^[1-9][0-9]{0,8}$' AS aoc_refused,
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT coalesce(jsonb_agg(found), '[]') AS aoc_found, coalesce(max(groups), 0) AS aoc_groups,
-  coalesce(max(rows), 0) AS aoc_rows FROM (
+SELECT coalesce(jsonb_agg(found) FILTER (WHERE n > 1), '[]') AS aoc_found, coalesce(max(groups), 0) AS aoc_groups,
+  coalesce(max(rows), 0) AS aoc_rows, max(nulls) AS aoc_nulls, max(nulls) > 0 AS aoc_any FROM (
 WITH candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
-    FROM (SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
+    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw ORDER BY digest OFFSET 0
+  ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 ), groups AS (
   SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
   FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
-SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT :LIMIT
+SELECT nulls, found.* FROM (SELECT coalesce(sum(n), 0)::bigint AS nulls FROM candidates WHERE digest IS NULL) AS lacking LEFT JOIN (
+  SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT :LIMIT
+) AS found ON true ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C"
 ) AS found \gset
-SELECT count(*) AS aoc_nulls, count(*) > 0 AS aoc_any FROM advisory_raw
-  WHERE tenant IS NULL OR source_vendor IS NULL OR upstream_id IS NULL OR content_hash IS NULL \gset
 \if :aoc_any
 \echo advisory_raw: :aoc_nulls rows lack a part of the key; the constraints will refuse them, see aoc-migrate audit
 \endif

@@ -80,3 +80,16 @@ def dump(database: Database) -> str:
     query = f'COPY (SELECT * FROM {database.table} ORDER BY id COLLATE "C") TO STDOUT'
     with database.connection.cursor().copy(query.encode()) as copy:
         return b"".join(bytes(block) for block in copy).decode()
+
+
+def counted(database: Database, query: str) -> int:
+    """Return a sum of PostgreSQL's counters, once every other session has ended and reported, and our own has."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    wait_until(lambda: database.value(others) == 0)
+    database.run("SELECT pg_stat_force_next_flush()")
+    return int(database.value(f"SELECT coalesce(sum(n), 0) FROM ({query}) AS counters (n)"))
+
+
+def scans(database: Database) -> int:
+    """Return how often the raw table was read from one end to the other."""
+    return counted(database, f"SELECT seq_scan FROM pg_stat_user_tables WHERE relname = '{database.table}'")

@@ -7,7 +7,7 @@ import pytest
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from tests.conftest import Aoc, Database
-from tests.helpers import writing
+from tests.helpers import wait_until, writing
 
 SCHEMAS = ["Vuln Data", 'quo"te', "select", "üñí", "a.b", "per%cent", "it's"]
 
@@ -190,6 +190,9 @@ def test_writers_of_advisory_are_noticed(concelier: Database, aoc: Aoc) -> None:
     """The audit warns when the legacy table is written to while it looks."""
     aoc.configure(concelier)
     with writing(concelier, "UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)"):
+        wait_until(
+            lambda: concelier.value("SELECT n_tup_upd > 0 FROM pg_stat_user_tables WHERE relname = 'advisory'")
+        )
         ran = aoc.json("audit")
 
     assert (ran.exit_code, ran.slugs("warning")) == (0, ["advisory-still-written"])

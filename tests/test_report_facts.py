@@ -17,10 +17,12 @@ def chained(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
     for (tenant, vendor), sizes in SIZES.items():
         for number, size in enumerate(sizes):
             newest = "now() - interval '1 day'" if size == 17 else "timestamptz '2025-01-01'"
+            retrieved = f"{newest} - n * interval '1 year'"
             excititor.run(
-                "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
-                f"upstream, linkset) SELECT concat_ws('-', %s::text, %s::text, %s::int, n), %s, %s, %s, "
-                f"'sha256:' || n, {newest} - n * interval '1 year', '{{}}', '{{}}', '{{}}' "
+                "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, "
+                "created_at, source, upstream, linkset) "
+                "SELECT concat_ws('-', %s::text, %s::text, %s::int, n), %s, %s, %s, "
+                f"'sha256:' || n, {retrieved}, {retrieved}, '{{}}', '{{}}', '{{}}' "
                 "FROM generate_series(0, %s - 1) AS n",
                 (tenant, vendor, number, tenant, vendor, f"CVE-{number}", size),
             )
@@ -78,6 +80,19 @@ def test_recent_chains(chained: Database, aoc: Aoc) -> None:
     assert [chain["revisions"] for chain in facts["largest_chains"]] == [17]
     assert facts["since_seconds"] == 48 * 3600
     assert "\n  since: 172,800 s\n" in aoc("verify", "--since", "48h").out
+
+
+def test_recent_is_when_a_row_was_stored(chained: Database, aoc: Aoc) -> None:
+    """A revision retrieved long ago and stored today is recent; without created_at, retrieved_at tells."""
+    chained.run("UPDATE vex_raw SET created_at = now() WHERE id = 'acme-ghsa-0-7'")
+    late = aoc.json("verify", "--since", "48h").report["facts"]
+    chained.run("UPDATE vex_raw SET created_at = timestamptz '2000-01-01' WHERE id = 'acme-ghsa-0-7'")
+    chained.run("UPDATE vex_raw SET created_at = NULL WHERE id LIKE 'other-osv-%'")
+
+    untold = aoc.json("verify", "--since", "48h").report["facts"]
+
+    assert (late["rows"], late["chain_depths"]) == (17 + 8, {"5 to 8": 1, "17 to 32": 1})
+    assert (untold["rows"], untold["chain_depths"]) == (17, {"17 to 32": 1})
 
 
 def test_a_tenant_without_rows(chained: Database, aoc: Aoc) -> None:

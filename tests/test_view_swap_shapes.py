@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aoc, Database
-from tests.helpers import writing
+from tests.helpers import wait_until, writing
 
 SHAPES = {
     "generated": "CREATE TABLE advisory (id text, loud text GENERATED ALWAYS AS (upper(id)) STORED)",
@@ -53,7 +53,9 @@ def test_writers_of_a_partitioned_table(concelier: Database, aoc: Aoc) -> None:
     """Writes are noticed where they land in a partition: the parent's own counters never move."""
     concelier.run(f"DROP TABLE advisory CASCADE; {SHAPES['partitioned']}")
     aoc.configure(concelier)
+    written = "SELECT n_tup_ins > 0 FROM pg_stat_user_tables WHERE relname = 'advisory_b'"
     with writing(concelier, "INSERT INTO advisory (id) VALUES ('x')"):
+        wait_until(lambda: concelier.value(written))
         ran = aoc.json("audit")
 
     assert (ran.exit_code, ran.slugs("warning")) == (0, ["advisory-still-written"])

@@ -3,11 +3,12 @@
 import click
 
 from aoc_migrate.cli import common, opts
+from aoc_migrate.cli.values import AGE
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option("--since", type=opts.AGE, help="Only chains with a revision retrieved so recently (24h).")
+@click.option("--since", type=AGE, help="Only chains with a revision stored so recently (24h).")
 @click.option("--tenant", help="Only this tenant's chains.")
 @click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
 @opts.limit_option

@@ -5,11 +5,12 @@ import sys
 import click
 
 from aoc_migrate.cli import common, opts
+from aoc_migrate.cli.values import DURATION
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option("--timeout", type=opts.DURATION, default="10m", show_default=True, help="How long to wait (exit 3).")
+@click.option("--timeout", type=DURATION, default="10m", show_default=True, help="How long to wait (exit 3).")
 @opts.output_options
 @click.pass_context
 def wait(ctx: click.Context, words: tuple[str, ...], timeout: float, form: str, output: str | None) -> None:

@@ -31,13 +31,12 @@ def read(
     Of a large table a small slice is read first, to estimate the time of the ``whole``; False where the query
     reads a part of it. ``settings`` hold for this query alone.
     """
-    told = f"{session.target.name}: {doing}"
     with session.transaction():
         _set(session, settings or {})
         seconds = estimate(session, table, query, parameters) if whole else None
         about = f" about {seconds:,.0f} s" if seconds and seconds >= INTERVAL else ""
-        session.say(f"{told} …{about}")
-        with _heartbeat(session, told, seconds):
+        session.say(f"{doing} …{about}")
+        with _heartbeat(session, doing, seconds):
             return session.rows(query(table), parameters)
 
 
@@ -76,7 +75,7 @@ def estimate(session: Session, table: str, query: Query, parameters: Parameters 
 
 
 @contextmanager
-def _heartbeat(session: Session, told: str, seconds: float | None) -> Iterator[None]:
+def _heartbeat(session: Session, doing: str, seconds: float | None) -> Iterator[None]:
     """Say every few seconds how long the block has been running, beside the estimate."""
     ended, begun = threading.Event(), time.monotonic()
 
@@ -86,7 +85,7 @@ def _heartbeat(session: Session, told: str, seconds: float | None) -> Iterator[N
             beside = "" if seconds is None else f" of about {seconds:,.0f} s"
             if seconds is not None and passed > seconds:
                 beside = f", {seconds:,.0f} s were expected"
-            session.say(f"{told}: {passed:,.0f} s{beside}")
+            session.say(f"{doing}: {passed:,.0f} s{beside}")
 
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
 from aoc_migrate.database import catalog
@@ -35,21 +36,23 @@ class Plan:
     accepted: tuple[str, ...] = ()
 
 
-def audit(session: Session, plan: Plan) -> list[Finding]:
-    """Return every finding, errors and warnings. The raw table must exist.
+def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
+    """Return every finding, errors and warnings; ``facts`` is given the number of ``rows``, if it has to be known.
+
+    The raw table must exist.
 
     Raises Stopped ``deadline`` (exit 3) where somebody locks the table against readers.
     """
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
     ended = watch_writers(session, swap) if swap else None
     with patient(session, plan.contract.table, "audit"):
-        findings = [*_table(session, plan)]
+        findings = [*_table(session, plan, facts)]
         if swap and ended:
             findings += [*audit_swap(session, swap, plan.accepted), *ended()]
     return findings
 
 
-def _table(session: Session, plan: Plan) -> Iterator[Finding]:
+def _table(session: Session, plan: Plan, facts: dict[str, Any]) -> Iterator[Finding]:
     contract = plan.contract
     shape = [*audit_columns(session, contract), *readable(session, contract.table)]
     yield from shape
@@ -58,7 +61,7 @@ def _table(session: Session, plan: Plan) -> Iterator[Finding]:
     yield from _foreign(session, plan)
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
-    yield from audit_rows(session, contract, checks, required, plan.limit)
+    yield from audit_rows(session, contract, checks, required, plan.limit, facts)
     if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
         yield from audit_duplicates(session, contract, plan.limit)
     if Part.CHAIN in plan.parts and not plan.linked:
@@ -94,17 +97,20 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
 
 
 def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
+    """Yield what stands in the way of the backfill; rows are only read where something does."""
     contract = plan.contract
-    session.say("following the chains …")
+    triggers = [row["tgname"] for row in session.rows(update_triggers(contract))]
+    triggers = [name for name in triggers if name not in plan.allowed_triggers]
+    names = _dependents(session, contract)
+    if session.flags.allow_supersedes_retrofit and not triggers and not names:
+        return
     rows = count_wrong(session, contract)
     if not rows:
         return
     if not session.flags.allow_supersedes_retrofit:
         yield make("retrofit-not-allowed", contract.table, count=rows, rows=rows)
-    for row in session.rows(update_triggers(contract)):
-        if row["tgname"] not in plan.allowed_triggers:
-            yield make("update-trigger", contract.table, trigger=row["tgname"])
-    names = _dependents(session, contract)
+    for name in triggers:
+        yield make("update-trigger", contract.table, trigger=name)
     if names:
         what = f"{len(names)} objects" if len(names) > 1 else "One object"
         yield make(

@@ -5,14 +5,17 @@ document or tenant), ``cycle``, ``fork`` (another row has the same link), ``out 
 document, but not the previous one), ``false head`` (no link, yet others build on it), ``missing link``.
 """
 
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.ddl.chain import wrong_links
+from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.chain_facts import chain_facts, chain_sample
+from aoc_migrate.inspect.scope import Scope, chains_in
 from aoc_migrate.report.model import Finding, make
 
 KINDS = ("dangling", "cross-group", "cycle", "fork", "out of order", "false head", "missing link")
@@ -21,34 +24,89 @@ ALWAYS_ERRORS = ("dangling", "cross-group", "cycle", "fork")
 
 def count_wrong(session: Session, contract: Contract) -> int:
     """Return how many rows the backfill would write; without a link column, how many have a predecessor."""
-    if contract.link in catalog.columns(session, contract.table):
-        query = wrong_links(contract)
-    else:
-        key = ", ".join(contract.chain_key)
-        query = (
-            f"SELECT FROM (SELECT row_number() OVER (PARTITION BY {key}) AS n FROM {contract.table}) AS r "
-            "WHERE n > 1"
-        )
-    return int(session.value(f"SELECT count(*) FROM ({query}) AS wrong"))
+    linked = contract.link in catalog.columns(session, contract.table)
+
+    def query(source: str) -> str:
+        if linked:
+            return f"SELECT count(*) FROM ({wrong_links(replace(contract, table=source))}) AS wrong"
+        digest, key = _digest(contract), ", ".join(contract.chain_key)
+        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {source}"
+        return f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
+
+    return int(read(session, contract.table, "following the chains", query)[0]["count"])
 
 
 def inspect_chain(
-    session: Session,
-    contract: Contract,
-    backfilled_at: str | None,
-    limit: int,
-    tenant: str | None = None,
-    since: float | None = None,
+    session: Session, contract: Contract, backfilled_at: str | None, limit: int
 ) -> Iterator[Finding]:
-    """Yield ``chain-broken`` and ``chain-late`` over every row (or one tenant, or recent documents).
+    """Yield ``chain-broken`` and ``chain-late`` over every row.
 
-    ``backfilled_at``: rows stored since then may be late. ``since``: only documents with a revision
-    retrieved in the last so many seconds.
+    ``backfilled_at``: rows stored since then may be late.
     """
-    where, values = _scope(contract, tenant, since)
+
+    def query(source: str) -> str:
+        return f"SELECT EXISTS ({wrong_links(replace(contract, table=source))}) AS found"
+
+    if read(session, contract.table, "following the chains", query)[0]["found"]:
+        yield from _judged(session, contract, backfilled_at, limit, Scope())
+
+
+def verify_chain(
+    session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Return what :func:`inspect_chain` yields, in a scope, and facts about the chains there: all in one pass.
+
+    Facts are ``rows``, how many are ``linked``, how deep chains are, and the guide's sample of five in order.
+    """
+    where, values = chains_in(session, contract, scope)
+    key = ", ".join(contract.chain_key)
+
+    def query(source: str) -> str:
+        return f"""WITH linked AS (
+  SELECT {key}, {_digest(contract)} AS digest, {contract.link} AS old, {_expected(contract)} AS expected
+  FROM {source} WHERE {where}
+), chains AS (
+  SELECT ARRAY[{key}] COLLATE "C" AS document, count(*) AS revisions, count(old) AS linked,
+    count(*) FILTER (WHERE old IS DISTINCT FROM expected) AS wrong
+  FROM linked GROUP BY digest, {key}
+)
+SELECT revisions, count(*) AS documents, sum(linked)::bigint AS linked, sum(wrong)::bigint AS wrong,
+  min(document) AS first FROM chains GROUP BY revisions ORDER BY revisions DESC"""
+
+    sizes = read(
+        session,
+        contract.table,
+        "following the chains",
+        query,
+        values,
+        {"enable_hashagg": "off"},
+        whole=scope.whole,
+    )
+    found = []
+    if any(size["wrong"] for size in sizes):
+        found = list(_judged(session, contract, backfilled_at, limit, scope))
+    return found, chain_facts(contract, sizes) | {"chain_sample": chain_sample(session, contract, scope)}
+
+
+def _digest(contract: Contract) -> str:
+    """Return a hash of a document's key; first in a sort, it makes that fast, because integers compare fast."""
+    digest = "0"
+    for column in contract.chain_key:
+        digest = f"hashtextextended({column}, {digest})"
+    return digest
+
+
+def _expected(contract: Contract) -> str:
+    key, order = ", ".join(contract.chain_key), ", ".join(contract.chain_order)
+    return f"lag(id) OVER (PARTITION BY {_digest(contract)}, {key} ORDER BY {order})"
+
+
+def _judged(
+    session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
+) -> Iterator[Finding]:
+    """Tell apart what is wrong with the links in a scope."""
+    where, values = chains_in(session, contract, scope)
     wrong = wrong_links(contract, where)
-    if not session.value(f"SELECT EXISTS ({wrong})", values):
-        return
     late = _late(session, contract, backfilled_at)
     query = _classified(contract, wrong, late)
     counts = session.rows(f"{query} SELECT kind, late, count(*) AS rows FROM judged GROUP BY kind, late", values)
@@ -73,21 +131,6 @@ def inspect_chain(
             statement=session.pasteable(wrong, values),
             sample=sample,
         )
-
-
-def _scope(contract: Contract, tenant: str | None, since: float | None) -> tuple[str, list[Any]]:
-    where, values = ["true"], list[Any]()
-    if tenant is not None:
-        where.append("tenant = %s")
-        values.append(tenant)
-    if since is not None:
-        key = ", ".join(contract.chain_key)
-        where.append(
-            f"({key}) IN (SELECT {key} FROM {contract.table} "
-            "WHERE retrieved_at >= now() - make_interval(secs => %s))"
-        )
-        values.append(since)
-    return " AND ".join(where), values
 
 
 def _late(session: Session, contract: Contract, backfilled_at: str | None) -> str:
@@ -132,45 +175,3 @@ def _classified(contract: Contract, wrong: str, late: str) -> str:
 ), judged AS (
   SELECT id, old, expected, kind, stored_late AND kind NOT IN ({always}) AS late FROM named
 )"""
-
-
-def chain_facts(
-    session: Session, contract: Contract, tenant: str | None = None, since: float | None = None
-) -> dict[str, Any]:
-    """Return rows, rows with a predecessor, how deep chains are, and the guide's sample of five rows in order.
-
-    ``chain_depths`` are documents by number of revisions, in powers of two; ``largest_chains`` the five greatest
-    numbers of revisions, how many documents have so many, and one of them. All but the sample in one pass.
-    """
-    key, order = ", ".join(contract.chain_key), ", ".join((*contract.chain_key, *contract.chain_order))
-    where, values = _scope(contract, tenant, since)
-    scoped = f"FROM {contract.table} WHERE {where}"
-    sizes = session.rows(
-        f"SELECT revisions, count(*) AS documents, sum(linked)::bigint AS linked, min(document) AS first FROM ("
-        f'SELECT count(*) AS revisions, count({contract.link}) AS linked, ARRAY[{key}] COLLATE "C" AS document '
-        f"{scoped} GROUP BY {key}) AS chains GROUP BY revisions ORDER BY revisions DESC",
-        values,
-    )
-    sample = session.rows(
-        f"SELECT id, {contract.link} {scoped} AND upstream_id IS NOT NULL ORDER BY {order} LIMIT 5", values
-    )
-    depths = Counter[int]()
-    for size in sizes:
-        depths[(size["revisions"] - 1).bit_length()] += size["documents"]
-    return {
-        "rows": sum(size["revisions"] * size["documents"] for size in sizes),
-        "linked": sum(size["linked"] for size in sizes),
-        "chain_depths": {_depth(power): documents for power, documents in sorted(depths.items())},
-        "largest_chains": [
-            {"revisions": size["revisions"], "documents": size["documents"]}
-            | dict(zip(contract.chain_key, size["first"], strict=True))
-            for size in sizes[:5]
-        ],
-        "chain_sample": sample,
-    }
-
-
-def _depth(power: int) -> str:
-    """Return the numbers of revisions above one power of two, up to the next: 1, 2, 3 to 4, 5 to 8 …."""
-    most = 2**power
-    return str(most) if most < 3 else f"{most // 2 + 1} to {most}"

@@ -67,17 +67,15 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
         counted = f"SELECT count(*) FROM {contract.table} WHERE {_null(contract)}"
         return session.value(counted) if nullable else 0, []
     order = next((columns for index in indexes if (columns := _orders(index, contract))), None)
-
-    def query(source: str) -> str:
-        lacking, ctes = _groups(contract, source, order)
-        shown = f"SELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)} LIMIT %s"
-        return (
-            f"WITH {ctes} SELECT nulls, found.* FROM (SELECT ({lacking}) AS nulls) AS lacking "
-            f"LEFT JOIN ({shown}) AS found ON true ORDER BY {_largest(contract)}"
-        )
-
     settings = _BY_INDEX if order else None
-    rows = read(session, contract.table, "looking for duplicates", query, (limit,), settings)
+    rows = read(
+        session,
+        contract.table,
+        "looking for duplicates",
+        lambda source: duplicates_and_nulls(contract, source, order),
+        (limit,),
+        settings,
+    )
     return rows[0]["nulls"], [row for row in rows if row["n"] is not None]
 
 
@@ -133,7 +131,8 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
 def duplicate_digests(contract: Contract, source: str | None = None) -> tuple[str, str]:
     """Return the digest of the key as an expression, and the CTE of the digests that more than one row has.
 
-    ``candidates`` holds NULL as well, with the number of rows ``n`` that lack a part of the key.
+    ``candidates`` holds NULL as well, with the number of rows ``n`` that lack a part of the key. Digests are
+    sorted: integers sort faster than they hash, and a sort that does not fit into memory costs little more.
     """
     digest = "0"
     for column in contract.idempotency_key:
@@ -142,9 +141,8 @@ def duplicate_digests(contract: Contract, source: str | None = None) -> tuple[st
         digest,
         f"""candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT digest, lag(digest) OVER (ORDER BY digest) AS before
-    FROM (SELECT {digest} AS digest FROM {source or contract.table} OFFSET 0) AS digests
-  ) AS neighbours WHERE digest = before OR digest IS NULL GROUP BY digest
+    SELECT {digest} AS digest FROM {source or contract.table} ORDER BY digest OFFSET 0
+  ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 )""",
     )
 
@@ -165,7 +163,7 @@ def _groups(contract: Contract, source: str, order: list[str] | None = None) -> 
         null, among = "digest IS NULL", f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND"
     ids = f"(array_agg(id ORDER BY {', '.join(contract.chain_order)}))[1:{IDS_SHOWN}]"
     return (
-        f"SELECT coalesce(sum(n), 0)::bigint FROM candidates WHERE {null}",
+        f"SELECT coalesce(sum(n), 0)::bigint AS nulls FROM candidates WHERE {null}",
         f"""{candidates}, groups AS (
   SELECT {key}, count(*) AS n, {ids} AS ids
   {among} EXISTS (SELECT FROM candidates WHERE NOT ({null}))
@@ -174,7 +172,19 @@ def _groups(contract: Contract, source: str, order: list[str] | None = None) -> 
     )
 
 
-def duplicates(contract: Contract, totals: str) -> str:
-    """Return the query for duplicate groups, largest first; one parameter, the number of groups shown."""
+def duplicates(contract: Contract) -> str:
+    """Return the query for duplicate groups, largest first, each with the number of ``groups``."""
     _, ctes = _groups(contract, contract.table)
-    return f"WITH {ctes}\nSELECT *, {totals} FROM groups ORDER BY {_largest(contract)} LIMIT %s"
+    return f"WITH {ctes}\nSELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)}"
+
+
+def duplicates_and_nulls(contract: Contract, source: str, order: list[str] | None = None) -> str:
+    """Return the query for groups, largest first, and in each row how many rows lack a part of the key: ``nulls``.
+
+    Without groups there is one row, whose ``n`` is NULL. One parameter caps the groups.
+    """
+    lacking, ctes = _groups(contract, source, order)
+    return f"""WITH {ctes}
+SELECT nulls, found.* FROM ({lacking}) AS lacking LEFT JOIN (
+  SELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)} LIMIT %s
+) AS found ON true ORDER BY {_largest(contract)}"""

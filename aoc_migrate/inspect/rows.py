@@ -33,17 +33,24 @@ class Kind:
 
 
 def audit_rows(
-    session: Session, contract: Contract, checks: list[Check], required: list[str], limit: int
+    session: Session,
+    contract: Contract,
+    checks: list[Check],
+    required: list[str],
+    limit: int,
+    facts: dict[str, Any],
 ) -> Iterator[Finding]:
     """Yield what the rows break: ``checks`` that are not proven yet and ``required`` columns still nullable.
 
-    ``limit`` caps the sample of each finding; counts are over every row.
+    ``limit`` caps the sample of each finding; counts are over every row. ``facts`` is given their number, where
+    they are read.
     """
     rules = row_rules(contract, checks, required)
     if not rules:
         return
     doing = f"reading every row of {contract.table}"
     (counts,) = read(session, contract.table, doing, lambda source: row_scan(rules, source))
+    facts["rows"] = counts["rows"]
     broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
     if broken:
         kinds = [kind for of_rule in broken.values() for kind in of_rule]
@@ -56,7 +63,7 @@ def audit_rows(
 def row_scan(rules: dict[str, list[Kind]], source: str) -> str:
     """Return the query that counts for every rule the rows that break it, in one scan."""
     counted = ", ".join(f"count(*) FILTER (WHERE {rule}) AS {_count(rules, rule)}" for rule in rules)
-    return f"SELECT {counted} FROM {source}"
+    return f"SELECT count(*) AS rows, {counted} FROM {source}"
 
 
 def _count(rules: dict[str, list[Kind]], rule: str) -> str:

@@ -114,7 +114,7 @@ def audit(contract: Contract, revisions: list[Revision], swap: tuple[ViewSwap, s
         listed = ",\n      ".join(f"('{rule.name}', $p${rule.predicate}$p$)" for rule in rules)
         blocks.append(_ROWS.format(table=contract.table, rules=listed, ours=OURS.format(oid="c.oid")))
     if Part.IDEMPOTENCY in parts:
-        groups = duplicates(contract, "count(*) OVER () AS groups").replace("LIMIT %s", "LIMIT 1")
+        groups = f"{duplicates(contract)} LIMIT 1"
         blocks.append(
             _DUPLICATES.format(table=contract.table, index=contract.idempotency_index().name, groups=groups)
         )

@@ -4,7 +4,7 @@ from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.ddl.printing import Script
 from aoc_migrate.database.settings import TARGETS, Limits
-from aoc_migrate.inspect.duplicates import duplicates
+from aoc_migrate.inspect.duplicates import duplicates_and_nulls
 from aoc_migrate.offline.checks import refuse
 from aoc_migrate.offline.job import constraints_job, remove_job
 from aoc_migrate.offline.script import body, default, head, header, quiet
@@ -24,7 +24,7 @@ def operator_scripts() -> dict[str, str]:
 def duplicate_script(contract: Contract) -> str:
     """Return the duplicate audit of one raw table; psql ends with 3 when there are conflicts."""
     table, key = contract.table, contract.idempotency_key
-    groups = duplicates(contract, "count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows")
+    groups = duplicates_and_nulls(contract, table)
     columns = ", ".join(["n bigint", *(f"{column} text" for column in key), "ids text[]"])
     return f"""-- Duplicate audit of {table}: groups of rows with one idempotency key ({", ".join(key)}).
 -- Made by aoc-migrate {__version__} for PostgreSQL 15 and newer. It reads every row and changes nothing.
@@ -49,12 +49,10 @@ SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) A
         )
     }
 {refuse(":'LIMIT' !~ '^[1-9][0-9]{0,8}$'", "'LIMIT is a number from 1 on, such as -v LIMIT=200'")}
-SELECT coalesce(jsonb_agg(found), '[]') AS aoc_found, coalesce(max(groups), 0) AS aoc_groups,
-  coalesce(max(rows), 0) AS aoc_rows FROM (
+SELECT coalesce(jsonb_agg(found) FILTER (WHERE n > 1), '[]') AS aoc_found, coalesce(max(groups), 0) AS aoc_groups,
+  coalesce(max(rows), 0) AS aoc_rows, max(nulls) AS aoc_nulls, max(nulls) > 0 AS aoc_any FROM (
 {groups.replace("%s", ":LIMIT")}
 ) AS found \\gset
-SELECT count(*) AS aoc_nulls, count(*) > 0 AS aoc_any FROM {table}
-  WHERE {" OR ".join(f"{column} IS NULL" for column in key)} \\gset
 \\if :aoc_any
 \\echo {table}: :aoc_nulls rows lack a part of the key; the constraints will refuse them, see aoc-migrate audit
 \\endif

@@ -10,12 +10,13 @@ from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.audit import audit
-from aoc_migrate.inspect.chain import chain_facts, inspect_chain
+from aoc_migrate.inspect.chain import verify_chain
 from aoc_migrate.inspect.duplicates import duplicates_by_vendor
 from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import only_tenant, readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
 from aoc_migrate.inspect.quarantine import quarantine_facts, quarantine_findings
+from aoc_migrate.inspect.scope import Scope
 from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import standing_facts, verifier_findings
 from aoc_migrate.report.model import Finding, Report, make
@@ -53,10 +54,11 @@ def run_audit(
     report.findings += audit(
         session,
         plan(session, goal, limit=limit, allowed_triggers=allowed_triggers, accepted=accepted),
+        report.facts,
     )
     if any(finding.slug == "duplicate-key" for finding in report.findings):
         report.facts["duplicates_by_vendor"] = duplicates_by_vendor(session, contract)
-    if not readable(session, contract.table):
+    if "rows" not in report.facts and not readable(session, contract.table):
         report.facts["rows"] = session.value(f"SELECT count(*) FROM {contract.table}")
     name = session.target.name
     report.next = (
@@ -114,13 +116,11 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     report.facts |= quarantine_facts(session, contract)
     report.facts["latest_runs"] = ledger.latest(session)
     if Part.CHAIN in standing:
-        session.say("following the chains …")
         started = (chain_state(session) or {}).get("started_at")
-        backfilled = str(started) if started else None
-        report.findings += inspect_chain(
-            session, contract, backfilled, options.limit, options.tenant, options.since
-        )
-        report.facts |= chain_facts(session, contract, options.tenant, options.since)
+        scope = Scope(options.tenant, options.since)
+        found, facts = verify_chain(session, contract, str(started) if started else None, options.limit, scope)
+        report.findings += found
+        report.facts |= facts
         report.findings += ambiguous_ids(session, contract, options.limit, options.since)
     if options.tenant is not None:
         report.facts["tenant"] = options.tenant

@@ -141,6 +141,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
             allowed_triggers=options.allowed_triggers,
             accepted=options.accepted,
         ),
+        {},
     )
     return wrong + found
 

@@ -1,0 +1,80 @@
+"""The types of the values that options take: times, shares, lags, ages. A number without its unit is refused."""
+
+import re
+from typing import Any, ClassVar
+
+import click
+
+
+class Duration(click.ParamType[float]):
+    """A time with its unit (``100ms``, ``2s``, ``5m``, ``1h``), in seconds; ``longest`` is the most."""
+
+    name = "duration"
+
+    def __init__(self, longest: float = float("inf")) -> None:
+        self.longest = longest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds; refuse bare numbers, because nobody knows their unit."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h|)", value.strip())
+        if not match:
+            self.fail(f"{value!r} is no time; write 100ms, 2s, 5m or 1h", param, ctx)
+        if not match[2]:
+            self.fail(
+                f"{value!r} has no unit, and nobody knows which you mean; write {value}ms or {value}s", param, ctx
+            )
+        seconds = float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
+        if seconds < 0.001:
+            self.fail(f"{value!r} is too short; the least is 1ms", param, ctx)
+        if seconds > self.longest:
+            most = f"{self.longest / 3600:.0f}h" if self.longest >= 3600 else f"{self.longest * 1000:.0f}ms"
+            self.fail(f"{value!r} is too long; the most is {most}", param, ctx)
+        return seconds
+
+
+class Share(click.ParamType[float]):
+    """A share of the time (``50%``), as a number between 0 and 1."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the share; refuse bare numbers, because 1 could be all or nearly nothing."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value.strip())
+        if not match or not 1 <= float(match[1]) <= 100:
+            self.fail(f"{value!r} is no share; write it between 1% and 100%", param, ctx)
+        return float(match[1]) / 100
+
+
+class Lag(click.ParamType[dict[str, float | None]]):
+    """How far others may be behind: ``64MB``, ``10s``, both as ``64MB,10s``, or ``off``, as fields of `Limits`."""
+
+    name = "lag"
+    _SIZES: ClassVar = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float | None]:
+        """Return the bounds that are named; a size says nothing of seconds, and the other way round."""
+        if isinstance(value, dict):
+            return value
+        if value.strip().lower() == "off":
+            return {"max_lag_bytes": None, "max_lag_seconds": None}
+        found: dict[str, float | None] = {}
+        for part in value.split(","):
+            size = re.fullmatch(r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)", part.strip(), re.IGNORECASE)
+            if size:
+                found["max_lag_bytes"] = int(float(size[1]) * self._SIZES[size[2].lower()])
+            elif re.search(r"\d(ms|s|m|h)$", part.strip()):
+                found["max_lag_seconds"] = DURATION.convert(part, param, ctx)
+            else:
+                self.fail(f"{part.strip()!r} is no lag; write 64MB, 10s, both as 64MB,10s, or off", param, ctx)
+        return found
+
+
+AGE = Duration()
+BATCH = Duration(longest=0.5)  # a batch is over within a second, whatever it aims at
+DURATION = Duration(longest=590 * 3600)  # PostgreSQL's timeouts are 31 bits of milliseconds

@@ -1,0 +1,150 @@
+"""How often a table is read, by PostgreSQL's own counters: no more than what is asked for needs."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.inspect.audit import audit
+from aoc_migrate.inspect.chain import verify_chain
+from aoc_migrate.inspect.rows import row_rules, row_scan
+from aoc_migrate.inspect.scope import Scope
+from aoc_migrate.run.common import plan
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import counted, fill, scans
+
+TOAST = (
+    "SELECT toast_blks_read + toast_blks_hit + tidx_blks_read + tidx_blks_hit "
+    "FROM pg_statio_user_tables WHERE relname = 'vex_raw'"
+)
+
+
+@contextmanager
+def session_of(database: Database) -> Iterator[Session]:
+    """Open a session as the commands do; its counters are reported with each statement."""
+    with connect(Target(database.target, database.url), "test", Limits(), Flags()) as session:
+        yield session
+
+
+def alembic(database: Database, revision: str) -> tuple[int, int]:
+    """Upgrade with stock Alembic, which audits and verifies nothing; return scans, and reads of TOAST."""
+    before = scans(database), counted(database, TOAST)
+    command = [sys.executable, "-m", "alembic", "-n", "excititor", "upgrade", revision]
+    environment = Aoc({"EXCITITOR_DATABASE_URL": database.url}).env()
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    return scans(database) - before[0], counted(database, TOAST) - before[1]
+
+
+def test_one_scan_proves_all_rules(excititor: Database) -> None:
+    """0003 proves every rule but one and sets NOT NULL in one scan without a document; 0007 takes one more."""
+    for n in range(20):
+        excititor.add(f"{n}", upstream_id=f"{n}")
+    excititor.run(
+        "UPDATE vex_raw SET content = jsonb_build_object('raw', ("
+        "SELECT string_agg(md5(id || n), '') FROM generate_series(1, 300) AS n))"
+    )
+    assert excititor.value("SELECT pg_relation_size(reltoastrelid) > 0 FROM pg_class WHERE relname = 'vex_raw'")
+    alembic(excititor, "excititor_0002")
+
+    proof = alembic(excititor, "excititor_0003")
+    alembic(excititor, "excititor_0006")
+    last = alembic(excititor, "excititor_0007")
+
+    assert proof == (1, 0)
+    assert last[0] == 1
+    assert last[1] >= 20
+    definition = excititor.value(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_content_keys_v1'"
+    )
+    assert len(re.findall(r"\bcontent\b", definition)) == 1
+
+
+def test_what_the_catalog_proves_is_not_read_again(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """At base the audit reads the rows once for all rules and once for duplicates; at 0004 and head once less."""
+    fill(excititor, 50)
+    excititor.run("UPDATE vex_raw SET content_hash = 'sha256:' || encode(sha256(id::bytea), 'hex')")
+    aoc.configure(excititor)
+    seen = {}
+
+    for revision in ("base", "excititor_0004", "excititor_0006"):
+        if revision != "base":
+            assert aoc("upgrade", "excititor", revision, **allowed).exit_code == 0
+        before = scans(excititor)
+        ran = aoc.json("audit", "excititor", **allowed)
+        seen[revision] = scans(excititor) - before
+        assert (ran.exit_code, ran.report["facts"]["rows"]) == (0, 50)
+
+    assert seen == {"base": 2, "excititor_0004": 1, "excititor_0006": 1}
+
+
+def test_a_resumed_upgrade(excititor: Database, aoc: Aoc) -> None:
+    """Stopped after 0003, it audits duplicates and links alone; after 0004 links alone, which are read once."""
+    fill(excititor, 50)
+    aoc.configure(excititor)
+    seen = []
+
+    for stopped, goal in (("excititor_0003", "excititor_0006"), ("excititor_0004", "excititor_0006")):
+        assert aoc("upgrade", "excititor", stopped).exit_code == 0
+        before = scans(excititor)
+        with session_of(excititor) as session:
+            found = audit(session, plan(session, goal), {})
+        assert [finding.slug for finding in found] == ["retrofit-not-allowed"]
+        seen.append(scans(excititor) - before)
+
+    assert seen == [2, 1]
+
+
+def test_broken_rows_are_read_once_more(excititor: Database, aoc: Aoc) -> None:
+    """However many rules are broken, one more scan finds out how, with samples of all."""
+    excititor.add("1", source={"severity": 1}, linkset=None, tenant=" ", content=[])
+    excititor.add("2", identifiers={"effective_x": 1}, upstream={"Severity": 1}, upstream_id=None)
+    aoc.configure(excititor)
+    before = scans(excititor)
+
+    ran = aoc.json("audit", AOC_ALLOW_SUPERSEDES_RETROFIT="true")
+
+    assert scans(excititor) - before == 4  # rules, the closer look, duplicates, the sample of null-key
+    assert len(ran.report["findings"]) == 8
+
+
+def test_row_rules_can_be_read_in_parallel(excititor: Database) -> None:
+    """No predicate keeps PostgreSQL from sharing the scan among workers."""
+    checks = [*VEX_RAW.row_checks(), VEX_RAW.document_check()]
+    rules = row_rules(VEX_RAW, checks, list(VEX_RAW.required))
+    for name in ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost"):
+        excititor.run(f"SET {name} = 0")
+
+    explained = [row[0] for row in excititor.rows(f"EXPLAIN {row_scan(rules, 'vex_raw')}")]
+
+    assert next(line.strip() for line in explained if "Scan" in line).startswith(
+        "->  Parallel Seq Scan on vex_raw"
+    )
+    assert sum("Scan" in line for line in explained) == 1
+
+
+@pytest.mark.parametrize("column", ["created_at", "retrieved_at"])
+def test_since_uses_an_index(column: str, excititor: Database) -> None:
+    """Recent revisions are found by an index on when they were stored, and their chains by the chain's."""
+    fill(excititor, 5000)
+    excititor.run("ALTER TABLE vex_raw ADD supersedes text")
+    excititor.run("UPDATE vex_raw SET created_at = retrieved_at")
+    excititor.add("new", upstream_id="CVE-7", retrieved_at="now")
+    if column == "retrieved_at":
+        excititor.run("ALTER TABLE vex_raw DROP created_at")
+    excititor.run(f"CREATE INDEX recent ON vex_raw ({column})")
+    excititor.run(f"CREATE INDEX chain ON vex_raw ({', '.join(VEX_RAW.chain_index().columns)})")
+    excititor.run("VACUUM ANALYZE vex_raw")
+    before = scans(excititor)
+
+    with session_of(excititor) as session:
+        found, facts = verify_chain(session, VEX_RAW, None, 10, Scope(since=3600))
+
+    assert scans(excititor) == before
+    assert (facts["rows"], [finding.rows for finding in found]) == (6, [5])
+    assert [row["id"] for row in facts["chain_sample"]] == ["r35", "r36", "r37", "r38", "r39"]
