@@ -37,7 +37,7 @@ def measure(lab: Lab) -> Iterator[Ratio]:
     template = lab.light()
     both = [(run(lab, template, set_based), run(lab, template, ours())) for _ in range(2)]
     whole, batched = (min(column, key=lambda o: o.seconds) for column in zip(*both, strict=True))
-    paced = run(lab, template, ours())
+    paced = run(lab, template, ours("--pace", "50%"))
     update = "one UPDATE"
     yield Ratio("backfill", update, batched.speed, whole.speed, "rows/s", 1.5, least=True)
     yield Ratio("backfill at half pace", update, paced.speed, whole.speed, "rows/s", 0.8, least=True)

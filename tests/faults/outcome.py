@@ -11,7 +11,8 @@ _BOOKS = {
     "aoc_migration_state": "SELECT name, (value - ARRAY['at', 'started_at', 'acknowledged'])::text "
     "FROM aoc_migration_state",
     "aoc_supersedes_journal": "SELECT count(*), "
-    "md5(string_agg(row(id, p.old, p.new)::text, ' ' ORDER BY id, batch)) FROM aoc_supersedes_journal, unnest(ids, old, new) AS p (id, old, new)",
+    "md5(string_agg(row(id, p.old, p.new)::text, ' ' ORDER BY id, batch)) "
+    "FROM aoc_supersedes_journal, unnest(ids, old, new) AS p (id, old, new)",
     "aoc_migration_log": "SELECT command, goal, coalesce((SELECT 'a run before it was left open' "
     "FROM aoc_migration_log o WHERE ended_at IS NULL AND o.run < l.run LIMIT 1), 'all before it are closed') "
     "FROM aoc_migration_log l ORDER BY run DESC LIMIT 1",
