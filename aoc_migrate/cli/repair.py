@@ -20,6 +20,7 @@ from aoc_migrate.cli.moving import move, moving_options
 @moving_options
 @opts.waiting_options
 @opts.limit_option
+@opts.jobs_option
 @opts.connection_options
 @opts.output_options
 @click.pass_context

@@ -7,6 +7,7 @@ from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.inspect.chain import inspect_chain
 from aoc_migrate.inspect.duplicates import audit_duplicates
+from aoc_migrate.inspect.rows import audit_rows
 from scripts.benchmarks.lab import TABLE, Lab
 from scripts.benchmarks.results import Ratio, in_turn
 
@@ -18,31 +19,61 @@ SORT = f"SELECT count(*) FROM (SELECT {', '.join(CHAIN)} FROM {TABLE} ORDER BY {
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """Duplicates without and with an index, then the chain."""
+    """Duplicates without and with an index, what a row costs, then the chain."""
     name = lab.clone(lab.legacy(), "audits")
     target = Target("concelier", lab.server.url(name))
-
-    def audit() -> None:
-        assert not list(audit_duplicates(session, ADVISORY_RAW, 200))
-
     with connect(target, "bench", Limits(), Flags()) as session:
-        ours, scan = in_turn(3, audit, lambda: session.row(SCAN))
-        yield Ratio("duplicate audit", "a scan of the key columns", ours, scan, "s", 3)
+        yield duplicates(session, "duplicate audit", 3)
+        yield rows(session)
+    with lab.connect(name) as connection:  # not a unique one: that proves it, and nothing is read
+        connection.execute(
+            f"CREATE INDEX bench_key ON {TABLE} ({', '.join(ADVISORY_RAW.idempotency_key)})".encode()
+        )
+        connection.execute(f"VACUUM (ANALYZE) {TABLE}".encode())
+    with connect(target, "bench", Limits(), Flags()) as session:
+        yield duplicates(session, "duplicate audit with an index", 1.7)
+    with lab.connect(name) as connection:
+        connection.execute(b"DROP INDEX bench_key")
     lab.aoc(name, "upgrade", "concelier")
     with lab.connect(name) as connection:
         connection.execute(f"VACUUM (ANALYZE) {TABLE}".encode())
     with connect(target, "bench", Limits(), Flags()) as session:
-        ours, scan = in_turn(3, audit, lambda: session.row(SCAN))
-        yield Ratio("duplicate audit with the index", "a scan of the key columns", ours, scan, "s", 1.7)
-        yield from chain(session)
+        yield chain(session)
     lab.drop(name)
 
 
-def chain(session: Session) -> Iterator[Ratio]:
-    """The check of every link, beside reading and sorting what it reads."""
+def duplicates(session: Session, what: str, bound: float) -> Ratio:
+    """Look for duplicates, of which there are none, beside a scan of the table for the same columns."""
+
+    def audit() -> None:
+        assert not list(audit_duplicates(session, ADVISORY_RAW, 200))
+
+    def scan() -> None:
+        session.set("enable_indexonlyscan", "off")
+        session.row(SCAN)
+        session.set("enable_indexonlyscan", "on")
+
+    ours, other = in_turn(3, audit, scan)
+    return Ratio(what, "a scan of the key columns", ours, other, "s", bound)
+
+
+def rows(session: Session) -> Ratio:
+    """Judge every row by every rule, beside reading every document once."""
+    checks = [*ADVISORY_RAW.row_checks(), ADVISORY_RAW.document_check()]
+    document = f"SELECT count(*) FROM {TABLE} WHERE jsonb_typeof({ADVISORY_RAW.document}) = 'object'"
+
+    def audit() -> None:
+        assert not list(audit_rows(session, ADVISORY_RAW, checks, list(ADVISORY_RAW.required), 200, {}))
+
+    ours, other = in_turn(3, audit, lambda: session.row(document))
+    return Ratio("all row rules of the audit", "a read of every document", ours, other, "s", 3)
+
+
+def chain(session: Session) -> Ratio:
+    """Check every link, beside reading and sorting what that reads."""
 
     def check() -> None:
         assert not list(inspect_chain(session, ADVISORY_RAW, None, 200))
 
     ours, sort = in_turn(3, check, lambda: session.row(SORT))
-    yield Ratio("chain check", "a scan and a sort of its columns", ours, sort, "s", 0.6)
+    return Ratio("chain check", "a scan and a sort of its columns", ours, sort, "s", 0.6)
