@@ -18,6 +18,7 @@ from pytest_postgresql import factories
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from aoc_migrate.sandbox.server import Server, find_binaries
+from tests.passwords import hurry_passwords
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -34,19 +35,10 @@ def pg_server() -> Iterator[SimpleNamespace]:
         server = Server(Path(folder) / "pg", find_binaries())
         server.start()
         try:
-            _hurry_passwords(server.url("postgres"))
+            hurry_passwords(server.url("postgres"))
             yield _endpoint(server.url("postgres"))
         finally:
             server.stop()
-
-
-def _hurry_passwords(url: str) -> None:
-    """Let the superuser's password be checked quickly: thousands of connections are made (PostgreSQL 16)."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        if connection.info.server_version >= 160000:
-            password = psycopg.sql.Literal(connection.info.password)
-            connection.execute("SET scram_iterations = 1")
-            connection.execute(psycopg.sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(password))
 
 
 def _endpoint(url: str) -> SimpleNamespace:

@@ -113,7 +113,7 @@ def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> No
 
 def test_hostile_labels() -> None:
     """Quotes, backslashes and line breaks in a label stay inside of it."""
-    report = Report("concelier", findings=[make("null-key", 'a"b\\c\nd', count=1)])
+    report = Report("concelier", findings=[make("null-key", 'a"b\\c\nd', count=1, target="concelier")])
 
     text = metrics("audit", [report], 0.0)
 

@@ -13,7 +13,7 @@ from tests.faults.scenarios import fill
 from tests.helpers import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-SMALL = ("upgrade", "excititor_0006", "--batch-rows", "100", "--format", "json")
+SMALL = ("upgrade", "excititor_0006", "--batch-rows", "20", "--format", "json")
 
 
 @pytest.fixture(scope="module")

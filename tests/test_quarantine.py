@@ -79,7 +79,7 @@ def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> Non
 
 
 def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """verify names who else may look; the verifier may not, which its check finds out and tries."""
+    """verify names who else may look; the verifier may not, which its check finds out."""
     table = f"{filled.table}_quarantine"
     assert aoc("upgrade", filled.target, **allowed).exit_code == 0
     try:
@@ -87,9 +87,7 @@ def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
         filled.run(f'GRANT SELECT (id) ON {table} TO "{ROLE}"')
 
         assert f'"{ROLE}"' in aoc.json("verify", filled.target).finding("quarantine-open")["problem"]
-        ran = aoc.json("verifier", "check", filled.target)
-        assert ran.slugs("error") == ["verifier-reads-quarantine", "verifier-did"]
-        assert f"SELECT on {table}" in ran.finding("verifier-did")["problem"]
+        assert aoc.json("verifier", "check", filled.target).slugs("error") == ["verifier-reads-quarantine"]
     finally:
         filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
 

@@ -17,9 +17,9 @@ from tests.helpers import wait_until
 EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nempty()\n"
 STARTED = {"aoc_migrate", "aoc_migrate.errors", "aoc_migrate.cli"}
 COMMON = """
-cli.common cli.opts contract contract.model contract.v1 database database.catalog database.session
-database.settings database.tape database.view inspect inspect.place inspect.verify run run.common run.history
-run.hold report report.model report.render report.texts report.words
+cli.common cli.opts cli.values contract contract.model contract.v1 database database.catalog
+database.partitions database.session database.settings database.tape database.view inspect inspect.place
+inspect.verify run run.common run.history run.hold report report.model report.render report.texts report.words
 """
 
 
@@ -62,14 +62,14 @@ def test_help_of_a_command_loads_little(words: str, aoc: Aoc) -> None:
     """The help of a command loads that command alone, and no database driver."""
     modules = loaded(["-m", "aoc_migrate", *words.split()], aoc.env())
 
-    own = {f"aoc_migrate.cli.{name}" for name in (*words.split(), "common", "opts")}
+    own = {f"aoc_migrate.cli.{name}" for name in (*words.split(), "common", "opts", "values")}
     assert ours(modules) <= STARTED | own | {"aoc_migrate.__main__"}
     assert not {m.partition(".")[0] for m in modules} & {"sqlalchemy", "alembic", "psycopg"}
 
 
 def test_commands_are_the_modules_with_a_line_each() -> None:
     """Each command is a module of its name in cli/, and its line fits into 80 columns."""
-    helpers = {"__init__", "common", "opts", "telemetry"}
+    helpers = {"__init__", "common", "moving", "opts", "telemetry", "values"}
     widest = max(map(len, COMMANDS))
 
     assert {path.stem for path in (ROOT / "aoc_migrate" / "cli").glob("*.py")} - helpers == set(COMMANDS)

@@ -156,12 +156,12 @@ def test_deferred_triggers_are_not_fired(database: Database, aoc: Aoc) -> None:
 
 @pytest.fixture
 def scoped(excititor: Database, aoc: Aoc) -> Database:
-    """Chains with a wrong head: one of tenant acme, retrieved just now, one of it's, retrieved long ago."""
+    """Chains with a wrong head: one of tenant acme, stored just now, one of it's, stored long ago."""
     aoc.configure(excititor)
     for tenant, age in (("acme", "1 hour"), ("it's", "400 days")):
         for n, before in enumerate(("800 days", age)):
             at = excititor.value("SELECT now() - %s::interval", [before])
-            excititor.add(f"{tenant} {n}", tenant=tenant, retrieved_at=at)
+            excititor.add(f"{tenant} {n}", tenant=tenant, retrieved_at=at, created_at=at)
     assert aoc("upgrade", **ALLOWED).exit_code == 0
     excititor.run("UPDATE vex_raw SET supersedes = 'nowhere' WHERE id LIKE '%%0'", [])
     return excititor

@@ -23,8 +23,8 @@ _HORIZONS = (
 _STANDBYS = (
     "SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid) AS name, "
     "pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn, sent_lsn))::bigint AS bytes, "
-    "extract(epoch FROM replay_lag)::float8 AS seconds FROM pg_stat_replication "
-    "WHERE state IN ('catchup', 'streaming') ORDER BY bytes DESC NULLS LAST"
+    "extract(epoch FROM replay_lag)::float8 AS seconds, coalesce(replay_lsn, '0/0')::text AS replayed "
+    "FROM pg_stat_replication WHERE state IN ('catchup', 'streaming') ORDER BY bytes DESC NULLS LAST"
 )
 _SLOTS = (
     "SELECT slot_name AS name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint AS bytes, "
@@ -70,7 +70,8 @@ def horizons(session: Session) -> list[Row]:
 def behind(session: Session) -> dict[str, list[Row]]:
     """Return how far standbys, slots and the archive are behind: name, bytes, and seconds where they are known.
 
-    The seconds of the archive say since when it fails.
+    The seconds of the archive say since when it fails. A standby that replays nothing keeps the lag that it had
+    when it stopped; ``replayed`` tells that it stands still.
     """
     return {
         kind: session.rows(sql) for kind, sql in (("standby", _STANDBYS), ("slot", _SLOTS), ("archive", _ARCHIVE))

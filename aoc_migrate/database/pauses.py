@@ -94,8 +94,14 @@ class Pauses:
         if kind == "archive":
             return f"{name} fails" if row["seconds"] is not None else ""
         longest = self.session.limits.max_lag_seconds
-        late = longest is not None and row["seconds"] is not None and row["seconds"] > longest
-        return f"{name} is {row['seconds']:.1f} s behind" if late else ""
+        seconds = self._late(name, row)
+        return f"{name} is {seconds:.1f} s behind" if longest is not None and seconds > longest else ""
+
+    def _late(self, name: str, row: Row) -> float:
+        """Return the seconds that a standby is behind: what it says, or for how long it has replayed nothing."""
+        waits = bool(row["bytes"]) and "replayed" in row
+        stands = self._same(name, row["replayed"]) if waits else 0.0
+        return max(stands, row["seconds"] or 0.0)
 
     def _snapshots(self) -> Iterator[Reason]:
         """Yield who holds an old snapshot, as long as there is time left for that."""
@@ -123,12 +129,16 @@ class Pauses:
 
     def _stands_still(self, row: Row) -> bool:
         """Return whether a slot or a standby has held the same transaction id for too long."""
+        return self._same(row["name"], row["mark"]) > self.session.limits.old_snapshot
+
+    def _same(self, name: str, mark: str) -> float:
+        """Return for how many seconds ``name`` has been seen to have the same ``mark``."""
         now = time.monotonic()
-        mark, since = self._marks.get(row["name"], ("", now))
-        if mark != row["mark"]:
+        before, since = self._marks.get(name, ("", now))
+        if before != mark:
             since = now
-        self._marks[row["name"]] = (row["mark"], since)
-        return now - since > self.session.limits.old_snapshot
+        self._marks[name] = (mark, since)
+        return now - since
 
     def _gave_up(self, reason: Reason, waited: float) -> Finding:
         return make(
