@@ -111,7 +111,7 @@ def _fill(new: Path, kit: Kit) -> None:
     for name, text in {**operator_scripts(), **_scripts()}.items():
         _write(new / "sql" / name, text)
     for path in sorted(packaged_folder("docs").glob("*")):
-        if path.suffix in (".md", ".json"):
+        if path.suffix in (".md", ".json", ".svg"):
             _write(new / "docs" / path.name, path.read_text(encoding="utf-8"))
     for path in kit.reports:
         (new / "reports").mkdir(exist_ok=True)

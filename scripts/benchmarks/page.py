@@ -1,5 +1,6 @@
 """The page docs/performance.md, from what was measured. Pure: the same results make the same page."""
 
+import textwrap
 from typing import Any
 
 from scripts.benchmarks.growth import FAR, STEPS, VERBS, extended
@@ -28,7 +29,7 @@ on average with ids in no order, documents of 2 to 6 kB. Times differ from machi
 differ less, and what is counted hardly at all.
 
 ```sh
-scripts/bench --rows 1000000 --growth 100000,300000,1000000,3000000 --write
+scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for size in results["growth"])} --write
 ```
 
 ## Against plain SQL, plain Alembic and psql
@@ -42,7 +43,8 @@ scripts/bench --rows 1000000 --growth 100000,300000,1000000,3000000 --write
 
 {_growth(results["growth"])}
 
-Memory of the client does not grow with the rows: {_memory(results["growth"])}
+Memory of the client does not grow with the rows:
+{_memory(results["growth"])}
 
 What `plan` expected of the steps with {last["rows"]:,} rows, from a sample of a thousand pages, and what they
 took:
@@ -61,7 +63,7 @@ Two writers and a reader work at a fixed rate of 100 statements a second each wh
 def _missed(missed: list[str]) -> str:
     if not missed:
         return "Every bound held in this run."
-    return f"Bounds that did not hold in this run: {', '.join(missed)}."
+    return textwrap.fill(f"Bounds that did not hold in this run: {', '.join(missed)}.", 115)
 
 
 def _growth(found: list[dict[str, Any]]) -> str:

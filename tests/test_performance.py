@@ -1,0 +1,28 @@
+"""The performance page says what was measured, and no more."""
+
+import json
+
+from scripts.benchmarks.page import page
+from scripts.benchmarks.results import Ratio
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs" / "performance"
+
+
+def test_the_page_is_made_of_its_figures() -> None:
+    """docs/performance.md is what the bench makes of docs/performance.json."""
+    results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
+
+    assert page(results) == PAGE.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_a_missed_bound_is_said() -> None:
+    """A ratio beyond its bound is marked in the table, on either side."""
+    most = Ratio("a", "b", 3.0, 1.0, "s", 2.0)
+    least = Ratio("a", "b", 1.0, 2.0, "rows/s", 0.8, least=True)
+
+    assert (most.held, least.held) == (False, False)
+    assert (Ratio("a", "b", 2.0, 1.0, "s", 2.0).held, Ratio("a", "b", 2.0, 1.0, "", 0.8, least=True).held) == (
+        True,
+        True,
+    )
