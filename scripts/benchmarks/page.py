@@ -26,7 +26,7 @@ Both sides of a ratio were measured in one run, in turn, on {about["machine"]},
 Python {about["python"]}, PostgreSQL {about["postgresql"]} set as one in use is (it syncs, keeps full pages,
 {about["settings"]}). {about["rows"]:,} rows of the seed {about["seed"]}: chains of 2.6 revisions
 on average with ids in no order, documents of 2 to 6 kB. Times differ from machine to machine; ratios of one run
-differ less, and what is counted hardly at all.
+differ less, and what is counted hardly at all.{_remark(about)}
 
 ```sh
 scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for size in results["growth"])} --write
@@ -58,6 +58,11 @@ Two writers and a reader work at a fixed rate of 100 statements a second each wh
 
 {_stalls(results["stalls"])}
 """
+
+
+def _remark(about: dict[str, Any]) -> str:
+    """Return what a reader must know of this run in particular, written into the figures by hand."""
+    return f"\n\n{textwrap.fill(about['remark'], 115)}" if "remark" in about else ""
 
 
 def _missed(missed: list[str]) -> str:
