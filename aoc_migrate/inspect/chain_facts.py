@@ -19,8 +19,8 @@ def chain_facts(contract: Contract, sizes: list[Row]) -> dict[str, Any]:
     for size in sizes:
         depths[(size["revisions"] - 1).bit_length()] += size["documents"]
     return {
-        "rows": sum(size["revisions"] * size["documents"] for size in sizes),
-        "linked": sum(size["linked"] for size in sizes),
+        "rows": sizes[0]["all_rows"] if sizes else 0,
+        "linked": sizes[0]["all_linked"] if sizes else 0,
         "chain_depths": {_depth(power): documents for power, documents in sorted(depths.items())},
         "largest_chains": [
             {"revisions": size["revisions"], "documents": size["documents"]}
