@@ -6,6 +6,7 @@ nothing. A scan is a plain SELECT, and holds no lock on any row.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from aoc_migrate.contract.model import Contract
@@ -26,6 +27,7 @@ from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, onl
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.ddl.walk import walk
 from aoc_migrate.database.progress import Progress
+from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
@@ -119,9 +121,13 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
     """
     session = running.session
     progress = Progress(session, "links mended")
+
+    def query(source: str) -> str:
+        return f"{wrong_links(replace(contract, table=source))} LIMIT {FOUND}"
+
     scans = 0
     while scans < SCANS:
-        found = session.rows(f"{wrong_links(contract)} LIMIT {FOUND}")
+        found = read(session, contract.table, "looking for wrong links", query)
         if not found:
             return
         scans += len(found) < FOUND
