@@ -22,11 +22,13 @@ def page(results: dict[str, Any]) -> str:
 # Performance
 
 Written by `scripts/bench --write` from what it measured; [performance.json](performance.json) holds the figures.
-Both sides of a ratio were measured in one run, in turn, on {about["machine"]},
-Python {about["python"]}, PostgreSQL {about["postgresql"]} set as one in use is (it syncs, keeps full pages,
-{about["settings"]}). {about["rows"]:,} rows of the seed {about["seed"]}: chains of 2.6 revisions
-on average with ids in no order, documents of 2 to 6 kB. Times differ from machine to machine; ratios of one run
-differ less, and what is counted hardly at all.{_remark(about)}
+Both sides of a ratio were measured in one run on {about["machine"]}, Python {about["python"]},
+PostgreSQL {about["postgresql"]}. The server syncs and keeps full pages; {about["settings"]};
+autovacuum is off, so that two runs of one thing are the same. {about["rows"]:,} rows of the seed
+{about["seed"]}: chains of 2.6 revisions on average with ids in no order, documents of 2 to 6 kB. Times differ from
+machine to machine, and ratios of one run less. What is counted comes from the server's counters; only scans are
+the same on any machine, because the size of a batch follows the clock, and full pages in the WAL follow the
+checkpoints.
 
 ```sh
 scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for size in results["growth"])} --write
@@ -43,7 +45,7 @@ scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for si
 
 {_growth(results["growth"])}
 
-Memory of the client does not grow with the rows:
+Peak memory of the client:
 {_memory(results["growth"])}
 
 What `plan` expected of the steps with {last["rows"]:,} rows, from a sample of a thousand pages, and what they
@@ -58,11 +60,6 @@ Two writers and a reader work at a fixed rate of 100 statements a second each wh
 
 {_stalls(results["stalls"])}
 """
-
-
-def _remark(about: dict[str, Any]) -> str:
-    """Return what a reader must know of this run in particular, written into the figures by hand."""
-    return f"\n\n{textwrap.fill(about['remark'], 115)}" if "remark" in about else ""
 
 
 def _missed(missed: list[str]) -> str:
@@ -82,9 +79,9 @@ def _growth(found: list[dict[str, Any]]) -> str:
     far = " | ".join(f"({_long(extended(found, verb))})" for verb in VERBS)
     return (
         f"{head}| ---: | ---: | ---: | ---: | ---: |\n{rows}| {FAR:,} | {far} | |\n\n"
-        "The last line is no measurement: it extends the line through the last two sizes, for a table and a\n"
-        "cache in the same proportion. Where the table is far larger than memory, the disk decides; `plan`\n"
-        "measures there."
+        "The last line is no measurement: it extends the line through the last two sizes, or in proportion where\n"
+        "that is more, for a table and a cache in the same proportion. Where the table is far larger than\n"
+        "memory, the disk decides; `plan` measures there."
     )
 
 

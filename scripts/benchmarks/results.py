@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -11,7 +12,7 @@ from typing import Any
 class Ratio:
     """One thing measured against another: ``ours`` and ``other`` in ``unit``, and the bound that we set.
 
-    ``counted``: deterministic (scans, bytes, rows), the same on any machine. ``least``: the bound is a lower one.
+    ``counted``: not a time, but what the server counts: scans, bytes, rows. ``least``: the bound is a lower one.
     """
 
     what: str
@@ -73,6 +74,10 @@ def seconds(action: Callable[[], Any]) -> float:
 
 def in_turn(times: int, *actions: Callable[[], Any]) -> Iterator[float]:
     """Run the actions one after the other, ``times`` over; yield the best time of each, in seconds."""
-    rounds = [[seconds(action) for action in actions] for _ in range(times)]
-    for column in zip(*rounds, strict=True):
-        yield min(column)
+    return best(*(partial(seconds, action) for action in actions), times=times)
+
+
+def best(*measured: Callable[[], float], times: int = 2) -> Iterator[float]:
+    """Take measurements one after the other, ``times`` over; yield the smallest figure of each."""
+    rounds = [[measure() for measure in measured] for _ in range(times)]
+    yield from map(min, zip(*rounds, strict=True))

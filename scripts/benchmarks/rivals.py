@@ -1,14 +1,13 @@
 """The whole migration beside the two ways that people would go without us: plain Alembic, and the guide's psql."""
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from textwrap import dedent
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW
 from scripts.benchmarks.backfill import SET_BASED
 from scripts.benchmarks.lab import ROOT, TABLE, Lab, run
-from scripts.benchmarks.results import Ratio, seconds, tell
+from scripts.benchmarks.results import Ratio, best, seconds, tell
 
 ENVIRONMENT = """\
 import os
@@ -39,21 +38,30 @@ def statements() -> list[str]:
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """Each on a clone of its own."""
-    ours = seconds(lambda: lab.aoc(lab.clone(lab.legacy(), "rival"), "upgrade", "concelier"))
-    copied = seconds(lambda: lab.clone(lab.legacy(), "rival"))
-    naive = seconds(lambda: alembic(lab, "rival"))
-    yield Ratio("`upgrade`, audit and verify included", "one Alembic revision", ours - copied, naive, "s", 2.5)
-    lab.clone(lab.legacy(), "rival")
-    constraints = seconds(lambda: lab.aoc("rival", "upgrade", "concelier", "concelier_0004"))
-    lab.clone(lab.legacy(), "rival")
-    guide = seconds(lambda: psql(lab, "rival"))
-    yield Ratio("constraints and key", "the guide's psql scripts", constraints, guide, "s", 1.25)
+    """Each on a clone of its own; twice, in turn."""
+
+    def cloned(action: Callable[[], object]) -> float:
+        lab.clone(lab.legacy(), "rival")
+        return seconds(action)
+
+    ours, naive = best(
+        lambda: cloned(lambda: lab.aoc("rival", "upgrade", "concelier")),
+        lambda: cloned(lambda: alembic(lab, "rival")),
+    )
+    yield Ratio("`upgrade`, audit and verify included", "one Alembic revision", ours, naive, "s", 2.5)
+    if not (lab.server.binaries / "psql").exists():
+        tell("rivals: this PostgreSQL has no psql, so there is no comparison with the guide's scripts")
+        return
+    constraints, guide = best(
+        lambda: cloned(lambda: lab.aoc("rival", "upgrade", "concelier", "concelier_0004")),
+        lambda: cloned(lambda: psql(lab, "rival")),
+    )
+    yield Ratio("constraints and key", "the guide's scripts, with psql", constraints, guide, "s", 1.25)
     lab.drop("rival")
 
 
-def alembic(lab: Lab, database: str) -> None:
-    """Run the naive revision with stock Alembic, in its one transaction."""
+def alembic(lab: Lab, database: str, *words: str) -> None:
+    """Run stock Alembic on a project of one naive revision; by default that one, in its one transaction."""
     folder = lab.folder / "naive"
     versions = folder / "versions"
     versions.mkdir(parents=True, exist_ok=True)
@@ -69,19 +77,15 @@ def alembic(lab: Lab, database: str) -> None:
         """)
     text = body.format(statements=[statement.replace("%", "%%") for statement in statements()])
     (versions / "naive.py").write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "alembic", "-c", str(folder / "alembic.ini"), "upgrade", "head"]
+    command = [sys.executable, "-m", "alembic", "-c", str(folder / "alembic.ini"), *(words or ("upgrade", "head"))]
     run(command, NAIVE_URL=lab.server.url(database).replace("postgresql://", "postgresql+psycopg://"))
 
 
 def psql(lab: Lab, database: str) -> None:
     """Run what the guide says: the duplicate audit, then the constraints."""
-    program = lab.server.binaries / "psql"
-    if not Path(program).exists():
-        tell("rivals: this PostgreSQL has no psql")
-        return
     for script, more in (
         ("check-advisory-raw-duplicates.sql", ["-v", "LIMIT=200"]),
         ("apply-aoc-constraints.sql", []),
     ):
         path = str(ROOT / "scripts" / script)
-        run([str(program), "-X", "-q", "-d", lab.server.url(database), "-f", path, *more])
+        run([str(lab.server.binaries / "psql"), "-X", "-q", "-d", lab.server.url(database), "-f", path, *more])

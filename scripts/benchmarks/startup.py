@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from scripts.benchmarks.lab import AOC, Lab, run
 from scripts.benchmarks.results import Ratio, in_turn, tell
+from scripts.benchmarks.rivals import alembic
 
 EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nempty()\n"
 TIMES = 10
@@ -22,17 +23,19 @@ def measure(lab: Lab) -> Iterator[Ratio]:
     lab.create("small", documents=True, rows=1000)
     lab.aoc("small", "upgrade", "concelier")
     url = {"CONCELIER_DATABASE_URL": lab.server.url("small")}
-    current = [sys.executable, "-m", "alembic", "-n", "concelier", "current"]
+    lab.replace("plain", "template1")
+    alembic(lab, "plain", "stamp", "head")
     upgrade, wait, other = in_turn(
         TIMES,
         lambda: run([*AOC, "upgrade", "concelier"], **url),
         lambda: run([*AOC, "wait", "concelier"], **url),
-        lambda: run(current, **url),
+        lambda: alembic(lab, "plain", "current"),
     )
     yield Ratio("`upgrade` with nothing to do", "`alembic current`", upgrade * 1000, other * 1000, "ms", 0.5)
     yield Ratio("`wait` at head", "`alembic current`", wait * 1000, other * 1000, "ms", 0.5)
     yield from against_dbmate(lab, url)
     lab.drop("small")
+    lab.drop("plain")
 
 
 def against_dbmate(lab: Lab, url: dict[str, str]) -> Iterator[Ratio]:
@@ -45,7 +48,7 @@ def against_dbmate(lab: Lab, url: dict[str, str]) -> Iterator[Ratio]:
     folder.mkdir(exist_ok=True)
     place = f"{lab.server.url('small')}?sslmode=disable"
     status = [dbmate, "--url", place, "--migrations-dir", str(folder), "--no-dump-schema", "migrate"]
-    (folder / "20250101000000_nothing.sql").write_text("-- migrate:up\nSELECT 1;\n", encoding="utf-8")
+    (folder / "20250101000000_nothing.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\n", encoding="utf-8")
     run(status)
     ours, other = in_turn(TIMES, lambda: run([*AOC, "upgrade", "concelier"], **url), lambda: run(status))
     yield Ratio("`upgrade` with nothing to do", "`dbmate migrate`, likewise", ours * 1000, other * 1000, "ms", 10)
