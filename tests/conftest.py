@@ -18,6 +18,7 @@ from pytest_postgresql import factories
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from aoc_migrate.sandbox.server import Server, find_binaries
+from tests import forks
 from tests.passwords import hurry_passwords
 
 ROOT = Path(__file__).parent.parent
@@ -207,11 +208,10 @@ class Aoc:
         )
 
     def __call__(self, *words: str, **more: str) -> Ran:
-        """Run the command to its end."""
-        with self.start(*words, **more) as process:
-            out, err = process.communicate(timeout=120)
+        """Run the command to its end, in a process of its own."""
+        exit_code, out, err = forks.run(words, self.env(**more), seconds=120)
         assert "Traceback" not in err + out, err
-        return Ran(process.returncode, out, err)
+        return Ran(exit_code, out, err)
 
     def json(self, *words: str, **more: str) -> Ran:
         """Run the command with ``--format json``."""
