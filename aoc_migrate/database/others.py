@@ -1,5 +1,6 @@
 """Who else is at work on the server, as far as it matters to steps that take long or write much."""
 
+from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
 
 _OLD_TRANSACTIONS = (
@@ -23,7 +24,7 @@ _HORIZONS = (
 _STANDBYS = (
     "SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid) AS name, "
     "pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn, sent_lsn))::bigint AS bytes, "
-    "extract(epoch FROM replay_lag)::float8 AS seconds, coalesce(replay_lsn, '0/0')::text AS replayed "
+    "extract(epoch FROM replay_lag)::float8 AS seconds, pid, replay_lsn::text AS replayed "
     "FROM pg_stat_replication WHERE state IN ('catchup', 'streaming') ORDER BY bytes DESC NULLS LAST"
 )
 _SLOTS = (
@@ -47,8 +48,7 @@ _QUEUE = (
     "SELECT 'pid ' || pid AS name FROM pg_locks WHERE NOT granted AND locktype = 'relation' "
     "AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND (relation = to_regclass(quote_ident(%s)) "
-    "OR relation IN (SELECT relid FROM pg_partition_tree(to_regclass(quote_ident(%s)))))"
+    f"AND relation IN {FAMILY}"
 )
 
 
@@ -71,7 +71,8 @@ def behind(session: Session) -> dict[str, list[Row]]:
     """Return how far standbys, slots and the archive are behind: name, bytes, and seconds where they are known.
 
     The seconds of the archive say since when it fails. A standby that replays nothing keeps the lag that it had
-    when it stopped; ``replayed`` tells that it stands still.
+    when it stopped; ``replayed`` tells that it stands still. It is NULL for what only receives, such as
+    pg_receivewal.
     """
     return {
         kind: session.rows(sql) for kind, sql in (("standby", _STANDBYS), ("slot", _SLOTS), ("archive", _ARCHIVE))
@@ -80,7 +81,7 @@ def behind(session: Session) -> dict[str, list[Row]]:
 
 def queue(session: Session, table: str) -> list[Row]:
     """Return who waits for a lock on ``table`` or a partition of it that writers would wait behind."""
-    return session.rows(_QUEUE, (table, table))
+    return session.rows(_QUEUE, (table,))
 
 
 def sees_all(session: Session) -> bool:

@@ -129,10 +129,16 @@ def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]
         f"JOIN {FAMILY} AS family ON family.oid = p.relid "
         "WHERE p.index_relid <> 0 AND p.datname = current_database() AND (p.relid <> to_regclass(%s) "
         "OR p.index_relid::regclass::text = ANY (%s)) ORDER BY 1",
-        (table, table, table, indexes),
+        (table, table, indexes),
     )
     return {row["name"]: row["pid"] for row in rows}
 
 
-FAMILY = "(SELECT to_regclass(%s)::oid AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass(%s)))"
-"""A subquery of a table and all of its partitions; it binds the table's name twice."""
+FAMILY = (
+    "(WITH RECURSIVE family AS (SELECT to_regclass(%s)::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits "
+    "JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending) SELECT oid FROM family)"
+)
+"""A subquery of a table and all of its partitions; it binds the table's name.
+
+Unlike pg_partition_tree it locks none of them, so that it never waits where somebody else has.
+"""

@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import psycopg
+
 from aoc_migrate.database import others
+from aoc_migrate.database.pace import BOUND
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Finding, Stopped, make
 
@@ -52,7 +55,7 @@ class Pauses:
         elif time.monotonic() - self._looked < LOOK:
             return
         begun, told = time.monotonic(), 0.0
-        while reason := next(self._reasons(), None):
+        while reason := self._look():
             waited = time.monotonic() - begun
             if waited >= self.session.limits.deadline and reason.kind in _REMEDIES:
                 raise Stopped(self._gave_up(reason, waited))
@@ -63,6 +66,17 @@ class Pauses:
         self._looked = time.monotonic()
         if told:
             self.session.say(f"{self.label}: goes on after a pause of {self._looked - begun:.0f} s")
+
+    def _look(self) -> Reason | None:
+        """Return a reason to hold still. A look that takes too long on a busy server ends nothing."""
+        begun = time.monotonic()
+        try:
+            return next(self._reasons(), None)
+        except psycopg.errors.QueryCanceled:
+            if time.monotonic() - begun < BOUND:
+                raise  # not by its timeout: somebody wants it to end
+            self.session.say(f"{self.label}: could not look who waits or lags; goes on")
+            return None
 
     def _sleep(self, reason: Reason) -> None:
         begun = time.monotonic()
@@ -99,8 +113,8 @@ class Pauses:
 
     def _late(self, name: str, row: Row) -> float:
         """Return the seconds that a standby is behind: what it says, or for how long it has replayed nothing."""
-        waits = bool(row["bytes"]) and "replayed" in row
-        stands = self._same(name, row["replayed"]) if waits else 0.0
+        waits = bool(row["bytes"]) and row.get("replayed") is not None
+        stands = self._same(f"{name} of pid {row['pid']}", row["replayed"]) if waits else 0.0
         return max(stands, row["seconds"] or 0.0)
 
     def _snapshots(self) -> Iterator[Reason]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session, connect
 from aoc_migrate.report.model import Stopped
 
@@ -38,14 +39,11 @@ ahead AS (
 _HOLDERS = f"""
 WITH ahead AS (
   SELECT DISTINCT coalesce(pid, 0) AS pid, virtualtransaction AS prepared, false AS waits
-  FROM pg_locks WHERE (relation = to_regclass(%s)
-    OR relation IN (SELECT relid FROM pg_partition_tree(to_regclass(%s))))
-    AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+  FROM pg_locks WHERE relation IN {FAMILY} AND granted AND pid IS DISTINCT FROM pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ){_SESSIONS}"""
-_QUEUED = (
-    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND %s = ANY (pg_blocking_pids(pid))"
-)
+# pg_locks tells every role of every session; pg_stat_activity does not.
+_QUEUED = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND %s = ANY (pg_blocking_pids(pid))"
 
 
 @contextmanager
@@ -106,7 +104,7 @@ class Stall:
         """Note who holds locks on ``table`` now, where nobody was seen while we waited."""
         self.slow = had_lock and not self.ahead
         if not self.ahead and not self.slow:
-            self.ahead = session.rows(_HOLDERS, (table, table))
+            self.ahead = session.rows(_HOLDERS, (table,))
 
     def words(self) -> str:
         """Return who blocked (pid, role, application, state, age) and the queue behind us."""

@@ -148,6 +148,6 @@ def _dependents(session: Session, contract: Contract) -> list[str]:
         "AND c.conrelid IN (SELECT oid FROM family) AND a.attname = %s "
         "UNION SELECT pubname FROM pg_publication_tables p JOIN family "
         "ON family.oid = to_regclass(format('%%I.%%I', p.schemaname, p.tablename)) ORDER BY 1",
-        (contract.table, contract.table, contract.link, contract.link),
+        (contract.table, contract.link, contract.link),
     )
     return [row["name"] for row in rows]

@@ -101,17 +101,29 @@ def _judged(
     where, values = chains_in(session, contract, scope)
     wrong = wrong_links(contract, where)
     late = _late(session, contract, backfilled_at)
-    query = _classified(contract, wrong, late)
-    counts = session.rows(f"{query} SELECT kind, late, count(*) AS rows FROM judged GROUP BY kind, late", values)
+    kept = "SELECT late, kind, NULL::bigint AS rows, id, old AS supersedes, expected FROM judged WHERE late = "
+    query = f"""{_classified(contract, wrong, late)}
+SELECT late, kind, count(*) AS rows, NULL AS id, NULL AS supersedes, NULL AS expected FROM judged
+GROUP BY late, kind
+UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
+UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
+    found = read(
+        session,
+        contract.table,
+        "telling apart wrong links",
+        lambda _: query,
+        [*values, limit, limit],
+        whole=False,
+    )
     for slug, excused in (("chain-broken", False), ("chain-late", True)):
-        kinds = {c["kind"]: c["rows"] for c in counts if c["late"] == excused}
+        kinds = {row["kind"]: row["rows"] for row in found if row["late"] == excused and row["rows"] is not None}
         if not kinds:
             continue
-        sample = session.rows(
-            f"{query} SELECT id, kind, old AS supersedes, expected FROM judged WHERE late = %s "
-            'ORDER BY id COLLATE "C" LIMIT %s',
-            [*values, excused, limit],
-        )
+        sample = [
+            {name: row[name] for name in ("id", "kind", "supersedes", "expected")}
+            for row in found
+            if row["late"] == excused and row["rows"] is None
+        ]
         shown = ", ".join(f"{kind} {kinds[kind]:,}" for kind in KINDS if kind in kinds)
         rows = sum(kinds.values())
         yield make(
@@ -146,25 +158,34 @@ def _late(session: Session, contract: Contract, backfilled_at: str | None) -> st
 
 
 def _classified(contract: Contract, wrong: str, late: str) -> str:
-    """Return the CTEs that end in ``judged (id, old, expected, kind, late)``."""
+    """Return the CTEs that end in ``judged (id, old, expected, kind, late)``.
+
+    Links that all go back in order make no cycle, so only from the others are links followed; who comes back has
+    seen every row of its cycle.
+    """
     table, link = contract.table, contract.link
     same = " AND ".join(f"p.{c} = t.{c}" for c in contract.chain_key)
     same_fork = " AND ".join(f"f.{c} = t.{c}" for c in contract.chain_key)
     always = ", ".join(f"'{kind}'" for kind in ALWAYS_ERRORS)
+    mine, other = (f"({', '.join(f'{row}.{c}' for c in contract.chain_order)})" for row in "tp")
     return f"""WITH RECURSIVE wrong AS MATERIALIZED ({wrong}), walk (start, at) AS (
-  SELECT w.id, w.old FROM wrong w WHERE w.old IS NOT NULL
+  SELECT w.id, w.old FROM wrong w JOIN {table} t ON t.id = w.id JOIN {table} p ON p.id = w.old
+  WHERE ({same}) IS NOT TRUE OR {other} >= {mine}
   UNION SELECT walk.start, t.{link} FROM walk JOIN {table} t ON t.id = walk.at
   WHERE t.{link} IS NOT NULL AND walk.at <> walk.start
+), cycles AS (
+  SELECT DISTINCT at AS id FROM walk WHERE start IN (SELECT start FROM walk WHERE at = start)
 ), named AS (
   SELECT w.id, w.old, w.expected, {late} AS stored_late, CASE
     WHEN w.old IS NOT NULL AND p.id IS NULL THEN 'dangling'
     WHEN w.old IS NOT NULL AND NOT ({same}) THEN 'cross-group'
-    WHEN EXISTS (SELECT FROM walk WHERE walk.start = w.id AND walk.at = w.id) THEN 'cycle'
+    WHEN cycles.id IS NOT NULL THEN 'cycle'
     WHEN EXISTS (SELECT FROM {table} f WHERE {same_fork} AND f.{link} = w.old AND f.id <> w.id) THEN 'fork'
     WHEN w.old IS NOT NULL THEN 'out of order'
     WHEN EXISTS (SELECT FROM {table} f WHERE {same_fork} AND f.{link} = w.id) THEN 'false head'
     ELSE 'missing link' END AS kind
   FROM wrong w JOIN {table} t ON t.id = w.id LEFT JOIN {table} p ON p.id = w.old
+    LEFT JOIN cycles ON cycles.id = w.id
 ), judged AS (
   SELECT id, old, expected, kind, stored_late AND kind NOT IN ({always}) AS late FROM named
 )"""

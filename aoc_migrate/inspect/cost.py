@@ -171,7 +171,7 @@ def sizes(session: Session, table: str) -> Row:
         "current_setting('block_size')::int AS page_bytes, sum(pg_relation_size(oid))::bigint AS main_bytes, "
         "sum(pg_table_size(oid))::bigint AS whole_bytes, sum(pg_total_relation_size(oid))::bigint AS total_bytes "
         f"FROM pg_class JOIN {FAMILY} AS family USING (oid)",
-        (table, table),
+        (table,),
     )
 
 

@@ -20,7 +20,7 @@ def audit_partitions(session: Session, contract: Contract) -> Iterator[Finding]:
     for row in session.rows(
         f"SELECT c.oid::regclass::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
         "WHERE c.relkind = 'f' ORDER BY 1",
-        (contract.table, contract.table),
+        (contract.table,),
     ):
         yield make("foreign-partition", contract.table, partition=row["name"])
     within = list(dict.fromkeys(column or "" for columns in keys.values() for column in columns))

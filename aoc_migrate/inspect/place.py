@@ -186,6 +186,6 @@ def _other_owner(session: Session, table: str) -> Row | None:
         "SELECT oid::regclass::text AS name, quote_ident(pg_get_userbyid(relowner)) AS owner "
         f"FROM pg_class JOIN {FAMILY} AS family USING (oid) WHERE NOT pg_has_role(relowner, 'USAGE') "
         "ORDER BY relispartition, 1 LIMIT 1",
-        (table, table),
+        (table,),
     )
     return rows[0] if rows else None

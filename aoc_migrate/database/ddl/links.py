@@ -31,7 +31,7 @@ from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
-FOUND, SCANS = 50_000, 20  # rows that a scan brings at most; scans that bring fewer, until we let it be
+FOUND, SCANS = 50_000, 5  # rows that a scan brings at most; scans near the end, until we let it be
 _LINK, _SET_BACK = "link rows of {}", "set back links of {}"
 
 
@@ -130,10 +130,12 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
         found = read(session, contract.table, "looking for wrong links", query)
         if not found:
             return
-        scans += len(found) < FOUND
+        written = 0
         with hurried(session):
             for row in _mend(running, mend(contract, name), found):
+                written += row["written"]
                 progress.add(row["seen"])
+        scans += len(found) < FOUND or not written
     session.say(f"{running.label}: rows with wrong links keep coming; verify names what is left")
 
 

@@ -47,7 +47,7 @@ def _still_parts(session: Session, table: str, own: dict[str, list[str]]) -> dic
     """Return those that PostgreSQL would not keep; a partition that was detached keeps what it has."""
     if session.connection.info.server_version >= 180000:
         return {}
-    family = session.rows(f"SELECT oid::regclass::text AS name FROM {FAMILY} AS family", (table, table))
+    family = session.rows(f"SELECT oid::regclass::text AS name FROM {FAMILY} AS family", (table,))
     return {row["name"]: own[row["name"]] for row in family if row["name"] in own}
 
 

@@ -31,6 +31,7 @@ from aoc_migrate.database.watch import Stall, watched
 from aoc_migrate.report.model import Stopped
 
 PATIENCE = 5.0  # seconds for the weak lock; more than deadlock_timeout, so that an autovacuum yields
+ALIVE = "5s"  # a client that has stopped, or whose network has, keeps the strong lock for no longer
 
 _TRY_AGAIN = (
     psycopg.errors.LockNotAvailable,
@@ -162,6 +163,7 @@ def note(session: Session, label: str, attempts: int = 1, **seconds: float) -> N
 def _try(session: Session, step: _Step, times: _Times) -> None:
     *weak_first, strong_lock = [*step.before, *step.locks(session.limits)]
     with session.transaction():
+        session.run(f"SET LOCAL idle_in_transaction_session_timeout = '{ALIVE}'")
         for statement in weak_first:
             session.run(statement)
         times.asked = time.monotonic()
