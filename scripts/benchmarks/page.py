@@ -28,7 +28,7 @@ autovacuum is off, so that two runs of one thing are the same. {about["rows"]:,}
 {about["seed"]}: chains of 2.6 revisions on average with ids in no order, documents of 2 to 6 kB. Times differ from
 machine to machine, and ratios of one run less. What is counted comes from the server's counters; only scans are
 the same on any machine, because the size of a batch follows the clock, and full pages in the WAL follow the
-checkpoints.
+checkpoints.{_remark(about)}
 
 ```sh
 scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for size in results["growth"])} --write
@@ -60,6 +60,11 @@ Two writers and a reader work at a fixed rate of 100 statements a second each wh
 
 {_stalls(results["stalls"])}
 """
+
+
+def _remark(about: dict[str, Any]) -> str:
+    """Return what a reader must know of this run in particular, written into the figures by hand."""
+    return f"\n\n{textwrap.fill(about['remark'], 115)}" if "remark" in about else ""
 
 
 def _missed(missed: list[str]) -> str:
