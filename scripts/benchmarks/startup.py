@@ -48,7 +48,9 @@ def against_dbmate(lab: Lab, url: dict[str, str]) -> Iterator[Ratio]:
     folder.mkdir(exist_ok=True)
     place = f"{lab.server.url('small')}?sslmode=disable"
     status = [dbmate, "--url", place, "--migrations-dir", str(folder), "--no-dump-schema", "migrate"]
-    (folder / "20250101000000_nothing.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\n", encoding="utf-8")
+    (folder / "20250101000000_nothing.sql").write_text(
+        "-- migrate:up\nSELECT 1;\n-- migrate:down\n", encoding="utf-8"
+    )
     run(status)
     ours, other = in_turn(TIMES, lambda: run([*AOC, "upgrade", "concelier"], **url), lambda: run(status))
     yield Ratio("`upgrade` with nothing to do", "`dbmate migrate`, likewise", ours * 1000, other * 1000, "ms", 10)
