@@ -84,7 +84,7 @@ def run(
     ``stop_at_error``: in order, do not touch the next target after one that failed. ``reported`` is given each
     report as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
     """
-    from aoc_migrate.run.common import on_target
+    from aoc_migrate.run.common import on_target, refusal
 
     def work(target: "Target") -> "Report":
         report = on_target(target, command, options, verb)
@@ -100,18 +100,21 @@ def run(
     else:
         outcomes = _in_order(targets, work, stop_at_error)
     refused = [outcome for outcome in outcomes if isinstance(outcome, AocError)]
-    reports = [outcome for outcome in outcomes if not isinstance(outcome, AocError)]
-    if not reports:
+    if len(refused) == len(outcomes):
         raise refused[0]
+    reports = [
+        refusal(target, command, options, outcome) if isinstance(outcome, AocError) else outcome
+        for target, outcome in zip(targets, outcomes, strict=False)
+    ]
     exit_code = write(command, reports, form, output)
-    for target, outcome in zip(targets, outcomes, strict=False):
-        if acknowledge and not outcome.exit_code:
+    for target, report in zip(targets, reports, strict=False):
+        if acknowledge and not report.exit_code:
             acknowledge(target)
     for error in refused:
         sys.stderr.write(f"aoc-migrate: {error}\n")
     for target in targets[len(outcomes) :]:
         sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
-    sys.exit(max([exit_code, *(error.exit_code for error in refused)]))
+    sys.exit(exit_code)
 
 
 def _at_once(targets: "list[Target]") -> bool:
