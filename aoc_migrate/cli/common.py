@@ -114,6 +114,7 @@ def run(
         sys.stderr.write(f"aoc-migrate: {error}\n")
     for target in targets[len(outcomes) :]:
         sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
+    _publish(command, reports)
     sys.exit(exit_code)
 
 
@@ -149,16 +150,20 @@ def write(command: str, reports: "list[Report]", form: str, output: str | None) 
     exit_code = max(report.exit_code for report in reports)
     if exit_code:
         _say_last(command, reports)
-    meta = click.get_current_context().meta
-    if meta.get("aoc.metrics") or meta.get("aoc.push_gateway"):
-        from aoc_migrate.cli.telemetry import publish
-
-        publish(command, reports, meta.get("aoc.metrics"), meta.get("aoc.push_gateway"))
     text = render(form, command, reports, exit_code)
     if output is None:
         click.echo(text, nl=False)
         return exit_code
     return _write(output, text, exit_code)
+
+
+def _publish(command: str, reports: "list[Report]") -> None:
+    """Publish the metrics that were asked for: last, because a push gateway may keep us waiting."""
+    meta = click.get_current_context().meta
+    if meta.get("aoc.metrics") or meta.get("aoc.push_gateway"):
+        from aoc_migrate.cli.telemetry import publish
+
+        publish(command, reports, meta.get("aoc.metrics"), meta.get("aoc.push_gateway"))
 
 
 def write_text(text: str, output: str | None) -> None:
