@@ -90,7 +90,9 @@ def test_a_user_and_password(excititor: Database, aoc: Aoc, listener: str) -> No
     assert Listener.authorization == f"Basic {base64.b64encode(b'me:ca:nary').decode()}"
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "gw:9091", "http://", "http://gw:90x1", "http://me:canary@[gw", "http://a b", ""])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "gw:9091", "http://", "http://gw:90x1", "http://me:canary@[gw", "http://a b", ""]
+)
 def test_no_url(url: str, excititor: Database, aoc: Aoc) -> None:
     """A URL that no request can be sent to is refused before anything is changed, and is not repeated."""
     aoc.configure(excititor)

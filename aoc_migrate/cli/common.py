@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from aoc_migrate.report.model import Report
     from aoc_migrate.run.common import Options, Verb
 
-TARGETS = ("concelier", "excititor")
 WORDS = {"ignore_unknown_options": True}
 
 
@@ -38,6 +37,8 @@ def _near(word: str, known: Iterable[str]) -> str:
 
 def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) -> tuple[list[str], str | None]:
     """Split the words into targets and a revision; a word that is no target is read as the revision."""
+    from aoc_migrate.database.settings import TARGETS
+
     options = [name for p in ctx.command.params if isinstance(p, click.Option) for name in p.opts]
     given = words_of(words, options)
     targets = [word for word in given if word in TARGETS]
