@@ -108,13 +108,17 @@ def test_a_missing_file(copy: Path) -> None:
 
 
 def test_extra_things(copy: Path) -> None:
-    """An extra file, folder or link is found, wherever it is; a signature is none."""
+    """An extra file, folder or link is found, wherever it is, a folder as one; a signature is none."""
     (copy / "sql" / "more.sql").write_text("", encoding="utf-8")
-    (copy / "empty").mkdir()
+    (copy / "aoc" / "bin").mkdir(parents=True)
+    for name in ("aoc/pyvenv.cfg", "aoc/bin/python"):
+        (copy / name).write_text("", encoding="utf-8")
     (copy / "link").symlink_to("/etc/passwd")
     (copy / "SHA256SUMS.asc").write_text("", encoding="utf-8")
 
-    assert check(copy) == (1, [("bundle-extra", name) for name in ("empty", "link", "sql/more.sql")])
+    found = Aoc().json("bundle", "--check", str(copy)).report["findings"]
+    assert [(f["count"], "files in it: 2" in f["problem"]) for f in found if f["subject"] == "aoc"] == [(2, True)]
+    assert check(copy) == (1, [("bundle-extra", name) for name in ("aoc", "link", "sql/more.sql")])
 
 
 def test_a_link_in_place_of_a_file(copy: Path, tmp_path: Path) -> None:

@@ -126,11 +126,14 @@ def test_one_fails(both: list[Database], aoc: Aoc) -> None:
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_one_is_refused(jobs: str, both: list[Database], aoc: Aoc) -> None:
-    """What is wrong usage for one target only is said with exit 2, and the report of the other is not lost."""
+    """What is wrong usage for one target only is said with exit 2, also in the report, with that of the other."""
     ran = aoc.json("upgrade", "concelier_0001", "--jobs", jobs)
 
-    assert ran.exit_code == 2
-    assert (ran.report["target"], ran.report["revision"]) == ("concelier", "concelier_0001")
+    assert (ran.exit_code, ran.json["exit_code"], ran.json["ok"]) == (2, 2, False)
+    done, refused = ran.json["reports"]
+    assert (done["target"], done["revision"], done["exit_code"]) == ("concelier", "concelier_0001", 0)
+    assert [(f["slug"], f["subject"]) for f in refused["findings"]] == [("refused", "excititor")]
+    assert "neither a target nor a revision of excititor" in refused["findings"][0]["problem"]
     assert "neither a target nor a revision of excititor" in ran.err
 
 

@@ -103,12 +103,9 @@ def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> No
 
     refused = aoc("audit", "--metrics", str(tmp_path / "none" / "m"))
     unheard = aoc("audit", "--push-gateway", "http://127.0.0.1:1")
-    nonsense = aoc("audit", "--push-gateway", "file:///etc/passwd")
 
-    assert refused.exit_code == 2
-    assert (unheard.exit_code, nonsense.exit_code) == (0, 0)
+    assert (refused.exit_code, unheard.exit_code) == (2, 0)
     assert "the metrics were not published" in unheard.err
-    assert "the metrics were not published" in nonsense.err
 
 
 def test_hostile_labels() -> None:

@@ -1,5 +1,6 @@
 """Metrics on their way: a push gateway that keeps them, and a Prometheus that scrapes, answers and alerts."""
 
+import base64
 import http.server
 import json
 import re
@@ -27,10 +28,12 @@ class Listener(http.server.BaseHTTPRequestHandler):
     """Keeps what is sent to it, and serves a file."""
 
     got: list[tuple[str, bytes]] = []  # noqa: RUF012
+    authorization: str | None = None
     file = Path("/dev/null")
 
     def do_PUT(self) -> None:
         """Keep it."""
+        Listener.authorization = self.headers["Authorization"]
         self.got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(200)
         self.end_headers()
@@ -76,6 +79,45 @@ def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
     assert [path for path, _ in Listener.got] == [place, f"{place}/outcome/success", place]
     assert f'{PREFIX}exit_code{{target="excititor",command="audit"}} 1' in Listener.got[2][1].decode()
     assert [success in body.decode() for _, body in Listener.got] == [False, True, False]
+
+
+def test_a_user_and_password(excititor: Database, aoc: Aoc, listener: str) -> None:
+    """A user and password in the URL reach the gateway as basic authentication, and are never printed."""
+    aoc.configure(excititor)
+    ran = aoc("audit", "--push-gateway", listener.replace("http://", "http://me:ca%3Anary@"))
+
+    assert (ran.exit_code, "nary" in ran.out + ran.err, "published" in ran.err) == (0, False, False)
+    assert Listener.authorization == f"Basic {base64.b64encode(b'me:ca:nary').decode()}"
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "gw:9091", "http://", "http://gw:90x1", "http://me:canary@[gw", "http://a b", ""]
+)
+def test_no_url(url: str, excititor: Database, aoc: Aoc) -> None:
+    """A URL that no request can be sent to is refused before anything is changed, and is not repeated."""
+    aoc.configure(excititor)
+    ran = aoc("upgrade", "--push-gateway", url)
+
+    assert (ran.exit_code, ran.out, "canary" in ran.err) == (2, "", False)
+    assert "--push-gateway is no http or https URL" in ran.err
+    assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
+
+
+def test_an_odd_gateway(excititor: Database, aoc: Aoc) -> None:
+    """The report is written before a gateway is asked, and whatever that answers, the exit code is the run's."""
+    aoc.configure(excititor)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        process = aoc.start("audit", "--push-gateway", url)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("audit excititor")
+        with server.accept()[0] as connection:
+            connection.recv(1)
+            connection.sendall(b"what?\r\n\r\n")
+            _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert err.endswith("aoc-migrate: the metrics were not published: BadStatusLine\n")
 
 
 @pytest.mark.skipif(PUSHGATEWAY is None, reason="prometheus-pushgateway is not installed")

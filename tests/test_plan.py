@@ -1,6 +1,7 @@
 """`plan` tells what would run, and changes nothing."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,18 @@ def test_a_plan_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> N
     last, before = history(database.target)[-1].id, history(database.target)[-2].id
     assert (facts["direction"], facts["from"], facts["to"]) == ("downgrade", last, before)
     assert {step["revision"] for step in facts["plan"]} == {last}
+
+
+def test_base_at_base(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """At base, a plan for base is empty, and an upgrade to base, with its evidence, has nothing to do."""
+    aoc.configure(excititor)
+
+    planned = aoc.json("plan", "excititor", "base")
+    upgraded = aoc.json("upgrade", "excititor", "base", "--evidence", str(tmp_path))
+
+    assert (planned.exit_code, planned.report["facts"]["plan"]) == (0, []), planned.err
+    assert (upgraded.exit_code, upgraded.report["revision"]) == (0, None), upgraded.err
+    assert len(list(tmp_path.glob("*/excititor-plan.json"))) == 1
 
 
 def test_locks_and_reads(excititor: Database, aoc: Aoc) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from aoc_migrate.cli.quarantine import new_file
+from aoc_migrate.errors import AocError
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 
@@ -63,6 +65,30 @@ def test_export_spares_what_is_there(filled: Database, aoc: Aoc, tmp_path: Path)
 
     assert there.read_text(encoding="utf-8") == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
+def test_an_export_is_whole(tmp_path: Path) -> None:
+    """Until an export is whole there is only a hidden file for its owner; a name taken meanwhile is kept."""
+    place = tmp_path / "rows"
+    with new_file(str(place)) as file:
+        file.write("row\n")
+        file.flush()
+        (beside,) = tmp_path.iterdir()
+        assert (beside.name.startswith(".rows."), stat.S_IMODE(beside.stat().st_mode)) == (True, 0o600)
+    assert place.read_text(encoding="utf-8") == "row\n"
+    with pytest.raises(AocError, match="is there already"), new_file(str(tmp_path / "late")):
+        (tmp_path / "late").write_text("mine", encoding="utf-8")
+
+    assert (tmp_path / "late").read_text(encoding="utf-8") == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["late", "rows"]
+
+
+def test_no_report_on_stdout(excititor: Database, aoc: Aoc) -> None:
+    """Rows on stdout and a report exclude each other."""
+    aoc.configure(excititor)
+    for words in (["--output", "report"], ["--format", "json"]):
+        ran = aoc("quarantine", "--export", "-", *words)
+        assert (ran.exit_code, "has no report" in ran.err) == (2, True)
 
 
 def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from aoc_migrate.report.model import Report
     from aoc_migrate.run.common import Options, Verb
 
-TARGETS = ("concelier", "excititor")
 WORDS = {"ignore_unknown_options": True}
 
 
@@ -38,6 +37,8 @@ def _near(word: str, known: Iterable[str]) -> str:
 
 def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) -> tuple[list[str], str | None]:
     """Split the words into targets and a revision; a word that is no target is read as the revision."""
+    from aoc_migrate.database.settings import TARGETS
+
     options = [name for p in ctx.command.params if isinstance(p, click.Option) for name in p.opts]
     given = words_of(words, options)
     targets = [word for word in given if word in TARGETS]
@@ -84,7 +85,7 @@ def run(
     ``stop_at_error``: in order, do not touch the next target after one that failed. ``reported`` is given each
     report as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
     """
-    from aoc_migrate.run.common import on_target
+    from aoc_migrate.run.common import on_target, refusal
 
     def work(target: "Target") -> "Report":
         report = on_target(target, command, options, verb)
@@ -100,18 +101,22 @@ def run(
     else:
         outcomes = _in_order(targets, work, stop_at_error)
     refused = [outcome for outcome in outcomes if isinstance(outcome, AocError)]
-    reports = [outcome for outcome in outcomes if not isinstance(outcome, AocError)]
-    if not reports:
+    if len(refused) == len(outcomes):
         raise refused[0]
+    reports = [
+        refusal(target, command, options, outcome) if isinstance(outcome, AocError) else outcome
+        for target, outcome in zip(targets, outcomes, strict=False)
+    ]
     exit_code = write(command, reports, form, output)
-    for target, outcome in zip(targets, outcomes, strict=False):
-        if acknowledge and not outcome.exit_code:
+    for target, report in zip(targets, reports, strict=False):
+        if acknowledge and not report.exit_code:
             acknowledge(target)
     for error in refused:
         sys.stderr.write(f"aoc-migrate: {error}\n")
     for target in targets[len(outcomes) :]:
         sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
-    sys.exit(max([exit_code, *(error.exit_code for error in refused)]))
+    _publish(command, reports)
+    sys.exit(exit_code)
 
 
 def _at_once(targets: "list[Target]") -> bool:
@@ -146,16 +151,20 @@ def write(command: str, reports: "list[Report]", form: str, output: str | None) 
     exit_code = max(report.exit_code for report in reports)
     if exit_code:
         _say_last(command, reports)
-    meta = click.get_current_context().meta
-    if meta.get("aoc.metrics") or meta.get("aoc.push_gateway"):
-        from aoc_migrate.cli.telemetry import publish
-
-        publish(command, reports, meta.get("aoc.metrics"), meta.get("aoc.push_gateway"))
     text = render(form, command, reports, exit_code)
     if output is None:
         click.echo(text, nl=False)
         return exit_code
     return _write(output, text, exit_code)
+
+
+def _publish(command: str, reports: "list[Report]") -> None:
+    """Publish the metrics that were asked for: last, because a push gateway may keep us waiting."""
+    meta = click.get_current_context().meta
+    if meta.get("aoc.metrics") or meta.get("aoc.push_gateway"):
+        from aoc_migrate.cli.telemetry import publish
+
+        publish(command, reports, meta.get("aoc.metrics"), meta.get("aoc.push_gateway"))
 
 
 def write_text(text: str, output: str | None) -> None:

@@ -1,8 +1,10 @@
 """The options that commands share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -27,11 +29,13 @@ def output_options(command: F) -> F:
 
 
 def metrics_options(command: F) -> F:
-    """Add --metrics and --push-gateway, which `write` reads."""
+    """Add --metrics and --push-gateway, which `run` reads."""
 
     def keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
         if param.name == "metrics":
             writable(value, "--metrics")
+        elif value is not None:
+            _reachable(value)
         ctx.meta[f"aoc.{param.name}"] = value
 
     metrics = click.option(
@@ -189,3 +193,15 @@ def writable(output: str | None, option: str = "--output") -> None:
             return
     except OSError as error:
         raise AocError(f"{option} {output} cannot be written: {error.strerror}. Choose another file.") from None
+
+
+def _reachable(gateway: str) -> None:
+    """Refuse a push gateway that no request could be sent to. The URL is not repeated: it may hold a password."""
+    try:
+        url = urlsplit(gateway)
+        fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        fits = fits and not (url.query or url.fragment) and re.fullmatch("[!-~]+", gateway) is not None
+    except ValueError:
+        fits = False
+    if not fits:
+        raise AocError("--push-gateway is no http or https URL; write it as http://HOST:PORT.")

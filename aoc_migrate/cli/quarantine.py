@@ -2,12 +2,14 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
+from click.core import ParameterSource
 
 from aoc_migrate.cli import common, opts
 from aoc_migrate.errors import AocError
@@ -65,10 +67,12 @@ def quarantine(
     if len(targets) > 1:
         raise click.UsageError("Several targets are configured: name one.")
     if place == "-":
+        if output is not None or ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
+            raise click.UsageError("--export - has no report, which --output and --format are for.")
         _to_stdout(targets[0], options, run_number)
 
     def export(session: "Session", report: "Report") -> None:
-        with _new_file(place) as file:
+        with new_file(place) as file:
             run_export(session, report, file.write, run_number)
         session.say(f"{place} holds whole rows, documents and all; you alone may read it")
 
@@ -91,20 +95,33 @@ def _to_stdout(target: "Target", options: "Options", run_number: int | None) -> 
 
 
 @contextmanager
-def _new_file(place: str) -> Iterator[TextIO]:
-    """Open a new file for its owner alone; one that did not become whole is removed."""
+def new_file(place: str) -> Iterator[TextIO]:
+    """Give a file for its owner alone that takes its name when it is whole, or vanishes.
+
+    Raises AocError: exit 2 where the name is taken or cannot be written to, 4 where writing fails on the way.
+    """
+    path = Path(place)
+    if os.path.lexists(path):
+        raise _taken(place)
     try:
-        number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise AocError(f"{place} is there already, and is not overwritten. Name a new file.") from None
+        number, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise AocError(f"{place} cannot be written: {error.strerror}. Choose another file.") from None
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
             yield file
-    except BaseException as error:
-        with suppress(OSError):
-            Path(place).unlink()
-        if isinstance(error, OSError):
-            raise AocError(f"{place} was removed, because it is not whole: {error.strerror}.", 4) from None
-        raise
+            file.flush()
+            os.fsync(file.fileno())
+        path.touch(0o600, exist_ok=False)
+        Path(beside).replace(path)
+    except FileExistsError:
+        raise _taken(place) from None
+    except OSError as error:
+        raise AocError(f"{place} was not made, because it would not be whole: {error.strerror}.", 4) from None
+    finally:
+        with suppress(OSError):  # it has its name by now, or the disk is what failed
+            Path(beside).unlink()
+
+
+def _taken(place: str) -> AocError:
+    return AocError(f"{place} is there already, and is not overwritten. Name a new file.")

@@ -2,12 +2,12 @@
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.database.settings import TARGETS
 from aoc_migrate.errors import AocError
 
 
 @click.command()
-@click.argument("target", type=click.Choice(common.TARGETS))
+@click.argument("target", type=click.Choice(TARGETS))
 @click.option("-m", "--message", required=True, help="What it does, as a title: verb and noun.")
 def revision(target: str, message: str) -> None:
     """Write the file of a new revision, in a checkout.

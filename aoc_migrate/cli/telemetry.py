@@ -1,13 +1,16 @@
 """Where metrics go: a file that is replaced in one move, and a push gateway."""
 
+import base64
 import os
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from aoc_migrate.report.model import Report
@@ -30,7 +33,7 @@ def publish(command: str, reports: "list[Report]", file: str | None, gateway: st
             for report in reports:
                 for place, text in groups(command, report, time.time()):
                     _push(gateway, place, text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
         sys.stderr.write(f"aoc-migrate: the metrics were not published: {reason}\n")
 
@@ -49,9 +52,13 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _push(gateway: str, place: str, text: str) -> None:
-    if not gateway.startswith(("http://", "https://")):
-        raise ValueError("--push-gateway is no http or https URL")
-    url = f"{gateway.rstrip('/')}/metrics/{place}"
-    request = urllib.request.Request(url, text.encode(), {"Content-Type": "text/plain"}, method="PUT")  # noqa: S310
+    """Send one group. A user and password in the URL are sent as they are in every browser: HTTP's basic."""
+    parts = urlsplit(gateway)
+    user, _, host = parts.netloc.rpartition("@")
+    url = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/metrics/{place}"
+    headers = {"Content-Type": "text/plain"}
+    if user:
+        headers["Authorization"] = f"Basic {base64.b64encode(unquote(user).encode()).decode()}"
+    request = urllib.request.Request(url, text.encode(), headers, method="PUT")  # noqa: S310
     with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310
         return

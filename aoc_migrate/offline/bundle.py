@@ -3,7 +3,6 @@
 The same input gives the same bytes: nothing in it depends on the time or on the order of a directory.
 """
 
-import hashlib
 import json
 import os
 import shlex
@@ -25,11 +24,12 @@ from aoc_migrate.offline.job import downgrade_job, upgrade_job
 from aoc_migrate.offline.sbom import sbom
 from aoc_migrate.offline.script import script
 from aoc_migrate.offline.scripts import operator_scripts
+from aoc_migrate.offline.sums import SUMS, sha256, write_sums
 from aoc_migrate.offline.wheels import download
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.history import contract_at, head, packaged_folder
 
-MANIFEST, SUMS, SBOM = "manifest.json", "SHA256SUMS", "sbom.cdx.json"
+MANIFEST, SBOM = "manifest.json", "sbom.cdx.json"
 SCHEMA = 1
 _PURPOSES = {
     "sql": "psql script",
@@ -66,7 +66,7 @@ def write_bundle(folder: Path, kit: Kit, report: Report) -> None:
             "files": len(files),
             "size_bytes": sum(path.stat().st_size for path in files),
             "wheels": sorted(path.name for path in files if path.suffix == ".whl"),
-            "sha256_of_sums": _sha256(new / SUMS),
+            "sha256_of_sums": sha256(new / SUMS),
         }
     report.changed = True
     report.next = f"carry {folder} over, then there: sha256sum --check {SUMS}, and read README.md"
@@ -148,14 +148,14 @@ def _seal(new: Path, kit: Kit) -> None:
             {
                 "path": name,
                 "bytes": (new / name).stat().st_size,
-                "sha256": _sha256(new / name),
+                "sha256": sha256(new / name),
                 "purpose": _PURPOSES.get(name.partition("/")[0], "about this bundle"),
             }
             for name in files
         ],
     }
     _write(new / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    _write(new / SUMS, "".join(f"{_sha256(new / name)}  {name}\n" for name in sorted([*files, MANIFEST])))
+    write_sums(new, [*files, MANIFEST])
     if kit.sign_command:
         _sign(new, kit.sign_command)
 
@@ -176,8 +176,3 @@ def _sign(new: Path, command: str) -> None:
         raise AocError(f"The signer ended with exit code {ran.returncode}: {told}")
     if not any(new.glob(f"{SUMS}.*")):
         raise AocError(f"The signer left no {SUMS}.asc or {SUMS}.sig beside {SUMS}.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

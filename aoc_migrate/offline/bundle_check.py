@@ -1,11 +1,11 @@
 """`bundle --check`: is a bundle what it was when it was made?"""
 
-import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from aoc_migrate.offline.bundle import SUMS
+from aoc_migrate.offline.sums import SUMS, sha256
 from aoc_migrate.report.model import Finding, Report, make
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -20,7 +20,7 @@ def check_bundle(folder: Path, report: Report) -> None:
     if not report.errors:
         check = f"check the signature {signatures[0]} with its signer's tool" if signatures else ""
         report.next = check or "no signature came with it: compare sha256_of_sums with what its maker told you"
-        report.facts["sha256_of_sums"] = _sha256(folder / SUMS)
+        report.facts["sha256_of_sums"] = sha256(folder / SUMS)
 
 
 def _judged(folder: Path) -> Iterator[Finding]:
@@ -54,21 +54,28 @@ def _file(path: Path, name: str, digest: str) -> Iterator[Finding]:
         yield make("bundle-missing", name)
     else:
         try:
-            if _sha256(path) != digest:
+            if sha256(path) != digest:
                 yield make("bundle-changed", name, reason="its bytes are not those that were written")
         except OSError as error:
             yield make("bundle-changed", name, reason=f"it cannot be read: {error.strerror}")
 
 
 def _extra(folder: Path, listed: set[str]) -> Iterator[Finding]:
+    """Yield what no sum names; a folder is told once, with how many files are in it."""
     parents = {str(parent) for name in listed for parent in PurePosixPath(name).parents}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        known = name in listed or name == SUMS or (name.startswith(f"{SUMS}.") and path.is_file())
-        if not known and not (path.is_dir() and not path.is_symlink() and name in parents):
-            yield make("bundle-extra", name)
+    for at, folders, files in os.walk(folder):
+        paths = [Path(at, name) for name in sorted([*folders, *files])]
+        folders[:] = sorted(name for name in folders if _name(folder, Path(at, name)) in parents)
+        for path in paths:
+            name = _name(folder, path)
+            known = name in listed or name == SUMS or (name.startswith(f"{SUMS}.") and path.is_file())
+            if path.is_symlink() or not path.is_dir():
+                if not known:
+                    yield make("bundle-extra", name, more="")
+            elif name not in parents:
+                count = sum(not inside.is_dir() for inside in path.rglob("*"))
+                yield make("bundle-extra", name, count=count, more=f" (files in it: {count:,})")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -2,7 +2,8 @@
 
 README = """# aoc-migrate {version}, for a site without a network
 
-Everything here works without a network. Commands are typed in this folder.
+Everything here works without a network. Commands are typed in this folder; what they write goes beside it, because
+whatever is put in here no longer matches its sums.
 
 ## 1. Is it whole?
 
@@ -11,19 +12,20 @@ sha256sum --check --quiet SHA256SUMS && echo whole
 ```
 
 Beside `SHA256SUMS` there may be a signature (`.asc` or `.sig`); check it with its signer's key first.
-With aoc-migrate installed, `aoc-migrate bundle --check .` finds extra files as well.
+Do this before anything is installed from here; aoc-migrate itself then finds extra files as well (below).
 
 ## 2. With Python 3.11 or newer
 
 ```sh
-python3 -m venv aoc
-aoc/bin/pip install --no-index --find-links wheels aoc-migrate
+python3 -m venv ../aoc
+../aoc/bin/pip install --no-index --find-links wheels aoc-migrate
+../aoc/bin/aoc-migrate bundle --check .
 export CONCELIER_DATABASE_URL=postgresql://stella@db/concelier
-aoc/bin/aoc-migrate audit concelier
-aoc/bin/aoc-migrate repair concelier
-aoc/bin/aoc-migrate dedupe concelier
-AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc/bin/aoc-migrate upgrade concelier --evidence evidence
-aoc/bin/aoc-migrate verify concelier --format html --output verify.html
+../aoc/bin/aoc-migrate audit concelier
+../aoc/bin/aoc-migrate repair concelier
+../aoc/bin/aoc-migrate dedupe concelier
+AOC_ALLOW_SUPERSEDES_RETROFIT=true ../aoc/bin/aoc-migrate upgrade concelier --evidence ../evidence
+../aoc/bin/aoc-migrate verify concelier --format html --output ../verify.html
 ```
 
 `repair` and `dedupe` show what could be done about the rows that the audit names; with `--rule all --apply` and

@@ -1,6 +1,5 @@
 """`upgrade --evidence DIR`: what the change ticket wants, written as it comes, so a failed run leaves it too."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,13 +12,13 @@ from aoc_migrate.database.session import Session, say
 from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
 from aoc_migrate.offline.plan import run_plan
+from aoc_migrate.offline.sums import SUMS, write_sums
 from aoc_migrate.report.model import Report
 from aoc_migrate.report.render import render
 from aoc_migrate.run.common import Options, on_target
 from aoc_migrate.run.inspection import VerifyOptions, run_verify
 from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 
-SUMS = "SHA256SUMS"
 FORMS = {"json": "json", "markdown": "md", "html": "html"}
 
 
@@ -73,9 +72,7 @@ class Evidence:
         with _attempt():
             for file in self._sql.values():
                 file.close()
-            paths = sorted(path for path in self.folder.iterdir() if path.name != SUMS)
-            lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
-            (self.folder / SUMS).write_text("".join(lines), encoding="utf-8")
+            write_sums(self.folder, [path.name for path in self.folder.iterdir() if path.name != SUMS])
 
 
 @contextmanager

@@ -27,7 +27,8 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     """Tell what ``wanted`` (a revision, relative or not) would run from where the database is."""
     target = session.target.name
     job = planned(target, report.revision, wanted)
-    contract = contract_at(target, job.name(max(job.start, job.goal)))
+    highest = max(job.start, job.goal)
+    contract = contract_at(target, job.name(highest) if highest else None)
     report.facts |= {"direction": job.function, "from": job.name(job.start), "to": job.name(job.goal)}
     report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
     costs = measure(session, contract)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -12,9 +12,10 @@ from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.place import current_revision, reading
 from aoc_migrate.inspect.verify import verify_catalog
-from aoc_migrate.report.model import LATER, Finding, Report, Stopped
+from aoc_migrate.report.model import LATER, Finding, Report, Stopped, make
 from aoc_migrate.run.history import contract_at, head, history, parts, revision_of, swap_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ class Options:
 def new_report(target: Target, options: Options) -> Report:
     """Return the report of a command that has found nothing yet."""
     return Report(target.name, head(target.name), parameters=options.parameters())
+
+
+def refusal(target: Target, command: str, options: Options, error: AocError) -> Report:
+    """Return the report of a target that a command does not fit, beside another target that it fits."""
+    report = new_report(target, options)
+    found = make("refused", target.name, reason=str(error), command=command)
+    report.findings = [replace(found, exit_code=error.exit_code)]
+    return report
 
 
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:

@@ -35,6 +35,11 @@ RUNNING: dict[str, Text] = {
         "Run: aoc-migrate status {subject}. To go on, run the same {command} again.",
         exit_code=4,
     ),
+    "refused": Text(
+        "{reason}",
+        "The other target's report stands. Mend that, and run the same {command} for {subject} alone.",
+        exit_code=2,
+    ),
     "read-only-role": Text(
         "Transactions of role {role} are read-only here (default_transaction_read_only).",
         "Connect as the role that owns the tables.",
