@@ -1,10 +1,12 @@
 """How often a table is read, by PostgreSQL's own counters: no more than what is asked for needs."""
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.inspect.audit import audit
 from aoc_migrate.inspect.chain import verify_chain
+from aoc_migrate.inspect.quarantine import journaled_away
+from aoc_migrate.inspect.repair import RULES, collisions
 from aoc_migrate.inspect.rows import row_rules, row_scan
 from aoc_migrate.inspect.scope import Scope
 from aoc_migrate.run.common import plan
@@ -148,3 +152,39 @@ def test_since_uses_an_index(column: str, excititor: Database) -> None:
     assert scans(excititor) == before
     assert (facts["rows"], [finding.rows for finding in found]) == (6, [5])
     assert [row["id"] for row in facts["chain_sample"]] == ["r35", "r36", "r37", "r38", "r39"]
+
+
+def subplans(node: Any, inside: bool = False) -> Iterator[str]:
+    """Yield what subqueries read that run for each row: the names of tables and CTEs."""
+    inside = inside or node.get("Parent Relationship") == "SubPlan"
+    if inside and (name := node.get("Relation Name") or node.get("CTE Name")):
+        yield name
+    for child in node.get("Plans", []):
+        yield from subplans(child, inside)
+
+
+def test_what_grows_is_joined(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """What a downgrade and a repair count reads no table for each row, and counts right."""
+    fill(excititor, 10)
+    excititor.add("one", upstream_id="blank", content_hash="h")
+    excititor.add("two", upstream_id="", upstream={"upstream_id": "blank"}, content_hash="h")
+    for id_ in ("three", "four"):
+        excititor.add(id_, upstream_id="", upstream={"upstream_id": "both"}, content_hash="h")
+    excititor.add("five", upstream_id="", upstream={"upstream_id": "both"}, content_hash="h", tenant=None)
+    aoc.configure(excititor)
+    assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
+    excititor.run("CREATE TABLE aoc_supersedes_journal (ids text[]); INSERT INTO aoc_supersedes_journal VALUES ('{r1,five,r2}')")
+    plans: list[Any] = []
+    with session_of(excititor) as session:
+        session.run("LOAD 'auto_explain'")
+        for name, value in (("log_min_duration", "0"), ("log_format", "json")):
+            session.set(f"auto_explain.{name}", value)
+        session.set("client_min_messages", "log")
+        session.connection.add_notice_handler(lambda notice: plans.append(notice.message_primary))
+
+        counts = journaled_away(session, VEX_RAW), collisions(session, VEX_RAW, RULES)
+
+    found = [json.loads(plan.partition("plan:")[2]) for plan in plans]
+    found = [plan["Plan"] for plan in found if "aoc_supersedes_journal" in plan["Query Text"] or "mended" in plan["Query Text"]]
+    assert counts == (1, 3)
+    assert [list(subplans(plan)) for plan in found] == [[], []]

@@ -181,11 +181,12 @@ def _listed(session: Session, contract: Contract, plan: _Plan) -> str:
 ), going AS (SELECT id, link FROM broken WHERE NOT mend
 ), walk AS (
   SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
+), ended AS (
+  SELECT w.id, w.at FROM walk w LEFT JOIN going g ON g.id = w.at WHERE w.at IS NOT NULL AND g.id IS NULL
 ), named AS ({named})
-SELECT b.id, w.at AS kept, coalesce(n.links, '{{}}') AS links, b.mend, b.refused,
+SELECT b.id, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.mend, b.refused,
   (SELECT string_agg(DISTINCT split_part(flag, ':', 1), ', ') FROM unnest(b.flags) AS flag) AS reason
-FROM broken b LEFT JOIN walk w ON w.id = b.id AND w.at IS NOT NULL AND w.at NOT IN (SELECT id FROM going)
-LEFT JOIN named n ON n.id = b.id"""
+FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"""
 
 
 def look_for_broken(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
@@ -212,16 +213,23 @@ SELECT (SELECT count(*) FILTER (WHERE mend) FROM broken) AS mends,
 
 def collisions(session: Session, contract: Contract, rules: tuple[str, ...]) -> int:
     """Count the mended rows that would have the idempotency key of another row."""
-    plan = _plan(session, contract, rules)
-    key = contract.idempotency_key
+    plan, key = _plan(session, contract, rules), contract.idempotency_key
+    if not plan.mended.keys() & set(key):
+        return 0
+    names = ", ".join(key)
+    same = " AND ".join(f"o.{c} = m.{c}" for c in key)
     mended = ", ".join(f"{plan.mended.get(c, c)} AS {c}" for c in key)
     mends = f"({plan.suspect}) AND ({plan.broken}) AND {plan.mendable}"
     return int(
         session.value(
             f"""WITH mended AS MATERIALIZED (SELECT id, {mended} FROM {contract.table} AS t WHERE {mends})
-SELECT count(*) FROM mended AS m WHERE EXISTS (SELECT FROM mended AS o WHERE o.id <> m.id
-    AND ({", ".join(f"o.{c}" for c in key)}) = ({", ".join(f"m.{c}" for c in key)}))
-  OR EXISTS (SELECT FROM {contract.table} AS o WHERE o.id NOT IN (SELECT id FROM mended)
-    AND ({", ".join(f"o.{c}" for c in key)}) = ({", ".join(f"m.{c}" for c in key)}))"""
+, twins AS (
+  SELECT id FROM (SELECT id, ({names}) IS NOT NULL AND count(*) OVER (PARTITION BY {names}) > 1 AS twin
+    FROM mended) AS counted WHERE twin
+), others AS (
+  SELECT m.id FROM mended AS m JOIN {contract.table} AS o ON {same}
+  WHERE NOT EXISTS (SELECT FROM mended AS x WHERE x.id = o.id)
+)
+SELECT count(*) FROM (SELECT id FROM twins UNION SELECT id FROM others) AS collide"""
         )
     )

@@ -81,8 +81,9 @@ def refused(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield how many rows a constraint that stands would not let us write. The list must be made."""
     held = guards(session, contract.table)
     rows = session.value(
-        f"SELECT (SELECT count(*) FROM {WORK} WHERE refused) + (SELECT count(*) FROM {contract.table} "
-        f"WHERE id IN (SELECT unnest(links) FROM {WORK}) AND id NOT IN (SELECT id FROM {WORK}) AND NOT ({held}))"
+        f"SELECT (SELECT count(*) FROM {WORK} WHERE refused) + (SELECT count(*) FROM {contract.table} AS t "
+        f"WHERE id IN (SELECT unnest(links) FROM {WORK}) "
+        f"AND NOT EXISTS (SELECT FROM {WORK} AS w WHERE w.id = t.id) AND NOT ({held}))"
     )
     if rows:
         yield make("guard-refuses", contract.table, rows=rows, target=session.target.name)

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import psycopg
 
+from aoc_migrate.contract.model import Part
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Target
@@ -14,7 +15,7 @@ from aoc_migrate.inspect.quarantine import journaled_away, moved_ids
 from aoc_migrate.report.model import Report, Stopped, make
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import Options, changing, our_tables, read_revision
-from aoc_migrate.run.history import applied, contract_at, position, resolve
+from aoc_migrate.run.history import applied, contract_at, parts, position, resolve
 
 
 def run_downgrade(session: Session, report: Report, wanted: str) -> None:
@@ -44,7 +45,8 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
         _warn_guard(session, report)
         contract = contract_at(target, report.revision)
-        away = journaled_away(session, contract)
+        undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
+        away = journaled_away(session, contract) if undone else 0
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {wanted}", goal)
         with recorded, changing(session, report), estimated(session, contract, costs):

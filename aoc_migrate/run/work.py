@@ -191,8 +191,9 @@ def _move(session: Session, contract: Contract, work: Work, columns: str, values
         repoint = (
             f"UPDATE {table} AS p SET {link} = CASE WHEN p.id = m.kept THEN NULL ELSE m.kept END "
             "FROM (SELECT id, kept, unnest(links) AS pointing FROM listed JOIN moved ON id = listed_id) AS m "
-            f"WHERE p.id = m.pointing AND p.{link} = m.id AND p.id NOT IN (SELECT id FROM moved) "
-            f"AND p.id NOT IN (SELECT id FROM {WORK} WHERE stuck) RETURNING p.id, m.id AS was"
+            f"WHERE p.id = m.pointing AND p.{link} = m.id "
+            "AND NOT EXISTS (SELECT FROM moved AS o WHERE o.id = p.id) "
+            f"AND NOT EXISTS (SELECT FROM {WORK} AS s WHERE s.id = p.id AND s.stuck) RETURNING p.id, m.id AS was"
         )
     return f"""WITH listed AS ({_batch(False)}
 ), was AS ({work.moving}
