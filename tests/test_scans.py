@@ -174,7 +174,8 @@ def test_what_grows_is_joined(excititor: Database, aoc: Aoc, allowed: dict[str, 
     aoc.configure(excititor)
     assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
     excititor.run(
-        "CREATE TABLE aoc_supersedes_journal (ids text[]); INSERT INTO aoc_supersedes_journal VALUES ('{r1,five,r2}')"
+        "CREATE TABLE aoc_supersedes_journal (ids text[]); "
+        "INSERT INTO aoc_supersedes_journal VALUES ('{r1,five,r2}')"
     )
     plans: list[Any] = []
     with session_of(excititor) as session:
