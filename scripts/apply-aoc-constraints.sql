@@ -541,9 +541,12 @@ BEGIN
       ('advisory_raw_upstream_keys_v1', $p$coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
       ('advisory_raw_linkset_keys_v1', $p$coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
       ('advisory_raw_identifiers_keys_v1', $p$coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$),
-      ('advisory_raw_required_v1', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$)
+      ('advisory_raw_required_v1', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$),
+      ('key-too-long', $p$NOT coalesce(octet_length(tenant) + octet_length(source_vendor) + octet_length(upstream_id) + octet_length(content_hash) + octet_length(id) > 2600, false)$p$)
     ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('advisory_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false));
+      WHERE c.conrelid = to_regclass('advisory_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
+    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
+      WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND indisvalid));
   IF counted IS NOT NULL THEN
     EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM advisory_raw) AS c', counted) INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
@@ -600,7 +603,9 @@ BEGIN
     FROM (VALUES
       ('advisory_raw_content_keys_v1', $p$coalesce(jsonb_path_match((content || '{}') - ARRAY['format', 'spec_version', 'raw'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$)
     ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('advisory_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false));
+      WHERE c.conrelid = to_regclass('advisory_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
+    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
+      WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND indisvalid));
   IF counted IS NOT NULL THEN
     EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM advisory_raw) AS c', counted) INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
@@ -1468,9 +1473,12 @@ BEGIN
       ('vex_raw_upstream_keys_v1', $p$coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
       ('vex_raw_linkset_keys_v1', $p$coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
       ('vex_raw_identifiers_keys_v1', $p$coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$),
-      ('vex_raw_required_v1', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$)
+      ('vex_raw_required_v1', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$),
+      ('key-too-long', $p$NOT coalesce(octet_length(tenant) + octet_length(source_vendor) + octet_length(upstream_id) + octet_length(content_hash) + octet_length(id) > 2600, false)$p$)
     ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('vex_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false));
+      WHERE c.conrelid = to_regclass('vex_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
+    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
+      WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND indisvalid));
   IF counted IS NOT NULL THEN
     EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM vex_raw) AS c', counted) INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
@@ -1527,7 +1535,9 @@ BEGIN
     FROM (VALUES
       ('vex_raw_content_keys_v1', $p$coalesce(jsonb_path_match((content || '{}') - ARRAY['format', 'spec_version', 'raw'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$)
     ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('vex_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false));
+      WHERE c.conrelid = to_regclass('vex_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
+    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
+      WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND indisvalid));
   IF counted IS NOT NULL THEN
     EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM vex_raw) AS c', counted) INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)

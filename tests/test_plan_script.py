@@ -69,6 +69,18 @@ def test_content_is_audited_first(excititor: Database) -> None:
     assert fingerprint(excititor.connection, without="^$") == before
 
 
+def test_long_keys_are_audited_first(excititor: Database) -> None:
+    """A row whose keys no index can hold stops the script at its beginning."""
+    excititor.add("bad", upstream_id="u" * 2600)
+    before = fingerprint(excititor.connection, without="^$")
+
+    ran = psql(excititor, script("excititor", "base:head"), "-v", "retrofit=1")
+
+    assert ran.exit_code == 3
+    assert '1 rows of vex_raw break key-too-long, for example id "bad"' in ran.err
+    assert fingerprint(excititor.connection, without="^$") == before
+
+
 def test_swap_conflicts(concelier: Database) -> None:
     """What the swap would break silently stops the script, unless it is accepted by name."""
     concelier.run("CREATE PUBLICATION feed FOR TABLE advisory")

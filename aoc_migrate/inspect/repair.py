@@ -51,10 +51,11 @@ def _all_breaks(contract: Contract) -> Iterator[Break]:
         check = contract.object_check(column).predicate
         for slug, predicate in object_kinds(contract, column).items():
             yield Break(slug, column.name, f"(NOT ({check}) AND coalesce({predicate}, false))")
-    yield Break("key-too-long", "", _too_long(contract))
+    yield Break("key-too-long", "", too_long(contract))
 
 
-def _too_long(contract: Contract) -> str:
+def too_long(contract: Contract) -> str:
+    """Return the predicate, never NULL, of a row whose keys no btree index can hold."""
     lengths = " + ".join(f"octet_length({c})" for c in (*contract.idempotency_key, "id"))
     return f"coalesce({lengths} > {KEY_LIMIT}, false)"
 
@@ -116,7 +117,7 @@ def _plan(session: Session, contract: Contract, rules: tuple[str, ...]) -> _Plan
     broken = " OR ".join(found.broken for found in chosen)
     names = [session.quoted(name) for name in catalog.columns(session, contract.table)]
     values = ", ".join(f"{mended.get(name, f't.{name}')} AS {name}" for name in names)
-    after, long = f"FROM (SELECT {values}) AS mended", _too_long(contract)
+    after, long = f"FROM (SELECT {values}) AS mended", too_long(contract)
     return _Plan(
         chosen=chosen,
         mended=mended,

@@ -5,6 +5,7 @@ from aoc_migrate.database.catalog import OURS, STATE, VERSION
 from aoc_migrate.database.ddl.chain import RETROFIT, wrong_links
 from aoc_migrate.inspect.audit import update_triggers
 from aoc_migrate.inspect.duplicates import duplicates
+from aoc_migrate.inspect.repair import too_long
 from aoc_migrate.inspect.swap import breaking, partial_readers
 from aoc_migrate.run.history import Revision, history
 
@@ -110,9 +111,12 @@ def audit(contract: Contract, revisions: list[Revision], swap: tuple[ViewSwap, s
     rules = list(contract.row_checks()) if Part.GUARD in parts else []
     rules += [contract.required_check()] if Part.GUARD in parts else []
     rules += [contract.document_check()] if Part.CONTENT in parts else []
-    if rules:
-        listed = ",\n      ".join(f"('{rule.name}', $p${rule.predicate}$p$)" for rule in rules)
-        blocks.append(_ROWS.format(table=contract.table, rules=listed, ours=OURS.format(oid="c.oid")))
+    told = [(rule.name, rule.predicate) for rule in rules]
+    told += [("key-too-long", f"NOT {too_long(contract)}")] if Part.IDEMPOTENCY in parts else []
+    if told:
+        listed = ",\n      ".join(f"('{name}', $p${predicate}$p$)" for name, predicate in told)
+        index = contract.idempotency_index().name
+        blocks.append(_ROWS.format(table=contract.table, rules=listed, ours=OURS.format(oid="c.oid"), index=index))
     if Part.IDEMPOTENCY in parts:
         groups = f"{duplicates(contract)} LIMIT 1"
         blocks.append(
@@ -158,7 +162,9 @@ _ROWS = """  SELECT string_agg(format(
     FROM (VALUES
       {rules}
     ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('{table}') AND c.conname = name AND c.convalidated AND {ours});
+      WHERE c.conrelid = to_regclass('{table}') AND c.conname = name AND c.convalidated AND {ours})
+    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
+      WHERE indexrelid = to_regclass('{index}') AND indisvalid));
   IF counted IS NOT NULL THEN
     EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM {table}) AS c', counted) INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
