@@ -173,7 +173,10 @@ def test_what_grows_is_joined(excititor: Database, aoc: Aoc, allowed: dict[str, 
     excititor.add("five", upstream_id="", upstream={"upstream_id": "both"}, content_hash="h", tenant=None)
     aoc.configure(excititor)
     assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
-    excititor.run("CREATE TABLE aoc_supersedes_journal (ids text[]); INSERT INTO aoc_supersedes_journal VALUES ('{r1,five,r2}')")
+    excititor.run(
+        "CREATE TABLE aoc_supersedes_journal (ids text[]); "
+        "INSERT INTO aoc_supersedes_journal VALUES ('{r1,five,r2}')"
+    )
     plans: list[Any] = []
     with session_of(excititor) as session:
         session.run("LOAD 'auto_explain'")
@@ -185,6 +188,10 @@ def test_what_grows_is_joined(excititor: Database, aoc: Aoc, allowed: dict[str, 
         counts = journaled_away(session, VEX_RAW), collisions(session, VEX_RAW, RULES)
 
     found = [json.loads(plan.partition("plan:")[2]) for plan in plans]
-    found = [plan["Plan"] for plan in found if "aoc_supersedes_journal" in plan["Query Text"] or "mended" in plan["Query Text"]]
+    found = [
+        plan["Plan"]
+        for plan in found
+        if "aoc_supersedes_journal" in plan["Query Text"] or "mended" in plan["Query Text"]
+    ]
     assert counts == (1, 3)
     assert [list(subplans(plan)) for plan in found] == [[], []]

@@ -64,7 +64,8 @@ def journaled_away(session: Session, contract: Contract) -> int:
         return 0
     return int(
         session.value(
-            f"WITH away AS MATERIALIZED (SELECT id FROM {contract.quarantine} AS q WHERE quarantine_mended IS NULL "
+            f"WITH away AS MATERIALIZED (SELECT id FROM {contract.quarantine} AS q "
+            "WHERE quarantine_mended IS NULL "
             f"AND NOT EXISTS (SELECT FROM {contract.table} AS t WHERE t.id = q.id)) "
             f"SELECT count(*) FROM {JOURNAL}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
         )

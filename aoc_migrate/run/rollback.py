@@ -5,7 +5,6 @@ from contextlib import suppress
 import psycopg
 
 from aoc_migrate.contract.model import Part
-from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
@@ -14,7 +13,7 @@ from aoc_migrate.inspect.place import writing
 from aoc_migrate.inspect.quarantine import journaled_away, moved_ids
 from aoc_migrate.report.model import Report, Stopped, make
 from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import Options, changing, our_tables, read_revision
+from aoc_migrate.run.common import Options, changing, locked, our_tables
 from aoc_migrate.run.history import applied, contract_at, parts, position, resolve
 
 
@@ -29,8 +28,7 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
     report.findings += writing(session, our_tables(session))
     if report.errors:
         return
-    with runner_lock(session):
-        report.revision = read_revision(session)
+    with locked(session, report):
         held = hold.read(session)
         same = held is not None and relative and held.command == f"downgrade {wanted}"
         if held and same and not (held.finished and held.acknowledged):
@@ -111,8 +109,7 @@ def run_remove_constraints(session: Session, report: Report) -> None:
     report.findings += writing(session, our_tables(session))
     if report.errors:
         return
-    with runner_lock(session):
-        report.revision = read_revision(session)
+    with locked(session, report):
         removable = [r for r in applied(target, report.revision) if r.removable]
         held = hold.begin(session, "constraints --remove", report.revision)
         _warn_guard(session, report)
