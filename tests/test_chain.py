@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
@@ -176,6 +177,19 @@ def test_rows_changed_since_are_left(chained: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, finding["severity"], finding["count"], finding["rows"]) == (0, "warning", 2, 2)
     assert finding["sample"] == [{"id": "a3"}, {"id": "b1"}]
     assert links(chained) == dict.fromkeys(GOOD) | {"a3": "a0"}
+
+
+def test_a_stopped_downgrade_tells_what_it_left(chained: Database, aoc: Aoc) -> None:
+    """Of a downgrade that stops after it set links back, the rows that it left are a finding, and in no step."""
+    set_links(chained, {"a3": "a0"})
+    with psycopg.connect(chained.url) as reader:
+        reader.execute("SELECT FROM aoc_supersedes_journal")
+        ran = aoc.json("downgrade", f"{chained.target}_0005", "--deadline", "1s")
+
+    assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
+    assert ran.finding("rows-changed-since")["sample"] == [{"id": "a3"}]
+    assert [step["kept"] for step in ran.report["steps"] if "kept" in step] == [1]
+    assert not any("kept_ids" in step for step in ran.report["steps"])
 
 
 def test_journal_drop_ends_the_way_back(chained: Database, aoc: Aoc) -> None:

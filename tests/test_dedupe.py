@@ -53,11 +53,22 @@ def test_a_look_changes_nothing(dirty: Database, aoc: Aoc) -> None:
 
     facts = ran.report["facts"]
     assert (ran.exit_code, facts["groups"], facts["surplus"]) == (0, 2, 2)
-    assert [(d["stays"], d["moves"], d["links"]) for d in facts["duplicates"]] == [
-        ("0A", ["2A"], 1),
-        ("1B", ["4B"], 0),
+    assert [(d["stays"], d["rows"], d["moves"], d["links"]) for d in facts["duplicates"]] == [
+        ("0A", 1, ["2A"], 1),
+        ("1B", 1, ["4B"], 0),
     ]
     assert (rows(dirty), quarantined(dirty)) == (before, [])
+
+
+def test_large_groups_are_told_in_part(excititor: Database, aoc: Aoc) -> None:
+    """Of a group with many surplus rows the report has the number, and the first twenty ids."""
+    for n in range(25):
+        excititor.add(f"{n:02}", content_hash="h")
+    aoc.configure(excititor)
+
+    (group,) = aoc.json("dedupe").report["facts"]["duplicates"]
+
+    assert (group["rows"], group["moves"]) == (24, [f"{n:02}" for n in range(1, 21)])
 
 
 @pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])

@@ -84,6 +84,8 @@ def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
     refused = aoc.json("dedupe", "excititor", "--apply", "--include-different")
     assert (refused.exit_code, refused.slugs("error")) == (1, ["guard-refuses"])
     assert (dump(guarded), guarded.value("SELECT to_regclass('aoc_work_list')")) == (before, None)
+    (run, *_) = aoc.json("history", "excititor").report["facts"]["runs"]
+    assert (run["command"].split()[0], run["outcome"], run["findings"]) == ("dedupe", "refused", ["guard-refuses"])
 
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
     assert aoc("dedupe", "excititor", "--apply", "--include-different").exit_code == 0

@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import psycopg
 
+from aoc_migrate.database.lock import lock_key
+from aoc_migrate.run import hold
 from tests.conftest import Aoc, Database
 from tests.helpers import fill, wait_until, wrong_links
+from tests.test_scans import session_of
 
 
 def ten_upgrades(aoc: Aoc, more: dict[str, str], between: Callable[[], object] = lambda: None) -> int:
@@ -168,3 +171,31 @@ def test_stock_alembic_waits_for_the_same_lock(excititor: Database, aoc: Aoc) ->
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert aoc("verify").exit_code == 0
+
+
+def test_chain_looks_again_under_the_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """`chain --apply` that waited behind a downgrade of the backfill, or finds one unfinished, links nothing."""
+    fill(excititor, 5)
+    aoc.configure(excititor)
+    assert aoc("upgrade", **allowed).exit_code == 0
+    key = lock_key("excititor", "public")
+    excititor.run("SELECT pg_advisory_lock(%s::bigint)", [key])
+    process = aoc.start("chain", "--apply", **allowed)
+    wait_until(lambda: "waiting for another run" in process.stderr.readline())  # type: ignore[union-attr]
+    for change in (
+        "UPDATE vex_raw SET supersedes = NULL",
+        "DROP TABLE aoc_supersedes_journal",
+        "UPDATE aoc_alembic_version SET version_num = 'excititor_0005'",
+    ):
+        excititor.run(change)
+    excititor.run("SELECT pg_advisory_unlock(%s::bigint)", [key])
+    told = process.communicate()[1]
+
+    assert (process.returncode, "has no chain yet" in told) == (2, True)
+    excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0006'")
+    with session_of(excititor) as session:
+        hold.begin(session, "downgrade base", None)
+    ran = aoc.json("chain", "--apply", **allowed)
+    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, ["unfinished"], False)
+    assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 0
+    assert excititor.value("SELECT to_regclass('aoc_supersedes_journal')") is None

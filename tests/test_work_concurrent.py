@@ -9,15 +9,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import Aoc, Database
+from tests.conftest import Aoc, Database, Ran
 from tests.helpers import dump, wait_until
 
 BATCH = 2
-MAIN = f"import aoc_migrate.run.work as w; w.BATCH = {BATCH}; from aoc_migrate.cli import main; main()"
+MAIN = f"import aoc_migrate.run.batches as w; w.BATCH = {BATCH}; from aoc_migrate.cli import main; main()"
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
     "AND application_name LIKE 'aoc-migrate%' AND wait_event_type = 'Lock'"
+)
+END = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND application_name LIKE 'aoc-migrate%'"
 )
 
 
@@ -83,10 +87,7 @@ def kill_at_batches(database: Database, aoc: Aoc, words: list[str], order: list[
             wait_until(lambda: database.value(WAITING) == 1)
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-            database.run(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND application_name LIKE 'aoc-migrate%'"
-            )
+            database.run(END)
         assert places(database) == everybody
         left, first = left if first else left[BATCH:], False
     ran = aoc.json(*words)
@@ -138,6 +139,55 @@ def test_an_unfinished_list_is_told_and_forgotten(excititor: Database, aoc: Aoc)
     assert aoc("repair", "excititor", "--restore").exit_code == 0
     assert excititor.value("SELECT to_regclass('aoc_work_list')") is None
     assert dump(excititor) == before
+
+
+def test_a_locked_row_keeps_no_other_locked(excititor: Database, aoc: Aoc) -> None:
+    """A batch that meets a locked row lets go of its own and tries again; the report says what was done."""
+    order = dirty(excititor)
+    aoc.configure(excititor)
+    words = ["repair", "excititor", "--rule", "all", "--apply", "--format", "json"]
+    with psycopg.connect(excititor.url) as blocker:
+        blocker.execute("SELECT FROM vex_raw WHERE id = %s FOR UPDATE", [order[3]])
+        process = start(aoc, *words)
+        wait_until(lambda: excititor.value(WAITING) == 1)
+        begun = WAITING.replace("count(*)", "max(xact_start)")
+        first = excititor.value(begun)
+        wait_until(lambda: (excititor.value(begun) or first) != first)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+
+        process = start(aoc, *words, "--deadline", "1s")
+        report = Ran(process.wait(), *process.communicate()).report
+
+    assert (process.returncode, report["findings"][-1]["slug"]) == (3, "deadline")
+    assert (report["facts"]["resumed"], report["facts"]["mended"]) == (7, 0)
+    with psycopg.connect(excititor.url) as blocker:
+        blocker.execute("SELECT FROM vex_raw WHERE id = 'v0' FOR UPDATE")
+        process = start(aoc, *words, "--deadline", "1s")
+        report = Ran(process.wait(), *process.communicate()).report
+    assert (report["facts"]["mended"], report["facts"]["moved"]) == (2, 0)
+    assert [(step["statement"], step["rows"]) for step in report["steps"]] == [("mend rows of vex_raw", 2)]
+    assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
+
+
+def test_restore_forgets_a_list_that_was_not_begun(excititor: Database, aoc: Aoc) -> None:
+    """Killed between the list and the first batch, --restore drops the list, says so and ends well, once."""
+    order = dirty(excititor)
+    aoc.configure(excititor)
+    with psycopg.connect(excititor.url) as blocker:
+        blocker.execute("SELECT FROM vex_raw WHERE id = %s FOR UPDATE", [order[0]])
+        process = start(aoc, "repair", "excititor", "--rule", "all", "--apply")
+        wait_until(lambda: excititor.value(WAITING) == 1)
+        process.kill()
+        process.communicate()
+        excititor.run(END)
+    assert aoc("dedupe", "--restore").exit_code == 2
+
+    ran = aoc.json("repair", "--restore")
+
+    assert (ran.exit_code, ran.report["facts"]["restored"], "moved nothing" in ran.report["next"]) == (0, 0, True)
+    assert excititor.value("SELECT to_regclass('aoc_work_list')") is None
+    assert aoc("repair", "--restore").exit_code == 2
 
 
 def test_others_write_meanwhile(excititor: Database, aoc: Aoc) -> None:

@@ -3,7 +3,7 @@
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.duplicates import duplicate_digests
+from aoc_migrate.inspect.duplicates import IDS_SHOWN, duplicate_digests
 from aoc_migrate.inspect.work import Work
 
 REASON = "duplicate-key"
@@ -71,10 +71,12 @@ def _differing(session: Session, contract: Contract) -> str:
 
 
 def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> tuple[Row, list[Row]]:
-    """Return counts over all groups, and a sample: what stays, what moves, and in which columns they differ."""
+    """Return counts over all groups, and a sample: what stays, how many move, the first of
+    them, and in which columns they differ."""
     session.say("looking for duplicates …")
     found = session.rows(
-        f"""SELECT kept AS stays, array_agg(id ORDER BY id COLLATE "C") AS moves,
+        f"""SELECT kept AS stays, count(*) AS rows,
+  (array_agg(id ORDER BY id COLLATE "C"))[1:{IDS_SHOWN}] AS moves,
   sum(cardinality(links))::int AS links, string_agg(DISTINCT array_to_string(differs, ', '), '; ') AS differs,
   count(*) OVER () AS groups, (sum(count(*)) OVER ())::bigint AS surplus,
   (sum(count(*) FILTER (WHERE differs <> '{{}}')) OVER ())::bigint AS different
@@ -82,5 +84,5 @@ FROM ({surplus(session, contract, keep)}) AS s GROUP BY kept ORDER BY count(*) D
         (limit,),
     )
     counts = {name: found[0][name] if found else 0 for name in ("groups", "surplus", "different")}
-    shown = [{name: row[name] for name in ("stays", "moves", "links", "differs")} for row in found]
+    shown = [{name: row[name] for name in ("stays", "rows", "moves", "links", "differs")} for row in found]
     return counts, shown

@@ -94,6 +94,19 @@ def changing(session: Session, report: Report) -> Iterator[None]:
         report.changed = len(session.steps) > steps or report.revision != before
 
 
+@contextmanager
+def locked(session: Session, report: Report) -> Iterator[None]:
+    """Hold the runners' lock; the report's revision is what it is since then, whatever ran while we waited.
+
+    Raises Stopped ``lock-held`` (exit 3).
+    """
+    from aoc_migrate.database.lock import runner_lock
+
+    with runner_lock(session):
+        report.revision = read_revision(session)
+        yield
+
+
 def read_revision(session: Session) -> str | None:
     """Return the revision the database is at, None at base. Raises Stopped for a foreign one."""
     return current_revision(session, [r.id for r in history(session.target.name)])

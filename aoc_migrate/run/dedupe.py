@@ -1,11 +1,12 @@
 """`dedupe`: surplus rows of duplicate groups move into quarantine; one of each group stays."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.dedupe import dedupe_work, look_for_duplicates
 from aoc_migrate.report.model import Report, make
-from aoc_migrate.run.work import apply_work, raw_contract, show_work
+from aoc_migrate.run.work import apply_work, locked_to_write, raw_contract, show_work
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,14 @@ class DedupeOptions:
 
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
     """Show what would move; with ``apply`` move it."""
+    do = partial(_dedupe, session, report, options, apply=apply)
+    if apply:
+        locked_to_write(session, report, do)
+    else:
+        do()
+
+
+def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
     contract = raw_contract(session, report)
     if contract is None:
         return

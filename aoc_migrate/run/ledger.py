@@ -35,7 +35,8 @@ CREATE_LOG = f"""CREATE TABLE IF NOT EXISTS {LOG} (
 def recorded(session: Session, report: Report, command: str, goal: str | None) -> Iterator[None]:
     """Write the run down. The lock is held; ``goal`` is the absolute revision that it is going to.
 
-    The outcome is ``done``, ``failed`` or ``interrupted``; `judged` adds what verify says.
+    The outcome is ``done``, ``refused`` (a check inside found errors, and nothing was done), ``failed`` or
+    ``interrupted``; `judged` adds what verify says.
     """
     run = _begin(session, command, report.revision, goal)
     report.facts["run"] = run
@@ -43,7 +44,8 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
     outcome, slugs = "failed", list[str]()
     try:
         yield
-        outcome = "done"
+        slugs = [finding.slug for finding in report.errors]
+        outcome = "refused" if slugs else "done"
     except Stopped as stopped:
         slugs = [stopped.finding.slug]
         raise

@@ -1,13 +1,14 @@
 """`repair`: rows that break a rule are mended where nothing is lost by it, and moved into quarantine elsewhere."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.repair import RULES, collisions, look_for_broken, repair_work, rule_words
 from aoc_migrate.report.model import Report, make
-from aoc_migrate.run.work import apply_work, raw_contract, show_work
+from aoc_migrate.run.work import apply_work, locked_to_write, raw_contract, show_work
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,14 @@ class RepairOptions:
 
 def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
     """Show what would be mended and what would move; with ``apply`` do it."""
+    do = partial(_repair, session, report, options, apply=apply)
+    if apply:
+        locked_to_write(session, report, do)
+    else:
+        do()
+
+
+def _repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
     contract = raw_contract(session, report)
     if contract is None:
         return

@@ -1,27 +1,31 @@
 """`--restore` of `dedupe` and `repair`: rows go back exactly as they were, links too, latest run first."""
 
+from functools import partial
+
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import WORK
-from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.dedupe import REASON
-from aoc_migrate.inspect.place import writing
 from aoc_migrate.inspect.quarantine import kept_back, mendable, unchanged
 from aoc_migrate.inspect.work import is_ours
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
-from aoc_migrate.run.common import our_tables
+from aoc_migrate.run.batches import repeat
 from aoc_migrate.run.quarantine import stored_columns
-from aoc_migrate.run.work import raw_contract, repeat
+from aoc_migrate.run.work import locked_to_write, raw_contract, unfinished
 
 
 def run_restore(
     session: Session, report: Report, command: str, run: int | None, allowed: tuple[str, ...] = ()
 ) -> None:
     """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
+    locked_to_write(session, report, partial(_restore, session, report, command, run, allowed))
+
+
+def _restore(session: Session, report: Report, command: str, run: int | None, allowed: tuple[str, ...]) -> None:
     contract = raw_contract(session, report)
     if contract is None:
         return
@@ -30,26 +34,28 @@ def run_restore(
         raise AocError(f"{target} has no quarantine: nothing was ever moved there.")
     chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{REASON}'"
     chosen += "" if run is None else f" AND quarantine_run = {run}"
-    report.findings += writing(session, our_tables(session))
-    if report.errors:
-        return
-    with runner_lock(session):
-        if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
+    words = f"{command} --restore{'' if run is None else f' --run {run}'}"
+    if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
+        begun = (unfinished(session) or "").replace(",", " ").split(" ")[0]
+        if run is not None or begun != command:
             rows = "" if run is None else f" of run {run}"
             raise AocError(
                 f"The quarantine of {target} has no rows{rows} that {command} put there; "
                 f"see: aoc-migrate quarantine {target}"
             )
-        with patient(session, contract.table, "restore"):
-            report.findings += kept_back(session, contract, chosen, allowed)
-        if report.errors:
-            return
-        words = f"{command} --restore{'' if run is None else f' --run {run}'}"
         with ledger.recorded(session, report, words, report.revision):
-            session.run(f"DROP TABLE IF EXISTS {WORK}")
-            report.changed = True
-            batch = _batch(session, contract, chosen)
-            report.facts["restored"] = repeat(session, contract, f"restore rows of {contract.table}", batch)
+            session.run(f"DROP TABLE {WORK}")
+        report.facts["restored"] = 0
+        report.next = f"{command} had moved nothing when it was interrupted; its list is gone now"
+        return
+    with patient(session, contract.table, "restore"):
+        report.findings += kept_back(session, contract, chosen, allowed)
+    if report.errors:
+        return
+    with ledger.recorded(session, report, words, report.revision):
+        session.run(f"DROP TABLE IF EXISTS {WORK}")
+        report.changed = True
+        repeat(session, report, contract, "restored", _batch(session, contract, chosen))
     report.next = f"aoc-migrate audit {target}"
 
 
@@ -81,5 +87,5 @@ def _batch(session: Session, contract: Contract, chosen: str) -> str:
   DELETE FROM {name} AS q USING batch AS b, (SELECT id FROM stored UNION ALL SELECT id FROM unmended) AS d
   WHERE q.id = b.id AND q.quarantine_run = b.quarantine_run AND b.id = d.id RETURNING q.id
 )
-SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM back) AS done,
+SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM back) AS written,
   (SELECT count(*) FROM batch) - (SELECT count(*) FROM back) AS left"""

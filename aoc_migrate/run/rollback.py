@@ -1,20 +1,20 @@
 """`downgrade` and `constraints --remove`: down with the same care as up, and a hold at the end."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psycopg
 
-from aoc_migrate.contract.model import Part
-from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.place import writing
 from aoc_migrate.inspect.quarantine import journaled_away, moved_ids
-from aoc_migrate.report.model import Report, Stopped, make
+from aoc_migrate.report.model import Finding, Report, Stopped, make
 from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import Options, changing, our_tables, read_revision
+from aoc_migrate.run.common import Options, changing, locked, our_tables
 from aoc_migrate.run.history import applied, contract_at, parts, position, resolve
 
 
@@ -29,8 +29,7 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
     report.findings += writing(session, our_tables(session))
     if report.errors:
         return
-    with runner_lock(session):
-        report.revision = read_revision(session)
+    with locked(session, report):
         held = hold.read(session)
         same = held is not None and relative and held.command == f"downgrade {wanted}"
         if held and same and not (held.finished and held.acknowledged):
@@ -49,10 +48,11 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
         away = journaled_away(session, contract) if undone else 0
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {wanted}", goal)
-        with recorded, changing(session, report), estimated(session, contract, costs):
+        left = _telling_what_is_left(session, report, contract, away)
+        with recorded, changing(session, report), estimated(session, contract, costs), left:
             _go_down(session, report.revision, goal)
         hold.finish(session, held)
-    _after_rollback(session, report, away)
+    _after_rollback(session, report)
 
 
 def acknowledge(target: Target, options: Options, wanted: str) -> None:
@@ -82,21 +82,36 @@ def _warn_guard(session: Session, report: Report) -> None:
         report.findings.append(make("guard-still-on", session.target.name))
 
 
-def _after_rollback(session: Session, report: Report, away: int = 0) -> None:
-    """Tell what was left as it is; ``away`` links of the journal are of rows that are in quarantine."""
+@contextmanager
+def _telling_what_is_left(session: Session, report: Report, contract: Contract, away: int) -> Iterator[None]:
+    """Tell which links were left as they are, also where the downgrade stops half way.
+
+    Before it, ``away`` links of the journal were of rows in quarantine.
+    """
+    try:
+        yield
+    finally:
+        for step in session.steps:
+            kept = step.pop("kept_ids", [])
+            if kept:
+                report.findings += _left(session, contract, step["kept"], kept, away)
+
+
+def _left(session: Session, contract: Contract, count: int, ids: list[str], away: int) -> Iterator[Finding]:
+    """Yield what ``count`` links were left for; of a lost connection's rows nobody can say which ones."""
+    lost = session.connection.closed
+    away -= 0 if lost else journaled_away(session, contract)
+    if away:
+        yield make("rows-in-quarantine", contract.quarantine, count=away, rows=away)
+    if count > away:
+        moved = set(ids) if lost else moved_ids(session, contract, ids)
+        sample = [{"id": id_} for id_ in ids if id_ not in moved]
+        yield make("rows-changed-since", contract.table, count=count - away, rows=count - away, sample=sample)
+
+
+def _after_rollback(session: Session, report: Report) -> None:
+    """Tell of the hold, and what to type next."""
     target = session.target.name
-    contract = contract_at(target, None)
-    for step in session.steps:
-        kept = step.pop("kept_ids", [])
-        if not kept:
-            continue
-        if away:
-            report.findings.append(make("rows-in-quarantine", contract.quarantine, count=away, rows=away))
-        if step["kept"] > away:
-            moved = moved_ids(session, contract, kept)
-            sample = [{"id": id_} for id_ in kept if id_ not in moved]
-            words = {"count": step["kept"] - away, "rows": step["kept"] - away, "sample": sample}
-            report.findings.append(make("rows-changed-since", contract.table, **words))
     held = hold.read(session)
     if held:
         report.findings.append(hold.finding(session, held))
@@ -111,8 +126,7 @@ def run_remove_constraints(session: Session, report: Report) -> None:
     report.findings += writing(session, our_tables(session))
     if report.errors:
         return
-    with runner_lock(session):
-        report.revision = read_revision(session)
+    with locked(session, report):
         removable = [r for r in applied(target, report.revision) if r.removable]
         held = hold.begin(session, "constraints --remove", report.revision)
         _warn_guard(session, report)

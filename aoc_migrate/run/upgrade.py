@@ -14,7 +14,7 @@ from aoc_migrate.inspect.place import table_missing, writing
 from aoc_migrate.inspect.verify import MENDABLE
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.run import hold
-from aoc_migrate.run.common import catalog_findings, changing, our_tables, plan, read_revision
+from aoc_migrate.run.common import catalog_findings, changing, locked, our_tables, plan
 from aoc_migrate.run.history import applied, contract_at, position, resolve
 
 
@@ -51,13 +51,11 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
 
 def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> None:
     """Do it, under the lock; what another run has done meanwhile is looked at again."""
-    from aoc_migrate.database.lock import runner_lock
     from aoc_migrate.inspect.cost import estimated, measure
     from aoc_migrate.run import ledger
 
     target = session.target.name
-    with runner_lock(session):
-        report.revision = read_revision(session)
+    with locked(session, report):
         if _stops(session, report, options, goal):
             return
         if options.revision.startswith("+"):

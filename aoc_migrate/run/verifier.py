@@ -5,13 +5,13 @@ import psycopg
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.ddl.run import strong
-from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier
 from aoc_migrate.inspect.place import ALL, policy_of, table_missing, tenant_of, writing
 from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import ledger
+from aoc_migrate.run.common import locked
 from aoc_migrate.run.history import contract_at, swap_of
 
 ONE = "aoc_verify_tenant"
@@ -41,7 +41,7 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
         report.findings.append(make("tenant-not-limited", contract.table, tenant=tenant))
     if report.errors:
         return
-    with runner_lock(session), ledger.recorded(session, report, "verifier create", report.revision):
+    with locked(session, report), ledger.recorded(session, report, "verifier create", report.revision):
         report.changed = True
         _make_role(session, role)
         _policies(session, contract, role, tenant)  # before it may read: what is interrupted shows less, not more
@@ -64,7 +64,7 @@ def run_drop(session: Session, report: Report) -> None:
     report.findings += _hindrances(session, contract, role)
     if report.errors:
         return
-    with runner_lock(session), ledger.recorded(session, report, "verifier drop", report.revision):
+    with locked(session, report), ledger.recorded(session, report, "verifier drop", report.revision):
         report.changed = True
         _drop_policies(session)
         quoted = session.quoted(role)

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import WORK
-from aoc_migrate.database.lock import announce, runner_lock
+from aoc_migrate.database.lock import announce
 from aoc_migrate.database.patience import patient
-from aoc_migrate.database.progress import Progress
-from aoc_migrate.database.session import Row, Session, who
+from aoc_migrate.database.session import Session, who
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import readable, table_missing, writing
@@ -27,13 +26,20 @@ from aoc_migrate.inspect.work import (
     refused,
     triggers,
 )
-from aoc_migrate.report.model import Report, Stopped, make
+from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
-from aoc_migrate.run.common import our_tables
+from aoc_migrate.run.batches import SIZE, repeat
+from aoc_migrate.run.common import locked, our_tables
 from aoc_migrate.run.history import contract_at
 from aoc_migrate.run.quarantine import make_private, make_quarantine, stored_columns
 
-BATCH = 500  # rows; each is locked until its batch ends
+
+def locked_to_write(session: Session, report: Report, do: Callable[[], None]) -> None:
+    """Hold the lock for what will be written: ``do`` looks at everything inside, as others may have run before."""
+    report.findings += writing(session, our_tables(session))
+    if not report.errors:
+        with locked(session, report):
+            do()
 
 
 def raw_contract(session: Session, report: Report) -> Contract | None:
@@ -76,29 +82,25 @@ def apply_work(
     work: Work,
     look: Callable[[], bool],
 ) -> None:
-    """Do what is listed; where the same command was interrupted, what is left of its list."""
-    report.findings += writing(session, our_tables(session))
+    """Do what is listed; where the same command was interrupted, what is left of its list. The lock is held."""
+    resumed = unfinished(session) == _signature(session, contract, work)
+    if resumed:
+        report.facts["resumed"] = session.value(f"SELECT count(*) FROM {WORK}")
+        report.findings += triggers(session, contract, DELETE | UPDATE, work.allowed_triggers)
+    elif not show_work(session, report, contract, work, look):
+        session.run(f"DROP TABLE IF EXISTS {WORK}")  # left by a command that will not be typed again
+        return
     if report.errors:
         return
-    with runner_lock(session):
-        resumed = unfinished(session) == _signature(session, contract, work)
-        if resumed:
-            report.facts["resumed"] = session.value(f"SELECT count(*) FROM {WORK}")
-            report.findings += triggers(session, contract, DELETE | UPDATE, work.allowed_triggers)
-        elif not show_work(session, report, contract, work, look):
-            session.run(f"DROP TABLE IF EXISTS {WORK}")  # left by a command that will not be typed again
-            return
-        if report.errors:
-            return
-        with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
-            if not resumed:
-                _list(session, contract, work)
-            report.findings += references(session, contract, f"SELECT id FROM {WORK} WHERE NOT mend")
-            report.findings += refused(session, contract)
-            if not report.errors:
-                report.changed = True
-                _do(session, report, contract, work)
-            session.run(f"DROP TABLE {WORK}")
+    with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
+        if not resumed:
+            _list(session, contract, work)
+        report.findings += references(session, contract, f"SELECT id FROM {WORK} WHERE NOT mend")
+        report.findings += refused(session, contract)
+        if not report.errors:
+            report.changed = True
+            _do(session, report, contract, work)
+        session.run(f"DROP TABLE {WORK}")
 
 
 def unfinished(session: Session) -> str | None:
@@ -144,14 +146,14 @@ def _do(session: Session, report: Report, contract: Contract, work: Work) -> Non
     columns = stored_columns(session, contract)
     if work.mending:
         batch = _mend(contract, work, columns, stored_columns(session, contract, "w."))
-        report.facts["mended"] = repeat(session, contract, f"mend rows of {contract.table}", batch)
+        repeat(session, report, contract, "mended", batch)
     batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
-    report.facts["moved"] = repeat(session, contract, f"move rows of {contract.table}", batch)
+    repeat(session, report, contract, "moved", batch)
 
 
 def _batch(mend: bool) -> str:
     kind = "mend" if mend else "NOT mend"
-    chosen = f"SELECT id FROM {WORK} WHERE {kind} ORDER BY id LIMIT {BATCH}"
+    chosen = f"SELECT id FROM {WORK} WHERE {kind} ORDER BY id LIMIT {SIZE}"
     return f"DELETE FROM {WORK} WHERE {kind} AND id IN ({chosen}) RETURNING id AS listed_id, kept, links, reason"
 
 
@@ -180,7 +182,7 @@ def _mend(contract: Contract, work: Work, columns: str, values: str) -> str:
     FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
   FROM mended m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
 )
-SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM mended) AS done"""
+SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM mended) AS written"""
 
 
 def _move(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
@@ -204,23 +206,4 @@ def _move(session: Session, contract: Contract, work: Work, columns: str, values
   SELECT {values}, {_RUN}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
   FROM moved m JOIN listed l ON l.listed_id = m.id
 )
-SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM moved) AS done"""
-
-
-def repeat(session: Session, contract: Contract, label: str, batch: str) -> int:
-    """Run a batch until it sees no row more, and return how many rows were done.
-
-    Raises Stopped ``deadline``, ``connection-lost`` or ``step-failed``.
-    """
-    step: Row = {"statement": label, "attempts": 1, "rows": 0}
-    progress = Progress(session, "rows")
-    announce(session, label)
-    session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
-    with patient(session, contract.table, label):
-        while (page := session.row(batch))["seen"]:
-            step["rows"] += page["done"]
-            progress.add(page["done"])
-            if page.get("left"):
-                raise Stopped(make("changed-since", contract.table, rows=page["left"]))
-    session.steps.append(step)
-    return int(step["rows"])
+SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM moved) AS written"""

@@ -148,7 +148,8 @@ RUNNING: dict[str, Text] = {
     ),
     "rows-changed-since": Text(
         "{n_rows} of {table} linked anew by others since the backfill, and left as they are.",
-        "Look at them if they matter; their ids are in the sample.",
+        "Look at them if they matter; their ids are in the sample. A downgrade that was interrupted and run again "
+        "tells only what its last run left: the report of each run before has its own.",
         severity="warning",
     ),
     "rows-in-quarantine": Text(
