@@ -31,7 +31,7 @@ from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
-FOUND, SCANS = 50_000, 5  # rows that a scan brings at most; scans near the end, until we let it be
+FOUND, SCANS = 50_000, 20  # rows that a scan brings at most; scans near the end, until we let it be
 _LINK, _SET_BACK = "link rows of {}", "set back links of {}"
 
 
