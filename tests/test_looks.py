@@ -1,0 +1,115 @@
+"""Looking at who waits, lags and blocks: it waits for no lock itself, and needs no more rights than there are."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.ddl import links, run
+from aoc_migrate.database.ddl.links import relink
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.others import queue
+from aoc_migrate.database.session import connect
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.watch import Stall, waiting_for
+from aoc_migrate.report.model import Stopped
+from tests.conftest import Aoc, Database
+from tests.helpers import wait_until
+from tests.partitions import partition
+
+ALL = Flags(allow_supersedes_retrofit=True)
+
+
+def test_a_locked_partition_is_named(excititor: Database) -> None:
+    """Who holds a partition, and who waits for one, is seen while nobody else gets at it."""
+    partition(excititor.connection, "vex_raw")
+    with (
+        connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session,
+        psycopg.connect(excititor.url) as holder,
+        psycopg.connect(excititor.url, autocommit=True) as other,
+    ):
+        pids = holder.info.backend_pid, other.info.backend_pid
+        holder.execute("LOCK TABLE vex_raw_a IN ACCESS EXCLUSIVE MODE")
+        waiter = threading.Thread(target=lambda: other.execute("ALTER TABLE vex_raw_a ADD CHECK (true)"))
+        waiter.start()
+        wait_until(lambda: excititor.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1)
+        session.set("lock_timeout", "100ms")
+        stall = Stall(session)
+
+        stall.look_back(session, "vex_raw")
+        waiting = [row["name"] for row in queue(session, "vex_raw")]
+        holder.rollback()
+        waiter.join()
+
+    assert [row["pid"] for row in stall.ahead] == [pids[0]]
+    assert waiting == [f"pid {pids[1]}"]
+
+
+@pytest.fixture
+def plain(excititor: Database) -> Iterator[str]:
+    """The URL of a role that may look at nobody else's sessions."""
+    role = f"looks_{excititor.connection.info.backend_pid}"
+    excititor.run(f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
+    yield excititor.url_as(role, "p")
+    excititor.run(f"DROP ROLE {role}")
+
+
+def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> None:
+    """Who waits for us is counted without pg_read_all_stats, whichever role it is."""
+    excititor.add("1")
+    with (
+        connect(Target("excititor", plain), "test", Limits(), Flags()) as watch,
+        psycopg.connect(excititor.url) as holder,
+        psycopg.connect(excititor.url, autocommit=True) as other,
+    ):
+        holder.execute("SELECT FROM vex_raw WHERE id = '1' FOR UPDATE")
+        waiter = threading.Thread(target=lambda: other.execute("DELETE FROM vex_raw WHERE id = '1'"))
+        waiter.start()
+        wait_until(lambda: waiting_for(watch, holder.info.backend_pid) == 1, seconds=5)
+        holder.rollback()
+        waiter.join()
+
+
+class Sleepy(list[str]):
+    """Statements between which the client stops for a while."""
+
+    def __iter__(self) -> Iterator[str]:
+        for statement in super().__iter__():
+            time.sleep(1)
+            yield statement
+
+
+def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that says nothing while it holds a strong lock loses it: others go on, and nothing was changed."""
+    monkeypatch.setattr(run, "ALIVE", "100ms")
+    statements = Sleepy(["ALTER TABLE vex_raw ADD late text"])
+    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
+        step = run._Step("vex_raw", statements, (), optional=False, label="add a column")
+        with pytest.raises(Stopped) as stopped, runner_lock(session):
+            run._retry(session, step)
+
+    assert (stopped.value.finding.slug, stopped.value.finding.exit_code) == ("connection-lost", 3)
+    assert excititor.value("SELECT count(*) FROM pg_attribute WHERE attname = 'late'") == 0
+
+
+def test_updates_that_do_nothing_end(
+    excititor: Database, aoc: Aoc, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a trigger keeps links from being written, the backfill says so and ends, however many are wrong."""
+    monkeypatch.setattr(links, "FOUND", 2)
+    for n in range(5):
+        excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    excititor.run(
+        "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER stays BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION stays()"
+    )
+    limits = Limits()
+    with connect(Target("excititor", excititor.url), "test", limits, ALL) as session, runner_lock(session):
+        relink(session, VEX_RAW, "excititor_0006")
+
+    assert "rows with wrong links keep coming" in capsys.readouterr().err
