@@ -39,10 +39,12 @@ def test_a_locked_partition_is_named(excititor: Database) -> None:
         session.set("lock_timeout", "100ms")
         stall = Stall(session)
 
-        stall.look_back(session, "vex_raw")
-        waiting = [row["name"] for row in queue(session, "vex_raw")]
-        holder.rollback()
-        waiter.join()
+        try:
+            stall.look_back(session, "vex_raw")
+            waiting = [row["name"] for row in queue(session, "vex_raw")]
+        finally:
+            holder.rollback()
+            waiter.join()
 
     assert [row["pid"] for row in stall.ahead] == [pids[0]]
     assert waiting == [f"pid {pids[1]}"]
@@ -68,9 +70,11 @@ def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> Non
         holder.execute("SELECT FROM vex_raw WHERE id = '1' FOR UPDATE")
         waiter = threading.Thread(target=lambda: other.execute("DELETE FROM vex_raw WHERE id = '1'"))
         waiter.start()
-        wait_until(lambda: waiting_for(watch, holder.info.backend_pid) == 1, seconds=5)
-        holder.rollback()
-        waiter.join()
+        try:
+            wait_until(lambda: waiting_for(watch, holder.info.backend_pid) == 1, seconds=5)
+        finally:
+            holder.rollback()
+            waiter.join()
 
 
 class Sleepy(list[str]):
