@@ -5,7 +5,7 @@ import signal
 
 import psycopg
 
-from tests.conftest import Aoc, Database
+from tests.conftest import Aoc, Database, Ran
 from tests.helpers import fill, wait_until, wrong_links
 
 
@@ -109,3 +109,27 @@ def test_a_downgrade_nobody_heard_of_is_not_repeated(excititor: Database, aoc: A
     assert "ended-already" in again.slugs()
     assert (once_more.exit_code, once_more.report["revision"]) == (0, "excititor_0005")
     assert "ended-already" not in once_more.slugs()
+
+
+def test_a_cancelled_batch_ends_it(excititor: Database, aoc: Aoc) -> None:
+    """A batch that somebody cancels is not tried again, however long it had run: exit 4, and the list stands."""
+    excititor.add("1", tenant=None)
+    excititor.run(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_sleep(30); RETURN OLD; END';"
+        "CREATE TRIGGER slow BEFORE DELETE ON vex_raw FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    aoc.configure(excititor)
+    words = ("--rule", "null-key", "--apply", "--allow-triggers", "slow", "--format", "json")
+    process = aoc.start("repair", "excititor", *words)
+    busy = (
+        "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' "
+        "AND query_start < clock_timestamp() - interval '1.2 seconds'"
+    )
+    wait_until(lambda: excititor.value(f"SELECT count(*) {busy}") == 1)
+    excititor.run(f"SELECT pg_cancel_backend(pid) {busy}")
+    out, err = process.communicate(timeout=20)
+    ran = Ran(process.returncode, out, err)
+
+    assert (ran.exit_code, ran.slugs("error")) == (4, ["step-failed"])
+    assert excititor.value("SELECT count(*) FROM aoc_work_list") == 1

@@ -1,12 +1,15 @@
 """The backfill waits for a standby that lags and for an archive that fails, and goes on when they follow again."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
 from tests.faults.pair import Pair, pair, running_server
 from tests.faults.scenarios import fill
@@ -79,6 +82,23 @@ def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) ->
     assert process.returncode == 0
     assert '"standby": ' in out
     assert database.execute("SELECT count(*) FROM vex_raw WHERE supersedes IS NULL").fetchone() == (81,)
+
+
+def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, tmp_path: Path) -> None:
+    """pg_receivewal keeps the WAL and replays none: as long as it follows, nobody waits for it by the clock."""
+    receiver = subprocess.Popen(
+        [str(find_binaries() / "pg_receivewal"), "-D", str(tmp_path), "-d", both.primary.url("postgres")],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        there = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal'"
+        wait_until(lambda: database.execute(there).fetchone() == (1,))
+        ran = aoc(*SMALL, "--max-lag", "1s", "--pace", "1%", "--deadline", "3s")
+    finally:
+        receiver.terminate()
+        receiver.wait()
+
+    assert ran.exit_code == 0, ran.err
 
 
 def test_archiving_fails(both: Pair, database: Connection, aoc: Aoc) -> None:

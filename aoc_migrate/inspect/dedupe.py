@@ -71,8 +71,10 @@ def _differing(session: Session, contract: Contract) -> str:
 
 
 def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> tuple[Row, list[Row]]:
-    """Return counts over all groups, and a sample: what stays, how many move, the first of
-    them, and in which columns they differ."""
+    """Return counts over all groups, and a sample.
+
+    Of each group it tells what stays, how many move, the first of them, and in which columns they differ.
+    """
     session.say("looking for duplicates …")
     found = session.rows(
         f"""SELECT kept AS stays, count(*) AS rows,

@@ -1,5 +1,6 @@
 """The batches of `dedupe`, `repair` and --restore: no row stays locked while one of them waits for another."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -33,7 +34,7 @@ def repeat(session: Session, report: Report, contract: Contract, fact: str, batc
     )
     session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
     report.facts[fact] = 0
-    with batches(replace(session, limits=limits), label, contract.table) as running, _brief(session):
+    with batches(replace(session, limits=limits), label, contract.table, math.inf) as running, _brief(session):
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             report.facts[fact] += page["written"]
             progress.add(page["written"])

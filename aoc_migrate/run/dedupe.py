@@ -6,7 +6,7 @@ from functools import partial
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.dedupe import dedupe_work, look_for_duplicates
 from aoc_migrate.report.model import Report, make
-from aoc_migrate.run.work import apply_work, locked_to_write, raw_contract, show_work
+from aoc_migrate.run.work import apply_work, maybe_locked, raw_contract, show_work
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,7 @@ class DedupeOptions:
 
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
     """Show what would move; with ``apply`` move it."""
-    do = partial(_dedupe, session, report, options, apply=apply)
-    if apply:
-        locked_to_write(session, report, do)
-    else:
-        do()
+    maybe_locked(session, report, partial(_dedupe, session, report, options, apply=apply), writes=apply)
 
 
 def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:

@@ -8,7 +8,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.repair import RULES, collisions, look_for_broken, repair_work, rule_words
 from aoc_migrate.report.model import Report, make
-from aoc_migrate.run.work import apply_work, locked_to_write, raw_contract, show_work
+from aoc_migrate.run.work import apply_work, maybe_locked, raw_contract, show_work
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,7 @@ class RepairOptions:
 
 def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
     """Show what would be mended and what would move; with ``apply`` do it."""
-    do = partial(_repair, session, report, options, apply=apply)
-    if apply:
-        locked_to_write(session, report, do)
-    else:
-        do()
+    maybe_locked(session, report, partial(_repair, session, report, options, apply=apply), writes=apply)
 
 
 def _repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:

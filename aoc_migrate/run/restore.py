@@ -15,14 +15,15 @@ from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
 from aoc_migrate.run.batches import repeat
 from aoc_migrate.run.quarantine import stored_columns
-from aoc_migrate.run.work import locked_to_write, raw_contract, unfinished
+from aoc_migrate.run.work import maybe_locked, raw_contract, unfinished
 
 
 def run_restore(
     session: Session, report: Report, command: str, run: int | None, allowed: tuple[str, ...] = ()
 ) -> None:
     """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
-    locked_to_write(session, report, partial(_restore, session, report, command, run, allowed))
+    do = partial(_restore, session, report, command, run, allowed)
+    maybe_locked(session, report, do, writes=True)
 
 
 def _restore(session: Session, report: Report, command: str, run: int | None, allowed: tuple[str, ...]) -> None:

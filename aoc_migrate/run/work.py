@@ -34,8 +34,11 @@ from aoc_migrate.run.history import contract_at
 from aoc_migrate.run.quarantine import make_private, make_quarantine, stored_columns
 
 
-def locked_to_write(session: Session, report: Report, do: Callable[[], None]) -> None:
-    """Hold the lock for what will be written: ``do`` looks at everything inside, as others may have run before."""
+def maybe_locked(session: Session, report: Report, do: Callable[[], None], *, writes: bool) -> None:
+    """Look, or ``do`` what ``writes``: under the lock, where it looks at everything, as others may have run."""
+    if not writes:
+        do()
+        return
     report.findings += writing(session, our_tables(session))
     if not report.errors:
         with locked(session, report):

@@ -37,8 +37,8 @@ _COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal; where the
 class Batches:
     """Runs the batches of one step on ``table`` at the pace that the limits allow, and counts what they do."""
 
-    def __init__(self, session: Session, label: str, table: str) -> None:
-        self.session, self.label, self.table = session, label, table
+    def __init__(self, session: Session, label: str, table: str, bound: float) -> None:
+        self.session, self.label, self.table, self.bound = session, label, table, bound
         self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table)
         self.stall, self.told = Stall(session), 0.0
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
@@ -60,7 +60,7 @@ class Batches:
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 self._locked(first)
             except psycopg.errors.QueryCanceled:
-                if time.monotonic() - begun < BOUND:
+                if time.monotonic() - begun < self.bound:
                     raise  # not by its timeout: somebody wants it to end
                 self._too_slow(first)
             else:
@@ -118,12 +118,14 @@ class Batches:
 
 
 @contextmanager
-def batches(session: Session, label: str, table: str) -> Iterator[Batches]:
+def batches(session: Session, label: str, table: str, bound: float = BOUND) -> Iterator[Batches]:
     """Yield what runs the batches of a step; note the step at the end, if it did anything.
+
+    ``bound``: the seconds of ``statement_timeout``, after which a batch was not cancelled by anybody.
 
     Raises Stopped ``connection-lost`` (exit 3) or ``step-failed``.
     """
-    running = Batches(session, label, table)
+    running = Batches(session, label, table, bound)
     announce(session, label)
     try:
         with watched(session, running.look, every=1.0):
