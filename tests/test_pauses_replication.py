@@ -87,13 +87,21 @@ def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) ->
 def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, tmp_path: Path) -> None:
     """pg_receivewal keeps the WAL and replays none: as long as it follows, nobody waits for it by the clock."""
     receiver = subprocess.Popen(
-        [str(find_binaries() / "pg_receivewal"), "-D", str(tmp_path), "-d", both.primary.url("postgres")],
+        [
+            str(find_binaries() / "pg_receivewal"),
+            "-s",
+            "1",
+            "-D",
+            str(tmp_path),
+            "-d",
+            both.primary.url("postgres"),
+        ],
         stderr=subprocess.DEVNULL,
     )
     try:
         there = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal'"
         wait_until(lambda: database.execute(there).fetchone() == (1,))
-        ran = aoc(*SMALL, "--max-lag", "1s", "--pace", "1%", "--deadline", "3s")
+        ran = aoc(*SMALL, "--max-lag", "300ms", "--pace", "1%", "--deadline", "3s")
     finally:
         receiver.terminate()
         receiver.wait()

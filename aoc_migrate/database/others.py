@@ -24,7 +24,8 @@ _HORIZONS = (
 _STANDBYS = (
     "SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid) AS name, "
     "pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn, sent_lsn))::bigint AS bytes, "
-    "extract(epoch FROM replay_lag)::float8 AS seconds, pid, replay_lsn::text AS replayed "
+    "extract(epoch FROM CASE WHEN replay_lsn IS NULL THEN flush_lag ELSE replay_lag END)::float8 AS seconds, pid, "
+    "replay_lsn::text AS replayed "
     "FROM pg_stat_replication WHERE state IN ('catchup', 'streaming') ORDER BY bytes DESC NULLS LAST"
 )
 _SLOTS = (

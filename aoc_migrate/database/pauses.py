@@ -112,7 +112,12 @@ class Pauses:
         return f"{name} is {seconds:.1f} s behind" if longest is not None and seconds > longest else ""
 
     def _late(self, name: str, row: Row) -> float:
-        """Return the seconds that a standby is behind: what it says, or for how long it has replayed nothing."""
+        """Return the seconds that a standby is behind: what it says, or for how long it has replayed nothing.
+
+        What lacks nothing is not behind: its lag is that of its last answer, which may be ten seconds old.
+        """
+        if row["bytes"] == 0:
+            return 0.0
         waits = bool(row["bytes"]) and row.get("replayed") is not None
         stands = self._same(f"{name} of pid {row['pid']}", row["replayed"]) if waits else 0.0
         return max(stands, row["seconds"] or 0.0)
