@@ -192,7 +192,7 @@ FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"
 
 def look_for_broken(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
     """Count over every row: how many would be mended and moved, by rule and column; with a sample of ids."""
-    session.say(f"{session.target.name}: reading every row of {contract.table} …")
+    session.say(f"reading every row of {contract.table} …")
     plan = _plan(session, contract, rules)
     link = contract.link if contract.link in catalog.columns(session, contract.table) else "NULL::text"
     broken = _broken(contract, plan, link).replace("%", "%%")  # a CHECK of somebody's may have one
