@@ -1,6 +1,8 @@
 """The backfill holds still for others: who it is, is told, and it goes on by itself or gives up in time."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -42,16 +44,23 @@ def linked(database: Database) -> int:
     return int(database.value("SELECT count(supersedes) FROM vex_raw"))
 
 
+@contextmanager
+def unread_slot(database: Database) -> Iterator[str]:
+    """Yield the name of a replication slot that nobody reads, three megabytes behind."""
+    slot = f"unread_{database.connection.info.backend_pid}"
+    database.run("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
+    try:
+        database.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+        yield slot
+    finally:
+        database.run("SELECT pg_drop_replication_slot(%s)", [slot])
+
+
 def test_a_slot_falls_behind(ready: Database, aoc: Aoc) -> None:
     """Behind a slot that nobody reads: exit 3 with its name, finished batches stand, and it goes on there."""
-    slot = f"unread_{ready.connection.info.backend_pid}"
-    ready.run("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
-    try:
-        ready.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+    with unread_slot(ready) as slot:
         ran = aoc.json("upgrade", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
         off = aoc("upgrade", "excititor_0006", *SMALL, "--max-lag", "off")
-    finally:
-        ready.run("SELECT pg_drop_replication_slot(%s)", [slot])
 
     assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (3, ["deadline"], True)
     assert f"slot '{slot}' is " in ran.finding("deadline")["problem"]
@@ -68,18 +77,26 @@ def test_a_slot_falls_behind(ready: Database, aoc: Aoc) -> None:
 def test_the_downgrade_pauses_too(ready: Database, aoc: Aoc) -> None:
     """Setting links back is paced the same way: stopped by a slot after its first batch, and resumed."""
     assert aoc("upgrade", "excititor_0006").exit_code == 0
-    slot = f"unread_{ready.connection.info.backend_pid}"
-    ready.run("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
-    try:
-        ready.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+    with unread_slot(ready):
         ran = aoc("downgrade", "-1", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
-    finally:
-        ready.run("SELECT pg_drop_replication_slot(%s)", [slot])
     left = linked(ready)
 
     assert (ran.exit_code, left) == (3, 319 - 100)
     assert aoc("downgrade", "-1", *SMALL).exit_code == 0
     assert linked(ready) == 0
+
+
+def test_rows_on_their_way_into_quarantine_pause_too(excititor: Database, aoc: Aoc) -> None:
+    """Moving rows is paced the same way: stopped by a slot after its first batch, and resumed."""
+    fill(excititor, 150)
+    excititor.run("UPDATE vex_raw SET upstream_id = 'CVE-1', content_hash = 'sha256:1'")
+    aoc.configure(excititor)
+    with unread_slot(excititor):
+        ran = aoc.json("dedupe", "--apply", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
+    resumed = aoc.json("dedupe", "--apply")
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["facts"]["moved"]) == (3, ["deadline"], 100)
+    assert (resumed.exit_code, resumed.report["facts"]["moved"]) == (0, 49)
 
 
 def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:

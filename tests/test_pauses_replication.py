@@ -9,6 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from aoc_migrate.database.others import behind, horizons
+from aoc_migrate.database.session import connect
+from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
 from tests.faults.pair import Pair, pair, running_server
@@ -84,6 +87,26 @@ def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) ->
     assert database.execute("SELECT count(*) FROM vex_raw WHERE supersedes IS NULL").fetchone() == (81,)
 
 
+def test_a_standby_on_a_quiet_server_holds_nothing_back(both: Pair, database: Connection) -> None:
+    """What a standby holds counts only once younger ids were given: while nothing is written, its mark stands."""
+    configure(both.standby.url("postgres"), hot_standby_feedback="on", wal_receiver_status_interval="1s")
+    target = Target("excititor", both.primary.url("excititor"))
+    told = "SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL"
+    try:
+        with (
+            connect(target, "test", Limits(), Flags()) as session,
+            psycopg.connect(both.standby.url("excititor")) as reader,
+        ):
+            wait_until(lambda: database.execute(told).fetchone() == (1,))
+            wait_until(lambda: not horizons(session))
+            reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            reader.execute("SELECT 1")
+            database.execute("SELECT pg_current_xact_id()")
+            wait_until(lambda: bool(horizons(session)))
+    finally:
+        configure(both.standby.url("postgres"), hot_standby_feedback="off")
+
+
 def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, tmp_path: Path) -> None:
     """pg_receivewal keeps the WAL and replays none: as long as it follows, nobody waits for it by the clock."""
     receiver = subprocess.Popen(
@@ -131,10 +154,6 @@ def test_archiving_fails(both: Pair, database: Connection, aoc: Aoc) -> None:
 
 def test_how_far_the_archive_is_behind(both: Pair, database: Connection) -> None:
     """What is archived is known by the name of its segment: where all that are finished are, nothing is behind."""
-    from aoc_migrate.database.others import behind
-    from aoc_migrate.database.session import connect
-    from aoc_migrate.database.settings import Flags, Limits, Target
-
     archived = "SELECT last_archived_wal = %s FROM pg_stat_archiver"
     (segment,) = database.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone() or ("",)
     database.execute("SELECT pg_switch_wal()")

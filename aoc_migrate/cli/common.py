@@ -155,7 +155,13 @@ def write(command: str, reports: "list[Report]", form: str, output: str | None) 
     if output is None:
         click.echo(text, nl=False)
         return exit_code
-    return _write(output, text, exit_code)
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:  # the work is done, so its report must not be lost
+        click.echo(render(form, command, reports, 4), nl=False)
+        sys.stderr.write(f"aoc-migrate: {output} could not be written: {error.strerror}; here is the report\n")
+        return 4
+    return exit_code
 
 
 def _publish(command: str, reports: "list[Report]") -> None:
@@ -183,14 +189,3 @@ def _say_last(command: str, reports: "list[Report]") -> None:
     place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
     if Path(place).is_file() and os.access(place, os.W_OK):
         Path(place).write_text(last_words(command, reports), encoding="utf-8")
-
-
-def _write(output: str, text: str, exit_code: int) -> int:
-    """Write the report to its file; where that fails now, show it, because the work is done (exit 4)."""
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        click.echo(text, nl=False)
-        sys.stderr.write(f"aoc-migrate: {output} could not be written: {error.strerror}; here is the report\n")
-        return 4
-    return exit_code

@@ -131,7 +131,7 @@ def waiting_options(command: F) -> F:
     return patience_options(queries(command))
 
 
-def backfill_options(command: F) -> F:
+def batch_options(command: F) -> F:
     """Add --batch-time, --batch-rows, --pace and --max-lag, which `limits_given` returns."""
 
     def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -150,7 +150,7 @@ def backfill_options(command: F) -> F:
         type=BATCH,
         default="50ms",
         show_default=True,
-        help="Time that a batch of the backfill aims at; its rows are locked for so long.",
+        help="Time that a batch of rows aims at; they are locked for so long.",
     )
     rows = option(
         "--batch-rows",
@@ -164,7 +164,7 @@ def backfill_options(command: F) -> F:
         type=Share(),
         default="100%",
         show_default=True,
-        help="Share of the time that the backfill works; it sleeps in between.",
+        help="Share of the time that batches run; it sleeps in between.",
     )
     lag = option(
         "--max-lag",
@@ -179,7 +179,7 @@ def backfill_options(command: F) -> F:
 
 
 def limits_given() -> dict[str, Any]:
-    """Return what `backfill_options` were given to the running command, as fields of `Limits`."""
+    """Return what `batch_options` were given to the running command, as fields of `Limits`."""
     context = click.get_current_context(silent=True)
     return dict(context.meta.get("aoc.limits", {})) if context else {}
 

@@ -8,6 +8,7 @@ lower-case identifiers and need no quoting; the schema is found through ``search
 Released versions of a contract depend on the text rendered here: it may not change (tests/golden).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,7 +28,7 @@ class Part(StrEnum):
     VIEW = "view"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """A column of the envelope: its name, its PostgreSQL type and what the contract asks of it.
 
@@ -42,7 +43,7 @@ class Column:
     harmless: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Check:
     """One CHECK constraint: its name, its predicate, and the columns that it judges."""
 
@@ -51,7 +52,7 @@ class Check:
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Index:
     """One index: its name, its columns (some with ``COLLATE "C"``) and whether it is unique."""
 
@@ -60,7 +61,15 @@ class Index:
     unique: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+def key_hash(columns: Iterable[str]) -> str:
+    """Return a 64-bit hash of text columns as an SQL expression, NULL where one is: integers sort fast."""
+    hashed = "0"
+    for column in columns:
+        hashed = f"hashtextextended({column}, {hashed})"
+    return hashed
+
+
+@dataclass(frozen=True)
 class ViewSwap:
     """The legacy table that becomes a view, and the name under which its rows stay."""
 
@@ -68,7 +77,7 @@ class ViewSwap:
     backup: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contract:
     """One version of the contract of one raw table.
 

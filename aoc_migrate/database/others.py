@@ -14,12 +14,13 @@ _PREPARED = (
     "SELECT gid, owner::text, extract(epoch FROM now() - prepared)::int AS seconds FROM pg_prepared_xacts "
     "WHERE database = current_database() ORDER BY prepared LIMIT 12"
 )
-# A session-less snapshot has no age that the catalog tells: its mark is compared from look to look.
+# A session-less snapshot has no age that the catalog tells: its mark is compared from look to look. While nothing
+# is written it cannot move; then it holds nothing back, for no id is younger.
 _HORIZONS = (
     "SELECT 'replication slot ' || slot_name AS name, xmin::text AS mark FROM pg_replication_slots "
-    "WHERE xmin IS NOT NULL UNION ALL "
+    "WHERE age(xmin) > 0 UNION ALL "
     "SELECT 'standby ' || application_name, backend_xmin::text FROM pg_stat_replication "
-    "WHERE backend_xmin IS NOT NULL"
+    "WHERE age(backend_xmin) > 0"
 )
 _STANDBYS = (
     "SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid) AS name, "

@@ -66,6 +66,17 @@ def tree(session: Session, table: str, index: Index) -> list[Node]:
     return [Node(**row) for row in session.rows(_TREE, values)]
 
 
+def is_attached(session: Session, node: Node) -> bool:
+    """Return whether a partition is still one of its table."""
+    return bool(
+        session.value(
+            "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s) "
+            "AND inhparent = to_regclass(%s) AND NOT inhdetachpending)",
+            (node.name, node.parent),
+        )
+    )
+
+
 _SIMILAR = """
 WITH known AS (
   SELECT i.*, x.relam, ARRAY(SELECT a.attname FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)

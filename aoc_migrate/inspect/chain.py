@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.ddl.chain import wrong_links
 from aoc_migrate.database.reading import read
@@ -29,7 +29,7 @@ def count_wrong(session: Session, contract: Contract) -> int:
     def query(source: str) -> str:
         if linked:
             return f"SELECT count(*) FROM ({wrong_links(replace(contract, table=source))}) AS wrong"
-        digest, key = _digest(contract), ", ".join(contract.chain_key)
+        digest, key = key_hash(contract.chain_key), ", ".join(contract.chain_key)
         numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {source}"
         return f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
 
@@ -66,7 +66,7 @@ def verify_chain(
   SELECT {key}, {contract.link} AS old, lag(id) OVER chain AS expected, row_number() OVER chain AS revision,
     lead(true) OVER chain IS NULL AS latest
   FROM {source} WHERE {where}
-  WINDOW chain AS (PARTITION BY {_digest(contract)}, {key} ORDER BY {", ".join(contract.chain_order)})
+  WINDOW chain AS (PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {", ".join(contract.chain_order)})
 ), revisions AS (
   SELECT revision AS revisions, count(*) AS rows, count(old) AS linked,
     count(*) FILTER (WHERE old IS DISTINCT FROM expected) AS wrong, count(*) FILTER (WHERE latest) AS documents,
@@ -84,14 +84,6 @@ ORDER BY revisions DESC"""
     if sizes and sizes[0]["all_wrong"]:
         found = list(_judged(session, contract, backfilled_at, limit, scope))
     return found, chain_facts(contract, sizes) | {"chain_sample": chain_sample(session, contract, scope)}
-
-
-def _digest(contract: Contract) -> str:
-    """Return a hash of a document's key; first in a sort, it makes that fast, because integers compare fast."""
-    digest = "0"
-    for column in contract.chain_key:
-        digest = f"hashtextextended({column}, {digest})"
-    return digest
 
 
 def _judged(

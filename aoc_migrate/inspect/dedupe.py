@@ -1,9 +1,9 @@
 """Duplicates before they are moved: which row of each group stays, what names the others, do they differ?"""
 
-from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.duplicates import IDS_SHOWN, duplicate_digests
+from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.inspect.work import Work
 
 REASON = "duplicate-key"
@@ -36,14 +36,14 @@ def surplus(session: Session, contract: Contract, keep: str) -> str:
     """
     table, key = contract.table, ", ".join(contract.idempotency_key)
     order = 'retrieved_at, id COLLATE "C"' if keep == "earliest" else 'retrieved_at DESC, id COLLATE "C"'
-    digest, candidates = duplicate_digests(contract)
+    digest = key_hash(contract.idempotency_key)
     named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
     if contract.link in catalog.columns(session, table):
         named = (
             f'SELECT {contract.link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links FROM {table} '
             f"WHERE {contract.link} IN (SELECT id FROM ranked WHERE id <> kept) GROUP BY {contract.link}"
         )
-    return f"""WITH {candidates}, ranked AS MATERIALIZED (
+    return f"""WITH {candidates(digest, table)}, ranked AS MATERIALIZED (
   SELECT id, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
   FROM {table} WHERE {digest} IN (SELECT digest FROM candidates)
 ), named AS ({named})

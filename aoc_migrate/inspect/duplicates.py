@@ -7,7 +7,7 @@ verdict is over all groups, the sample over the largest.
 
 from collections.abc import Iterator
 
-from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
@@ -128,23 +128,17 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
     return read(session, contract.table, "counting duplicates of each vendor", query)
 
 
-def duplicate_digests(contract: Contract, source: str | None = None) -> tuple[str, str]:
-    """Return the digest of the key as an expression, and the CTE of the digests that more than one row has.
+def candidates(digest: str, source: str) -> str:
+    """Return the CTE ``candidates``: each value of ``digest`` that more than one row of ``source`` has.
 
-    ``candidates`` holds NULL as well, with the number of rows ``n`` that lack a part of the key. Digests are
-    sorted: integers sort faster than they hash, and a sort that does not fit into memory costs little more.
+    It holds NULL as well, with the number of rows ``n`` that lack a part of the key. Digests are sorted: integers
+    sort faster than they hash, and a sort that does not fit into memory costs little more.
     """
-    digest = "0"
-    for column in contract.idempotency_key:
-        digest = f"hashtextextended({column}, {digest})"
-    return (
-        digest,
-        f"""candidates AS MATERIALIZED (
+    return f"""candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT {digest} AS digest FROM {source or contract.table} ORDER BY digest OFFSET 0
+    SELECT {digest} AS digest FROM {source} ORDER BY digest OFFSET 0
   ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
-)""",
-    )
+)"""
 
 
 def _groups(contract: Contract, source: str, order: list[str] | None = None) -> tuple[str, str]:
@@ -154,17 +148,18 @@ def _groups(contract: Contract, source: str, order: list[str] | None = None) -> 
     """
     key = ", ".join(order or contract.idempotency_key)
     if order:
-        candidates = f"""candidates AS MATERIALIZED (
+        first = f"""candidates AS MATERIALIZED (
   SELECT {key}, count(*) AS n FROM {source} GROUP BY {key} HAVING count(*) > 1 OR {_null(contract)}
 )"""
         null, among = _null(contract), f"FROM candidates JOIN {source} USING ({key}) WHERE"
     else:
-        digest, candidates = duplicate_digests(contract, source)
+        digest = key_hash(contract.idempotency_key)
+        first = candidates(digest, source)
         null, among = "digest IS NULL", f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND"
     ids = f"(array_agg(id ORDER BY {', '.join(contract.chain_order)}))[1:{IDS_SHOWN}]"
     return (
         f"SELECT coalesce(sum(n), 0)::bigint AS nulls FROM candidates WHERE {null}",
-        f"""{candidates}, groups AS (
+        f"""{first}, groups AS (
   SELECT {key}, count(*) AS n, {ids} AS ids
   {among} EXISTS (SELECT FROM candidates WHERE NOT ({null}))
   GROUP BY {key} HAVING count(*) > 1

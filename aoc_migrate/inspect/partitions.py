@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.contract.model import Contract, Index
+from aoc_migrate.contract.model import Contract, Index, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import FAMILY, key_columns, tree
+from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.duplicates import candidates
+from aoc_migrate.inspect.scope import recent
 from aoc_migrate.report.model import Finding, make
 
 
@@ -62,20 +65,26 @@ def ambiguous_ids(
 ) -> Iterator[Finding]:
     """Yield ``ambiguous-id`` where rows of a partitioned table share an id, which no index of it can forbid.
 
-    ``since``: only ids of rows retrieved in the last so many seconds.
+    ``since``: only ids of rows stored in the last so many seconds.
     """
     table = contract.table
     if not key_columns(session, table):
         return
-    where, values = "true", []
+    digest, values = key_hash(["id"]), list[float]()
+    twice = f"{digest} IN (SELECT digest FROM candidates)"
+    among = f"WITH {candidates(digest, table)} SELECT id FROM {table} WHERE {twice}"
     if since is not None:
-        where = f"id IN (SELECT id FROM {table} WHERE retrieved_at >= now() - make_interval(secs => %s))"
-        values.append(since)
-    shared = f"SELECT id, count(*) AS rows FROM {table} WHERE {where} GROUP BY id HAVING count(*) > 1"
-    found = session.rows(
-        "SELECT *, count(*) OVER () AS ids, sum(rows) OVER ()::bigint AS total "
+        rows, values = recent(session, contract, since)
+        among = f"SELECT id FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {rows})"
+    shared = f"SELECT id, count(*) AS rows FROM ({among}) AS among GROUP BY id HAVING count(*) > 1"
+    found = read(
+        session,
+        table,
+        "looking for shared ids",
+        lambda _: "SELECT *, count(*) OVER () AS ids, sum(rows) OVER ()::bigint AS total "
         f'FROM ({shared}) AS shared ORDER BY id COLLATE "C" LIMIT %s',
         [*values, limit],
+        whole=False,
     )
     if found:
         yield make(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Finding, make
 
@@ -48,7 +49,7 @@ def guards(session: Session, table: str) -> str:
 def triggers(session: Session, contract: Contract, events: int, allowed: tuple[str, ...]) -> Iterator[Finding]:
     """Yield the triggers that writing the rows would fire; ``events`` is a sum of INSERT, DELETE and UPDATE."""
     rows = session.rows(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal "
+        f"SELECT DISTINCT tgname FROM pg_trigger WHERE tgrelid IN {FAMILY} AND NOT tgisinternal "
         "AND tgenabled IN ('O', 'A') AND tgtype & %s <> 0 ORDER BY tgname",
         (contract.table, events),
     )
@@ -60,18 +61,20 @@ def triggers(session: Session, contract: Contract, events: int, allowed: tuple[s
 def references(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
     """Yield the foreign keys through which other rows name one that would leave; ``leaving`` is a query of ids."""
     keys = session.rows(
-        "SELECT c.conname AS name, c.conrelid::regclass::text AS source, quote_ident(s.attname) AS column_, "
-        "quote_ident(t.attname) AS named FROM pg_constraint c "
-        "JOIN pg_attribute s ON s.attrelid = c.conrelid AND s.attnum = c.conkey[1] "
-        "JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = c.confkey[1] "
-        "WHERE c.contype = 'f' AND c.confrelid = to_regclass(quote_ident(%s)) "
-        "AND NOT (c.conrelid = c.confrelid AND s.attname = %s) ORDER BY 1",  # links are set anew as rows move
+        "SELECT c.conname AS name, c.conrelid::regclass::text AS source, c.confrelid::regclass::text AS named, "
+        "string_agg('t.' || quote_ident(t.attname) || ' = s.' || quote_ident(s.attname), ' AND ') AS same "
+        "FROM pg_constraint c CROSS JOIN unnest(c.conkey, c.confkey) AS k (source, named) "
+        "JOIN pg_attribute s ON s.attrelid = c.conrelid AND s.attnum = k.source "
+        "JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = k.named "
+        f"WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid IN {FAMILY} GROUP BY c.oid, 1, 2, 3 "
+        "HAVING NOT (c.conrelid = c.confrelid AND %s = ANY (array_agg(s.attname))) "  # links are set as rows move
+        "ORDER BY 1, 2",
         (contract.table, contract.link),
     )
     for key in keys:
         rows = session.value(
-            f"SELECT count(*) FROM {key['source']} AS s JOIN {contract.table} AS t "
-            f"ON t.{key['named']} = s.{key['column_']} WHERE t.id IN ({leaving})"
+            f"SELECT count(*) FROM {key['source']} AS s JOIN {key['named']} AS t ON {key['same']} "
+            f"WHERE t.id IN ({leaving})"
         )
         if rows:
             yield make("move-referenced", contract.table, key=key["name"], source=key["source"], rows=rows)

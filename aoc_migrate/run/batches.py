@@ -26,12 +26,7 @@ def repeat(session: Session, report: Report, contract: Contract, fact: str, batc
     """
     label, progress = f"{_DOING[fact]} rows of {contract.table}", Progress(session, "rows")
     statement = batch.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may have one
-    limits = replace(  # these commands have no --max-lag that would end such a pause
-        session.limits,
-        batch_rows=min(BATCH, session.limits.batch_rows),
-        max_lag_bytes=None,
-        max_lag_seconds=None,
-    )
+    limits = replace(session.limits, batch_rows=min(BATCH, session.limits.batch_rows))
     session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
     report.facts[fact] = 0
     with batches(replace(session, limits=limits), label, contract.table, math.inf) as running, _brief(session):

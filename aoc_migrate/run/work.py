@@ -195,7 +195,8 @@ def _move(session: Session, contract: Contract, work: Work, columns: str, values
     if link in catalog.columns(session, table):
         repoint = (
             f"UPDATE {table} AS p SET {link} = CASE WHEN p.id = m.kept THEN NULL ELSE m.kept END "
-            "FROM (SELECT id, kept, unnest(links) AS pointing FROM listed JOIN moved ON id = listed_id) AS m "
+            "FROM (SELECT o.id, l.kept, unnest(l.links) AS pointing "
+            "FROM listed l JOIN moved o ON o.id = l.listed_id) AS m "
             f"WHERE p.id = m.pointing AND p.{link} = m.id "
             "AND NOT EXISTS (SELECT FROM moved AS o WHERE o.id = p.id) "
             f"AND NOT EXISTS (SELECT FROM {WORK} AS s WHERE s.id = p.id AND s.stuck) RETURNING p.id, m.id AS was"

@@ -6,7 +6,7 @@ sets back exactly the rows that were written here. What is printed into scripts 
 the parameters ``size`` and ``ids`` come with each batch.
 """
 
-from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.catalog import JOURNAL, STATE
 
 BATCH = 2000  # rows, in scripts
@@ -25,13 +25,10 @@ def wrong_links(contract: Contract, where: str = "true") -> str:
     The hash comes first in the sort because integers compare fast; the whole key follows, so it is exact
     (`reference/limits.md` 6).
     """
-    digest = "0"
-    for column in contract.chain_key:
-        digest = f"hashtextextended({column}, {digest})"
     key, order = ", ".join(contract.chain_key), ", ".join(contract.chain_order)
     return (
         f"SELECT id, old, expected FROM (SELECT id, {contract.link} AS old, lag(id) OVER ("
-        f"PARTITION BY {digest}, {key} ORDER BY {order}) AS expected FROM {contract.table} "
+        f"PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {order}) AS expected FROM {contract.table} "
         f"WHERE {where}) AS linked WHERE old IS DISTINCT FROM expected"
     )
 

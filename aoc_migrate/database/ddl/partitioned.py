@@ -13,7 +13,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.ddl.build import build, wait_for_build
 from aoc_migrate.database.ddl.printing import migration
 from aoc_migrate.database.ddl.run import strong, weak
-from aoc_migrate.database.partitions import Node, similar, tree
+from aoc_migrate.database.partitions import Node, is_attached, similar, tree
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
@@ -39,20 +39,21 @@ def create_on_partitions(session: Session, table: str, index: Index, kept: list[
         if state == "missing":
             _make_only(table, index, index.name)
         else:
-            _next(session, index, tree(session, table, index))
+            _go_on(session, index, tree(session, table, index), sums)
         sums.add()
     for node in tree(session, table, index) if kept else []:
         _drop_leftover(session, node, index, node.place + node.index_name(table, index, TWIN))
 
 
-def _next(session: Session, index: Index, nodes: list[Node]) -> None:
-    """Do the next thing that the catalog lacks."""
-    lacking = next((node for node in nodes if node.index is None), None)
-    if lacking is None:
+def _go_on(session: Session, index: Index, nodes: list[Node], sums: "_Sums") -> None:
+    """Take up what lacks its index below one that has it: a level at a time, so that each look serves for many."""
+    above = {node.name: node.index for node in nodes}
+    lacking = [node for node in nodes if node.index is None and above[node.parent or ""]]
+    for node in lacking:
+        _take_up(session, nodes[0].name, index, node, str(above[str(node.parent)]))
+        sums.add()
+    if not lacking:
         _revalidate(session, nodes, index)
-    else:
-        above = next(node.index for node in nodes if node.name == lacking.parent)
-        _take_up(session, nodes[0].name, index, lacking, str(above))
 
 
 def drop_on_partitions(session: Session, table: str, index: Index, kept: list[str]) -> None:
@@ -89,12 +90,14 @@ def _take_up(session: Session, root: str, index: Index, node: Node, above: str) 
     """Give one table of the tree its index, and attach it to the index ``above``."""
     name = node.index_name(root, index)
     try:
-        _attach(node, above, _own(session, node, index, name))
+        if is_attached(session, node):
+            _attach(node, above, _own(session, node, index, name))
+            return
     except Stopped:
-        if any(node.name == other.name for other in tree(session, root, index)):
+        if is_attached(session, node):
             raise
-        session.say(f"{node.name} is no partition of {root} any more and is left out")
-        weak(node.name, f"DROP INDEX CONCURRENTLY IF EXISTS {node.place}{name}")
+    session.say(f"{node.name} is no partition of {root} any more and is left out")
+    weak(node.name, f"DROP INDEX CONCURRENTLY IF EXISTS {node.place}{name}")
 
 
 def _own(session: Session, node: Node, index: Index, name: str) -> str:
