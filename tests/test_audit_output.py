@@ -142,7 +142,7 @@ def test_statements_run_in_psql(schema: str, empty: Database, aoc: Aoc) -> None:
 
 
 def test_a_full_disk_loses_no_report(excititor: Database, aoc: Aoc) -> None:
-    """Where the file cannot take the report once the work is done, stdout has it, with the exit code that it is."""
+    """Where the file cannot take the report once the work is done, stdout has it, with its true exit code."""
     aoc.configure(excititor)
 
     ran = aoc("audit", "--format", "json", "--output", "/dev/full")
