@@ -54,7 +54,7 @@ def test_help_loads_nothing(aoc: Aoc, tmp_path: Path) -> None:
     more = loaded(["-m", "aoc_migrate", "--help"], aoc.env()) - floor
 
     assert "click" in floor
-    assert more <= STARTED | {"aoc_migrate.__main__", "runpy", "signal", "importlib._abc", "importlib.util"}
+    assert more <= STARTED | {"aoc_migrate.__main__", *"atexit gc runpy signal importlib._abc importlib.util".split()}
 
 
 @pytest.mark.parametrize("words", ["--version", "upgrade --help", "audit --help", "sandbox --help"])
@@ -65,6 +65,18 @@ def test_help_of_a_command_loads_little(words: str, aoc: Aoc) -> None:
     own = {f"aoc_migrate.cli.{name}" for name in (*words.split(), "common", "opts", "values")}
     assert ours(modules) <= STARTED | own | {"aoc_migrate.__main__"}
     assert not {m.partition(".")[0] for m in modules} & {"sqlalchemy", "alembic", "psycopg"}
+
+
+def test_the_end_searches_no_garbage(aoc: Aoc) -> None:
+    """When a command ends, what it had loaded is frozen: Python does not search it for garbage."""
+    last = "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 10_000)); "
+    start = "from aoc_migrate.cli import main; sys.argv[1:] = ['--version']; main()"
+
+    ran = subprocess.run(
+        [sys.executable, "-c", last + start], env=aoc.env(), capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.splitlines()[-1] == "True"
 
 
 def test_commands_are_the_modules_with_a_line_each() -> None:

@@ -1,5 +1,7 @@
 """The command line: one file per command, loaded when it is called."""
 
+import atexit
+import gc
 import importlib
 import signal
 import sys
@@ -82,6 +84,7 @@ def main() -> NoReturn:
     """Run the command line; errors become one sentence on stderr and an exit code."""
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGINT, _ended)
+    atexit.register(gc.freeze)  # Python would search all that was loaded for garbage before it ends
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
