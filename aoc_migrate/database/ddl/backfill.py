@@ -23,6 +23,7 @@ from aoc_migrate.report.model import Stopped
 Values = Callable[[int], Mapping[str, Any]]
 
 # By key through the indexes, whatever the statistics say of a table that was just loaded; and nothing to compile.
+# Planned once: over hundreds of partitions that takes longer than a batch.
 _SETTINGS = {
     "statement_timeout": f"{round(BOUND * 1000)}ms",
     "lock_timeout": f"{round(BOUND * 500)}ms",
@@ -30,6 +31,7 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 _COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal; where the server was built with it
 
@@ -152,9 +154,11 @@ def hurried(session: Session) -> Iterator[None]:
         )
     }
     _set(session, {name: (_SETTINGS | _COMPRESSION)[name] for name in before})
+    session.connection.prepare_threshold = 0
     try:
         yield
     finally:
+        session.connection.prepare_threshold = None
         with suppress(psycopg.Error):  # an error of the block matters more than this one
             _set(session, before)
 

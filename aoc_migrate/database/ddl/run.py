@@ -31,6 +31,7 @@ from aoc_migrate.database.watch import Stall, watched
 from aoc_migrate.report.model import Stopped
 
 PATIENCE = 5.0  # seconds for the weak lock; more than deadlock_timeout, so that an autovacuum yields
+SLOW = 5  # tries in a row that had the lock and ran out of time: more would only make others wait
 ALIVE = "5s"  # a client that has stopped, or whose network has, keeps the strong lock for no longer
 
 _TRY_AGAIN = (
@@ -80,8 +81,8 @@ def strong(
     ``label``: the step's name in reports, where its first ALTER does not tell enough. ``alone``: a statement
     that takes its own strong lock instead, on ``table`` without its partitions or on an index of it.
 
-    Tried again until it works. Raises Stopped ``deadline`` (exit 3) after ``limits.deadline`` seconds, with
-    nothing changed, and ``step-failed`` for any other error.
+    Tried again until it works. Raises Stopped ``deadline`` (exit 3) after ``limits.deadline`` seconds, or when it
+    takes longer than ``limits.max_stall`` by itself, with nothing changed, and ``step-failed`` for any other error.
     """
     step = _Step(table, statements, before, optional, label or title(statements), alone)
     session, into = online(), script()
@@ -109,7 +110,7 @@ END $aoc$"""
 
 
 def _retry(session: Session, step: _Step) -> None:
-    begun, delay, attempts, longest = time.monotonic(), 1.0, 0, 0.0
+    begun, delay, attempts, slow, longest = time.monotonic(), 1.0, 0, 0, 0.0
     while True:
         announce(session, step.label)
         attempts += 1
@@ -122,7 +123,8 @@ def _retry(session: Session, step: _Step) -> None:
             had_lock = times.got is not None and isinstance(error, psycopg.errors.QueryCanceled)
             stall.look_back(session, step.table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
-            if spent + delay > session.limits.deadline:
+            slow = slow + 1 if stall.slow else 0
+            if spent + delay > session.limits.deadline or slow == SLOW:
                 raise Stopped(gave_up(session, step.table, spent, attempts, stall)) from None
             session.say(f"{step.table}: try {attempts} gave up ({reason}). {stall.words()}")
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
