@@ -59,7 +59,7 @@ def test_blocked_attachment(proven: Database, aoc: Aoc) -> None:
 
 
 def test_slow_change(proven: Database, aoc: Aoc) -> None:
-    """A change that takes longer than the longest stall, and that nobody blocks, asks for more time before long."""
+    """A change that takes longer than the longest stall, and that nobody blocks, soon asks for more time."""
     proven.run(
         "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(9); END'; "
         "CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION slow()"

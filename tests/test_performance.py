@@ -2,7 +2,7 @@
 
 import json
 
-from scripts.benchmarks.page import page
+from scripts.benchmarks.page import WHY, page
 from scripts.benchmarks.results import Ratio
 from tests.conftest import ROOT
 
@@ -14,6 +14,7 @@ def test_the_page_is_made_of_its_figures() -> None:
     results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
 
     assert page(results) == PAGE.with_suffix(".md").read_text(encoding="utf-8")
+    assert set(WHY) <= {ratio["what"] for ratio in results["ratios"]}
 
 
 def test_a_missed_bound_is_said() -> None:

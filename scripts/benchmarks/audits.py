@@ -52,7 +52,7 @@ def duplicates(session: Session, what: str, bound: float) -> Ratio:
     def audit() -> None:
         assert not list(audit_duplicates(session, ADVISORY_RAW, 200))
 
-    ours, other = in_turn(3, audit, lambda: by_table(session, SCAN))
+    ours, other = in_turn(9, audit, lambda: by_table(session, SCAN))
     return Ratio(what, "a scan of the key columns", ours, other, "s", bound)
 
 
@@ -77,7 +77,7 @@ def chain(session: Session) -> Iterator[Ratio]:
     def with_facts() -> None:
         assert not verify_chain(session, ADVISORY_RAW, None, 200, Scope())[0]
 
-    ours, facts, sort = in_turn(3, check, with_facts, lambda: by_table(session, SORT))
+    ours, facts, sort = in_turn(5, check, with_facts, lambda: by_table(session, SORT))
     floor = "a scan and a sort of its columns"
     yield Ratio("chain check", floor, ours, sort, "s", 0.6)
     yield Ratio("chain check, with facts", floor, facts, sort, "s", 0.8)

@@ -57,6 +57,6 @@ def proven(
     def read() -> None:
         connection.execute(floor.encode())
 
-    _, ours, other = in_turn(3, unprove, prove, read)
+    _, ours, other = in_turn(5, unprove, prove, read)
     what = "a read of the small columns" if revision == "0003" else "a read of every document"
     return Ratio(f"proof of {revision}", what, ours, other, "s", bound)

@@ -9,11 +9,11 @@ from scripts.benchmarks.results import Ratio, in_turn, tell
 from scripts.benchmarks.rivals import alembic
 
 EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nempty()\n"
-TIMES = 10
+TIMES = 20
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """The best of ten of each, in turn."""
+    """The best of twenty of each, in turn."""
     empty = lab.folder / "empty.py"
     empty.write_text(EMPTY, encoding="utf-8")
     ours, other = in_turn(

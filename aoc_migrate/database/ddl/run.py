@@ -82,7 +82,7 @@ def strong(
     that takes its own strong lock instead, on ``table`` without its partitions or on an index of it.
 
     Tried again until it works. Raises Stopped ``deadline`` (exit 3) after ``limits.deadline`` seconds, or when it
-    takes longer than ``limits.max_stall`` by itself, with nothing changed, and ``step-failed`` for any other error.
+    takes longer than ``limits.max_stall`` by itself; nothing is changed then. ``step-failed`` for any other error.
     """
     step = _Step(table, statements, before, optional, label or title(statements), alone)
     session, into = online(), script()
