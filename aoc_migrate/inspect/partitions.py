@@ -81,8 +81,10 @@ def ambiguous_ids(
         session,
         table,
         "looking for shared ids",
-        lambda _: "SELECT *, count(*) OVER () AS ids, sum(rows) OVER ()::bigint AS total "
-        f'FROM ({shared}) AS shared ORDER BY id COLLATE "C" LIMIT %s',
+        lambda _: (
+            "SELECT *, count(*) OVER () AS ids, sum(rows) OVER ()::bigint AS total "
+            f'FROM ({shared}) AS shared ORDER BY id COLLATE "C" LIMIT %s'
+        ),
         [*values, limit],
         whole=False,
     )
