@@ -640,7 +640,7 @@ INSERT INTO aoc_migration_log (command, from_revision, goal, host, version, chec
   SELECT 'psql constraints concelier_0004', (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1], (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1],
     coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('concelier_0001', '5d388fd6007763dcc5e21cf15a133d3831c33064d45e6df1ae7eb7c8d95c168f', 'concelier_0002', 'f6283ed87472824b39394dcf0c2a31b801652eba9058da2cbcc7300e18c4131d', 'concelier_0003', 'e37257251f2cf50c9980fd55ae24ad6d7c78326495479364715a1293a6c79572', 'concelier_0004', 'c780cb8c5ceb930749dda60bd817117855f85d9bd58933a361b8452efd235bdb', 'concelier_0007', '8922a080bd6fc2312c6f360065c4d42f148b54a629f0fa73c9101476b3068599')
   RETURNING run AS aoc_run \gset
-DELETE FROM aoc_migration_state WHERE name = 'hold';
+
 
 SELECT true AS aoc_due \gset
 \if :aoc_due
@@ -981,7 +981,7 @@ ALTER TABLE advisory_raw
 
 \endif
 
-
+DELETE FROM aoc_migration_state WHERE name = 'hold';
 UPDATE aoc_migration_log SET outcome = 'done', revision = coalesce((SELECT version_num FROM aoc_alembic_version), 'base'), ended_at = now(), seen_at = now() WHERE run = :aoc_run;
 SELECT format('concelier is at %s', coalesce((SELECT version_num FROM aoc_alembic_version), 'base')) AS aoc_reason \gset
 \echo :aoc_reason
@@ -1572,7 +1572,7 @@ INSERT INTO aoc_migration_log (command, from_revision, goal, host, version, chec
   SELECT 'psql constraints excititor_0004', (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1], (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1],
     coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('excititor_0001', '0b43a4805ac7a0d2e8427c98dd430a5dbfef18424339ab98e18607322f128356', 'excititor_0002', '81450fd6dba41fb2dee0abafb8e844bfabcff77311f203b992f445f80904fa1a', 'excititor_0003', '8c9cd758b15d4c2d30a3ae87cde700c3cec87635be4c9d43685ff53bee717c68', 'excititor_0004', '616d7c231241d73a23b94345b0fee43e37b5ce9f8014c142f72c545c799f0105', 'excititor_0007', '9e83b6f5e482cfc8543bb338251d16eb70010cab0e1bd9f5cd012c98ae3a08fc')
   RETURNING run AS aoc_run \gset
-DELETE FROM aoc_migration_state WHERE name = 'hold';
+
 
 SELECT true AS aoc_due \gset
 \if :aoc_due
@@ -1913,7 +1913,7 @@ ALTER TABLE vex_raw
 
 \endif
 
-
+DELETE FROM aoc_migration_state WHERE name = 'hold';
 UPDATE aoc_migration_log SET outcome = 'done', revision = coalesce((SELECT version_num FROM aoc_alembic_version), 'base'), ended_at = now(), seen_at = now() WHERE run = :aoc_run;
 SELECT format('excititor is at %s', coalesce((SELECT version_num FROM aoc_alembic_version), 'base')) AS aoc_reason \gset
 \echo :aoc_reason

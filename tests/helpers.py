@@ -93,3 +93,15 @@ def counted(database: Database, query: str) -> int:
 def scans(database: Database) -> int:
     """Return how often the raw table was read from one end to the other."""
     return counted(database, f"SELECT seq_scan FROM pg_stat_user_tables WHERE relname = '{database.table}'")
+
+
+@contextmanager
+def unread_slot(database: Database) -> Iterator[str]:
+    """Yield the name of a replication slot that nobody reads, three megabytes behind."""
+    slot = f"unread_{database.connection.info.backend_pid}"
+    database.run("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
+    try:
+        database.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+        yield slot
+    finally:
+        database.run("SELECT pg_drop_replication_slot(%s)", [slot])

@@ -16,6 +16,12 @@ SHAPES = {
     "column-type of time": ("ALTER retrieved_at TYPE timestamp", ".retrieved_at", "error", None),
     "column-type of text": ("ALTER tenant TYPE int USING 1", ".tenant", "error", None),
     "primary-key-missing": ("DROP CONSTRAINT vex_raw_pkey", "", "error", None),
+    "primary-key-missing for an id": (
+        "DROP CONSTRAINT vex_raw_pkey, ADD UNIQUE (id), ALTER id DROP NOT NULL",
+        "",
+        "error",
+        None,
+    ),
 }
 
 

@@ -37,6 +37,11 @@ USAGE = [
     (["upgrade", "--max-stall", "1h"], "--max-stall is longer than --deadline"),
     (["audit", "concelier", "--limit", "0"], "0 is not in the range"),
     (["audit", "concelier", "--limit", "-5"], "-5 is not in the range"),
+    (["audit", "concelier", "--limit", "99999999999999999999"], "is not in the range"),
+    (["history", "concelier", "--run", "99999999999999999999"], "is not in the range"),
+    (["verify", "concelier", "--since", "99999999h"], "too long"),
+    (["verify", "concelier", "--tenant", " "], "it is empty"),
+    (["dedupe", "concelier", "--batch-rows", "501"], "501 is not in the range"),
     (["audit", "concelier", "--output", "/nonexistent/report"], "cannot be written"),
     (["audit", "concelier", "--format", "xml"], "'xml' is not one of"),
     (["audit", "nosuch"], "Unexpected word 'nosuch'"),
@@ -67,6 +72,7 @@ CONFIGURATION = [
         {"CONCELIER_DATABASE_URL_FILE": "/nonexistent"},
         "CONCELIER_DATABASE_URL_FILE=/nonexistent cannot be read",
     ),
+    ({"CONCELIER_DATABASE_URL_FILE": "/dev/null"}, "CONCELIER_DATABASE_URL_FILE=/dev/null is empty"),
     ({"CONCELIER_DATABASE_URL": "postgresql://h/d", "CONCELIER_DATABASE_URL_FILE": "/x"}, "are both set"),
     (
         {

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
-from tests.partitions import LONG, partition
 
 ROWS = "SELECT to_jsonb(t)::text FROM {} AS t ORDER BY id"
 
@@ -162,37 +161,6 @@ def test_foreign_keys_and_triggers(dirty: Database, aoc: Aoc) -> None:
     assert rows(dirty) == before
 
     assert aoc("dedupe", dirty.target, "--apply", "--allow-triggers", "feeding").exit_code == 0
-
-
-def test_a_key_of_several_columns_and_a_trigger_of_a_partition(excititor: Database, aoc: Aoc) -> None:
-    """What names another row of the same tenant is not in the way; the trigger of one partition is."""
-    partition(excititor.connection, "vex_raw")
-    aoc.configure(excititor)
-    for id_, tenant, content in [("1", "b", "A"), ("2", "b", "A"), ("3", "b", "B")]:
-        excititor.add(id_, tenant=tenant, content_hash=content)
-    excititor.run(
-        "CREATE TABLE notes (tenant text, about text, hash text, "
-        "FOREIGN KEY (tenant, about, hash) REFERENCES vex_raw (tenant, id, content_hash)); "
-        "INSERT INTO notes VALUES ('b', '3', 'B')"
-    )
-    free = aoc.json("dedupe")
-    excititor.run("INSERT INTO notes VALUES ('b', '2', 'A')")
-    named = aoc.json("dedupe")
-    excititor.run(
-        "TRUNCATE notes; CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; "
-        f"CREATE TRIGGER feeding BEFORE DELETE ON {LONG} FOR EACH ROW EXECUTE FUNCTION feed()"
-    )
-    fired = aoc.json("dedupe", "--apply")
-
-    assert (free.slugs("error"), named.slugs("error"), fired.slugs("error")) == (
-        [],
-        ["move-referenced"],
-        ["move-trigger"],
-    )
-    assert named.finding("move-referenced")["rows"] == 1
-    assert aoc("dedupe", "--apply", "--allow-triggers", "feeding").exit_code == 0
-    assert quarantined(excititor) == ["2"]
-    assert aoc("dedupe", "--restore", "--allow-triggers", "feeding").exit_code == 0
 
 
 def test_somebody_elses_quarantine(dirty: Database, aoc: Aoc) -> None:

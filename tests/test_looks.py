@@ -12,9 +12,10 @@ from aoc_migrate.database.ddl import links, run
 from aoc_migrate.database.ddl.links import relink
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.others import queue
-from aoc_migrate.database.session import connect
+from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.database.watch import Stall, waiting_for
+from aoc_migrate.database.watch import Stall, waiting_for, watched
 from aoc_migrate.report.model import Stopped
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
@@ -99,10 +100,68 @@ def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.Mo
     assert excititor.value("SELECT count(*) FROM pg_attribute WHERE attname = 'late'") == 0
 
 
+def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database) -> None:
+    """Statements that fit into --max-stall one by one, but not together, are given up: others wait for all."""
+    statements = ["SELECT pg_sleep(0.15)"] * 3
+    limits = Limits(max_stall=0.25)
+    with connect(Target("excititor", excititor.url), "test", limits, Flags()) as session:
+        with pytest.raises(Stopped) as stopped, runner_lock(session):
+            run._retry(session, run._Step("vex_raw", statements, (), optional=False, label="sleep"))
+        with runner_lock(session):
+            run._retry(session, run._Step("vex_raw", statements[:1], (), optional=False, label="nap"))
+
+    assert (stopped.value.finding.slug, stopped.value.finding.exit_code) == ("deadline", 3)
+    assert "could not be changed within" in stopped.value.finding.problem
+    assert session.steps[0]["held_ms"] < 250
+
+
+def test_who_waits_for_rows_has_its_turn_at_once(excititor: Database, aoc: Aoc) -> None:
+    """A pause for those who wait for our rows begins with the next batch, not with the next look around."""
+    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
+        pauses = Pauses(session, "link rows", "vex_raw")
+        pauses.hold()
+        pauses.waiters = 1
+        pauses.hold()
+
+    assert list(pauses.seconds) == ["lock"]
+
+
+def test_standbys_of_one_name_are_several(excititor: Database) -> None:
+    """Two standbys of one name, whose marks differ, are not taken for one that moves."""
+    with connect(Target("excititor", excititor.url), "test", Limits(old_snapshot=0.01), Flags()) as session:
+        pauses = Pauses(session, "link rows", "vex_raw")
+        rows = [{"name": "standby 'walreceiver'", "pid": pid, "mark": str(pid)} for pid in (1, 2)]
+        first = [pauses._stands_still(row) for row in rows]
+        time.sleep(0.05)
+        second = [pauses._stands_still(row) for row in rows]
+
+    assert (first, second) == ([False, False], [True, True])
+
+
+def test_a_watcher_that_was_ended_comes_back(excititor: Database) -> None:
+    """When somebody ends the session that watches a step, another one goes on watching."""
+    pids = set[int]()
+    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
+
+        def look(other: Session, _: int) -> None:
+            pids.add(other.value("SELECT pg_backend_pid()"))
+
+        with watched(session, look, every=0.02):
+            wait_until(lambda: len(pids) == 1)
+            excititor.run("SELECT pg_terminate_backend(%s)", [next(iter(pids))])
+            wait_until(lambda: len(pids) == 2)
+
+
+@pytest.mark.parametrize(("deadline", "scans"), [(600.0, 20), (0.001, 3)])
 def test_updates_that_do_nothing_end(
-    excititor: Database, aoc: Aoc, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    deadline: float,
+    scans: int,
+    excititor: Database,
+    aoc: Aoc,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where a trigger keeps links from being written, the backfill says so and ends, however many are wrong."""
+    """Where a trigger keeps links from being written, the backfill says so and ends, sooner if scans are slow."""
     monkeypatch.setattr(links, "FOUND", 2)
     for n in range(5):
         excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
@@ -112,8 +171,10 @@ def test_updates_that_do_nothing_end(
         "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER stays BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION stays()"
     )
-    limits = Limits()
+    limits = Limits(deadline=deadline)
     with connect(Target("excititor", excititor.url), "test", limits, ALL) as session, runner_lock(session):
         relink(session, VEX_RAW, "excititor_0006")
 
-    assert "rows with wrong links keep coming" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "rows with wrong links keep coming" in told
+    assert told.count("looking for wrong links …") == scans

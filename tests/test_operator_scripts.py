@@ -124,6 +124,27 @@ def test_remove_is_constraints_remove(database: Database, aoc: Aoc, allowed: dic
     assert aoc.json("verify", database.target).slugs("error") == []
 
 
+def test_the_script_up_puts_back_what_was_removed(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Where it ends the hold of `constraints --remove`, the script of an upgrade restores what that removed."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    above = fingerprint(database.connection)
+    assert psql(database, APPLY, "-v", "remove=1").exit_code == 0
+    planned = aoc.json("plan", database.target).report["facts"]["plan"]
+    revision = f"{database.target}_0005"
+    scripts = [aoc("plan", database.target, "--sql", words).out for words in ("base:head", f"{revision}:head")]
+
+    for script in scripts:
+        assert psql(database, APPLY, "-v", "remove=1", "-v", "release_hold=1").exit_code == 0
+        ran = psql(database, script, "-v", "retrofit=1", "-v", "release_hold=1")
+        assert ran.exit_code == 0, ran.err
+        assert fingerprint(database.connection) == above
+        assert aoc.json("verify", database.target).slugs("error") == []
+
+    assert any("VALIDATE" in step["statement"] for step in planned)
+    assert any("UNIQUE INDEX" in step["statement"] for step in planned)
+    assert aoc.json("plan", database.target).report["facts"]["plan"] == []
+
+
 def test_apply_twice(database: Database) -> None:
     """A second run changes nothing."""
     assert psql(database, APPLY).exit_code == 0

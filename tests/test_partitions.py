@@ -202,6 +202,17 @@ def test_plan_tells_of_partitions(parted: Database, aoc: Aoc) -> None:
     assert len([step for step in facts["plan"] if "one partition at a time" in step["lock"]]) == 2
 
 
+def test_estimates_beside_facts_of_partitions(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """After the run each step of which the plan had an estimate has it beside the time that it took."""
+    parted.add("1", tenant="a")
+    planned = [s for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None]
+
+    run = [s for s in aoc.json("upgrade", **allowed).report["steps"] if "estimated_ms" in s]
+
+    assert len(run) == len(planned) == 5
+    assert all("total_ms" in step for step in run)
+
+
 def test_owner_of_a_partition(parted: Database, aoc: Aoc) -> None:
     """A partition that another role owns is found before anything is changed, with the GRANT that helps."""
     parted.run("CREATE ROLE raw_owner LOGIN PASSWORD 's'; CREATE ROLE other_owner")

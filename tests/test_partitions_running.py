@@ -70,6 +70,7 @@ def test_slow_change(proven: Database, aoc: Aoc) -> None:
         proven.run("DROP EVENT TRIGGER slow")
 
     assert ran.exit_code == 3
+    assert "vex_raw could not be changed within" in ran.finding("deadline")["problem"]
     assert "(tried: 5)" in ran.finding("deadline")["problem"]
     assert "the change itself" in ran.finding("deadline")["problem"]
     assert "--max-stall" in ran.finding("deadline")["help"]

@@ -1,8 +1,6 @@
 """The backfill holds still for others: who it is, is told, and it goes on by itself or gives up in time."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -18,7 +16,7 @@ from aoc_migrate.database.watch import waiting_for
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.common import Options, on_target
 from tests.conftest import Aoc, Database, Ran
-from tests.helpers import fill, wait_until, wrong_links
+from tests.helpers import fill, unread_slot, wait_until, wrong_links
 
 SMALL = ("--batch-rows", "100")
 
@@ -42,18 +40,6 @@ def step(ran: Ran) -> Any:
 def linked(database: Database) -> int:
     """Return how many rows have a link."""
     return int(database.value("SELECT count(supersedes) FROM vex_raw"))
-
-
-@contextmanager
-def unread_slot(database: Database) -> Iterator[str]:
-    """Yield the name of a replication slot that nobody reads, three megabytes behind."""
-    slot = f"unread_{database.connection.info.backend_pid}"
-    database.run("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
-    try:
-        database.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
-        yield slot
-    finally:
-        database.run("SELECT pg_drop_replication_slot(%s)", [slot])
 
 
 def test_a_slot_falls_behind(ready: Database, aoc: Aoc) -> None:
@@ -101,8 +87,7 @@ def test_rows_on_their_way_into_quarantine_pause_too(excititor: Database, aoc: A
 
 def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:
     """What is over after one batch does not look around: a fresh installation waits for nobody."""
-    with psycopg.connect(ready.url) as waiting:
-        waiting.execute("SELECT count(*) FROM vex_raw")
+    with unread_slot(ready):
         ran = aoc.json("upgrade", "excititor_0006", "--max-lag", "1kB")
 
     assert (ran.exit_code, step(ran)["batches"]) == (0, 1)

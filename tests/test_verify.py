@@ -161,7 +161,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("case", VIEWS)
 def test_view_target(case: str, swapped: Database, aoc: Aoc) -> None:
-    """Anything under the view's name that is not a view over the backup alone is found, with what it is."""
+    """Anything under the view's name that is no view over the backup alone is found; the help mends it."""
     change, reason = VIEWS[case]
     swapped.run(change)
 
@@ -169,6 +169,11 @@ def test_view_target(case: str, swapped: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["view-target"])
     assert reason in ran.finding("view-target")["problem"]
+    swapped.run("ALTER TABLE advisory RENAME TO its" if case == "a table" else "DROP VIEW IF EXISTS advisory")
+    for words in ("downgrade concelier concelier_0007", "upgrade concelier --release-hold"):
+        assert f"aoc-migrate {words}" in ran.finding("view-target")["help"]
+        assert aoc(*words.split()).exit_code == 0
+    assert aoc.json("verify").slugs("error") == []
 
 
 GUARD = "aoc_advisory_read_only"

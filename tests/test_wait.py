@@ -69,7 +69,7 @@ def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
-    """SELECT on the version table is enough; without it the error says which GRANT."""
+    """SELECT on the version table is enough, without which the error says which GRANT; but it sees no hold."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0006")
     excititor.run('DROP ROLE IF EXISTS "a waiter"; CREATE ROLE "a waiter" LOGIN PASSWORD \'w\'')
@@ -77,10 +77,15 @@ def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
     without = aoc.json("wait", "--timeout", "10s")
     excititor.run('GRANT SELECT ON aoc_alembic_version TO "a waiter"')
     behind = aoc.json("wait", "--timeout", "100ms")
+    excititor.run('GRANT SELECT ON aoc_migration_state TO "a waiter"')
+    seeing = aoc.json("wait", "--timeout", "100ms")
     excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0007'")
 
     assert (without.exit_code, without.slugs()) == (1, ["privileges"])
     help_ = without.finding("privileges")["help"]
     assert 'GRANT SELECT ON public.aoc_alembic_version TO "a waiter";' in help_
-    assert behind.slugs() == ["not-there-yet"]
+    assert (behind.slugs(), seeing.slugs()) == (["not-there-yet"], ["not-there-yet"])
+    unseen = 'a hold would not be seen: GRANT SELECT ON public.aoc_migration_state TO "a waiter";'
+    assert unseen in behind.finding("not-there-yet")["problem"]
+    assert unseen not in seeing.finding("not-there-yet")["problem"]
     assert aoc("wait", "--timeout", "100ms").exit_code == 0

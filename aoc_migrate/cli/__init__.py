@@ -3,6 +3,7 @@
 import atexit
 import gc
 import importlib
+import io
 import signal
 import sys
 from types import FrameType
@@ -84,6 +85,9 @@ def main() -> NoReturn:
     """Run the command line; errors become one sentence on stderr and an exit code."""
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGINT, _ended)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character must not lose the report
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # Python would search all that was loaded for garbage before it ends
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,5 +188,6 @@ def _say_last(command: str, reports: "list[Report]") -> None:
     from aoc_migrate.report.words import last_words
 
     place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
-    if Path(place).is_file() and os.access(place, os.W_OK):
-        Path(place).write_text(last_words(command, reports), encoding="utf-8")
+    with suppress(OSError):  # the report itself matters more
+        if Path(place).is_file() and os.access(place, os.W_OK):
+            Path(place).write_text(last_words(command, reports), encoding="utf-8")

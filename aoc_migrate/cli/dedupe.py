@@ -19,7 +19,7 @@ from aoc_migrate.cli.moving import move, moving_options
     help="Which row of a group stays, by retrieved_at.",
 )
 @click.option("--include-different", is_flag=True, help="Move rows too that differ from the one that stays.")
-@opts.batch_options
+@opts.batch_options(500)
 @opts.waiting_options
 @opts.limit_option
 @opts.jobs_option

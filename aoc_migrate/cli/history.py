@@ -3,12 +3,13 @@
 import click
 
 from aoc_migrate.cli import common, opts
+from aoc_migrate.cli.values import RUN
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option("--run", "run_number", type=click.IntRange(min=1), help="Show the steps of this run, with times.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most runs shown.")
+@click.option("--run", "run_number", type=RUN, help="Show the steps of this run, with times.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="Most runs shown.")
 @opts.connection_options
 @opts.output_options
 @click.pass_context

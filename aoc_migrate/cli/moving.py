@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aoc_migrate.cli import common
+from aoc_migrate.cli.values import RUN
 
 if TYPE_CHECKING:
     from aoc_migrate.database.session import Session
@@ -19,7 +20,7 @@ def moving_options(command: F) -> F:
     options = (
         click.option("--apply", is_flag=True, help="Do it; without this, nothing is changed."),
         click.option("--restore", is_flag=True, help="Put rows back exactly as they were, latest run first."),
-        click.option("--run", "run_number", type=click.IntRange(min=1), help="With --restore: of this run only."),
+        click.option("--run", "run_number", type=RUN, help="With --restore: of this run only."),
         click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that may fire."),
     )
     for option in reversed(options):

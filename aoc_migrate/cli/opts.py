@@ -86,7 +86,7 @@ def limit_option(command: F) -> F:
     """Add --limit."""
     return click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 1_000_000),
         default=200,
         show_default=True,
         help="Most groups or rows in each sample; counts are always over everything.",
@@ -131,8 +131,11 @@ def waiting_options(command: F) -> F:
     return patience_options(queries(command))
 
 
-def batch_options(command: F) -> F:
-    """Add --batch-time, --batch-rows, --pace and --max-lag, which `limits_given` returns."""
+def batch_options(most: int) -> Callable[[F], F]:
+    """Add --batch-time, --batch-rows, --pace and --max-lag, which `limits_given` returns.
+
+    ``most``: rows in a batch at most.
+    """
 
     def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         given = ctx.meta.setdefault("aoc.limits", {})
@@ -154,8 +157,8 @@ def batch_options(command: F) -> F:
     )
     rows = option(
         "--batch-rows",
-        type=click.IntRange(min=1, max=20_000),
-        default=20_000,
+        type=click.IntRange(1, most),
+        default=most,
         show_default=True,
         help="Most rows in a batch.",
     )
@@ -175,7 +178,7 @@ def batch_options(command: F) -> F:
         help="Pause while a standby, a replication slot or the WAL archive is further behind: 64MB, or 10s for "
         "standbys, or 64MB,10s, or off.",
     )
-    return time(rows(pace(lag(command))))
+    return lambda command: time(rows(pace(lag(command))))
 
 
 def limits_given() -> dict[str, Any]:

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from aoc_migrate.cli import common, opts
+from aoc_migrate.cli.values import RUN
 from aoc_migrate.errors import AocError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--export", "place", metavar="FILE", help="Write the rows, whole, to a new file; - is stdout.")
-@click.option("--run", "run_number", type=click.IntRange(min=1), help="With --export: the rows of this run only.")
+@click.option("--run", "run_number", type=RUN, help="With --export: the rows of this run only.")
 @opts.limit_option
 @opts.connection_options
 @opts.output_options

@@ -18,7 +18,7 @@ from aoc_migrate.cli.moving import move, moving_options
     help="A finding of the audit whose rows are repaired, or all; may be repeated.",
 )
 @moving_options
-@opts.batch_options
+@opts.batch_options(500)
 @opts.waiting_options
 @opts.limit_option
 @opts.jobs_option

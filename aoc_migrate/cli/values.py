@@ -75,6 +75,14 @@ class Lag(click.ParamType[dict[str, float | None]]):
         return found
 
 
-AGE = Duration()
+def not_empty(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty name: it would name nothing, and find nothing wrong with it."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; name one, or leave the option out")
+    return value
+
+
+RUN = click.IntRange(1, 2**63 - 1)  # of the ledger
+AGE = Duration(longest=876_000 * 3600)  # a hundred years
 BATCH = Duration(longest=0.5)  # a batch is over within a second, whatever it aims at
 DURATION = Duration(longest=590 * 3600)  # PostgreSQL's timeouts are 31 bits of milliseconds

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from aoc_migrate.cli import common, opts
+from aoc_migrate.cli.values import not_empty
 from aoc_migrate.errors import AocError
 
 
@@ -29,7 +30,11 @@ def verifier() -> None:
     metavar="FILE",
     help="Its first line becomes the password; - reads it from stdin. Without it, the password stays as it is.",
 )
-@click.option("--tenant", help="Let it see this tenant's rows only, until drop; wants row-level security.")
+@click.option(
+    "--tenant",
+    callback=not_empty,
+    help="Let it see this tenant's rows only, until drop; wants row-level security.",
+)
 @opts.stall_option
 @opts.waiting_options
 @opts.connection_options

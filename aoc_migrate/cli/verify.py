@@ -3,13 +3,13 @@
 import click
 
 from aoc_migrate.cli import common, opts
-from aoc_migrate.cli.values import AGE
+from aoc_migrate.cli.values import AGE, not_empty
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--since", type=AGE, help="Only chains with a revision stored so recently (24h).")
-@click.option("--tenant", help="Only this tenant's chains.")
+@click.option("--tenant", callback=not_empty, help="Only this tenant's chains.")
 @click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
 @opts.limit_option
 @opts.jobs_option

@@ -16,7 +16,9 @@ from aoc_migrate.cli.values import DURATION
 def wait(ctx: click.Context, words: tuple[str, ...], timeout: float, form: str, output: str | None) -> None:
     """Wait until the database answers and is at head, or held where it is.
 
-    For services that must not start before the migration is done. SELECT on aoc_alembic_version is enough.
+    For services that must not start before the migration is done. It wants SELECT on aoc_alembic_version,
+    and on aoc_migration_state to see that a rollback holds the database on purpose.
+
     Says on stderr which revision it waits for and who is running it.
 
     \b

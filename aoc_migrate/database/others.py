@@ -17,9 +17,9 @@ _PREPARED = (
 # A session-less snapshot has no age that the catalog tells: its mark is compared from look to look. While nothing
 # is written it cannot move; then it holds nothing back, for no id is younger.
 _HORIZONS = (
-    "SELECT 'replication slot ' || slot_name AS name, xmin::text AS mark FROM pg_replication_slots "
-    "WHERE age(xmin) > 0 UNION ALL "
-    "SELECT 'standby ' || application_name, backend_xmin::text FROM pg_stat_replication "
+    "SELECT 'replication slot ' || slot_name AS name, NULL::int AS pid, xmin::text AS mark "
+    "FROM pg_replication_slots WHERE age(xmin) > 0 AND wal_status IS DISTINCT FROM 'lost' UNION ALL "
+    "SELECT 'standby ' || application_name, pid, backend_xmin::text FROM pg_stat_replication "
     "WHERE age(backend_xmin) > 0"
 )
 _STANDBYS = (
@@ -31,7 +31,8 @@ _STANDBYS = (
 )
 _SLOTS = (
     "SELECT slot_name AS name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint AS bytes, "
-    "NULL::float8 AS seconds FROM pg_replication_slots WHERE restart_lsn IS NOT NULL ORDER BY bytes DESC"
+    "NULL::float8 AS seconds FROM pg_replication_slots WHERE restart_lsn IS NOT NULL "
+    "AND wal_status IS DISTINCT FROM 'lost' ORDER BY bytes DESC"
 )
 # Finished segments after the last archived one: the current one cannot be archived yet. The name of a segment is
 # its timeline, then its place: 8 hexadecimal digits each for the high word of the LSN and the number of the
@@ -65,7 +66,7 @@ def prepared(session: Session) -> list[Row]:
 
 
 def horizons(session: Session) -> list[Row]:
-    """Return what else holds back the cleaning of dead rows: name, and the transaction id that it holds at."""
+    """Return what else keeps dead rows from being cleaned: name, pid of a standby, transaction id it holds at."""
     return session.rows(_HORIZONS)
 
 

@@ -61,7 +61,7 @@ def gave_up(session: Session, subject: str, waited: float, attempts: int, stall:
     return make(
         "deadline",
         subject,
-        what="could not be locked",
+        what="could not be changed" if stall.slow else "could not be locked",
         waited=f"{waited:.0f} s",
         attempts=attempts,
         blockers=stall.words(),

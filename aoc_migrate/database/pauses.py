@@ -52,7 +52,7 @@ class Pauses:
         """Return when nothing speaks against the next batch. Raises Stopped ``deadline`` (exit 3)."""
         if self._looked is None:
             self._tell_blindness()
-        elif time.monotonic() - self._looked < LOOK:
+        elif not self.waiters and time.monotonic() - self._looked < LOOK:
             return
         begun, told = time.monotonic(), 0.0
         while reason := self._look():
@@ -148,7 +148,7 @@ class Pauses:
 
     def _stands_still(self, row: Row) -> bool:
         """Return whether a slot or a standby has held the same transaction id for too long."""
-        return self._same(row["name"], row["mark"]) > self.session.limits.old_snapshot
+        return self._same(f"{row['name']} of pid {row['pid']}", row["mark"]) > self.session.limits.old_snapshot
 
     def _same(self, name: str, mark: str) -> float:
         """Return for how many seconds ``name`` has been seen to have the same ``mark``."""

@@ -6,9 +6,11 @@ Secrets stay in ``Target.conninfo``, which is never printed.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 from aoc_migrate.errors import AocError
@@ -75,31 +77,42 @@ class Flags:
     metrics_enabled: bool = True
 
 
-def normal_url(url: str) -> str:
-    """Return a URL that libpq reads: no driver in the scheme, user and password percent-encoded once.
+def conninfo_of(url: str) -> str:
+    """Return the conninfo of a URL, with or without a driver in its scheme, or of a conninfo string.
 
-    Passwords are taken as they are typed, ``@``, ``/``, ``%`` and spaces included: the last ``@`` before the
-    query ends the user part. A percent sequence that is already there stays. A conninfo string
-    (``host=… dbname=…``) is returned as it is.
+    Passwords are taken as they are typed, ``@``, ``/``, ``%`` and spaces included, where libpq would read
+    something else than a place out of that. Raises ValueError for what names no place either way.
     """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
     match = re.match(r"postgres(?:ql)?(?:\+\w+)?://", url, re.IGNORECASE)
-    if not match:
-        return url
-    rest, mark, query = _split_query(url[match.end() :])
-    user_part, at, place = rest.rpartition("@")
-    if at:
-        user, colon, password = user_part.partition(":")
-        user_part = quote(unquote(user), safe="") + colon + quote(unquote(password), safe="")
-    return f"postgresql://{user_part}{at}{place}{mark}{query}"
+    rest = url[match.end() :] if match else ""
+    for reading in _readings(rest) if match else (url,):
+        with suppress(ProgrammingError):
+            found = conninfo_to_dict(reading)
+            if not match or _is_place(found, odd="@" in rest):
+                return make_conninfo("", **found)
+    raise ValueError(url)
 
 
-def _split_query(rest: str) -> tuple[str, str, str]:
-    """Split at the ``?`` that begins the parameters: one before the last ``@`` belongs to the password."""
-    at = rest.rfind("@")
-    mark = rest.find("?", at + 1)
-    if mark == -1:
-        return rest, "", ""
-    return rest[:mark], "?", rest[mark + 1 :]
+def _is_place(found: Mapping[str, Any], *, odd: bool) -> bool:
+    """Return whether host, port and, of an ``odd`` URL, database can be meant, and are no parts of a password."""
+    host, port, database = (str(found.get(name, "")) for name in ("host", "port", "dbname"))
+    strange = re.search("[@?&=]", host) or re.search("[^0-9,]", port) or (odd and re.search("[@/?&=]", database))
+    return not strange
+
+
+def _readings(rest: str) -> Iterator[str]:
+    """Yield what a URL, given without its scheme, can mean: as it is, or with any ``@`` before the place.
+
+    User and password are percent-encoded once; a percent sequence that is already there stays.
+    """
+    yield f"postgresql://{rest}"
+    for at in re.finditer("@", rest):
+        user, colon, password = rest[: at.start()].partition(":")
+        login = quote(unquote(user), safe="") + colon + quote(unquote(password), safe="")
+        yield f"postgresql://{login}{rest[at.start() :]}"
 
 
 def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Target]:
@@ -119,12 +132,9 @@ def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
     url = _read_url(f"{prefix}_DATABASE_URL", environment)
     if not url:
         return None
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
     try:
-        conninfo = make_conninfo("", **conninfo_to_dict(normal_url(url)))
-    except ProgrammingError:
+        conninfo = conninfo_of(url)
+    except ValueError:
         raise AocError(
             f"{prefix}_DATABASE_URL is not a PostgreSQL URL. "
             "Write it as postgresql://user:password@host:5432/database"
@@ -146,10 +156,13 @@ def _read_url(variable: str, environment: Mapping[str, str]) -> str:
     if not file:
         return url
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        url = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise AocError(f"{variable}_FILE={file} cannot be read: {reason}. Mount the secret there.") from None
+    if not url:
+        raise AocError(f"{variable}_FILE={file} is empty. Mount the secret there.")
+    return url
 
 
 def choose_targets(names: list[str], environment: Mapping[str, str] = os.environ) -> list[Target]:

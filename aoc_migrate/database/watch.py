@@ -50,21 +50,23 @@ _QUEUED = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND %s = A
 def watched(session: Session, look: Callable[[Session, int], object], every: float) -> Iterator[None]:
     """Call ``look`` with another session and our backend's pid every so many seconds, until the block ends.
 
-    Where no second connection is to be had, the block runs unwatched, and the log says so.
+    While no second connection is to be had, the block runs unwatched, and the log says so once.
     """
     ended = threading.Event()
     pid: int = session.value("SELECT pg_backend_pid()")
 
     def watch() -> None:
-        if ended.wait(every):
-            return  # most steps end before anybody need look
-        try:
-            with connect(session.target, "watch", session.limits, session.flags) as other:
-                look(other, pid)
-                while not ended.wait(every):
+        told = False
+        while not ended.wait(every):  # most steps end before anybody need look
+            try:
+                with connect(session.target, "watch", session.limits, session.flags) as other:
                     look(other, pid)
-        except (psycopg.Error, Stopped) as error:
-            session.say(f"nobody watches this step ({type(error).__name__}); it goes on")
+                    while not ended.wait(every):
+                        look(other, pid)
+            except (psycopg.Error, Stopped) as error:
+                if not told:
+                    session.say(f"nobody watches this step for now ({type(error).__name__}); it goes on")
+                told = True
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -157,7 +157,8 @@ def _classified(contract: Contract, wrong: str, late: str) -> str:
     """
     table, link = contract.table, contract.link
     same = " AND ".join(f"p.{c} = t.{c}" for c in contract.chain_key)
-    same_fork = " AND ".join(f"f.{c} = t.{c}" for c in contract.chain_key)
+    key = ", ".join(contract.chain_key)
+    beside = {row: " AND ".join(f"{row}.{c} = t.{c}" for c in contract.chain_key) for row in ("fork", "next")}
     always = ", ".join(f"'{kind}'" for kind in ALWAYS_ERRORS)
     mine, other = (f"({', '.join(f'{row}.{c}' for c in contract.chain_order)})" for row in "tp")
     return f"""WITH RECURSIVE wrong AS MATERIALIZED ({wrong}), walk (start, at) AS (
@@ -167,17 +168,23 @@ def _classified(contract: Contract, wrong: str, late: str) -> str:
   WHERE t.{link} IS NOT NULL AND walk.at <> walk.start
 ), cycles AS (
   SELECT DISTINCT at AS id FROM walk WHERE start IN (SELECT start FROM walk WHERE at = start)
+), linking AS MATERIALIZED (
+  SELECT {key}, {link} AS link, count(*) AS rows
+  FROM (SELECT DISTINCT {key} FROM {table} JOIN wrong USING (id)) AS chains JOIN {table} USING ({key})
+  WHERE {link} IN (SELECT old FROM wrong UNION ALL SELECT id FROM wrong) GROUP BY {key}, {link}
 ), named AS (
   SELECT w.id, w.old, w.expected, {late} AS stored_late, CASE
     WHEN w.old IS NOT NULL AND p.id IS NULL THEN 'dangling'
     WHEN w.old IS NOT NULL AND NOT ({same}) THEN 'cross-group'
     WHEN cycles.id IS NOT NULL THEN 'cycle'
-    WHEN EXISTS (SELECT FROM {table} f WHERE {same_fork} AND f.{link} = w.old AND f.id <> w.id) THEN 'fork'
+    WHEN fork.rows > 1 THEN 'fork'
     WHEN w.old IS NOT NULL THEN 'out of order'
-    WHEN EXISTS (SELECT FROM {table} f WHERE {same_fork} AND f.{link} = w.id) THEN 'false head'
+    WHEN next.rows > 0 THEN 'false head'
     ELSE 'missing link' END AS kind
   FROM wrong w JOIN {table} t ON t.id = w.id LEFT JOIN {table} p ON p.id = w.old
     LEFT JOIN cycles ON cycles.id = w.id
+    LEFT JOIN linking AS fork ON {beside["fork"]} AND fork.link = w.old
+    LEFT JOIN linking AS next ON {beside["next"]} AND next.link = w.id
 ), judged AS (
   SELECT id, old, expected, kind, stored_late AND kind NOT IN ({always}) AS late FROM named
 )"""

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import psycopg
+
 from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import FAMILY
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.session import Row, Session, first_line
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
+PATIENCE = "1s"  # for a lock
 _WRITE = 12.0  # updating and journaling a row, as a multiple of sorting one (scripts/bench holds it to the fact)
 _WAL_OF_LINK, _WAL_OF_LINK_COMPRESSED = 8100, 1700  # bytes, once every update meets a page anew (limits.md 8)
 
@@ -88,7 +91,8 @@ def kind(contract: Contract, statement: str) -> Kind:
     if "VALIDATE" in statement:
         document = contract.document_check().name in statement
         return Kind.PROVE_DOCUMENTS if document else Kind.PROVE
-    if statement.startswith("CREATE") and f" ON {contract.table} (" in statement:  # not that of one partition
+    whole = (f" ON {contract.table} (", f" on {contract.table} and its partitions")
+    if statement.startswith("CREATE") and any(words in statement for words in whole):  # not that of one partition
         return Kind.BUILD
     if statement.startswith("link rows"):
         return Kind.LINK
@@ -110,7 +114,22 @@ def wal(costs: Costs) -> Row:
 
 
 def measure(session: Session, contract: Contract) -> Costs | None:
-    """Measure this server on this table; None where there is no table, no row, or no right to read it."""
+    """Measure this server on this table; None where there is no table, no row, or no right to read it.
+
+    Nor where it cannot be read now: an estimate is worth no waiting, and stops nothing.
+    """
+    try:
+        with session.transaction():
+            session.run(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+            return _measure(session, contract)
+    except psycopg.Error as error:
+        if session.connection.closed:
+            raise
+        session.say(f"no estimates: {first_line(error, session.target)}")
+        return None
+
+
+def _measure(session: Session, contract: Contract) -> Costs | None:
     table = contract.table
     if catalog.kind(session, table) is None or not catalog.readable(session, table):
         return None

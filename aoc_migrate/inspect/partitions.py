@@ -37,9 +37,9 @@ def _id_index(session: Session, table: str, within: list[str]) -> bool:
         session.value(
             "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(%s) AND i.indisunique "
             "AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND 'id' = (SELECT attname "
-            "FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = i.indkey[0]) AND NOT EXISTS ("
-            "SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) JOIN pg_attribute a "
-            "ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts "
+            "FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = i.indkey[0] AND attnotnull) "
+            "AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) "
+            "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts "
             "AND a.attname <> ALL (%s)))",
             (table, ["id", *within]),
         )

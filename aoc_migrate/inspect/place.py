@@ -170,10 +170,12 @@ def writing(session: Session, tables: list[str]) -> list[Finding]:
         action = f"create tables in schema {facts['schema']}"
         remedy = f"Run: GRANT CREATE ON SCHEMA {facts['schema']} TO {role};"
         findings.append(make("privileges", session.target.schema, role=role, action=action, remedy=remedy))
+    owners = set()
     for table in tables:
         other = _other_owner(session, table)
-        if other is not None:
+        if other is not None and other["owner"] not in owners:
             owner = other["owner"]
+            owners.add(owner)
             action = f"alter {other['name']}, which {owner} owns"
             remedy = f"Connect as {owner}, or run: GRANT {owner} TO {role};"
             findings.append(make("privileges", table, role=role, action=action, remedy=remedy))

@@ -6,6 +6,7 @@ from typing import Any
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Finding, make
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ def chains_in(session: Session, contract: Contract, scope: Scope) -> tuple[str, 
         where.append(f"({key}) IN (SELECT {key} FROM {contract.table} WHERE {rows})")
         values += seconds
     return " AND ".join(where), values
+
+
+def strange_tenant(session: Session, contract: Contract, tenant: str | None) -> list[Finding]:
+    """Return a warning where no row is of ``tenant``: it may be mistyped."""
+    if tenant is None or "tenant" not in catalog.columns(session, contract.table):
+        return []
+    if session.value(f"SELECT EXISTS (SELECT FROM {contract.table} WHERE tenant = %s)", (tenant,)):
+        return []
+    return [make("tenant-without-rows", contract.table, tenant=tenant)]
 
 
 def recent(session: Session, contract: Contract, since: float) -> tuple[str, list[float]]:

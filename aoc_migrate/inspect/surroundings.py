@@ -57,7 +57,8 @@ def _slots(session: Session) -> Iterator[Finding]:
     rows = session.rows(
         "SELECT slot_name, pg_size_pretty(CASE WHEN pg_is_in_recovery() THEN 0 "
         "ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END) AS kept FROM pg_replication_slots "
-        "WHERE NOT active AND restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 12"
+        "WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost' "
+        "ORDER BY restart_lsn LIMIT 12"
     )
     if rows:
         names = "; ".join(f"{r['slot_name']} (keeps {r['kept']} of WAL)" for r in rows)

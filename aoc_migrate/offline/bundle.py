@@ -170,7 +170,9 @@ def _sign(new: Path, command: str) -> None:
         words = [*shlex.split(command), SUMS]
         ran = subprocess.run(words, cwd=new, check=False, capture_output=True, text=True)
     except (OSError, ValueError) as error:
-        raise AocError(f"The signer {command!r} could not be started: {error}.") from None
+        name = command.split(maxsplit=1)[0] if command.strip() else "''"  # its options may hold a passphrase
+        reason = error.strerror if isinstance(error, OSError) else "its quotes do not match"
+        raise AocError(f"The signer {name} could not be started: {reason}.") from None
     if ran.returncode:
         told = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise AocError(f"The signer ended with exit code {ran.returncode}: {told}")

@@ -34,9 +34,11 @@ class Job:
 
 
 def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
-    """Return the upgrade from ``start`` to ``goal``."""
+    """Return the upgrade from ``start`` to ``goal``; where it ends a hold, it puts back what was removed below."""
     begin, end = position(target, start), position(target, goal)
-    return Job(target, f"psql upgrade {goal or 'base'}", "upgrade", list(history(target)[begin:end]), begin, end)
+    below = [r for r in history(target)[:begin] if r.removable]
+    revisions = [*below, *history(target)[begin:end]]
+    return Job(target, f"psql upgrade {goal or 'base'}", "upgrade", revisions, begin, end)
 
 
 def downgrade_job(target: str, start: str | None, goal: str | None) -> Job:
@@ -67,6 +69,8 @@ def due(job: Job, revision: Revision) -> str:
     place_ = position(job.target, revision.id)
     if job.converge and not job.down and place_ <= job.goal:
         return "true"
+    if revision.removable and not job.converge and not job.down:
+        return f":aoc_position < {place_} OR :'aoc_held'::boolean"
     return f":aoc_position {'>=' if job.down or job.converge else '<'} {place_}"
 
 
@@ -88,6 +92,6 @@ def stamp(job: Job, revision: Revision) -> str:
         else f"INSERT INTO {VERSION} (version_num) SELECT '{revision.id}' WHERE NOT EXISTS (SELECT FROM {VERSION})"
     )
     stamp = f"{move};\n\\set aoc_position {place_}\n"
-    if not job.converge:
+    if not job.converge and not revision.removable:
         return stamp
     return f"SELECT :aoc_position < {place_} AS aoc_due \\gset\n\\if :aoc_due\n{stamp}\\endif\n"

@@ -10,10 +10,12 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import Limits
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.cost import Costs, Kind, kind, measure, sizes, wal
+from aoc_migrate.inspect.verify import MENDABLE
 from aoc_migrate.offline.job import Job, downgrade_job, upgrade_job
 from aoc_migrate.offline.script import script
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold
+from aoc_migrate.run.common import catalog_findings
 from aoc_migrate.run.history import contract_at, position, resolve
 from aoc_migrate.run.rendering import render_script
 
@@ -33,7 +35,7 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
     costs = measure(session, contract)
     report.facts |= _sizes(session, contract, costs)
-    left = [step for step in steps(job, session.limits) if not _stands(session, contract, step)]
+    left = [step for step in _wanted(session, report, job) if not _stands(session, contract, step)]
     left = on_partitions(left, job) if is_partitioned(session, contract.table) else left
     report.facts["plan"] = [{**step, **_cost(contract, step, costs)} for step in left]
     if costs:
@@ -82,6 +84,13 @@ def steps(job: Job, limits: Limits) -> list[Row]:
         render_script(revision, job.function, into, None)
         found += [{"revision": revision.id, **step} for step in into.steps]
     return found
+
+
+def _wanted(session: Session, report: Report, job: Job) -> list[Row]:
+    """Return the steps, and those below where the database is only where what they made is lacking."""
+    lacking = any(finding.slug in MENDABLE for finding in catalog_findings(session, report.revision))
+    found = steps(job, session.limits)
+    return [s for s in found if job.down or lacking or position(job.target, s["revision"]) > job.start]
 
 
 def _cost(contract: Contract, step: Row, costs: Costs | None) -> Row:

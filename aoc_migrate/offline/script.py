@@ -144,17 +144,17 @@ SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v r
 
 
 def _audits(job: Job) -> Iterator[str]:
-    """Audit what the goal proves; a rule beyond it only where it stood before and is put back."""
-    within = [r for r in job.revisions if position(job.target, r.id) <= job.goal]
+    """Audit what the goal proves; another rule only where it stood before and is put back."""
+    within = [r for r in job.revisions if job.start < position(job.target, r.id) <= job.goal]
     swap = swap_of(job.target)
     yield audit(contract_at(job.target, within[-1].id if within else None), within, swap)
-    for revision in job.revisions[len(within) :]:
+    for revision in (r for r in job.revisions if r not in within):
         inside = audit(contract_at(job.target, revision.id), [revision], swap)
         yield f"SELECT {due(job, revision)} AS aoc_due \\gset\n\\if :aoc_due\n{inside}\\endif"
 
 
 def _begin(job: Job) -> str:
-    """Make our own tables where they are missing, write the run down, and write or release the hold."""
+    """Make our own tables where they are missing, write the run down, and the hold of a rollback."""
     names = ", ".join(f"'{name}'" for name in ("base", *(r.id for r in history(job.target))))
     sums = ", ".join(f"'{r.id}', '{checksum(r)}'" for r in ([] if job.down else job.revisions))
     goal = f"(ARRAY[{names}])[:aoc_position + 1]" if job.converge else f"'{job.name(job.goal)}'"
@@ -168,7 +168,7 @@ INSERT INTO {LOG} (command, from_revision, goal, host, version, checksums)
   SELECT '{job.command}', (ARRAY[{names}])[:aoc_position + 1], {goal},
     coalesce(host(inet_client_addr()), 'local'), '{__version__}', jsonb_build_object({sums})
   RETURNING run AS aoc_run \\gset
-{_hold(job, finished=False) if job.down else f"DELETE FROM {STATE} WHERE name = 'hold';"}
+{_hold(job, finished=False) if job.down else ""}
 """
 
 
@@ -193,7 +193,7 @@ SET application_name TO 'aoc-migrate psql {job.function} {revision.id}';
 
 def _end(job: Job) -> str:
     now = f"coalesce((SELECT version_num FROM {VERSION}), 'base')"
-    return f"""{_hold(job, finished=True) if job.down else ""}
+    return f"""{_hold(job, finished=True) if job.down else f"DELETE FROM {STATE} WHERE name = 'hold';"}
 UPDATE {LOG} SET outcome = 'done', revision = {now}, ended_at = now(), seen_at = now() WHERE run = :aoc_run;
 SELECT format('{job.target} is at %s', {now}) AS aoc_reason \\gset
 \\echo :aoc_reason"""

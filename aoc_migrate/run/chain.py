@@ -11,19 +11,22 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.chain import inspect_chain
 from aoc_migrate.inspect.partitions import ambiguous_ids
-from aoc_migrate.inspect.place import readable, writing
+from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import chain_state, changing, locked
+from aoc_migrate.run.common import chain_state, changing, locked, our_tables
 from aoc_migrate.run.history import contract_at, parts, revision_of
 
 
 def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None:
     """Show the rows whose link is late or broken; with ``apply`` link them anew, journaled."""
     target, contract = session.target.name, _chained(session, report)
+    if catalog.kind(session, contract.table) is None:
+        report.findings.append(table_missing(session, contract))
+        return
     report.findings += readable(session, contract.table)
     if apply and not report.errors:
-        report.findings += writing(session, [contract.table])
+        report.findings += writing(session, our_tables(session))
         report.findings += ambiguous_ids(session, contract, limit)
     if report.errors or (apply and not _apply(session, report)):
         return

@@ -91,7 +91,7 @@ def changing(session: Session, report: Report) -> Iterator[None]:
     finally:
         if not session.connection.closed:
             report.revision = read_revision(session)
-        report.changed = len(session.steps) > steps or report.revision != before
+        report.changed |= len(session.steps) > steps or report.revision != before
 
 
 @contextmanager
@@ -154,8 +154,9 @@ def plan(session: Session, goal: str | None, **options: object) -> "Plan":
 
 
 def our_tables(session: Session) -> list[str]:
-    """Return the tables that revisions of this target alter, as far as they exist."""
+    """Return the tables that revisions of this target alter or keep their books in, as far as they exist."""
     target = session.target.name
     swap = swap_of(target)
     names = [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
+    names += [catalog.VERSION, catalog.STATE, catalog.LOG, catalog.JOURNAL]
     return [name for name in names if catalog.kind(session, name) is not None]

@@ -16,7 +16,7 @@ from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import only_tenant, readable, table_missing, writing
 from aoc_migrate.inspect.probe import probe
 from aoc_migrate.inspect.quarantine import quarantine_facts, quarantine_findings
-from aoc_migrate.inspect.scope import Scope
+from aoc_migrate.inspect.scope import Scope, strange_tenant
 from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import standing_facts, verifier_findings
 from aoc_migrate.report.model import Finding, Report, make
@@ -122,6 +122,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
         report.findings += found
         report.facts |= facts
         report.findings += ambiguous_ids(session, contract, options.limit, options.since)
+    report.findings += strange_tenant(session, contract, options.tenant)
     if options.tenant is not None:
         report.facts["tenant"] = options.tenant
     if options.since is not None:

@@ -42,6 +42,7 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             if position(target, goal) > position(target, report.revision):
                 raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
             held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
+            report.changed = True
         _warn_guard(session, report)
         contract = contract_at(target, report.revision)
         undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
@@ -129,6 +130,7 @@ def run_remove_constraints(session: Session, report: Report) -> None:
     with locked(session, report):
         removable = [r for r in applied(target, report.revision) if r.removable]
         held = hold.begin(session, "constraints --remove", report.revision)
+        report.changed = True
         _warn_guard(session, report)
         recorded = ledger.recorded(session, report, "constraints --remove", report.revision)
         with recorded, changing(session, report):

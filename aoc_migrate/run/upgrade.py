@@ -74,6 +74,9 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
             session.tape = Tape(session.connection, options.write)
         recorded = ledger.recorded(session, report, "upgrade", goal)
         with recorded, changing(session, report), estimated(session, contract, costs):
+            if hold.read(session) is not None:
+                hold.release(session)
+                report.changed = True
             _go_up(session, report.revision, goal)
         session.tape = None
     _verify(session, report, options.limit)
@@ -150,8 +153,6 @@ def _go_up(session: Session, current: str | None, goal: str | None) -> None:
     from aoc_migrate.run.environment import make_config, run_functions
 
     target = session.target.name
-    if hold.read(session) is not None:
-        hold.release(session)
     if any(f.slug in MENDABLE for f in catalog_findings(session, current)):
         run_functions(session, list(applied(target, current)), "upgrade")
     if goal is not None and position(target, current) < position(target, goal):

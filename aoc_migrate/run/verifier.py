@@ -8,10 +8,11 @@ from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier
 from aoc_migrate.inspect.place import ALL, policy_of, table_missing, tenant_of, writing
+from aoc_migrate.inspect.scope import strange_tenant
 from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import ledger
-from aoc_migrate.run.common import locked
+from aoc_migrate.run.common import locked, our_tables
 from aoc_migrate.run.history import contract_at, swap_of
 
 ONE = "aoc_verify_tenant"
@@ -39,6 +40,7 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
     report.findings += _hindrances(session, contract, role)
     if tenant is not None and contract.table not in _guarded(session, contract):
         report.findings.append(make("tenant-not-limited", contract.table, tenant=tenant))
+    report.findings += strange_tenant(session, contract, tenant)
     if report.errors:
         return
     with locked(session, report), ledger.recorded(session, report, "verifier create", report.revision):
@@ -85,7 +87,7 @@ def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding
     mighty = too_mighty(session, role) if exists(session, role) else []
     if mighty:
         return [make("verifier-mighty", role, powers=", ".join(mighty))]
-    found = writing(session, [contract.table])
+    found = writing(session, our_tables(session))
     we = session.row(
         "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
         "WHERE rolname = current_user"

@@ -20,7 +20,8 @@ TELL = 10.0  # seconds between two lines that say the same
 def run_wait(target: Target, options: Options, timeout: float) -> Report:
     """Wait until ``target`` is at head, or held where it is; the report says which.
 
-    SELECT on the version table is enough. After ``timeout`` seconds: finding ``not-there-yet`` (exit 3).
+    SELECT on the version table is enough, but for seeing a hold. After ``timeout`` seconds: finding
+    ``not-there-yet`` (exit 3).
     """
     report = Report(target.name, head(target.name))
     begun, told, said = time.monotonic(), 0.0, ""
@@ -53,19 +54,28 @@ def _look(session: Session, report: Report) -> str | None:
     target = session.target.name
     if catalog.kind(session, VERSION) is not None and not catalog.readable(session, VERSION):
         role = session.value("SELECT quote_ident(current_user)")
-        place = f"{session.quoted(session.target.schema)}.{VERSION}"
-        remedy = f"Run: GRANT SELECT ON {place} TO {role};"
+        remedy = f"Run: {_grant(session, VERSION)}"
         raise Stopped(make("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
     report.revision, report.reached = read_revision(session), True
     if report.revision == report.head:
         return None
-    held = hold.read(session) if catalog.readable(session, STATE) else None
-    if held is not None and held.finished:
-        report.findings = [hold.finding(session, held)]
-        return None
+    unseen = ""
+    if catalog.readable(session, STATE):
+        held = hold.read(session)
+        if held is not None and held.finished:
+            report.findings = [hold.finding(session, held)]
+            return None
+    elif catalog.kind(session, STATE) is not None:
+        unseen = f"; a hold would not be seen: {_grant(session, STATE)}"
     from aoc_migrate.database.lock import holder
 
     following = history(target)[position(target, report.revision)]
     by = holder(session)
     running = f"run by {by}" if by else "nobody is running it"
-    return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}"
+    return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{unseen}"
+
+
+def _grant(session: Session, table: str) -> str:
+    """Return the statement that lets this role read one of our tables."""
+    role = session.value("SELECT quote_ident(current_user)")
+    return f"GRANT SELECT ON {session.quoted(session.target.schema)}.{table} TO {role};"

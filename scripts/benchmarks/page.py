@@ -9,6 +9,9 @@ from scripts.benchmarks.results import HEAD, Ratio, line
 WHY = {
     "proof of 0003": "each rule looks into a value of every row, a JSON object or a text; the plain read looks at "
     "none. The text of the rules is frozen with the revision",
+    "CPU of an insert: all CHECKs and NOT NULLs": "as near to the bound as two runs on the same table are to each "
+    "other",
+    "duplicate audit with an index": "one process reads the index and compares keys, while several read the table",
     "backfill": "its time has the journal in it, and the scan that proves that no link is wrong; one UPDATE has "
     "neither",
     "backfill at half pace": "as the backfill",

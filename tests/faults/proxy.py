@@ -1,7 +1,8 @@
 """A TCP proxy that reads along: it knows the SQL of each request, and can end the conversation at any of them.
 
 Of the frontend protocol it knows just enough to see complete requests: a simple Query, or everything up to a
-Sync (PostgreSQL 18 manual, 54.7). The connection with which aoc-migrate watches itself passes unread.
+Sync (PostgreSQL 18 manual, 54.7); a prepared statement it knows by its name. The connection with which
+aoc-migrate watches itself passes unread.
 """
 
 import asyncio
@@ -107,15 +108,20 @@ class _Conversation:
 
     async def _requests(self, judge: Callable[[str], Then]) -> None:
         request, text = b"", ""
+        prepared: dict[bytes, str] = {}
         while True:
             kind = await self.client.readexactly(1)
             frame = await _framed(self.client)
             request += kind + frame
-            if kind in b"QP":
-                name_and_text = frame[4:] if kind == b"Q" else frame[frame.index(b"\0", 4) + 1 :]
-                text = name_and_text.split(b"\0", 1)[0].decode()
-            if kind in b"QS":
-                self.then = judge(text)
+            first, second, *_ = [*frame[4:].split(b"\0", 2), b""]
+            if kind == b"Q":
+                text = first.decode()
+            elif kind == b"P":
+                prepared[first] = second.decode()
+            elif kind == b"B":
+                text = prepared[second]
+            if kind == b"Q" or (kind == b"S" and text):  # without a Bind, a statement is but prepared
+                self.then, text = judge(text), ""
             if self.then is Then.DROP:
                 return
             if kind in b"QSHpXdcf":

@@ -28,6 +28,7 @@ _SETTINGS = {
     "statement_timeout": f"{round(BOUND * 1000)}ms",
     "lock_timeout": f"{round(BOUND * 500)}ms",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
@@ -145,15 +146,17 @@ def batches(session: Session, label: str, table: str, bound: float = BOUND) -> I
 @contextmanager
 def hurried(session: Session) -> Iterator[None]:
     """Let the statements inside be short or fail, and find their rows through indexes; not so what is between."""
+    wanted = _SETTINGS | _COMPRESSION
     before = {
         row["name"]: row["value"]
         for row in session.rows(
-            "SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY (%s) "
-            "AND (enumvals IS NULL OR 'lz4' = ANY (enumvals))",
-            ([*_SETTINGS, *_COMPRESSION],),
+            "SELECT name, current_setting(name) AS value FROM pg_settings "
+            "JOIN unnest(%s::text[], %s::text[]) AS wanted (name, value) USING (name) "
+            "WHERE enumvals IS NULL OR value = ANY (enumvals)",
+            (list(wanted), list(wanted.values())),
         )
     }
-    _set(session, {name: (_SETTINGS | _COMPRESSION)[name] for name in before})
+    _set(session, {name: wanted[name] for name in before})
     session.connection.prepare_threshold = 0
     try:
         yield

@@ -10,6 +10,7 @@ from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.catalog import JOURNAL, STATE
 
 BATCH = 2000  # rows, in scripts
+MOST = 20_000  # rows, online (--batch-rows)
 RETROFIT = "aoc.allow_supersedes_retrofit"
 
 CREATE_JOURNAL = f"""CREATE TABLE IF NOT EXISTS {JOURNAL} (
@@ -52,11 +53,12 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
 
     The cursor's own row is read again, because the first row of the page needs its predecessor. Returns
     (seen, written); ``seen`` is less than ``size`` when the end is reached. Online a row is found again by its
-    place, and its partition by the key.
+    place, and its partition by the key; and a plan that serves for any ``size`` knows the most that it can be.
     """
-    limit = "%(size)s + 1" if online else str(BATCH + 1)
+    limit = f"LIMIT {MOST + 1}) AS most LIMIT %(size)s + 1" if online else f"LIMIT {BATCH + 1}"
     match = ("id", "ctid", *contract.chain_key) if online else ("id",)
     place = ", ctid" if online else ""
+    most = "SELECT * FROM (" if online else ""
     write = _write(contract, match, "" if online else " ORDER BY id")
     columns = [*contract.chain_key, "retrieved_at", "id"]
     listed = ", ".join(columns)
@@ -70,9 +72,9 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
 ), page AS MATERIALIZED (
   SELECT {listed}{place}, {contract.link} AS old,
     lag(id) OVER (PARTITION BY {partition} ORDER BY {", ".join(contract.chain_order)}) AS expected
-  FROM (SELECT {listed}{place}, {contract.link} FROM {contract.table}
+  FROM ({most}SELECT {listed}{place}, {contract.link} FROM {contract.table}
     WHERE ({order}) >= ({start})
-    ORDER BY {order} LIMIT {limit}) AS ahead
+    ORDER BY {order} {limit}) AS ahead
 ), wrong AS (
   SELECT {", ".join(match)}, old, expected FROM page
   WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)

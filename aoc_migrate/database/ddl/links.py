@@ -5,6 +5,7 @@ meanwhile, out of order too, or that others changed: whatever a scan finds is me
 nothing. A scan is a plain SELECT, and holds no lock on any row.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,8 @@ from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
-FOUND, SCANS = 50_000, 20  # rows that a scan brings at most; scans near the end, until we let it be
+FOUND = 50_000  # rows that a scan brings at most
+SCANS, FEW = 20, 3  # scans near the end, until we let it be; so many whatever they take
 _LINK, _SET_BACK = "link rows of {}", "set back links of {}"
 
 
@@ -116,17 +118,17 @@ def relink(session: Session, contract: Contract, name: str) -> int:
 def _settle(running: Batches, contract: Contract, name: str) -> None:
     """Scan and mend until a scan finds nothing.
 
-    Where writers go on storing rows with wrong links, no scan ever finds nothing: after so many scans the rest is
-    left to verify, which names it.
+    Where writers go on storing rows with wrong links, no scan ever finds nothing: after so many scans, or a few
+    that took longer than ``limits.deadline``, the rest is left to verify, which names it.
     """
-    session = running.session
+    session, begun = running.session, time.monotonic()
     progress = Progress(session, "links mended")
 
     def query(source: str) -> str:
         return f"{wrong_links(replace(contract, table=source))} LIMIT {FOUND}"
 
     scans = 0
-    while scans < SCANS:
+    while scans < SCANS and (scans < FEW or time.monotonic() - begun < session.limits.deadline):
         found = read(session, contract.table, "looking for wrong links", query)
         if not found:
             return

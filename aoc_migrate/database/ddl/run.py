@@ -3,6 +3,7 @@
 The lock order of a strong step (design.md 6): SHARE UPDATE EXCLUSIVE first, with five seconds, because an
 autovacuum yields only to a waiter that outlasts ``deadlock_timeout``, and nobody who reads or writes waits
 for that lock; then the strong lock, with ``--max-stall`` as both ``lock_timeout`` and ``statement_timeout``.
+Online that is for waiting and working together.
 """
 
 import random
@@ -56,10 +57,11 @@ class _Step:
         """Return the statements that take the locks in their order."""
         patience = f"'{round(min(PATIENCE, limits.deadline) * 1000)}ms'"
         stall = f"'{round(limits.max_stall * 1000)}ms'"
+        wait = f"'{round(limits.max_stall * 800)}ms'" if self.alone else stall  # so that one tells what took longer
         return [
             f"SET LOCAL lock_timeout = {patience}",
             _lock(f"ONLY {self.table}" if self.alone else self.table, "SHARE UPDATE EXCLUSIVE", self.optional),
-            f"SET LOCAL lock_timeout = {stall}",
+            f"SET LOCAL lock_timeout = {wait}",
             f"SET LOCAL statement_timeout = {stall}",
             "SET LOCAL synchronous_commit = off",
             self.alone or _lock(self.table, "ACCESS EXCLUSIVE", self.optional),
@@ -120,7 +122,8 @@ def _retry(session: Session, step: _Step) -> None:
                 _try(session, step, times)
         except _TRY_AGAIN as error:
             longest = max(longest, times.waited)
-            had_lock = times.got is not None and isinstance(error, psycopg.errors.QueryCanceled)
+            timed_out = isinstance(error, psycopg.errors.QueryCanceled)  # not the wait for the lock
+            had_lock = timed_out and (times.got is not None or bool(step.alone))
             stall.look_back(session, step.table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             slow = slow + 1 if stall.slow else 0
@@ -171,7 +174,9 @@ def _try(session: Session, step: _Step, times: _Times) -> None:
         times.asked = time.monotonic()
         session.run(strong_lock)
         times.got = time.monotonic()
-        for statement in step.statements:
+        for statement in step.statements:  # whoever waits behind us does so since we asked for the lock
+            left = session.limits.max_stall - (time.monotonic() - times.asked)
+            session.run(f"SET LOCAL statement_timeout = '{max(1, round(left * 1000))}ms'")
             session.run(statement)
     times.gone = time.monotonic()
 

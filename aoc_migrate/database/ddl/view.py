@@ -155,15 +155,17 @@ def swap_back(swap: ViewSwap, revision: str) -> None:
         return
     if catalog.state(session, revision) is not None:
         gone = catalog.kind(session, swap.view) is None
-        strong(swap.view, [_back(swap, revision)], optional=gone, label=_LABEL_BACK.format(swap))
+        strong(swap.view, [_back(swap, revision, gone=gone)], optional=gone, label=_LABEL_BACK.format(swap))
 
 
-def _back(swap: ViewSwap, revision: str) -> str:
+def _back(swap: ViewSwap, revision: str, *, gone: bool = False) -> str:
+    """Return the statement that swaps back; ``gone``: somebody has dropped the view."""
+    there = " IF EXISTS" if gone else ""
     return f"""DO $aoc$
 BEGIN
   IF EXISTS (SELECT FROM {STATE} WHERE name = '{revision}' AND (value->>'swapped')::boolean) THEN
-    DROP VIEW {swap.view};
-    DROP FUNCTION {guard_function(swap)}();
+    DROP VIEW{there} {swap.view};
+    DROP FUNCTION{there} {guard_function(swap)}();
     ALTER TABLE {swap.backup} RENAME TO {swap.view};
   END IF;
   {forget(revision)};

@@ -86,14 +86,17 @@ ROWS: dict[str, Text] = {
         "Convert the column with the service's own migrations before this upgrade.",
     ),
     "primary-key-missing": Text(
-        "{table} has no primary key or unique index on id alone; links by id would be ambiguous.",
-        "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} (id);",
+        "{table} has no primary key or unique index on id alone, or id may be NULL; links by id would be "
+        "ambiguous.",
+        "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} (id); and, where id may be NULL, in a "
+        "quiet minute: ALTER TABLE {table} ALTER id SET NOT NULL;",
     ),
     # Before: tables, chain, view
     "table-missing": Text(
         "There is no table {table} in schema {schema}; there is nothing to look at.",
-        "Start the service once, or let `aoc-migrate upgrade {target}` create it (without --no-create); if the "
-        "table lives elsewhere, set {variable}_DATABASE_SCHEMA.",
+        "If it was there before, it was dropped, or lives elsewhere: set {variable}_DATABASE_URL and "
+        "{variable}_DATABASE_SCHEMA. In a new database start the service once, or let `aoc-migrate upgrade "
+        "{target}` create it (without --no-create).",
         exit_code=3,
     ),
     "table-kind": Text(
@@ -125,7 +128,8 @@ ROWS: dict[str, Text] = {
         "Run: ALTER TABLE {table} DETACH PARTITION {partition};",
     ),
     "partition-id-index": Text(
-        "{table} is partitioned and has no unique index on ({columns}); links are looked up by id.",
+        "{table} is partitioned and has no unique index on ({columns}), or id may be NULL; links are looked up by "
+        "id.",
         "Run: CREATE UNIQUE INDEX {table}_id_key ON {table} ({columns}); it keeps writers waiting, and "
         "docs/operations.md says how not to.",
     ),

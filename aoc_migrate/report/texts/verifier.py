@@ -28,6 +28,11 @@ VERIFIER: dict[str, Text] = {
         "Sessions of the role {subject} are not read-only from their beginning.",
         "Run: ALTER ROLE {quoted} SET default_transaction_read_only = on;",
     ),
+    "tenant-without-rows": Text(
+        "No row of {subject} is of tenant {tenant}: there is nothing to look at.",
+        "Look how the tenant is spelled: SELECT DISTINCT tenant FROM {subject};",
+        severity="warning",
+    ),
     "tenant-not-limited": Text(
         "Row-level security is off on {subject}: a role for tenant {tenant} alone would see every tenant's rows.",
         "Make policies for the services and turn it on, or leave --tenant out.",

@@ -1,0 +1,33 @@
+"""How PostgreSQL goes about a batch of the backfill, on a table as large as it ever gets."""
+
+import re
+
+from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.ddl.backfill import hurried
+from aoc_migrate.database.ddl.chain import CREATE_JOURNAL, batch
+from aoc_migrate.database.session import connect
+from aoc_migrate.database.settings import Flags, Limits, Target
+from tests.conftest import Aoc, Database
+from tests.helpers import fill
+
+
+def test_a_plan_for_any_size_reads_a_page_by_key(excititor: Database, aoc: Aoc) -> None:
+    """Planned once for all sizes, with memory to sort in, a batch on 10^8 rows reads its page in key order."""
+    fill(excititor, 400)
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    excititor.run(
+        "UPDATE pg_class SET reltuples = 1e8, relpages = pg_relation_size(oid) / 8192 "
+        "WHERE oid = 'vex_raw'::regclass"
+    )
+    statement = batch(VEX_RAW, "excititor_0006", online=True).replace("%(size)s", "$1")
+    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session, hurried(session):
+        session.run(CREATE_JOURNAL)
+        session.set("work_mem", "2GB")
+        session.run(f"PREPARE page (bigint) AS {statement}")
+        plan = "\n".join(row["QUERY PLAN"] for row in session.rows("EXPLAIN EXECUTE page (20000)"))
+
+    (expected,) = re.findall(r"CTE page\n.*rows=(\d+)", plan)
+    assert int(expected) <= 20_001
+    assert "Index Scan using vex_raw_chain_v1 on vex_raw" in plan
+    assert not [name for name in ("Bitmap", "Seq Scan on vex_raw", "Merge Join", "Hash Join") if name in plan]

@@ -1,0 +1,79 @@
+"""A way back that does not hang on what it need not touch, and tells what it changed."""
+
+import pytest
+
+from tests.conftest import Aoc, Database
+
+
+@pytest.fixture
+def at_head(excititor: Database, aoc: Aoc) -> Database:
+    """Excititor's database at head, with a row."""
+    excititor.add("1")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    return excititor
+
+
+def test_a_column_that_was_dropped(at_head: Database, aoc: Aoc) -> None:
+    """Where the estimate of what it takes cannot be made, the downgrade goes on without one."""
+    at_head.run("ALTER TABLE vex_raw DROP COLUMN content")
+
+    ran = aoc.json("downgrade", "base")
+
+    assert (ran.exit_code, ran.report["revision"]) == (0, None)
+    assert "no estimates: column" in ran.err
+
+
+def test_a_hold_is_a_change(at_head: Database, aoc: Aoc) -> None:
+    """That a hold was written or ended is a change, also where no statement was run for it."""
+    at_head.run("DELETE FROM vex_raw")
+    assert aoc("downgrade", "base").exit_code == 0
+    released = aoc.json("upgrade", "excititor", "base", "--release-hold")
+    held = aoc.json("downgrade", "base")
+    stopped = aoc.json("upgrade")
+
+    assert [ran.report["changed"] for ran in (released, held, stopped)] == [True, True, False]
+    assert [ran.report["steps"] for ran in (released, held)] == [[], []]
+
+
+@pytest.mark.parametrize("words", ["chain", "chain --apply", "verify", "upgrade", "dedupe", "repair"])
+def test_the_raw_table_is_gone(words: str, at_head: Database, aoc: Aoc) -> None:
+    """Without the raw table every command says that it is missing, and does not ask for what would not help."""
+    at_head.run("DROP TABLE vex_raw")
+
+    ran = aoc.json(*words.split())
+
+    assert (ran.exit_code, ran.slugs("error")) == (3, ["table-missing"])
+    assert "it was dropped, or lives elsewhere" in ran.finding("table-missing")["help"]
+
+
+def test_another_member_of_the_owner(at_head: Database, aoc: Aoc) -> None:
+    """Who owns the raw table, but not the books of those who migrated first, is told so before anything."""
+    at_head.run("DROP ROLE IF EXISTS second; CREATE ROLE second LOGIN PASSWORD 's'")
+    at_head.run("ALTER TABLE vex_raw OWNER TO second; GRANT ALL ON SCHEMA public TO second")
+    at_head.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO second")
+    aoc.environment["EXCITITOR_DATABASE_URL"] = at_head.url_as("second", "s")
+    try:
+        ran = aoc.json("downgrade", "-1")
+    finally:
+        at_head.run("REASSIGN OWNED BY second TO CURRENT_USER; DROP OWNED BY second; DROP ROLE second")
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["privileges"], False)
+    assert "alter aoc_alembic_version" in ran.finding("privileges")["problem"]
+    assert "or run: GRANT " in ran.finding("privileges")["help"]
+
+
+def test_a_tenant_without_rows(at_head: Database, aoc: Aoc) -> None:
+    """Verifying a tenant that no row is of, which may be mistyped, is no error; but it is said."""
+    ran = [aoc.json("verify", "--tenant", tenant) for tenant in ("default", "defualt")]
+
+    assert [(r.exit_code, r.slugs()) for r in ran] == [(0, []), (0, ["tenant-without-rows"])]
+
+
+def test_a_terminal_of_few_characters(at_head: Database, aoc: Aoc) -> None:
+    """A terminal that cannot show every character gets the report all the same."""
+    process = aoc.start("downgrade", "base", PYTHONIOENCODING="iso-8859-1")
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, err
+    assert "\\u2026" in out
