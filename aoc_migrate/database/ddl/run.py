@@ -57,7 +57,7 @@ class _Step:
         """Return the statements that take the locks in their order."""
         patience = f"'{round(min(PATIENCE, limits.deadline) * 1000)}ms'"
         stall = f"'{round(limits.max_stall * 1000)}ms'"
-        wait = f"'{round(limits.max_stall * 800)}ms'" if self.alone else stall  # so that one tells what took longer
+        wait = f"'{round(limits.max_stall * 800)}ms'" if self.alone else stall  # tells what it was that took long
         return [
             f"SET LOCAL lock_timeout = {patience}",
             _lock(f"ONLY {self.table}" if self.alone else self.table, "SHARE UPDATE EXCLUSIVE", self.optional),

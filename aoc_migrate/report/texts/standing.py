@@ -34,8 +34,8 @@ STANDING: dict[str, Text] = {
     ),
     "view-target": Text(
         "{subject} is not the view over {backup}: {reason}.",
-        "If a view has that name, drop it; if a table has it, rename that. Then run: aoc-migrate downgrade {target} "
-        "{target}_0007, and: aoc-migrate upgrade {target} --release-hold",
+        "If a view has that name, drop it; if a table has it, rename that. Then run: aoc-migrate downgrade "
+        "{target} {target}_0007, and: aoc-migrate upgrade {target} --release-hold",
     ),
     "view-writable": Text(
         "{subject} can be written to: the trigger that makes it read-only is missing or off.",
