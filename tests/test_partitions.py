@@ -205,6 +205,7 @@ def test_plan_tells_of_partitions(parted: Database, aoc: Aoc) -> None:
 def test_estimates_beside_facts_of_partitions(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """After the run each step of which the plan had an estimate has it beside the time that it took."""
     parted.add("1", tenant="a")
+    parted.add("2", tenant="a", retrieved_at="2025-02-01T00:00:00Z")
     planned = [s for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None]
 
     run = [s for s in aoc.json("upgrade", **allowed).report["steps"] if "estimated_ms" in s]

@@ -85,8 +85,8 @@ def main() -> NoReturn:
     """Run the command line; errors become one sentence on stderr and an exit code."""
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGINT, _ended)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character must not lose the report
-        if isinstance(stream, io.TextIOWrapper):
+    for stream in map(click.get_text_stream, ("stdout", "stderr")):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character must not lose the report
             stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # Python would search all that was loaded for garbage before it ends
     try:

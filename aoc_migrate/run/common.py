@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aoc_migrate.inspect.audit import Plan
 
 Verb = Callable[[Session, Report], None]
+BOOKS = (catalog.VERSION, catalog.STATE, catalog.LOG, catalog.JOURNAL)
 
 
 @dataclass(frozen=True)
@@ -158,5 +159,4 @@ def our_tables(session: Session) -> list[str]:
     target = session.target.name
     swap = swap_of(target)
     names = [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
-    names += [catalog.VERSION, catalog.STATE, catalog.LOG, catalog.JOURNAL]
-    return [name for name in names if catalog.kind(session, name) is not None]
+    return [name for name in (*names, *BOOKS) if catalog.kind(session, name) is not None]

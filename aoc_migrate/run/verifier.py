@@ -12,7 +12,7 @@ from aoc_migrate.inspect.scope import strange_tenant
 from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import ledger
-from aoc_migrate.run.common import locked, our_tables
+from aoc_migrate.run.common import BOOKS, locked
 from aoc_migrate.run.history import contract_at, swap_of
 
 ONE = "aoc_verify_tenant"
@@ -87,7 +87,8 @@ def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding
     mighty = too_mighty(session, role) if exists(session, role) else []
     if mighty:
         return [make("verifier-mighty", role, powers=", ".join(mighty))]
-    found = writing(session, our_tables(session))
+    books = (table for table in BOOKS if catalog.kind(session, table) is not None)
+    found = writing(session, [contract.table, *books])
     we = session.row(
         "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
         "WHERE rolname = current_user"
