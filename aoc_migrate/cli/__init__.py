@@ -85,7 +85,7 @@ def main() -> NoReturn:
     """Run the command line; errors become one sentence on stderr and an exit code."""
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGINT, _ended)
-    for stream in (click.get_text_stream("stdout"), click.get_text_stream("stderr")):
+    for stream in (sys.__stdout__, sys.__stderr__):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character must not lose the report
             stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # Python would search all that was loaded for garbage before it ends
