@@ -2,13 +2,29 @@
 
 import re
 
+import click
+
+from aoc_migrate.cli.chain import chain
+from aoc_migrate.cli.dedupe import dedupe
+from aoc_migrate.cli.downgrade import downgrade
+from aoc_migrate.cli.repair import repair
+from aoc_migrate.cli.upgrade import upgrade
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.ddl.backfill import hurried
-from aoc_migrate.database.ddl.chain import CREATE_JOURNAL, batch
+from aoc_migrate.database.ddl.chain import CREATE_JOURNAL, MOST, batch
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from tests.conftest import Aoc, Database
 from tests.helpers import fill
+
+
+def test_no_batch_is_larger_than_its_plan_knows() -> None:
+    """--batch-rows allows no more rows than the page of a batch can hold, or the walk would end too soon."""
+    for command in (upgrade, downgrade, chain, repair, dedupe):
+        (option,) = [p for p in command.params if p.name == "batch_rows"]
+        assert isinstance(option.type, click.IntRange)
+        assert option.type.max is not None
+        assert option.type.max <= MOST
 
 
 def test_a_plan_for_any_size_reads_a_page_by_key(excititor: Database, aoc: Aoc) -> None:

@@ -115,6 +115,26 @@ def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database)
     assert session.steps[0]["held_ms"] < 250
 
 
+def test_a_row_that_is_too_slow_is_no_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Where one row alone takes more than a second, that is said, and nobody is to be ended for it."""
+    for n in range(2):
+        excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    excititor.run(
+        "CREATE FUNCTION naps() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NEW; END';"
+        "CREATE TRIGGER naps BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION naps()"
+    )
+
+    words = ("--allow-triggers", "naps", "--batch-rows", "1", "--deadline", "1s")
+    ran = aoc.json("upgrade", "excititor_0006", *words, **allowed)
+
+    assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
+    assert "one row alone takes longer than 1 s" in ran.finding("deadline")["problem"]
+    assert "triggers" in ran.finding("deadline")["help"]
+    assert "pg_terminate_backend" not in ran.finding("deadline")["help"]
+
+
 def test_who_waits_for_rows_has_its_turn_at_once(excititor: Database, aoc: Aoc) -> None:
     """A pause for those who wait for our rows begins with the next batch, not with the next look around."""
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:

@@ -8,7 +8,7 @@ from aoc_migrate.cli import common, opts
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--apply", is_flag=True, help="Link the rows anew; needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
-@opts.batch_options(20_000)
+@opts.batch_options()
 @opts.waiting_options
 @opts.limit_option
 @opts.jobs_option

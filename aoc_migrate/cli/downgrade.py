@@ -9,7 +9,7 @@ from aoc_migrate.cli import common, opts
 @click.argument("words", nargs=-1, metavar="[TARGET] REVISION")
 @click.option("--all", "every", is_flag=True, help="All configured targets.")
 @opts.stall_option
-@opts.batch_options(20_000)
+@opts.batch_options()
 @opts.waiting_options
 @opts.jobs_option
 @opts.connection_options

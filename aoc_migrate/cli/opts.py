@@ -131,7 +131,7 @@ def waiting_options(command: F) -> F:
     return patience_options(queries(command))
 
 
-def batch_options(most: int) -> Callable[[F], F]:
+def batch_options(most: int = 20_000) -> Callable[[F], F]:
     """Add --batch-time, --batch-rows, --pace and --max-lag, which `limits_given` returns.
 
     ``most``: rows in a batch at most.

@@ -18,7 +18,7 @@ from aoc_migrate.cli import common, opts
     help="Leave plan, audit, run and verify reports and the SQL that ran in a new folder there.",
 )
 @opts.stall_option
-@opts.batch_options(20_000)
+@opts.batch_options()
 @opts.waiting_options
 @opts.limit_option
 @opts.jobs_option

@@ -28,7 +28,7 @@ class Part(StrEnum):
     VIEW = "view"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column of the envelope: its name, its PostgreSQL type and what the contract asks of it.
 
@@ -43,7 +43,7 @@ class Column:
     harmless: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """One CHECK constraint: its name, its predicate, and the columns that it judges."""
 
@@ -52,7 +52,7 @@ class Check:
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Index:
     """One index: its name, its columns (some with ``COLLATE "C"``) and whether it is unique."""
 
@@ -69,7 +69,7 @@ def key_hash(columns: Iterable[str]) -> str:
     return hashed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ViewSwap:
     """The legacy table that becomes a view, and the name under which its rows stay."""
 
@@ -77,7 +77,7 @@ class ViewSwap:
     backup: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Contract:
     """One version of the contract of one raw table.
 

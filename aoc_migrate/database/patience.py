@@ -56,6 +56,20 @@ def failed(
     return make("step-failed", label, reason=reason)
 
 
+def too_slow(subject: str, waited: float, attempts: int, bound: float) -> Finding:
+    """Return the finding ``deadline`` for one row that cannot be written within ``bound`` seconds."""
+    return make(
+        "deadline",
+        subject,
+        what="could not be written",
+        waited=f"{waited:.0f} s",
+        attempts=attempts,
+        blockers=f"Nobody was before us: one row alone takes longer than {bound:.0f} s.",
+        remedy="Look what triggers, partitions (too many?) or the disk do to an UPDATE of one row, and run the "
+        "same command again.",
+    )
+
+
 def gave_up(session: Session, subject: str, waited: float, attempts: int, stall: Stall) -> Finding:
     """Return the finding ``deadline``: how long and how often we tried, who blocks, and how to end that."""
     return make(

@@ -93,7 +93,7 @@ def conninfo_of(url: str) -> str:
             found = conninfo_to_dict(reading)
             if not match or _is_place(found, odd="@" in rest):
                 return make_conninfo("", **found)
-    raise ValueError(url)
+    raise ValueError("no place")  # and not the URL: it may hold a password
 
 
 def _is_place(found: Mapping[str, Any], *, odd: bool) -> bool:

@@ -142,12 +142,17 @@ def readable(session: Session, table: str, *, one_tenant: bool = False) -> list[
         (table,),
     )
     if not facts["whole"]:
-        place = f"{session.quoted(session.target.schema)}.{table}"
-        remedy = f"Run: GRANT SELECT ON {place} TO {session.quoted(facts['role'])};"
+        remedy = f"Run: {grant_select(session, table)}"
         return [make("privileges", table, role=facts["role"], action=f"read {table}", remedy=remedy)]
     if facts["filtered"] and not (one_tenant and only_tenant(session, table) is not None):
         return [make("row-level-security", table, role=facts["role"])]
     return []
+
+
+def grant_select(session: Session, table: str) -> str:
+    """Return the statement that lets this role read ``table``."""
+    role = session.value("SELECT quote_ident(current_user)")
+    return f"GRANT SELECT ON {session.quoted(session.target.schema)}.{table} TO {role};"
 
 
 def writing(session: Session, tables: list[str]) -> list[Finding]:

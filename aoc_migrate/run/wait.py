@@ -8,6 +8,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE, VERSION
 from aoc_migrate.database.session import Session, connect, first_line, say
 from aoc_migrate.database.settings import Target
+from aoc_migrate.inspect.place import grant_select
 from aoc_migrate.report.model import LATER, Report, Stopped, make
 from aoc_migrate.run import hold
 from aoc_migrate.run.common import Options, read_revision
@@ -54,7 +55,7 @@ def _look(session: Session, report: Report) -> str | None:
     target = session.target.name
     if catalog.kind(session, VERSION) is not None and not catalog.readable(session, VERSION):
         role = session.value("SELECT quote_ident(current_user)")
-        remedy = f"Run: {_grant(session, VERSION)}"
+        remedy = f"Run: {grant_select(session, VERSION)}"
         raise Stopped(make("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
     report.revision, report.reached = read_revision(session), True
     if report.revision == report.head:
@@ -66,16 +67,10 @@ def _look(session: Session, report: Report) -> str | None:
             report.findings = [hold.finding(session, held)]
             return None
     elif catalog.kind(session, STATE) is not None:
-        unseen = f"; a hold would not be seen: {_grant(session, STATE)}"
+        unseen = f"; a hold would not be seen: {grant_select(session, STATE)}"
     from aoc_migrate.database.lock import holder
 
     following = history(target)[position(target, report.revision)]
     by = holder(session)
     running = f"run by {by}" if by else "nobody is running it"
     return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{unseen}"
-
-
-def _grant(session: Session, table: str) -> str:
-    """Return the statement that lets this role read one of our tables."""
-    role = session.value("SELECT quote_ident(current_user)")
-    return f"GRANT SELECT ON {session.quoted(session.target.schema)}.{table} TO {role};"

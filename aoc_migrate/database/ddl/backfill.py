@@ -14,7 +14,7 @@ import psycopg
 
 from aoc_migrate.database.lock import announce
 from aoc_migrate.database.pace import BOUND, Pace
-from aoc_migrate.database.patience import TELL, failed, gave_up
+from aoc_migrate.database.patience import TELL, failed, gave_up, too_slow
 from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.watch import Stall, waiting_for, watched
@@ -93,10 +93,10 @@ class Batches:
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
 
     def _too_slow(self, first: float) -> None:
-        """Try half the rows; a single one that is too slow waits for something."""
-        if self.pace.size == 1:
-            self._locked(first)
-            return
+        """Try half the rows; where a single one is too slow, again until the deadline."""
+        waited = time.monotonic() - first
+        if self.pace.size == 1 and waited >= self.session.limits.deadline:
+            raise Stopped(too_slow(self.table, waited, self.step["attempts"], BOUND))
         self.pace.halve()
         self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.pace.size:,} rows")
 

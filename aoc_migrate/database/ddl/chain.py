@@ -8,9 +8,10 @@ the parameters ``size`` and ``ids`` come with each batch.
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.catalog import JOURNAL, STATE
+from aoc_migrate.database.settings import Limits
 
 BATCH = 2000  # rows, in scripts
-MOST = 20_000  # rows, online (--batch-rows)
+MOST = Limits.batch_rows  # rows, online; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
 
 CREATE_JOURNAL = f"""CREATE TABLE IF NOT EXISTS {JOURNAL} (
@@ -55,10 +56,8 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
     (seen, written); ``seen`` is less than ``size`` when the end is reached. Online a row is found again by its
     place, and its partition by the key; and a plan that serves for any ``size`` knows the most that it can be.
     """
-    limit = f"LIMIT {MOST + 1}) AS most LIMIT %(size)s + 1" if online else f"LIMIT {BATCH + 1}"
     match = ("id", "ctid", *contract.chain_key) if online else ("id",)
     place = ", ctid" if online else ""
-    most = "SELECT * FROM (" if online else ""
     write = _write(contract, match, "" if online else " ORDER BY id")
     columns = [*contract.chain_key, "retrieved_at", "id"]
     listed = ", ".join(columns)
@@ -67,14 +66,17 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
     start = ", ".join(f"(SELECT (value->'cursor'->>'{c}')::{types[c]} FROM place)" for c in columns)
     fields = ", ".join(f"'{c}', last.{c}" for c in columns)
     partition = ", ".join(contract.chain_key)
+    ahead = f"""SELECT {listed}{place}, {contract.link} FROM {contract.table}
+    WHERE ({order}) >= ({start})
+    ORDER BY {order} LIMIT {(MOST if online else BATCH) + 1}"""
+    if online:
+        ahead = f"SELECT * FROM ({ahead}) AS most LIMIT %(size)s + 1"
     return f"""WITH place AS MATERIALIZED (
   SELECT value FROM {STATE} WHERE name = '{name}'
 ), page AS MATERIALIZED (
   SELECT {listed}{place}, {contract.link} AS old,
     lag(id) OVER (PARTITION BY {partition} ORDER BY {", ".join(contract.chain_order)}) AS expected
-  FROM ({most}SELECT {listed}{place}, {contract.link} FROM {contract.table}
-    WHERE ({order}) >= ({start})
-    ORDER BY {order} {limit}) AS ahead
+  FROM ({ahead}) AS ahead
 ), wrong AS (
   SELECT {", ".join(match)}, old, expected FROM page
   WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)

@@ -48,10 +48,11 @@ def create_on_partitions(session: Session, table: str, index: Index, kept: list[
 def _go_on(session: Session, index: Index, nodes: list[Node], sums: "_Sums") -> None:
     """Take up what lacks its index below one that has it: a level at a time, so that each look serves for many."""
     above = {node.name: node.index for node in nodes}
-    lacking = [node for node in nodes if node.index is None and above[node.parent or ""]]
+    lacking = [node for node in nodes if node.index is None]
     for node in lacking:
-        _take_up(session, nodes[0].name, index, node, str(above[str(node.parent)]))
-        sums.add()
+        if hung := above.get(str(node.parent)):
+            _take_up(session, nodes[0].name, index, node, hung)
+            sums.add()
     if not lacking:
         _revalidate(session, nodes, index)
 

@@ -57,7 +57,8 @@ class _Step:
         """Return the statements that take the locks in their order."""
         patience = f"'{round(min(PATIENCE, limits.deadline) * 1000)}ms'"
         stall = f"'{round(limits.max_stall * 1000)}ms'"
-        wait = f"'{round(limits.max_stall * 800)}ms'" if self.alone else stall  # tells what it was that took long
+        # Alone it waits and works in one statement, which is not to time out while it still waits.
+        wait = f"'{round(limits.max_stall * 800)}ms'" if self.alone else stall
         return [
             f"SET LOCAL lock_timeout = {patience}",
             _lock(f"ONLY {self.table}" if self.alone else self.table, "SHARE UPDATE EXCLUSIVE", self.optional),
