@@ -34,13 +34,19 @@
 \set accept ''
 \endif
 
+SET search_path = pg_catalog, pg_temp;
+SELECT quote_ident(:'schema') AS aoc_schema \gset
 DO $aoc$ BEGIN
-  PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'), ('client_min_messages', 'warning'), ('default_transaction_isolation', 'read committed'), ('standard_conforming_strings', 'on'), ('TimeZone', 'UTC'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('statement_timeout', '0'), ('lock_timeout', '600.0s'), ('row_security', 'off')) AS ours (ours, wanted)
+  PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'), ('client_min_messages', 'warning'), ('default_transaction_isolation', 'read committed'), ('quote_all_identifiers', 'off'), ('standard_conforming_strings', 'on'), ('TimeZone', 'UTC'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('statement_timeout', '0'), ('lock_timeout', '600.0s'), ('row_security', 'off')) AS ours (ours, wanted)
     ON lower(name) = lower(ours);
 END $aoc$;
-SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) AS aoc_path,
-  set_config('aoc.allow_supersedes_retrofit', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
+SELECT set_config('aoc.allow_supersedes_retrofit', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
   set_config('aoc.accept', :'accept', false) AS aoc_accept, :'release_hold'::boolean AS release_hold \gset
+SELECT EXISTS (SELECT FROM unnest(string_to_array(:'accept', ',')) AS given WHERE given !~ '^(update-trigger|needs-search-path|swap-conflict|move-trigger):.*[^ ]') AS aoc_refused,
+  set_config('aoc.reason', coalesce('accept is SLUG:OBJECT, several with a comma between them; a slug is one of update-trigger, needs-search-path, swap-conflict, move-trigger', ''), false) AS aoc_reason \gset
+\if :aoc_refused
+DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+\endif
 
 \if :{?remove}
 \else
@@ -51,7 +57,7 @@ SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) A
 \set target ''
 \endif
 
-SELECT coalesce(nullif(:'target', ''), (SELECT string_agg(target, ' and ') FROM (VALUES ('concelier', 'advisory_raw'), ('excititor', 'vex_raw'))
+SELECT coalesce(nullif(:'target', ''), (SELECT string_agg(target, ' and ') FROM (VALUES ('concelier', (:'aoc_schema' || '."advisory_raw"')), ('excititor', (:'aoc_schema' || '."vex_raw"')))
   AS known (target, name) WHERE to_regclass(name) IS NOT NULL), 'neither') AS aoc_target,
   :'remove'::boolean AS aoc_remove \gset
 SELECT :'aoc_target' NOT IN ('concelier', 'excititor') AS aoc_refused,
@@ -88,33 +94,33 @@ SELECT current_setting('transaction_read_only')::boolean AS aoc_refused,
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regnamespace(quote_ident(:'schema')) IS NULL AS aoc_refused,
+SELECT to_regnamespace(:'aoc_schema') IS NULL AS aoc_refused,
   set_config('aoc.reason', coalesce(format('there is no schema %1$s here; create it with: CREATE SCHEMA %1$I', :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT NOT has_schema_privilege(to_regnamespace(quote_ident(:'schema')), 'CREATE') AS aoc_refused,
+SELECT NOT has_schema_privilege(to_regnamespace(:'aoc_schema'), 'CREATE') AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s may not create in schema %s', current_user, :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM unnest(ARRAY['advisory_raw', 'advisory', 'advisory_backup_20251028']) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
+SELECT EXISTS (SELECT FROM unnest(ARRAY[(:'aoc_schema' || '."advisory_raw"'), (:'aoc_schema' || '."advisory"'), (:'aoc_schema' || '."advisory_backup_20251028"')]) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s has not the rights of the owner of the tables', current_user), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('advisory_raw') AND relkind = 'p') AS aoc_refused,
+SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:'aoc_schema' || '."advisory_raw"'))) AS aoc_refused,
   set_config('aoc.reason', coalesce('advisory_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regclass('aoc_migration_state') IS NOT NULL AS aoc_state_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'target' AND value->>'name' <> 'concelier') AS aoc_refused,
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'concelier') AS aoc_refused,
   set_config('aoc.reason', coalesce('the history of another target stands in this schema: this script is for concelier', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
@@ -140,10 +146,10 @@ BEGIN
   END LOOP;
 END $aoc$;
 
-SELECT to_regclass('aoc_alembic_version') IS NOT NULL AS aoc_version_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_alembic_version"')) IS NOT NULL AS aoc_version_there \gset
 \set aoc_revision ''
 \if :aoc_version_there
-SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM aoc_alembic_version \gset
+SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM :"schema"."aoc_alembic_version" \gset
 \endif
 SELECT coalesce(array_position(ARRAY['', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'], :'aoc_revision'), 0) - 1 AS aoc_position \gset
 SELECT NOT :aoc_position BETWEEN 0 AND 8 AS aoc_refused,
@@ -155,9 +161,9 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 SELECT true AS aoc_left \gset
 \if :aoc_left
-CREATE TABLE IF NOT EXISTS aoc_migration_state (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
-INSERT INTO aoc_migration_state (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS aoc_migration_log (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
   run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
   role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
@@ -168,14 +174,14 @@ CREATE TABLE IF NOT EXISTS aoc_migration_log (
   findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
   checksums jsonb NOT NULL DEFAULT '{}'
 );
-CREATE TABLE IF NOT EXISTS aoc_alembic_version (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
   version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
-UPDATE aoc_migration_log SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
-INSERT INTO aoc_migration_log (command, from_revision, goal, host, version, checksums)
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
+INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'constraints --remove', (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1], (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1],
     coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object()
   RETURNING run AS aoc_run \gset
-INSERT INTO aoc_migration_state (name, value) SELECT 'hold', jsonb_build_object(
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
   'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
   'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', false, 'acknowledged', true)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
@@ -190,9 +196,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('advisory_raw') AND conname IN ('advisory_raw_content_keys_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('advisory_raw_content_v1', 'aoc-migrate sha256:aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."advisory_raw"'))) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -202,12 +209,21 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE advisory_raw
-        DROP CONSTRAINT IF EXISTS advisory_raw_content_keys_v1;
+      LOCK TABLE <schema>."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."advisory_raw"
+        DROP CONSTRAINT IF EXISTS advisory_raw_content_v1;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."advisory_raw_content_ok_v1"(jsonb)');
+      BEGIN
+        IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43') THEN
+          DROP FUNCTION <schema>."advisory_raw_content_ok_v1"(jsonb);
+        END IF;
+      EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        RAISE WARNING 'advisory_raw_content_ok_v1 is kept: %', SQLERRM;
+      END $aoc$;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -218,19 +234,21 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'advisory_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
@@ -246,10 +264,14 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT 'DROP INDEX CONCURRENTLY IF EXISTS advisory_raw_idempotency_v1' WHERE EXISTS (SELECT FROM aoc_migration_state WHERE name = 'concelier_0004' AND NOT (value->>'index_found')::boolean)
-\gexec
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'concelier_0004' AND NOT (value->>'index_found')::boolean) AS aoc_needed \gset
+\if :aoc_needed
 
-DELETE FROM aoc_migration_state WHERE name = 'concelier_0004';
+DROP INDEX CONCURRENTLY IF EXISTS :"schema"."advisory_raw_idempotency_v1";
+
+\endif
+
+DELETE FROM :"schema"."aoc_migration_state" WHERE name = 'concelier_0004';
 
 \endif
 
@@ -263,9 +285,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'concelier_0003') AS aoc_needed \gset
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'concelier_0003') AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -275,43 +298,31 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE advisory_raw
-        DROP CONSTRAINT IF EXISTS advisory_raw_not_blank_v1,
-        ADD CONSTRAINT advisory_raw_not_blank_v1 CHECK (coalesce(btrim(id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(tenant, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(source_vendor, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(upstream_id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(content_hash, E' \t\n\r\f\x0B') <> '', true)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS advisory_raw_source_keys_v1,
-        ADD CONSTRAINT advisory_raw_source_keys_v1 CHECK (coalesce(jsonb_path_match((source || '{}') - ARRAY['vendor', 'stream', 'api', 'collector_version'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS advisory_raw_upstream_keys_v1,
-        ADD CONSTRAINT advisory_raw_upstream_keys_v1 CHECK (coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS advisory_raw_linkset_keys_v1,
-        ADD CONSTRAINT advisory_raw_linkset_keys_v1 CHECK (coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS advisory_raw_identifiers_keys_v1,
-        ADD CONSTRAINT advisory_raw_identifiers_keys_v1 CHECK (coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)) NOT VALID,
+      LOCK TABLE <schema>."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."advisory_raw"
+        DROP CONSTRAINT IF EXISTS advisory_raw_keys_v1,
+        ADD CONSTRAINT advisory_raw_keys_v1 CHECK (<schema>."advisory_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID,
+        DROP CONSTRAINT IF EXISTS advisory_raw_objects_v1,
+        ADD CONSTRAINT advisory_raw_objects_v1 CHECK (<schema>."advisory_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID,
         DROP CONSTRAINT IF EXISTS advisory_raw_required_v1,
         ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
-      DO $aoc$
-      DECLARE made record;
-      BEGIN
-        FOR made IN SELECT conname, 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex') AS signature
-          FROM pg_constraint WHERE conrelid = 'advisory_raw'::regclass AND conname IN ('advisory_raw_not_blank_v1', 'advisory_raw_source_keys_v1', 'advisory_raw_upstream_keys_v1', 'advisory_raw_linkset_keys_v1', 'advisory_raw_identifiers_keys_v1', 'advisory_raw_required_v1')
-        LOOP
-          EXECUTE format('COMMENT ON CONSTRAINT %I ON advisory_raw IS %L', made.conname, made.signature);
-        END LOOP;
-      END $aoc$;
+      COMMENT ON CONSTRAINT advisory_raw_keys_v1 ON <schema>."advisory_raw" IS 'aoc-migrate sha256:bf2c12618e48a00b6bfcef5e5ef0887fe7827705f60071e002cb82ce213cc8b6';
+      COMMENT ON CONSTRAINT advisory_raw_objects_v1 ON <schema>."advisory_raw" IS 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6';
+      COMMENT ON CONSTRAINT advisory_raw_required_v1 ON <schema>."advisory_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
       DO $aoc$
       DECLARE mine record;
       BEGIN
-        FOR mine IN SELECT attname FROM pg_attribute, aoc_migration_state
-          WHERE attrelid = 'advisory_raw'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')
+        FOR mine IN SELECT attname FROM pg_attribute, <schema>."aoc_migration_state"
+          WHERE attrelid = '<schema>."advisory_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')
             AND name = 'concelier_0003' AND NOT value->'not_null' ? attname
         LOOP
-          EXECUTE format('ALTER TABLE advisory_raw ALTER %I DROP NOT NULL', mine.attname);
+          EXECUTE format('ALTER TABLE %s ALTER %I DROP NOT NULL', '<schema>."advisory_raw"'::regclass, mine.attname);
         END LOOP;
       END $aoc$;
-      DELETE FROM aoc_migration_state WHERE name = 'concelier_0003';
+      DELETE FROM <schema>."aoc_migration_state" WHERE name = 'concelier_0003';
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -322,19 +333,21 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'advisory_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
@@ -350,9 +363,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('advisory_raw') AND conname IN ('advisory_raw_not_blank_v1', 'advisory_raw_source_keys_v1', 'advisory_raw_upstream_keys_v1', 'advisory_raw_linkset_keys_v1', 'advisory_raw_identifiers_keys_v1', 'advisory_raw_required_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('advisory_raw_keys_v1', 'aoc-migrate sha256:bf2c12618e48a00b6bfcef5e5ef0887fe7827705f60071e002cb82ce213cc8b6'), ('advisory_raw_objects_v1', 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6'), ('advisory_raw_required_v1', 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."advisory_raw"'))) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -362,17 +376,32 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE advisory_raw
-        DROP CONSTRAINT IF EXISTS advisory_raw_not_blank_v1,
-        DROP CONSTRAINT IF EXISTS advisory_raw_source_keys_v1,
-        DROP CONSTRAINT IF EXISTS advisory_raw_upstream_keys_v1,
-        DROP CONSTRAINT IF EXISTS advisory_raw_linkset_keys_v1,
-        DROP CONSTRAINT IF EXISTS advisory_raw_identifiers_keys_v1,
+      LOCK TABLE <schema>."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."advisory_raw"
+        DROP CONSTRAINT IF EXISTS advisory_raw_keys_v1,
+        DROP CONSTRAINT IF EXISTS advisory_raw_objects_v1,
         DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
+      BEGIN
+        IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'b07bafb2d425c78ab356747ff883275992f19e04bedade1097caae871fdf4bc0') THEN
+          DROP FUNCTION <schema>."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
+        END IF;
+      EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        RAISE WARNING 'advisory_raw_keys_ok_v1 is kept: %', SQLERRM;
+      END $aoc$;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
+      BEGIN
+        IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a') THEN
+          DROP FUNCTION <schema>."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb);
+        END IF;
+      EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        RAISE WARNING 'advisory_raw_objects_ok_v1 is kept: %', SQLERRM;
+      END $aoc$;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -383,30 +412,33 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'advisory_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 \endif
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'hold', jsonb_build_object(
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
   'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
   'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', true, 'acknowledged', true)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
-UPDATE aoc_migration_log SET outcome = 'done', revision = coalesce((SELECT version_num FROM aoc_alembic_version), 'base'), ended_at = now(), seen_at = now() WHERE run = :aoc_run;
-SELECT format('concelier is at %s', coalesce((SELECT version_num FROM aoc_alembic_version), 'base')) AS aoc_reason \gset
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
+  WHERE run = :aoc_run;
+SELECT format('concelier is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset
 \echo :aoc_reason
 \else
 \echo 'concelier is there already: nothing to do'
@@ -438,33 +470,33 @@ SELECT current_setting('transaction_read_only')::boolean AS aoc_refused,
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regnamespace(quote_ident(:'schema')) IS NULL AS aoc_refused,
+SELECT to_regnamespace(:'aoc_schema') IS NULL AS aoc_refused,
   set_config('aoc.reason', coalesce(format('there is no schema %1$s here; create it with: CREATE SCHEMA %1$I', :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT NOT has_schema_privilege(to_regnamespace(quote_ident(:'schema')), 'CREATE') AS aoc_refused,
+SELECT NOT has_schema_privilege(to_regnamespace(:'aoc_schema'), 'CREATE') AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s may not create in schema %s', current_user, :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM unnest(ARRAY['advisory_raw', 'advisory', 'advisory_backup_20251028']) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
+SELECT EXISTS (SELECT FROM unnest(ARRAY[(:'aoc_schema' || '."advisory_raw"'), (:'aoc_schema' || '."advisory"'), (:'aoc_schema' || '."advisory_backup_20251028"')]) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s has not the rights of the owner of the tables', current_user), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('advisory_raw') AND relkind = 'p') AS aoc_refused,
+SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:'aoc_schema' || '."advisory_raw"'))) AS aoc_refused,
   set_config('aoc.reason', coalesce('advisory_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regclass('aoc_migration_state') IS NOT NULL AS aoc_state_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'target' AND value->>'name' <> 'concelier') AS aoc_refused,
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'concelier') AS aoc_refused,
   set_config('aoc.reason', coalesce('the history of another target stands in this schema: this script is for concelier', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
@@ -490,10 +522,10 @@ BEGIN
   END LOOP;
 END $aoc$;
 
-SELECT to_regclass('aoc_alembic_version') IS NOT NULL AS aoc_version_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_alembic_version"')) IS NOT NULL AS aoc_version_there \gset
 \set aoc_revision ''
 \if :aoc_version_there
-SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM aoc_alembic_version \gset
+SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM :"schema"."aoc_alembic_version" \gset
 \endif
 SELECT coalesce(array_position(ARRAY['', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'], :'aoc_revision'), 0) - 1 AS aoc_position \gset
 SELECT NOT :aoc_position BETWEEN 0 AND 8 AS aoc_refused,
@@ -504,31 +536,32 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 \set aoc_held false
 \if :aoc_state_there
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'hold') AS aoc_held \gset
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'hold') AS aoc_held \gset
 \endif
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \gset
 \if :aoc_stop
 SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
-  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM aoc_migration_state WHERE name = 'hold' \gset
+  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM :"schema"."aoc_migration_state" WHERE name = 'hold' \gset
 \warn :aoc_reason
 \quit
 \endif
 
 SELECT true AS aoc_left \gset
 \if :aoc_left
+SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
   errors int := 0; rows bigint; counted text; counts jsonb; found record;
   accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
 BEGIN
-  IF to_regclass('advisory_raw') IS NULL THEN
+  IF to_regclass('<schema>."advisory_raw"') IS NULL THEN
     RETURN;
   END IF;
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('advisory_raw') AND attname = name
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."advisory_raw"') AND attname = name
       AND NOT attisdropped);
-  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('advisory_raw')) <> 'r' THEN
+  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('<schema>."advisory_raw"')) <> 'r' THEN
     RAISE EXCEPTION 'advisory_raw is not the table that the contract knows; it lacks: %',
       coalesce(counted, 'being a plain table');
   END IF;
@@ -536,19 +569,14 @@ BEGIN
       'count(*) FILTER (WHERE NOT (%1$s)) AS %2$I, to_json(min(id) FILTER (WHERE NOT (%1$s))) AS %3$I',
       predicate, name, name || ' id'), ', ') INTO counted
     FROM (VALUES
-      ('advisory_raw_not_blank_v1', $p$coalesce(btrim(id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(tenant, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(source_vendor, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(upstream_id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(content_hash, E' \t\n\r\f\x0B') <> '', true)$p$),
-      ('advisory_raw_source_keys_v1', $p$coalesce(jsonb_path_match((source || '{}') - ARRAY['vendor', 'stream', 'api', 'collector_version'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
-      ('advisory_raw_upstream_keys_v1', $p$coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
-      ('advisory_raw_linkset_keys_v1', $p$coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
-      ('advisory_raw_identifiers_keys_v1', $p$coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$),
-      ('advisory_raw_required_v1', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$),
-      ('key-too-long', $p$NOT coalesce(octet_length(tenant) + octet_length(source_vendor) + octet_length(upstream_id) + octet_length(content_hash) + octet_length(id) > 2600, false)$p$)
-    ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('advisory_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
-    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
-      WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND indisvalid));
+      ('advisory_raw_keys_v1', 'aoc-migrate sha256:bf2c12618e48a00b6bfcef5e5ef0887fe7827705f60071e002cb82ce213cc8b6', $p$(coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant) OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int4, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false)$p$),
+      ('advisory_raw_objects_v1', 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6', $p$coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$),
+      ('advisory_raw_required_v1', 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$)
+    ) AS rule (name, signed, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
+      WHERE c.conrelid = to_regclass('<schema>."advisory_raw"') AND c.conname = name AND c.convalidated
+        AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = signed);
   IF counted IS NOT NULL THEN
-    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM advisory_raw) AS c', counted) INTO counts;
+    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM %s) AS c', counted, '<schema>."advisory_raw"') INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
       WHERE key NOT LIKE '% id' AND value <> '0' ORDER BY key
     LOOP
@@ -557,15 +585,15 @@ BEGIN
     END LOOP;
   END IF;
   SELECT count(*) INTO rows FROM pg_index
-    WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND indisvalid;
+    WHERE indexrelid = to_regclass('<schema>."advisory_raw_idempotency_v1"') AND indisvalid;
   IF rows = 0 THEN
     SELECT coalesce((SELECT d.groups FROM (WITH candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw ORDER BY digest OFFSET 0
+    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM <schema>."advisory_raw" ORDER BY digest OFFSET 0
   ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 ), groups AS (
   SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
-  FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
+  FROM <schema>."advisory_raw" WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
@@ -577,23 +605,26 @@ SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
-END $aoc_audit$;
+END $aoc_audit$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT :aoc_position >= 7 AS aoc_due \gset
 \if :aoc_due
+SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
   errors int := 0; rows bigint; counted text; counts jsonb; found record;
   accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
 BEGIN
-  IF to_regclass('advisory_raw') IS NULL THEN
+  IF to_regclass('<schema>."advisory_raw"') IS NULL THEN
     RETURN;
   END IF;
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('advisory_raw') AND attname = name
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."advisory_raw"') AND attname = name
       AND NOT attisdropped);
-  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('advisory_raw')) <> 'r' THEN
+  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('<schema>."advisory_raw"')) <> 'r' THEN
     RAISE EXCEPTION 'advisory_raw is not the table that the contract knows; it lacks: %',
       coalesce(counted, 'being a plain table');
   END IF;
@@ -601,13 +632,12 @@ BEGIN
       'count(*) FILTER (WHERE NOT (%1$s)) AS %2$I, to_json(min(id) FILTER (WHERE NOT (%1$s))) AS %3$I',
       predicate, name, name || ' id'), ', ') INTO counted
     FROM (VALUES
-      ('advisory_raw_content_keys_v1', $p$coalesce(jsonb_path_match((content || '{}') - ARRAY['format', 'spec_version', 'raw'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$)
-    ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('advisory_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
-    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
-      WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND indisvalid));
+      ('advisory_raw_content_v1', 'aoc-migrate sha256:aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25', $p$coalesce(pg_catalog.jsonb_path_match(((coalesce(content, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{format,spec_version,raw}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$)
+    ) AS rule (name, signed, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
+      WHERE c.conrelid = to_regclass('<schema>."advisory_raw"') AND c.conname = name AND c.convalidated
+        AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = signed);
   IF counted IS NOT NULL THEN
-    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM advisory_raw) AS c', counted) INTO counts;
+    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM %s) AS c', counted, '<schema>."advisory_raw"') INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
       WHERE key NOT LIKE '% id' AND value <> '0' ORDER BY key
     LOOP
@@ -618,11 +648,13 @@ BEGIN
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
-END $aoc_audit$;
+END $aoc_audit$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 \endif
-CREATE TABLE IF NOT EXISTS aoc_migration_state (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
-INSERT INTO aoc_migration_state (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS aoc_migration_log (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
   run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
   role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
@@ -633,12 +665,12 @@ CREATE TABLE IF NOT EXISTS aoc_migration_log (
   findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
   checksums jsonb NOT NULL DEFAULT '{}'
 );
-CREATE TABLE IF NOT EXISTS aoc_alembic_version (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
   version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
-UPDATE aoc_migration_log SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
-INSERT INTO aoc_migration_log (command, from_revision, goal, host, version, checksums)
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
+INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'psql constraints concelier_0004', (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1], (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1],
-    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('concelier_0001', '5d388fd6007763dcc5e21cf15a133d3831c33064d45e6df1ae7eb7c8d95c168f', 'concelier_0002', 'f6283ed87472824b39394dcf0c2a31b801652eba9058da2cbcc7300e18c4131d', 'concelier_0003', 'e37257251f2cf50c9980fd55ae24ad6d7c78326495479364715a1293a6c79572', 'concelier_0004', 'c780cb8c5ceb930749dda60bd817117855f85d9bd58933a361b8452efd235bdb', 'concelier_0007', '8922a080bd6fc2312c6f360065c4d42f148b54a629f0fa73c9101476b3068599')
+    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('concelier_0001', '1a8089c42e4ec3a390510a0a496e60d08ab9d4d9b2306894fad2ccc7426ce074', 'concelier_0002', '8d99f9bc6a834b6a4541b85e888f3733a6b6984be40aaf43896e62a48ce627c0', 'concelier_0003', 'ea013a328820ad9ca97d1ef071406207a30ac537d88a22285e50b01456c7f9de', 'concelier_0004', '875dddd59c8d98e3ea492f9e039cb9f683afc571c41d46f71f48738815a70869', 'concelier_0007', 'fe526eb7a74d59b2a550a18c9a18a91e36b4e6205061818c78a8af818b9d71b2')
   RETURNING run AS aoc_run \gset
 
 
@@ -652,13 +684,13 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-CREATE TABLE IF NOT EXISTS aoc_migration_state (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'concelier_0001', jsonb_build_object('table_found', to_regclass('advisory_raw') IS NOT NULL, 'link_found', EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('advisory_raw') AND attname = 'supersedes')) ON CONFLICT (name) DO NOTHING;
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'concelier_0001', jsonb_build_object('table_found', to_regclass((:'aoc_schema' || '."advisory_raw"')) IS NOT NULL, 'link_found', EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND attname = 'supersedes')) ON CONFLICT (name) DO NOTHING;
 
-CREATE TABLE IF NOT EXISTS advisory_raw (
+CREATE TABLE IF NOT EXISTS :"schema"."advisory_raw" (
   id text PRIMARY KEY,
   tenant text,
   source_vendor text,
@@ -674,9 +706,10 @@ CREATE TABLE IF NOT EXISTS advisory_raw (
   created_at timestamptz DEFAULT now()
 );
 
-SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('advisory_raw') AND attname = 'supersedes') AS aoc_needed \gset
+SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND attname = 'supersedes') AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -686,11 +719,11 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE advisory_raw ADD COLUMN IF NOT EXISTS supersedes text;
+      LOCK TABLE <schema>."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."advisory_raw" ADD COLUMN IF NOT EXISTS supersedes text;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -701,25 +734,27 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'advisory_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 SELECT :aoc_position < 1 AS aoc_due \gset
 \if :aoc_due
-INSERT INTO aoc_alembic_version (version_num) SELECT 'concelier_0001' WHERE NOT EXISTS (SELECT FROM aoc_alembic_version);
+INSERT INTO :"schema"."aoc_alembic_version" (version_num) SELECT 'concelier_0001' WHERE NOT EXISTS (SELECT FROM :"schema"."aoc_alembic_version");
 \set aoc_position 1
 \endif
 \endif
@@ -734,9 +769,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('advisory_raw') AND conname IN ('advisory_raw_not_blank_v1', 'advisory_raw_source_keys_v1', 'advisory_raw_upstream_keys_v1', 'advisory_raw_linkset_keys_v1', 'advisory_raw_identifiers_keys_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) < 5 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('advisory_raw_keys_v1', 'aoc-migrate sha256:bf2c12618e48a00b6bfcef5e5ef0887fe7827705f60071e002cb82ce213cc8b6'), ('advisory_raw_objects_v1', 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."advisory_raw"'))) < 2 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -745,27 +781,42 @@ DECLARE
 BEGIN
   LOOP
     BEGIN
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
+      BEGIN
+        IF found IS NULL THEN
+          CREATE FUNCTION <schema>."advisory_raw_keys_ok_v1"(id text, tenant text, source_vendor text, upstream_id text, content_hash text, retrieved_at timestamptz) RETURNS boolean
+            LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+            AS $aoc_body$BEGIN RETURN (coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant) OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int4, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false); END$aoc_body$;
+          GRANT EXECUTE ON FUNCTION <schema>."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz) TO PUBLIC;
+        ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'b07bafb2d425c78ab356747ff883275992f19e04bedade1097caae871fdf4bc0') THEN
+          RAISE EXCEPTION 'advisory_raw_keys_ok_v1 is not the function that the contract asks for';
+        END IF;
+      END $aoc$;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
+      BEGIN
+        IF found IS NULL THEN
+          CREATE FUNCTION <schema>."advisory_raw_objects_ok_v1"(source jsonb, upstream jsonb, linkset jsonb, identifiers jsonb) RETURNS boolean
+            LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+            AS $aoc_body$BEGIN RETURN coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false); END$aoc_body$;
+          GRANT EXECUTE ON FUNCTION <schema>."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb) TO PUBLIC;
+        ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a') THEN
+          RAISE EXCEPTION 'advisory_raw_objects_ok_v1 is not the function that the contract asks for';
+        END IF;
+      END $aoc$;
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE advisory_raw
-        ADD CONSTRAINT advisory_raw_not_blank_v1 CHECK (coalesce(btrim(id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(tenant, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(source_vendor, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(upstream_id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(content_hash, E' \t\n\r\f\x0B') <> '', true)) NOT VALID,
-        ADD CONSTRAINT advisory_raw_source_keys_v1 CHECK (coalesce(jsonb_path_match((source || '{}') - ARRAY['vendor', 'stream', 'api', 'collector_version'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        ADD CONSTRAINT advisory_raw_upstream_keys_v1 CHECK (coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        ADD CONSTRAINT advisory_raw_linkset_keys_v1 CHECK (coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        ADD CONSTRAINT advisory_raw_identifiers_keys_v1 CHECK (coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)) NOT VALID,
+      LOCK TABLE <schema>."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."advisory_raw"
+        ADD CONSTRAINT advisory_raw_keys_v1 CHECK (<schema>."advisory_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID,
+        ADD CONSTRAINT advisory_raw_objects_v1 CHECK (<schema>."advisory_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID,
         ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
-      DO $aoc$
-      DECLARE made record;
-      BEGIN
-        FOR made IN SELECT conname, 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex') AS signature
-          FROM pg_constraint WHERE conrelid = 'advisory_raw'::regclass AND conname IN ('advisory_raw_not_blank_v1', 'advisory_raw_source_keys_v1', 'advisory_raw_upstream_keys_v1', 'advisory_raw_linkset_keys_v1', 'advisory_raw_identifiers_keys_v1', 'advisory_raw_required_v1')
-        LOOP
-          EXECUTE format('COMMENT ON CONSTRAINT %I ON advisory_raw IS %L', made.conname, made.signature);
-        END LOOP;
-      END $aoc$;
+      COMMENT ON CONSTRAINT advisory_raw_keys_v1 ON <schema>."advisory_raw" IS 'aoc-migrate sha256:bf2c12618e48a00b6bfcef5e5ef0887fe7827705f60071e002cb82ce213cc8b6';
+      COMMENT ON CONSTRAINT advisory_raw_objects_v1 ON <schema>."advisory_raw" IS 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6';
+      COMMENT ON CONSTRAINT advisory_raw_required_v1 ON <schema>."advisory_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -776,25 +827,27 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'advisory_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 SELECT :aoc_position < 2 AS aoc_due \gset
 \if :aoc_due
-UPDATE aoc_alembic_version SET version_num = 'concelier_0002' WHERE version_num = 'concelier_0001';
+UPDATE :"schema"."aoc_alembic_version" SET version_num = 'concelier_0002' WHERE version_num = 'concelier_0001';
 \set aoc_position 2
 \endif
 \endif
@@ -809,22 +862,20 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('advisory_raw') AND conname IN ('advisory_raw_not_blank_v1', 'advisory_raw_source_keys_v1', 'advisory_raw_upstream_keys_v1', 'advisory_raw_linkset_keys_v1', 'advisory_raw_identifiers_keys_v1', 'advisory_raw_required_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND conname IN ('advisory_raw_keys_v1', 'advisory_raw_objects_v1', 'advisory_raw_required_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
-ALTER TABLE advisory_raw
-  VALIDATE CONSTRAINT advisory_raw_not_blank_v1,
-  VALIDATE CONSTRAINT advisory_raw_source_keys_v1,
-  VALIDATE CONSTRAINT advisory_raw_upstream_keys_v1,
-  VALIDATE CONSTRAINT advisory_raw_linkset_keys_v1,
-  VALIDATE CONSTRAINT advisory_raw_identifiers_keys_v1,
+ALTER TABLE :"schema"."advisory_raw"
+  VALIDATE CONSTRAINT advisory_raw_keys_v1,
+  VALIDATE CONSTRAINT advisory_raw_objects_v1,
   VALIDATE CONSTRAINT advisory_raw_required_v1;
 
 \endif
 
-SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('advisory_raw') AND NOT attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')) OR (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('advisory_raw') AND conname IN ('advisory_raw_required_v1') AND true) > 0 OR NOT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'concelier_0003') AS aoc_needed \gset
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND NOT attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')) OR (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND conname IN ('advisory_raw_required_v1') AND true) > 0 OR NOT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'concelier_0003') AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -834,13 +885,13 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
-      INSERT INTO aoc_migration_state (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = 'advisory_raw'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
-      ALTER TABLE advisory_raw ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
-      ALTER TABLE advisory_raw DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
+      LOCK TABLE <schema>."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+      INSERT INTO <schema>."aoc_migration_state" (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '<schema>."advisory_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
+      ALTER TABLE <schema>."advisory_raw" ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
+      ALTER TABLE <schema>."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -851,25 +902,27 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'advisory_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 SELECT :aoc_position < 3 AS aoc_due \gset
 \if :aoc_due
-UPDATE aoc_alembic_version SET version_num = 'concelier_0003' WHERE version_num = 'concelier_0002';
+UPDATE :"schema"."aoc_alembic_version" SET version_num = 'concelier_0003' WHERE version_num = 'concelier_0002';
 \set aoc_position 3
 \endif
 \endif
@@ -884,26 +937,37 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'concelier_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND indisvalid)) ON CONFLICT (name) DO NOTHING;
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'concelier_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."advisory_raw_idempotency_v1"')) AND indisvalid)) ON CONFLICT (name) DO NOTHING;
 
-SELECT 'DROP INDEX CONCURRENTLY advisory_raw_idempotency_v1' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1') AND NOT indisvalid)
-\gexec
+SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."advisory_raw_idempotency_v1"')) AND NOT indisvalid) AS aoc_needed \gset
+\if :aoc_needed
 
-SELECT 'CREATE UNIQUE INDEX CONCURRENTLY advisory_raw_idempotency_v1 ON advisory_raw (tenant, source_vendor, upstream_id, content_hash)' WHERE EXISTS (SELECT WHERE to_regclass('advisory_raw_idempotency_v1') IS NULL)
-\gexec
+DROP INDEX CONCURRENTLY :"schema"."advisory_raw_idempotency_v1";
 
+\endif
+
+SELECT EXISTS (SELECT WHERE to_regclass((:'aoc_schema' || '."advisory_raw_idempotency_v1"')) IS NULL) AS aoc_needed \gset
+\if :aoc_needed
+
+CREATE UNIQUE INDEX CONCURRENTLY advisory_raw_idempotency_v1 ON :"schema"."advisory_raw" (tenant, source_vendor, upstream_id, content_hash);
+
+\endif
+
+SELECT replace(replace($aoc_block$
 DO $aoc$
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('advisory_raw_idempotency_v1')
-    AND indrelid = 'advisory_raw'::regclass AND indisvalid AND indisunique = true
+  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."advisory_raw_idempotency_v1"')
+    AND indrelid = '<schema>."advisory_raw"'::regclass AND indisvalid AND indisunique = true
     AND replace(pg_get_indexdef(indexrelid), ' COLLATE "C"', '') LIKE '% USING btree (tenant, source_vendor, upstream_id, content_hash)') THEN
     RAISE EXCEPTION 'advisory_raw_idempotency_v1 is not the index that the contract asks for';
   END IF;
-END $aoc$;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT :aoc_position < 4 AS aoc_due \gset
 \if :aoc_due
-UPDATE aoc_alembic_version SET version_num = 'concelier_0004' WHERE version_num = 'concelier_0003';
+UPDATE :"schema"."aoc_alembic_version" SET version_num = 'concelier_0004' WHERE version_num = 'concelier_0003';
 \set aoc_position 4
 \endif
 \endif
@@ -918,9 +982,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('advisory_raw') AND conname IN ('advisory_raw_content_keys_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) < 1 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('advisory_raw_content_v1', 'aoc-migrate sha256:aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."advisory_raw"'))) < 1 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -929,22 +994,26 @@ DECLARE
 BEGIN
   LOOP
     BEGIN
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."advisory_raw_content_ok_v1"(jsonb)');
+      BEGIN
+        IF found IS NULL THEN
+          CREATE FUNCTION <schema>."advisory_raw_content_ok_v1"(content jsonb) RETURNS boolean
+            LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+            AS $aoc_body$BEGIN RETURN coalesce(pg_catalog.jsonb_path_match(((coalesce(content, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{format,spec_version,raw}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false); END$aoc_body$;
+          GRANT EXECUTE ON FUNCTION <schema>."advisory_raw_content_ok_v1"(jsonb) TO PUBLIC;
+        ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43') THEN
+          RAISE EXCEPTION 'advisory_raw_content_ok_v1 is not the function that the contract asks for';
+        END IF;
+      END $aoc$;
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE advisory_raw
-        ADD CONSTRAINT advisory_raw_content_keys_v1 CHECK (coalesce(jsonb_path_match((content || '{}') - ARRAY['format', 'spec_version', 'raw'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)) NOT VALID;
-      DO $aoc$
-      DECLARE made record;
-      BEGIN
-        FOR made IN SELECT conname, 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex') AS signature
-          FROM pg_constraint WHERE conrelid = 'advisory_raw'::regclass AND conname IN ('advisory_raw_content_keys_v1')
-        LOOP
-          EXECUTE format('COMMENT ON CONSTRAINT %I ON advisory_raw IS %L', made.conname, made.signature);
-        END LOOP;
-      END $aoc$;
+      LOCK TABLE <schema>."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."advisory_raw"
+        ADD CONSTRAINT advisory_raw_content_v1 CHECK (<schema>."advisory_raw_content_ok_v1"(content::jsonb)) NOT VALID;
+      COMMENT ON CONSTRAINT advisory_raw_content_v1 ON <schema>."advisory_raw" IS 'aoc-migrate sha256:aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25';
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -955,35 +1024,38 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'advisory_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('advisory_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."advisory_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('advisory_raw') AND conname IN ('advisory_raw_content_keys_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND conname IN ('advisory_raw_content_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
-ALTER TABLE advisory_raw
-  VALIDATE CONSTRAINT advisory_raw_content_keys_v1;
+ALTER TABLE :"schema"."advisory_raw"
+  VALIDATE CONSTRAINT advisory_raw_content_v1;
 
 \endif
 
 \endif
 
-DELETE FROM aoc_migration_state WHERE name = 'hold';
-UPDATE aoc_migration_log SET outcome = 'done', revision = coalesce((SELECT version_num FROM aoc_alembic_version), 'base'), ended_at = now(), seen_at = now() WHERE run = :aoc_run;
-SELECT format('concelier is at %s', coalesce((SELECT version_num FROM aoc_alembic_version), 'base')) AS aoc_reason \gset
+DELETE FROM :"schema"."aoc_migration_state" WHERE name = 'hold';
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
+  WHERE run = :aoc_run;
+SELECT format('concelier is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset
 \echo :aoc_reason
 \else
 \echo 'concelier is there already: nothing to do'
@@ -1020,33 +1092,33 @@ SELECT current_setting('transaction_read_only')::boolean AS aoc_refused,
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regnamespace(quote_ident(:'schema')) IS NULL AS aoc_refused,
+SELECT to_regnamespace(:'aoc_schema') IS NULL AS aoc_refused,
   set_config('aoc.reason', coalesce(format('there is no schema %1$s here; create it with: CREATE SCHEMA %1$I', :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT NOT has_schema_privilege(to_regnamespace(quote_ident(:'schema')), 'CREATE') AS aoc_refused,
+SELECT NOT has_schema_privilege(to_regnamespace(:'aoc_schema'), 'CREATE') AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s may not create in schema %s', current_user, :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM unnest(ARRAY['vex_raw']) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
+SELECT EXISTS (SELECT FROM unnest(ARRAY[(:'aoc_schema' || '."vex_raw"')]) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s has not the rights of the owner of the tables', current_user), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('vex_raw') AND relkind = 'p') AS aoc_refused,
+SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:'aoc_schema' || '."vex_raw"'))) AS aoc_refused,
   set_config('aoc.reason', coalesce('vex_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regclass('aoc_migration_state') IS NOT NULL AS aoc_state_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'target' AND value->>'name' <> 'excititor') AS aoc_refused,
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'excititor') AS aoc_refused,
   set_config('aoc.reason', coalesce('the history of another target stands in this schema: this script is for excititor', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
@@ -1072,10 +1144,10 @@ BEGIN
   END LOOP;
 END $aoc$;
 
-SELECT to_regclass('aoc_alembic_version') IS NOT NULL AS aoc_version_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_alembic_version"')) IS NOT NULL AS aoc_version_there \gset
 \set aoc_revision ''
 \if :aoc_version_there
-SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM aoc_alembic_version \gset
+SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM :"schema"."aoc_alembic_version" \gset
 \endif
 SELECT coalesce(array_position(ARRAY['', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'], :'aoc_revision'), 0) - 1 AS aoc_position \gset
 SELECT NOT :aoc_position BETWEEN 0 AND 7 AS aoc_refused,
@@ -1087,9 +1159,9 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 SELECT true AS aoc_left \gset
 \if :aoc_left
-CREATE TABLE IF NOT EXISTS aoc_migration_state (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
-INSERT INTO aoc_migration_state (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS aoc_migration_log (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
   run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
   role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
@@ -1100,14 +1172,14 @@ CREATE TABLE IF NOT EXISTS aoc_migration_log (
   findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
   checksums jsonb NOT NULL DEFAULT '{}'
 );
-CREATE TABLE IF NOT EXISTS aoc_alembic_version (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
   version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
-UPDATE aoc_migration_log SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
-INSERT INTO aoc_migration_log (command, from_revision, goal, host, version, checksums)
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
+INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'constraints --remove', (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1], (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1],
     coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object()
   RETURNING run AS aoc_run \gset
-INSERT INTO aoc_migration_state (name, value) SELECT 'hold', jsonb_build_object(
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
   'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
   'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', false, 'acknowledged', true)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
@@ -1122,9 +1194,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('vex_raw') AND conname IN ('vex_raw_content_keys_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('vex_raw_content_v1', 'aoc-migrate sha256:04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."vex_raw"'))) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -1134,12 +1207,21 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE vex_raw
-        DROP CONSTRAINT IF EXISTS vex_raw_content_keys_v1;
+      LOCK TABLE <schema>."vex_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."vex_raw"
+        DROP CONSTRAINT IF EXISTS vex_raw_content_v1;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."vex_raw_content_ok_v1"(jsonb)');
+      BEGIN
+        IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a') THEN
+          DROP FUNCTION <schema>."vex_raw_content_ok_v1"(jsonb);
+        END IF;
+      EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        RAISE WARNING 'vex_raw_content_ok_v1 is kept: %', SQLERRM;
+      END $aoc$;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -1150,19 +1232,21 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'vex_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
@@ -1178,10 +1262,14 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT 'DROP INDEX CONCURRENTLY IF EXISTS vex_raw_idempotency_v1' WHERE EXISTS (SELECT FROM aoc_migration_state WHERE name = 'excititor_0004' AND NOT (value->>'index_found')::boolean)
-\gexec
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'excititor_0004' AND NOT (value->>'index_found')::boolean) AS aoc_needed \gset
+\if :aoc_needed
 
-DELETE FROM aoc_migration_state WHERE name = 'excititor_0004';
+DROP INDEX CONCURRENTLY IF EXISTS :"schema"."vex_raw_idempotency_v1";
+
+\endif
+
+DELETE FROM :"schema"."aoc_migration_state" WHERE name = 'excititor_0004';
 
 \endif
 
@@ -1195,9 +1283,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'excititor_0003') AS aoc_needed \gset
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'excititor_0003') AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -1207,43 +1296,31 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE vex_raw
-        DROP CONSTRAINT IF EXISTS vex_raw_not_blank_v1,
-        ADD CONSTRAINT vex_raw_not_blank_v1 CHECK (coalesce(btrim(id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(tenant, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(source_vendor, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(upstream_id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(content_hash, E' \t\n\r\f\x0B') <> '', true)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS vex_raw_source_keys_v1,
-        ADD CONSTRAINT vex_raw_source_keys_v1 CHECK (coalesce(jsonb_path_match((source || '{}') - ARRAY['vendor', 'stream', 'api', 'collector_version'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS vex_raw_upstream_keys_v1,
-        ADD CONSTRAINT vex_raw_upstream_keys_v1 CHECK (coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS vex_raw_linkset_keys_v1,
-        ADD CONSTRAINT vex_raw_linkset_keys_v1 CHECK (coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        DROP CONSTRAINT IF EXISTS vex_raw_identifiers_keys_v1,
-        ADD CONSTRAINT vex_raw_identifiers_keys_v1 CHECK (coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)) NOT VALID,
+      LOCK TABLE <schema>."vex_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."vex_raw"
+        DROP CONSTRAINT IF EXISTS vex_raw_keys_v1,
+        ADD CONSTRAINT vex_raw_keys_v1 CHECK (<schema>."vex_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID,
+        DROP CONSTRAINT IF EXISTS vex_raw_objects_v1,
+        ADD CONSTRAINT vex_raw_objects_v1 CHECK (<schema>."vex_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID,
         DROP CONSTRAINT IF EXISTS vex_raw_required_v1,
         ADD CONSTRAINT vex_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
-      DO $aoc$
-      DECLARE made record;
-      BEGIN
-        FOR made IN SELECT conname, 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex') AS signature
-          FROM pg_constraint WHERE conrelid = 'vex_raw'::regclass AND conname IN ('vex_raw_not_blank_v1', 'vex_raw_source_keys_v1', 'vex_raw_upstream_keys_v1', 'vex_raw_linkset_keys_v1', 'vex_raw_identifiers_keys_v1', 'vex_raw_required_v1')
-        LOOP
-          EXECUTE format('COMMENT ON CONSTRAINT %I ON vex_raw IS %L', made.conname, made.signature);
-        END LOOP;
-      END $aoc$;
+      COMMENT ON CONSTRAINT vex_raw_keys_v1 ON <schema>."vex_raw" IS 'aoc-migrate sha256:ef3b296987249b3d7d0fde3aa3b2c7de0f97e21614b845373a42d1f9ed72a246';
+      COMMENT ON CONSTRAINT vex_raw_objects_v1 ON <schema>."vex_raw" IS 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f';
+      COMMENT ON CONSTRAINT vex_raw_required_v1 ON <schema>."vex_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
       DO $aoc$
       DECLARE mine record;
       BEGIN
-        FOR mine IN SELECT attname FROM pg_attribute, aoc_migration_state
-          WHERE attrelid = 'vex_raw'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')
+        FOR mine IN SELECT attname FROM pg_attribute, <schema>."aoc_migration_state"
+          WHERE attrelid = '<schema>."vex_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')
             AND name = 'excititor_0003' AND NOT value->'not_null' ? attname
         LOOP
-          EXECUTE format('ALTER TABLE vex_raw ALTER %I DROP NOT NULL', mine.attname);
+          EXECUTE format('ALTER TABLE %s ALTER %I DROP NOT NULL', '<schema>."vex_raw"'::regclass, mine.attname);
         END LOOP;
       END $aoc$;
-      DELETE FROM aoc_migration_state WHERE name = 'excititor_0003';
+      DELETE FROM <schema>."aoc_migration_state" WHERE name = 'excititor_0003';
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -1254,19 +1331,21 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'vex_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
@@ -1282,9 +1361,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('vex_raw') AND conname IN ('vex_raw_not_blank_v1', 'vex_raw_source_keys_v1', 'vex_raw_upstream_keys_v1', 'vex_raw_linkset_keys_v1', 'vex_raw_identifiers_keys_v1', 'vex_raw_required_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('vex_raw_keys_v1', 'aoc-migrate sha256:ef3b296987249b3d7d0fde3aa3b2c7de0f97e21614b845373a42d1f9ed72a246'), ('vex_raw_objects_v1', 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f'), ('vex_raw_required_v1', 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."vex_raw"'))) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -1294,17 +1374,32 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE vex_raw
-        DROP CONSTRAINT IF EXISTS vex_raw_not_blank_v1,
-        DROP CONSTRAINT IF EXISTS vex_raw_source_keys_v1,
-        DROP CONSTRAINT IF EXISTS vex_raw_upstream_keys_v1,
-        DROP CONSTRAINT IF EXISTS vex_raw_linkset_keys_v1,
-        DROP CONSTRAINT IF EXISTS vex_raw_identifiers_keys_v1,
+      LOCK TABLE <schema>."vex_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."vex_raw"
+        DROP CONSTRAINT IF EXISTS vex_raw_keys_v1,
+        DROP CONSTRAINT IF EXISTS vex_raw_objects_v1,
         DROP CONSTRAINT IF EXISTS vex_raw_required_v1;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
+      BEGIN
+        IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'e597663dc283125deb1f46874fddfd41fa709ea6cce96f8d6de4405bd6dd9ff1') THEN
+          DROP FUNCTION <schema>."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
+        END IF;
+      EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        RAISE WARNING 'vex_raw_keys_ok_v1 is kept: %', SQLERRM;
+      END $aoc$;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."vex_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
+      BEGIN
+        IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9') THEN
+          DROP FUNCTION <schema>."vex_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb);
+        END IF;
+      EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        RAISE WARNING 'vex_raw_objects_ok_v1 is kept: %', SQLERRM;
+      END $aoc$;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -1315,30 +1410,33 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'vex_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 \endif
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'hold', jsonb_build_object(
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
   'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
   'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', true, 'acknowledged', true)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
-UPDATE aoc_migration_log SET outcome = 'done', revision = coalesce((SELECT version_num FROM aoc_alembic_version), 'base'), ended_at = now(), seen_at = now() WHERE run = :aoc_run;
-SELECT format('excititor is at %s', coalesce((SELECT version_num FROM aoc_alembic_version), 'base')) AS aoc_reason \gset
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
+  WHERE run = :aoc_run;
+SELECT format('excititor is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset
 \echo :aoc_reason
 \else
 \echo 'excititor is there already: nothing to do'
@@ -1370,33 +1468,33 @@ SELECT current_setting('transaction_read_only')::boolean AS aoc_refused,
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regnamespace(quote_ident(:'schema')) IS NULL AS aoc_refused,
+SELECT to_regnamespace(:'aoc_schema') IS NULL AS aoc_refused,
   set_config('aoc.reason', coalesce(format('there is no schema %1$s here; create it with: CREATE SCHEMA %1$I', :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT NOT has_schema_privilege(to_regnamespace(quote_ident(:'schema')), 'CREATE') AS aoc_refused,
+SELECT NOT has_schema_privilege(to_regnamespace(:'aoc_schema'), 'CREATE') AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s may not create in schema %s', current_user, :'schema'), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM unnest(ARRAY['vex_raw']) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
+SELECT EXISTS (SELECT FROM unnest(ARRAY[(:'aoc_schema' || '."vex_raw"')]) AS t JOIN pg_class ON oid = to_regclass(t) WHERE NOT pg_has_role(relowner, 'USAGE')) AS aoc_refused,
   set_config('aoc.reason', coalesce(format('role %s has not the rights of the owner of the tables', current_user), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('vex_raw') AND relkind = 'p') AS aoc_refused,
+SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:'aoc_schema' || '."vex_raw"'))) AS aoc_refused,
   set_config('aoc.reason', coalesce('vex_raw is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT to_regclass('aoc_migration_state') IS NOT NULL AS aoc_state_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'target' AND value->>'name' <> 'excititor') AS aoc_refused,
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'excititor') AS aoc_refused,
   set_config('aoc.reason', coalesce('the history of another target stands in this schema: this script is for excititor', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
@@ -1422,10 +1520,10 @@ BEGIN
   END LOOP;
 END $aoc$;
 
-SELECT to_regclass('aoc_alembic_version') IS NOT NULL AS aoc_version_there \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_alembic_version"')) IS NOT NULL AS aoc_version_there \gset
 \set aoc_revision ''
 \if :aoc_version_there
-SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM aoc_alembic_version \gset
+SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM :"schema"."aoc_alembic_version" \gset
 \endif
 SELECT coalesce(array_position(ARRAY['', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'], :'aoc_revision'), 0) - 1 AS aoc_position \gset
 SELECT NOT :aoc_position BETWEEN 0 AND 7 AS aoc_refused,
@@ -1436,31 +1534,32 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 \set aoc_held false
 \if :aoc_state_there
-SELECT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'hold') AS aoc_held \gset
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'hold') AS aoc_held \gset
 \endif
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \gset
 \if :aoc_stop
 SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
-  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM aoc_migration_state WHERE name = 'hold' \gset
+  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM :"schema"."aoc_migration_state" WHERE name = 'hold' \gset
 \warn :aoc_reason
 \quit
 \endif
 
 SELECT true AS aoc_left \gset
 \if :aoc_left
+SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
   errors int := 0; rows bigint; counted text; counts jsonb; found record;
   accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
 BEGIN
-  IF to_regclass('vex_raw') IS NULL THEN
+  IF to_regclass('<schema>."vex_raw"') IS NULL THEN
     RETURN;
   END IF;
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('vex_raw') AND attname = name
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."vex_raw"') AND attname = name
       AND NOT attisdropped);
-  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('vex_raw')) <> 'r' THEN
+  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('<schema>."vex_raw"')) <> 'r' THEN
     RAISE EXCEPTION 'vex_raw is not the table that the contract knows; it lacks: %',
       coalesce(counted, 'being a plain table');
   END IF;
@@ -1468,19 +1567,14 @@ BEGIN
       'count(*) FILTER (WHERE NOT (%1$s)) AS %2$I, to_json(min(id) FILTER (WHERE NOT (%1$s))) AS %3$I',
       predicate, name, name || ' id'), ', ') INTO counted
     FROM (VALUES
-      ('vex_raw_not_blank_v1', $p$coalesce(btrim(id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(tenant, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(source_vendor, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(upstream_id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(content_hash, E' \t\n\r\f\x0B') <> '', true)$p$),
-      ('vex_raw_source_keys_v1', $p$coalesce(jsonb_path_match((source || '{}') - ARRAY['vendor', 'stream', 'api', 'collector_version'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
-      ('vex_raw_upstream_keys_v1', $p$coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
-      ('vex_raw_linkset_keys_v1', $p$coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)$p$),
-      ('vex_raw_identifiers_keys_v1', $p$coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$),
-      ('vex_raw_required_v1', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$),
-      ('key-too-long', $p$NOT coalesce(octet_length(tenant) + octet_length(source_vendor) + octet_length(upstream_id) + octet_length(content_hash) + octet_length(id) > 2600, false)$p$)
-    ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('vex_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
-    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
-      WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND indisvalid));
+      ('vex_raw_keys_v1', 'aoc-migrate sha256:ef3b296987249b3d7d0fde3aa3b2c7de0f97e21614b845373a42d1f9ed72a246', $p$(coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant) OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int4, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false)$p$),
+      ('vex_raw_objects_v1', 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f', $p$coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$),
+      ('vex_raw_required_v1', 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8', $p$tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL$p$)
+    ) AS rule (name, signed, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
+      WHERE c.conrelid = to_regclass('<schema>."vex_raw"') AND c.conname = name AND c.convalidated
+        AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = signed);
   IF counted IS NOT NULL THEN
-    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM vex_raw) AS c', counted) INTO counts;
+    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM %s) AS c', counted, '<schema>."vex_raw"') INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
       WHERE key NOT LIKE '% id' AND value <> '0' ORDER BY key
     LOOP
@@ -1489,15 +1583,15 @@ BEGIN
     END LOOP;
   END IF;
   SELECT count(*) INTO rows FROM pg_index
-    WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND indisvalid;
+    WHERE indexrelid = to_regclass('<schema>."vex_raw_idempotency_v1"') AND indisvalid;
   IF rows = 0 THEN
     SELECT coalesce((SELECT d.groups FROM (WITH candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM vex_raw ORDER BY digest OFFSET 0
+    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM <schema>."vex_raw" ORDER BY digest OFFSET 0
   ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 ), groups AS (
   SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
-  FROM vex_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
+  FROM <schema>."vex_raw" WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d), 0) INTO rows;
@@ -1509,23 +1603,26 @@ SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
-END $aoc_audit$;
+END $aoc_audit$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT :aoc_position >= 7 AS aoc_due \gset
 \if :aoc_due
+SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
   errors int := 0; rows bigint; counted text; counts jsonb; found record;
   accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
 BEGIN
-  IF to_regclass('vex_raw') IS NULL THEN
+  IF to_regclass('<schema>."vex_raw"') IS NULL THEN
     RETURN;
   END IF;
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('vex_raw') AND attname = name
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."vex_raw"') AND attname = name
       AND NOT attisdropped);
-  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('vex_raw')) <> 'r' THEN
+  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('<schema>."vex_raw"')) <> 'r' THEN
     RAISE EXCEPTION 'vex_raw is not the table that the contract knows; it lacks: %',
       coalesce(counted, 'being a plain table');
   END IF;
@@ -1533,13 +1630,12 @@ BEGIN
       'count(*) FILTER (WHERE NOT (%1$s)) AS %2$I, to_json(min(id) FILTER (WHERE NOT (%1$s))) AS %3$I',
       predicate, name, name || ' id'), ', ') INTO counted
     FROM (VALUES
-      ('vex_raw_content_keys_v1', $p$coalesce(jsonb_path_match((content || '{}') - ARRAY['format', 'spec_version', 'raw'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)$p$)
-    ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('vex_raw') AND c.conname = name AND c.convalidated AND coalesce(obj_description(c.oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false))
-    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
-      WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND indisvalid));
+      ('vex_raw_content_v1', 'aoc-migrate sha256:04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d', $p$coalesce(pg_catalog.jsonb_path_match(((coalesce(content, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{format,spec_version,raw}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$)
+    ) AS rule (name, signed, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
+      WHERE c.conrelid = to_regclass('<schema>."vex_raw"') AND c.conname = name AND c.convalidated
+        AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = signed);
   IF counted IS NOT NULL THEN
-    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM vex_raw) AS c', counted) INTO counts;
+    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM %s) AS c', counted, '<schema>."vex_raw"') INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
       WHERE key NOT LIKE '% id' AND value <> '0' ORDER BY key
     LOOP
@@ -1550,11 +1646,13 @@ BEGIN
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
-END $aoc_audit$;
+END $aoc_audit$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 \endif
-CREATE TABLE IF NOT EXISTS aoc_migration_state (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
-INSERT INTO aoc_migration_state (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS aoc_migration_log (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
   run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
   role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
@@ -1565,12 +1663,12 @@ CREATE TABLE IF NOT EXISTS aoc_migration_log (
   findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
   checksums jsonb NOT NULL DEFAULT '{}'
 );
-CREATE TABLE IF NOT EXISTS aoc_alembic_version (
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
   version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
-UPDATE aoc_migration_log SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
-INSERT INTO aoc_migration_log (command, from_revision, goal, host, version, checksums)
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
+INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'psql constraints excititor_0004', (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1], (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1],
-    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('excititor_0001', '0b43a4805ac7a0d2e8427c98dd430a5dbfef18424339ab98e18607322f128356', 'excititor_0002', '81450fd6dba41fb2dee0abafb8e844bfabcff77311f203b992f445f80904fa1a', 'excititor_0003', '8c9cd758b15d4c2d30a3ae87cde700c3cec87635be4c9d43685ff53bee717c68', 'excititor_0004', '616d7c231241d73a23b94345b0fee43e37b5ce9f8014c142f72c545c799f0105', 'excititor_0007', '9e83b6f5e482cfc8543bb338251d16eb70010cab0e1bd9f5cd012c98ae3a08fc')
+    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('excititor_0001', '4d3371f1877d724ebd6dd7d57c447c5c3f8efdb4265836f8a464d7ccfee7183f', 'excititor_0002', '25d40ce7031752bbb8cba69a11a4355f2953e69627cd4b87923b836741b3358b', 'excititor_0003', '00a4b8fa1e3c088314931449d460bb5e8eb59c0befb1b2a30cba5ffd50f24c2d', 'excititor_0004', '4e64c6dded768a21c5977545082644bc1ce24c50d66863940ae02ddb89b6754a', 'excititor_0007', '3a5a3ebf10f81c7969ed7aea1d4798ec3990968073023935dd5eb20d3b5d28ce')
   RETURNING run AS aoc_run \gset
 
 
@@ -1584,13 +1682,13 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-CREATE TABLE IF NOT EXISTS aoc_migration_state (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'excititor_0001', jsonb_build_object('table_found', to_regclass('vex_raw') IS NOT NULL, 'link_found', EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('vex_raw') AND attname = 'supersedes')) ON CONFLICT (name) DO NOTHING;
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'excititor_0001', jsonb_build_object('table_found', to_regclass((:'aoc_schema' || '."vex_raw"')) IS NOT NULL, 'link_found', EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass((:'aoc_schema' || '."vex_raw"')) AND attname = 'supersedes')) ON CONFLICT (name) DO NOTHING;
 
-CREATE TABLE IF NOT EXISTS vex_raw (
+CREATE TABLE IF NOT EXISTS :"schema"."vex_raw" (
   id text PRIMARY KEY,
   tenant text,
   source_vendor text,
@@ -1606,9 +1704,10 @@ CREATE TABLE IF NOT EXISTS vex_raw (
   created_at timestamptz DEFAULT now()
 );
 
-SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('vex_raw') AND attname = 'supersedes') AS aoc_needed \gset
+SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass((:'aoc_schema' || '."vex_raw"')) AND attname = 'supersedes') AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -1618,11 +1717,11 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE vex_raw ADD COLUMN IF NOT EXISTS supersedes text;
+      LOCK TABLE <schema>."vex_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."vex_raw" ADD COLUMN IF NOT EXISTS supersedes text;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -1633,25 +1732,27 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'vex_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 SELECT :aoc_position < 1 AS aoc_due \gset
 \if :aoc_due
-INSERT INTO aoc_alembic_version (version_num) SELECT 'excititor_0001' WHERE NOT EXISTS (SELECT FROM aoc_alembic_version);
+INSERT INTO :"schema"."aoc_alembic_version" (version_num) SELECT 'excititor_0001' WHERE NOT EXISTS (SELECT FROM :"schema"."aoc_alembic_version");
 \set aoc_position 1
 \endif
 \endif
@@ -1666,9 +1767,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('vex_raw') AND conname IN ('vex_raw_not_blank_v1', 'vex_raw_source_keys_v1', 'vex_raw_upstream_keys_v1', 'vex_raw_linkset_keys_v1', 'vex_raw_identifiers_keys_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) < 5 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('vex_raw_keys_v1', 'aoc-migrate sha256:ef3b296987249b3d7d0fde3aa3b2c7de0f97e21614b845373a42d1f9ed72a246'), ('vex_raw_objects_v1', 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."vex_raw"'))) < 2 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -1677,27 +1779,42 @@ DECLARE
 BEGIN
   LOOP
     BEGIN
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
+      BEGIN
+        IF found IS NULL THEN
+          CREATE FUNCTION <schema>."vex_raw_keys_ok_v1"(id text, tenant text, source_vendor text, upstream_id text, content_hash text, retrieved_at timestamptz) RETURNS boolean
+            LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+            AS $aoc_body$BEGIN RETURN (coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant) OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int4, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false); END$aoc_body$;
+          GRANT EXECUTE ON FUNCTION <schema>."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz) TO PUBLIC;
+        ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'e597663dc283125deb1f46874fddfd41fa709ea6cce96f8d6de4405bd6dd9ff1') THEN
+          RAISE EXCEPTION 'vex_raw_keys_ok_v1 is not the function that the contract asks for';
+        END IF;
+      END $aoc$;
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."vex_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
+      BEGIN
+        IF found IS NULL THEN
+          CREATE FUNCTION <schema>."vex_raw_objects_ok_v1"(source jsonb, upstream jsonb, linkset jsonb, identifiers jsonb) RETURNS boolean
+            LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+            AS $aoc_body$BEGIN RETURN coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false); END$aoc_body$;
+          GRANT EXECUTE ON FUNCTION <schema>."vex_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb) TO PUBLIC;
+        ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9') THEN
+          RAISE EXCEPTION 'vex_raw_objects_ok_v1 is not the function that the contract asks for';
+        END IF;
+      END $aoc$;
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE vex_raw
-        ADD CONSTRAINT vex_raw_not_blank_v1 CHECK (coalesce(btrim(id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(tenant, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(source_vendor, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(upstream_id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(content_hash, E' \t\n\r\f\x0B') <> '', true)) NOT VALID,
-        ADD CONSTRAINT vex_raw_source_keys_v1 CHECK (coalesce(jsonb_path_match((source || '{}') - ARRAY['vendor', 'stream', 'api', 'collector_version'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        ADD CONSTRAINT vex_raw_upstream_keys_v1 CHECK (coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        ADD CONSTRAINT vex_raw_linkset_keys_v1 CHECK (coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-        ADD CONSTRAINT vex_raw_identifiers_keys_v1 CHECK (coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)) NOT VALID,
+      LOCK TABLE <schema>."vex_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."vex_raw"
+        ADD CONSTRAINT vex_raw_keys_v1 CHECK (<schema>."vex_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID,
+        ADD CONSTRAINT vex_raw_objects_v1 CHECK (<schema>."vex_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID,
         ADD CONSTRAINT vex_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
-      DO $aoc$
-      DECLARE made record;
-      BEGIN
-        FOR made IN SELECT conname, 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex') AS signature
-          FROM pg_constraint WHERE conrelid = 'vex_raw'::regclass AND conname IN ('vex_raw_not_blank_v1', 'vex_raw_source_keys_v1', 'vex_raw_upstream_keys_v1', 'vex_raw_linkset_keys_v1', 'vex_raw_identifiers_keys_v1', 'vex_raw_required_v1')
-        LOOP
-          EXECUTE format('COMMENT ON CONSTRAINT %I ON vex_raw IS %L', made.conname, made.signature);
-        END LOOP;
-      END $aoc$;
+      COMMENT ON CONSTRAINT vex_raw_keys_v1 ON <schema>."vex_raw" IS 'aoc-migrate sha256:ef3b296987249b3d7d0fde3aa3b2c7de0f97e21614b845373a42d1f9ed72a246';
+      COMMENT ON CONSTRAINT vex_raw_objects_v1 ON <schema>."vex_raw" IS 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f';
+      COMMENT ON CONSTRAINT vex_raw_required_v1 ON <schema>."vex_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -1708,25 +1825,27 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'vex_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 SELECT :aoc_position < 2 AS aoc_due \gset
 \if :aoc_due
-UPDATE aoc_alembic_version SET version_num = 'excititor_0002' WHERE version_num = 'excititor_0001';
+UPDATE :"schema"."aoc_alembic_version" SET version_num = 'excititor_0002' WHERE version_num = 'excititor_0001';
 \set aoc_position 2
 \endif
 \endif
@@ -1741,22 +1860,20 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('vex_raw') AND conname IN ('vex_raw_not_blank_v1', 'vex_raw_source_keys_v1', 'vex_raw_upstream_keys_v1', 'vex_raw_linkset_keys_v1', 'vex_raw_identifiers_keys_v1', 'vex_raw_required_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass((:'aoc_schema' || '."vex_raw"')) AND conname IN ('vex_raw_keys_v1', 'vex_raw_objects_v1', 'vex_raw_required_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
-ALTER TABLE vex_raw
-  VALIDATE CONSTRAINT vex_raw_not_blank_v1,
-  VALIDATE CONSTRAINT vex_raw_source_keys_v1,
-  VALIDATE CONSTRAINT vex_raw_upstream_keys_v1,
-  VALIDATE CONSTRAINT vex_raw_linkset_keys_v1,
-  VALIDATE CONSTRAINT vex_raw_identifiers_keys_v1,
+ALTER TABLE :"schema"."vex_raw"
+  VALIDATE CONSTRAINT vex_raw_keys_v1,
+  VALIDATE CONSTRAINT vex_raw_objects_v1,
   VALIDATE CONSTRAINT vex_raw_required_v1;
 
 \endif
 
-SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('vex_raw') AND NOT attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')) OR (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('vex_raw') AND conname IN ('vex_raw_required_v1') AND true) > 0 OR NOT EXISTS (SELECT FROM aoc_migration_state WHERE name = 'excititor_0003') AS aoc_needed \gset
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass((:'aoc_schema' || '."vex_raw"')) AND NOT attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')) OR (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass((:'aoc_schema' || '."vex_raw"')) AND conname IN ('vex_raw_required_v1') AND true) > 0 OR NOT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'excititor_0003') AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -1766,13 +1883,13 @@ BEGIN
   LOOP
     BEGIN
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
-      INSERT INTO aoc_migration_state (name, value) SELECT 'excititor_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = 'vex_raw'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
-      ALTER TABLE vex_raw ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
-      ALTER TABLE vex_raw DROP CONSTRAINT IF EXISTS vex_raw_required_v1;
+      LOCK TABLE <schema>."vex_raw" IN ACCESS EXCLUSIVE MODE;
+      INSERT INTO <schema>."aoc_migration_state" (name, value) SELECT 'excititor_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '<schema>."vex_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
+      ALTER TABLE <schema>."vex_raw" ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
+      ALTER TABLE <schema>."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_required_v1;
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -1783,25 +1900,27 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'vex_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
 SELECT :aoc_position < 3 AS aoc_due \gset
 \if :aoc_due
-UPDATE aoc_alembic_version SET version_num = 'excititor_0003' WHERE version_num = 'excititor_0002';
+UPDATE :"schema"."aoc_alembic_version" SET version_num = 'excititor_0003' WHERE version_num = 'excititor_0002';
 \set aoc_position 3
 \endif
 \endif
@@ -1816,26 +1935,37 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'excititor_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND indisvalid)) ON CONFLICT (name) DO NOTHING;
+INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'excititor_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."vex_raw_idempotency_v1"')) AND indisvalid)) ON CONFLICT (name) DO NOTHING;
 
-SELECT 'DROP INDEX CONCURRENTLY vex_raw_idempotency_v1' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('vex_raw_idempotency_v1') AND NOT indisvalid)
-\gexec
+SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."vex_raw_idempotency_v1"')) AND NOT indisvalid) AS aoc_needed \gset
+\if :aoc_needed
 
-SELECT 'CREATE UNIQUE INDEX CONCURRENTLY vex_raw_idempotency_v1 ON vex_raw (tenant, source_vendor, upstream_id, content_hash)' WHERE EXISTS (SELECT WHERE to_regclass('vex_raw_idempotency_v1') IS NULL)
-\gexec
+DROP INDEX CONCURRENTLY :"schema"."vex_raw_idempotency_v1";
 
+\endif
+
+SELECT EXISTS (SELECT WHERE to_regclass((:'aoc_schema' || '."vex_raw_idempotency_v1"')) IS NULL) AS aoc_needed \gset
+\if :aoc_needed
+
+CREATE UNIQUE INDEX CONCURRENTLY vex_raw_idempotency_v1 ON :"schema"."vex_raw" (tenant, source_vendor, upstream_id, content_hash);
+
+\endif
+
+SELECT replace(replace($aoc_block$
 DO $aoc$
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('vex_raw_idempotency_v1')
-    AND indrelid = 'vex_raw'::regclass AND indisvalid AND indisunique = true
+  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."vex_raw_idempotency_v1"')
+    AND indrelid = '<schema>."vex_raw"'::regclass AND indisvalid AND indisunique = true
     AND replace(pg_get_indexdef(indexrelid), ' COLLATE "C"', '') LIKE '% USING btree (tenant, source_vendor, upstream_id, content_hash)') THEN
     RAISE EXCEPTION 'vex_raw_idempotency_v1 is not the index that the contract asks for';
   END IF;
-END $aoc$;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT :aoc_position < 4 AS aoc_due \gset
 \if :aoc_due
-UPDATE aoc_alembic_version SET version_num = 'excititor_0004' WHERE version_num = 'excititor_0003';
+UPDATE :"schema"."aoc_alembic_version" SET version_num = 'excititor_0004' WHERE version_num = 'excititor_0003';
 \set aoc_position 4
 \endif
 \endif
@@ -1850,9 +1980,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('vex_raw') AND conname IN ('vex_raw_content_keys_v1') AND coalesce(obj_description(oid, 'pg_constraint') = 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex'), false)) < 1 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint c JOIN (VALUES ('vex_raw_content_v1', 'aoc-migrate sha256:04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d')) AS wanted (name, signature) ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND (SELECT 'aoc-migrate sha256:' || encode(sha256(convert_to(concat_ws(E'\n', regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '"', ''), 'CHECK (' || replace(n.nspname, '"', '') || '.', 'CHECK ('), '\((\w+)\)::(text|timestamp with time zone)', '\1', 'g'), string_agg(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), E'\n') FILTER (WHERE p.oid > 0)), 'UTF8')), 'hex') FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = t.relnamespace AND pg_has_role(p.proowner, t.relowner, 'USAGE') LEFT JOIN pg_language l ON l.oid = p.prolang WHERE k.oid = c.oid GROUP BY k.oid, n.nspname) = wanted.signature WHERE c.conrelid = to_regclass((:'aoc_schema' || '."vex_raw"'))) < 1 AS aoc_needed \gset
 \if :aoc_needed
 
+SELECT replace(replace($aoc_block$
 DO $aoc_step$
 DECLARE
   aoc_begun timestamptz := clock_timestamp();
@@ -1861,22 +1992,26 @@ DECLARE
 BEGIN
   LOOP
     BEGIN
+      DO $aoc$
+      DECLARE found oid := to_regprocedure('<schema>."vex_raw_content_ok_v1"(jsonb)');
+      BEGIN
+        IF found IS NULL THEN
+          CREATE FUNCTION <schema>."vex_raw_content_ok_v1"(content jsonb) RETURNS boolean
+            LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+            AS $aoc_body$BEGIN RETURN coalesce(pg_catalog.jsonb_path_match(((coalesce(content, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{format,spec_version,raw}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false); END$aoc_body$;
+          GRANT EXECUTE ON FUNCTION <schema>."vex_raw_content_ok_v1"(jsonb) TO PUBLIC;
+        ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('<schema>."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a') THEN
+          RAISE EXCEPTION 'vex_raw_content_ok_v1 is not the function that the contract asks for';
+        END IF;
+      END $aoc$;
       SET LOCAL lock_timeout = '5000ms';
-      LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+      LOCK TABLE <schema>."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
       SET LOCAL lock_timeout = '100ms';
       SET LOCAL synchronous_commit = off;
-      LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
-      ALTER TABLE vex_raw
-        ADD CONSTRAINT vex_raw_content_keys_v1 CHECK (coalesce(jsonb_path_match((content || '{}') - ARRAY['format', 'spec_version', 'raw'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)) NOT VALID;
-      DO $aoc$
-      DECLARE made record;
-      BEGIN
-        FOR made IN SELECT conname, 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex') AS signature
-          FROM pg_constraint WHERE conrelid = 'vex_raw'::regclass AND conname IN ('vex_raw_content_keys_v1')
-        LOOP
-          EXECUTE format('COMMENT ON CONSTRAINT %I ON vex_raw IS %L', made.conname, made.signature);
-        END LOOP;
-      END $aoc$;
+      LOCK TABLE <schema>."vex_raw" IN ACCESS EXCLUSIVE MODE;
+      ALTER TABLE <schema>."vex_raw"
+        ADD CONSTRAINT vex_raw_content_v1 CHECK (<schema>."vex_raw_content_ok_v1"(content::jsonb)) NOT VALID;
+      COMMENT ON CONSTRAINT vex_raw_content_v1 ON <schema>."vex_raw" IS 'aoc-migrate sha256:04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d';
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       aoc_reason := SQLERRM;
@@ -1887,35 +2022,38 @@ BEGIN
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     END IF;
     RAISE WARNING 'vex_raw: a try gave up (%). Locked by %.', aoc_reason,
       (SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid,
           a.usename, a.application_name, date_trunc('second', now() - a.xact_start)),
           'a prepared transaction'), '; '), 'nobody now')
           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.relation = to_regclass('vex_raw') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
+          WHERE l.relation = to_regclass('<schema>."vex_raw"') AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid());
     COMMIT;
     PERFORM pg_sleep(aoc_pause * (0.5 + random() / 2));
     aoc_pause := least(aoc_pause * 2, 5);
   END LOOP;
-END $aoc_step$;
+END $aoc_step$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
 
-SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('vex_raw') AND conname IN ('vex_raw_content_keys_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
+SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass((:'aoc_schema' || '."vex_raw"')) AND conname IN ('vex_raw_content_v1') AND NOT convalidated) > 0 AS aoc_needed \gset
 \if :aoc_needed
 
-ALTER TABLE vex_raw
-  VALIDATE CONSTRAINT vex_raw_content_keys_v1;
+ALTER TABLE :"schema"."vex_raw"
+  VALIDATE CONSTRAINT vex_raw_content_v1;
 
 \endif
 
 \endif
 
-DELETE FROM aoc_migration_state WHERE name = 'hold';
-UPDATE aoc_migration_log SET outcome = 'done', revision = coalesce((SELECT version_num FROM aoc_alembic_version), 'base'), ended_at = now(), seen_at = now() WHERE run = :aoc_run;
-SELECT format('excititor is at %s', coalesce((SELECT version_num FROM aoc_alembic_version), 'base')) AS aoc_reason \gset
+DELETE FROM :"schema"."aoc_migration_state" WHERE name = 'hold';
+UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
+  WHERE run = :aoc_run;
+SELECT format('excititor is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset
 \echo :aoc_reason
 \else
 \echo 'excititor is there already: nothing to do'

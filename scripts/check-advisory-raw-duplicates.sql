@@ -21,11 +21,12 @@
 \set schema 'public'
 \endif
 
+SET search_path = pg_catalog, pg_temp;
 SET statement_timeout = 0;
 SET row_security = off;
 SET default_transaction_read_only = on;
-SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) AS aoc_path \gset
-SELECT to_regclass('advisory_raw') IS NULL AS aoc_refused,
+SELECT quote_ident(:'schema') AS aoc_schema \gset
+SELECT to_regclass((:'aoc_schema' || '."advisory_raw"')) IS NULL AS aoc_refused,
   set_config('aoc.reason', coalesce(format('there is no advisory_raw in schema %s of database %s', :'schema', current_database()), ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
@@ -41,11 +42,11 @@ SELECT coalesce(jsonb_agg(found) FILTER (WHERE n > 1), '[]') AS aoc_found, coale
   coalesce(max(rows), 0) AS aoc_rows, max(nulls) AS aoc_nulls, max(nulls) > 0 AS aoc_any FROM (
 WITH candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
-    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM advisory_raw ORDER BY digest OFFSET 0
+    SELECT hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) AS digest FROM :"schema"."advisory_raw" ORDER BY digest OFFSET 0
   ) AS digests GROUP BY digest HAVING count(*) > 1 OR digest IS NULL
 ), groups AS (
   SELECT tenant, source_vendor, upstream_id, content_hash, count(*) AS n, (array_agg(id ORDER BY retrieved_at, id COLLATE "C"))[1:20] AS ids
-  FROM advisory_raw WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
+  FROM :"schema"."advisory_raw" WHERE hashtextextended(content_hash, hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0)))) IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates WHERE NOT (digest IS NULL))
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT nulls, found.* FROM (SELECT coalesce(sum(n), 0)::bigint AS nulls FROM candidates WHERE digest IS NULL) AS lacking LEFT JOIN (

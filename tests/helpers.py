@@ -12,6 +12,9 @@ import psycopg
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Database, Ran
 
+PINNED = "RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS"
+"""How a trigger function of others is written that our sessions may run."""
+
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for a condition, or fail."""

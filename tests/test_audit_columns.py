@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.helpers import PINNED
 
 SHAPES = {
     "forbidden-column": ("ADD cvss_vector text", ".cvss_vector", "error", "ERR_AOC_001"),
@@ -76,7 +77,7 @@ def chain_of_two(database: Database) -> None:
     database.add("1")
     database.add("2", retrieved_at="2025-02-01T00:00:00Z")
     database.run(f"ALTER TABLE {database.table} ADD supersedes text")
-    database.run("CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    database.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'")
 
 
 TRIGGERS = {
@@ -93,16 +94,16 @@ TRIGGERS = {
 
 @pytest.mark.parametrize("when", TRIGGERS)
 def test_triggers(when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """A trigger that the backfill would fire is an error unless it is allowed by name; others are none."""
+    """A trigger that the backfill would fire is an error unless it is accepted; others are none."""
     chain_of_two(excititor)
     excititor.run(f'CREATE TRIGGER "No te" {when} EXECUTE FUNCTION noted()')
     aoc.configure(excititor)
 
-    plain, named = aoc.json("audit", **allowed), aoc.json("audit", "--allow-triggers", "No te", **allowed)
+    plain, named = aoc.json("audit", **allowed), aoc.json("audit", "--accept", "update-trigger:No te", **allowed)
 
     assert plain.slugs("error") == (["update-trigger"] if TRIGGERS[when] else [])
     assert named.slugs("error") == []
-    other = aoc.json("audit", "--allow-triggers", "another", **allowed)
+    other = aoc.json("audit", "--accept", "update-trigger:another", **allowed)
     assert other.slugs("error") == plain.slugs("error")
 
 
@@ -153,7 +154,7 @@ def test_dependents_of_the_link(excititor: Database, aoc: Aoc, allowed: dict[str
 
 def test_foreign_objects(excititor: Database, aoc: Aoc) -> None:
     """A constraint or index that bears one of our names and is not ours is found before it is in the way."""
-    excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_source_keys_v1 CHECK (source IS NOT NULL)")
+    excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_objects_v1 CHECK (source IS NOT NULL)")
     excititor.run("CREATE INDEX vex_raw_chain_v1 ON vex_raw (id)")
     aoc.configure(excititor)
 
@@ -161,7 +162,7 @@ def test_foreign_objects(excititor: Database, aoc: Aoc) -> None:
 
     found = [(f["slug"], f["subject"]) for f in audited.report["findings"]]
     assert found == [
-        ("foreign-object", "vex_raw.vex_raw_source_keys_v1"),
+        ("foreign-object", "vex_raw.vex_raw_objects_v1"),
         ("foreign-object", "vex_raw_chain_v1"),
     ]
     assert (upgraded.exit_code, upgraded.report["changed"]) == (1, False)

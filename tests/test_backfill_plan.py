@@ -11,7 +11,8 @@ from aoc_migrate.cli.repair import repair
 from aoc_migrate.cli.upgrade import upgrade
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.ddl.backfill import hurried
-from aoc_migrate.database.ddl.chain import CREATE_JOURNAL, MOST, batch
+from aoc_migrate.database.ddl.chain import MOST, batch, create_journal
+from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from tests.conftest import Aoc, Database
@@ -36,9 +37,9 @@ def test_a_plan_for_any_size_reads_a_page_by_key(excititor: Database, aoc: Aoc) 
         "UPDATE pg_class SET reltuples = 1e8, relpages = pg_relation_size(oid) / 8192 "
         "WHERE oid = 'vex_raw'::regclass"
     )
-    statement = batch(VEX_RAW, "excititor_0006", online=True).replace("%(size)s", "$1")
+    statement = batch(VEX_RAW, Schema("public"), "excititor_0006", online=True).replace("%(size)s", "$1")
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session, hurried(session):
-        session.run(CREATE_JOURNAL)
+        session.run(create_journal(session.schema))
         session.set("work_mem", "2GB")
         session.run(f"PREPARE page (bigint) AS {statement}")
         plan = "\n".join(row["QUERY PLAN"] for row in session.rows("EXPLAIN EXECUTE page (20000)"))

@@ -196,7 +196,7 @@ def test_role_without_rights(concelier: Database, aoc: Aoc) -> None:
     assert (upgraded.exit_code, set(upgraded.slugs())) == (1, {"privileges"})
     actions = [f["problem"] for f in upgraded.report["findings"]]
     assert any("create tables in schema public" in action for action in actions)
-    assert any("alter advisory_raw" in action for action in actions)
+    assert any("alter public.advisory_raw" in action for action in actions)
     assert (audited.exit_code, audited.slugs("error")) == (1, ["privileges"])
     assert nothing_of_ours(concelier)
 

@@ -5,9 +5,9 @@ import pytest
 from tests.conftest import Aoc, Database
 
 BROKEN_BY_HAND = {
-    "missing-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_source_keys_v1",
+    "missing-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_objects_v1",
     "missing-constraint NOT NULL": "ALTER TABLE {t} ALTER tenant DROP NOT NULL",
-    "missing-constraint content": "ALTER TABLE {t} DROP CONSTRAINT {t}_content_keys_v1",
+    "missing-constraint content": "ALTER TABLE {t} DROP CONSTRAINT {t}_content_v1",
     "missing-index": "DROP INDEX {t}_idempotency_v1",
     "missing-index chain": "DROP INDEX {t}_chain_v1",
     "invalid-index": "UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{t}_idempotency_v1'::regclass",
@@ -39,8 +39,8 @@ def test_view_made_read_only_again(concelier: Database, aoc: Aoc) -> None:
 
 
 FOREIGN = {
-    "changed-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_source_keys_v1, "
-    "ADD CONSTRAINT {t}_source_keys_v1 CHECK (true)",
+    "changed-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_objects_v1, "
+    "ADD CONSTRAINT {t}_objects_v1 CHECK (true)",
     "changed-index": "DROP INDEX {t}_idempotency_v1; CREATE UNIQUE INDEX {t}_idempotency_v1 ON {t} (id)",
 }
 
@@ -63,14 +63,14 @@ def test_unproven_constraint(database: Database, aoc: Aoc, allowed: dict[str, st
     aoc("upgrade", **allowed)
     table = database.table
     definition = database.value(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_source_keys_v1"]
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_objects_v1"]
     )
     comment = database.value(
-        "SELECT obj_description(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_source_keys_v1"]
+        "SELECT obj_description(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_objects_v1"]
     )
-    database.run(f"ALTER TABLE {table} DROP CONSTRAINT {table}_source_keys_v1")
-    database.run(f"ALTER TABLE {table} ADD CONSTRAINT {table}_source_keys_v1 {definition} NOT VALID")
-    database.run(f"COMMENT ON CONSTRAINT {table}_source_keys_v1 ON {table} IS '{comment}'")
+    database.run(f"ALTER TABLE {table} DROP CONSTRAINT {table}_objects_v1")
+    database.run(f"ALTER TABLE {table} ADD CONSTRAINT {table}_objects_v1 {definition} NOT VALID")
+    database.run(f"COMMENT ON CONSTRAINT {table}_objects_v1 ON {table} IS '{comment}'")
 
     assert aoc.json("verify").slugs() == ["unproven-constraint"]
     assert aoc("upgrade").exit_code == 0

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Aoc, Database
-from tests.helpers import wait_until
+from tests.helpers import PINNED, wait_until
 
 ROWS = "SELECT to_jsonb(t)::text FROM {} AS t ORDER BY id"
 
@@ -154,13 +154,13 @@ def test_foreign_keys_and_triggers(dirty: Database, aoc: Aoc) -> None:
     assert refused.slugs("error") == ["move-referenced"]
     dirty.run("TRUNCATE notes")
     dirty.run(
-        "CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; "
+        f"CREATE FUNCTION feed() {PINNED} 'BEGIN RETURN OLD; END'; "
         f"CREATE TRIGGER feeding BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION feed()"
     )
     assert aoc.json("dedupe", dirty.target, "--apply").slugs("error") == ["move-trigger"]
     assert rows(dirty) == before
 
-    assert aoc("dedupe", dirty.target, "--apply", "--allow-triggers", "feeding").exit_code == 0
+    assert aoc("dedupe", dirty.target, "--apply", "--accept", "move-trigger:feeding").exit_code == 0
 
 
 def test_somebody_elses_quarantine(dirty: Database, aoc: Aoc) -> None:

@@ -1,6 +1,7 @@
 """Duplicates of a partitioned table: what names a row, and what would fire when it moves."""
 
 from tests.conftest import Aoc, Database
+from tests.helpers import PINNED
 from tests.partitions import LONG, partition
 
 
@@ -19,7 +20,7 @@ def test_a_key_of_several_columns_and_a_trigger_of_a_partition(excititor: Databa
     excititor.run("INSERT INTO notes VALUES ('b', '2', 'A')")
     named = aoc.json("dedupe")
     excititor.run(
-        "TRUNCATE notes; CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; "
+        f"TRUNCATE notes; CREATE FUNCTION feed() {PINNED} 'BEGIN RETURN OLD; END'; "
         f"CREATE TRIGGER feeding BEFORE DELETE ON {LONG} FOR EACH ROW EXECUTE FUNCTION feed()"
     )
     fired = aoc.json("dedupe", "--apply")
@@ -30,6 +31,6 @@ def test_a_key_of_several_columns_and_a_trigger_of_a_partition(excititor: Databa
         ["move-trigger"],
     )
     assert named.finding("move-referenced")["rows"] == 1
-    assert aoc("dedupe", "--apply", "--allow-triggers", "feeding").exit_code == 0
+    assert aoc("dedupe", "--apply", "--accept", "move-trigger:feeding").exit_code == 0
     assert excititor.rows("SELECT id FROM vex_raw_quarantine") == [("2",)]
-    assert aoc("dedupe", "--restore", "--allow-triggers", "feeding").exit_code == 0
+    assert aoc("dedupe", "--restore", "--accept", "move-trigger:feeding").exit_code == 0

@@ -26,7 +26,7 @@ DIRT: dict[str, dict[str, Any]] = {
     "derived-key": {"linkset": {"effective_range": "all"}},
     "duplicate-key": {"content_hash": "same"},
     "null-key": {"tenant": None},
-    "key-too-long": {"upstream_id": "x" * 2600},
+    "key-too-long": {"upstream_id": "x" * 2640},
     "case-variant-key": {"source": {"vendor": "osv", "riskScore": 1}},
     "content-hash-form": {"content_hash": "SHA256:00"},
     "envelope-mismatch": {"source": {"vendor": "redhat"}},

@@ -6,7 +6,7 @@ import signal
 import psycopg
 
 from tests.conftest import Aoc, Database, Ran
-from tests.helpers import fill, wait_until, wrong_links
+from tests.helpers import PINNED, fill, wait_until, wrong_links
 
 
 def test_kill_in_the_backfill(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
@@ -115,12 +115,12 @@ def test_a_cancelled_batch_ends_it(excititor: Database, aoc: Aoc) -> None:
     """A batch that somebody cancels is not tried again, however long it had run: exit 4, and the list stands."""
     excititor.add("1", tenant=None)
     excititor.run(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+        f"CREATE FUNCTION slow() {PINNED} "
         "'BEGIN PERFORM pg_sleep(30); RETURN OLD; END';"
         "CREATE TRIGGER slow BEFORE DELETE ON vex_raw FOR EACH ROW EXECUTE FUNCTION slow()"
     )
     aoc.configure(excititor)
-    words = ("--rule", "null-key", "--apply", "--allow-triggers", "slow", "--format", "json")
+    words = ("--rule", "null-key", "--apply", "--accept", "move-trigger:slow", "--format", "json")
     process = aoc.start("repair", "excititor", *words)
     busy = (
         "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' "

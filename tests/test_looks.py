@@ -18,7 +18,7 @@ from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.watch import Stall, waiting_for, watched
 from aoc_migrate.report.model import Stopped
 from tests.conftest import Aoc, Database
-from tests.helpers import wait_until
+from tests.helpers import PINNED, wait_until
 from tests.partitions import partition
 
 ALL = Flags(allow_supersedes_retrofit=True)
@@ -41,8 +41,8 @@ def test_a_locked_partition_is_named(excititor: Database) -> None:
         stall = Stall(session)
 
         try:
-            stall.look_back(session, "vex_raw")
-            waiting = [row["name"] for row in queue(session, "vex_raw")]
+            stall.look_back(session, session.schema["vex_raw"])
+            waiting = [row["name"] for row in queue(session, session.schema["vex_raw"])]
         finally:
             holder.rollback()
             waiter.join()
@@ -92,7 +92,7 @@ def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.Mo
     monkeypatch.setattr(run, "ALIVE", "100ms")
     statements = Sleepy(["ALTER TABLE vex_raw ADD late text"])
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
-        step = run._Step("vex_raw", statements, (), optional=False, label="add a column")
+        step = run._Step(session.schema["vex_raw"], statements, (), optional=False, label="add a column")
         with pytest.raises(Stopped) as stopped, runner_lock(session):
             run._retry(session, step)
 
@@ -106,9 +106,13 @@ def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database)
     limits = Limits(max_stall=0.25)
     with connect(Target("excititor", excititor.url), "test", limits, Flags()) as session:
         with pytest.raises(Stopped) as stopped, runner_lock(session):
-            run._retry(session, run._Step("vex_raw", statements, (), optional=False, label="sleep"))
+            run._retry(
+                session, run._Step(session.schema["vex_raw"], statements, (), optional=False, label="sleep")
+            )
         with runner_lock(session):
-            run._retry(session, run._Step("vex_raw", statements[:1], (), optional=False, label="nap"))
+            run._retry(
+                session, run._Step(session.schema["vex_raw"], statements[:1], (), optional=False, label="nap")
+            )
 
     assert (stopped.value.finding.slug, stopped.value.finding.exit_code) == ("deadline", 3)
     assert "could not be changed within" in stopped.value.finding.problem
@@ -122,11 +126,11 @@ def test_a_row_that_is_too_slow_is_no_lock(excititor: Database, aoc: Aoc, allowe
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0005").exit_code == 0
     excititor.run(
-        "CREATE FUNCTION naps() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NEW; END';"
+        f"CREATE FUNCTION naps() {PINNED} 'BEGIN PERFORM pg_sleep(2); RETURN NEW; END';"
         "CREATE TRIGGER naps BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION naps()"
     )
 
-    words = ("--allow-triggers", "naps", "--batch-rows", "1", "--deadline", "1s")
+    words = ("--accept", "update-trigger:naps", "--batch-rows", "1", "--deadline", "1s")
     ran = aoc.json("upgrade", "excititor_0006", *words, **allowed)
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
@@ -188,7 +192,7 @@ def test_updates_that_do_nothing_end(
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0005").exit_code == 0
     excititor.run(
-        "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        f"CREATE FUNCTION stays() {PINNED} 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER stays BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION stays()"
     )
     limits = Limits(deadline=deadline)

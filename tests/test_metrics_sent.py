@@ -154,7 +154,7 @@ def test_a_real_push_gateway(concelier: Database, excititor: Database, aoc: Aoc,
 def test_a_real_prometheus(database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int) -> None:
     """Prometheus scrapes a real file, answers every query of the dashboard, and fires the alert that is due."""
     assert aoc("upgrade", database.target, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
-    database.run(f"ALTER TABLE {database.table} DROP CONSTRAINT {database.table}_not_blank_v1")
+    database.run(f"ALTER TABLE {database.table} DROP CONSTRAINT {database.table}_keys_v1")
     assert aoc("verify", database.target, "--metrics", str(tmp_path / "m")).exit_code == 1
     Listener.file = tmp_path / "m"
     port = free_port

@@ -164,9 +164,9 @@ def test_apply_twice(database: Database) -> None:
             "groups of rows of {table} have one idempotency key",
         ),
         ({"tenant": None}, '1 rows of {table} break {table}_required_v1, for example id "bad"'),
-        ({"source": {"severity": "high"}}, "1 rows of {table} break {table}_source_keys_v1"),
-        ({"linkset": []}, "1 rows of {table} break {table}_linkset_keys_v1"),
-        ({"tenant": " "}, "1 rows of {table} break {table}_not_blank_v1"),
+        ({"source": {"severity": "high"}}, "1 rows of {table} break {table}_objects_v1"),
+        ({"linkset": []}, "1 rows of {table} break {table}_objects_v1"),
+        ({"tenant": " "}, "1 rows of {table} break {table}_keys_v1"),
     ],
 )
 def test_apply_audits_first(database: Database, values: dict[str, object], told: str) -> None:

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.partitions import Node
+from aoc_migrate.database.relation import Relation
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import psql, wait_until, wrong_links
 from tests.partitions import LONG, pairs, partition
@@ -237,14 +238,13 @@ def test_owner_of_a_partition(parted: Database, aoc: Aoc) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), st.text("ab."))
 def test_names_of_indexes(relname: str, place: str) -> None:
     """The name of a partition's index fits into 63 bytes, keeps its ending, and differs where tables differ."""
-    index = VEX_RAW.idempotency_index()
+    index, root = VEX_RAW.idempotency_index(), Relation("public", "vex_raw")
     name, other = (
-        Node(f"{place}{bare}", bare, place, True, "vex_raw", None, False).index_name("vex_raw", index)
+        Node(Relation(place, bare), True, root, None, False).own_index(root, index)
         for bare in (relname, f"{relname}'")
     )
-    bare = name[1:-1].replace('""', '"') if name.startswith('"') else name
 
-    assert len(bare.encode()) <= 63
-    assert bare.endswith("_idempotency_v1")
+    assert len(name.name.encode()) <= 63
+    assert name.name.endswith("_idempotency_v1")
     assert name != other
-    assert sql.Identifier(bare).as_string() in (name, f'"{name}"')
+    assert sql.Identifier(name.schema, name.name).as_string() == str(name)

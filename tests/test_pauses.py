@@ -168,7 +168,7 @@ def test_rows_that_others_wait_for(ready: Database) -> None:
         pauses = Pauses(session, "link rows of vex_raw", "vex_raw")
         pid = session.connection.info.backend_pid
         with psycopg.connect(ready.url, autocommit=True) as other, session.transaction():
-            session.run("SELECT FROM vex_raw WHERE id = 'r1' FOR UPDATE")
+            session.run("SELECT FROM public.vex_raw WHERE id = 'r1' FOR UPDATE")
             update = "UPDATE vex_raw SET linkset = linkset WHERE id = 'r1'"
             waiter = threading.Thread(target=lambda: other.execute(update))
             waiter.start()

@@ -2,7 +2,7 @@
 
 import json
 
-from scripts.benchmarks.page import WHY, page
+from scripts.benchmarks.page import WHY, page, table
 from scripts.benchmarks.results import Ratio
 from tests.conftest import ROOT
 
@@ -27,3 +27,11 @@ def test_a_missed_bound_is_said() -> None:
         True,
         True,
     )
+
+
+def test_a_figure_may_have_no_bound() -> None:
+    """A ratio without a bound misses none, and the table says that there is none."""
+    free = Ratio("a", "b", 3.0, 1.0, "ms", None)
+
+    assert free.held
+    assert table([free]).endswith("| a | 3 ms | 1 ms | b | 3.00 | \N{EN DASH} | timed |\n")

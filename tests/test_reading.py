@@ -76,7 +76,7 @@ def test_a_writer_that_came_and_went(concelier: Database) -> None:
     with session_of(concelier) as session:
         ended = watch_writers(session, ADVISORY_VIEW)
         with session_of(concelier) as other:
-            other.run("DELETE FROM advisory WHERE id IN (SELECT min(id) FROM advisory)")
+            other.run("DELETE FROM public.advisory WHERE id IN (SELECT min(id) FROM public.advisory)")
             pid = other.value("SELECT pg_backend_pid()")
         wait_until(lambda: not concelier.rows("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]))
 

@@ -55,7 +55,7 @@ def test_findings(command: str, values: dict[str, Any], planted: Database, aoc: 
 def test_constraint_errors(planted: Database, aoc: Aoc) -> None:
     """A row that breaks a rule between audit and proof: PostgreSQL's DETAIL, the whole row, is not shown."""
     assert aoc("upgrade", "excititor_0002").exit_code == 0
-    planted.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_source_keys_v1")
+    planted.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
     planted.run("CREATE FUNCTION slip() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$")
     planted.add("bad", source={"severity": SECRET})
     with psycopg.connect(planted.url) as other:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aoc, Database
-from tests.helpers import dump
+from tests.helpers import PINNED, dump
 
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
 MENDED: dict[str, dict[str, Any]] = {
@@ -24,8 +24,8 @@ MOVED: dict[str, dict[str, Any]] = {
     "when": {"retrieved_at": None},
     "list": {"linkset": ["severity"]},
     "text": {"content": '"text"'},
-    "long": {"upstream_id": "x" * 2600},
-    "too long then": {"upstream_id": None, "upstream": {"upstream_id": "x" * 2600}},
+    "long": {"upstream_id": "x" * 2640},
+    "too long then": {"upstream_id": None, "upstream": {"upstream_id": "x" * 2640}},
 }
 
 
@@ -147,13 +147,14 @@ def test_what_is_in_the_way(database: Database, aoc: Aoc) -> None:
         assert refused.finding("move-referenced")["rows"] == 1
     database.run("DELETE FROM notes WHERE about = 'tenant'")
     database.run(
-        "CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
+        f"CREATE FUNCTION feed() {PINNED} 'BEGIN RETURN NEW; END'; "
         f"CREATE TRIGGER feeding BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION feed()"
     )
     refused = aoc.json("repair", database.target, "--rule", "all", "--apply")
     assert (refused.slugs("error"), dump(database)) == (["move-trigger"], before)
 
-    assert aoc("repair", database.target, "--rule", "all", "--apply", "--allow-triggers", "feeding").exit_code == 0
+    accepting = ("--rule", "all", "--apply", "--accept", "move-trigger:feeding")
+    assert aoc("repair", database.target, *accepting).exit_code == 0
 
 
 def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:

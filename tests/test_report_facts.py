@@ -116,27 +116,25 @@ def test_states_of_rules_and_indexes(chained: Database, aoc: Aoc) -> None:
     good = aoc.json("verify").report["facts"]
     assert (set(good["rules"].values()), set(good["indexes"].values())) == ({"proven"}, {"valid"})
     definition = chained.value(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_linkset_keys_v1'"
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_objects_v1'"
     )
-    comment = chained.value(
-        "SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'vex_raw_linkset_keys_v1'"
-    )
+    comment = chained.value("SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'vex_raw_objects_v1'")
     chained.run(
-        "ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_source_keys_v1, ALTER source DROP NOT NULL, "
-        "DROP CONSTRAINT vex_raw_upstream_keys_v1, ADD CONSTRAINT vex_raw_upstream_keys_v1 CHECK (true), "
-        f"DROP CONSTRAINT vex_raw_linkset_keys_v1, ADD CONSTRAINT vex_raw_linkset_keys_v1 {definition} NOT VALID"
+        "ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_content_v1, ALTER source DROP NOT NULL, "
+        "DROP CONSTRAINT vex_raw_keys_v1, ADD CONSTRAINT vex_raw_keys_v1 CHECK (true), "
+        f"DROP CONSTRAINT vex_raw_objects_v1, ADD CONSTRAINT vex_raw_objects_v1 {definition} NOT VALID"
     )
-    chained.run(f"COMMENT ON CONSTRAINT vex_raw_linkset_keys_v1 ON vex_raw IS '{comment}'")
+    chained.run(f"COMMENT ON CONSTRAINT vex_raw_objects_v1 ON vex_raw IS '{comment}'")
     chained.run("DROP INDEX vex_raw_idempotency_v1; CREATE INDEX vex_raw_idempotency_v1 ON vex_raw (tenant)")
     chained.run("DROP INDEX vex_raw_chain_v1")
 
     facts = aoc.json("verify").report["facts"]
 
     assert facts["rules"] == good["rules"] | {
-        "vex_raw_source_keys_v1": "missing",
+        "vex_raw_content_v1": "missing",
         "source NOT NULL": "missing",
-        "vex_raw_upstream_keys_v1": "changed",
-        "vex_raw_linkset_keys_v1": "guarded",
+        "vex_raw_keys_v1": "changed",
+        "vex_raw_objects_v1": "guarded",
     }
     assert facts["indexes"] == {"vex_raw_idempotency_v1": "foreign", "vex_raw_chain_v1": "missing"}
 

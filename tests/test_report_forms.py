@@ -167,8 +167,8 @@ def test_markdown_shows_what_there_is() -> None:
 
     escaped = r"\<b\> \[x\](http\://e.invalid) www\.e.invalid \*a\* \_b\_ \~\~c\~\~ \`d\` \| \&lt; \\"
     assert written.count(f"| {escaped} |") == 2
-    assert "advisory_raw_not_blank_v1" in render(
-        "markdown", "verify", [Report("concelier", facts={"rules": {"advisory_raw_not_blank_v1": "proven"}})], 0
+    assert "advisory_raw_keys_v1" in render(
+        "markdown", "verify", [Report("concelier", facts={"rules": {"advisory_raw_keys_v1": "proven"}})], 0
     )
 
 

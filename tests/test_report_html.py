@@ -74,7 +74,7 @@ def hostile(findings: int = 1) -> Report:
     """Return a report in which everything that can come from outside is hostile."""
     facts = {
         "runs": [{"run": 1, "host": HOSTILE}],
-        "rules": {HOSTILE: HOSTILE, "not_blank_v1": "missing"},
+        "rules": {HOSTILE: HOSTILE, "keys_v1": "missing"},
         "pending": [HOSTILE],
         "chain_depths": {"1": 5, "2": 1},
         "duplicates_by_vendor": [{"source_vendor": HOSTILE, "groups": 1, "rows": 2}],

@@ -59,7 +59,7 @@ def test_another_member_of_the_owner(at_head: Database, aoc: Aoc) -> None:
         at_head.run("REASSIGN OWNED BY second TO CURRENT_USER; DROP OWNED BY second; DROP ROLE second")
 
     assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["privileges"], False)
-    assert "alter aoc_alembic_version" in ran.finding("privileges")["problem"]
+    assert "alter public.aoc_alembic_version" in ran.finding("privileges")["problem"]
     assert "or run: GRANT " in ran.finding("privileges")["help"]
 
 
@@ -77,3 +77,15 @@ def test_a_terminal_of_few_characters(at_head: Database, aoc: Aoc) -> None:
 
     assert process.returncode == 0, err
     assert "\\u2026" in out
+
+
+def test_a_rule_that_was_dropped_by_hand(at_head: Database, aoc: Aoc) -> None:
+    """A downgrade leaves no function of ours behind, even where somebody dropped the constraint that called it."""
+    functions = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'vex_raw_%_ok_v1'"
+    assert at_head.value(functions) == 3
+    at_head.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
+
+    ran = aoc.json("downgrade", "base")
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, [])
+    assert at_head.value(functions) == 0

@@ -64,7 +64,7 @@ def test_one_scan_proves_all_rules(excititor: Database) -> None:
     assert last[0] == 1
     assert last[1] >= 20
     definition = excititor.value(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_content_keys_v1'"
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_content_v1'"
     )
     assert len(re.findall(r"\bcontent\b", definition)) == 1
 

@@ -18,9 +18,10 @@ EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nem
 STARTING = {"aoc_migrate.__main__", "atexit", "gc", "runpy", "signal", "importlib._abc", "importlib.util"}
 STARTED = {"aoc_migrate", "aoc_migrate.errors", "aoc_migrate.cli"}
 COMMON = """
-cli.common cli.opts cli.values contract contract.model contract.v1 database database.catalog
-database.partitions database.session database.settings database.tape database.view inspect inspect.place
-inspect.verify run run.common run.history run.hold report report.model report.render report.texts report.words
+cli.common cli.opts cli.values contract contract.model contract.rules contract.v1 database database.catalog
+database.partitions database.relation database.session database.settings database.signature database.tape
+database.view inspect inspect.place inspect.verify run run.common run.history run.hold report report.accepted
+report.model report.render report.texts report.words
 """
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.helpers import PINNED
 
 HEADS = {"concelier": "concelier_0008", "excititor": "excititor_0007"}
 
@@ -66,7 +67,7 @@ def test_fresh_database(empty: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.report["revision"]) == (0, "concelier_0008")
     assert ran.slugs() == ["swap-not-applicable"]
     assert aoc("verify", "--probe").exit_code == 0
-    with pytest.raises(Exception, match="advisory_raw_source_keys_v1"):
+    with pytest.raises(Exception, match="advisory_raw_objects_v1"):
         empty.add("x", source={"cvss": 1})
 
 
@@ -139,14 +140,14 @@ def test_stops_at_the_first_failing_target(concelier: Database, excititor: Datab
 
 
 def test_update_trigger(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """A trigger that the backfill would fire stops the upgrade, unless it is allowed by name."""
-    database.run("CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    """A trigger that the backfill would fire stops the upgrade, unless it is accepted."""
+    database.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'")
     database.run(f"CREATE TRIGGER note BEFORE UPDATE ON {database.table} FOR EACH ROW EXECUTE FUNCTION noted()")
 
     refused = aoc.json("upgrade", **allowed)
 
     assert (refused.exit_code, refused.slugs("error")) == (1, ["update-trigger"])
-    assert aoc("upgrade", "--allow-triggers", "note", **allowed).exit_code == 0
+    assert aoc("upgrade", "--accept", "update-trigger:note", **allowed).exit_code == 0
 
 
 def test_output_file(database: Database, aoc: Aoc, tmp_path: object) -> None:

@@ -52,20 +52,20 @@ def test_at_base(excititor: Database, aoc: Aoc) -> None:
     assert ran.finding("not-at-head")["problem"] == "excititor is at base, head is excititor_0007."
 
 
-AGAIN = "ALTER TABLE {t} DROP CONSTRAINT {t}_source_keys_v1, ADD CONSTRAINT {t}_source_keys_v1 CHECK"
+AGAIN = "ALTER TABLE {t} DROP CONSTRAINT {t}_objects_v1, ADD CONSTRAINT {t}_objects_v1 CHECK"
 CHANGED_CONSTRAINTS = {
     "weaker": f"{AGAIN} (source IS NOT NULL)",
     "the same and more": f"{AGAIN} ({{p}} OR tenant = 'friend')",
-    "not signed": "COMMENT ON CONSTRAINT {t}_source_keys_v1 ON {t} IS NULL",
-    "with another's signature": "COMMENT ON CONSTRAINT {t}_source_keys_v1 ON {t} IS '{other}'",
-    "the content's": "ALTER TABLE {t} DROP CONSTRAINT {t}_content_keys_v1, "
-    "ADD CONSTRAINT {t}_content_keys_v1 CHECK (content <> '[]')",
+    "not signed": "COMMENT ON CONSTRAINT {t}_objects_v1 ON {t} IS NULL",
+    "with another's signature": "COMMENT ON CONSTRAINT {t}_objects_v1 ON {t} IS '{other}'",
+    "the content's": "ALTER TABLE {t} DROP CONSTRAINT {t}_content_v1, "
+    "ADD CONSTRAINT {t}_content_v1 CHECK (content <> '[]')",
 }
 
 
-def signed(database: Database, what: str, column: str) -> str:
+def signed(database: Database, what: str, rule: str) -> str:
     """Return definition or comment of a constraint of ours."""
-    name = f"{database.table}_{column}_keys_v1"
+    name = f"{database.table}_{rule}_v1"
     expression = {"p": "pg_get_expr(conbin, conrelid)", "comment": "obj_description(oid)"}[what]
     return str(database.value(f"SELECT {expression} FROM pg_constraint WHERE conname = %s", [name]))
 
@@ -73,17 +73,17 @@ def signed(database: Database, what: str, column: str) -> str:
 @pytest.mark.parametrize("case", CHANGED_CONSTRAINTS)
 def test_changed_constraints(case: str, database: Database, aoc: Aoc) -> None:
     """A constraint of our name with another meaning, or without its signature, is not taken for ours."""
-    comment = signed(database, "comment", "source")
-    words = {"p": signed(database, "p", "source"), "other": signed(database, "comment", "linkset")}
+    comment = signed(database, "comment", "objects")
+    words = {"p": signed(database, "p", "objects"), "other": signed(database, "comment", "keys")}
     database.run(CHANGED_CONSTRAINTS[case].format(t=database.table, **words))
     if case == "weaker":
-        database.run(f"COMMENT ON CONSTRAINT {database.table}_source_keys_v1 ON {database.table} IS '{comment}'")
+        database.run(f"COMMENT ON CONSTRAINT {database.table}_objects_v1 ON {database.table} IS '{comment}'")
 
     ran = aoc.json("verify")
 
-    column = "content" if case == "the content's" else "source"
+    rule = "content" if case == "the content's" else "objects"
     assert (ran.exit_code, ran.slugs()) == (1, ["changed-constraint"])
-    assert ran.finding("changed-constraint")["subject"] == f"{database.table}.{database.table}_{column}_keys_v1"
+    assert ran.finding("changed-constraint")["subject"] == f"{database.table}.{database.table}_{rule}_v1"
 
 
 def test_a_constraint_that_is_not_enforced(excititor: Database, aoc: Aoc) -> None:
@@ -92,9 +92,9 @@ def test_a_constraint_that_is_not_enforced(excititor: Database, aoc: Aoc) -> Non
         pytest.skip("NOT ENFORCED exists since PostgreSQL 18")
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
-    comment, predicate = signed(excititor, "comment", "source"), signed(excititor, "p", "source")
+    comment, predicate = signed(excititor, "comment", "objects"), signed(excititor, "p", "objects")
     excititor.run(f"{AGAIN.format(t='vex_raw')} ({predicate}) NOT ENFORCED")
-    excititor.run(f"COMMENT ON CONSTRAINT vex_raw_source_keys_v1 ON vex_raw IS '{comment}'")
+    excititor.run(f"COMMENT ON CONSTRAINT vex_raw_objects_v1 ON vex_raw IS '{comment}'")
 
     assert aoc.json("verify").slugs("error") == ["changed-constraint"]
 

@@ -171,7 +171,7 @@ def test_row_level_security(forced: bool, concelier: Database, aoc: Aoc) -> None
     assert (before['"blind"', "acme"], before['"ungranted"', "acme"]) == (0, "42501")
     aoc.configure(concelier)
 
-    assert aoc("upgrade", "--accept", "stella-console").exit_code == 0
+    assert aoc("upgrade", "--accept", "swap-conflict:stella-console").exit_code == 0
 
     assert {(role, tenant): visible(concelier, role, tenant) for role, tenant in asked} == before
 

@@ -70,18 +70,18 @@ def test_conflicts_stop_only_the_swap(concelier: Database, aoc: Aoc) -> None:
 
 @pytest.mark.parametrize("name", ["feed", "titled"])
 def test_accepted_conflicts(name: str, concelier: Database, aoc: Aoc) -> None:
-    """--accept NAME lets one named conflict happen, and only that one."""
+    """--accept lets one conflict happen, and only that one."""
     concelier.run(CONFLICTS["a publication"][0])
     concelier.run(CONFLICTS["a function with the row type"][0])
     other = "titled" if name == "feed" else "feed"
     aoc.configure(concelier)
 
     for command in ("audit", "upgrade"):
-        ran = aoc.json(command, "--accept", name)
+        ran = aoc.json(command, "--accept", f"swap-conflict:{name}")
         assert (ran.exit_code, ran.slugs("error")) == (1, ["swap-conflict"])
         assert f" {other} " in ran.finding("swap-conflict")["problem"]
-    assert aoc("audit", "--accept", name, "--accept", other).exit_code == 0
-    assert aoc("upgrade", "--accept", name, "--accept", other).exit_code == 0
+    assert aoc("audit", "--accept", f"swap-conflict:{name}", "--accept", f"swap-conflict:{other}").exit_code == 0
+    assert aoc("upgrade", "--accept", f"swap-conflict:{name}", "--accept", f"swap-conflict:{other}").exit_code == 0
     assert aoc("verify").exit_code == 0
     assert aoc("downgrade", "-1").exit_code == 0
     assert concelier.value("SELECT titled(a) FROM advisory a WHERE id = 'CVE-2024-20001'") == "Merged advisory 1"
@@ -128,9 +128,11 @@ def test_dependents_go_on_working(concelier: Database, aoc: Aoc) -> None:
 
     listed = audited.finding("swap-dependents")
     assert (audited.exit_code, listed["severity"], listed["count"]) == (0, "info", 3)
-    assert {"view advisory_titles", "materialized view counted", "constraint of_advisory on table note"} == set(
-        listed["problem"].rpartition(": ")[2].rstrip(".").split(", ")
-    )
+    assert set(listed["problem"].rpartition(": ")[2].rstrip(".").split(", ")) == {
+        "view public.advisory_titles",
+        "materialized view public.counted",
+        "constraint of_advisory on table public.note",
+    }
     concelier.run('SET ROLE "stella-console"')
     assert concelier.value("SELECT count(*) FROM advisory_titles") == 50
     concelier.run("RESET ROLE; REFRESH MATERIALIZED VIEW counted")

@@ -83,9 +83,9 @@ def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
 
     assert (without.exit_code, without.slugs()) == (1, ["privileges"])
     help_ = without.finding("privileges")["help"]
-    assert 'GRANT SELECT ON public.aoc_alembic_version TO "a waiter";' in help_
+    assert 'GRANT SELECT ON "public"."aoc_alembic_version" TO "a waiter";' in help_
     assert (behind.slugs(), seeing.slugs()) == (["not-there-yet"], ["not-there-yet"])
-    unseen = 'a hold would not be seen: GRANT SELECT ON public.aoc_migration_state TO "a waiter";'
+    unseen = 'a hold would not be seen: GRANT SELECT ON "public"."aoc_migration_state" TO "a waiter";'
     assert unseen in behind.finding("not-there-yet")["problem"]
     assert unseen not in seeing.finding("not-there-yet")["problem"]
     assert aoc("wait", "--timeout", "100ms").exit_code == 0

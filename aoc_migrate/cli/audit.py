@@ -1,14 +1,18 @@
 """`aoc-migrate audit`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aoc_migrate.cli import common, opts
 
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
+
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
-@click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
+@opts.accept_option
 @opts.limit_option
 @opts.jobs_option
 @opts.connection_options
@@ -18,8 +22,7 @@ from aoc_migrate.cli import common, opts
 def audit(
     ctx: click.Context,
     words: tuple[str, ...],
-    allow_triggers: tuple[str, ...],
-    accept: tuple[str, ...],
+    accept: "Accepted",
     limit: int,
     allow_session_pooler: bool,
     form: str,
@@ -43,7 +46,7 @@ def audit(
         "audit",
         choose_targets(names),
         options,
-        lambda session, report: run_audit(session, report, limit, allow_triggers, accept),
+        lambda session, report: run_audit(session, report, limit, accept),
         form,
         output,
     )

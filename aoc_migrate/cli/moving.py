@@ -5,23 +5,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from aoc_migrate.cli import common
+from aoc_migrate.cli import common, opts
 from aoc_migrate.cli.values import RUN
 
 if TYPE_CHECKING:
     from aoc_migrate.database.session import Session
+    from aoc_migrate.report.accepted import Accepted
     from aoc_migrate.report.model import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def moving_options(command: F) -> F:
-    """Add --apply, --restore, --run and --allow-triggers."""
+    """Add --apply, --restore, --run and --accept."""
     options = (
         click.option("--apply", is_flag=True, help="Do it; without this, nothing is changed."),
         click.option("--restore", is_flag=True, help="Put rows back exactly as they were, latest run first."),
         click.option("--run", "run_number", type=RUN, help="With --restore: of this run only."),
-        click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that may fire."),
+        opts.accept_option,
     )
     for option in reversed(options):
         command = option(command)
@@ -36,7 +37,7 @@ def move(
     apply: bool,
     restore: bool,
     run_number: int | None,
-    allow_triggers: tuple[str, ...],
+    accept: "Accepted",
     limit: int,
     allow_session_pooler: bool,
     deadline: float,
@@ -60,9 +61,7 @@ def move(
         targets,
         common.make_options(limit, allow_session_pooler, deadline, lock_wait, show_queries=show_queries),
         lambda session, report: (
-            run_restore(session, report, command, run_number, allow_triggers)
-            if restore
-            else work(session, report, apply)
+            run_restore(session, report, command, run_number, accept) if restore else work(session, report, apply)
         ),
         form,
         output,

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from aoc_migrate.cli.values import BATCH, DURATION, Lag, Share
 from aoc_migrate.errors import AocError
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +29,26 @@ def output_options(command: F) -> F:
     )
     output = click.option("--output", type=click.Path(dir_okay=False), help="Write the report to a file.")
     return form(output(command))
+
+
+def accept_option(command: F) -> F:
+    """Add --accept, which the command gets as one `Accepted`."""
+
+    def read(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> "Accepted":
+        from aoc_migrate.report.accepted import Accepted
+
+        try:
+            return Accepted.of(given)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return click.option(
+        "--accept",
+        multiple=True,
+        metavar="SLUG:OBJECT",
+        callback=read,
+        help="A finding that shall not stop it, as the finding prints it; may be repeated.",
+    )(command)
 
 
 def metrics_options(command: F) -> F:

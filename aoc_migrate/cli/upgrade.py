@@ -1,16 +1,20 @@
 """`aoc-migrate upgrade`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aoc_migrate.cli import common, opts
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET] [REVISION]")
 @click.option("--release-hold", is_flag=True, help="Go on after a rollback, which holds plain upgrades still.")
 @click.option("--no-create", is_flag=True, help="Do not create a missing raw table; exit 3 instead.")
-@click.option("--allow-triggers", multiple=True, metavar="NAME", help="A trigger that the backfill may fire.")
-@click.option("--accept", multiple=True, metavar="NAME", help="A conflict of the view swap that may happen.")
+@opts.accept_option
 @click.option(
     "--evidence",
     type=click.Path(file_okay=False),
@@ -31,8 +35,7 @@ def upgrade(
     words: tuple[str, ...],
     release_hold: bool,
     no_create: bool,
-    allow_triggers: tuple[str, ...],
-    accept: tuple[str, ...],
+    accept: "Accepted",
     evidence: str | None,
     limit: int,
     allow_session_pooler: bool,
@@ -58,7 +61,7 @@ def upgrade(
     from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 
     names, revision = common.target_words(ctx, words, revision=True)
-    chosen = UpgradeOptions(revision or "head", release_hold, no_create, limit, allow_triggers, accept)
+    chosen = UpgradeOptions(revision or "head", release_hold, no_create, limit, accept)
     targets = choose_targets(names)
     options = common.make_options(limit, allow_session_pooler, deadline, lock_wait, max_stall, show_queries)
     if evidence is None:

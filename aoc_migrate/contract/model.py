@@ -1,18 +1,14 @@
-"""The shape of a contract, and the one predicate that each of its rules is.
+"""The shape of a contract: its columns, keys, rules and indexes.
 
-A predicate serves three times: in the CHECK, in the audit's ``WHERE NOT (predicate)`` and in the probe
-after the migration, so the three cannot disagree. It is never NULL, because a CHECK that is NULL passes
-(PostgreSQL 15 manual, 5.4.1), and it never raises, whatever JSON it meets. Names of tables and columns are
-lower-case identifiers and need no quoting; the schema is found through ``search_path``.
-
-Released versions of a contract depend on the text rendered here: it may not change (tests/golden).
+Names of tables and columns are lower-case identifiers and need no quoting; a contract knows no schema. Released
+versions of a contract depend on the text that its rules are rendered as: it may not change (tests/golden).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-BLANK = r"E' \t\n\r\f\x0B'"
+from aoc_migrate.contract.rules import KEY_BYTES, TIME, Check, Column, blank, not_finite, without_harmless
 
 
 class Part(StrEnum):
@@ -26,30 +22,6 @@ class Part(StrEnum):
     CHAIN = "chain"
     CONTENT = "content"
     VIEW = "view"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the envelope: its name, its PostgreSQL type and what the contract asks of it.
-
-    ``default`` is an SQL expression for tables that the baseline creates. ``harmless`` are top-level keys
-    known to be legal; dropping them first is what makes the key test cheap (`reference/limits.md` 1.1).
-    """
-
-    name: str
-    type: str
-    required: bool = False
-    default: str = ""
-    harmless: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One CHECK constraint: its name, its predicate, and the columns that it judges."""
-
-    name: str
-    predicate: str
-    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +91,7 @@ class Contract:
         return f"{self.table}_quarantine"
 
     def name(self, what: str) -> str:
-        """Return the versioned name of a constraint or index, such as ``advisory_raw_not_blank_v1``."""
+        """Return the versioned name of a constraint or index, such as ``advisory_raw_keys_v1``."""
         return f"{self.table}_{what}_v{self.version}"
 
     def required_check(self) -> Check:
@@ -127,16 +99,55 @@ class Contract:
         predicate = " AND ".join(f"{c} IS NOT NULL" for c in self.required)
         return Check(self.name("required"), predicate, self.required)
 
-    def blank_check(self) -> Check:
-        """Return the rule that no text key is empty or only white space. NULL is the other rule's business."""
-        predicate = " AND ".join(f"coalesce(btrim({c}, {BLANK}) <> '', true)" for c in self.keys)
-        return Check(self.name("not_blank"), predicate, self.keys)
+    def keys_check(self) -> Check:
+        """Return the rule on the key columns: no text blank, all fit into an index, the time is finite.
 
-    def object_check(self, column: Column) -> Check:
-        """Return the rule that a JSONB column is an object without forbidden top-level keys.
+        NULL passes: it is the other rule's business.
+        """
+        columns = (*self.keys, TIME)
+        rules = (self.not_blank(), f"NOT {self.too_long()}", f"NOT {not_finite()}")
+        return self._check("keys", " AND ".join(rules), columns)
 
-        SQL NULL passes unless the column is required. ``|| '{}'`` turns scalars into arrays, which
-        ``- text[]`` can bear; one reference to the column is one detoast (`reference/limits.md` 1.1).
+    def not_blank(self) -> str:
+        """Return the predicate of a row without a blank key.
+
+        The first half is the fast way: a key whose first byte is from ``!`` to ``}`` is not blank.
+        """
+        listed = ", ".join(f'{key} COLLATE pg_catalog."C"' for key in self.keys)
+        fast = (
+            f"least({listed}) OPERATOR(pg_catalog.>=) '!'::pg_catalog.text "
+            f"AND greatest({listed}) OPERATOR(pg_catalog.<) '~'::pg_catalog.text"
+        )
+        each = " AND ".join(f"NOT {blank(key)}" for key in self.keys)
+        return f"(coalesce({fast}, true) OR {each})"
+
+    def too_long(self) -> str:
+        """Return the predicate of a row whose keys an index could only hold compressed, if at all."""
+        shared, others = [f"pg_catalog.octet_length({c})" for c in self.chain_key], ("id", "content_hash")
+        longer = f"greatest({', '.join(f'pg_catalog.octet_length({c})' for c in others)})"
+        together = " OPERATOR(pg_catalog.+) ".join([*shared, longer])
+        return f"coalesce({together} OPERATOR(pg_catalog.>) {KEY_BYTES}::pg_catalog.int4, false)"
+
+    def objects_check(self) -> Check:
+        """Return the rule on the small JSONB columns: each an object without forbidden keys at its top level.
+
+        One rule for all of them: a rule each costs an INSERT more than a fifth (docs/architecture.md).
+        """
+        small = [column for column in self.objects if column.name != self.document]
+        return self._check("objects", self.unforbidden(small), tuple(column.name for column in small))
+
+    def document_check(self) -> Check:
+        """Return the same rule on the column that holds the upstream document."""
+        document = next(c for c in self.objects if c.name == self.document)
+        return self._check(self.document, self.unforbidden([document]), (self.document,))
+
+    def unforbidden(self, columns: Iterable[Column]) -> str:
+        """Return the predicate that JSONB columns are objects without forbidden top-level keys.
+
+        SQL NULL passes unless the column is required. What is left of all columns without their harmless keys is
+        one object, in which the path finds nothing; or an array, where one of them is not an object. Each column
+        is named once, which is one detoast (`reference/limits.md` 1.1). Where what is left has more than 256 MB,
+        which no jsonb can have, PostgreSQL raises, and refuses the row for that.
         """
         exact = (key for key in self.forbidden_keys if not key.startswith(self.forbidden_prefix))
         keys = " || ".join(f'@.key == "{key}"' for key in exact)
@@ -144,21 +155,24 @@ class Contract:
             'strict $.type() == "object" && '
             f'!exists($.keyvalue() ? (@.key starts with "{self.forbidden_prefix}" || {keys}))'
         )
-        harmless = ", ".join(f"'{key}'" for key in column.harmless)
-        predicate = (
-            f"coalesce(jsonb_path_match(({column.name} || '{{}}') - ARRAY[{harmless}], "
-            f"'{path}', '{{}}', true), {'false' if column.required else 'true'})"
+        rest = " OPERATOR(pg_catalog.||) ".join(without_harmless(column) for column in columns)
+        return (
+            f"coalesce(pg_catalog.jsonb_path_match({rest}, '{path}'::pg_catalog.jsonpath, "
+            "'{}'::pg_catalog.jsonb, true), false)"
         )
-        return Check(self.name(f"{column.name}_keys"), predicate, (column.name,))
+
+    def _check(self, what: str, predicate: str, columns: tuple[str, ...]) -> Check:
+        types = {column.name: column.type for column in self.columns}
+        listed = tuple(types[column] for column in columns)
+        return Check(self.name(what), predicate, columns, listed, self.name(f"{what}_ok"))
 
     def row_checks(self) -> tuple[Check, ...]:
         """Return the rules that hold for ever and never read the document: all but the one on it."""
-        objects = (self.object_check(c) for c in self.objects if c.name != self.document)
-        return (self.blank_check(), *objects)
+        return (self.keys_check(), self.objects_check())
 
-    def document_check(self) -> Check:
-        """Return the rule on the column that holds the upstream document."""
-        return self.object_check(next(c for c in self.columns if c.name == self.document))
+    def checks(self) -> tuple[Check, ...]:
+        """Return every CHECK that a revision makes, the passing proof of NOT NULL as well."""
+        return (*self.row_checks(), self.required_check(), self.document_check())
 
     def idempotency_index(self) -> Index:
         """Return the unique index that keeps one row per stored document.

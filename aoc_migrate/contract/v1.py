@@ -6,7 +6,8 @@ new revision; there is deliberately no name here for "the current contract".
 
 from dataclasses import replace
 
-from aoc_migrate.contract.model import Column, Contract, Part, ViewSwap
+from aoc_migrate.contract.model import Contract, Part, ViewSwap
+from aoc_migrate.contract.rules import Column
 
 __all__ = ["ADVISORY_RAW", "ADVISORY_VIEW", "VEX_RAW", "Part"]
 

@@ -1,10 +1,13 @@
-"""What PostgreSQL's catalog says is true. Every read here is of the schema that ``search_path`` names."""
+"""What PostgreSQL's catalog says is true. Relations that are asked for by name are in the target's schema."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from aoc_migrate.contract.model import Index
+from aoc_migrate.contract.rules import Check
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.signature import SIGNATURE, is_ours
 
 STATE = "aoc_migration_state"
 VERSION = "aoc_alembic_version"
@@ -12,25 +15,28 @@ JOURNAL = "aoc_supersedes_journal"
 LOG = "aoc_migration_log"
 WORK = "aoc_work_list"
 
-SIGNATURE = (
-    "'aoc-migrate sha256:' || encode(sha256(convert_to("
-    "regexp_replace(pg_get_constraintdef({oid}), ' NOT VALID$', ''), 'UTF8')), 'hex')"
-)
-OURS = f"coalesce(obj_description({{oid}}, 'pg_constraint') = {SIGNATURE}, false)"
-
 
 @dataclass(frozen=True)
 class Constraint:
-    """A CHECK constraint as it stands: whether it is validated, and still the one that we signed."""
+    """A CHECK constraint as it stands.
+
+    ``signature`` is computed from what stands, ``comment`` is the constraint's COMMENT; ``executable``: everybody
+    may run its function.
+    """
 
     name: str
     validated: bool
-    ours: bool
+    signature: str
+    comment: str | None
+    executable: bool
 
-    @property
-    def state(self) -> str:
-        """``proven``, ``guarded`` (only new rows are held) or ``changed`` (not the one that we made)."""
-        return ("proven" if self.validated else "guarded") if self.ours else "changed"
+    def is_(self, check: Check) -> bool:
+        """Return whether it is this rule of the contract, and was made by a revision."""
+        return self.signature == self.comment == check.signature
+
+    def state(self, check: Check) -> str:
+        """``proven``, ``guarded`` (only new rows are held) or ``changed`` (not the rule of the contract)."""
+        return ("proven" if self.validated else "guarded") if self.is_(check) else "changed"
 
 
 def kind(session: Session, relation: str) -> str | None:
@@ -44,15 +50,17 @@ def kind(session: Session, relation: str) -> str | None:
 
 def readable(session: Session, relation: str) -> bool:
     """Return whether ``relation`` exists and this role may read all of it."""
-    return bool(session.value("SELECT has_table_privilege(to_regclass(quote_ident(%s)), 'SELECT')", (relation,)))
+    return bool(
+        session.value("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", (str(session.schema[relation]),))
+    )
 
 
 def columns(session: Session, table: str) -> dict[str, str]:
     """Return the columns of ``table`` and their types as PostgreSQL writes them."""
     rows = session.rows(
         "SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
-        "WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-        (table,),
+        "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        (str(session.schema[table]),),
     )
     return {row["attname"]: row["type"] for row in rows}
 
@@ -64,10 +72,10 @@ def nullable(session: Session, table: str, names: tuple[str, ...]) -> list[str]:
     """
     unproven = "SELECT unnest(conkey) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' "
     rows = session.rows(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) "
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) "
         f"AND attname = ANY (%s) AND (NOT attnotnull OR attnum IN ({unproven} AND NOT convalidated)) "
         "ORDER BY attnum",
-        (table, list(names)),
+        (str(session.schema[table]), list(names)),
     )
     return [row["attname"] for row in rows]
 
@@ -75,11 +83,29 @@ def nullable(session: Session, table: str, names: tuple[str, ...]) -> list[str]:
 def constraints(session: Session, table: str) -> dict[str, Constraint]:
     """Return the CHECK constraints of ``table`` by name."""
     rows = session.rows(
-        f"SELECT conname, convalidated, {OURS.format(oid='oid')} AS ours "
-        "FROM pg_constraint WHERE conrelid = to_regclass(quote_ident(%s)) AND contype = 'c'",
-        (table,),
+        f"SELECT conname AS name, convalidated AS validated, {SIGNATURE.format(oid='c.oid')} AS signature, "
+        "obj_description(oid, 'pg_constraint') AS comment, NOT EXISTS (SELECT FROM pg_depend d "
+        "WHERE d.classid = 'pg_constraint'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass "
+        "AND NOT has_function_privilege('public', d.refobjid, 'EXECUTE')) AS executable "
+        "FROM pg_constraint c WHERE conrelid = to_regclass(%s) AND contype = 'c'",
+        (str(session.schema[table]),),
     )
-    return {r["conname"]: Constraint(r["conname"], r["convalidated"], r["ours"]) for r in rows}
+    return {row["name"]: Constraint(**row) for row in rows}
+
+
+def check_function(session: Session, table: str, check: Check) -> str:
+    """Return ``missing``, ``foreign`` (another definition, or an owner who could change it) or ``ours``."""
+    row = session.row(
+        f"SELECT found IS NULL AS missing, {is_ours(session.schema[table], check, 'found')} AS ours "
+        "FROM to_regprocedure(%s) AS found",
+        (function_name(session, check),),
+    )
+    return "missing" if row["missing"] else "ours" if row["ours"] else "foreign"
+
+
+def function_name(session: Session, check: Check) -> str:
+    """Return the function of ``check`` as SQL names it, with the types of its arguments."""
+    return f"{session.schema[check.function]}({', '.join(check.types)})"
 
 
 _INDEX = """
@@ -100,15 +126,15 @@ def index_state(session: Session, table: str, index: Index) -> str:
     """Return ``missing``, ``foreign`` (another relation or definition), ``invalid`` or ``valid``."""
     if kind(session, index.name) is None:
         return "missing"
-    return defined(session, table, index.name, index)
+    return defined(session, session.schema[table], session.schema[index.name], index)
 
 
-def defined(session: Session, table: str, name: str, index: Index) -> str:
+def defined(session: Session, table: Relation, name: Relation, index: Index) -> str:
     """Return ``foreign``, ``invalid`` or ``valid`` for the relation ``name``, as an index of ``table``.
 
-    Both names are as SQL writes them. The index is valid where it is what ``index`` asks for, and finished.
+    The index is valid where it is what ``index`` asks for, and finished.
     """
-    found = session.rows(_INDEX, (table, name))
+    found = session.rows(_INDEX, (str(table), str(name)))
     if not found or not _as_wanted(found[0], index):
         return "foreign"
     return "valid" if found[0]["valid"] else "invalid"
@@ -126,14 +152,39 @@ def _as_wanted(row: Row, index: Index) -> bool:
     return True
 
 
-def building(session: Session, index: str) -> int | None:
-    """Return the pid of a session that is building ``index``, named as SQL writes it, right now, or None."""
+def building(session: Session, index: Relation) -> int | None:
+    """Return the pid of a session that is building ``index`` right now, or None."""
     pid: int | None = session.value(
         "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s) "
         "AND datname = current_database()",
-        (index,),
+        (str(index),),
     )
     return pid
+
+
+def cannot_execute(session: Session, table: str, check: Check) -> list[str]:
+    """Return the roles that may write to ``table``, and may not run the function of ``check``.
+
+    PostgreSQL's own roles are left out: whoever acts by pg_write_all_data is named itself.
+    """
+    raw, function = str(session.schema[table]), function_name(session, check)
+    rows = session.rows(
+        "SELECT rolname FROM pg_roles r WHERE NOT has_function_privilege(r.oid, to_regprocedure(%s), 'EXECUTE') "
+        "AND NOT starts_with(rolname, 'pg_') AND (has_any_column_privilege(r.oid, to_regclass(%s), 'INSERT') "
+        "OR has_any_column_privilege(r.oid, to_regclass(%s), 'UPDATE')) ORDER BY rolname",
+        (function, raw, raw),
+    )
+    return [row["rolname"] for row in rows]
+
+
+def users_of(session: Session, check: Check) -> list[str]:
+    """Return what depends on the function of ``check``, in PostgreSQL's words."""
+    rows = session.rows(
+        "SELECT pg_describe_object(classid, objid, objsubid) AS name FROM pg_depend "
+        "WHERE refclassid = 'pg_proc'::regclass AND refobjid = to_regprocedure(%s) ORDER BY 1",
+        (function_name(session, check),),
+    )
+    return [row["name"] for row in rows]
 
 
 def all_readable(session: Session, relations: tuple[str, ...]) -> list[str]:
@@ -153,7 +204,7 @@ def revisions(session: Session) -> list[str]:
 
 def versions(session: Session) -> list[str]:
     """Return what the version table holds where it is known to be there."""
-    return [row["version_num"] for row in session.rows(f"SELECT version_num FROM {VERSION}")]
+    return [row["version_num"] for row in session.rows(f"SELECT version_num FROM {session.schema[VERSION]}")]
 
 
 def state(session: Session, name: str) -> dict[str, Any] | None:
@@ -163,5 +214,5 @@ def state(session: Session, name: str) -> dict[str, Any] | None:
 
 def recorded(session: Session, name: str) -> dict[str, Any] | None:
     """Return the same where the state table is known to be there."""
-    value = session.value(f"SELECT value FROM {STATE} WHERE name = %s", (name,))
+    value = session.value(f"SELECT value FROM {session.schema[STATE]} WHERE name = %s", (name,))
     return value if isinstance(value, dict) else None

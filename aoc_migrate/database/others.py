@@ -1,6 +1,7 @@
 """Who else is at work on the server, as far as it matters to steps that take long or write much."""
 
 from aoc_migrate.database.partitions import FAMILY
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 
 _OLD_TRANSACTIONS = (
@@ -82,9 +83,9 @@ def behind(session: Session) -> dict[str, list[Row]]:
     }
 
 
-def queue(session: Session, table: str) -> list[Row]:
+def queue(session: Session, table: Relation) -> list[Row]:
     """Return who waits for a lock on ``table`` or a partition of it that writers would wait behind."""
-    return session.rows(_QUEUE, (table,))
+    return session.rows(_QUEUE, (str(table),))
 
 
 def sees_all(session: Session) -> bool:

@@ -5,11 +5,11 @@ A partition whose DETACH … CONCURRENTLY has begun is no part any more: Postgre
 """
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 
 NAME = 63  # bytes; PostgreSQL cuts longer names with no more than a notice
@@ -17,31 +17,29 @@ NAME = 63  # bytes; PostgreSQL cuts longer names with no more than a notice
 
 @dataclass(frozen=True)
 class Node:
-    """A table of the tree. Names are as SQL writes them; ``relname`` is bare, ``place`` its schema with a dot.
+    """A table of the tree.
 
     ``leaf``: it holds rows. ``parent``: None for the root. ``index``: what hangs on the parent's index (for the
     root, the index itself), None where nothing does; ``valid``: it is valid.
     """
 
-    name: str
-    relname: str
-    place: str
+    table: Relation
     leaf: bool
-    parent: str | None
-    index: str | None
+    parent: Relation | None
+    index: Relation | None
     valid: bool
 
-    def index_name(self, root: str, index: Index, more: str = "") -> str:
-        """Return the name that our own index of this table has, without its schema, quoted where it must be."""
+    def own_index(self, root: Relation, index: Index, more: str = "") -> Relation:
+        """Return the name that our own index of this table has; it is in the table's schema."""
         if self.parent is None:
-            return index.name + more
-        suffix = index.name.removeprefix(f"{root}_") + more
-        name = f"{self.relname}_{suffix}"
+            return Relation(self.table.schema, index.name + more)
+        relname, suffix = self.table.name, index.name.removeprefix(f"{root.name}_") + more
+        name = f"{relname}_{suffix}"
         if len(name.encode()) > NAME:
-            digest = hashlib.sha256(f"{self.place}{self.relname}".encode()).hexdigest()[:8]
+            digest = hashlib.sha256(f"{self.table.schema}.{relname}".encode()).hexdigest()[:8]
             room = NAME - len(suffix) - len(digest) - 2
-            name = f"{self.relname.encode()[:room].decode(errors='ignore')}_{digest}_{suffix}"
-        return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+            name = f"{relname.encode()[:room].decode(errors='ignore')}_{digest}_{suffix}"
+        return Relation(self.table.schema, name)
 
 
 _TREE = """
@@ -50,20 +48,31 @@ WITH RECURSIVE hung AS (
   UNION ALL SELECT i.indexrelid, i.indrelid, i.indisvalid FROM hung JOIN pg_inherits h
     ON h.inhparent = hung.indexrelid JOIN pg_index i ON i.indexrelid = h.inhrelid
 )
-SELECT t.relid::regclass::text AS name, c.relname::text,
-  CASE n.nspname WHEN %(schema)s THEN '' ELSE quote_ident(n.nspname) || '.' END AS place, t.isleaf AS leaf,
-  CASE t.level WHEN 0 THEN NULL ELSE t.parentrelid::regclass::text END AS parent,
-  hung.indexrelid::regclass::text AS index, coalesce(hung.indisvalid, false) AS valid
+SELECT ARRAY[n.nspname, c.relname]::text[] AS table, t.isleaf AS leaf,
+  CASE WHEN t.level > 0 THEN ARRAY[pn.nspname, pc.relname]::text[] END AS parent,
+  CASE WHEN hung.indexrelid IS NOT NULL THEN ARRAY[xn.nspname, x.relname]::text[] END AS index,
+  coalesce(hung.indisvalid, false) AS valid
 FROM pg_partition_tree(to_regclass(%(table)s)) t JOIN pg_class c ON c.oid = t.relid
   JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN hung ON hung.indrelid = t.relid
+  LEFT JOIN pg_class pc ON pc.oid = t.parentrelid LEFT JOIN pg_namespace pn ON pn.oid = pc.relnamespace
+  LEFT JOIN pg_class x ON x.oid = hung.indexrelid LEFT JOIN pg_namespace xn ON xn.oid = x.relnamespace
 ORDER BY t.level, c.relname COLLATE "C", n.nspname COLLATE "C"
 """
 
 
 def tree(session: Session, table: str, index: Index) -> list[Node]:
     """Return a partitioned table and its partitions of every level, parents first."""
-    values = {"table": table, "index": index.name, "schema": session.target.schema}
-    return [Node(**row) for row in session.rows(_TREE, values)]
+    values = {"table": str(session.schema[table]), "index": str(session.schema[index.name])}
+    return [
+        Node(
+            Relation(*row["table"]),
+            row["leaf"],
+            Relation(*row["parent"]) if row["parent"] else None,
+            Relation(*row["index"]) if row["index"] else None,
+            row["valid"],
+        )
+        for row in session.rows(_TREE, values)
+    ]
 
 
 def is_attached(session: Session, node: Node) -> bool:
@@ -72,7 +81,7 @@ def is_attached(session: Session, node: Node) -> bool:
         session.value(
             "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s) "
             "AND inhparent = to_regclass(%s) AND NOT inhdetachpending)",
-            (node.name, node.parent),
+            (str(node.table), str(node.parent)),
         )
     )
 
@@ -84,8 +93,10 @@ WITH known AS (
   FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
   WHERE i.indexrelid = to_regclass(%(index)s) OR i.indrelid = to_regclass(%(table)s)
 )
-SELECT own.indexrelid::regclass::text AS name, own.indisvalid AND own.indisready AND own.indislive AS valid
-FROM known own JOIN known top ON top.indexrelid = to_regclass(%(index)s)
+SELECT n.nspname::text AS schema, x.relname::text AS name,
+  own.indisvalid AND own.indisready AND own.indislive AS valid
+FROM known own JOIN pg_class x ON x.oid = own.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+  JOIN known top ON top.indexrelid = to_regclass(%(index)s)
   AND (own.relam, own.names, own.indisunique, own.indnkeyatts, own.indnullsnotdistinct)
     = (top.relam, top.names, top.indisunique, top.indnkeyatts, top.indnullsnotdistinct)
   AND (own.indcollation::text, own.indclass::text, own.indoption::text)
@@ -93,27 +104,28 @@ FROM known own JOIN known top ON top.indexrelid = to_regclass(%(index)s)
 WHERE own.indrelid = to_regclass(%(table)s) AND own.indpred IS NULL AND own.indexprs IS NULL
   AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = own.indexrelid)
   AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = own.indexrelid)
-ORDER BY 1
+ORDER BY x.relname COLLATE "C"
 """
 
 
-def similar(session: Session, table: str, index: Index) -> dict[str, bool]:
+def similar(session: Session, table: Relation, index: Index) -> dict[Relation, bool]:
     """Return the indexes of a partition that could be attached to ``index``, and whether each is valid.
 
     One that a constraint stands on is none: it would not let the index be dropped again.
     """
-    return {row["name"]: row["valid"] for row in session.rows(_SIMILAR, {"table": table, "index": index.name})}
+    values = {"table": str(table), "index": str(session.schema[index.name])}
+    return {Relation(row["schema"], row["name"]): row["valid"] for row in session.rows(_SIMILAR, values)}
 
 
 def key_columns(session: Session, table: str) -> dict[str, list[str | None]]:
     """Return the partition key of each partitioned table of the tree; an expression in it is None."""
     rows = session.rows(
-        "SELECT t.relid::regclass::text AS name, ARRAY(SELECT a.attname::text FROM unnest(p.partattrs::int2[]) "
+        "SELECT c.relname::text AS name, ARRAY(SELECT a.attname::text FROM unnest(p.partattrs::int2[]) "
         "WITH ORDINALITY AS k (attnum, n) LEFT JOIN pg_attribute a ON a.attrelid = t.relid "
         "AND a.attnum = k.attnum AND k.attnum <> 0 ORDER BY k.n) AS columns "
         "FROM pg_partition_tree(to_regclass(%s)) t JOIN pg_partitioned_table p ON p.partrelid = t.relid "
-        "ORDER BY t.level, 1",
-        (table,),
+        "JOIN pg_class c ON c.oid = t.relid ORDER BY t.level, 1",
+        (str(session.schema[table]),),
     )
     return {row["name"]: row["columns"] for row in rows}
 
@@ -123,7 +135,7 @@ def index_names(session: Session, index: Index) -> set[str]:
     rows = session.rows(
         "SELECT relname::text AS name FROM pg_class WHERE oid IN ("
         "SELECT relid FROM pg_partition_tree(to_regclass(%s)))",
-        (index.name,),
+        (str(session.schema[index.name]),),
     )
     return {index.name, *(row["name"] for row in rows)}
 
@@ -135,12 +147,12 @@ def is_partitioned(session: Session, table: str) -> bool:
 
 def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]:
     """Return name and pid of the builds of ``indexes`` on ``table``, and of any index on a partition of it."""
+    named = str(session.schema[table])
     rows = session.rows(
-        "SELECT p.index_relid::regclass::text AS name, p.pid FROM pg_stat_progress_create_index p "
-        f"JOIN {FAMILY} AS family ON family.oid = p.relid "
-        "WHERE p.index_relid <> 0 AND p.datname = current_database() AND (p.relid <> to_regclass(%s) "
-        "OR p.index_relid::regclass::text = ANY (%s)) ORDER BY 1",
-        (table, table, indexes),
+        "SELECT x.relname::text AS name, p.pid FROM pg_stat_progress_create_index p "
+        f"JOIN {FAMILY} AS family ON family.oid = p.relid JOIN pg_class x ON x.oid = p.index_relid "
+        "WHERE p.datname = current_database() AND (p.relid <> to_regclass(%s) OR x.relname = ANY (%s)) ORDER BY 1",
+        (named, named, indexes),
     )
     return {row["name"]: row["pid"] for row in rows}
 

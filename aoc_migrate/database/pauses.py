@@ -91,7 +91,7 @@ class Pauses:
             yield Reason(
                 "lock", f"{waiting} session{'s wait' if waiting > 1 else ' waits'} for rows that it locks"
             )
-        for row in others.queue(self.session, self.table):
+        for row in others.queue(self.session, self.session.schema[self.table]):
             yield Reason("lock", f"{row['name']} waits for a lock on {self.table}")
         limits = self.session.limits
         if limits.max_lag_bytes is not None or limits.max_lag_seconds is not None:

@@ -37,7 +37,7 @@ def read(
         about = f" about {seconds:,.0f} s" if seconds and seconds >= INTERVAL else ""
         session.say(f"{doing} …{about}")
         with _heartbeat(session, doing, seconds):
-            return session.rows(query(table), parameters)
+            return session.rows(query(str(session.schema[table])), parameters)
 
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:
@@ -60,9 +60,9 @@ def estimate(session: Session, table: str, query: Query, parameters: Parameters 
     largest = session.row(
         "SELECT pages, (sum(pages) OVER ())::bigint AS whole, relation::text FROM (SELECT relation, "
         "pg_relation_size(relation) / current_setting('block_size')::int AS pages FROM ("
-        "SELECT relid AS relation FROM pg_partition_tree(to_regclass(quote_ident(%s))) WHERE isleaf "
-        "UNION SELECT to_regclass(quote_ident(%s))) AS parts) AS sized ORDER BY pages DESC LIMIT 1",
-        (table, table),
+        "SELECT relid AS relation FROM pg_partition_tree(to_regclass(%s)) WHERE isleaf "
+        "UNION SELECT to_regclass(%s)) AS parts) AS sized ORDER BY pages DESC LIMIT 1",
+        [str(session.schema[table])] * 2,
     )
     if largest["whole"] < LARGE or largest["pages"] < SLICE:
         return None
@@ -70,7 +70,7 @@ def estimate(session: Session, table: str, query: Query, parameters: Parameters 
     first = (largest["pages"] - SLICE) // 2
     rows = f"SELECT * FROM {relation} WHERE ctid >= '({first},0)' AND ctid < '({first + SLICE},0)'"
     begun = time.monotonic()
-    session.rows(query(f"({rows}) AS {table}"), parameters)
+    session.rows(query(f"({rows}) AS slice"), parameters)
     return (time.monotonic() - begun) * float(largest["whole"]) / SLICE
 
 

@@ -12,12 +12,15 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from aoc_migrate.database.relation import Schema, literal
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.tape import Tape
 from aoc_migrate.report.model import Finding, Stopped, make
 
 Row = dict[str, Any]
 Parameters = Sequence[Any] | Mapping[str, Any]
+
+SEARCH_PATH = "pg_catalog, pg_temp"  # nobody else's functions and operators; relations are named with their schema
 
 SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
@@ -26,6 +29,7 @@ SETTINGS = {
     "client_connection_check_interval": "5s",
     "client_min_messages": "warning",
     "default_transaction_isolation": "read committed",
+    "quote_all_identifiers": "off",  # it changes what the catalog prints
     "standard_conforming_strings": "on",
     "TimeZone": "UTC",
     "tcp_keepalives_idle": "30",  # a machine that vanished must not hold the runners' lock for hours
@@ -59,6 +63,11 @@ class Session:
     on_step: Callable[[str | None], None] | None = None
     tape: Tape | None = None
 
+    @property
+    def schema(self) -> Schema:
+        """The schema that holds the target's tables."""
+        return Schema(self.target.schema)
+
     def say(self, message: str) -> None:
         """Write one line of log that begins with the target's name."""
         say(f"{self.target.name}: {message}")
@@ -66,11 +75,11 @@ class Session:
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
         with self.taped(sql, parameters), self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(_sql(sql), parameters).fetchall()
+            return cursor.execute(self._sql(sql, parameters), parameters).fetchall()
 
     def taped(self, sql: str, parameters: Parameters | None) -> AbstractContextManager[None]:
         """Write a statement down while it runs, if this session keeps a tape."""
-        return self.tape.statement(sql, parameters) if self.tape else nullcontext()
+        return self.tape.statement(self._sql(sql, parameters), parameters) if self.tape else nullcontext()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -98,7 +107,7 @@ class Session:
     def run(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run a statement that returns no rows; return how many it wrote, -1 where that means nothing."""
         with self.taped(sql, parameters), self.settled():
-            return self.connection.execute(_sql(sql), parameters).rowcount
+            return self.connection.execute(self._sql(sql, parameters), parameters).rowcount
 
     @contextmanager
     def settled(self) -> Iterator[None]:
@@ -121,10 +130,22 @@ class Session:
         return str(self.value("SELECT quote_ident(%s)", (name,)))
 
     def pasteable(self, sql: str, parameters: Parameters | None = None) -> str:
-        """Return a query as one pastes it into psql: values in it, and the schema it is meant for."""
-        text = psycopg.ClientCursor(self.connection).mogrify(_sql(sql), parameters) if parameters else sql
-        schema = self.target.schema
-        return text if schema == "public" else f"SET search_path TO {self.quoted(schema)};\n{text}"
+        """Return a query as one pastes it into psql, with its values."""
+        return self.mogrify(sql, parameters) if parameters else sql
+
+    def mogrify(self, sql: str, parameters: Parameters) -> str:
+        """Return a statement with its values in it, as literals."""
+        return psycopg.ClientCursor(self.connection).mogrify(self._sql(sql, parameters), parameters)
+
+    def _sql(self, text: str, parameters: Parameters | None) -> LiteralString:
+        """Return what psycopg may read: it takes a ``%`` in the schema's name for a placeholder, unless doubled.
+
+        To the type checker this says that we know: names are rendered by `Relation`, values are always bound.
+        """
+        if parameters is not None and "%" in self.target.schema:
+            for name in {str(self.schema), literal(str(self.schema))[1:-1]}:
+                text = text.replace(name, name.replace("%", "%%"))
+        return cast(LiteralString, text)  # type: ignore[redundant-cast]
 
     def set(self, setting: str, value: str) -> None:
         """Set a parameter of this session."""
@@ -177,16 +198,11 @@ def first_line(error: BaseException, target: Target) -> str:
 
 
 def _prepare(session: Session) -> None:
-    session.run("SET statement_timeout = 0")  # first and by itself: the role's own may be short
+    # Before a function or an operator is named; and the role's own timeout may be short.
+    session.run(f"SET search_path = {SEARCH_PATH}; SET statement_timeout = 0")
     settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     session.rows(
         "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "
-        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours) "
-        "UNION ALL SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', false)",
-        (list(settings), list(settings.values()), session.target.schema),
+        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours)",
+        (list(settings), list(settings.values())),
     )
-
-
-def _sql(text: str) -> LiteralString:
-    """Say to the type checker that we know: names are composed by the contract, values are always bound."""
-    return cast(LiteralString, text)  # type: ignore[redundant-cast]

@@ -1,6 +1,7 @@
 """SQL that asks what stands of the view swap, for revisions, audit and verify alike."""
 
 from aoc_migrate.contract.model import ViewSwap
+from aoc_migrate.database.relation import Relation, Schema
 
 
 def guard_function(swap: ViewSwap) -> str:
@@ -8,21 +9,22 @@ def guard_function(swap: ViewSwap) -> str:
     return f"aoc_{swap.view}_read_only"
 
 
-def underlying(relation: str) -> str:
-    """Return the SQL expression for the array of names of the relations that view ``relation`` reads."""
+def underlying(relation: Relation) -> str:
+    """Return the SQL expression for the array of bare names of the relations that view ``relation`` reads."""
     return f"""ARRAY(SELECT DISTINCT k.relname::text FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
       AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
     JOIN pg_class k ON k.oid = d.refobjid
-    WHERE r.ev_class = to_regclass('{relation}') AND r.rulename = '_RETURN')"""
+    WHERE r.ev_class = to_regclass({relation.literal}) AND r.rulename = '_RETURN')"""
 
 
-def read_only(swap: ViewSwap) -> str:
+def read_only(schema: Schema, swap: ViewSwap) -> str:
     """Return a query of one boolean: does our trigger refuse INSERT, UPDATE and DELETE on the view?"""
     # tgtype: 1 row, 64 INSTEAD, 4 INSERT, 8 DELETE, 16 UPDATE (PostgreSQL source, catalog/pg_trigger.h)
     return (
         "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
-        f"WHERE g.tgrelid = to_regclass('{swap.view}') AND p.oid = to_regproc('{guard_function(swap)}') "
+        f"WHERE g.tgrelid = to_regclass({schema[swap.view].literal}) "
+        f"AND p.oid = to_regproc({schema[guard_function(swap)].literal}) "
         f"AND p.prosrc = $aoc_body${refusal(swap)}$aoc_body$ "
         "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
     )
@@ -36,29 +38,30 @@ def refusal(swap: ViewSwap) -> str:
     )
 
 
-def needs_invoker(swap: ViewSwap) -> str:
+def needs_invoker(schema: Schema, swap: ViewSwap) -> str:
     """Return a query of one boolean: must the view run with its caller's rights?
 
     Also where the owner has no right to read its own table: a view with its rights would read nothing.
     """
     return (
         "SELECT relrowsecurity OR NOT has_table_privilege(relowner, oid, 'SELECT') FROM pg_class "
-        f"WHERE oid = to_regclass('{swap.backup}')"
+        f"WHERE oid = to_regclass({schema[swap.backup].literal})"
     )
 
 
-def bypasses_policies(swap: ViewSwap) -> str:
+def bypasses_policies(schema: Schema, swap: ViewSwap) -> str:
     """Return a query of one boolean: does the view run with its owner's rights where it may not?"""
     return (
-        f"SELECT ({needs_invoker(swap)}) AND NOT EXISTS (SELECT FROM pg_class, pg_options_to_table(reloptions) "
-        f"WHERE oid = to_regclass('{swap.view}') AND option_name = 'security_invoker' "
+        f"SELECT ({needs_invoker(schema, swap)}) AND NOT EXISTS ("
+        "SELECT FROM pg_class, pg_options_to_table(reloptions) "
+        f"WHERE oid = to_regclass({schema[swap.view].literal}) AND option_name = 'security_invoker' "
         "AND option_value::boolean)"
     )
 
 
-def privileges(swap: ViewSwap) -> str:
+def privileges(schema: Schema, swap: ViewSwap) -> str:
     """Return a query of every privilege, also of columns, on the view and on the backup."""
-    names = f"to_regclass('{swap.view}'), to_regclass('{swap.backup}')"
+    names = f"to_regclass({schema[swap.view].literal}), to_regclass({schema[swap.backup].literal})"
     return f"""SELECT c.oid AS relation, a.grantor, a.grantee, a.privilege_type, a.is_grantable,
         NULL::name AS attname
       FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a WHERE c.oid IN ({names})

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import psycopg
 
 from aoc_migrate.database.partitions import FAMILY
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, connect
 from aoc_migrate.report.model import Stopped
 
@@ -102,11 +103,11 @@ class Stall:
             self.behind = max(self.behind, waiting_for(other, pid))
         return bool(ahead)
 
-    def look_back(self, session: Session, table: str, *, had_lock: bool = False) -> None:
+    def look_back(self, session: Session, table: Relation, *, had_lock: bool = False) -> None:
         """Note who holds locks on ``table`` now, where nobody was seen while we waited."""
         self.slow = had_lock and not self.ahead
         if not self.ahead and not self.slow:
-            self.ahead = session.rows(_HOLDERS, (table,))
+            self.ahead = session.rows(_HOLDERS, (str(table),))
 
     def words(self) -> str:
         """Return who blocked (pid, role, application, state, age) and the queue behind us."""

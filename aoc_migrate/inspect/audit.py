@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
+from aoc_migrate.contract.model import Contract, Part, ViewSwap
+from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.patience import patient
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.attached_code import INSERT, LINKING, needs_search_path, run_by_links
 from aoc_migrate.inspect.chain import count_wrong
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.duplicates import audit_duplicates
@@ -16,6 +19,7 @@ from aoc_migrate.inspect.partitions import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.place import readable
 from aoc_migrate.inspect.rows import audit_rows
 from aoc_migrate.inspect.swap import audit_swap, watch_writers
+from aoc_migrate.report.accepted import NOTHING, Accepted, option
 from aoc_migrate.report.model import Finding, make
 
 
@@ -32,8 +36,7 @@ class Plan:
     linked: bool = False
     swapped: bool = False
     limit: int = 200
-    allowed_triggers: tuple[str, ...] = ()
-    accepted: tuple[str, ...] = ()
+    accepted: Accepted = NOTHING
 
 
 def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
@@ -64,8 +67,12 @@ def _table(session: Session, plan: Plan, facts: dict[str, Any]) -> Iterator[Find
     yield from audit_rows(session, contract, checks, required, plan.limit, facts)
     if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
         yield from audit_duplicates(session, contract, plan.limit)
+    events = INSERT  # the probe's, at the end of every upgrade
     if Part.CHAIN in plan.parts and not plan.linked:
-        yield from _chain(session, plan)
+        found, links = _chain(session, plan)
+        yield from found
+        events |= LINKING if links else 0
+    yield from needs_search_path(session, contract, events, plan.accepted)
 
 
 def _unproven(session: Session, plan: Plan) -> tuple[list[Check], list[str]]:
@@ -73,9 +80,7 @@ def _unproven(session: Session, plan: Plan) -> tuple[list[Check], list[str]]:
     wanted: list[Check] = list(contract.row_checks()) if Part.GUARD in plan.parts else []
     if Part.CONTENT in plan.parts:
         wanted.append(contract.document_check())
-    checks = [
-        c for c in wanted if not (c.name in standing and standing[c.name].validated and standing[c.name].ours)
-    ]
+    checks = [c for c in wanted if not (c.name in standing and standing[c.name].state(c) == "proven")]
     required = catalog.nullable(session, contract.table, contract.required) if Part.GUARD in plan.parts else []
     return checks, required
 
@@ -87,30 +92,38 @@ def _index_state(session: Session, contract: Contract) -> str:
 def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
     """Yield what bears one of our names and is not ours; a revision would refuse it half way."""
     contract, standing = plan.contract, catalog.constraints(session, plan.contract.table)
-    for check in (*contract.row_checks(), contract.required_check(), contract.document_check()):
-        if check.name in standing and not standing[check.name].ours:
+    for check in contract.checks():
+        if check.name in standing and not standing[check.name].is_(check):
             yield make("foreign-object", f"{contract.table}.{check.name}")
+        elif check.function and catalog.check_function(session, contract.table, check) == "foreign":
+            yield make("foreign-object", check.function)
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, contract.table, index) == "foreign":
             yield make("foreign-object", index.name)
     yield from foreign_indexes(session, contract)
 
 
-def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
-    """Yield what stands in the way of the backfill; rows are only read where something does."""
+def _chain(session: Session, plan: Plan) -> tuple[list[Finding], bool]:
+    """Return what stands in the way of the backfill, and whether it has rows to write.
+
+    Rows are only read where something stands in the way.
+    """
     contract = plan.contract
-    triggers = [row["tgname"] for row in session.rows(update_triggers(contract))]
-    triggers = [name for name in triggers if name not in plan.allowed_triggers]
+    triggers = [row["tgname"] for row in session.rows(update_triggers(contract, session.schema[contract.table]))]
+    triggers = [name for name in triggers if not plan.accepted.has("update-trigger", name)]
     names = _dependents(session, contract)
-    if session.flags.allow_supersedes_retrofit and not triggers and not names:
-        return
-    rows = count_wrong(session, contract)
-    if not rows:
-        return
+    asked = [*triggers, *names, *run_by_links(session, contract, plan.accepted)]
+    rows = count_wrong(session, contract) if asked or not session.flags.allow_supersedes_retrofit else 0
+    return [*_in_the_way(session, contract, rows, triggers, names)] if rows else [], rows > 0
+
+
+def _in_the_way(
+    session: Session, contract: Contract, rows: int, triggers: list[str], names: list[str]
+) -> Iterator[Finding]:
     if not session.flags.allow_supersedes_retrofit:
         yield make("retrofit-not-allowed", contract.table, count=rows, rows=rows)
     for name in triggers:
-        yield make("update-trigger", contract.table, trigger=name)
+        yield make("update-trigger", contract.table, trigger=name, accept=option("update-trigger", name))
     if names:
         what = f"{len(names)} objects" if len(names) > 1 else "One object"
         yield make(
@@ -122,9 +135,9 @@ def _chain(session: Session, plan: Plan) -> Iterator[Finding]:
         )
 
 
-def update_triggers(contract: Contract) -> str:
+def update_triggers(contract: Contract, raw: Relation) -> str:
     """Return a query of the triggers that an UPDATE of the link would fire (tgtype: 16 UPDATE)."""
-    table = f"to_regclass('{contract.table}')"
+    table = f"to_regclass({raw.literal})"
     parts = f"SELECT relid FROM pg_partition_tree({table})"
     return (
         "SELECT DISTINCT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid "
@@ -139,7 +152,7 @@ def _dependents(session: Session, contract: Contract) -> list[str]:
     """Return indexes and foreign keys on the link, and publications of the table, or of its partitions."""
     rows = session.rows(
         f"WITH family AS MATERIALIZED {FAMILY} "
-        "SELECT DISTINCT d.objid::regclass::text AS name FROM pg_depend d JOIN pg_attribute a "
+        "SELECT DISTINCT c.relname::text AS name FROM pg_depend d JOIN pg_attribute a "
         "ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid JOIN pg_class c ON c.oid = d.objid "
         "WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('i', 'I') AND NOT c.relispartition "
         "AND d.refobjid IN (SELECT oid FROM family) AND a.attname = %s "
@@ -148,6 +161,6 @@ def _dependents(session: Session, contract: Contract) -> list[str]:
         "AND c.conrelid IN (SELECT oid FROM family) AND a.attname = %s "
         "UNION SELECT pubname FROM pg_publication_tables p JOIN family "
         "ON family.oid = to_regclass(format('%%I.%%I', p.schemaname, p.tablename)) ORDER BY 1",
-        (contract.table, contract.link, contract.link),
+        (str(session.schema[contract.table]), contract.link, contract.link),
     )
     return [row["name"] for row in rows]

@@ -6,7 +6,6 @@ document, but not the previous one), ``false head`` (no link, yet others build o
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from aoc_migrate.contract.model import Contract, key_hash
@@ -28,7 +27,7 @@ def count_wrong(session: Session, contract: Contract) -> int:
 
     def query(source: str) -> str:
         if linked:
-            return f"SELECT count(*) FROM ({wrong_links(replace(contract, table=source))}) AS wrong"
+            return f"SELECT count(*) FROM ({wrong_links(contract, source)}) AS wrong"
         digest, key = key_hash(contract.chain_key), ", ".join(contract.chain_key)
         numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {source}"
         return f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
@@ -45,7 +44,7 @@ def inspect_chain(
     """
 
     def query(source: str) -> str:
-        return f"SELECT EXISTS ({wrong_links(replace(contract, table=source))}) AS found"
+        return f"SELECT EXISTS ({wrong_links(contract, source)}) AS found"
 
     if read(session, contract.table, "following the chains", query)[0]["found"]:
         yield from _judged(session, contract, backfilled_at, limit, Scope())
@@ -91,10 +90,10 @@ def _judged(
 ) -> Iterator[Finding]:
     """Tell apart what is wrong with the links in a scope."""
     where, values = chains_in(session, contract, scope)
-    wrong = wrong_links(contract, where)
+    wrong = wrong_links(contract, session.schema[contract.table], where)
     late = _late(session, contract, backfilled_at)
     kept = "SELECT late, kind, NULL::bigint AS rows, id, old AS supersedes, expected FROM judged WHERE late = "
-    query = f"""{_classified(contract, wrong, late)}
+    query = f"""{_classified(session, contract, wrong, late)}
 SELECT late, kind, count(*) AS rows, NULL AS id, NULL AS supersedes, NULL AS expected FROM judged
 GROUP BY late, kind
 UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
@@ -143,19 +142,19 @@ def _late(session: Session, contract: Contract, backfilled_at: str | None) -> st
     mine = '(t.retrieved_at, t.id COLLATE "C")'
     other = '(o.retrieved_at, o.id COLLATE "C")'
     return (
-        f"EXISTS (SELECT FROM {contract.table} o WHERE {same} AND (o.created_at > t.created_at AND "
-        f"o.created_at >= {stored} AND {other} < {mine} OR o.created_at < t.created_at AND "
-        f"t.created_at >= {stored} AND {other} > {mine}))"
+        f"EXISTS (SELECT FROM {session.schema[contract.table]} o WHERE {same} "
+        f"AND (o.created_at > t.created_at AND o.created_at >= {stored} AND {other} < {mine} "
+        f"OR o.created_at < t.created_at AND t.created_at >= {stored} AND {other} > {mine}))"
     )
 
 
-def _classified(contract: Contract, wrong: str, late: str) -> str:
+def _classified(session: Session, contract: Contract, wrong: str, late: str) -> str:
     """Return the CTEs that end in ``judged (id, old, expected, kind, late)``.
 
     Links that all go back in order make no cycle, so only from the others are links followed; who comes back has
     seen every row of its cycle.
     """
-    table, link = contract.table, contract.link
+    table, link = session.schema[contract.table], contract.link
     same = " AND ".join(f"p.{c} = t.{c}" for c in contract.chain_key)
     key = ", ".join(contract.chain_key)
     beside = {row: " AND ".join(f"{row}.{c} = t.{c}" for c in contract.chain_key) for row in ("fork", "next")}

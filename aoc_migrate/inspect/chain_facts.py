@@ -33,12 +33,13 @@ def chain_facts(contract: Contract, sizes: list[Row]) -> dict[str, Any]:
 def chain_sample(session: Session, contract: Contract, scope: Scope) -> list[Row]:
     """Return the first five rows in order, with their links; from the chain index, where there is one."""
     key, order = ", ".join(contract.chain_key), ", ".join((*contract.chain_key, *contract.chain_order))
-    rows = f"SELECT id, {contract.link} FROM {contract.table}"
+    raw = session.schema[contract.table]
+    rows = f"SELECT id, {contract.link} FROM {raw}"
     where, values = chains_in(session, contract, replace(scope, since=None))
     where = f"{where} AND upstream_id IS NOT NULL"
     if scope.since is not None:
         found, seconds = recent(session, contract, scope.since)
-        documents = f"SELECT DISTINCT {key} FROM {contract.table} WHERE {where} AND {found} ORDER BY {key} LIMIT 5"
+        documents = f"SELECT DISTINCT {key} FROM {raw} WHERE {where} AND {found} ORDER BY {key} LIMIT 5"
         rows, where, values = f"{rows} JOIN ({documents}) AS recent USING ({key})", "true", [*values, *seconds]
     return session.rows(f"{rows} WHERE {where} ORDER BY {order} LIMIT 5", values)
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from aoc_migrate.contract.model import Column, Contract
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.rules import Column
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.partitions import audit_partitions
@@ -54,8 +55,8 @@ def _identified(session: Session, table: str) -> bool:
     return bool(
         session.value(
             "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "
-            "AND a.attnum = i.indkey[0] WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indisunique "
+            "AND a.attnum = i.indkey[0] WHERE i.indrelid = to_regclass(%s) AND i.indisunique "
             "AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'id' AND a.attnotnull)",
-            (table,),
+            (str(session.schema[table]),),
         )
     )

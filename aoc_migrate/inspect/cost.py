@@ -17,6 +17,7 @@ import psycopg
 from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import FAMILY
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, first_line
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
@@ -136,11 +137,11 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
     known = sizes(session, table)
     if not known["main_bytes"]:
         return None
-    pages = known["main_bytes"] / known["page_bytes"]
+    pages, raw = known["main_bytes"] / known["page_bytes"], session.schema[table]
     rules = ", ".join(f"count(*) FILTER (WHERE NOT ({check.predicate}))" for check in contract.row_checks())
     document = f"count(*) FILTER (WHERE NOT ({contract.document_check().predicate}))"
-    scan, sampled = _timed(session, f"SELECT {rules} FROM {_sample(table, pages, PAGES)}")
-    documents, read = _timed(session, f"SELECT {document} FROM {_sample(table, pages, DOCUMENT_PAGES)}")
+    scan, sampled = _timed(session, f"SELECT {rules} FROM {_sample(raw, pages, PAGES)}")
+    documents, read = _timed(session, f"SELECT {document} FROM {_sample(raw, pages, DOCUMENT_PAGES)}")
     if not sampled or not read:
         return None
     rows = known["rows"] or round(sampled * pages / min(pages, PAGES))
@@ -148,12 +149,16 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
     for index in (contract.idempotency_index(), contract.chain_index()):
         listed = ", ".join(column.split()[0] for column in index.columns)
         ordered = (
-            f"SELECT count(*) FROM (SELECT {listed} FROM {_sample(table, pages, PAGES)} "
+            f"SELECT count(*) FROM (SELECT {listed} FROM {_sample(raw, pages, PAGES)} "
             f"ORDER BY {', '.join(index.columns)} OFFSET 0) AS ordered"
         )
         took, _ = _timed(session, ordered)
         sort[index.name] = took / sampled * math.log(rows + 2) / math.log(sampled + 2)
-    state = session.rows(_JOURNALED) if catalog.readable(session, catalog.JOURNAL) else []
+    state = (
+        session.rows(_JOURNALED.format(session.schema[catalog.JOURNAL]))
+        if catalog.readable(session, catalog.JOURNAL)
+        else []
+    )
     return Costs(
         rows=rows,
         main_bytes=known["main_bytes"],
@@ -179,7 +184,7 @@ def estimated(session: Session, contract: Contract, costs: Costs | None) -> Iter
                 step["estimated_ms"] = round(expected, 1)
 
 
-_JOURNALED = f"SELECT coalesce(sum(cardinality(ids)), 0) AS rows FROM {catalog.JOURNAL}"
+_JOURNALED = "SELECT coalesce(sum(cardinality(ids)), 0) AS rows FROM {}"
 
 
 def sizes(session: Session, table: str) -> Row:
@@ -190,11 +195,11 @@ def sizes(session: Session, table: str) -> Row:
         "current_setting('block_size')::int AS page_bytes, sum(pg_relation_size(oid))::bigint AS main_bytes, "
         "sum(pg_table_size(oid))::bigint AS whole_bytes, sum(pg_total_relation_size(oid))::bigint AS total_bytes "
         f"FROM pg_class JOIN {FAMILY} AS family USING (oid)",
-        (table,),
+        (str(session.schema[table]),),
     )
 
 
-def _sample(table: str, pages: float, wanted: int) -> str:
+def _sample(table: Relation, pages: float, wanted: int) -> str:
     percent = min(100.0, 100.0 * wanted / max(pages, 1))
     return f"{table} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1)"
 

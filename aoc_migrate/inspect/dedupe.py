@@ -5,16 +5,15 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.inspect.work import Work
+from aoc_migrate.report.accepted import Accepted
 
 REASON = "duplicate-key"
 _OWN = ("id", "retrieved_at", "created_at")  # what two fetches of one document may differ in
 
 
-def dedupe_work(
-    session: Session, contract: Contract, keep: str, *, different: bool, allowed_triggers: tuple[str, ...] = ()
-) -> Work:
+def dedupe_work(session: Session, contract: Contract, keep: str, *, different: bool, accepted: Accepted) -> Work:
     """Return the moving of surplus rows; ``different``: also of those that differ from the one that stays."""
-    table, key = contract.table, contract.idempotency_key
+    table, key = session.schema[contract.table], contract.idempotency_key
     same = "true" if different else "differs = '{}'"
     listed = (
         f"SELECT id, kept, links, '{REASON}' AS reason, false AS mend, false AS refused "
@@ -25,7 +24,7 @@ def dedupe_work(
         f"WHERE ({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)}) FOR UPDATE OF t"
     )
     words = f"dedupe --keep {keep}{' --include-different' if different else ''}"
-    return Work(words, listed, moving, allowed_triggers=allowed_triggers)
+    return Work(words, listed, moving, accepted=accepted)
 
 
 def surplus(session: Session, contract: Contract, keep: str) -> str:
@@ -34,16 +33,16 @@ def surplus(session: Session, contract: Contract, keep: str) -> str:
     The earliest (or latest) ``retrieved_at`` stays, of several the first id by its bytes. ``differs`` are the
     names of the columns in which the two rows differ, ``links`` the ids of rows that name it as superseded.
     """
-    table, key = contract.table, ", ".join(contract.idempotency_key)
+    table, key = session.schema[contract.table], ", ".join(contract.idempotency_key)
     order = 'retrieved_at, id COLLATE "C"' if keep == "earliest" else 'retrieved_at DESC, id COLLATE "C"'
     digest = key_hash(contract.idempotency_key)
     named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
-    if contract.link in catalog.columns(session, table):
+    if contract.link in catalog.columns(session, contract.table):
         named = (
             f'SELECT {contract.link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links FROM {table} '
             f"WHERE {contract.link} IN (SELECT id FROM ranked WHERE id <> kept) GROUP BY {contract.link}"
         )
-    return f"""WITH {candidates(digest, table)}, ranked AS MATERIALIZED (
+    return f"""WITH {candidates(digest, str(table))}, ranked AS MATERIALIZED (
   SELECT id, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
   FROM {table} WHERE {digest} IN (SELECT digest FROM candidates)
 ), named AS ({named})
@@ -59,8 +58,8 @@ def _differing(session: Session, contract: Contract) -> str:
     """
     ignored = session.value(
         "SELECT string_agg(quote_literal(name), ', ') FROM (SELECT unnest(%s::text[]) AS name UNION SELECT "
-        "attname FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) AND attidentity <> '') AS n",
-        ([*_OWN, contract.link], contract.table),
+        "attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attidentity <> '') AS n",
+        ([*_OWN, contract.link], str(session.schema[contract.table])),
     )
     value = "CASE {0}.key WHEN 'upstream' THEN {0}.value #- '{{fetched_at}}' ELSE {0}.value END"
     return (

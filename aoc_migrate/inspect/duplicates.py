@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.reading import read
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Finding, make
 
@@ -31,7 +32,7 @@ SELECT i.indisunique AND i.indimmediate AS "unique", i.indnkeyatts AS width,
   (SELECT coalesce(sum(relallvisible) >= %s * nullif(sum(relpages), 0), false) FROM pg_class WHERE relkind = 'r'
     AND oid IN (SELECT relid FROM pg_partition_tree(i.indrelid) UNION SELECT i.indrelid)) AS visible
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
-WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indisvalid AND i.indisready AND i.indislive
+WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND i.indisready AND i.indislive
   AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY x.relpages
 """
 
@@ -42,7 +43,7 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
     if groups:
         yield _duplicate_key(session, contract, groups)
     if nulls:
-        statement = f"SELECT id FROM {contract.table} WHERE {_null(contract)}"
+        statement = f"SELECT id FROM {session.schema[contract.table]} WHERE {_null(contract)}"
         shown = session.pasteable(statement)
         sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
         yield make(
@@ -61,10 +62,10 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
 
     Nothing is read where the catalog knows: a unique index over the key, or over a part of it, leaves no group.
     """
-    indexes = session.rows(_INDEXES, (VISIBLE, contract.table))
+    indexes = session.rows(_INDEXES, (VISIBLE, str(session.schema[contract.table])))
     if any(_proves(index, contract) for index in indexes):
         nullable = catalog.nullable(session, contract.table, contract.idempotency_key)
-        counted = f"SELECT count(*) FROM {contract.table} WHERE {_null(contract)}"
+        counted = f"SELECT count(*) FROM {session.schema[contract.table]} WHERE {_null(contract)}"
         return session.value(counted) if nullable else 0, []
     order = next((columns for index in indexes if (columns := _orders(index, contract))), None)
     settings = _BY_INDEX if order else None
@@ -100,7 +101,7 @@ def _duplicate_key(session: Session, contract: Contract, groups: list[Row]) -> F
         count=groups[0]["groups"],
         rows=groups[0]["rows"],
         statement=session.pasteable(
-            f"SELECT {key}, count(*), array_agg(id) FROM {contract.table} "
+            f"SELECT {key}, count(*), array_agg(id) FROM {session.schema[contract.table]} "
             f"WHERE NOT ({_null(contract)}) GROUP BY {key} HAVING count(*) > 1"
         ),
         sample=[{**{c: g[c] for c in contract.idempotency_key}, "count": g["n"], "ids": g["ids"]} for g in groups],
@@ -167,9 +168,9 @@ def _groups(contract: Contract, source: str, order: list[str] | None = None) -> 
     )
 
 
-def duplicates(contract: Contract) -> str:
+def duplicates(contract: Contract, source: Relation) -> str:
     """Return the query for duplicate groups, largest first, each with the number of ``groups``."""
-    _, ctes = _groups(contract, contract.table)
+    _, ctes = _groups(contract, str(source))
     return f"WITH {ctes}\nSELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)}"
 
 

@@ -6,6 +6,7 @@ from aoc_migrate.contract.model import Contract, Index, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import FAMILY, key_columns, tree
 from aoc_migrate.database.reading import read
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.duplicates import candidates
 from aoc_migrate.inspect.scope import recent
@@ -21,9 +22,9 @@ def audit_partitions(session: Session, contract: Contract) -> Iterator[Finding]:
         wanted = ", ".join(contract.idempotency_key)
         yield make("partition-key", contract.table, partitioned=name, key=shown, columns=wanted)
     for row in session.rows(
-        f"SELECT c.oid::regclass::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
+        f"SELECT c.relname::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
         "WHERE c.relkind = 'f' ORDER BY 1",
-        (contract.table,),
+        (str(session.schema[contract.table]),),
     ):
         yield make("foreign-partition", contract.table, partition=row["name"])
     within = list(dict.fromkeys(column or "" for columns in keys.values() for column in columns))
@@ -41,7 +42,7 @@ def _id_index(session: Session, table: str, within: list[str]) -> bool:
             "AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) "
             "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts "
             "AND a.attname <> ALL (%s)))",
-            (table, ["id", *within]),
+            (str(session.schema[table]), ["id", *within]),
         )
     )
 
@@ -50,13 +51,13 @@ def foreign_indexes(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield what bears the name that an index of a partition will have, and is not that."""
     for index in (contract.idempotency_index(), contract.chain_index()):
         for node in tree(session, contract.table, index):
-            name = node.place + node.index_name(contract.table, index)
-            if node.index is None and node.parent is not None and _taken(session, node.name, name, index):
-                yield make("foreign-object", name)
+            name = node.own_index(session.schema[contract.table], index)
+            if node.index is None and node.parent is not None and _taken(session, node.table, name, index):
+                yield make("foreign-object", name.name)
 
 
-def _taken(session: Session, table: str, name: str, index: Index) -> bool:
-    there = session.value("SELECT to_regclass(%s) IS NOT NULL", (name,))
+def _taken(session: Session, table: Relation, name: Relation, index: Index) -> bool:
+    there = session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),))
     return bool(there) and catalog.defined(session, table, name, index) == "foreign"
 
 
@@ -70,12 +71,12 @@ def ambiguous_ids(
     table = contract.table
     if not key_columns(session, table):
         return
-    digest, values = key_hash(["id"]), list[float]()
+    raw, digest, values = session.schema[table], key_hash(["id"]), list[float]()
     twice = f"{digest} IN (SELECT digest FROM candidates)"
-    among = f"WITH {candidates(digest, table)} SELECT id FROM {table} WHERE {twice}"
+    among = f"WITH {candidates(digest, str(raw))} SELECT id FROM {raw} WHERE {twice}"
     if since is not None:
         rows, values = recent(session, contract, since)
-        among = f"SELECT id FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {rows})"
+        among = f"SELECT id FROM {raw} WHERE id IN (SELECT id FROM {raw} WHERE {rows})"
     shared = f"SELECT id, count(*) AS rows FROM ({among}) AS among GROUP BY id HAVING count(*) > 1"
     found = read(
         session,

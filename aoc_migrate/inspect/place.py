@@ -40,11 +40,11 @@ def _refuse_other(session: Session, owners: list[str]) -> None:
 
 _PLACE = """
 SELECT pg_backend_pid() AS pid, current_database() AS database, current_user AS role,
-       quote_ident(%(schema)s) AS schema, quote_ident(current_user) AS quoted_role,
-       to_regnamespace(quote_ident(%(schema)s)) IS NOT NULL AS there,
-       has_schema_privilege(to_regnamespace(quote_ident(%(schema)s))::oid, 'USAGE') AS usable,
+       %(schema)s AS schema, quote_ident(current_user) AS quoted_role,
+       to_regnamespace(%(schema)s) IS NOT NULL AS there,
+       has_schema_privilege(to_regnamespace(%(schema)s)::oid, 'USAGE') AS usable,
        (SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FROM pg_class c
-        WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND c.relname = ANY (%(ours)s)
+        WHERE c.relnamespace = to_regnamespace(%(schema)s) AND c.relname = ANY (%(ours)s)
           AND has_schema_privilege(c.relnamespace, 'USAGE') AND NOT has_table_privilege(c.oid, 'SELECT')) AS hidden
 """
 
@@ -52,7 +52,7 @@ SELECT pg_backend_pid() AS pid, current_database() AS database, current_user AS 
 def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
     """Return what makes even reading senseless: old server, pooler, no such schema, no rights on our tables."""
     schema = session.target.schema
-    place = session.row(_PLACE, {"schema": schema, "ours": [VERSION, STATE, JOURNAL, LOG]})
+    place = session.row(_PLACE, {"schema": str(session.schema), "ours": [VERSION, STATE, JOURNAL, LOG]})
     return [*_connection(session, place, allow_pooler), *_schema(schema, place), *_bookkeeping(place)]
 
 
@@ -80,7 +80,7 @@ def _bookkeeping(place: Row) -> Iterator[Finding]:
     """Yield one finding with one GRANT for all of our own tables that this role may not read."""
     if place["hidden"]:
         role, hidden = place["quoted_role"], place["hidden"]
-        remedy = f"Run: SET search_path TO {place['schema']}; GRANT SELECT ON {hidden} TO {role};"
+        remedy = f"Run: GRANT SELECT ON {hidden} TO {role};"
         yield make("privileges", VERSION, role=role, action=f"read {hidden}", remedy=remedy)
 
 
@@ -99,10 +99,10 @@ def table_missing(session: Session, contract: Contract) -> Finding:
 def policy_of(session: Session, table: str, role: str) -> str | None:
     """Return the condition of our own policy for ``role`` on ``table``, None where there is no such policy."""
     seen: str | None = session.value(
-        "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = to_regclass(quote_ident(%s)) "
+        "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = to_regclass(%s) "
         f"AND polname = '{ALL}' AND EXISTS (SELECT FROM pg_roles JOIN unnest(polroles) AS named ON named <> 0 "
         "WHERE rolname = %s AND pg_has_role(pg_roles.oid, named, 'USAGE'))",
-        (table, role),
+        (str(session.schema[table]), role),
     )
     return seen
 
@@ -119,7 +119,7 @@ def tenant_of(session: Session, table: str, role: str) -> str | None:
 
 def only_tenant(session: Session, table: str) -> str | None:
     """Return the one tenant that this session is limited to by our own policy, None where it is not."""
-    if not session.value("SELECT row_security_active(to_regclass(quote_ident(%s)))", (table,)):
+    if not session.value("SELECT row_security_active(to_regclass(%s))", (str(session.schema[table]),)):
         return None
     return tenant_of(session, table, session.value("SELECT current_user"))
 
@@ -138,8 +138,8 @@ def readable(session: Session, table: str, *, one_tenant: bool = False) -> list[
         "AND pg_get_expr(polqual, polrelid) = 'true') AND bool_and(polpermissive) FROM pg_policy "
         "WHERE polrelid = c.oid AND polcmd IN ('r', '*') AND EXISTS ("
         "SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false) AS filtered "
-        "FROM pg_class c WHERE c.oid = to_regclass(quote_ident(%s))",
-        (table,),
+        "FROM pg_class c WHERE c.oid = to_regclass(%s)",
+        (str(session.schema[table]),),
     )
     if not facts["whole"]:
         remedy = f"Run: {grant_select(session, table)}"
@@ -152,7 +152,7 @@ def readable(session: Session, table: str, *, one_tenant: bool = False) -> list[
 def grant_select(session: Session, table: str) -> str:
     """Return the statement that lets this role read ``table``."""
     role = session.value("SELECT quote_ident(current_user)")
-    return f"GRANT SELECT ON {session.quoted(session.target.schema)}.{table} TO {role};"
+    return f"GRANT SELECT ON {session.schema[table]} TO {role};"
 
 
 def writing(session: Session, tables: list[str]) -> list[Finding]:
@@ -161,9 +161,8 @@ def writing(session: Session, tables: list[str]) -> list[Finding]:
     facts = session.row(
         "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only, "
         "current_user AS role, "
-        "has_schema_privilege(to_regnamespace(quote_ident(%s))::oid, 'CREATE') AS can_create, "
-        "quote_ident(%s) AS schema",
-        (session.target.schema, session.target.schema),
+        "has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE') AS can_create",
+        (str(session.schema),),
     )
     if facts["standby"]:
         return [make("standby", target, variable=target.upper())]
@@ -172,8 +171,8 @@ def writing(session: Session, tables: list[str]) -> list[Finding]:
     role = session.quoted(facts["role"])
     findings = []
     if not facts["can_create"]:
-        action = f"create tables in schema {facts['schema']}"
-        remedy = f"Run: GRANT CREATE ON SCHEMA {facts['schema']} TO {role};"
+        action = f"create tables in schema {session.target.schema}"
+        remedy = f"Run: GRANT CREATE ON SCHEMA {session.schema} TO {role};"
         findings.append(make("privileges", session.target.schema, role=role, action=action, remedy=remedy))
     owners = set()
     for table in tables:
@@ -193,6 +192,6 @@ def _other_owner(session: Session, table: str) -> Row | None:
         "SELECT oid::regclass::text AS name, quote_ident(pg_get_userbyid(relowner)) AS owner "
         f"FROM pg_class JOIN {FAMILY} AS family USING (oid) WHERE NOT pg_has_role(relowner, 'USAGE') "
         "ORDER BY relispartition, 1 LIMIT 1",
-        (table,),
+        (str(session.schema[table]),),
     )
     return rows[0] if rows else None

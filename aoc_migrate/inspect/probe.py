@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.contract.rules import KEY_BYTES, TIME
 from aoc_migrate.database.partitions import index_names, key_columns
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Finding, make
@@ -70,17 +71,21 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
         for name in contract.required:
             yield _without(contract, name, proven=Part.PROOF in parts)
         for name in contract.keys:
-            yield Attempt(f"blank {name}", {name: "' '"}, "23514", (contract.blank_check().name,))
+            yield Attempt(f"blank {name}", {name: "E' \\u3000'"}, "23514", (contract.keys_check().name,))
+        yield Attempt(
+            "an id too long", {"id": f"repeat('x', {KEY_BYTES})"}, "23514", (contract.keys_check().name,)
+        )
+        yield Attempt(f"an infinite {TIME}", {TIME: "'infinity'"}, "23514", (contract.keys_check().name,))
     for column in contract.objects:
         part = Part.CONTENT if column.name == contract.document else Part.GUARD
         if part not in parts:
             continue
-        constraint = contract.object_check(column).name
+        guard = contract.document_check() if column.name == contract.document else contract.objects_check()
         for shape in ("[]", '"text"', "null"):
-            yield Attempt(f"{column.name} is {shape}", {column.name: f"'{shape}'"}, "23514", (constraint,))
+            yield Attempt(f"{column.name} is {shape}", {column.name: f"'{shape}'"}, "23514", (guard.name,))
         for key in (*contract.forbidden_keys, f"{contract.forbidden_prefix}x"):
             value = f"""coalesce({column.name}, '{{}}') || '{{"{key}": 1}}'"""
-            yield Attempt(f"{key} in {column.name}", {column.name: value}, "23514", (constraint,))
+            yield Attempt(f"{key} in {column.name}", {column.name: value}, "23514", (guard.name,))
     if Part.IDEMPOTENCY in parts:
         duplicate = {"id": f"{_ID} || '-again'", "content_hash": _HASH}
         yield Attempt("a duplicate", duplicate, "23505", (contract.idempotency_index().name,))
@@ -106,7 +111,7 @@ def _without(contract: Contract, name: str, *, proven: bool) -> Attempt:
     """Return the attempt to store NULL. Before NOT NULL stands, CHECKs refuse it, in the order of their names."""
     if proven:
         return Attempt(f"no {name}", {name: "NULL"}, "23502", (name,))
-    own = [contract.object_check(column).name for column in contract.objects if column.name == name]
+    own = [check.name for check in (contract.objects_check(), contract.document_check()) if name in check.columns]
     return Attempt(f"no {name}", {name: "NULL"}, "23514", (contract.required_check().name, *own))
 
 
@@ -124,21 +129,21 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
 
 def _first_row(session: Session, contract: Contract) -> str:
     """Return the INSERT of a row that must be accepted, which the attempts then clone and break."""
-    if not session.value(f"SELECT EXISTS (SELECT FROM {contract.table})"):
-        return f"INSERT INTO {contract.table} ({', '.join(_MADE_UP)}) VALUES ({', '.join(_MADE_UP.values())})"
+    raw = session.schema[contract.table]
+    if not session.value(f"SELECT EXISTS (SELECT FROM {raw})"):
+        return f"INSERT INTO {raw} ({', '.join(_MADE_UP)}) VALUES ({', '.join(_MADE_UP.values())})"
     columns = _columns(session, contract.table)
-    return _clone(contract, columns, {"id": _ID, "content_hash": _HASH}, "true")
+    return _clone(session, contract, columns, {"id": _ID, "content_hash": _HASH}, "true")
 
 
-def _clone(contract: Contract, columns: list[str], values: dict[str, str], where: str) -> str:
-    table = contract.table
-    picked = ", ".join(values.get(c, f"{table}.{c}") for c in columns)
-    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {picked} FROM {table} WHERE {where} LIMIT 1"
+def _clone(session: Session, contract: Contract, columns: list[str], values: dict[str, str], where: str) -> str:
+    table, picked = session.schema[contract.table], ", ".join(values.get(c, f"t.{c}") for c in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {picked} FROM {table} AS t WHERE {where} LIMIT 1"
 
 
 def _judge(session: Session, contract: Contract, columns: list[str], attempt: Attempt) -> Iterator[Finding]:
     values = {"id": f"{_ID} || '-broken'", "content_hash": f"{_HASH} || '-broken'", **attempt.values}
-    refusal = _insert(session, _clone(contract, columns, values, f"id = {_ID}"), keep=False)
+    refusal = _insert(session, _clone(session, contract, columns, values, f"id = {_ID}"), keep=False)
     if refusal is None:
         yield make("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
     elif attempt.routed and (refusal.sqlstate, refusal.name) == ("23514", None):
@@ -150,9 +155,9 @@ def _judge(session: Session, contract: Contract, columns: list[str], attempt: At
 def _columns(session: Session, table: str) -> list[str]:
     """Return the columns that an INSERT may set, quoted."""
     rows = session.rows(
-        "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) "
+        "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(%s) "
         "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity = ''",
-        (table,),
+        (str(session.schema[table]),),
     )
     return [row["name"] for row in rows]
 

@@ -6,8 +6,10 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, WORK
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.inspect.attached_code import INSERT, UPDATE
 from aoc_migrate.inspect.dedupe import REASON
-from aoc_migrate.inspect.work import INSERT, UPDATE, digest, guards, is_ours, triggers
+from aoc_migrate.inspect.work import digest, fired, guards, is_ours
+from aoc_migrate.report.accepted import Accepted
 from aoc_migrate.report.model import Finding, make
 
 
@@ -19,7 +21,7 @@ def quarantine_facts(session: Session, contract: Contract) -> Row:
         return {"quarantine": None, "mended": None}
     return session.row(
         "SELECT count(*) FILTER (WHERE quarantine_mended IS NULL) AS quarantine, "
-        f"count(quarantine_mended) AS mended FROM {contract.quarantine}"
+        f"count(quarantine_mended) AS mended FROM {session.schema[contract.quarantine]}"
     )
 
 
@@ -27,7 +29,7 @@ def quarantine_findings(session: Session, contract: Contract) -> Iterator[Findin
     """Yield what is wrong with the quarantine: others have rights on it, or work on it was begun and not ended."""
     if is_ours(session, contract):
         yield from _open(session, contract)
-    begun = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (WORK,))
+    begun = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (str(session.schema[WORK]),))
     if begun:
         verb, _, options = str(begun).partition(",")[0].partition(" ")
         words = {"verb": verb, "options": options, "target": session.target.name}
@@ -39,11 +41,11 @@ def _open(session: Session, contract: Contract) -> Iterator[Finding]:
         "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END "
         "AS role FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, "
         "LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(t.attacl)) AS a "
-        "WHERE c.oid = to_regclass(quote_ident(%(name)s)) AND a.grantee <> c.relowner "
+        "WHERE c.oid = to_regclass(%(name)s) AND a.grantee <> c.relowner "
         "UNION SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
-        "WHERE oid = to_regclass(quote_ident(%(name)s)) AND relowner <> "
-        "(SELECT relowner FROM pg_class WHERE oid = to_regclass(quote_ident(%(table)s))) ORDER BY 1",
-        {"name": contract.quarantine, "table": contract.table},
+        "WHERE oid = to_regclass(%(name)s) AND relowner <> "
+        "(SELECT relowner FROM pg_class WHERE oid = to_regclass(%(table)s)) ORDER BY 1",
+        {"name": str(session.schema[contract.quarantine]), "table": str(session.schema[contract.table])},
     )
     if rows:
         names = ", ".join(row["role"] for row in rows)
@@ -54,7 +56,9 @@ def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
     """Return which of the ids are of rows that were moved."""
     if not is_ours(session, contract):
         return set()
-    query = f"SELECT id FROM {contract.quarantine} WHERE quarantine_mended IS NULL AND id = ANY (%s)"
+    query = (
+        f"SELECT id FROM {session.schema[contract.quarantine]} WHERE quarantine_mended IS NULL AND id = ANY (%s)"
+    )
     return {row["id"] for row in session.rows(query, (ids,))}
 
 
@@ -64,10 +68,10 @@ def journaled_away(session: Session, contract: Contract) -> int:
         return 0
     return int(
         session.value(
-            f"WITH away AS MATERIALIZED (SELECT id FROM {contract.quarantine} AS q "
+            f"WITH away AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} AS q "
             "WHERE quarantine_mended IS NULL "
-            f"AND NOT EXISTS (SELECT FROM {contract.table} AS t WHERE t.id = q.id)) "
-            f"SELECT count(*) FROM {JOURNAL}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
+            f"AND NOT EXISTS (SELECT FROM {session.schema[contract.table]} AS t WHERE t.id = q.id)) "
+            f"SELECT count(*) FROM {session.schema[JOURNAL]}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
         )
     )
 
@@ -94,23 +98,24 @@ def command_of(reason: str) -> str:
     return "dedupe" if reason == REASON else "repair"
 
 
-def kept_back(session: Session, contract: Contract, chosen: str, allowed: tuple[str, ...]) -> Iterator[Finding]:
+def kept_back(session: Session, contract: Contract, chosen: str, accepted: Accepted) -> Iterator[Finding]:
     """Yield why rows cannot go back; ``chosen`` is a condition on the quarantine. Runs go back latest first."""
     table, name, target = contract.table, contract.quarantine, session.target.name
+    raw, quarantine = session.schema[table], session.schema[name]
     later = session.rows(
-        f"SELECT quarantine_run AS run, quarantine_reason AS reason FROM {name} WHERE NOT ({chosen}) "
-        f"AND quarantine_run > (SELECT min(quarantine_run) FROM {name} WHERE {chosen}) "
+        f"SELECT quarantine_run AS run, quarantine_reason AS reason FROM {quarantine} WHERE NOT ({chosen}) "
+        f"AND quarantine_run > (SELECT min(quarantine_run) FROM {quarantine} WHERE {chosen}) "
         "ORDER BY quarantine_run DESC LIMIT 1"
     )
     if later:
         yield make("later-run", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"]))
     rows = session.row(
-        f"""WITH chosen AS (SELECT * FROM {name} WHERE {chosen}
+        f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
 ), moved AS (SELECT id FROM chosen WHERE quarantine_mended IS NULL
 ), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
 SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
-    + (SELECT count(*) FROM moved JOIN {table} USING (id)) AS taken,
-  (SELECT count(*) FROM latest b LEFT JOIN {table} t ON t.id = b.id WHERE b.quarantine_mended IS NOT NULL
+    + (SELECT count(*) FROM moved JOIN {raw} USING (id)) AS taken,
+  (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_mended IS NOT NULL
     AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
   (SELECT count(*) FROM chosen WHERE NOT ({guards(session, table)})) AS guarded"""
     )
@@ -122,4 +127,4 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
         yield make("guards-stand", table, rows=rows["guarded"], target=target)
     if rows["changed"]:
         yield make("changed-since", table, rows=rows["changed"])
-    yield from triggers(session, contract, INSERT | UPDATE, allowed)
+    yield from fired(session, contract, INSERT | UPDATE, accepted)

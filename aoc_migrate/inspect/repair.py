@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aoc_migrate.contract.model import BLANK, Column, Contract
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.rules import TIME, Column, blank, not_finite
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.rows import KEY_LIMIT, object_kinds
+from aoc_migrate.inspect.rows import object_kinds
 from aoc_migrate.inspect.work import Work, guards
+from aoc_migrate.report.accepted import Accepted
 
 RULES = (
     "blank-key",
@@ -22,6 +24,7 @@ RULES = (
     "forbidden-key",
     "derived-key",
     "key-too-long",
+    "time-not-finite",
 )
 
 
@@ -40,7 +43,7 @@ def breaks(contract: Contract, rules: tuple[str, ...]) -> list[Break]:
 
 def _all_breaks(contract: Contract) -> Iterator[Break]:
     for key in contract.keys:
-        yield Break("blank-key", key, f"coalesce(btrim({key}, {BLANK}) = '', false)")
+        yield Break("blank-key", key, blank(key))
     for key in contract.idempotency_key:
         yield Break("null-key", key, f"{key} IS NULL")
     objects = {column.name for column in contract.objects}
@@ -48,16 +51,11 @@ def _all_breaks(contract: Contract) -> Iterator[Break]:
         if name not in objects:
             yield Break("missing-required", name, f"{name} IS NULL")
     for column in contract.objects:
-        check = contract.object_check(column).predicate
+        check = contract.unforbidden([column])
         for slug, predicate in object_kinds(contract, column).items():
-            yield Break(slug, column.name, f"(NOT ({check}) AND coalesce({predicate}, false))")
-    yield Break("key-too-long", "", too_long(contract))
-
-
-def too_long(contract: Contract) -> str:
-    """Return the predicate, never NULL, of a row whose keys no btree index can hold."""
-    lengths = " + ".join(f"octet_length({c})" for c in (*contract.idempotency_key, "id"))
-    return f"coalesce({lengths} > {KEY_LIMIT}, false)"
+            yield Break(slug, column.name, f"(NOT {check} AND coalesce({predicate}, false))")
+    yield Break("key-too-long", "", contract.too_long())
+    yield Break("time-not-finite", TIME, not_finite())
 
 
 def mended_columns(session: Session, contract: Contract, chosen: list[Break]) -> dict[str, str]:
@@ -81,7 +79,8 @@ def _mirrored(name: str, json: str, key: str, type_: str) -> str:
     """Return the string that the envelope repeats, where it is one that says something and fits."""
     longest = re.search(r"\((\d+)\)", type_)
     fits = f" AND char_length({json}->>'{key}') <= {longest[1]}" if longest else ""
-    usable = f"jsonb_typeof({json}->'{key}') = 'string' AND btrim({json}->>'{key}', {BLANK}) <> ''{fits}"
+    says = blank(f"({json}->>'{key}')")
+    usable = f"jsonb_typeof({json}->'{key}') = 'string' AND NOT {says}{fits}"
     return f"CASE WHEN {usable} THEN {json}->>'{key}' ELSE {name} END"
 
 
@@ -117,7 +116,7 @@ def _plan(session: Session, contract: Contract, rules: tuple[str, ...]) -> _Plan
     broken = " OR ".join(found.broken for found in chosen)
     names = [session.quoted(name) for name in catalog.columns(session, contract.table)]
     values = ", ".join(f"{mended.get(name, f't.{name}')} AS {name}" for name in names)
-    after, long = f"FROM (SELECT {values}) AS mended", too_long(contract)
+    after, long = f"FROM (SELECT {values}) AS mended", contract.too_long()
     return _Plan(
         chosen=chosen,
         mended=mended,
@@ -130,23 +129,22 @@ def _plan(session: Session, contract: Contract, rules: tuple[str, ...]) -> _Plan
 
 def _suspect(contract: Contract, chosen: list[Break]) -> str:
     """Return a predicate for every row that may be broken, which reads each JSON column of a good row once."""
-    objects = {column.name: f"NOT ({contract.object_check(column).predicate})" for column in contract.objects}
+    objects = {column.name: f"NOT {contract.unforbidden([column])}" for column in contract.objects}
     return " OR ".join(dict.fromkeys(objects.get(found.column, found.broken) for found in chosen))
 
 
-def repair_work(
-    session: Session, contract: Contract, rules: tuple[str, ...], allowed_triggers: tuple[str, ...] = ()
-) -> Work:
+def repair_work(session: Session, contract: Contract, rules: tuple[str, ...], accepted: Accepted) -> Work:
     """Return the mending, and the moving of what cannot be mended, of the rows that break ``rules``."""
     plan = _plan(session, contract, rules)
-    batch = f"SELECT t.* FROM listed JOIN {contract.table} AS t ON t.id = listed_id WHERE ({plan.broken})"
+    raw = session.schema[contract.table]
+    batch = f"SELECT t.* FROM listed JOIN {raw} AS t ON t.id = listed_id WHERE ({plan.broken})"
     return Work(
         command=f"repair {rule_words(rules)}",
         listed=_listed(session, contract, plan),
         moving=f"{batch} AND NOT {plan.mendable} FOR UPDATE OF t",
         mending=f"{batch} AND {plan.mendable} FOR UPDATE OF t" if plan.mended else "",
         mended=plan.mended,
-        allowed_triggers=allowed_triggers,
+        accepted=accepted,
     )
 
 
@@ -155,13 +153,13 @@ def rule_words(rules: tuple[str, ...]) -> str:
     return "--rule all" if rules == RULES else " ".join(f"--rule {rule}" for rule in rules)
 
 
-def _broken(contract: Contract, plan: _Plan, link: str) -> str:
+def _broken(session: Session, contract: Contract, plan: _Plan, link: str) -> str:
     """Return a query of (id, link, flags, mend, refused) over broken rows; a flag is RULE:COLUMN."""
     flags = ", ".join(f"CASE WHEN {found.broken} THEN '{found.rule}:{found.column}' END" for found in plan.chosen)
     return (
         f"SELECT id, {link} AS link, array_remove(ARRAY[{flags}], NULL) AS flags, {plan.mendable} AS mend, "
         f"{plan.mendable} AND {plan.refused} AS refused "
-        f"FROM {contract.table} AS t WHERE ({plan.suspect}) AND ({plan.broken})"
+        f"FROM {session.schema[contract.table]} AS t WHERE ({plan.suspect}) AND ({plan.broken})"
     )
 
 
@@ -170,7 +168,7 @@ def _listed(session: Session, contract: Contract, plan: _Plan) -> str:
 
     The walk back along the links ends in a cycle too, because UNION adds no row twice.
     """
-    table, linked = contract.table, contract.link in catalog.columns(session, contract.table)
+    table, linked = session.schema[contract.table], contract.link in catalog.columns(session, contract.table)
     named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
     if linked:
         named = (
@@ -178,7 +176,7 @@ def _listed(session: Session, contract: Contract, plan: _Plan) -> str:
             f"WHERE {contract.link} IN (SELECT id FROM going) GROUP BY {contract.link}"
         )
     return f"""WITH RECURSIVE broken AS MATERIALIZED (
-  {_broken(contract, plan, contract.link if linked else "NULL::text")}
+  {_broken(session, contract, plan, contract.link if linked else "NULL::text")}
 ), going AS (SELECT id, link FROM broken WHERE NOT mend
 ), walk AS (
   SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
@@ -195,7 +193,7 @@ def look_for_broken(session: Session, contract: Contract, rules: tuple[str, ...]
     session.say(f"reading every row of {contract.table} …")
     plan = _plan(session, contract, rules)
     link = contract.link if contract.link in catalog.columns(session, contract.table) else "NULL::text"
-    broken = _broken(contract, plan, link).replace("%", "%%")  # a CHECK of somebody's may have one
+    broken = _broken(session, contract, plan, link).replace("%", "%%")  # a CHECK of somebody's may have one
     return session.row(
         f"""WITH broken AS MATERIALIZED ({broken}), counted AS (
   SELECT split_part(flag, ':', 1) AS rule, split_part(flag, ':', 2) AS column_, count(*) AS rows,
@@ -217,18 +215,18 @@ def collisions(session: Session, contract: Contract, rules: tuple[str, ...]) -> 
     plan, key = _plan(session, contract, rules), contract.idempotency_key
     if not plan.mended.keys() & set(key):
         return 0
-    names = ", ".join(key)
+    names, raw = ", ".join(key), session.schema[contract.table]
     same = " AND ".join(f"o.{c} = m.{c}" for c in key)
     mended = ", ".join(f"{plan.mended.get(c, c)} AS {c}" for c in key)
     mends = f"({plan.suspect}) AND ({plan.broken}) AND {plan.mendable}"
     return int(
         session.value(
-            f"""WITH mended AS MATERIALIZED (SELECT id, {mended} FROM {contract.table} AS t WHERE {mends})
+            f"""WITH mended AS MATERIALIZED (SELECT id, {mended} FROM {raw} AS t WHERE {mends})
 , twins AS (
   SELECT id FROM (SELECT id, ({names}) IS NOT NULL AND count(*) OVER (PARTITION BY {names}) > 1 AS twin
     FROM mended) AS counted WHERE twin
 ), others AS (
-  SELECT m.id FROM mended AS m JOIN {contract.table} AS o ON {same}
+  SELECT m.id FROM mended AS m JOIN {raw} AS o ON {same}
   WHERE NOT EXISTS (SELECT FROM mended AS x WHERE x.id = o.id)
 )
 SELECT count(*) FROM (SELECT id FROM twins UNION SELECT id FROM others) AS collide"""

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aoc_migrate.contract.model import BLANK, Check, Column, Contract
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.rules import KEY_BYTES, TIME, Check, Column, blank, not_finite, without_harmless
 from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Finding, make
 
-KEY_LIMIT = 2600  # bytes; a btree entry holds 2704 with its header (PostgreSQL 15 manual, 67.4)
 KEYS_SHOWN = 12
 
 _WELL_FORMED_HASH = (
@@ -101,8 +101,8 @@ def _finding(session: Session, contract: Contract, kind: Kind, found: Row) -> Fi
         count=found["rows"],
         rows=found["rows"],
         keys=", ".join(found["keys"]),
-        limit=KEY_LIMIT,
-        statement=session.pasteable(f"SELECT id FROM {table} WHERE {kind.where} ORDER BY id"),
+        limit=KEY_BYTES,
+        statement=session.pasteable(f"SELECT id FROM {session.schema[table]} WHERE {kind.where} ORDER BY id"),
         sample=found["sample"],
         **words,
     )
@@ -110,7 +110,8 @@ def _finding(session: Session, contract: Contract, kind: Kind, found: Row) -> Fi
 
 def row_rules(contract: Contract, checks: list[Check], required: list[str]) -> dict[str, list[Kind]]:
     """Return for each predicate that finds rows the kinds that these can be of."""
-    judged = {column for check in checks for column in check.columns if check != contract.blank_check()}
+    objects = {column.name for column in contract.objects}
+    judged = {column for check in checks for column in check.columns if column in objects}
     nulls = [f"{column} IS NULL" for column in required]
     rules = {
         null: [Kind("missing-required", column, null)]
@@ -123,11 +124,21 @@ def row_rules(contract: Contract, checks: list[Check], required: list[str]) -> d
 
 def _kinds(contract: Contract, check: Check) -> list[Kind]:
     """Return the ways in which rows can break a CHECK."""
-    if check.name == contract.blank_check().name:
-        return [Kind("blank-key", key, f"btrim({key}, {BLANK}) = ''") for key in check.columns]
-    column = next(c for c in contract.columns if c.name == check.columns[0])
+    if check == contract.keys_check():
+        return [
+            *(Kind("blank-key", key, blank(key)) for key in contract.keys),
+            Kind("key-too-long", "", contract.too_long()),
+            Kind("time-not-finite", TIME, not_finite()),
+        ]
     return [
-        Kind(slug, column.name, f"NOT ({check.predicate}) AND {where}", _keys(contract, slug, column.name))
+        Kind(
+            slug,
+            column.name,
+            f"NOT {contract.unforbidden([column])} AND {where}",
+            _keys(contract, slug, column.name),
+        )
+        for column in contract.objects
+        if column.name in check.columns
         for slug, where in object_kinds(contract, column).items()
     ]
 
@@ -175,9 +186,8 @@ def _has_variant(contract: Contract, column: Column) -> str:
     """Return the predicate for a variant key; like the CHECK's, cheap because harmless keys go first."""
     names, prefix = _variants(contract)
     exact = " || ".join(f'@.key == "{k}"' for k in contract.forbidden_keys)
-    harmless = ", ".join(f"'{k}'" for k in column.harmless)
     return (
-        f"coalesce(jsonb_path_exists(({column.name} || '{{}}') - ARRAY[{harmless}], 'strict $.keyvalue() ? ("
+        f"coalesce(jsonb_path_exists({without_harmless(column)}, 'strict $.keyvalue() ? ("
         f'(@.key like_regex "{names}" flag "i" || @.key like_regex "{prefix}") && '
         f"!(@.key starts with \"{contract.forbidden_prefix}\" || {exact}))', '{{}}', true), false)"
     )
@@ -202,5 +212,3 @@ def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Kind]:
         for name, json, key in contract.mirrors:
             if json in audited:
                 yield Kind("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")
-        lengths = " + ".join(f"octet_length({c})" for c in (*contract.idempotency_key, "id"))
-        yield Kind("key-too-long", "", f"{lengths} > {KEY_LIMIT}")

@@ -31,7 +31,7 @@ def chains_in(session: Session, contract: Contract, scope: Scope) -> tuple[str, 
     if scope.since is not None:
         key = ", ".join(contract.chain_key)
         rows, seconds = recent(session, contract, scope.since)
-        where.append(f"({key}) IN (SELECT {key} FROM {contract.table} WHERE {rows})")
+        where.append(f"({key}) IN (SELECT {key} FROM {session.schema[contract.table]} WHERE {rows})")
         values += seconds
     return " AND ".join(where), values
 
@@ -40,7 +40,7 @@ def strange_tenant(session: Session, contract: Contract, tenant: str | None) -> 
     """Return a warning where no row is of ``tenant``: it may be mistyped."""
     if tenant is None or "tenant" not in catalog.columns(session, contract.table):
         return []
-    if session.value(f"SELECT EXISTS (SELECT FROM {contract.table} WHERE tenant = %s)", (tenant,)):
+    if session.value(f"SELECT EXISTS (SELECT FROM {session.schema[contract.table]} WHERE tenant = %s)", (tenant,)):
         return []
     return [make("tenant-without-rows", contract.table, tenant=tenant)]
 

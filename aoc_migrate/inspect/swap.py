@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterator
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database import catalog
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.view import guard_function, read_only, underlying
+from aoc_migrate.report.accepted import Accepted, option
 from aoc_migrate.report.model import Finding, make
 
 WATCHED = 1.2  # seconds; backends report their counters once a second (PostgreSQL 15 source, pgstat.c)
 
 
-def audit_swap(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield what the audit finds on the legacy table. ``accepted`` names conflicts that may happen."""
+def audit_swap(session: Session, swap: ViewSwap, accepted: Accepted) -> Iterator[Finding]:
+    """Yield what the audit finds on the legacy table. ``accepted``: conflicts that may happen."""
     kind, backup = catalog.kind(session, swap.view), catalog.kind(session, swap.backup)
     if kind is None and backup is None:
         yield make("swap-not-applicable", swap.view)
@@ -35,36 +37,37 @@ def _conflict(swap: ViewSwap, reason: str, remedy: str = "") -> Finding:
 
 
 def _is_a_view(session: Session, swap: ViewSwap) -> Iterator[Finding]:
-    if session.value(f"SELECT {underlying(swap.view)} = ARRAY[%s]", (swap.backup,)) is not True:
+    if session.value(f"SELECT {underlying(session.schema[swap.view])} = ARRAY[%s]", (swap.backup,)) is not True:
         yield _conflict(swap, f"it is a view over something else than {swap.backup}")
     elif not (
-        session.value(read_only(swap))
+        session.value(read_only(session.schema, swap))
         or session.value(
-            "SELECT pg_relation_is_updatable(to_regclass(quote_ident(%s)), false) & 28 = 0", (swap.view,)
+            "SELECT pg_relation_is_updatable(to_regclass(%s), false) & 28 = 0", (str(session.schema[swap.view]),)
         )
     ):
         yield _conflict(swap, "it is a view already, and can be written to")
 
 
-def _table(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Iterator[Finding]:
+def _table(session: Session, swap: ViewSwap, accepted: Accepted) -> Iterator[Finding]:
     function = guard_function(swap)
-    if session.value("SELECT to_regproc(quote_ident(%s)) IS NOT NULL", (function,)):
+    if session.value("SELECT to_regproc(%s) IS NOT NULL", (str(session.schema[function]),)):
         yield _conflict(swap, f"a function {function} exists already", f"Rename or drop function {function}.")
-    for broken in session.rows(breaking(swap.view)):
-        if broken["name"] not in accepted:
+    for broken in session.rows(breaking(session.schema[swap.view])):
+        if not accepted.has("swap-conflict", broken["name"]):
             yield _conflict(
                 swap,
                 f"the {broken['kind']} {broken['name']} would silently change its meaning",
-                f"Change it first, or accept that: --accept {broken['name']}",
+                f"Change it first, or accept that: {option('swap-conflict', broken['name'])}",
             )
-    for row in session.rows(partial_readers(swap.view)):
+    for row in session.rows(partial_readers(session.schema[swap.view])):
         role = row["role"]
-        if role not in accepted:
+        if not accepted.has("swap-conflict", role):
             yield _conflict(
                 swap,
                 f"role {role} may read only some columns of it, which no view over a table with row-level "
                 "security can keep",
-                f"Grant it SELECT on the whole table, or accept that it cannot read the view: --accept {role}",
+                "Grant it SELECT on the whole table, or accept that it cannot read the view: "
+                f"{option('swap-conflict', role)}",
             )
     if _swapper(session, swap.view):
         yield from _missing_rights(session, swap)
@@ -76,7 +79,8 @@ def _table(session: Session, swap: ViewSwap, accepted: tuple[str, ...]) -> Itera
 def _swapper(session: Session, table: str) -> bool:
     """Return whether this role could swap the table at all; an auditor's own lack of rights stops nobody."""
     able: bool = session.value(
-        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", (table,)
+        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)",
+        (str(session.schema[table]),),
     )
     return able
 
@@ -88,36 +92,36 @@ def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     owner = _owner_without_create(session, swap.view)
     if owner is not None:
         reason = f"its owner {owner} may not create a view in this schema"
-        yield _conflict(swap, reason, f'Run: GRANT CREATE ON SCHEMA "{session.target.schema}" TO "{owner}";')
+        yield _conflict(swap, reason, f"Run: GRANT CREATE ON SCHEMA {session.schema} TO {session.quoted(owner)};")
 
 
-def breaking(table: str) -> str:
+def breaking(table: Relation) -> str:
     """Return a query of (kind, name): publications that carry ``table`` by name, functions with its row type."""
     return f"""SELECT 'publication' AS kind, p.pubname::text AS name FROM pg_publication_tables p
   JOIN pg_class c ON c.relname = p.tablename AND c.relnamespace = to_regnamespace(quote_ident(p.schemaname))
-  WHERE c.oid = to_regclass('{table}')
+  WHERE c.oid = to_regclass({table.literal})
 UNION ALL SELECT 'function', p.proname FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
   JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
   JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
-  WHERE c.oid = to_regclass('{table}') ORDER BY 1, 2"""
+  WHERE c.oid = to_regclass({table.literal}) ORDER BY 1, 2"""
 
 
-def partial_readers(table: str) -> str:
+def partial_readers(table: Relation) -> str:
     """Return a query of the roles that may read columns of ``table`` under row-level security, but not all."""
     return f"""SELECT DISTINCT
     CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS role
   FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
-  WHERE c.oid = to_regclass('{table}') AND c.relrowsecurity AND a.privilege_type = 'SELECT'
+  WHERE c.oid = to_regclass({table.literal}) AND c.relrowsecurity AND a.privilege_type = 'SELECT'
     AND NOT CASE WHEN a.grantee = 0 THEN has_table_privilege('public', c.oid, 'SELECT')
       ELSE has_table_privilege(a.grantee, c.oid, 'SELECT') END ORDER BY 1"""
 
 
 def _owner_without_create(session: Session, table: str) -> str | None:
     owner: str | None = session.value(
-        "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = to_regclass(quote_ident(%s)) "
+        "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = to_regclass(%s) "
         "AND NOT has_schema_privilege(relowner, relnamespace, 'CREATE') "
         "AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)",
-        (table,),
+        (str(session.schema[table]),),
     )
     return owner
 
@@ -129,8 +133,8 @@ def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
         "SELECT DISTINCT pg_get_userbyid(held.role)::text AS role FROM pg_class c LEFT JOIN pg_attribute t "
         "ON t.attrelid = c.oid AND t.attacl IS NOT NULL CROSS JOIN LATERAL (SELECT c.relowner AS role "
         "UNION SELECT grantor FROM aclexplode(c.relacl) UNION SELECT grantor FROM aclexplode(t.attacl)) AS held "
-        "WHERE c.oid = to_regclass(quote_ident(%s)) AND NOT pg_has_role(held.role, %s) ORDER BY 1",
-        (table, right),
+        "WHERE c.oid = to_regclass(%s) AND NOT pg_has_role(held.role, %s) ORDER BY 1",
+        (str(session.schema[table]), right),
     )
     return [row["role"] for row in rows]
 
@@ -145,10 +149,10 @@ def _following(session: Session, table: str) -> list[str]:
         "LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid "
         "LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid "
         "LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid "
-        "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(quote_ident(%s)) "
+        "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s) "
         "AND d.deptype = 'n' AND d.refobjid <> coalesce(r.ev_class, p.polrelid, k.conrelid, g.tgrelid, 0) "
         "ORDER BY 1",
-        (table,),
+        (str(session.schema[table]),),
     )
     return [row["name"] for row in rows]
 
@@ -184,8 +188,8 @@ def _others(session: Session) -> bool:
 def _written(session: Session, table: str) -> int | None:
     value: int | None = session.value(
         "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_all_tables WHERE relid IN ("
-        "SELECT relid FROM pg_partition_tree(to_regclass(quote_ident(%s))) "
-        "UNION SELECT to_regclass(quote_ident(%s)))",
-        (table, table),
+        "SELECT relid FROM pg_partition_tree(to_regclass(%s)) "
+        "UNION SELECT to_regclass(%s))",
+        [str(session.schema[table])] * 2,
     )
     return value

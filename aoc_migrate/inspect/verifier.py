@@ -65,14 +65,14 @@ def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Findin
     schema = session.target.schema
     rights = session.row(
         "SELECT has_database_privilege(%s, current_database(), 'CONNECT') AS connects, "
-        "has_schema_privilege(%s, to_regnamespace(quote_ident(%s)), 'USAGE') AS uses",
-        (role, role, schema),
+        "has_schema_privilege(%s, to_regnamespace(%s), 'USAGE') AS uses",
+        (role, role, str(session.schema)),
     )
     hidden = [
         table
         for table in needed_tables(session, contract)
         if not session.value(
-            "SELECT has_table_privilege(%s, to_regclass(quote_ident(%s)), 'SELECT')", (role, table)
+            "SELECT has_table_privilege(%s, to_regclass(%s), 'SELECT')", (role, str(session.schema[table]))
         )
     ]
     lacking = [
@@ -87,7 +87,7 @@ def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Findin
 
 def _filtered(session: Session, contract: Contract, role: str) -> bool:
     guarded = session.value(
-        "SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", (contract.table,)
+        "SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass(%s)", (str(session.schema[contract.table]),)
     )
     return bool(guarded) and policy_of(session, contract.table, role) is None
 
@@ -98,34 +98,40 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
     for row in rows:
         if "change" in row["rights"]:
             yield make("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
-    more = [row["name"] for row in rows if "read" in row["rights"] and not row["needed"]]
-    if contract.quarantine in more:
-        more.remove(contract.quarantine)
+    readable = [row for row in rows if "read" in row["rights"] and not row["needed"]]
+    more = [row["name"] for row in readable if not row["quarantine"]]
+    if len(more) < len(readable):
         yield make("verifier-reads-quarantine", contract.quarantine, role=role, quoted=session.quoted(role))
     if more:
         yield make("verifier-reads-more", role, names=", ".join(more[:12]))
 
 
 def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
-    """Return each relation of users' schemas: name, rights (read, change), and whether verification needs it."""
+    """Return each relation of users' schemas: name, rights (read, change), is it needed, is it the quarantine."""
     return session.rows(
         "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'SELECT') THEN 'read' END, "
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'INSERT') OR "
         "has_any_column_privilege(%(role)s, c.oid, 'UPDATE') OR has_table_privilege(%(role)s, c.oid, 'DELETE') "
         "OR has_table_privilege(%(role)s, c.oid, 'TRUNCATE') THEN 'change' END], NULL) AS rights, "
-        "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AS needed "
+        "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(%(schema)s) AS needed, "
+        "c.oid IS NOT DISTINCT FROM to_regclass(%(quarantine)s) AS quarantine "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
         "AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' "
         "AND has_schema_privilege(%(role)s, n.oid, 'USAGE') ORDER BY 1",
-        {"role": role, "needed": needed_tables(session, contract), "schema": session.target.schema},
+        {
+            "role": role,
+            "needed": needed_tables(session, contract),
+            "schema": str(session.schema),
+            "quarantine": str(session.schema[contract.quarantine]),
+        },
     )
 
 
 def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
     """Try as the role, in a transaction that is rolled back, to write, to create, and to read other tables."""
-    attempts = [*_writes(contract), *_creations(session), *_readings(session, contract)]
+    attempts = [*_writes(session, contract), *_creations(session), *_readings(session, contract)]
     with session.connection.transaction(force_rollback=True):
         session.run("SET LOCAL transaction_read_only = off")  # it could turn it off as well: rights alone count
         session.run("SET LOCAL lock_timeout = '1s'")
@@ -141,8 +147,8 @@ def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]
                 yield make("verifier-did", role, what=statement)
 
 
-def _writes(contract: Contract) -> list[str]:
-    table = contract.table
+def _writes(session: Session, contract: Contract) -> list[str]:
+    table = session.schema[contract.table]
     return [
         f"INSERT INTO {table} SELECT * FROM {table} WHERE false",
         f"UPDATE {table} SET {contract.link} = NULL WHERE false",

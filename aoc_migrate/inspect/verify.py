@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.contract.model import Check, Contract, Part, ViewSwap
+from aoc_migrate.contract.model import Contract, Part, ViewSwap
+from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.view import bypasses_policies, privileges, read_only, underlying
@@ -11,6 +12,7 @@ from aoc_migrate.report.model import Finding, make
 MENDABLE = {
     "missing-constraint",
     "unproven-constraint",
+    "function-not-executable",
     "missing-index",
     "invalid-index",
     "view-writable",
@@ -47,7 +49,7 @@ def standing_facts(session: Session, contract: Contract, parts: set[Part]) -> di
     rules = {}
     for check in checks:
         found = standing.get(check.name)
-        rules[check.name] = "missing" if found is None else found.state
+        rules[check.name] = "missing" if found is None else found.state(check)
     if Part.PROOF in parts:
         nullable = catalog.nullable(session, contract.table, contract.required)
         rules |= {f"{c} NOT NULL": "missing" if c in nullable else "proven" for c in contract.required}
@@ -72,10 +74,14 @@ def _check(
     found = standing.get(check.name)
     if found is None:
         yield make("missing-constraint", subject, **words)
-    elif not found.ours:
+    elif not found.is_(check):
         yield make("changed-constraint", subject, **words)
     elif proven and not found.validated:
         yield make("unproven-constraint", subject, **words)
+    if found and not found.executable and (roles := catalog.cannot_execute(session, contract.table, check)):
+        words |= {"names": ", ".join(roles), "table": contract.table}
+        words |= {"function": catalog.function_name(session, check)}
+        yield make("function-not-executable", check.function, **words)
 
 
 def _required(
@@ -111,10 +117,12 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
         reason = "there is no such view" if kind is None else "it is a table"
         yield make("view-target", swap.view, reason=reason, **words)
         return
+    at = session.schema
+    view, backup = at[swap.view], at[swap.backup]
     facts = session.row(
-        f"SELECT {underlying(swap.view)} AS reads, ({read_only(swap)}) AS read_only, "
-        f"({bypasses_policies(swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
-        f"WHERE oid IN (to_regclass('{swap.view}'), to_regclass('{swap.backup}'))) AS owners"
+        f"SELECT {underlying(view)} AS reads, ({read_only(at, swap)}) AS read_only, "
+        f"({bypasses_policies(at, swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
+        f"WHERE oid IN (to_regclass({view.literal}), to_regclass({backup.literal}))) AS owners"
     )
     if facts["reads"] != [swap.backup]:
         yield make("view-target", swap.view, reason=f"it reads {', '.join(facts['reads']) or 'nothing'}", **words)
@@ -130,7 +138,7 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
 
 def _differing_privileges(session: Session, swap: ViewSwap) -> list[str]:
     rows = session.rows(
-        f"""WITH granted AS ({privileges(swap)}), compared AS (
+        f"""WITH granted AS ({privileges(session.schema, swap)}), compared AS (
           SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
           GROUP BY 1, 2, 3, 4, 5 HAVING count(DISTINCT relation) = 1)
         SELECT DISTINCT privilege_type || coalesce(' (' || attname || ')', '') || ' to '
@@ -145,8 +153,8 @@ def verifier_findings(session: Session, contract: Contract) -> Iterator[Finding]
     role = session.flags.verifier_user
     writes = session.value(
         "SELECT EXISTS (SELECT FROM pg_roles r, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p "
-        "WHERE r.rolname = %s AND has_table_privilege(r.oid, to_regclass(quote_ident(%s)), p))",
-        (role, contract.table),
+        "WHERE r.rolname = %s AND has_table_privilege(r.oid, to_regclass(%s), p))",
+        (role, str(session.schema[contract.table])),
     )
     if writes:
         quoted = session.quoted(role)

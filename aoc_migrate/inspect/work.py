@@ -8,9 +8,9 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import WORK
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.attached_code import needs_search_path
+from aoc_migrate.report.accepted import NOTHING, Accepted, option
 from aoc_migrate.report.model import Finding, make
-
-INSERT, DELETE, UPDATE = 4, 8, 16  # tgtype (PostgreSQL source, catalog/pg_trigger.h)
 
 
 @dataclass(frozen=True)
@@ -30,32 +30,36 @@ class Work:
     moving: str
     mending: str = ""
     mended: Mapping[str, str] = field(default_factory=dict)
-    allowed_triggers: tuple[str, ...] = ()
+    accepted: Accepted = NOTHING
 
 
 def guards(session: Session, table: str) -> str:
     """Return what every new version of a row must satisfy already: CHECKs, proven or not, and NOT NULLs."""
     rows = session.rows(
         "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held FROM pg_constraint "
-        "WHERE conrelid = to_regclass(quote_ident(%(table)s)) AND contype = 'c' "
+        "WHERE conrelid = to_regclass(%(table)s) AND contype = 'c' "
         "UNION ALL SELECT quote_ident(attname) || ' IS NOT NULL' FROM pg_attribute WHERE attnotnull "
         "AND attnum > 0 AND attgenerated = '' AND NOT attisdropped "
-        "AND attrelid = to_regclass(quote_ident(%(table)s))",
-        {"table": table},
+        "AND attrelid = to_regclass(%(table)s)",
+        {"table": str(session.schema[table])},
     )
     return " AND ".join(row["held"] for row in rows) or "true"
 
 
-def triggers(session: Session, contract: Contract, events: int, allowed: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield the triggers that writing the rows would fire; ``events`` is a sum of INSERT, DELETE and UPDATE."""
+def fired(session: Session, contract: Contract, events: int, accepted: Accepted) -> Iterator[Finding]:
+    """Yield what writing the rows would run: triggers, and functions that do not find their tables under our path.
+
+    ``events`` is a sum of INSERT, DELETE and UPDATE.
+    """
     rows = session.rows(
         f"SELECT DISTINCT tgname FROM pg_trigger WHERE tgrelid IN {FAMILY} AND NOT tgisinternal "
         "AND tgenabled IN ('O', 'A') AND tgtype & %s <> 0 ORDER BY tgname",
-        (contract.table, events),
+        (str(session.schema[contract.table]), events),
     )
-    for row in rows:
-        if row["tgname"] not in allowed:
-            yield make("move-trigger", contract.table, trigger=row["tgname"])
+    for name in (row["tgname"] for row in rows):
+        if not accepted.has("move-trigger", name):
+            yield make("move-trigger", contract.table, trigger=name, accept=option("move-trigger", name))
+    yield from needs_search_path(session, contract, events, accepted)
 
 
 def references(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
@@ -69,7 +73,7 @@ def references(session: Session, contract: Contract, leaving: str) -> Iterator[F
         f"WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid IN {FAMILY} GROUP BY c.oid, 1, 2, 3 "
         "HAVING NOT (c.conrelid = c.confrelid AND %s = ANY (array_agg(s.attname))) "  # links are set as rows move
         "ORDER BY 1, 2",
-        (contract.table, contract.link),
+        (str(session.schema[contract.table]), contract.link),
     )
     for key in keys:
         rows = session.value(
@@ -82,11 +86,11 @@ def references(session: Session, contract: Contract, leaving: str) -> Iterator[F
 
 def refused(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield how many rows a constraint that stands would not let us write. The list must be made."""
-    held = guards(session, contract.table)
+    held, raw, listed = guards(session, contract.table), session.schema[contract.table], session.schema[WORK]
     rows = session.value(
-        f"SELECT (SELECT count(*) FROM {WORK} WHERE refused) + (SELECT count(*) FROM {contract.table} AS t "
-        f"WHERE id IN (SELECT unnest(links) FROM {WORK}) "
-        f"AND NOT EXISTS (SELECT FROM {WORK} AS w WHERE w.id = t.id) AND NOT ({held}))"
+        f"SELECT (SELECT count(*) FROM {listed} WHERE refused) + (SELECT count(*) FROM {raw} AS t "
+        f"WHERE id IN (SELECT unnest(links) FROM {listed}) "
+        f"AND NOT EXISTS (SELECT FROM {listed} AS w WHERE w.id = t.id) AND NOT ({held}))"
     )
     if rows:
         yield make("guard-refuses", contract.table, rows=rows, target=session.target.name)

@@ -1,11 +1,12 @@
 """What a psql script refuses before it changes anything: the wrong place, and rows that break the contract."""
 
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
-from aoc_migrate.database.catalog import OURS, STATE, VERSION
+from aoc_migrate.database.catalog import STATE, VERSION
 from aoc_migrate.database.ddl.chain import RETROFIT, wrong_links
+from aoc_migrate.database.ddl.printing import VARIABLE
+from aoc_migrate.database.signature import SIGNATURE
 from aoc_migrate.inspect.audit import update_triggers
 from aoc_migrate.inspect.duplicates import duplicates
-from aoc_migrate.inspect.repair import too_long
 from aoc_migrate.inspect.swap import breaking, partial_readers
 from aoc_migrate.run.history import Revision, history
 
@@ -22,12 +23,22 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 """
 
 
+def _variable(slug: str, name: str) -> str:
+    """Return, as SQL, the variable that accepts a finding as one types it in a shell; ``name`` is its object.
+
+    A name with a comma cannot be accepted: the comma separates.
+    """
+    text = f"'accept={slug}:' || {name}"
+    quoted = f"$q$'$q$ || replace({text}, $q$'$q$, $q$'\"'\"'$q$) || $q$'$q$"
+    return f"CASE WHEN {text} ~ '^[A-Za-z0-9_@=:./-]+$' THEN {text} ELSE {quoted} END"
+
+
 def place(target: str, tables: list[str]) -> str:
     """Refuse a transaction around the script, and a database in which this target cannot be migrated.
 
     The first of ``tables`` is the raw table.
     """
-    named = ", ".join(f"'{table}'" for table in tables)
+    named = ", ".join(VARIABLE[table].literal for table in tables)
     return "\n".join(
         [
             refuse(
@@ -41,11 +52,11 @@ def place(target: str, tables: list[str]) -> str:
             refuse("pg_is_in_recovery()", "'this is a standby: run the script on the primary'"),
             refuse("current_setting('transaction_read_only')::boolean", "'this role may only read'"),
             refuse(
-                "to_regnamespace(quote_ident(:'schema')) IS NULL",
+                "to_regnamespace(:'aoc_schema') IS NULL",
                 "format('there is no schema %1$s here; create it with: CREATE SCHEMA %1$I', :'schema')",
             ),
             refuse(
-                "NOT has_schema_privilege(to_regnamespace(quote_ident(:'schema')), 'CREATE')",
+                "NOT has_schema_privilege(to_regnamespace(:'aoc_schema'), 'CREATE')",
                 "format('role %s may not create in schema %s', current_user, :'schema')",
             ),
             refuse(
@@ -54,7 +65,8 @@ def place(target: str, tables: list[str]) -> str:
                 "format('role %s has not the rights of the owner of the tables', current_user)",
             ),
             refuse(
-                f"EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('{tables[0]}') AND relkind = 'p')",
+                "EXISTS (SELECT FROM pg_class WHERE relkind = 'p' "
+                f"AND oid = to_regclass({VARIABLE[tables[0]].literal}))",
                 f"'{tables[0]} is partitioned, and this script does not build indexes partition by partition: "
                 "run aoc-migrate itself'",
             ),
@@ -64,11 +76,11 @@ def place(target: str, tables: list[str]) -> str:
 
 
 def _other_target(target: str) -> str:
-    return f"""SELECT to_regclass('{STATE}') IS NOT NULL AS aoc_state_there \\gset
+    return f"""SELECT to_regclass({VARIABLE[STATE].literal}) IS NOT NULL AS aoc_state_there \\gset
 \\if :aoc_state_there
 {
         refuse(
-            f"EXISTS (SELECT FROM {STATE} WHERE name = 'target' AND value->>'name' <> '{target}')",
+            f"EXISTS (SELECT FROM {VARIABLE[STATE]} WHERE name = 'target' AND value->>'name' <> '{target}')",
             f"'the history of another target stands in this schema: this script is for {target}'",
         )
     }\\endif
@@ -80,10 +92,10 @@ def where_it_stands(target: str, lowest: int, highest: int) -> str:
     ids = ["", *(r.id for r in history(target))]
     listed = ", ".join(f"'{id_}'" for id_ in ids)
     wanted = " to ".join(dict.fromkeys(ids[n] or "base" for n in (lowest, highest)))
-    return f"""SELECT to_regclass('{VERSION}') IS NOT NULL AS aoc_version_there \\gset
+    return f"""SELECT to_regclass({VARIABLE[VERSION].literal}) IS NOT NULL AS aoc_version_there \\gset
 \\set aoc_revision ''
 \\if :aoc_version_there
-SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM {VERSION} \\gset
+SELECT coalesce(string_agg(version_num, ', '), '') AS aoc_revision FROM {VARIABLE[VERSION]} \\gset
 \\endif
 SELECT coalesce(array_position(ARRAY[{listed}], :'aoc_revision'), 0) - 1 AS aoc_position \\gset
 {
@@ -111,17 +123,14 @@ def audit(contract: Contract, revisions: list[Revision], swap: tuple[ViewSwap, s
     rules = list(contract.row_checks()) if Part.GUARD in parts else []
     rules += [contract.required_check()] if Part.GUARD in parts else []
     rules += [contract.document_check()] if Part.CONTENT in parts else []
-    told = [(rule.name, rule.predicate) for rule in rules]
-    told += [("key-too-long", f"NOT {too_long(contract)}")] if Part.IDEMPOTENCY in parts else []
-    if told:
-        listed = ",\n      ".join(f"('{name}', $p${predicate}$p$)" for name, predicate in told)
-        index = contract.idempotency_index().name
-        blocks.append(_ROWS.format(table=contract.table, rules=listed, ours=OURS.format(oid="c.oid"), index=index))
+    raw = VARIABLE[contract.table]
+    if rules:
+        listed = ",\n      ".join(f"('{r.name}', '{r.signature}', $p${r.predicate}$p$)" for r in rules)
+        signature = SIGNATURE.format(oid="c.oid")
+        blocks.append(_ROWS.format(table=contract.table, raw=raw, rules=listed, signature=signature))
     if Part.IDEMPOTENCY in parts:
-        groups = f"{duplicates(contract)} LIMIT 1"
-        blocks.append(
-            _DUPLICATES.format(table=contract.table, index=contract.idempotency_index().name, groups=groups)
-        )
+        groups, index = f"{duplicates(contract, raw)} LIMIT 1", VARIABLE[contract.idempotency_index().name]
+        blocks.append(_DUPLICATES.format(table=contract.table, index=index, groups=groups))
     chain = next((r.id for r in revisions if r.part is Part.CHAIN), None)
     if chain:
         blocks.append(_chain(contract, chain))
@@ -143,13 +152,14 @@ END $aoc_audit$;
 def _shape(contract: Contract) -> str:
     optional = (contract.link, "created_at")
     needed = ", ".join(f"'{c.name}'" for c in contract.columns if c.name not in optional)
-    return f"""  IF to_regclass('{contract.table}') IS NULL THEN
+    raw = VARIABLE[contract.table].literal
+    return f"""  IF to_regclass({raw}) IS NULL THEN
     RETURN;
   END IF;
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY[{needed}]) AS name WHERE NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('{contract.table}') AND attname = name
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass({raw}) AND attname = name
       AND NOT attisdropped);
-  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass('{contract.table}')) <> 'r' THEN
+  IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass({raw})) <> 'r' THEN
     RAISE EXCEPTION '{contract.table} is not the table that the contract knows; it lacks: %',
       coalesce(counted, 'being a plain table');
   END IF;
@@ -161,12 +171,11 @@ _ROWS = """  SELECT string_agg(format(
       predicate, name, name || ' id'), ', ') INTO counted
     FROM (VALUES
       {rules}
-    ) AS rule (name, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
-      WHERE c.conrelid = to_regclass('{table}') AND c.conname = name AND c.convalidated AND {ours})
-    AND NOT (name = 'key-too-long' AND EXISTS (SELECT FROM pg_index
-      WHERE indexrelid = to_regclass('{index}') AND indisvalid));
+    ) AS rule (name, signed, predicate) WHERE NOT EXISTS (SELECT FROM pg_constraint c
+      WHERE c.conrelid = to_regclass({raw.literal}) AND c.conname = name AND c.convalidated
+        AND {signature} = signed);
   IF counted IS NOT NULL THEN
-    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM {table}) AS c', counted) INTO counts;
+    EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM %s) AS c', counted, {raw.literal}) INTO counts;
     FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
       WHERE key NOT LIKE '% id' AND value <> '0' ORDER BY key
     LOOP
@@ -177,7 +186,7 @@ _ROWS = """  SELECT string_agg(format(
 """
 
 _DUPLICATES = """  SELECT count(*) INTO rows FROM pg_index
-    WHERE indexrelid = to_regclass('{index}') AND indisvalid;
+    WHERE indexrelid = to_regclass({index.literal}) AND indisvalid;
   IF rows = 0 THEN
     SELECT coalesce((SELECT d.groups FROM ({groups}) AS d), 0) INTO rows;
     IF rows > 0 THEN
@@ -190,19 +199,17 @@ _DUPLICATES = """  SELECT count(*) INTO rows FROM pg_index
 
 def _chain(contract: Contract, revision: str) -> str:
     """Without a link column, a row needs a link when it has a predecessor."""
-    key = ", ".join(contract.chain_key)
-    unlinked = (
-        f"SELECT FROM (SELECT row_number() OVER (PARTITION BY {key}) AS n FROM {contract.table}) r WHERE n > 1"
-    )
-    linked = f"attrelid = to_regclass('{contract.table}') AND attname = '{contract.link}' AND NOT attisdropped"
-    return f"""  IF to_regclass('{STATE}') IS NOT NULL THEN
-    SELECT count(*) INTO rows FROM {STATE} WHERE name = '{revision}' AND (value->>'done')::boolean;
+    key, raw, state = ", ".join(contract.chain_key), VARIABLE[contract.table], VARIABLE[STATE]
+    unlinked = f"SELECT FROM (SELECT row_number() OVER (PARTITION BY {key}) AS n FROM {raw}) r WHERE n > 1"
+    linked = f"attrelid = to_regclass({raw.literal}) AND attname = '{contract.link}' AND NOT attisdropped"
+    return f"""  IF to_regclass({state.literal}) IS NOT NULL THEN
+    SELECT count(*) INTO rows FROM {VARIABLE[STATE]} WHERE name = '{revision}' AND (value->>'done')::boolean;
   ELSE
     rows := 0;
   END IF;
   IF rows = 0 THEN
     IF EXISTS (SELECT FROM pg_attribute WHERE {linked}) THEN
-      SELECT count(*) INTO rows FROM ({wrong_links(contract)}) AS wrong;
+      SELECT count(*) INTO rows FROM ({wrong_links(contract, raw)}) AS wrong;
     ELSE
       SELECT count(*) INTO rows FROM ({unlinked}) AS wrong;
     END IF;
@@ -210,27 +217,30 @@ def _chain(contract: Contract, revision: str) -> str:
       errors := errors + 1;
       RAISE WARNING '% rows of {contract.table} need a supersedes link: allow it with -v retrofit=1', rows;
     END IF;
-    FOR found IN {update_triggers(contract)} LOOP
-      CONTINUE WHEN rows = 0 OR found.tgname = ANY (accepted);
+    FOR found IN {update_triggers(contract, raw)} LOOP
+      CONTINUE WHEN rows = 0 OR 'update-trigger:' || found.tgname = ANY (accepted);
       errors := errors + 1;
-      RAISE WARNING 'the backfill would fire trigger %: accept it with -v accept=%', found.tgname, found.tgname;
+      RAISE WARNING 'the backfill would fire trigger %: disable it, or accept it with -v %', found.tgname,
+        {_variable("update-trigger", "found.tgname")};
     END LOOP;
   END IF;
 """
 
 
 def _swap(swap: ViewSwap, revision: str) -> str:
-    return f"""  IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('{swap.view}')) IN ('r', 'p') THEN
-    IF to_regclass('{swap.backup}') IS NOT NULL THEN
+    view, backup = VARIABLE[swap.view], VARIABLE[swap.backup]
+    return f"""  IF (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) IN ('r', 'p') THEN
+    IF to_regclass({backup.literal}) IS NOT NULL THEN
       errors := errors + 1;
       RAISE WARNING '{swap.view} cannot be swapped: the name {swap.backup} is taken';
     END IF;
-    FOR found IN SELECT kind || ' ' || name AS what, name FROM ({breaking(swap.view)}) AS b
-      UNION ALL SELECT 'role ' || role, role FROM ({partial_readers(swap.view)}) AS p
+    FOR found IN SELECT kind || ' ' || name AS what, name FROM ({breaking(view)}) AS b
+      UNION ALL SELECT 'role ' || role, role FROM ({partial_readers(view)}) AS p
     LOOP
-      CONTINUE WHEN found.name = ANY (accepted);
+      CONTINUE WHEN 'swap-conflict:' || found.name = ANY (accepted);
       errors := errors + 1;
-      RAISE WARNING 'the swap of {swap.view} would break %: change it, or -v accept=%', found.what, found.name;
+      RAISE WARNING 'the swap of {swap.view} would break %: change it, or accept it with -v %', found.what,
+        {_variable("swap-conflict", "found.name")};
     END LOOP;
   END IF;
 """

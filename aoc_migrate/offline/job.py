@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database.catalog import VERSION
+from aoc_migrate.database.ddl.printing import VARIABLE
 from aoc_migrate.run.history import Revision, history, position
 
 
@@ -76,20 +77,20 @@ def due(job: Job, revision: Revision) -> str:
 
 def stamp(job: Job, revision: Revision) -> str:
     """Move the version, unless it stays where it is."""
-    place_, before = position(job.target, revision.id), revision.down
+    place_, before, version = position(job.target, revision.id), revision.down, VARIABLE[VERSION]
     if job.converge and (job.down or place_ > job.goal):
         return ""
     if job.down:
         move = (
-            f"UPDATE {VERSION} SET version_num = '{before}' WHERE version_num = '{revision.id}'"
+            f"UPDATE {version} SET version_num = '{before}' WHERE version_num = '{revision.id}'"
             if before
-            else f"DELETE FROM {VERSION} WHERE version_num = '{revision.id}'"
+            else f"DELETE FROM {version} WHERE version_num = '{revision.id}'"
         )
         return f"{move};\n\\set aoc_position {place_ - 1}\n"
     move = (
-        f"UPDATE {VERSION} SET version_num = '{revision.id}' WHERE version_num = '{before}'"
+        f"UPDATE {version} SET version_num = '{revision.id}' WHERE version_num = '{before}'"
         if before
-        else f"INSERT INTO {VERSION} (version_num) SELECT '{revision.id}' WHERE NOT EXISTS (SELECT FROM {VERSION})"
+        else f"INSERT INTO {version} (version_num) SELECT '{revision.id}' WHERE NOT EXISTS (SELECT FROM {version})"
     )
     stamp = f"{move};\n\\set aoc_position {place_}\n"
     if not job.converge and not revision.removable:

@@ -172,5 +172,7 @@ def _sizes(session: Session, contract: Contract, costs: Costs | None) -> Row:
 
 def _room(session: Session, table: str, columns: list[str], rows: int) -> int:
     width = " + ".join(f"coalesce(pg_column_size({column}), 0)" for column in columns)
-    sampled = session.value(f"SELECT avg({width}) FROM (SELECT * FROM {table} LIMIT 1000) AS sample")
+    sampled = session.value(
+        f"SELECT avg({width}) FROM (SELECT * FROM {session.schema[table]} LIMIT 1000) AS sample"
+    )
     return int(rows * (float(sampled or 0) + 12) / 0.9)

@@ -9,21 +9,24 @@ from collections.abc import Iterable, Iterator
 from aoc_migrate import __version__
 from aoc_migrate.database.catalog import LOG, STATE, VERSION
 from aoc_migrate.database.ddl.chain import RETROFIT
-from aoc_migrate.database.ddl.printing import Script
-from aoc_migrate.database.ddl.table import CREATE_STATE, claim
-from aoc_migrate.database.session import SETTINGS
+from aoc_migrate.database.ddl.printing import VARIABLE, Script
+from aoc_migrate.database.ddl.table import claim, create_state
+from aoc_migrate.database.relation import literal
+from aoc_migrate.database.session import SEARCH_PATH, SETTINGS
 from aoc_migrate.database.settings import Limits
-from aoc_migrate.offline.checks import audit, place, still_locked, where_it_stands
+from aoc_migrate.offline.checks import audit, place, refuse, still_locked, where_it_stands
 from aoc_migrate.offline.job import Job, due, stamp
+from aoc_migrate.offline.schema_variable import SET, with_schema
+from aoc_migrate.report.accepted import ACCEPTABLE
 from aoc_migrate.run.history import Revision, contract_at, history, position, swap_of
-from aoc_migrate.run.ledger import CREATE_LOG
+from aoc_migrate.run.ledger import create_log
 from aoc_migrate.run.rendering import checksum, render_script
 
 _VARIABLES = {
     "schema": ("NAME", "where the tables are"),
     "release_hold": ("1", "go up although a rollback holds the database"),
     "retrofit": ("1", "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does"),
-    "accept": ("NAME,NAME", "conflicts of the view swap, and triggers that the backfill may fire"),
+    "accept": ("SLUG:OBJECT", "a finding that shall not stop it; several have a comma between them"),
 }
 
 
@@ -31,7 +34,7 @@ def script(job: Job, into: Script, schema: str = "public", owner: str | None = N
     """Return the psql script of a job. ``schema`` is its default; ``owner`` is for a table that it makes."""
     about = f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}"
     names = ("schema",) if job.down else _VARIABLES
-    return "\n".join([header(about, names=names), head(schema, into.limits), body(job, into, owner)])
+    return with_schema("\n".join([header(about, names=names), head(schema, into.limits), body(job, into, owner)]))
 
 
 def header(about: str, more: str = "", names: Iterable[str] = _VARIABLES) -> str:
@@ -49,21 +52,32 @@ def header(about: str, more: str = "", names: Iterable[str] = _VARIABLES) -> str
 
 def head(schema: str, limits: Limits) -> str:
     """Return what is the same for every job: variables and settings of the session."""
-    quoted = schema.replace("'", "''")
-    defaults = {"schema": f"'{quoted}'", "retrofit": "0", "release_hold": "0", "accept": "''"}
+    quoted = literal(schema).replace("\\", "\\\\")  # psql reads a backslash as C does
+    defaults = {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"}
     variables = "".join(default(name, value) for name, value in defaults.items())
     settings = {**SETTINGS, "statement_timeout": "0", "lock_timeout": f"{limits.deadline}s", "row_security": "off"}
     listed = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
     return f"""{quiet()}
 {variables}
+SET search_path = {SEARCH_PATH};
+{SET}
 DO $aoc$ BEGIN
   PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES {listed}) AS ours (ours, wanted)
     ON lower(name) = lower(ours);
 END $aoc$;
-SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) AS aoc_path,
-  set_config('{RETROFIT}', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
+SELECT set_config('{RETROFIT}', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
   set_config('aoc.accept', :'accept', false) AS aoc_accept, :'release_hold'::boolean AS release_hold \\gset
-"""
+{_acceptable()}"""
+
+
+def _acceptable() -> str:
+    """Refuse what ``-v accept`` names and cannot be accepted."""
+    slugs = ", ".join(ACCEPTABLE)
+    return refuse(
+        f"EXISTS (SELECT FROM unnest(string_to_array(:'accept', ',')) AS given "
+        f"WHERE given !~ '^({'|'.join(ACCEPTABLE)}):.*[^ ]')",
+        f"'accept is SLUG:OBJECT, several with a comma between them; a slug is one of {slugs}'",
+    )
 
 
 def quiet() -> str:
@@ -131,12 +145,12 @@ def _stop_at_hold() -> str:
     """Stop where a rollback holds the database, with exit code 0, as online."""
     return f"""\\set aoc_held false
 \\if :aoc_state_there
-SELECT EXISTS (SELECT FROM {STATE} WHERE name = 'hold') AS aoc_held \\gset
+SELECT EXISTS (SELECT FROM {VARIABLE[STATE]} WHERE name = 'hold') AS aoc_held \\gset
 \\endif
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \\gset
 \\if :aoc_stop
 SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
-  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM {STATE} WHERE name = 'hold' \\gset
+  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM {VARIABLE[STATE]} WHERE name = 'hold' \\gset
 \\warn :aoc_reason
 \\quit
 \\endif
@@ -158,13 +172,14 @@ def _begin(job: Job) -> str:
     names = ", ".join(f"'{name}'" for name in ("base", *(r.id for r in history(job.target))))
     sums = ", ".join(f"'{r.id}', '{checksum(r)}'" for r in ([] if job.down else job.revisions))
     goal = f"(ARRAY[{names}])[:aoc_position + 1]" if job.converge else f"'{job.name(job.goal)}'"
-    return f"""{CREATE_STATE};
-{claim(job.target)};
-{CREATE_LOG};
-CREATE TABLE IF NOT EXISTS {VERSION} (
+    log = VARIABLE[LOG]
+    return f"""{create_state(VARIABLE)};
+{claim(VARIABLE, job.target)};
+{create_log(VARIABLE)};
+CREATE TABLE IF NOT EXISTS {VARIABLE[VERSION]} (
   version_num VARCHAR(32) NOT NULL, CONSTRAINT {VERSION}_pkc PRIMARY KEY (version_num));
-UPDATE {LOG} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
-INSERT INTO {LOG} (command, from_revision, goal, host, version, checksums)
+UPDATE {log} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
+INSERT INTO {log} (command, from_revision, goal, host, version, checksums)
   SELECT '{job.command}', (ARRAY[{names}])[:aoc_position + 1], {goal},
     coalesce(host(inet_client_addr()), 'local'), '{__version__}', jsonb_build_object({sums})
   RETURNING run AS aoc_run \\gset
@@ -174,7 +189,7 @@ INSERT INTO {LOG} (command, from_revision, goal, host, version, checksums)
 
 def _hold(job: Job, *, finished: bool) -> str:
     revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
-    return f"""INSERT INTO {STATE} (name, value) SELECT 'hold', jsonb_build_object(
+    return f"""INSERT INTO {VARIABLE[STATE]} (name, value) SELECT 'hold', jsonb_build_object(
   'command', '{job.command}', 'revision', {revision}, 'by', current_user || '@psql',
   'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', {str(finished).lower()}, 'acknowledged', true)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();"""
@@ -192,8 +207,9 @@ SET application_name TO 'aoc-migrate psql {job.function} {revision.id}';
 
 
 def _end(job: Job) -> str:
-    now = f"coalesce((SELECT version_num FROM {VERSION}), 'base')"
-    return f"""{_hold(job, finished=True) if job.down else f"DELETE FROM {STATE} WHERE name = 'hold';"}
-UPDATE {LOG} SET outcome = 'done', revision = {now}, ended_at = now(), seen_at = now() WHERE run = :aoc_run;
+    now = f"coalesce((SELECT version_num FROM {VARIABLE[VERSION]}), 'base')"
+    return f"""{_hold(job, finished=True) if job.down else f"DELETE FROM {VARIABLE[STATE]} WHERE name = 'hold';"}
+UPDATE {VARIABLE[LOG]} SET outcome = 'done', revision = {now}, ended_at = now(), seen_at = now()
+  WHERE run = :aoc_run;
 SELECT format('{job.target} is at %s', {now}) AS aoc_reason \\gset
 \\echo :aoc_reason"""

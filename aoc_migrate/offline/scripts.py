@@ -2,11 +2,13 @@
 
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.ddl.printing import Script
+from aoc_migrate.database.ddl.printing import VARIABLE, Script
+from aoc_migrate.database.session import SEARCH_PATH
 from aoc_migrate.database.settings import TARGETS, Limits
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
 from aoc_migrate.offline.checks import refuse
 from aoc_migrate.offline.job import constraints_job, remove_job
+from aoc_migrate.offline.schema_variable import SET, with_schema
 from aoc_migrate.offline.script import body, default, head, header, quiet
 from aoc_migrate.run.history import contract_at
 from aoc_migrate.run.history import head as head_of
@@ -24,9 +26,12 @@ def operator_scripts() -> dict[str, str]:
 def duplicate_script(contract: Contract) -> str:
     """Return the duplicate audit of one raw table; psql ends with 3 when there are conflicts."""
     table, key = contract.table, contract.idempotency_key
-    groups = duplicates_and_nulls(contract, table)
+    raw = VARIABLE[table]
+    groups = duplicates_and_nulls(contract, str(raw))
     columns = ", ".join(["n bigint", *(f"{column} text" for column in key), "ids text[]"])
-    return f"""-- Duplicate audit of {table}: groups of rows with one idempotency key ({", ".join(key)}).
+    return with_schema(f"""-- Duplicate audit of {table}: groups of rows with one idempotency key ({
+        ", ".join(key)
+    }).
 -- Made by aoc-migrate {__version__} for PostgreSQL 15 and newer. It reads every row and changes nothing.
 --
 --   psql -X -d DATABASE -f THIS.sql -v LIMIT=200      or on stdin: psql -X -d DATABASE < THIS.sql
@@ -38,13 +43,14 @@ def duplicate_script(contract: Contract) -> str:
 
 {quiet()}
 {default("LIMIT", "200")}{default("schema", "'public'")}
+SET search_path = {SEARCH_PATH};
 SET statement_timeout = 0;
 SET row_security = off;
 SET default_transaction_read_only = on;
-SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', false) AS aoc_path \\gset
+{SET}
 {
         refuse(
-            f"to_regclass('{table}') IS NULL",
+            f"to_regclass({raw.literal}) IS NULL",
             f"format('there is no {table} in schema %s of database %s', :'schema', current_database())",
         )
     }
@@ -71,7 +77,7 @@ SELECT n AS rows, {", ".join(key)}, array_to_string(ids, ' ') AS ids FROM ROWS F
         )
     }
 \\echo {table}: no conflicts
-"""
+""")
 
 
 def constraints_script() -> str:
@@ -84,20 +90,22 @@ def constraints_script() -> str:
 --   -v remove=1          take constraints and idempotency index away, and hold there
 --   -v target=NAME       {" or ".join(TARGETS)}; else it is found by its table ({" or ".join(tables.values())})
 """
-    return "\n".join(
-        [
-            header("AOC constraints of concelier or excititor", more, ("schema", "release_hold")),
-            head("public", Limits()),
-            default("remove", "0") + default("target", "''"),
-            _which(tables),
-            *(_either(target) for target in TARGETS),
-        ]
+    return with_schema(
+        "\n".join(
+            [
+                header("AOC constraints of concelier or excititor", more, ("schema", "release_hold")),
+                head("public", Limits()),
+                default("remove", "0") + default("target", "''"),
+                _which(tables),
+                *(_either(target) for target in TARGETS),
+            ]
+        )
     )
 
 
 def _which(tables: dict[str, str]) -> str:
     """Find out which target the schema is of, unless ``-v target`` says it."""
-    found = ", ".join(f"('{target}', '{table}')" for target, table in tables.items())
+    found = ", ".join(f"('{target}', {VARIABLE[table].literal})" for target, table in tables.items())
     names = ", ".join(f"'{target}'" for target in tables)
     return f"""SELECT coalesce(nullif(:'target', ''), (SELECT string_agg(target, ' and ') FROM (VALUES {found})
   AS known (target, name) WHERE to_regclass(name) IS NOT NULL), 'neither') AS aoc_target,

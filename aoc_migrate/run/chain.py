@@ -59,7 +59,7 @@ def _apply(session: Session, report: Report) -> bool:
         check_retrofit(session, contract)
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
-            session.run(forget("chain"))
+            session.run(forget(session.schema, "chain"))
         with ledger.recorded(session, report, "chain --apply", report.revision), changing(session, report):
             report.facts["linked_anew"] = relink(session, contract, "chain")
     return True
@@ -71,11 +71,12 @@ def run_journal(session: Session, report: Report, drop: bool) -> None:
         if catalog.kind(session, JOURNAL) is None:
             report.facts |= {"batches": 0, "rows": 0}
             return
-        query = f"SELECT count(*) AS batches, coalesce(sum(cardinality(ids)), 0)::bigint AS rows FROM {JOURNAL}"
-        report.facts |= session.row(query)
+        journal = session.schema[JOURNAL]
+        rows = "coalesce(sum(cardinality(ids)), 0)::bigint"
+        report.facts |= session.row(f"SELECT count(*) AS batches, {rows} AS rows FROM {journal}")
         if not drop:
             return
         with ledger.recorded(session, report, "journal drop", report.revision):
             report.changed = bool(report.facts["rows"])
-            session.run(f"DELETE FROM {JOURNAL}")
+            session.run(f"DELETE FROM {journal}")
     report.next = "a downgrade of the backfill now leaves the links as they are"

@@ -5,6 +5,7 @@ from functools import partial
 
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.dedupe import dedupe_work, look_for_duplicates
+from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Report, make
 from aoc_migrate.run.work import apply_work, maybe_locked, raw_contract, show_work
 
@@ -16,7 +17,7 @@ class DedupeOptions:
     keep: str = "earliest"
     different: bool = False
     limit: int = 200
-    allowed_triggers: tuple[str, ...] = ()
+    accepted: Accepted = NOTHING
 
 
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
@@ -34,7 +35,7 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
         contract,
         options.keep,
         different=options.different,
-        allowed_triggers=options.allowed_triggers,
+        accepted=options.accepted,
     )
 
     def look() -> bool:

@@ -20,7 +20,8 @@ from aoc_migrate.database.catalog import VERSION
 from aoc_migrate.database.ddl.printing import RUNTIME
 from aoc_migrate.database.ddl.table import OWNER
 from aoc_migrate.database.lock import runner_lock
-from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.session import SEARCH_PATH, Session, connect
 from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags, read_place
 from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
@@ -30,14 +31,15 @@ from aoc_migrate.run.common import changing, read_revision
 from aoc_migrate.run.history import Revision, head, migrations_folder, resolve
 
 # Alembic prints CREATE TABLE for its version table; after a downgrade to base it is there, and empty.
-_FROM_BASE = f"""DO $aoc$
+_FROM_BASE = """DO $aoc$
 BEGIN
-  IF to_regclass('{VERSION}') IS NOT NULL THEN
-    IF NOT EXISTS (SELECT FROM {VERSION}) THEN
-      DROP TABLE {VERSION};
+  IF to_regclass({0.literal}) IS NOT NULL THEN
+    IF NOT EXISTS (SELECT FROM {0}) THEN
+      DROP TABLE {0};
     END IF;
   END IF;
 END $aoc$;"""
+_AS_IS = {"paramstyle": "named"}  # a ``%`` in a name is no placeholder then, and is not doubled
 _LOCKING = ("upgrade", "downgrade", "stamp")
 
 
@@ -67,16 +69,18 @@ def _print_sql(context: Any) -> None:
     schema, owner = read_place(_target_name(context))
     context.configure(
         dialect_name="postgresql",
+        dialect_opts=_AS_IS,
         version_table=VERSION,
+        version_table_schema=schema,
         transaction_per_migration=True,
         literal_binds=True,
         **{OWNER: owner},
     )
-    quoted = schema.replace('"', '""')
-    context.get_context().impl.static_output(f'SET search_path TO "{quoted}", pg_temp;')
-    context.get_context().impl.static_output("SET row_security TO off;")
+    put = context.get_context().impl.static_output
+    put(f"SET search_path TO {SEARCH_PATH};")
+    put("SET row_security TO off;")
     if context.get_starting_revision_argument() is None:
-        context.get_context().impl.static_output(_FROM_BASE)
+        put(_FROM_BASE.format(Schema(schema)[VERSION]))
     with context.begin_transaction():
         context.run_migrations()
 
@@ -125,6 +129,7 @@ def _migrate(context: Any, session: Session) -> None:
         context.configure(
             connection=connection,
             version_table=VERSION,
+            version_table_schema=session.target.schema,
             transaction_per_migration=True,
             **{RUNTIME: session},
         )

@@ -20,9 +20,8 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     if not is_ours(session, contract):
         raise AocError(f"{session.target.name} has no quarantine: nothing was ever moved there.")
     chosen = "true" if run is None else f"quarantine_run = {run}"
-    query = (
-        f"SELECT to_jsonb(q)::text FROM {contract.quarantine} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
-    )
+    name = session.schema[contract.quarantine]
+    query = f"SELECT to_jsonb(q)::text FROM {name} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
     report.facts["exported"] = 0
     with session.transaction(), session.connection.cursor("aoc_export") as cursor:
         cursor.itersize = PAGE

@@ -33,10 +33,10 @@ def read(session: Session) -> Hold | None:
 
 def begin(session: Session, command: str, revision: str | None, *, acknowledged: bool = True) -> Hold:
     """Write an unfinished hold before the first step of a rollback, and return it."""
-    from aoc_migrate.database.ddl.table import CREATE_STATE, claim
+    from aoc_migrate.database.ddl.table import claim, create_state
 
-    session.run(CREATE_STATE)
-    session.run(claim(session.target.name))
+    session.run(create_state(session.schema))
+    session.run(claim(session.schema, session.target.name))
     now = session.row("SELECT current_user AS role, to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ') AS at")
     hold = Hold(command, revision, f"{now['role']}@{who()}", now["at"], False, acknowledged)
     _write(session, hold)
@@ -52,7 +52,7 @@ def acknowledge(session: Session, command: str) -> None:
     """Note that whoever typed ``command`` has been told that it ended."""
     if catalog.kind(session, STATE) is not None:
         session.run(
-            f"UPDATE {STATE} SET value = value || '{{\"acknowledged\": true}}' "
+            f"UPDATE {session.schema[STATE]} SET value = value || '{{\"acknowledged\": true}}' "
             "WHERE name = 'hold' AND value->>'command' = %s AND (value->>'finished')::boolean",
             (command,),
         )
@@ -60,14 +60,14 @@ def acknowledge(session: Session, command: str) -> None:
 
 def release(session: Session) -> None:
     """Let upgrades go on."""
-    session.run(f"DELETE FROM {STATE} WHERE name = 'hold'")
+    session.run(f"DELETE FROM {session.schema[STATE]} WHERE name = 'hold'")
 
 
 def _write(session: Session, hold: Hold) -> None:
     from psycopg.types.json import Jsonb
 
     session.run(
-        f"INSERT INTO {STATE} (name, value) VALUES ('hold', %s) "
+        f"INSERT INTO {session.schema[STATE]} (name, value) VALUES ('hold', %s) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now()",
         (Jsonb(asdict(hold)),),
     )

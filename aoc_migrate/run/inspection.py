@@ -19,6 +19,7 @@ from aoc_migrate.inspect.quarantine import quarantine_facts, quarantine_findings
 from aoc_migrate.inspect.scope import Scope, strange_tenant
 from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import standing_facts, verifier_findings
+from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import catalog_findings, chain_state, our_tables, plan
@@ -39,8 +40,7 @@ def run_audit(
     session: Session,
     report: Report,
     limit: int = 200,
-    allowed_triggers: tuple[str, ...] = (),
-    accepted: tuple[str, ...] = (),
+    accepted: Accepted = NOTHING,
 ) -> None:
     """Find what would stop an upgrade to head."""
     goal = head(session.target.name)
@@ -53,13 +53,13 @@ def run_audit(
     report.findings += surroundings(session)
     report.findings += audit(
         session,
-        plan(session, goal, limit=limit, allowed_triggers=allowed_triggers, accepted=accepted),
+        plan(session, goal, limit=limit, accepted=accepted),
         report.facts,
     )
     if any(finding.slug == "duplicate-key" for finding in report.findings):
         report.facts["duplicates_by_vendor"] = duplicates_by_vendor(session, contract)
     if "rows" not in report.facts and not readable(session, contract.table):
-        report.facts["rows"] = session.value(f"SELECT count(*) FROM {contract.table}")
+        report.facts["rows"] = session.value(f"SELECT count(*) FROM {session.schema[contract.table]}")
     name = session.target.name
     report.next = (
         f"aoc-migrate upgrade {name}" if not report.errors else f"mend it, then: aoc-migrate audit {name}"
@@ -139,9 +139,9 @@ def run_status(session: Session, report: Report) -> None:
     contract = contract_at(target, report.revision)
     standing = catalog.constraints(session, contract.table)
     rules = {
-        name: "proven" if c.validated else "guarded"
-        for name, c in sorted(standing.items())
-        if name.startswith(f"{contract.table}_") and c.ours
+        check.name: standing[check.name].state(check)
+        for check in sorted(contract.checks(), key=lambda check: check.name)
+        if check.name in standing and standing[check.name].is_(check)
     }
     pending = history(target)[position(target, report.revision) :]
     indexes = {

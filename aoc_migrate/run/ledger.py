@@ -14,11 +14,15 @@ from psycopg.types.json import Jsonb
 from aoc_migrate import __version__
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import LOG
+from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.report.model import Finding, Report, Stopped, make
 from aoc_migrate.run.history import applied
 
-CREATE_LOG = f"""CREATE TABLE IF NOT EXISTS {LOG} (
+
+def create_log(schema: Schema) -> str:
+    """Return the statement that makes the ledger where it is missing."""
+    return f"""CREATE TABLE IF NOT EXISTS {schema[LOG]} (
   run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
   role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
@@ -56,8 +60,8 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
         session.on_step = None
         with suppress(psycopg.Error):  # the connection may be gone; the next run closes the row then
             session.run(
-                f"UPDATE {LOG} SET outcome = %s, findings = %s, revision = %s, steps = %s, step = NULL, "
-                "seen_at = now(), ended_at = now() WHERE run = %s",
+                f"UPDATE {session.schema[LOG]} SET outcome = %s, findings = %s, revision = %s, steps = %s, "
+                "step = NULL, seen_at = now(), ended_at = now() WHERE run = %s",
                 (outcome, slugs, report.revision or "base", _steps(session), run),
             )
 
@@ -67,7 +71,7 @@ def judged(session: Session, report: Report) -> None:
     if report.errors:
         slugs = [finding.slug for finding in report.errors]
         session.run(
-            f"UPDATE {LOG} SET outcome = 'not verified', findings = %s WHERE run = %s",
+            f"UPDATE {session.schema[LOG]} SET outcome = 'not verified', findings = %s WHERE run = %s",
             (slugs, report.facts["run"]),
         )
 
@@ -75,8 +79,10 @@ def judged(session: Session, report: Report) -> None:
 def _begin(session: Session, command: str, revision: str | None, goal: str | None) -> int:
     from aoc_migrate.run.rendering import checksum
 
-    session.run(CREATE_LOG)
-    session.run(f"UPDATE {LOG} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL")
+    session.run(create_log(session.schema))
+    session.run(
+        f"UPDATE {session.schema[LOG]} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL"
+    )
     coming = [r for r in applied(session.target.name, goal) if r not in applied(session.target.name, revision)]
     row = {
         "command": command,
@@ -88,13 +94,16 @@ def _begin(session: Session, command: str, revision: str | None, goal: str | Non
         "checksums": Jsonb({revision.id: checksum(revision) for revision in coming}),
     }
     names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
-    run: int = session.value(f"INSERT INTO {LOG} ({names}) VALUES ({marks}) RETURNING run", list(row.values()))
+    run: int = session.value(
+        f"INSERT INTO {session.schema[LOG]} ({names}) VALUES ({marks}) RETURNING run", list(row.values())
+    )
     return run
 
 
 def _step(session: Session, run: int, step: str | None) -> None:
     session.run(
-        f"UPDATE {LOG} SET step = %s, steps = %s, seen_at = now() WHERE run = %s", (step, _steps(session), run)
+        f"UPDATE {session.schema[LOG]} SET step = %s, steps = %s, seen_at = now() WHERE run = %s",
+        (step, _steps(session), run),
     )
 
 
@@ -111,7 +120,7 @@ def runs(session: Session, limit: int) -> list[Row]:
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
         "AS outcome, step, findings, started_at::text, "
         "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS seconds, "
-        f"role, host, image, version, server_version FROM {LOG} ORDER BY run DESC LIMIT %s",
+        f"role, host, image, version, server_version FROM {session.schema[LOG]} ORDER BY run DESC LIMIT %s",
         (limit,),
     )
 
@@ -128,7 +137,7 @@ def steps(session: Session, run: int) -> list[Row] | None:
     """Return the steps of one run, or None if there is no such run."""
     if catalog.kind(session, LOG) is None:
         return None
-    found: list[Row] | None = session.value(f"SELECT steps FROM {LOG} WHERE run = %s", (run,))
+    found: list[Row] | None = session.value(f"SELECT steps FROM {session.schema[LOG]} WHERE run = %s", (run,))
     if found is None:
         return None
     order = (
@@ -146,7 +155,7 @@ def edited(session: Session, revision: str | None) -> Iterator[Finding]:
         return
     for applied_revision in applied(session.target.name, revision):
         written = session.value(
-            f"SELECT checksums->>%s FROM {LOG} WHERE checksums ? %s ORDER BY run DESC LIMIT 1",
+            f"SELECT checksums->>%s FROM {session.schema[LOG]} WHERE checksums ? %s ORDER BY run DESC LIMIT 1",
             (applied_revision.id, applied_revision.id),
         )
         if written is not None and written != checksum(applied_revision):

@@ -2,6 +2,7 @@
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.work import is_ours
 from aoc_migrate.report.model import Report
@@ -23,48 +24,46 @@ named it, and of a mended row a digest of each value that replaced one of its ow
 
 def make_quarantine(session: Session, contract: Contract) -> None:
     """Make the quarantine with the raw table's columns and owner, and rights for nobody else."""
-    name, table = contract.quarantine, contract.table
-    if catalog.kind(session, name) is None:
+    quarantine, raw = session.schema[contract.quarantine], session.schema[contract.table]
+    if catalog.kind(session, contract.quarantine) is None:
         with session.transaction():
-            session.run(f"CREATE TABLE {name} AS SELECT * FROM {table} WITH NO DATA")
+            session.run(f"CREATE TABLE {quarantine} AS SELECT * FROM {raw} WITH NO DATA")
             added = ", ".join(f"ADD {column}" for column in COLUMNS)
-            session.run(f"ALTER TABLE {name} {added}, ADD PRIMARY KEY (id, quarantine_run)")
-            session.run(f"CREATE INDEX ON {name} (quarantine_run, quarantine_batch)")  # rows go back by batch
-            make_private(session, name, table)
-    there = catalog.columns(session, name)
-    for column, type_ in catalog.columns(session, table).items():
+            session.run(f"ALTER TABLE {quarantine} {added}, ADD PRIMARY KEY (id, quarantine_run)")
+            session.run(
+                f"CREATE INDEX ON {quarantine} (quarantine_run, quarantine_batch)"
+            )  # rows go back by batch
+            make_private(session, quarantine, raw)
+    there = catalog.columns(session, contract.quarantine)
+    for column, type_ in catalog.columns(session, contract.table).items():
         if column not in there:
-            session.run(f"ALTER TABLE {name} ADD {session.quoted(column)} {type_}")
+            session.run(f"ALTER TABLE {quarantine} ADD {quoted(column)} {type_}")
 
 
-def make_private(session: Session, name: str, table: str) -> None:
-    """Give a table the owner of the raw table, and take the rights of everybody else."""
+def make_private(session: Session, ours: Relation, raw: Relation) -> None:
+    """Give a table of ours the owner of the raw table, and take the rights of everybody else."""
     owner = session.value(
-        "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(quote_ident(%s))",
-        (table,),
+        "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(%s)", (str(raw),)
     )
-    session.run(f"ALTER TABLE {name} OWNER TO {owner}")
-    session.run(_REVOKE.format(name=name))
-
-
-_REVOKE = """DO $aoc$
+    session.run(f"ALTER TABLE {ours} OWNER TO {owner}")
+    session.run(f"""DO $aoc$
 DECLARE entry record;
 BEGIN
   FOR entry IN SELECT DISTINCT a.grantee FROM pg_class c, aclexplode(c.relacl) AS a
-    WHERE c.oid = '{name}'::regclass AND a.grantee <> c.relowner
+    WHERE c.oid = {ours.literal}::regclass AND a.grantee <> c.relowner
   LOOP
-    EXECUTE format('REVOKE ALL ON {name} FROM %s CASCADE',
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', {ours.literal},
       CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END);
   END LOOP;
-END $aoc$"""
+END $aoc$""")
 
 
 def stored_columns(session: Session, contract: Contract, prefix: str = "") -> str:
     """Return the columns that an INSERT sets, of those that the quarantine has; a generated one is made again."""
     rows = session.rows(
-        "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) "
+        "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(%s) "
         "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname = ANY (%s) ORDER BY attnum",
-        (contract.table, list(catalog.columns(session, contract.quarantine))),
+        (str(session.schema[contract.table]), list(catalog.columns(session, contract.quarantine))),
     )
     return ", ".join(f"{prefix}{row['name']}" for row in rows)
 
@@ -72,7 +71,7 @@ def stored_columns(session: Session, contract: Contract, prefix: str = "") -> st
 def run_quarantine(session: Session, report: Report, limit: int) -> None:
     """List what is in quarantine: runs with their reasons, and a sample of ids."""
     contract = contract_at(session.target.name, report.revision)
-    name = contract.quarantine
+    name = session.schema[contract.quarantine]
     report.facts["rows"] = 0
     if not is_ours(session, contract):
         return

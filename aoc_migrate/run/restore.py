@@ -11,6 +11,7 @@ from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.dedupe import REASON
 from aoc_migrate.inspect.quarantine import kept_back, mendable, unchanged
 from aoc_migrate.inspect.work import is_ours
+from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
 from aoc_migrate.run.batches import repeat
@@ -19,18 +20,18 @@ from aoc_migrate.run.work import maybe_locked, raw_contract, unfinished
 
 
 def run_restore(
-    session: Session, report: Report, command: str, run: int | None, allowed: tuple[str, ...] = ()
+    session: Session, report: Report, command: str, run: int | None, accepted: Accepted = NOTHING
 ) -> None:
     """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
-    do = partial(_restore, session, report, command, run, allowed)
+    do = partial(_restore, session, report, command, run, accepted)
     maybe_locked(session, report, do, writes=True)
 
 
-def _restore(session: Session, report: Report, command: str, run: int | None, allowed: tuple[str, ...]) -> None:
+def _restore(session: Session, report: Report, command: str, run: int | None, accepted: Accepted) -> None:
     contract = raw_contract(session, report)
     if contract is None:
         return
-    name, target = contract.quarantine, session.target.name
+    name, target = session.schema[contract.quarantine], session.target.name
     if not is_ours(session, contract):
         raise AocError(f"{target} has no quarantine: nothing was ever moved there.")
     chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{REASON}'"
@@ -45,16 +46,16 @@ def _restore(session: Session, report: Report, command: str, run: int | None, al
                 f"see: aoc-migrate quarantine {target}"
             )
         with ledger.recorded(session, report, words, report.revision):
-            session.run(f"DROP TABLE {WORK}")
+            session.run(f"DROP TABLE {session.schema[WORK]}")
         report.facts["restored"] = 0
         report.next = f"{command} had moved nothing when it was interrupted; its list is gone now"
         return
     with patient(session, contract.table, "restore"):
-        report.findings += kept_back(session, contract, chosen, allowed)
+        report.findings += kept_back(session, contract, chosen, accepted)
     if report.errors:
         return
     with ledger.recorded(session, report, words, report.revision):
-        session.run(f"DROP TABLE IF EXISTS {WORK}")
+        session.run(f"DROP TABLE IF EXISTS {session.schema[WORK]}")
         report.changed = True
         repeat(session, report, contract, "restored", _batch(session, contract, chosen))
     report.next = f"aoc-migrate audit {target}"
@@ -62,9 +63,10 @@ def _restore(session: Session, report: Report, command: str, run: int | None, al
 
 def _batch(session: Session, contract: Contract, chosen: str) -> str:
     """Return the statement that puts the latest batch back; ``left`` are rows that were changed meanwhile."""
-    table, name, columns = contract.table, contract.quarantine, stored_columns(session, contract)
+    table, name = session.schema[contract.table], session.schema[contract.quarantine]
+    columns = stored_columns(session, contract)
     relinked = "SELECT WHERE false"
-    if contract.link in catalog.columns(session, table):
+    if contract.link in catalog.columns(session, contract.table):
         relinked = (
             f"UPDATE {table} AS p SET {contract.link} = b.id FROM (SELECT id, quarantine_kept AS kept, "
             "unnest(quarantine_links) AS pointing FROM batch) AS b WHERE p.id = b.pointing "

@@ -12,6 +12,7 @@ from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.place import table_missing, writing
 from aoc_migrate.inspect.verify import MENDABLE
+from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.run import hold
 from aoc_migrate.run.common import catalog_findings, changing, locked, our_tables, plan
@@ -29,8 +30,7 @@ class UpgradeOptions:
     release_hold: bool = False
     no_create: bool = False
     limit: int = 200
-    allowed_triggers: tuple[str, ...] = ()
-    accepted: tuple[str, ...] = ()
+    accepted: Accepted = NOTHING
     keep: Callable[[str, Report], None] | None = None
     write: Callable[[str], None] | None = None
 
@@ -139,7 +139,6 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
             session,
             goal,
             limit=options.limit,
-            allowed_triggers=options.allowed_triggers,
             accepted=options.accepted,
         ),
         {},

@@ -5,6 +5,7 @@ import psycopg
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.ddl.run import strong
+from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier
 from aoc_migrate.inspect.place import ALL, policy_of, table_missing, tenant_of, writing
@@ -71,8 +72,8 @@ def run_drop(session: Session, report: Report) -> None:
         _drop_policies(session)
         quoted = session.quoted(role)
         for table in needed_tables(session, contract):
-            session.run(f"REVOKE ALL ON {table} FROM {quoted}")
-        session.run(f"REVOKE ALL ON SCHEMA {session.quoted(session.target.schema)} FROM {quoted}")
+            session.run(f"REVOKE ALL ON {session.schema[table]} FROM {quoted}")
+        session.run(f"REVOKE ALL ON SCHEMA {session.schema} FROM {quoted}")
         database = session.quoted(session.connection.info.dbname)
         session.run(f"REVOKE ALL ON DATABASE {database} FROM {quoted}")
         try:
@@ -131,12 +132,13 @@ def _set_password(session: Session, role: str, password: str | None) -> None:
 
 
 def _grant(session: Session, contract: Contract, role: str) -> None:
-    quoted, schema = session.quoted(role), session.quoted(session.target.schema)
+    quoted = session.quoted(role)
     if not session.value("SELECT has_database_privilege(%s, current_database(), 'CONNECT')", (role,)):
         database = session.quoted(session.connection.info.dbname)
         session.run(f"GRANT CONNECT ON DATABASE {database} TO {quoted}")
-    session.run(f"GRANT USAGE ON SCHEMA {schema} TO {quoted}")
-    session.run(f"GRANT SELECT ON {', '.join(needed_tables(session, contract))} TO {quoted}")
+    session.run(f"GRANT USAGE ON SCHEMA {session.schema} TO {quoted}")
+    tables = ", ".join(str(session.schema[table]) for table in needed_tables(session, contract))
+    session.run(f"GRANT SELECT ON {tables} TO {quoted}")
 
 
 def _guarded(session: Session, contract: Contract) -> list[str]:
@@ -166,23 +168,24 @@ def _policies(session: Session, contract: Contract, role: str, tenant: str | Non
 def _limit(session: Session, table: str, role: str, tenant: str | None) -> None:
     from aoc_migrate.run.environment import operations
 
-    made = _dropped(table)
+    relation = session.schema[table]
+    made = _dropped(relation)
     if tenant is None:
-        made.append(_policy(session, ALL, table, "PERMISSIVE", role, "true"))
+        made.append(_policy(session, ALL, relation, "PERMISSIVE", role, "true"))
     elif "tenant" in catalog.columns(session, table):  # else all of its rows stay hidden
-        seen = f"tenant = {session.value('SELECT quote_literal(%s)', (tenant,))}"
-        made.append(_policy(session, ALL, table, "PERMISSIVE", role, seen))
+        seen = f"tenant = {literal(tenant)}"
+        made.append(_policy(session, ALL, relation, "PERMISSIVE", role, seen))
         # The services' own policies may be for every role, and would show it more.
-        made.append(_policy(session, ONE, table, "RESTRICTIVE", role, seen))
+        made.append(_policy(session, ONE, relation, "RESTRICTIVE", role, seen))
     with operations(session):
-        strong(table, made, label=f"policy on {table}")
+        strong(relation, made, label=f"policy on {table}")
 
 
-def _policy(session: Session, name: str, table: str, kind: str, role: str, seen: str) -> str:
+def _policy(session: Session, name: str, table: Relation, kind: str, role: str, seen: str) -> str:
     return f"CREATE POLICY {name} ON {table} AS {kind} FOR SELECT TO {session.quoted(role)} USING ({seen})"
 
 
-def _dropped(table: str) -> list[str]:
+def _dropped(table: Relation) -> list[str]:
     return [f"DROP POLICY IF EXISTS {name} ON {table}" for name in (ALL, ONE)]
 
 
@@ -196,4 +199,4 @@ def _drop_policies(session: Session) -> None:
     )
     for row in with_ours:
         with operations(session):
-            strong(session.quoted(row["relname"]), _dropped(session.quoted(row["relname"])))
+            strong(session.schema[row["relname"]], _dropped(session.schema[row["relname"]]))

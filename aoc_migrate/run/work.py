@@ -11,20 +11,20 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import WORK
 from aoc_migrate.database.lock import announce
 from aoc_migrate.database.patience import patient
+from aoc_migrate.database.relation import literal
 from aoc_migrate.database.session import Session, who
+from aoc_migrate.inspect.attached_code import DELETE, UPDATE
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.inspect.work import (
-    DELETE,
-    UPDATE,
     Work,
     digest,
+    fired,
     foreign_quarantine,
     guards,
     references,
     refused,
-    triggers,
 )
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
@@ -72,7 +72,7 @@ def show_work(
     with patient(session, contract.table, session.command):
         found = look()
         if found:
-            report.findings += triggers(session, contract, DELETE | UPDATE, work.allowed_triggers)
+            report.findings += fired(session, contract, DELETE | UPDATE, work.accepted)
             report.findings += references(session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT mend")
     report.findings += foreign_quarantine(session, contract)
     return found
@@ -88,32 +88,36 @@ def apply_work(
     """Do what is listed; where the same command was interrupted, what is left of its list. The lock is held."""
     resumed = unfinished(session) == _signature(session, contract, work)
     if resumed:
-        report.facts["resumed"] = session.value(f"SELECT count(*) FROM {WORK}")
-        report.findings += triggers(session, contract, DELETE | UPDATE, work.allowed_triggers)
+        report.facts["resumed"] = session.value(f"SELECT count(*) FROM {session.schema[WORK]}")
+        report.findings += fired(session, contract, DELETE | UPDATE, work.accepted)
     elif not show_work(session, report, contract, work, look):
-        session.run(f"DROP TABLE IF EXISTS {WORK}")  # left by a command that will not be typed again
+        session.run(
+            f"DROP TABLE IF EXISTS {session.schema[WORK]}"
+        )  # left by a command that will not be typed again
         return
     if report.errors:
         return
     with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
         if not resumed:
             _list(session, contract, work)
-        report.findings += references(session, contract, f"SELECT id FROM {WORK} WHERE NOT mend")
+        report.findings += references(session, contract, f"SELECT id FROM {session.schema[WORK]} WHERE NOT mend")
         report.findings += refused(session, contract)
         if not report.errors:
             report.changed = True
             _do(session, report, contract, work)
-        session.run(f"DROP TABLE {WORK}")
+        session.run(f"DROP TABLE {session.schema[WORK]}")
 
 
 def unfinished(session: Session) -> str | None:
     """Return the command whose list is not worked off, as its list is signed; None if there is none."""
-    found: str | None = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (WORK,))
+    found: str | None = session.value(
+        "SELECT obj_description(to_regclass(%s), 'pg_class')", (str(session.schema[WORK]),)
+    )
     return found
 
 
 def _signature(session: Session, contract: Contract, work: Work) -> str:
-    oid = session.value("SELECT to_regclass(quote_ident(%s))::oid::bigint", (contract.table,))
+    oid = session.value("SELECT to_regclass(%s)::oid::bigint", (str(session.schema[contract.table]),))
     return f"{work.command}, contract v{contract.version}, table {oid}"
 
 
@@ -124,22 +128,22 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
     """
     make_quarantine(session, contract)
     announce(session, f"list rows of {contract.table}")
+    listed, raw = session.schema[WORK], session.schema[contract.table]
     with patient(session, contract.table, "list"), session.transaction():
-        session.run(f"DROP TABLE IF EXISTS {WORK}")
+        session.run(f"DROP TABLE IF EXISTS {listed}")
         session.run(
-            f"CREATE TABLE {WORK} AS SELECT id, kept, links, reason, mend, refused, false AS stuck "
+            f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, mend, refused, false AS stuck "
             f"FROM ({work.listed}) AS w"
         )
-        session.run(f"ALTER TABLE {WORK} ADD PRIMARY KEY (mend, id)")
-        session.run(f"CREATE INDEX ON {WORK} (id) WHERE stuck")
+        session.run(f"ALTER TABLE {listed} ADD PRIMARY KEY (mend, id)")
+        session.run(f"CREATE INDEX ON {listed} (id) WHERE stuck")
         session.run(
-            f"UPDATE {WORK} SET stuck = true WHERE NOT mend AND id IN (SELECT id FROM {contract.table} "
-            f"WHERE id IN (SELECT id FROM {WORK}) AND NOT ({guards(session, contract.table)}))"
+            f"UPDATE {listed} SET stuck = true WHERE NOT mend AND id IN (SELECT id FROM {raw} "
+            f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({guards(session, contract.table)}))"
         )
-        make_private(session, WORK, contract.table)
-        signature = session.value("SELECT quote_literal(%s)", (_signature(session, contract, work),))
-        session.run(f"COMMENT ON TABLE {WORK} IS {signature}")
-    session.run(f"ANALYZE {WORK}")
+        make_private(session, listed, raw)
+        session.run(f"COMMENT ON TABLE {listed} IS {literal(_signature(session, contract, work))}")
+    session.run(f"ANALYZE {listed}")
 
 
 def _do(session: Session, report: Report, contract: Contract, work: Work) -> None:
@@ -148,16 +152,17 @@ def _do(session: Session, report: Report, contract: Contract, work: Work) -> Non
     session.set("aoc.by", who())
     columns = stored_columns(session, contract)
     if work.mending:
-        batch = _mend(contract, work, columns, stored_columns(session, contract, "w."))
+        batch = _mend(session, contract, work, columns, stored_columns(session, contract, "w."))
         repeat(session, report, contract, "mended", batch)
     batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
     repeat(session, report, contract, "moved", batch)
 
 
-def _batch(mend: bool) -> str:
-    kind = "mend" if mend else "NOT mend"
-    chosen = f"SELECT id FROM {WORK} WHERE {kind} ORDER BY id LIMIT {SIZE}"
-    return f"DELETE FROM {WORK} WHERE {kind} AND id IN ({chosen}) RETURNING id AS listed_id, kept, links, reason"
+def _batch(session: Session, mend: bool) -> str:
+    kind, listed = "mend" if mend else "NOT mend", session.schema[WORK]
+    chosen = f"SELECT id FROM {listed} WHERE {kind} ORDER BY id LIMIT {SIZE}"
+    returned = "id AS listed_id, kept, links, reason"
+    return f"DELETE FROM {listed} WHERE {kind} AND id IN ({chosen}) RETURNING {returned}"
 
 
 _SAVED = (
@@ -170,17 +175,17 @@ _RUN = (
 )
 
 
-def _mend(contract: Contract, work: Work, columns: str, values: str) -> str:
+def _mend(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
     """Return one batch of mends; originals go into quarantine with a digest of each value that came instead."""
     changed = ", ".join(f"('{c}', w.{c}::text, n.{c}::text)" for c in work.mended)
-    return f"""WITH listed AS ({_batch(True)}
+    return f"""WITH listed AS ({_batch(session, True)}
 ), was AS ({work.mending}
 ), new AS (SELECT t.id, {", ".join(f"{value} AS {c}" for c, value in work.mended.items())} FROM was AS t
 ), mended AS (
-  UPDATE {contract.table} AS t SET {", ".join(f"{c} = n.{c}" for c in work.mended)} FROM new AS n
+  UPDATE {session.schema[contract.table]} AS t SET {", ".join(f"{c} = n.{c}" for c in work.mended)} FROM new AS n
   WHERE t.id = n.id RETURNING t.id
 ), kept AS (
-  INSERT INTO {contract.quarantine} ({columns}, {_SAVED})
+  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_SAVED})
   SELECT {values}, {_RUN}, l.reason, NULL, '{{}}', coalesce((SELECT jsonb_object_agg(name, {digest("after")})
     FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
   FROM mended m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
@@ -190,23 +195,24 @@ SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM mended) AS w
 
 def _move(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
     """Return one batch of moves; rows that named a moved one name the one that stands in for it."""
-    table, link = contract.table, contract.link
+    table, link = session.schema[contract.table], contract.link
     repoint = "SELECT NULL::text AS id, NULL::text AS was WHERE false"
-    if link in catalog.columns(session, table):
+    if link in catalog.columns(session, contract.table):
         repoint = (
             f"UPDATE {table} AS p SET {link} = CASE WHEN p.id = m.kept THEN NULL ELSE m.kept END "
             "FROM (SELECT o.id, l.kept, unnest(l.links) AS pointing "
             "FROM listed l JOIN moved o ON o.id = l.listed_id) AS m "
             f"WHERE p.id = m.pointing AND p.{link} = m.id "
             "AND NOT EXISTS (SELECT FROM moved AS o WHERE o.id = p.id) "
-            f"AND NOT EXISTS (SELECT FROM {WORK} AS s WHERE s.id = p.id AND s.stuck) RETURNING p.id, m.id AS was"
+            f"AND NOT EXISTS (SELECT FROM {session.schema[WORK]} AS s WHERE s.id = p.id AND s.stuck) "
+            "RETURNING p.id, m.id AS was"
         )
-    return f"""WITH listed AS ({_batch(False)}
+    return f"""WITH listed AS ({_batch(session, False)}
 ), was AS ({work.moving}
 ), moved AS (DELETE FROM {table} AS t USING was AS w WHERE t.id = w.id RETURNING t.*
 ), pointed AS ({repoint}
 ), kept AS (
-  INSERT INTO {contract.quarantine} ({columns}, {_SAVED})
+  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_SAVED})
   SELECT {values}, {_RUN}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
   FROM moved m JOIN listed l ON l.listed_id = m.id
 )

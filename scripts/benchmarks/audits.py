@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW
 from aoc_migrate.database.reading import SORT_MEMORY
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.inspect.chain import inspect_chain, verify_chain
@@ -13,13 +14,12 @@ from aoc_migrate.inspect.scope import Scope
 from scripts.benchmarks.lab import TABLE, Lab
 from scripts.benchmarks.results import Ratio, in_turn
 
+RAW = Relation("public", TABLE)
 KEY = ", ".join(f"count({column})" for column in ADVISORY_RAW.idempotency_key)
-SCAN = f"SELECT {KEY} FROM {TABLE}"
+SCAN = f"SELECT {KEY} FROM {RAW}"
 CHAIN = (*ADVISORY_RAW.chain_key, "retrieved_at", "id", "supersedes")
 ORDER = ", ".join((*(f'{column} COLLATE "C"' for column in ADVISORY_RAW.chain_key), *ADVISORY_RAW.chain_order))
-SORT = (
-    f"SELECT count(supersedes) FROM (SELECT {', '.join(CHAIN)} FROM {TABLE} ORDER BY {ORDER} OFFSET 0) AS sorted"
-)
+SORT = f"SELECT count(supersedes) FROM (SELECT {', '.join(CHAIN)} FROM {RAW} ORDER BY {ORDER} OFFSET 0) AS sorted"
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
@@ -59,7 +59,7 @@ def duplicates(session: Session, what: str, bound: float) -> Ratio:
 def rows(session: Session) -> Ratio:
     """Judge every row by every rule, beside reading every document once."""
     checks = [*ADVISORY_RAW.row_checks(), ADVISORY_RAW.document_check()]
-    document = f"SELECT count(*) FROM {TABLE} WHERE jsonb_typeof({ADVISORY_RAW.document}) = 'object'"
+    document = f"SELECT count(*) FROM {RAW} WHERE jsonb_typeof({ADVISORY_RAW.document}) = 'object'"
 
     def audit() -> None:
         assert not list(audit_rows(session, ADVISORY_RAW, checks, list(ADVISORY_RAW.required), 200, {}))

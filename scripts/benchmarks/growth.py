@@ -13,7 +13,7 @@ from scripts.benchmarks.results import seconds, tell
 
 VERBS = ("audit", "upgrade", "verify")
 STEPS = {
-    "proof of 0003": "VALIDATE CONSTRAINT advisory_raw_not_blank",
+    "proof of 0003": "VALIDATE CONSTRAINT advisory_raw_keys",
     "idempotency index": "CREATE UNIQUE INDEX",
     "chain index": "CREATE INDEX",
     "backfill": "link rows",

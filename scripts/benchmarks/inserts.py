@@ -1,78 +1,193 @@
-"""What the constraints cost a service that inserts: CPU time of its backend, in pairs, as no clock can show it."""
+"""What the constraints cost a service that writes: CPU time of its backend, in pairs, as no clock can show it.
 
-import random
-from collections.abc import Iterator
-from pathlib import Path
+A table with the constraints, made as the revisions make them, beside one without; on both the same three indexes.
+A service stores one document with one INSERT, a feed is loaded with COPY; a session's first INSERT compiles the
+functions; the backfill sets a column of rows whose CHECKs then all run again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import psycopg
 
+from aoc_migrate.contract.rules import Check
 from aoc_migrate.contract.v1 import ADVISORY_RAW
-from scripts.benchmarks.lab import TABLE, Lab, value
+from aoc_migrate.database.ddl.functions import add_constraint, create_function
+from aoc_migrate.database.relation import Relation
+from scripts.benchmarks.cpu import counted, shuffled, spent_by
+from scripts.benchmarks.lab import TABLE, Lab
 from scripts.benchmarks.results import Ratio, tell
 
-ROWS, ROUNDS = 1000, 40
-VARIANTS = ("plain", "plain_again", "checks", "checks_and_index")
+ROUNDS = 30
+COPIED, INSERTED, TRANSACTION, UPDATED = 1000, 400, 100, 1000  # rows
+COLUMNS = [column.name for column in ADVISORY_RAW.columns if column.name != ADVISORY_RAW.link]
+NAMED = ", ".join(COLUMNS)
+DOCUMENT = COLUMNS.index(ADVISORY_RAW.document)
+SMALL = '{"raw": {}}'
+PLAIN, AGAIN, CHECKS, GUARDED = "bench_plain", "bench_again", "bench_checks", "bench_guarded"
+VARIANTS = {
+    AGAIN: "the same table again",
+    CHECKS: "all CHECKs and NOT NULLs",
+    GUARDED: "without the CHECK on content, as the backfill meets it",
+}
+Writes = Callable[[str, int], float]
+
+
+@dataclass
+class Bench:
+    """A database with the tables, its rows as texts, and a connection that stays open."""
+
+    lab: Lab
+    name: str
+    connection: psycopg.Connection[Any]
+    rows: list[tuple[str, ...]]
+
+    def rounds(self, size: int) -> int:
+        """Return how many rounds of ``size`` rows there are, without the one that warms up."""
+        return min(ROUNDS, len(self.rows) // size - 1)
+
+    def page(self, number: int, size: int) -> Sequence[tuple[str, ...]]:
+        """Return the rows of a round; of those that warm up, which are number -1, the last ones."""
+        begin = (self.rounds(size) if number < 0 else number) * size
+        return self.rows[begin : begin + size]
+
+    def empty(self) -> None:
+        """Take all rows out of the tables."""
+        self.connection.execute(f"TRUNCATE {', '.join((PLAIN, *VARIANTS))}".encode())
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """Copy the same rows into tables with and without, in random order, a thousand at a time."""
-    with lab.connect(lab.legacy()) as connection:
-        if not Path(f"/proc/{connection.info.backend_pid}/schedstat").exists():
+    """Write the same rows into tables with and without constraints, in random order."""
+    lab.create("inserts", documents=True, rows=min(lab.rows, (ROUNDS + 1) * COPIED))
+    with lab.connect("inserts") as connection:
+        if not counted(connection):
             tell("inserts: left out, only Linux tells the CPU time of a backend")
             return
-        rounds = min(ROUNDS, lab.rows // ROWS)
-        for variant in VARIANTS:
-            make(connection, variant)
-        chance = random.Random(lab.seed)
-        spent: dict[str, list[int]] = {variant: [] for variant in VARIANTS}
-        for number in range(rounds):
-            page = f"SELECT * FROM {TABLE} ORDER BY id OFFSET {number * ROWS} LIMIT {ROWS}"
-            connection.execute(f"CREATE TEMP TABLE page AS {page}".encode())
-            with connection.cursor().copy(b"COPY page TO STDOUT") as copy:
-                rows = b"".join(bytes(block) for block in copy)
-            connection.execute(b"DROP TABLE page")
-            for variant in chance.sample(VARIANTS, len(VARIANTS)):
-                spent[variant].append(insert(connection, variant, rows))
-        for variant in VARIANTS:
-            connection.execute(f"DROP TABLE bench_{variant}".encode())
-    yield from compared(spent)
+        for variant, checks in {PLAIN: (), AGAIN: (), CHECKS: ADVISORY_RAW.checks()}.items():
+            make(connection, variant, checks)
+        make(connection, GUARDED, (*ADVISORY_RAW.row_checks(), ADVISORY_RAW.required_check()))
+        texts = ", ".join(f"{column}::text" for column in COLUMNS)
+        rows = connection.execute(f"SELECT {texts} FROM {TABLE} ORDER BY id".encode()).fetchall()
+        bench = Bench(lab, "inserts", connection, rows)
+        yield from one_by_one(bench, "CPU of an INSERT", bound=1.2)
+        bench.rows = [(*row[:DOCUMENT], SMALL, *row[DOCUMENT + 1 :]) for row in rows]
+        yield from one_by_one(bench, "CPU of an INSERT, no document", bound=None)
+        bench.rows = rows
+        yield first_of_session(bench)
+        yield from copied(bench)
+        yield from updated(bench)  # the rows that were copied
+    lab.drop("inserts")
 
 
-def make(connection: psycopg.Connection[object], variant: str) -> None:
-    """Make an empty table like the raw one, with the contract's constraints as far as the variant says."""
-    table = f"bench_{variant}"
-    connection.execute(f"CREATE TABLE {table} (LIKE {TABLE} INCLUDING INDEXES INCLUDING DEFAULTS)".encode())
-    if variant.startswith("checks"):
-        checks = [*ADVISORY_RAW.row_checks(), ADVISORY_RAW.document_check()]
-        adds = ", ".join(f"ADD CONSTRAINT {c.name} CHECK ({c.predicate})" for c in checks)
-        required = ", ".join(f"ALTER {column} SET NOT NULL" for column in ADVISORY_RAW.required)
-        connection.execute(f"ALTER TABLE {table} {adds}, {required}".encode())
-    if variant == "checks_and_index":
-        key = ", ".join(ADVISORY_RAW.idempotency_key)
-        connection.execute(f"CREATE UNIQUE INDEX ON {table} ({key})".encode())
+def make(connection: psycopg.Connection[Any], name: str, checks: Sequence[Check]) -> None:
+    """Make an empty table with the raw one's columns, the contract's indexes, and ``checks``, if any.
+
+    The check that columns are NOT NULL becomes NOT NULL, as it does in a revision.
+    """
+    table, required = Relation("public", name), ADVISORY_RAW.required_check()
+    columns = f"LIKE {TABLE} INCLUDING INDEXES INCLUDING DEFAULTS, {ADVISORY_RAW.link} text"
+    connection.execute(f"CREATE TABLE {table} ({columns})".encode())
+    for index in (ADVISORY_RAW.idempotency_index(), ADVISORY_RAW.chain_index()):
+        unique = "UNIQUE" if index.unique else ""
+        connection.execute(f"CREATE {unique} INDEX ON {table} ({', '.join(index.columns)})".encode())
+    for check in checks:
+        if check.function:
+            connection.execute(create_function(table, check).encode())
+            connection.execute(f"ALTER TABLE {table} {add_constraint(table, check)}".encode())
+        if check == required:
+            columns = ", ".join(f"ALTER {column} SET NOT NULL" for column in required.columns)
+            connection.execute(f"ALTER TABLE {table} {columns}".encode())
 
 
-def insert(connection: psycopg.Connection[object], variant: str, rows: bytes) -> int:
-    """Copy rows into a table; return the nanoseconds of CPU that the backend spent."""
-    before = spent_by(connection)
-    with connection.cursor().copy(f"COPY bench_{variant} FROM STDIN".encode()) as copy:
-        copy.write(rows)
-    return spent_by(connection) - before
+def insert(table: str) -> bytes:
+    """Return the INSERT of one row."""
+    return f"INSERT INTO {table} ({NAMED}) VALUES ({', '.join(['%s'] * len(COLUMNS))})".encode()
 
 
-def spent_by(connection: psycopg.Connection[object]) -> int:
-    """Return the CPU time of the connection's backend so far, in nanoseconds."""
-    value(connection, "SELECT 1")  # what came before is done and counted
-    return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text(encoding="ascii").split()[0])
+def one_by_one(bench: Bench, what: str, bound: float | None) -> Iterator[Ratio]:
+    """Insert row by row with a statement that the server has prepared, in transactions of a hundred."""
+
+    def write(table: str, number: int) -> float:
+        rows, statement = bench.page(number, INSERTED), insert(table)
+
+        def act() -> None:
+            for begin in range(0, len(rows), TRANSACTION):
+                with bench.connection.transaction():
+                    for row in rows[begin : begin + TRANSACTION]:
+                        bench.connection.execute(statement, row, prepare=True)
+
+        return spent_by(bench.connection, act) / len(rows)
+
+    bench.empty()
+    yield from compared(bench, what, write, bench.rounds(INSERTED), (AGAIN, CHECKS), bound)
 
 
-def compared(spent: dict[str, list[int]]) -> Iterator[Ratio]:
-    """Compare each variant with the plain table, round by round; the middle round counts."""
-    plain = median(spent["plain"]) / ROWS / 1000
-    bounds = {"plain_again": ("the same table again", 1.02), "checks": ("all CHECKs and NOT NULLs", 1.08)}
-    bounds["checks_and_index"] = ("and the unique index", 1.15)
-    for variant, (words, bound) in bounds.items():
-        pairs = [ours / other for ours, other in zip(spent[variant], spent["plain"], strict=True)]
-        ours = plain * median(pairs)
-        yield Ratio(f"CPU of an insert: {words}", "a plain table", ours, plain, "µs/row", bound)
+def copied(bench: Bench) -> Iterator[Ratio]:
+    """Copy a thousand rows at a time."""
+
+    def write(table: str, number: int) -> float:
+        rows = bench.page(number, COPIED)
+
+        def act() -> None:
+            with bench.connection.cursor().copy(f"COPY {table} ({NAMED}) FROM STDIN".encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+        return spent_by(bench.connection, act) / len(rows)
+
+    bench.empty()
+    for number in range(-1, bench.rounds(COPIED)):
+        write(GUARDED, number)  # for the updates
+    yield from compared(bench, "CPU of COPY", write, bench.rounds(COPIED), (AGAIN, CHECKS), 1.05)
+
+
+def first_of_session(bench: Bench) -> Ratio:
+    """Let new sessions insert one row each."""
+
+    def write(table: str, number: int) -> float:
+        with bench.lab.connect(bench.name) as connection, connection.transaction(force_rollback=True):
+            return spent_by(connection, lambda: connection.execute(insert(table), bench.rows[number]))
+
+    bench.empty()
+    spent = run(write, (PLAIN, CHECKS), ROUNDS, bench.lab.seed)
+    plain, ours = (median(spent[table]) * 1000 for table in (PLAIN, CHECKS))
+    return Ratio(f"CPU of a session's first INSERT: {VARIANTS[CHECKS]}", "a plain table", ours, plain, "ms", None)
+
+
+def updated(bench: Bench) -> Iterator[Ratio]:
+    """Set the link of rows that have their documents, a thousand at a time."""
+
+    def write(table: str, number: int) -> float:
+        ids = [row[0] for row in bench.page(number, UPDATED)]
+        statement = (
+            f"UPDATE {table} AS t SET {ADVISORY_RAW.link} = w.before "
+            "FROM unnest(%s::text[], %s::text[]) AS w (id, before) WHERE t.id = w.id"
+        ).encode()
+        before = [*ids[1:], ids[0]]
+        return spent_by(bench.connection, lambda: bench.connection.execute(statement, (ids, before))) / len(ids)
+
+    for table in (PLAIN, *VARIANTS):
+        bench.connection.execute(f"VACUUM (ANALYZE) {table}".encode())
+    yield from compared(bench, "CPU of an UPDATE", write, bench.rounds(UPDATED), tuple(VARIANTS), None)
+
+
+def compared(
+    bench: Bench, what: str, write: Writes, rounds: int, variants: Sequence[str], bound: float | None
+) -> Iterator[Ratio]:
+    """Compare variants with the plain table, round by round; the middle of the rounds counts."""
+    spent = run(write, (PLAIN, *variants), rounds, bench.lab.seed)
+    plain = median(spent[PLAIN]) * 1e6
+    for variant in variants:
+        pairs = [ours / other for ours, other in zip(spent[variant], spent[PLAIN], strict=True)]
+        limit = bound if variant == CHECKS else None
+        yield Ratio(f"{what}: {VARIANTS[variant]}", "a plain table", plain * median(pairs), plain, "µs/row", limit)
+
+
+def run(write: Writes, tables: Sequence[str], rounds: int, seed: int) -> dict[str, list[float]]:
+    """Write to each table once a round."""
+    actions: dict[str, Callable[[int], float]] = {}
+    for table in tables:
+        actions[table] = lambda number, table=table: write(table, number)  # type: ignore[misc]
+    return shuffled(rounds, seed, actions)

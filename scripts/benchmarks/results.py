@@ -12,7 +12,8 @@ from typing import Any
 class Ratio:
     """One thing measured against another: ``ours`` and ``other`` in ``unit``, and the bound that we set.
 
-    ``counted``: not a time, but what the server counts: scans, bytes, rows. ``least``: the bound is a lower one.
+    ``bound`` is None where there is none. ``counted``: not a time, but what the server counts: scans, bytes, rows.
+    ``least``: the bound is a lower one.
     """
 
     what: str
@@ -20,7 +21,7 @@ class Ratio:
     ours: float
     other: float
     unit: str
-    bound: float
+    bound: float | None
     counted: bool = False
     least: bool = False
 
@@ -31,7 +32,9 @@ class Ratio:
 
     @property
     def held(self) -> bool:
-        """Whether the bound holds."""
+        """Whether the bound holds, if there is one."""
+        if self.bound is None:
+            return True
         return self.ratio >= self.bound if self.least else self.ratio <= self.bound
 
     def row(self) -> dict[str, Any]:
@@ -44,11 +47,11 @@ HEAD = "| what | ours | against | which is | ratio | bound | |\n| --- | ---: | -
 
 def line(of: Ratio) -> str:
     """Return a ratio as a row of a Markdown table."""
-    sign = "≥" if of.least else "≤"
+    bound = "\N{EN DASH}" if of.bound is None else f"{'≥' if of.least else '≤'} {of.bound:g}"
     kind = "counted" if of.counted else "timed"
     mark = kind if of.held else f"{kind}, **missed**"
     ours, other = figure(of.ours, of.unit), figure(of.other, of.unit)
-    return f"| {of.what} | {ours} | {other} | {of.other_is} | {of.ratio:.2f} | {sign} {of.bound:g} | {mark} |"
+    return f"| {of.what} | {ours} | {other} | {of.other_is} | {of.ratio:.2f} | {bound} | {mark} |"
 
 
 def figure(value: float, unit: str) -> str:

@@ -24,12 +24,12 @@ def measure(lab: Lab) -> Iterator[Ratio]:
     lab.aoc("small", "upgrade", "concelier")
     url = {"CONCELIER_DATABASE_URL": lab.server.url("small")}
     lab.replace("plain", "template1")
-    alembic(lab, "plain", "stamp", "head")
+    alembic(lab, "plain", (), "stamp", "head")
     upgrade, wait, other = in_turn(
         TIMES,
         lambda: run([*AOC, "upgrade", "concelier"], **url),
         lambda: run([*AOC, "wait", "concelier"], **url),
-        lambda: alembic(lab, "plain", "current"),
+        lambda: alembic(lab, "plain", (), "current"),
     )
     yield Ratio("`upgrade` with nothing to do", "`alembic current`", upgrade * 1000, other * 1000, "ms", 0.5)
     yield Ratio("`wait` at head", "`alembic current`", wait * 1000, other * 1000, "ms", 0.5)

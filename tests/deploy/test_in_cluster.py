@@ -125,7 +125,7 @@ def test_the_verifier_verifies(
         message.touch()
         ran = start(verify, {mounted: verifier}, AOC_TERMINATION_LOG=str(message))
         assert message.read_text(encoding="utf-8") == ""
-        chained.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_not_blank_v1")
+        chained.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_keys_v1")
         broken = start(verify, {mounted: verifier}, AOC_TERMINATION_LOG=str(message))
     finally:
         assert aoc("verifier", "drop", "concelier", AOC_VERIFIER_USER=role).exit_code == 0

@@ -92,7 +92,7 @@ STEPS = [
     Step(
         "the audit of an upgrade",
         up("0002", rows=MANY),
-        "state = 'active' AND query LIKE '%FROM vex_raw%'",
+        "state = 'active' AND query LIKE '%FROM \"public\".\"vex_raw\"%'",
         recorded=False,
     ),
     Step("setting links back", down("0006"), LOCK_WAIT + "'WITH latest%'", ROW_LOCK),

@@ -1,32 +1,32 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
 DO $aoc$
 BEGIN
-  IF to_regclass('aoc_alembic_version') IS NOT NULL THEN
-    IF NOT EXISTS (SELECT FROM aoc_alembic_version) THEN
-      DROP TABLE aoc_alembic_version;
+  IF to_regclass('"public"."aoc_alembic_version"') IS NOT NULL THEN
+    IF NOT EXISTS (SELECT FROM "public"."aoc_alembic_version") THEN
+      DROP TABLE "public"."aoc_alembic_version";
     END IF;
   END IF;
 END $aoc$;
 
 BEGIN;
 
-CREATE TABLE aoc_alembic_version (
+CREATE TABLE public.aoc_alembic_version (
     version_num VARCHAR(32) NOT NULL, 
     CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num)
 );
 
 -- Running upgrade  -> concelier_0001
 
-CREATE TABLE IF NOT EXISTS aoc_migration_state (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS "public"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
+INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'concelier_0001', jsonb_build_object('table_found', to_regclass('advisory_raw') IS NOT NULL, 'link_found', EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('advisory_raw') AND attname = 'supersedes')) ON CONFLICT (name) DO NOTHING;
+INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0001', jsonb_build_object('table_found', to_regclass('"public"."advisory_raw"') IS NOT NULL, 'link_found', EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('"public"."advisory_raw"') AND attname = 'supersedes')) ON CONFLICT (name) DO NOTHING;
 
-CREATE TABLE IF NOT EXISTS advisory_raw (
+CREATE TABLE IF NOT EXISTS "public"."advisory_raw" (
   id text PRIMARY KEY,
   tenant text,
   source_vendor text,
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS advisory_raw (
 
 SET LOCAL lock_timeout = '5000ms';
 
-LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 
 SET LOCAL lock_timeout = '100ms';
 
@@ -52,11 +52,11 @@ SET LOCAL statement_timeout = '100ms';
 
 SET LOCAL synchronous_commit = off;
 
-LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE advisory_raw ADD COLUMN IF NOT EXISTS supersedes text;
+ALTER TABLE "public"."advisory_raw" ADD COLUMN IF NOT EXISTS supersedes text;
 
-INSERT INTO aoc_alembic_version (version_num) VALUES ('concelier_0001') RETURNING aoc_alembic_version.version_num;
+INSERT INTO public.aoc_alembic_version (version_num) VALUES ('concelier_0001') RETURNING public.aoc_alembic_version.version_num;
 
 COMMIT;
 

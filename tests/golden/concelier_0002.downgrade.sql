@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -8,7 +8,7 @@ BEGIN;
 
 SET LOCAL lock_timeout = '5000ms';
 
-LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 
 SET LOCAL lock_timeout = '100ms';
 
@@ -16,17 +16,34 @@ SET LOCAL statement_timeout = '100ms';
 
 SET LOCAL synchronous_commit = off;
 
-LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE advisory_raw
-  DROP CONSTRAINT IF EXISTS advisory_raw_not_blank_v1,
-  DROP CONSTRAINT IF EXISTS advisory_raw_source_keys_v1,
-  DROP CONSTRAINT IF EXISTS advisory_raw_upstream_keys_v1,
-  DROP CONSTRAINT IF EXISTS advisory_raw_linkset_keys_v1,
-  DROP CONSTRAINT IF EXISTS advisory_raw_identifiers_keys_v1,
+ALTER TABLE "public"."advisory_raw"
+  DROP CONSTRAINT IF EXISTS advisory_raw_keys_v1,
+  DROP CONSTRAINT IF EXISTS advisory_raw_objects_v1,
   DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
 
-UPDATE aoc_alembic_version SET version_num='concelier_0001' WHERE aoc_alembic_version.version_num = 'concelier_0002';
+DO $aoc$
+DECLARE found oid := to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
+BEGIN
+  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'b07bafb2d425c78ab356747ff883275992f19e04bedade1097caae871fdf4bc0') THEN
+    DROP FUNCTION "public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
+  END IF;
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+  RAISE WARNING 'advisory_raw_keys_ok_v1 is kept: %', SQLERRM;
+END $aoc$;
+
+DO $aoc$
+DECLARE found oid := to_regprocedure('"public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
+BEGIN
+  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a') THEN
+    DROP FUNCTION "public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb);
+  END IF;
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+  RAISE WARNING 'advisory_raw_objects_ok_v1 is kept: %', SQLERRM;
+END $aoc$;
+
+UPDATE public.aoc_alembic_version SET version_num='concelier_0001' WHERE public.aoc_alembic_version.version_num = 'concelier_0002';
 
 COMMIT;
 

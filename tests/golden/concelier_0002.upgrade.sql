@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -6,9 +6,35 @@ BEGIN;
 
 -- Running upgrade concelier_0001 -> concelier_0002
 
+DO $aoc$
+DECLARE found oid := to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
+BEGIN
+  IF found IS NULL THEN
+    CREATE FUNCTION "public"."advisory_raw_keys_ok_v1"(id text, tenant text, source_vendor text, upstream_id text, content_hash text, retrieved_at timestamptz) RETURNS boolean
+      LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+      AS $aoc_body$BEGIN RETURN (coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant) OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int4, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false); END$aoc_body$;
+    GRANT EXECUTE ON FUNCTION "public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz) TO PUBLIC;
+  ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'b07bafb2d425c78ab356747ff883275992f19e04bedade1097caae871fdf4bc0') THEN
+    RAISE EXCEPTION 'advisory_raw_keys_ok_v1 is not the function that the contract asks for';
+  END IF;
+END $aoc$;
+
+DO $aoc$
+DECLARE found oid := to_regprocedure('"public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
+BEGIN
+  IF found IS NULL THEN
+    CREATE FUNCTION "public"."advisory_raw_objects_ok_v1"(source jsonb, upstream jsonb, linkset jsonb, identifiers jsonb) RETURNS boolean
+      LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+      AS $aoc_body$BEGIN RETURN coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false); END$aoc_body$;
+    GRANT EXECUTE ON FUNCTION "public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb) TO PUBLIC;
+  ELSIF NOT EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a') THEN
+    RAISE EXCEPTION 'advisory_raw_objects_ok_v1 is not the function that the contract asks for';
+  END IF;
+END $aoc$;
+
 SET LOCAL lock_timeout = '5000ms';
 
-LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 
 SET LOCAL lock_timeout = '100ms';
 
@@ -16,27 +42,20 @@ SET LOCAL statement_timeout = '100ms';
 
 SET LOCAL synchronous_commit = off;
 
-LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE advisory_raw
-  ADD CONSTRAINT advisory_raw_not_blank_v1 CHECK (coalesce(btrim(id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(tenant, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(source_vendor, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(upstream_id, E' \t\n\r\f\x0B') <> '', true) AND coalesce(btrim(content_hash, E' \t\n\r\f\x0B') <> '', true)) NOT VALID,
-  ADD CONSTRAINT advisory_raw_source_keys_v1 CHECK (coalesce(jsonb_path_match((source || '{}') - ARRAY['vendor', 'stream', 'api', 'collector_version'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-  ADD CONSTRAINT advisory_raw_upstream_keys_v1 CHECK (coalesce(jsonb_path_match((upstream || '{}') - ARRAY['upstream_id', 'document_version', 'content_hash', 'fetched_at', 'signature'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-  ADD CONSTRAINT advisory_raw_linkset_keys_v1 CHECK (coalesce(jsonb_path_match((linkset || '{}') - ARRAY['aliases', 'purls', 'cpes', 'references', 'reconciled_from'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), false)) NOT VALID,
-  ADD CONSTRAINT advisory_raw_identifiers_keys_v1 CHECK (coalesce(jsonb_path_match((identifiers || '{}') - ARRAY['cve', 'ghsa', 'aliases'], 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))', '{}', true), true)) NOT VALID,
+ALTER TABLE "public"."advisory_raw"
+  ADD CONSTRAINT advisory_raw_keys_v1 CHECK ("public"."advisory_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID,
+  ADD CONSTRAINT advisory_raw_objects_v1 CHECK ("public"."advisory_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID,
   ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 
-DO $aoc$
-DECLARE made record;
-BEGIN
-  FOR made IN SELECT conname, 'aoc-migrate sha256:' || encode(sha256(convert_to(regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', ''), 'UTF8')), 'hex') AS signature
-    FROM pg_constraint WHERE conrelid = 'advisory_raw'::regclass AND conname IN ('advisory_raw_not_blank_v1', 'advisory_raw_source_keys_v1', 'advisory_raw_upstream_keys_v1', 'advisory_raw_linkset_keys_v1', 'advisory_raw_identifiers_keys_v1', 'advisory_raw_required_v1')
-  LOOP
-    EXECUTE format('COMMENT ON CONSTRAINT %I ON advisory_raw IS %L', made.conname, made.signature);
-  END LOOP;
-END $aoc$;
+COMMENT ON CONSTRAINT advisory_raw_keys_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:bf2c12618e48a00b6bfcef5e5ef0887fe7827705f60071e002cb82ce213cc8b6';
 
-UPDATE aoc_alembic_version SET version_num='concelier_0002' WHERE aoc_alembic_version.version_num = 'concelier_0001';
+COMMENT ON CONSTRAINT advisory_raw_objects_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6';
+
+COMMENT ON CONSTRAINT advisory_raw_required_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
+
+UPDATE public.aoc_alembic_version SET version_num='concelier_0002' WHERE public.aoc_alembic_version.version_num = 'concelier_0001';
 
 COMMIT;
 

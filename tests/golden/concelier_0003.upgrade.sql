@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -8,19 +8,16 @@ BEGIN;
 
 COMMIT;
 
-ALTER TABLE advisory_raw
-  VALIDATE CONSTRAINT advisory_raw_not_blank_v1,
-  VALIDATE CONSTRAINT advisory_raw_source_keys_v1,
-  VALIDATE CONSTRAINT advisory_raw_upstream_keys_v1,
-  VALIDATE CONSTRAINT advisory_raw_linkset_keys_v1,
-  VALIDATE CONSTRAINT advisory_raw_identifiers_keys_v1,
+ALTER TABLE "public"."advisory_raw"
+  VALIDATE CONSTRAINT advisory_raw_keys_v1,
+  VALIDATE CONSTRAINT advisory_raw_objects_v1,
   VALIDATE CONSTRAINT advisory_raw_required_v1;
 
 BEGIN;
 
 SET LOCAL lock_timeout = '5000ms';
 
-LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 
 SET LOCAL lock_timeout = '100ms';
 
@@ -28,15 +25,15 @@ SET LOCAL statement_timeout = '100ms';
 
 SET LOCAL synchronous_commit = off;
 
-LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = 'advisory_raw'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
+INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."advisory_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
 
-ALTER TABLE advisory_raw ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
+ALTER TABLE "public"."advisory_raw" ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
 
-ALTER TABLE advisory_raw DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
+ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
 
-UPDATE aoc_alembic_version SET version_num='concelier_0003' WHERE aoc_alembic_version.version_num = 'concelier_0002';
+UPDATE public.aoc_alembic_version SET version_num='concelier_0003' WHERE public.aoc_alembic_version.version_num = 'concelier_0002';
 
 COMMIT;
 

@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -6,20 +6,20 @@ BEGIN;
 
 -- Running upgrade concelier_0004 -> concelier_0005
 
-INSERT INTO aoc_migration_state (name, value) SELECT 'concelier_0005', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('advisory_raw_chain_v1') AND indisvalid)) ON CONFLICT (name) DO NOTHING;
+INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0005', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND indisvalid)) ON CONFLICT (name) DO NOTHING;
 
 COMMIT;
 
-SELECT 'DROP INDEX CONCURRENTLY advisory_raw_chain_v1' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('advisory_raw_chain_v1') AND NOT indisvalid)
+SELECT 'DROP INDEX CONCURRENTLY "public"."advisory_raw_chain_v1"' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND NOT indisvalid)
 \gexec
 
-SELECT 'CREATE INDEX CONCURRENTLY advisory_raw_chain_v1 ON advisory_raw (tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C")' WHERE EXISTS (SELECT WHERE to_regclass('advisory_raw_chain_v1') IS NULL)
+SELECT 'CREATE INDEX CONCURRENTLY advisory_raw_chain_v1 ON "public"."advisory_raw" (tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C")' WHERE EXISTS (SELECT WHERE to_regclass('"public"."advisory_raw_chain_v1"') IS NULL)
 \gexec
 
 DO $aoc$
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('advisory_raw_chain_v1')
-    AND indrelid = 'advisory_raw'::regclass AND indisvalid AND indisunique = false
+  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_chain_v1"')
+    AND indrelid = '"public"."advisory_raw"'::regclass AND indisvalid AND indisunique = false
     AND replace(pg_get_indexdef(indexrelid), ' COLLATE "C"', '') LIKE '% USING btree (tenant, source_vendor, upstream_id, retrieved_at, id)') THEN
     RAISE EXCEPTION 'advisory_raw_chain_v1 is not the index that the contract asks for';
   END IF;
@@ -27,7 +27,7 @@ END $aoc$;
 
 BEGIN;
 
-UPDATE aoc_alembic_version SET version_num='concelier_0005' WHERE aoc_alembic_version.version_num = 'concelier_0004';
+UPDATE public.aoc_alembic_version SET version_num='concelier_0005' WHERE public.aoc_alembic_version.version_num = 'concelier_0004';
 
 COMMIT;
 

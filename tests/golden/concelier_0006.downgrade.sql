@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -13,11 +13,11 @@ DECLARE page record;
 BEGIN
   LOOP
     WITH latest AS (
-      DELETE FROM aoc_supersedes_journal WHERE batch = (SELECT max(batch) FROM aoc_supersedes_journal) RETURNING ids, old, new
+      DELETE FROM "public"."aoc_supersedes_journal" WHERE batch = (SELECT max(batch) FROM "public"."aoc_supersedes_journal") RETURNING ids, old, new
     ), pairs AS (
       SELECT p.* FROM latest, unnest(ids, old, new) AS p (id, old, new)
     ), written AS (
-      UPDATE advisory_raw AS t SET supersedes = p.old FROM pairs AS p
+      UPDATE "public"."advisory_raw" AS t SET supersedes = p.old FROM pairs AS p
       WHERE t.id = p.id AND t.supersedes IS NOT DISTINCT FROM p.new RETURNING t.id
     )
     SELECT (SELECT count(*) FROM latest) AS seen, (SELECT count(*) FROM written) AS written,
@@ -27,13 +27,13 @@ BEGIN
   END LOOP;
 END $aoc$;
 
-DROP TABLE IF EXISTS aoc_supersedes_journal;
+DROP TABLE IF EXISTS "public"."aoc_supersedes_journal";
 
-DELETE FROM aoc_migration_state WHERE name = 'concelier_0006';
+DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0006';
 
 BEGIN;
 
-UPDATE aoc_alembic_version SET version_num='concelier_0005' WHERE aoc_alembic_version.version_num = 'concelier_0006';
+UPDATE public.aoc_alembic_version SET version_num='concelier_0005' WHERE public.aoc_alembic_version.version_num = 'concelier_0006';
 
 COMMIT;
 

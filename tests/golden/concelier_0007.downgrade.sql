@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -8,7 +8,7 @@ BEGIN;
 
 SET LOCAL lock_timeout = '5000ms';
 
-LOCK TABLE advisory_raw IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 
 SET LOCAL lock_timeout = '100ms';
 
@@ -16,12 +16,22 @@ SET LOCAL statement_timeout = '100ms';
 
 SET LOCAL synchronous_commit = off;
 
-LOCK TABLE advisory_raw IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE advisory_raw
-  DROP CONSTRAINT IF EXISTS advisory_raw_content_keys_v1;
+ALTER TABLE "public"."advisory_raw"
+  DROP CONSTRAINT IF EXISTS advisory_raw_content_v1;
 
-UPDATE aoc_alembic_version SET version_num='concelier_0006' WHERE aoc_alembic_version.version_num = 'concelier_0007';
+DO $aoc$
+DECLARE found oid := to_regprocedure('"public"."advisory_raw_content_ok_v1"(jsonb)');
+BEGIN
+  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43') THEN
+    DROP FUNCTION "public"."advisory_raw_content_ok_v1"(jsonb);
+  END IF;
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+  RAISE WARNING 'advisory_raw_content_ok_v1 is kept: %', SQLERRM;
+END $aoc$;
+
+UPDATE public.aoc_alembic_version SET version_num='concelier_0006' WHERE public.aoc_alembic_version.version_num = 'concelier_0007';
 
 COMMIT;
 

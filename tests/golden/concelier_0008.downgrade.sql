@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -10,8 +10,8 @@ SET LOCAL lock_timeout = '5000ms';
 
 DO $aoc$
 BEGIN
-  IF to_regclass('advisory') IS NOT NULL THEN
-    LOCK TABLE advisory IN SHARE UPDATE EXCLUSIVE MODE;
+  IF to_regclass('"public"."advisory"') IS NOT NULL THEN
+    LOCK TABLE "public"."advisory" IN SHARE UPDATE EXCLUSIVE MODE;
   END IF;
 END $aoc$;
 
@@ -23,22 +23,22 @@ SET LOCAL synchronous_commit = off;
 
 DO $aoc$
 BEGIN
-  IF to_regclass('advisory') IS NOT NULL THEN
-    LOCK TABLE advisory IN ACCESS EXCLUSIVE MODE;
+  IF to_regclass('"public"."advisory"') IS NOT NULL THEN
+    LOCK TABLE "public"."advisory" IN ACCESS EXCLUSIVE MODE;
   END IF;
 END $aoc$;
 
 DO $aoc$
 BEGIN
-  IF EXISTS (SELECT FROM aoc_migration_state WHERE name = 'concelier_0008' AND (value->>'swapped')::boolean) THEN
-    DROP VIEW advisory;
-    DROP FUNCTION aoc_advisory_read_only();
-    ALTER TABLE advisory_backup_20251028 RENAME TO advisory;
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008' AND (value->>'swapped')::boolean) THEN
+    DROP VIEW "public"."advisory";
+    DROP FUNCTION "public"."aoc_advisory_read_only"();
+    ALTER TABLE "public"."advisory_backup_20251028" RENAME TO advisory;
   END IF;
-  DELETE FROM aoc_migration_state WHERE name = 'concelier_0008';
+  DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008';
 END $aoc$;
 
-UPDATE aoc_alembic_version SET version_num='concelier_0007' WHERE aoc_alembic_version.version_num = 'concelier_0008';
+UPDATE public.aoc_alembic_version SET version_num='concelier_0007' WHERE public.aoc_alembic_version.version_num = 'concelier_0008';
 
 COMMIT;
 

@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -10,8 +10,8 @@ SET LOCAL lock_timeout = '5000ms';
 
 DO $aoc$
 BEGIN
-  IF to_regclass('advisory') IS NOT NULL THEN
-    LOCK TABLE advisory IN SHARE UPDATE EXCLUSIVE MODE;
+  IF to_regclass('"public"."advisory"') IS NOT NULL THEN
+    LOCK TABLE "public"."advisory" IN SHARE UPDATE EXCLUSIVE MODE;
   END IF;
 END $aoc$;
 
@@ -23,83 +23,85 @@ SET LOCAL synchronous_commit = off;
 
 DO $aoc$
 BEGIN
-  IF to_regclass('advisory') IS NOT NULL THEN
-    LOCK TABLE advisory IN ACCESS EXCLUSIVE MODE;
+  IF to_regclass('"public"."advisory"') IS NOT NULL THEN
+    LOCK TABLE "public"."advisory" IN ACCESS EXCLUSIVE MODE;
   END IF;
 END $aoc$;
 
 DO $aoc$
 DECLARE
-  kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass('advisory'));
+  kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"'));
   role_before text := current_setting('role');
   owner oid; listed text; entry record;
 BEGIN
-  IF kind IN ('r', 'p') AND to_regclass('advisory_backup_20251028') IS NULL THEN
-    ALTER TABLE advisory RENAME TO advisory_backup_20251028;
+  IF kind IN ('r', 'p') AND to_regclass('"public"."advisory_backup_20251028"') IS NULL THEN
+    ALTER TABLE "public"."advisory" RENAME TO advisory_backup_20251028;
   ELSIF kind IS NULL OR kind = 'v' AND ARRAY(SELECT DISTINCT k.relname::text FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
       AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
     JOIN pg_class k ON k.oid = d.refobjid
-    WHERE r.ev_class = to_regclass('advisory') AND r.rulename = '_RETURN') = ARRAY['advisory_backup_20251028'] THEN
-    INSERT INTO aoc_migration_state (name, value) VALUES ('concelier_0008', '{"swapped": false}');
+    WHERE r.ev_class = to_regclass('"public"."advisory"') AND r.rulename = '_RETURN') = ARRAY['advisory_backup_20251028'] THEN
+    INSERT INTO "public"."aoc_migration_state" (name, value) VALUES ('concelier_0008', '{"swapped": false}');
     RETURN;
   ELSE
     RAISE EXCEPTION 'advisory is not the legacy table, or advisory_backup_20251028 is taken';
   END IF;
-  SELECT relowner INTO owner FROM pg_class WHERE oid = 'advisory_backup_20251028'::regclass;
+  SELECT relowner INTO owner FROM pg_class WHERE oid = '"public"."advisory_backup_20251028"'::regclass;
   SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO listed FROM pg_attribute
-    WHERE attrelid = 'advisory_backup_20251028'::regclass AND attnum > 0 AND NOT attisdropped;
-  EXECUTE format('CREATE VIEW advisory WITH (security_invoker = %s) AS SELECT %s FROM advisory_backup_20251028',
-    (SELECT relrowsecurity OR NOT has_table_privilege(relowner, oid, 'SELECT') FROM pg_class WHERE oid = to_regclass('advisory_backup_20251028')), listed);
-  CREATE OR REPLACE FUNCTION aoc_advisory_read_only() RETURNS trigger LANGUAGE plpgsql AS $body$BEGIN RAISE EXCEPTION 'advisory is read-only: its rows are history, kept in advisory_backup_20251028' USING ERRCODE = 'read_only_sql_transaction', HINT = 'New documents go to advisory_raw.'; END$body$;
-  CREATE OR REPLACE TRIGGER aoc_advisory_read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON advisory FOR EACH ROW EXECUTE FUNCTION aoc_advisory_read_only();
-  EXECUTE format('COMMENT ON VIEW advisory IS %L', obj_description('advisory_backup_20251028'::regclass, 'pg_class'));
+    WHERE attrelid = '"public"."advisory_backup_20251028"'::regclass AND attnum > 0 AND NOT attisdropped;
+  EXECUTE format('CREATE VIEW %s WITH (security_invoker = %s) AS SELECT %s FROM %s', '"public"."advisory"',
+    (SELECT relrowsecurity OR NOT has_table_privilege(relowner, oid, 'SELECT') FROM pg_class WHERE oid = to_regclass('"public"."advisory_backup_20251028"')), listed, '"public"."advisory_backup_20251028"');
+  CREATE OR REPLACE FUNCTION "public"."aoc_advisory_read_only"() RETURNS trigger LANGUAGE plpgsql AS $body$BEGIN RAISE EXCEPTION 'advisory is read-only: its rows are history, kept in advisory_backup_20251028' USING ERRCODE = 'read_only_sql_transaction', HINT = 'New documents go to advisory_raw.'; END$body$;
+  CREATE OR REPLACE TRIGGER aoc_advisory_read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON "public"."advisory" FOR EACH ROW EXECUTE FUNCTION "public"."aoc_advisory_read_only"();
+  EXECUTE format('COMMENT ON VIEW %s IS %L', '"public"."advisory"',
+    obj_description('"public"."advisory_backup_20251028"'::regclass, 'pg_class'));
   FOR entry IN SELECT attname, col_description(attrelid, attnum) AS words FROM pg_attribute
-    WHERE attrelid = 'advisory_backup_20251028'::regclass AND col_description(attrelid, attnum) IS NOT NULL AND attnum > 0
+    WHERE attrelid = '"public"."advisory_backup_20251028"'::regclass AND col_description(attrelid, attnum) IS NOT NULL AND attnum > 0
   LOOP
-    EXECUTE format('COMMENT ON COLUMN advisory.%I IS %L', entry.attname, entry.words);
+    EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', '"public"."advisory"', entry.attname, entry.words);
   END LOOP;
-  EXECUTE format('ALTER FUNCTION aoc_advisory_read_only() OWNER TO %I', pg_get_userbyid(owner));
-  EXECUTE format('ALTER VIEW advisory OWNER TO %I', pg_get_userbyid(owner));
+  EXECUTE format('ALTER FUNCTION %s() OWNER TO %I', '"public"."aoc_advisory_read_only"', pg_get_userbyid(owner));
+  EXECUTE format('ALTER VIEW %s OWNER TO %I', '"public"."advisory"', pg_get_userbyid(owner));
   -- Privileges: first take away what default privileges gave, then grant what the table grants.
   FOR entry IN SELECT DISTINCT given.grantee
-    FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS given WHERE oid = 'advisory'::regclass
+    FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS given
+    WHERE oid = '"public"."advisory"'::regclass
   LOOP
-    EXECUTE format('REVOKE ALL ON advisory FROM %s CASCADE',
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', '"public"."advisory"',
       CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END);
   END LOOP;
   FOR pass IN 1..9 LOOP  -- a grantor may owe its grant option to another grantor
     FOR entry IN
       WITH granted AS (SELECT c.oid AS relation, a.grantor, a.grantee, a.privilege_type, a.is_grantable,
         NULL::name AS attname
-      FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a WHERE c.oid IN (to_regclass('advisory'), to_regclass('advisory_backup_20251028'))
+      FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a WHERE c.oid IN (to_regclass('"public"."advisory"'), to_regclass('"public"."advisory_backup_20251028"'))
       UNION ALL SELECT t.attrelid, a.grantor, a.grantee, a.privilege_type, a.is_grantable, t.attname
       FROM pg_attribute t, aclexplode(t.attacl) AS a
-      WHERE t.attrelid IN (to_regclass('advisory'), to_regclass('advisory_backup_20251028')) AND t.attnum > 0 AND NOT t.attisdropped)
+      WHERE t.attrelid IN (to_regclass('"public"."advisory"'), to_regclass('"public"."advisory_backup_20251028"')) AND t.attnum > 0 AND NOT t.attisdropped)
       SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
-        WHERE relation = 'advisory_backup_20251028'::regclass
+        WHERE relation = '"public"."advisory_backup_20251028"'::regclass
       EXCEPT SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
-        WHERE relation = 'advisory'::regclass
+        WHERE relation = '"public"."advisory"'::regclass
     LOOP
       CONTINUE WHEN entry.grantor <> owner AND NOT CASE WHEN entry.attname IS NULL
-        THEN has_table_privilege(entry.grantor, 'advisory', entry.privilege_type || ' WITH GRANT OPTION')
-        ELSE has_column_privilege(entry.grantor, 'advisory', entry.attname,
+        THEN has_table_privilege(entry.grantor, '"public"."advisory"', entry.privilege_type || ' WITH GRANT OPTION')
+        ELSE has_column_privilege(entry.grantor, '"public"."advisory"', entry.attname,
           entry.privilege_type || ' WITH GRANT OPTION') END;
       IF entry.grantor <> owner THEN
         PERFORM set_config('role', pg_get_userbyid(entry.grantor), true);
       END IF;
-      EXECUTE format('GRANT %s%s ON advisory TO %s%s', entry.privilege_type,
-        coalesce('(' || quote_ident(entry.attname) || ')', ''),
+      EXECUTE format('GRANT %s%s ON %s TO %s%s', entry.privilege_type,
+        coalesce('(' || quote_ident(entry.attname) || ')', ''), '"public"."advisory"',
         CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END,
         CASE WHEN entry.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
       PERFORM set_config('role', role_before, true);
     END LOOP;
     EXIT WHEN NOT FOUND;
   END LOOP;
-  INSERT INTO aoc_migration_state (name, value) VALUES ('concelier_0008', '{"swapped": true}');
+  INSERT INTO "public"."aoc_migration_state" (name, value) VALUES ('concelier_0008', '{"swapped": true}');
 END $aoc$;
 
-UPDATE aoc_alembic_version SET version_num='concelier_0008' WHERE aoc_alembic_version.version_num = 'concelier_0007';
+UPDATE public.aoc_alembic_version SET version_num='concelier_0008' WHERE public.aoc_alembic_version.version_num = 'concelier_0007';
 
 COMMIT;
 

@@ -1,4 +1,4 @@
-SET search_path TO "public", pg_temp;
+SET search_path TO pg_catalog, pg_temp;
 
 SET row_security TO off;
 
@@ -8,7 +8,7 @@ BEGIN;
 
 SET LOCAL lock_timeout = '5000ms';
 
-LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE "public"."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 
 SET LOCAL lock_timeout = '100ms';
 
@@ -16,17 +16,34 @@ SET LOCAL statement_timeout = '100ms';
 
 SET LOCAL synchronous_commit = off;
 
-LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE "public"."vex_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE vex_raw
-  DROP CONSTRAINT IF EXISTS vex_raw_not_blank_v1,
-  DROP CONSTRAINT IF EXISTS vex_raw_source_keys_v1,
-  DROP CONSTRAINT IF EXISTS vex_raw_upstream_keys_v1,
-  DROP CONSTRAINT IF EXISTS vex_raw_linkset_keys_v1,
-  DROP CONSTRAINT IF EXISTS vex_raw_identifiers_keys_v1,
+ALTER TABLE "public"."vex_raw"
+  DROP CONSTRAINT IF EXISTS vex_raw_keys_v1,
+  DROP CONSTRAINT IF EXISTS vex_raw_objects_v1,
   DROP CONSTRAINT IF EXISTS vex_raw_required_v1;
 
-UPDATE aoc_alembic_version SET version_num='excititor_0001' WHERE aoc_alembic_version.version_num = 'excititor_0002';
+DO $aoc$
+DECLARE found oid := to_regprocedure('"public"."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
+BEGIN
+  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'e597663dc283125deb1f46874fddfd41fa709ea6cce96f8d6de4405bd6dd9ff1') THEN
+    DROP FUNCTION "public"."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
+  END IF;
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+  RAISE WARNING 'vex_raw_keys_ok_v1 is kept: %', SQLERRM;
+END $aoc$;
+
+DO $aoc$
+DECLARE found oid := to_regprocedure('"public"."vex_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
+BEGIN
+  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9') THEN
+    DROP FUNCTION "public"."vex_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb);
+  END IF;
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+  RAISE WARNING 'vex_raw_objects_ok_v1 is kept: %', SQLERRM;
+END $aoc$;
+
+UPDATE public.aoc_alembic_version SET version_num='excititor_0001' WHERE public.aoc_alembic_version.version_num = 'excititor_0002';
 
 COMMIT;
 

@@ -85,7 +85,7 @@ class Batches:
 
     def _locked(self, first: float) -> None:
         """Rest for a moment, or give up where nothing has come through until the deadline."""
-        self.stall.look_back(self.session, self.table)
+        self.stall.look_back(self.session, self.session.schema[self.table])
         waited = time.monotonic() - first
         if waited >= self.session.limits.deadline:
             raise Stopped(gave_up(self.session, self.table, waited, self.step["attempts"], self.stall))

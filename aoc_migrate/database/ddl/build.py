@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from aoc_migrate.database import catalog
 from aoc_migrate.database.ddl.run import weak
 from aoc_migrate.database.patience import gave_up
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watch import Stall, watched
 from aoc_migrate.report.model import Stopped
@@ -19,29 +20,29 @@ _PROGRESS = (
 )
 
 
-def wait_for_build(session: Session, index: str) -> None:
+def wait_for_build(session: Session, index: Relation) -> None:
     """Wait for somebody else's build, such as one that outlived its client. No transaction of ours is open.
 
     Raises Stopped ``deadline`` (exit 3).
     """
     begun, stall = time.monotonic(), Stall(session)
     while (pid := catalog.building(session, index)) is not None:
-        session.say(f"{index}: pid {pid} is building it already; waiting")
+        session.say(f"{index.name}: pid {pid} is building it already; waiting")
         stall.look(session, pid)
         waited = time.monotonic() - begun
         if waited > session.limits.deadline:
-            raise Stopped(gave_up(session, index, waited, 1, stall))
+            raise Stopped(gave_up(session, index.name, waited, 1, stall))
         time.sleep(1)
 
 
-def build(session: Session, table: str, index: str, create: str) -> None:
+def build(session: Session, table: Relation, index: Relation, create: str) -> None:
     """Run ``create``, which builds ``index`` CONCURRENTLY; what a failed build leaves is dropped.
 
     Waiting for other transactions is bounded by ``limits.deadline``; building is not. Raises Stopped
     ``deadline`` (exit 3) or ``step-failed``.
     """
     try:
-        with _watched(session, index):
+        with _watched(session, index.name):
             weak(table, create, patience=0)
     except Stopped:
         with suppress(Stopped):  # whoever stopped the build may stop this too; the next run drops it

@@ -8,21 +8,25 @@ the parameters ``size`` and ``ids`` come with each batch.
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.catalog import JOURNAL, STATE
+from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.settings import Limits
 
 BATCH = 2000  # rows, in scripts
 MOST = Limits.batch_rows  # rows, online; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
 
-CREATE_JOURNAL = f"""CREATE TABLE IF NOT EXISTS {JOURNAL} (
+
+def create_journal(schema: Schema) -> str:
+    """Return the statement that makes the journal where it is missing."""
+    return f"""CREATE TABLE IF NOT EXISTS {schema[JOURNAL]} (
   batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   ids text[] NOT NULL, old text[] NOT NULL, new text[] NOT NULL,
   written_at timestamptz NOT NULL DEFAULT now()
 )"""
 
 
-def wrong_links(contract: Contract, where: str = "true") -> str:
-    """Return a query of (id, old, expected) over the rows whose link is not the previous row's id.
+def wrong_links(contract: Contract, source: Relation | str, where: str = "true") -> str:
+    """Return a query of (id, old, expected) over the rows of ``source`` whose link is not the previous row's id.
 
     The hash comes first in the sort because integers compare fast; the whole key follows, so it is exact
     (`reference/limits.md` 6).
@@ -30,26 +34,26 @@ def wrong_links(contract: Contract, where: str = "true") -> str:
     key, order = ", ".join(contract.chain_key), ", ".join(contract.chain_order)
     return (
         f"SELECT id, old, expected FROM (SELECT id, {contract.link} AS old, lag(id) OVER ("
-        f"PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {order}) AS expected FROM {contract.table} "
+        f"PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {order}) AS expected FROM {source} "
         f"WHERE {where}) AS linked WHERE old IS DISTINCT FROM expected"
     )
 
 
-def _write(contract: Contract, match: tuple[str, ...] = ("id",), order: str = "") -> str:
+def _write(contract: Contract, schema: Schema, match: tuple[str, ...] = ("id",), order: str = "") -> str:
     """Return the CTEs that write the rows of ``wrong`` and journal them in one row."""
     same = " AND ".join(f"t.{column} = w.{column}" for column in match)
     return f"""written AS (
-  UPDATE {contract.table} AS t SET {contract.link} = w.expected FROM wrong AS w
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = w.expected FROM wrong AS w
   WHERE {same} AND t.{contract.link} IS NOT DISTINCT FROM w.old
   RETURNING t.id, w.old, w.expected
 ), journal AS (
-  INSERT INTO {JOURNAL} (ids, old, new)
+  INSERT INTO {schema[JOURNAL]} (ids, old, new)
   SELECT array_agg(id{order}), array_agg(old{order}), array_agg(expected{order})
   FROM written HAVING count(*) > 0
 )"""
 
 
-def batch(contract: Contract, name: str, *, online: bool = False) -> str:
+def batch(contract: Contract, schema: Schema, name: str, *, online: bool = False) -> str:
     """Return one batch: reads on from the cursor kept under ``name``, writes, journals, moves the cursor.
 
     The cursor's own row is read again, because the first row of the page needs its predecessor. Returns
@@ -58,7 +62,7 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
     """
     match = ("id", "ctid", *contract.chain_key) if online else ("id",)
     place = ", ctid" if online else ""
-    write = _write(contract, match, "" if online else " ORDER BY id")
+    write = _write(contract, schema, match, "" if online else " ORDER BY id")
     columns = [*contract.chain_key, "retrieved_at", "id"]
     listed = ", ".join(columns)
     order = ", ".join((*contract.chain_key, *contract.chain_order))
@@ -66,13 +70,13 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
     start = ", ".join(f"(SELECT (value->'cursor'->>'{c}')::{types[c]} FROM place)" for c in columns)
     fields = ", ".join(f"'{c}', last.{c}" for c in columns)
     partition = ", ".join(contract.chain_key)
-    ahead = f"""SELECT {listed}{place}, {contract.link} FROM {contract.table}
+    ahead = f"""SELECT {listed}{place}, {contract.link} FROM {schema[contract.table]}
     WHERE ({order}) >= ({start})
     ORDER BY {order} LIMIT {(MOST if online else BATCH) + 1}"""
     if online:
         ahead = f"SELECT * FROM ({ahead}) AS most LIMIT %(size)s + 1"
     return f"""WITH place AS MATERIALIZED (
-  SELECT value FROM {STATE} WHERE name = '{name}'
+  SELECT value FROM {schema[STATE]} WHERE name = '{name}'
 ), page AS MATERIALIZED (
   SELECT {listed}{place}, {contract.link} AS old,
     lag(id) OVER (PARTITION BY {partition} ORDER BY {", ".join(contract.chain_order)}) AS expected
@@ -84,7 +88,7 @@ def batch(contract: Contract, name: str, *, online: bool = False) -> str:
   SELECT {listed} FROM page
   ORDER BY {", ".join(f"{c} DESC" for c in (*contract.chain_key, *contract.chain_order))} LIMIT 1
 ), moved AS (
-  UPDATE {STATE} SET recorded_at = now(), value = value || jsonb_build_object(
+  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
     'cursor', jsonb_build_object({fields}), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
   FROM last WHERE name = '{name}'
 )
@@ -92,7 +96,7 @@ SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) 
   (SELECT count(*) FROM written) AS written FROM page"""
 
 
-def physical_batch(contract: Contract, name: str) -> str:
+def physical_batch(contract: Contract, schema: Schema, name: str) -> str:
     """Return one batch in physical order: ``blocks`` of the heap; predecessors are looked up in the chain index.
 
     Returns (seen, written, block); ``block`` is the one that comes next.
@@ -101,16 +105,16 @@ def physical_batch(contract: Contract, name: str) -> str:
     before = " < ".join(f"({', '.join(f'{row}.{c}' for c in contract.chain_order)})" for row in "pt")
     backwards = ", ".join(f"p.{c} DESC" for c in contract.chain_order)
     return f"""WITH place AS MATERIALIZED (
-  SELECT coalesce((value->>'block')::bigint, 0) AS block FROM {STATE} WHERE name = '{name}'
+  SELECT coalesce((value->>'block')::bigint, 0) AS block FROM {schema[STATE]} WHERE name = '{name}'
 ), page AS MATERIALIZED (
-  SELECT id, ctid, {contract.link} AS old, (SELECT p.id FROM {contract.table} AS p WHERE {same} AND {before}
-    ORDER BY {backwards} LIMIT 1) AS expected
-  FROM {contract.table} AS t WHERE ctid >= (SELECT format('(%%s,0)', block)::tid FROM place)
+  SELECT id, ctid, {contract.link} AS old, (SELECT p.id FROM {schema[contract.table]} AS p
+    WHERE {same} AND {before} ORDER BY {backwards} LIMIT 1) AS expected
+  FROM {schema[contract.table]} AS t WHERE ctid >= (SELECT format('(%%s,0)', block)::tid FROM place)
     AND ctid < (SELECT format('(%%s,0)', block + %(blocks)s)::tid FROM place)
 ), wrong AS (
   SELECT id, ctid, old, expected FROM page WHERE old IS DISTINCT FROM expected
-), {_write(contract, ("id", "ctid"))}, moved AS (
-  UPDATE {STATE} SET recorded_at = now(), value = value || jsonb_build_object(
+), {_write(contract, schema, ("id", "ctid"))}, moved AS (
+  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
     'block', place.block + %(blocks)s, 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
   FROM place WHERE name = '{name}'
 )
@@ -118,59 +122,59 @@ SELECT (SELECT count(*) FROM page) AS seen, (SELECT count(*) FROM written) AS wr
   block + %(blocks)s AS block FROM place"""
 
 
-def sweep(contract: Contract, name: str) -> str:
+def sweep(contract: Contract, schema: Schema, name: str) -> str:
     """Return the statement of scripts that mends up to one batch of links anywhere, for rows stored meanwhile."""
     return f"""WITH wrong AS (
-  {wrong_links(contract)} LIMIT {BATCH}
-), {_write(contract, order=" ORDER BY id")}, {_counted(name)}
+  {wrong_links(contract, schema[contract.table])} LIMIT {BATCH}
+), {_write(contract, schema, order=" ORDER BY id")}, {_counted(schema, name)}
 SELECT count(*) AS seen, count(*) AS written FROM written"""
 
 
-def mend(contract: Contract, name: str) -> str:
+def mend(contract: Contract, schema: Schema, name: str) -> str:
     """Return the statement that mends what a scan found: ``ids``, ``olds``, ``expecteds`` of `wrong_links`."""
     return f"""WITH wrong AS (
   SELECT * FROM unnest(%(ids)s::text[], %(olds)s::text[], %(expecteds)s::text[]) AS found (id, old, expected)
-), {_write(contract)}, {_counted(name)}
+), {_write(contract, schema)}, {_counted(schema, name)}
 SELECT cardinality(%(ids)s::text[]) AS seen, (SELECT count(*) FROM written) AS written"""
 
 
-def _counted(name: str) -> str:
+def _counted(schema: Schema, name: str) -> str:
     return f"""counted AS (
-  UPDATE {STATE} SET recorded_at = now(), value = value || jsonb_build_object(
+  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
     'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = '{name}'
 )"""
 
 
-def restore_batch(contract: Contract) -> str:
+def restore_batch(contract: Contract, schema: Schema) -> str:
     """Return the statement that takes back the latest batch; returns (seen, written, kept ids)."""
     return f"""WITH latest AS (
-  DELETE FROM {JOURNAL} WHERE batch = (SELECT max(batch) FROM {JOURNAL}) RETURNING ids, old, new
+  DELETE FROM {schema[JOURNAL]} WHERE batch = (SELECT max(batch) FROM {schema[JOURNAL]}) RETURNING ids, old, new
 ), pairs AS (
   SELECT p.* FROM latest, unnest(ids, old, new) AS p (id, old, new)
 ), written AS (
-  UPDATE {contract.table} AS t SET {contract.link} = p.old FROM pairs AS p
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = p.old FROM pairs AS p
   WHERE t.id = p.id AND t.{contract.link} IS NOT DISTINCT FROM p.new RETURNING t.id
 )
 SELECT (SELECT count(*) FROM latest) AS seen, (SELECT count(*) FROM written) AS written,
   ARRAY(SELECT id FROM pairs WHERE id NOT IN (SELECT id FROM written) ORDER BY id) AS kept"""
 
 
-def set_back(contract: Contract) -> str:
+def set_back(contract: Contract, schema: Schema) -> str:
     """Return the statement that takes back the last ``size`` rows of the latest batch, and leaves the rest of it.
 
     Returns (seen, written, kept ids) as `restore_batch` does; ``seen`` is the number of rows, 0 at the end.
     """
     return f"""WITH latest AS (
-  SELECT *, greatest(cardinality(ids) - %(size)s, 0) AS rest FROM {JOURNAL} ORDER BY batch DESC LIMIT 1
+  SELECT *, greatest(cardinality(ids) - %(size)s, 0) AS rest FROM {schema[JOURNAL]} ORDER BY batch DESC LIMIT 1
 ), ended AS (
-  DELETE FROM {JOURNAL} AS j USING latest AS l WHERE j.batch = l.batch AND l.rest = 0
+  DELETE FROM {schema[JOURNAL]} AS j USING latest AS l WHERE j.batch = l.batch AND l.rest = 0
 ), shortened AS (
-  UPDATE {JOURNAL} AS j SET ids = l.ids[:l.rest], old = l.old[:l.rest], new = l.new[:l.rest]
+  UPDATE {schema[JOURNAL]} AS j SET ids = l.ids[:l.rest], old = l.old[:l.rest], new = l.new[:l.rest]
   FROM latest AS l WHERE j.batch = l.batch AND l.rest > 0
 ), pairs AS MATERIALIZED (
   SELECT p.* FROM latest, unnest(ids[rest + 1:], old[rest + 1:], new[rest + 1:]) AS p (id, old, new)
 ), written AS (
-  UPDATE {contract.table} AS t SET {contract.link} = p.old FROM pairs AS p
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = p.old FROM pairs AS p
   WHERE t.id = p.id AND t.{contract.link} IS NOT DISTINCT FROM p.new RETURNING t.id
 )
 SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,

@@ -7,7 +7,6 @@ nothing. A scan is a plain SELECT, and holds no lock on any row.
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
 from aoc_migrate.contract.model import Contract
@@ -15,20 +14,21 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import JOURNAL, STATE
 from aoc_migrate.database.ddl.backfill import Batches, batches, hurried
 from aoc_migrate.database.ddl.chain import (
-    CREATE_JOURNAL,
     RETROFIT,
     batch,
+    create_journal,
     mend,
     restore_batch,
     set_back,
     sweep,
     wrong_links,
 )
-from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned
+from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned, schema
 from aoc_migrate.database.ddl.table import forget, record
 from aoc_migrate.database.ddl.walk import walk
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.reading import read
+from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
@@ -37,25 +37,28 @@ SCANS, FEW = 20, 3  # scans near the end, until we let it be; so many whatever t
 _LINK, _SET_BACK = "link rows of {}", "set back links of {}"
 
 
-def _begin(contract: Contract, name: str) -> str:
+def _begin(contract: Contract, at: Schema, name: str) -> str:
     """Keep a cursor before the first possible row: every comparison with it is true."""
     fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))
     cursor = f"jsonb_build_object({fields}, 'retrieved_at', '-infinity')"
     return record(
+        at,
         name,
         f"jsonb_build_object('cursor', {cursor}, 'rows', 0, 'done', false, 'started_at', now())",
     )
 
 
-def _done(name: str) -> str:
-    return f"UPDATE {STATE} SET value = value || '{{\"done\": true}}', recorded_at = now() WHERE name = '{name}'"
+def _done(at: Schema, name: str) -> str:
+    return (
+        f"UPDATE {at[STATE]} SET value = value || '{{\"done\": true}}', recorded_at = now() WHERE name = '{name}'"
+    )
 
 
-def _gate(contract: Contract) -> str:
+def _gate(contract: Contract, at: Schema) -> str:
     return f"""DO $aoc$
 BEGIN
   IF coalesce(current_setting('{RETROFIT}', true), '') <> 'true'
-    AND EXISTS ({wrong_links(contract)}) THEN
+    AND EXISTS ({wrong_links(contract, at[contract.table])}) THEN
     RAISE EXCEPTION 'rows of {contract.table} need a supersedes link: SET {RETROFIT} = ''true'' to allow it';
   END IF;
 END $aoc$"""
@@ -79,14 +82,16 @@ def backfill_links(contract: Contract, revision: str) -> None:
     Raises Stopped ``retrofit-not-allowed`` unless the flag allows it or no row needs it, and
     ``step-failed``.
     """
-    session = online()
+    session, at = online(), schema()
     with migration().autocommit_block():
         if session is None:
             with needed(
-                f"NOT EXISTS (SELECT FROM {STATE} WHERE name = '{revision}' AND (value->>'done')::boolean)"
+                f"NOT EXISTS (SELECT FROM {at[STATE]} WHERE name = '{revision}' AND (value->>'done')::boolean)"
             ):
-                emit(CREATE_JOURNAL, _gate(contract), _begin(contract, revision))
-                emit(_loop(batch(contract, revision)), _loop(sweep(contract, revision)), _done(revision))
+                emit(create_journal(at), _gate(contract, at), _begin(contract, at, revision))
+                emit(
+                    _loop(batch(contract, at, revision)), _loop(sweep(contract, at, revision)), _done(at, revision)
+                )
                 planned(_LINK.format(contract.table), ROWS)
             return
         state = catalog.state(session, revision)
@@ -99,19 +104,20 @@ def backfill_links(contract: Contract, revision: str) -> None:
 def check_retrofit(session: Session, contract: Contract) -> None:
     """Raise Stopped ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
     if not session.flags.allow_supersedes_retrofit:
-        rows = session.value(f"SELECT count(*) FROM ({wrong_links(contract)}) AS wrong")
+        wrong = wrong_links(contract, session.schema[contract.table])
+        rows = session.value(f"SELECT count(*) FROM ({wrong}) AS wrong")
         if rows:
             raise Stopped(make("retrofit-not-allowed", contract.table, rows=rows))
 
 
 def relink(session: Session, contract: Contract, name: str) -> int:
     """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written."""
-    session.run(CREATE_JOURNAL)
-    session.run(_begin(contract, name))
+    session.run(create_journal(session.schema))
+    session.run(_begin(contract, session.schema, name))
     with batches(session, _LINK.format(contract.table), contract.table) as running:
         walk(running, contract, name)
         _settle(running, contract, name)
-        session.run(_done(name))
+        session.run(_done(session.schema, name))
         return int(running.step["rows"])
 
 
@@ -125,7 +131,7 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
     progress = Progress(session, "links mended")
 
     def query(source: str) -> str:
-        return f"{wrong_links(replace(contract, table=source))} LIMIT {FOUND}"
+        return f"{wrong_links(contract, source)} LIMIT {FOUND}"
 
     scans = 0
     while scans < SCANS and (scans < FEW or time.monotonic() - begun < session.limits.deadline):
@@ -134,7 +140,7 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
             return
         written = 0
         with hurried(session):
-            for row in _mend(running, mend(contract, name), found):
+            for row in _mend(running, mend(contract, session.schema, name), found):
                 written += row["written"]
                 progress.add(row["seen"])
         scans += len(found) < FOUND or not written
@@ -157,24 +163,24 @@ def _columns(found: list[Row], place: int, size: int) -> Row:
 
 def restore_links(contract: Contract, revision: str) -> None:
     """Set back the links that were written here, latest batch first; rows changed since are left alone."""
-    session = online()
+    session, journal = online(), schema()[JOURNAL]
     with migration().autocommit_block():
         if session is None:
-            with needed(f"to_regclass('{JOURNAL}') IS NOT NULL"):
-                emit(_loop(restore_batch(contract)))
+            with needed(f"to_regclass({journal.literal}) IS NOT NULL"):
+                emit(_loop(restore_batch(contract, schema())))
                 planned(_SET_BACK.format(contract.table), ROWS)
-            emit(f"DROP TABLE IF EXISTS {JOURNAL}", forget(revision))
+            emit(f"DROP TABLE IF EXISTS {journal}", forget(schema(), revision))
             return
         if catalog.kind(session, JOURNAL) is not None:
             _restore(session, contract)
-            session.run(f"DROP TABLE {JOURNAL}")
-        session.run(forget(revision))
+            session.run(f"DROP TABLE {journal}")
+        session.run(forget(session.schema, revision))
 
 
 def _restore(session: Session, contract: Contract) -> None:
     with batches(session, _SET_BACK.format(contract.table), contract.table) as running, hurried(session):
         running.step |= {"kept": 0, "kept_ids": []}
-        statement, progress = set_back(contract), Progress(session, "links set back")
+        statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             progress.add(page["written"])
             running.step["kept"] += len(page["kept"])

@@ -14,82 +14,90 @@ from aoc_migrate.database.ddl.build import build, wait_for_build
 from aoc_migrate.database.ddl.printing import migration
 from aoc_migrate.database.ddl.run import strong, weak
 from aoc_migrate.database.partitions import Node, is_attached, similar, tree
+from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Stopped, make
 
 TWIN = "_kept"
 
-LEAF_INDEXES = (
-    "(SELECT coalesce(jsonb_agg(i.indexrelid::regclass::text ORDER BY i.indexrelid), '[]') "
-    "FROM pg_partition_tree('{table}') t JOIN pg_index i ON i.indrelid = t.relid "
-    "WHERE t.isleaf AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid))"
-)
-"""An expression for the indexes that partitions have by themselves: a downgrade keeps those that were attached."""
+
+def leaf_indexes(table: Relation) -> str:
+    """Return an expression for (schema, name) of the indexes that partitions have by themselves.
+
+    A downgrade keeps those that were attached.
+    """
+    return (
+        "(SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, x.relname) ORDER BY x.oid), '[]') "
+        f"FROM pg_partition_tree({table.literal}) t JOIN pg_index i ON i.indrelid = t.relid "
+        "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace "
+        "WHERE t.isleaf AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid))"
+    )
 
 
-def create_on_partitions(session: Session, table: str, index: Index, kept: list[str]) -> None:
+def create_on_partitions(session: Session, table: str, index: Index, kept: list[Relation]) -> None:
     """Make ``index`` stand on a partitioned table. Raises Stopped as `create_index` does.
 
     ``kept``: the indexes that the partitions had before us; an interrupted downgrade may have left twins of them.
     """
-    sums = _Sums(session, table, index)
+    sums, raw = _Sums(session, table, index), session.schema[table]
     while (state := catalog.index_state(session, table, index)) != "valid":
         if state == "foreign":
             raise Stopped(make("foreign-object", index.name))
         if state == "missing":
-            _make_only(table, index, index.name)
+            _make_only(raw, index, session.schema[index.name])
         else:
             _go_on(session, index, tree(session, table, index), sums)
         sums.add()
     for node in tree(session, table, index) if kept else []:
-        _drop_leftover(session, node, index, node.place + node.index_name(table, index, TWIN))
+        _drop_leftover(session, node, index, node.own_index(raw, index, TWIN))
 
 
 def _go_on(session: Session, index: Index, nodes: list[Node], sums: "_Sums") -> None:
     """Take up what lacks its index below one that has it: a level at a time, so that each look serves for many."""
-    above = {node.name: node.index for node in nodes}
+    above = {node.table: node.index for node in nodes}
     lacking = [node for node in nodes if node.index is None]
     for node in lacking:
-        if hung := above.get(str(node.parent)):
-            _take_up(session, nodes[0].name, index, node, hung)
+        if node.parent and (hung := above.get(node.parent)):
+            _take_up(session, nodes[0].table, index, node, hung)
             sums.add()
     if not lacking:
         _revalidate(session, nodes, index)
 
 
-def drop_on_partitions(session: Session, table: str, index: Index, kept: list[str]) -> None:
+def drop_on_partitions(session: Session, table: str, index: Index, kept: list[Relation]) -> None:
     """Drop ``index`` and what we built below it; an index in ``kept`` that was attached is there again afterwards.
 
     PostgreSQL drops attached indexes with the one they hang on. So a twin is built first, and gets the name.
     """
-    nodes = tree(session, table, index)
+    nodes, raw = tree(session, table, index), session.schema[table]
     renames = []
     for node in nodes:
-        ours, twin = (node.place + node.index_name(table, index, more) for more in ("", TWIN))
+        ours, twin = (node.own_index(raw, index, more) for more in ("", TWIN))
         if node.index is None and ours not in kept:
             _drop_leftover(session, node, index, ours)
         if node.leaf and node.index in kept:
             _build_twin(session, node, index, twin)
-            renames.append(f"ALTER INDEX {twin} RENAME TO {str(node.index).removeprefix(node.place)}")
+            renames.append(f"ALTER INDEX {twin} RENAME TO {quoted(node.index.name)}")
         else:
             _drop_leftover(session, node, index, twin)
     if catalog.kind(session, index.name) is not None:
-        strong(table, [f"DROP INDEX IF EXISTS {index.name}", *renames])
+        strong(raw, [f"DROP INDEX IF EXISTS {session.schema[index.name]}", *renames])
 
 
-def _definition(index: Index, name: str, table: str, how: str = "") -> str:
-    return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {how}{name} ON {table} ({', '.join(index.columns)})"
+def _definition(index: Index, name: Relation, table: str, how: str = "") -> str:
+    listed = ", ".join(index.columns)
+    return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {how}{quoted(name.name)} ON {table} ({listed})"
 
 
-def _make_only(table: str, index: Index, name: str) -> None:
+def _make_only(table: Relation, index: Index, name: Relation) -> None:
     """Make the index of a partitioned table without those of its partitions: SHARE on it, for an instant."""
     create = _definition(index, name, f"ONLY {table}")
-    strong(table, [], alone=create, label=f"CREATE INDEX {name} ON ONLY {table}")
+    strong(table, [], alone=create, label=f"CREATE INDEX {name.name} ON ONLY {table.name}")
 
 
-def _take_up(session: Session, root: str, index: Index, node: Node, above: str) -> None:
+def _take_up(session: Session, root: Relation, index: Index, node: Node, above: Relation) -> None:
     """Give one table of the tree its index, and attach it to the index ``above``."""
-    name = node.index_name(root, index)
+    name = node.own_index(root, index)
     try:
         if is_attached(session, node):
             _attach(node, above, _own(session, node, index, name))
@@ -97,34 +105,33 @@ def _take_up(session: Session, root: str, index: Index, node: Node, above: str) 
     except Stopped:
         if is_attached(session, node):
             raise
-    session.say(f"{node.name} is no partition of {root} any more and is left out")
-    weak(node.name, f"DROP INDEX CONCURRENTLY IF EXISTS {node.place}{name}")
+    session.say(f"{node.table.name} is no partition of {root.name} any more and is left out")
+    weak(node.table, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
 
 
-def _own(session: Session, node: Node, index: Index, name: str) -> str:
+def _own(session: Session, node: Node, index: Index, name: Relation) -> Relation:
     """Return the name of an index of this table that can be attached; built where there is none."""
-    full = node.place + name
     with migration().autocommit_block():
-        wait_for_build(session, full)
-    found = similar(session, node.name, index)
-    if session.value("SELECT to_regclass(%s) IS NOT NULL", (full,)) and full not in found:
-        raise Stopped(make("foreign-object", full))
+        wait_for_build(session, name)
+    found = similar(session, node.table, index)
+    if session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),)) and name not in found:
+        raise Stopped(make("foreign-object", name.name))
     if not node.leaf:
-        if full not in found:
-            _make_only(node.name, index, name)
-        return full
+        if name not in found:
+            _make_only(node.table, index, name)
+        return name
     ready = [other for other, valid in found.items() if valid]
-    if ready and full not in ready:
+    if ready and name not in ready:
         return ready[0]
-    if full not in ready:
-        _drop_leftover(session, node, index, full)
-        build(session, node.name, full, _definition(index, name, node.name, "CONCURRENTLY "))
-    return full
+    if name not in ready:
+        _drop_leftover(session, node, index, name)
+        build(session, node.table, name, _definition(index, name, str(node.table), "CONCURRENTLY "))
+    return name
 
 
-def _attach(node: Node, above: str, name: str) -> None:
+def _attach(node: Node, above: Relation, name: Relation) -> None:
     """Attach an index: ACCESS EXCLUSIVE on it, which whoever reads or writes its table waits for."""
-    strong(node.name, [], alone=f"ALTER INDEX {above} ATTACH PARTITION {name}", label=f"attach {name}")
+    strong(node.table, [], alone=f"ALTER INDEX {above} ATTACH PARTITION {name}", label=f"attach {name.name}")
 
 
 def _revalidate(session: Session, nodes: list[Node], index: Index) -> None:
@@ -134,39 +141,39 @@ def _revalidate(session: Session, nodes: list[Node], index: Index) -> None:
     """
     for node in nodes:
         if node.leaf and not node.valid:
-            weak(node.name, f"REINDEX INDEX CONCURRENTLY {node.index}", patience=0)
+            weak(node.table, f"REINDEX INDEX CONCURRENTLY {node.index}", patience=0)
     for above in reversed([node for node in nodes if not node.leaf and not node.valid]):
         for node in nodes:
-            if node.parent == above.name:
-                _attach(node, str(above.index), str(node.index))
-    if any(not node.valid for node in tree(session, nodes[0].name, index)[:1]):
+            if node.parent == above.table and above.index and node.index:
+                _attach(node, above.index, node.index)
+    if any(not node.valid for node in tree(session, nodes[0].table.name, index)[:1]):
         reason = "it stays invalid although every partition has its index; drop it and run the same command again"
         raise Stopped(make("step-failed", index.name, reason=reason))
 
 
-def _drop_leftover(session: Session, node: Node, index: Index, name: str) -> None:
+def _drop_leftover(session: Session, node: Node, index: Index, name: Relation) -> None:
     """Drop an index of ours that hangs on nothing."""
     with migration().autocommit_block():
         wait_for_build(session, name)
-    if name not in similar(session, node.name, index):
+    if name not in similar(session, node.table, index):
         return
     if node.leaf:
-        weak(node.name, f"DROP INDEX CONCURRENTLY {name}")
+        weak(node.table, f"DROP INDEX CONCURRENTLY {name}")
     else:
-        strong(node.name, [f"DROP INDEX {name}"])
+        strong(node.table, [f"DROP INDEX {name}"])
 
 
-def _build_twin(session: Session, node: Node, index: Index, twin: str) -> None:
-    if similar(session, node.name, index).get(twin):
+def _build_twin(session: Session, node: Node, index: Index, twin: Relation) -> None:
+    if similar(session, node.table, index).get(twin):
         return
     _drop_leftover(session, node, index, twin)
     row = session.row(
         "SELECT pg_get_indexdef(oid) AS definition, quote_ident(relname) AS name FROM pg_class "
         "WHERE oid = to_regclass(%s)",
-        (node.index,),
+        (str(node.index),),
     )
-    new = f" INDEX CONCURRENTLY {twin.removeprefix(node.place)} ON "
-    build(session, node.name, twin, row["definition"].replace(f" INDEX {row['name']} ON ", new, 1))
+    new = f" INDEX CONCURRENTLY {quoted(twin.name)} ON "
+    build(session, node.table, twin, row["definition"].replace(f" INDEX {row['name']} ON ", new, 1))
 
 
 class _Sums:

@@ -26,6 +26,7 @@ from aoc_migrate.database.ddl.printing import (
 )
 from aoc_migrate.database.lock import announce
 from aoc_migrate.database.patience import failed, gave_up, patient
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.database.settings import Limits
 from aoc_migrate.database.watch import Stall, watched
@@ -46,7 +47,7 @@ _TRY_AGAIN = (
 class _Step:
     """One transaction under a strong lock: what precedes the lock, and what runs while it is held."""
 
-    table: str
+    table: Relation
     statements: Sequence[str]
     before: Sequence[str]
     optional: bool
@@ -61,7 +62,7 @@ class _Step:
         wait = f"'{round(limits.max_stall * 800)}ms'" if self.alone else stall
         return [
             f"SET LOCAL lock_timeout = {patience}",
-            _lock(f"ONLY {self.table}" if self.alone else self.table, "SHARE UPDATE EXCLUSIVE", self.optional),
+            _lock(self.table, "SHARE UPDATE EXCLUSIVE", self.optional, "ONLY " if self.alone else ""),
             f"SET LOCAL lock_timeout = {wait}",
             f"SET LOCAL statement_timeout = {stall}",
             "SET LOCAL synchronous_commit = off",
@@ -70,7 +71,7 @@ class _Step:
 
 
 def strong(
-    table: str,
+    table: Relation,
     statements: Sequence[str],
     before: Sequence[str] = (),
     *,
@@ -100,13 +101,13 @@ def strong(
         _retry(session, step)
 
 
-def _lock(table: str, mode: str, optional: bool) -> str:
-    lock = f"LOCK TABLE {table} IN {mode} MODE"
+def _lock(table: Relation, mode: str, optional: bool, only: str = "") -> str:
+    lock = f"LOCK TABLE {only}{table} IN {mode} MODE"
     if not optional:
         return lock
     return f"""DO $aoc$
 BEGIN
-  IF to_regclass('{table}') IS NOT NULL THEN
+  IF to_regclass({table.literal}) IS NOT NULL THEN
     {lock};
   END IF;
 END $aoc$"""
@@ -129,8 +130,8 @@ def _retry(session: Session, step: _Step) -> None:
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             slow = slow + 1 if stall.slow else 0
             if spent + delay > session.limits.deadline or slow == SLOW:
-                raise Stopped(gave_up(session, step.table, spent, attempts, stall)) from None
-            session.say(f"{step.table}: try {attempts} gave up ({reason}). {stall.words()}")
+                raise Stopped(gave_up(session, step.table.name, spent, attempts, stall)) from None
+            session.say(f"{step.table.name}: try {attempts} gave up ({reason}). {stall.words()}")
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
@@ -182,7 +183,7 @@ def _try(session: Session, step: _Step, times: _Times) -> None:
     times.gone = time.monotonic()
 
 
-def weak(table: str, statement: str, *, patience: float | None = None) -> None:
+def weak(table: Relation, statement: str, *, patience: float | None = None) -> None:
     """Run a statement whose lock blocks no reader or writer, by itself, outside a transaction.
 
     ``patience``: seconds to wait for locks; None is ``limits.deadline``, 0 is without end (an index build
@@ -198,6 +199,6 @@ def weak(table: str, statement: str, *, patience: float | None = None) -> None:
         announce(session, label)
         session.say(f"{label} …")
         begun = time.monotonic()
-        with patient(session, table, label, patience):
+        with patient(session, table.name, label, patience):
             session.run(statement)
         note(session, label, total_ms=time.monotonic() - begun)

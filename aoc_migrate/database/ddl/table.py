@@ -3,36 +3,40 @@
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.printing import emit, migration, needed, online
+from aoc_migrate.database.ddl.printing import emit, migration, needed, online, schema
 from aoc_migrate.database.ddl.run import strong
+from aoc_migrate.database.relation import Relation, Schema, quoted
 from aoc_migrate.database.session import Session
 
 OWNER = "aoc_table_owner"
 
-CREATE_STATE = (
-    f"CREATE TABLE IF NOT EXISTS {STATE} "
-    "(name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now())"
-)
+
+def create_state(schema: Schema) -> str:
+    """Return the statement that makes the state table where it is missing."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {schema[STATE]} "
+        "(name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now())"
+    )
 
 
-def record(name: str, facts: str) -> str:
+def record(schema: Schema, name: str, facts: str) -> str:
     """Return the statement that keeps ``facts`` (a jsonb expression) under ``name``, if nothing is there."""
-    return f"INSERT INTO {STATE} (name, value) SELECT '{name}', {facts} ON CONFLICT (name) DO NOTHING"
+    return f"INSERT INTO {schema[STATE]} (name, value) SELECT '{name}', {facts} ON CONFLICT (name) DO NOTHING"
 
 
-def forget(name: str) -> str:
+def forget(schema: Schema, name: str) -> str:
     """Return the statement that drops what was kept under ``name``."""
-    return f"DELETE FROM {STATE} WHERE name = '{name}'"
+    return f"DELETE FROM {schema[STATE]} WHERE name = '{name}'"
 
 
-def recorded(name: str) -> str:
+def recorded(schema: Schema, name: str) -> str:
     """Return the condition that something is kept under ``name``."""
-    return f"EXISTS (SELECT FROM {STATE} WHERE name = '{name}')"
+    return f"EXISTS (SELECT FROM {schema[STATE]} WHERE name = '{name}')"
 
 
-def claim(target: str) -> str:
+def claim(schema: Schema, target: str) -> str:
     """Return the statement that says whose schema this is, so that another history is refused here."""
-    return record("target", f"jsonb_build_object('name', '{target}')")
+    return record(schema, "target", f"jsonb_build_object('name', '{target}')")
 
 
 def create_table(contract: Contract, revision: str) -> None:
@@ -40,49 +44,43 @@ def create_table(contract: Contract, revision: str) -> None:
 
     A table made here gets the owner that ``…_TABLE_OWNER`` names.
     """
-    table, link = contract.table, contract.link
-    found = record(
-        revision,
-        f"jsonb_build_object('table_found', to_regclass('{table}') IS NOT NULL, 'link_found', EXISTS ("
-        f"SELECT FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attname = '{link}'))",
+    at, link = schema(), contract.link
+    raw = at[contract.table]
+    linked = (
+        f"EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass({raw.literal}) AND attname = '{link}')"
     )
-    create = f"CREATE TABLE IF NOT EXISTS {table} (\n  {_columns(contract)}\n)"
-    add_link = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {link} text"
-    claimed = claim(revision.rpartition("_")[0])
+    found = record(
+        at,
+        revision,
+        f"jsonb_build_object('table_found', to_regclass({raw.literal}) IS NOT NULL, 'link_found', {linked})",
+    )
+    create = f"CREATE TABLE IF NOT EXISTS {raw} (\n  {_columns(contract)}\n)"
+    add_link = f"ALTER TABLE {raw} ADD COLUMN IF NOT EXISTS {link} text"
+    before = [create_state(at), claim(at, revision.rpartition("_")[0]), found]
     session = online()
     if session is None:
-        emit(CREATE_STATE, claimed, found, create, *_owner_when_made(table, revision))
-        with needed(
-            f"NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attname = '{link}')"
-        ):
-            strong(table, [add_link])
+        emit(*before, create, *_owner_when_made(raw, revision))
+        with needed(f"NOT {linked}"):
+            strong(raw, [add_link])
         return
-    before = [CREATE_STATE, claimed, found]
-    if catalog.kind(session, table) is None:
-        before += [create, *_owner(session, table)]
-    elif link in catalog.columns(session, table):
+    if catalog.kind(session, contract.table) is None:
+        owner = session.target.table_owner
+        before += [create, *([f"ALTER TABLE {raw} OWNER TO {quoted(owner)}"] if owner else [])]
+    elif link in catalog.columns(session, contract.table):
         _short(session, before)
         return
-    strong(table, [add_link], before)
+    strong(raw, [add_link], before)
 
 
-def _owner(session: Session, table: str) -> list[str]:
-    wanted = session.target.table_owner
-    if not wanted:
-        return []
-    return [f"ALTER TABLE {table} OWNER TO {session.value('SELECT quote_ident(%s)', (wanted,))}"]
-
-
-def _owner_when_made(table: str, revision: str) -> list[str]:
+def _owner_when_made(raw: Relation, revision: str) -> list[str]:
     wanted = migration().opts.get(OWNER)
     if not wanted:
         return []
-    literal = "'" + str(wanted).replace("'", "''") + "'"
     return [
         f"""DO $aoc$
 BEGIN
-  IF NOT (SELECT (value->>'table_found')::boolean FROM {STATE} WHERE name = '{revision}') THEN
-    EXECUTE format('ALTER TABLE {table} OWNER TO %I', {literal});
+  IF NOT (SELECT (value->>'table_found')::boolean FROM {schema()[STATE]} WHERE name = '{revision}') THEN
+    ALTER TABLE {raw} OWNER TO {quoted(str(wanted))};
   END IF;
 END $aoc$"""
     ]
@@ -107,6 +105,6 @@ def keep_table(revision: str) -> None:
     """Forget what the baseline found. The table and its rows stay: no downgrade drops them."""
     session = online()
     if session is None:
-        emit(forget(revision))
+        emit(forget(schema(), revision))
     elif catalog.state(session, revision) is not None:
-        _short(session, [forget(revision)])
+        _short(session, [forget(session.schema, revision)])

@@ -9,9 +9,10 @@ read only some would lose them (PostgreSQL 15 manual, CREATE VIEW). More facts i
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database import catalog
 from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.printing import needed, online
+from aoc_migrate.database.ddl.printing import needed, online, schema
 from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.ddl.table import forget, recorded
+from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.view import (
     bypasses_policies,
     guard_function,
@@ -33,21 +34,22 @@ def swap_for_view(swap: ViewSwap, revision: str) -> None:
     Nothing to do without such a table, or where the view stands already. Raises Stopped
     ``swap-conflict`` when another relation has one of the two names.
     """
-    session = online()
+    session, at = online(), schema()
+    view, label = at[swap.view], _LABEL.format(swap)
     if session is None:
-        with needed(f"NOT {recorded(revision)}"):
-            strong(swap.view, [_swap(swap, revision)], optional=True, label=_LABEL.format(swap))
+        with needed(f"NOT {recorded(at, revision)}"):
+            strong(view, [_swap(at, swap, revision)], optional=True, label=label)
         return
     relation = catalog.kind(session, swap.view)
     state = catalog.state(session, revision)
     if state is None:
         _refuse_conflict(swap, relation, catalog.kind(session, swap.backup))
-        strong(swap.view, [_swap(swap, revision)], optional=relation is None, label=_LABEL.format(swap))
+        strong(view, [_swap(at, swap, revision)], optional=relation is None, label=label)
     elif state["swapped"] and relation == "v":
-        if not session.value(read_only(swap)):
-            strong(swap.view, [_function(swap), _trigger(swap)])
-        if session.value(bypasses_policies(swap)):
-            strong(swap.view, [f"ALTER VIEW {swap.view} SET (security_invoker = true)"])
+        if not session.value(read_only(at, swap)):
+            strong(view, [_function(at, swap), _trigger(at, swap)])
+        if session.value(bypasses_policies(at, swap)):
+            strong(view, [f"ALTER VIEW {view} SET (security_invoker = true)"])
 
 
 def _refuse_conflict(swap: ViewSwap, relation: str | None, backup: str | None) -> None:
@@ -63,83 +65,85 @@ def _refuse_conflict(swap: ViewSwap, relation: str | None, backup: str | None) -
         raise Stopped(make("swap-conflict", swap.view, reason=reason, remedy=remedy))
 
 
-def _function(swap: ViewSwap) -> str:
+def _function(at: Schema, swap: ViewSwap) -> str:
     return (
-        f"CREATE OR REPLACE FUNCTION {guard_function(swap)}() RETURNS trigger LANGUAGE plpgsql "
+        f"CREATE OR REPLACE FUNCTION {at[guard_function(swap)]}() RETURNS trigger LANGUAGE plpgsql "
         f"AS $body${refusal(swap)}$body$"
     )
 
 
-def _trigger(swap: ViewSwap) -> str:
+def _trigger(at: Schema, swap: ViewSwap) -> str:
     name = guard_function(swap)
     return (
-        f"CREATE OR REPLACE TRIGGER {name} INSTEAD OF INSERT OR UPDATE OR DELETE ON {swap.view} "
-        f"FOR EACH ROW EXECUTE FUNCTION {name}()"
+        f"CREATE OR REPLACE TRIGGER {name} INSTEAD OF INSERT OR UPDATE OR DELETE ON {at[swap.view]} "
+        f"FOR EACH ROW EXECUTE FUNCTION {at[name]}()"
     )
 
 
-def _swap(swap: ViewSwap, revision: str) -> str:
-    view, backup = swap.view, swap.backup
+def _swap(at: Schema, swap: ViewSwap, revision: str) -> str:
+    view, backup, state = at[swap.view], at[swap.backup], at[STATE]
     return f"""DO $aoc$
 DECLARE
-  kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass('{view}'));
+  kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal}));
   role_before text := current_setting('role');
   owner oid; listed text; entry record;
 BEGIN
-  IF kind IN ('r', 'p') AND to_regclass('{backup}') IS NULL THEN
-    ALTER TABLE {view} RENAME TO {backup};
-  ELSIF kind IS NULL OR kind = 'v' AND {underlying(view)} = ARRAY['{backup}'] THEN
-    INSERT INTO {STATE} (name, value) VALUES ('{revision}', '{{"swapped": false}}');
+  IF kind IN ('r', 'p') AND to_regclass({backup.literal}) IS NULL THEN
+    ALTER TABLE {view} RENAME TO {swap.backup};
+  ELSIF kind IS NULL OR kind = 'v' AND {underlying(view)} = ARRAY['{swap.backup}'] THEN
+    INSERT INTO {state} (name, value) VALUES ('{revision}', '{{"swapped": false}}');
     RETURN;
   ELSE
-    RAISE EXCEPTION '{view} is not the legacy table, or {backup} is taken';
+    RAISE EXCEPTION '{swap.view} is not the legacy table, or {swap.backup} is taken';
   END IF;
-  SELECT relowner INTO owner FROM pg_class WHERE oid = '{backup}'::regclass;
+  SELECT relowner INTO owner FROM pg_class WHERE oid = {backup.literal}::regclass;
   SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO listed FROM pg_attribute
-    WHERE attrelid = '{backup}'::regclass AND attnum > 0 AND NOT attisdropped;
-  EXECUTE format('CREATE VIEW {view} WITH (security_invoker = %s) AS SELECT %s FROM {backup}',
-    ({needs_invoker(swap)}), listed);
-  {_function(swap).replace(chr(10), chr(10) + "  ")};
-  {_trigger(swap)};
-  EXECUTE format('COMMENT ON VIEW {view} IS %L', obj_description('{backup}'::regclass, 'pg_class'));
+    WHERE attrelid = {backup.literal}::regclass AND attnum > 0 AND NOT attisdropped;
+  EXECUTE format('CREATE VIEW %s WITH (security_invoker = %s) AS SELECT %s FROM %s', {view.literal},
+    ({needs_invoker(at, swap)}), listed, {backup.literal});
+  {_function(at, swap).replace(chr(10), chr(10) + "  ")};
+  {_trigger(at, swap)};
+  EXECUTE format('COMMENT ON VIEW %s IS %L', {view.literal},
+    obj_description({backup.literal}::regclass, 'pg_class'));
   FOR entry IN SELECT attname, col_description(attrelid, attnum) AS words FROM pg_attribute
-    WHERE attrelid = '{backup}'::regclass AND col_description(attrelid, attnum) IS NOT NULL AND attnum > 0
+    WHERE attrelid = {backup.literal}::regclass AND col_description(attrelid, attnum) IS NOT NULL AND attnum > 0
   LOOP
-    EXECUTE format('COMMENT ON COLUMN {view}.%I IS %L', entry.attname, entry.words);
+    EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', {view.literal}, entry.attname, entry.words);
   END LOOP;
-  EXECUTE format('ALTER FUNCTION {guard_function(swap)}() OWNER TO %I', pg_get_userbyid(owner));
-  EXECUTE format('ALTER VIEW {view} OWNER TO %I', pg_get_userbyid(owner));
+  EXECUTE format('ALTER FUNCTION %s() OWNER TO %I', {at[guard_function(swap)].literal}, pg_get_userbyid(owner));
+  EXECUTE format('ALTER VIEW %s OWNER TO %I', {view.literal}, pg_get_userbyid(owner));
   -- Privileges: first take away what default privileges gave, then grant what the table grants.
   FOR entry IN SELECT DISTINCT given.grantee
-    FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS given WHERE oid = '{view}'::regclass
+    FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS given
+    WHERE oid = {view.literal}::regclass
   LOOP
-    EXECUTE format('REVOKE ALL ON {view} FROM %s CASCADE',
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', {view.literal},
       CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END);
   END LOOP;
   FOR pass IN 1..9 LOOP  -- a grantor may owe its grant option to another grantor
     FOR entry IN
-      WITH granted AS ({privileges(swap)})
+      WITH granted AS ({privileges(at, swap)})
       SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
-        WHERE relation = '{backup}'::regclass
+        WHERE relation = {backup.literal}::regclass
       EXCEPT SELECT grantor, grantee, privilege_type, is_grantable, attname FROM granted
-        WHERE relation = '{view}'::regclass
+        WHERE relation = {view.literal}::regclass
     LOOP
       CONTINUE WHEN entry.grantor <> owner AND NOT CASE WHEN entry.attname IS NULL
-        THEN has_table_privilege(entry.grantor, '{view}', entry.privilege_type || ' WITH GRANT OPTION')
-        ELSE has_column_privilege(entry.grantor, '{view}', entry.attname,
+        THEN has_table_privilege(entry.grantor, {view.literal}, entry.privilege_type || ' WITH GRANT OPTION')
+        ELSE has_column_privilege(entry.grantor, {view.literal}, entry.attname,
           entry.privilege_type || ' WITH GRANT OPTION') END;
       IF entry.grantor <> owner THEN
         PERFORM set_config('role', pg_get_userbyid(entry.grantor), true);
       END IF;
-      EXECUTE format('GRANT %s%s ON {view} TO %s%s', entry.privilege_type,
-        coalesce('(' || quote_ident(entry.attname) || ')', ''),
+      EXECUTE format('GRANT %s%s ON %s TO %s%s', entry.privilege_type,
+        coalesce('(' || quote_ident(entry.attname) || ')', ''), {view.literal},
         CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END,
         CASE WHEN entry.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
       PERFORM set_config('role', role_before, true);
     END LOOP;
     EXIT WHEN NOT FOUND;
   END LOOP;
-  INSERT INTO {STATE} (name, value) VALUES ('{revision}', '{{"swapped": true}}');
+  INSERT INTO {state} (name, value) VALUES ('{revision}', '{{"swapped": true}}');
 END $aoc$"""
 
 
@@ -148,25 +152,25 @@ def swap_back(swap: ViewSwap, revision: str) -> None:
 
     DROP VIEW without CASCADE: what was built on the view meanwhile stops this, rightly.
     """
-    session = online()
+    session, at, label = online(), schema(), _LABEL_BACK.format(swap)
     if session is None:
-        with needed(recorded(revision)):
-            strong(swap.view, [_back(swap, revision)], optional=True, label=_LABEL_BACK.format(swap))
+        with needed(recorded(at, revision)):
+            strong(at[swap.view], [_back(at, swap, revision)], optional=True, label=label)
         return
     if catalog.state(session, revision) is not None:
         gone = catalog.kind(session, swap.view) is None
-        strong(swap.view, [_back(swap, revision, gone=gone)], optional=gone, label=_LABEL_BACK.format(swap))
+        strong(at[swap.view], [_back(at, swap, revision, gone=gone)], optional=gone, label=label)
 
 
-def _back(swap: ViewSwap, revision: str, *, gone: bool = False) -> str:
+def _back(at: Schema, swap: ViewSwap, revision: str, *, gone: bool = False) -> str:
     """Return the statement that swaps back; ``gone``: somebody has dropped the view."""
     there = " IF EXISTS" if gone else ""
     return f"""DO $aoc$
 BEGIN
-  IF EXISTS (SELECT FROM {STATE} WHERE name = '{revision}' AND (value->>'swapped')::boolean) THEN
-    DROP VIEW{there} {swap.view};
-    DROP FUNCTION{there} {guard_function(swap)}();
-    ALTER TABLE {swap.backup} RENAME TO {swap.view};
+  IF EXISTS (SELECT FROM {at[STATE]} WHERE name = '{revision}' AND (value->>'swapped')::boolean) THEN
+    DROP VIEW{there} {at[swap.view]};
+    DROP FUNCTION{there} {at[guard_function(swap)]}();
+    ALTER TABLE {at[swap.backup]} RENAME TO {swap.view};
   END IF;
-  {forget(revision)};
+  {forget(at, revision)};
 END $aoc$"""

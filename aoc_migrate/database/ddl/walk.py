@@ -24,7 +24,7 @@ _HEAP = (
     "SELECT relkind = 'r' AND pg_relation_size(oid) > %s * pg_size_bytes(current_setting('effective_cache_size')) "
     "AS far, pg_relation_size(oid) / current_setting('block_size')::int AS blocks, "
     "greatest(reltuples / greatest(relpages, 1), 1)::float8 AS rows_per_block "
-    "FROM pg_class WHERE oid = to_regclass(quote_ident(%s))"
+    "FROM pg_class WHERE oid = to_regclass(%s)"
 )
 
 
@@ -70,15 +70,15 @@ def _ways(session: Session, contract: Contract, name: str) -> list[Way]:
     limits = session.limits
     key = Way(
         "key",
-        batch(contract, name, online=True),
+        batch(contract, session.schema, name, online=True),
         lambda size: {"size": size},
         lambda page: bool(page["seen"] < page["size"]),
         Pace(limits),
     )
-    heap = session.row(_HEAP, (FAR, contract.table))
+    heap = session.row(_HEAP, (FAR, str(session.schema[contract.table])))
     physical = Way(
         "physical",
-        physical_batch(contract, name),
+        physical_batch(contract, session.schema, name),
         lambda size: {"blocks": max(1, round(size / heap["rows_per_block"]))},
         lambda page: bool(page["block"] >= heap["blocks"]),
         Pace(limits),
@@ -99,7 +99,8 @@ def _faster(running: Batches, progress: Progress, ways: list[Way], name: str) ->
     told = ", ".join(f"{way.name} order {way.speed:,.0f} rows a second" for way in ways)
     session.say(f"{running.label}: {told}; going on in {best.name} order")
     session.run(
-        f"UPDATE {STATE} SET value = value || jsonb_build_object('order', %s::text) WHERE name = %s",
+        f"UPDATE {session.schema[STATE]} SET value = value || jsonb_build_object('order', %s::text) "
+        "WHERE name = %s",
         (best.name, name),
     )
     return best

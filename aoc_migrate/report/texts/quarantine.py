@@ -9,7 +9,7 @@ QUARANTINE: dict[str, Text] = {
     ),
     "move-trigger": Text(
         "Moving or mending rows of {table} may fire the trigger {trigger} for each of them.",
-        "Disable it for the time, or accept that: --allow-triggers {trigger}",
+        "Disable it for the time, or accept that: {accept}",
     ),
     "move-referenced": Text(
         "{n_rows} of {source} name rows of {table} that would be moved, by the foreign key {key}.",

@@ -51,8 +51,14 @@ ROWS: dict[str, Text] = {
         code=MISSING,
     ),
     "key-too-long": Text(
-        "{n_rows} of {table} with keys of more than {limit} bytes together; a btree index cannot hold them.",
+        "{n_rows} of {table} whose keys have more than {limit} bytes together; an index cannot hold them.",
         "Shorten the ids of these rows, or move them out: aoc-migrate repair {target} --rule key-too-long --apply",
+    ),
+    "time-not-finite": Text(
+        "{n_rows} of {table} whose {column} is infinity or -infinity; such a revision has no place in a chain.",
+        "Set the time when the document was fetched, or move the rows out: "
+        "aoc-migrate repair {target} --rule time-not-finite --apply",
+        code=MISSING,
     ),
     "case-variant-key": Text(
         "{n_rows} of {table} with a variant of a forbidden key at the top level of {column} ({keys}); "
@@ -110,7 +116,13 @@ ROWS: dict[str, Text] = {
     ),
     "update-trigger": Text(
         "{table} has the trigger {trigger}, which fires at each row that the backfill updates.",
-        "Disable it for the upgrade, or accept that it fires: --allow-triggers {trigger}",
+        "Disable it for the upgrade, or accept that it fires: {accept}",
+    ),
+    "needs-search-path": Text(
+        "Our writes to {table} run {subject} ({runs}), which has no search_path of its own: it finds its "
+        "tables and functions through search_path, and our session's holds nothing but pg_catalog.",
+        "Run: ALTER FUNCTION {subject} SET search_path = {path}; Or, where it names all of them with their "
+        "schema, accept it: {accept}",
     ),
     "link-dependents": Text(
         "{what} depends on {table}.{column}: the backfill's updates go through it ({names}).",

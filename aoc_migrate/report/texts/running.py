@@ -93,6 +93,11 @@ RUNNING: dict[str, Text] = {
         "{subject} exists already and was not made by aoc-migrate; it may mean something else.",
         "Look at it, then rename or drop it, and run the same command again.",
     ),
+    "function-kept": Text(
+        "The function {subject} stays, because something else uses it: {names}.",
+        "Nothing to do. Once nothing uses it any more: DROP FUNCTION {function};",
+        severity="warning",
+    ),
     "not-there-yet": Text(
         "{subject} is not ready after {waited}: {missing}.",
         "Look at it with aoc-migrate status {subject}, or give --timeout more time.",

@@ -17,8 +17,12 @@ STANDING: dict[str, Text] = {
         "Run: aoc-migrate upgrade {target}",
     ),
     "changed-constraint": Text(
-        "{subject} is not the constraint that aoc-migrate made.",
+        "{subject}, or the function that it calls, is not what the contract asks for.",
         "Drop it (ALTER TABLE {table} DROP CONSTRAINT {constraint};) and run: aoc-migrate upgrade {target}",
+    ),
+    "function-not-executable": Text(
+        "{names} may write to {table}, but may not execute {subject}, which its rules call: every write fails.",
+        "Run: aoc-migrate upgrade {target}, or: GRANT EXECUTE ON FUNCTION {function} TO PUBLIC;",
     ),
     "missing-index": Text(
         "The index {subject} is gone.",

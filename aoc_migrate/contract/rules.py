@@ -1,0 +1,116 @@
+"""A rule of a contract: one predicate, which is the body of the function that a CHECK calls.
+
+A predicate serves three times: in that function, in the audit's ``WHERE NOT (predicate)``, and in the probe after
+the migration, so the three cannot disagree. It is never NULL, because a CHECK that is NULL passes (PostgreSQL 15
+manual, 5.4.1), and it never raises, whatever JSON it meets.
+
+A CHECK calls a function because PostgreSQL parses a stored expression again with every INSERT, and a call is short
+(`reference/limits.md` 11.1). PL/pgSQL resolves names when it runs, under the ``search_path`` of whoever inserts.
+So a predicate names every operator, function, type and collation with its schema, and every literal has a type;
+IN, BETWEEN, LIKE, IS DISTINCT FROM, NULLIF and CASE x WHEN would look for an operator and are not used.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+WHITE_SPACE = (
+    r"E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A"
+    r"\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text"
+)
+"""The 25 code points that Unicode calls White_Space (Unicode 17, PropList.txt), as an SQL literal.
+
+Escapes, because a control character would change when a dump passes a tool that translates line ends.
+"""
+TIME = "retrieved_at"
+KEY_BYTES = 2640
+"""What the text columns of one index hold at most, uncompressed, whatever their lengths.
+
+An entry of a B-tree has 2,704 bytes on pages of 8 kB (PostgreSQL 15 source, nbtree.h: BTMaxItemSize). Of these an
+entry's header takes 8, four texts 4 each with up to 3 to align them, and a timestamp 8 with up to 7.
+"""
+_OID = {"bool": 16, "text": 25, "timestamptz": 1184, "jsonb": 3802}  # of every PostgreSQL (catalog/pg_type.dat)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the envelope: its name, its PostgreSQL type and what the contract asks of it.
+
+    ``default`` is an SQL expression for tables that the baseline creates. ``harmless`` are top-level keys
+    known to be legal; dropping them first is what makes the key test cheap (`reference/limits.md` 1.1).
+    """
+
+    name: str
+    type: str
+    required: bool = False
+    default: str = ""
+    harmless: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One CHECK constraint: its name, its predicate, and the columns that it judges.
+
+    ``function`` is the bare name of the function whose body the predicate is, with a parameter for each of
+    ``columns`` that has the column's name, and its type in ``types``. Empty: the predicate is in the CHECK itself.
+    """
+
+    name: str
+    predicate: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    function: str = ""
+
+    @property
+    def body(self) -> str:
+        """The source of the function."""
+        return f"BEGIN RETURN {self.predicate}; END"
+
+    @property
+    def parameters(self) -> str:
+        """The function's parameters, as CREATE FUNCTION writes them."""
+        return ", ".join(f"{column} {type_}" for column, type_ in zip(self.columns, self.types, strict=True))
+
+    @property
+    def signature(self) -> str:
+        """The constraint's COMMENT: a hash of expression and function, as `signature.SIGNATURE` computes it."""
+        text = f"CHECK ({self._expression})" + (f"\n{self._function_text}" if self.function else "")
+        return f"aoc-migrate sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    @property
+    def function_digest(self) -> str:
+        """A hash of the function alone, as `signature.FUNCTION_DIGEST` computes it."""
+        return hashlib.sha256(self._function_text.encode()).hexdigest()
+
+    @property
+    def _function_text(self) -> str:
+        names, types = ",".join(self.columns), " ".join(str(_OID[type_]) for type_ in self.types)
+        return f"{self.function} {{{names}}} {types} {_OID['bool']} plpgsql i s f f f f 0 {self.body}"
+
+    @property
+    def _expression(self) -> str:
+        """The constraint's expression as PostgreSQL prints it, in one pair of parentheses less."""
+        if self.function:
+            return f"{self.function}({', '.join(self.columns)})"
+        return f"({' AND '.join(f'({part})' for part in self.predicate.split(' AND '))})"
+
+
+def blank(text: str) -> str:
+    """Return the predicate, never NULL, of a text, an expression, that trimming white space leaves empty."""
+    length = f"pg_catalog.octet_length(pg_catalog.btrim({text}, {WHITE_SPACE}))"
+    return f"coalesce({length} OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)"
+
+
+def not_finite() -> str:
+    """Return the predicate, never NULL, of a row whose time is infinite."""
+    return f"coalesce(NOT pg_catalog.isfinite({TIME}), false)"
+
+
+def without_harmless(column: Column) -> str:
+    """Return a JSONB column without its harmless keys; what is no object becomes an array.
+
+    ``|| '{}'`` does that, and ``- text[]``, which would raise on a scalar, can bear it. NULL is an empty object
+    unless the column is required.
+    """
+    keys, empty = ",".join(column.harmless), "'{}'::pg_catalog.jsonb"
+    value = column.name if column.required else f"coalesce({column.name}, {empty})"
+    return f"(({value} OPERATOR(pg_catalog.||) {empty}) OPERATOR(pg_catalog.-) '{{{keys}}}'::pg_catalog.text[])"

@@ -1,0 +1,46 @@
+"""How SQL names what exists: always with its schema, always quoted, whatever ``search_path`` holds."""
+
+from dataclasses import dataclass
+
+
+def quoted(name: str) -> str:
+    """Return an identifier as SQL writes it, in double quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return an SQL string literal; backslashes are plain characters (``standard_conforming_strings``)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation or function that exists, or a table that is being made: schema and bare name.
+
+    As a string it is what SQL writes: ``"public"."advisory_raw"``. A name that is only being given (in CREATE
+    INDEX, ADD CONSTRAINT, RENAME TO) is ``name``.
+    """
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    @property
+    def literal(self) -> str:
+        """The qualified name as a string literal, for ``to_regclass`` and ``::regclass``."""
+        return literal(str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema of a target: ``schema["advisory_raw"]`` is the relation of that name in it."""
+
+    name: str
+
+    def __getitem__(self, relation: str) -> Relation:
+        return Relation(self.name, relation)
+
+    def __str__(self) -> str:
+        return quoted(self.name)

@@ -1,0 +1,58 @@
+"""SQL that tells whether a CHECK and its function are still those of the contract.
+
+It computes from the catalog what `Check.signature` and `Check.function_digest` are computed from in the contract,
+so that any role can compare the two, and the settings of its session do not matter.
+"""
+
+from collections.abc import Iterable
+
+from aoc_migrate.contract.rules import Check
+from aoc_migrate.database.relation import Relation, literal
+
+_FUNCTION = (
+    "concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, "
+    "p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, "
+    "p.proconfig, p.prosrc)"
+)
+"""All that decides what the function ``p`` of language ``l`` does: not its owner, nor its schema."""
+_DEFINITION = (
+    "regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '\"', ''), "
+    "'CHECK (' || replace(n.nspname, '\"', '') || '.', 'CHECK ('), "
+    "'\\((\\w+)\\)::(text|timestamp with time zone)', '\\1', 'g')"
+)
+"""A constraint without quotes and schema, which settings may add, and the casts of varchar and timestamptz(3)."""
+_HASH = "encode(sha256(convert_to({}, 'UTF8')), 'hex')"
+
+TRUSTED = "pg_has_role(p.proowner, t.relowner, 'USAGE')"
+"""Whether the owner of the function may do with the table what its owner may: itself, a member, a superuser."""
+FUNCTION_DIGEST = _HASH.format(_FUNCTION)
+SIGNATURE = (
+    "(SELECT 'aoc-migrate sha256:' || "
+    + _HASH.format(f"concat_ws(E'\\n', {_DEFINITION}, string_agg({_FUNCTION}, E'\\n') FILTER (WHERE p.oid > 0))")
+    + " FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace "
+    "LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid "
+    "AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid "
+    f"AND p.pronamespace = t.relnamespace AND {TRUSTED} LEFT JOIN pg_language l ON l.oid = p.prolang "
+    "WHERE k.oid = {oid} GROUP BY k.oid, n.nspname)"
+)
+"""`Check.signature` where the constraint ``{oid}`` and its function are the contract's, else another hash."""
+
+
+def is_ours(table: Relation, check: Check, function: str) -> str:
+    """Return a condition: ``function``, an SQL expression, is that of ``check``, and its owner is trusted."""
+    return (
+        f"EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t "
+        f"ON t.oid = to_regclass({table.literal}) WHERE p.oid = {function} AND {TRUSTED} "
+        f"AND {FUNCTION_DIGEST} = '{check.function_digest}')"
+    )
+
+
+def standing(table: Relation, checks: Iterable[Check]) -> str:
+    """Return an SQL expression: how many of ``checks`` stand on ``table``, made by a revision and unchanged."""
+    listed = ", ".join(f"({literal(check.name)}, {literal(check.signature)})" for check in checks)
+    signed = f"{SIGNATURE.format(oid='c.oid')} = wanted.signature"
+    return (
+        f"(SELECT count(*) FROM pg_constraint c JOIN (VALUES {listed}) AS wanted (name, signature) "
+        f"ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND {signed} "
+        f"WHERE c.conrelid = to_regclass({table.literal}))"
+    )

@@ -1,0 +1,44 @@
+"""CPU time of a backend, which no clock can show: on a busy machine a backend waits for its turn as well."""
+
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg
+
+from scripts.benchmarks.lab import value
+
+
+def counted(connection: psycopg.Connection[object]) -> bool:
+    """Whether the CPU time of the connection's backend can be read: Linux alone tells it."""
+    return _schedstat(connection).exists()
+
+
+def spent_by(connection: psycopg.Connection[object], action: Callable[[], object]) -> float:
+    """Run ``action``; return the seconds of CPU that the connection's backend spent on it."""
+    before = _spent(connection)
+    action()
+    return (_spent(connection) - before) / 1e9
+
+
+def _spent(connection: psycopg.Connection[object]) -> int:
+    """Return the nanoseconds of CPU so far."""
+    value(connection, "SELECT 1")  # what came before is done and counted
+    return int(_schedstat(connection).read_text(encoding="ascii").split()[0])
+
+
+def _schedstat(connection: psycopg.Connection[object]) -> Path:
+    return Path(f"/proc/{connection.info.backend_pid}/schedstat")
+
+
+def shuffled(rounds: int, seed: int, actions: Mapping[str, Callable[[int], float]]) -> dict[str, list[float]]:
+    """Take every measurement once a round, each round in another order; return the figures by name.
+
+    An action gets the number of its round. A round before the first warms up and does not count: its number is -1.
+    """
+    chance = random.Random(seed)
+    found: dict[str, list[float]] = {name: [] for name in actions}
+    for number in range(-1, rounds):
+        for name in chance.sample(list(actions), len(actions)):
+            found[name].append(actions[name](number))
+    return {name: figures[1:] for name, figures in found.items()}

@@ -1,0 +1,120 @@
+"""--accept SLUG:OBJECT: what a finding says may be accepted is accepted by the option that it prints."""
+
+import re
+import shlex
+from itertools import pairwise
+
+import pytest
+
+from aoc_migrate.report.accepted import Accepted
+from tests.conftest import Aoc, Database
+from tests.helpers import PINNED, psql
+
+SLUGS = "update-trigger, needs-search-path, swap-conflict, move-trigger"
+WRONG = {
+    "touch": "no slug before a colon",
+    ":touch": "no slug before a colon",
+    "duplicate-key:x": "duplicate-key cannot be accepted",
+    "update-triggers:x": "update-triggers cannot be accepted",
+    "update-trigger:": "no object behind the colon",
+    "update-trigger:  ": "no object behind the colon",
+}
+HOSTILE = ["it's", "a:b,c", 'two "words"', "$(id)", "-x", "%s {0}"]
+
+
+def options(text: str) -> list[str]:
+    """Return the options that a text prints, as a shell would hand them over."""
+    words = shlex.split(re.sub(r"^.*?(?=--accept)", "", text))
+    return [word for pair in pairwise(words) if pair[0] == "--accept" for word in pair]
+
+
+@pytest.mark.parametrize("command", ["audit", "upgrade", "dedupe", "repair"])
+@pytest.mark.parametrize("given", WRONG)
+def test_wrong_words(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
+    """What names no finding that can be accepted exits 2, says what is wrong with it, and which can."""
+    aoc.configure(concelier)
+
+    ran = aoc(command, "concelier", "--accept", given)
+
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert WRONG[given] in " ".join(ran.err.split())
+    assert SLUGS in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize("command", ["audit", "upgrade", "dedupe", "repair"])
+def test_there_is_one_option(command: str, concelier: Database, aoc: Aoc) -> None:
+    """No command takes --allow-triggers any more."""
+    aoc.configure(concelier)
+
+    assert "No such option: --allow-triggers" in aoc(command, "concelier", "--allow-triggers", "x").err
+
+
+@pytest.mark.parametrize("slug", ["update-trigger", "needs-search-path", "swap-conflict", "move-trigger"])
+def test_what_is_not_there_is_ignored(slug: str, database: Database, aoc: Aoc) -> None:
+    """To accept a finding that is not made changes nothing."""
+    assert aoc("audit", "--accept", f"{slug}:nothing").exit_code == aoc("audit").exit_code
+
+
+def test_the_first_colon_separates() -> None:
+    """An object may hold colons and commas, and is no other finding's object."""
+    accepted = Accepted.of(["swap-conflict:a:b,c", "move-trigger:x"])
+
+    assert accepted.has("swap-conflict", "a:b,c")
+    assert not accepted.has("swap-conflict", "a")
+    assert not accepted.has("move-trigger", "a:b,c")
+    assert not accepted.has("update-trigger", "x")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_printed_option_accepts(name: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """The option that a finding prints can be pasted into a shell, whatever the object is called."""
+    for n in range(2):
+        excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    quoted = name.replace('"', '""')
+    excititor.run(
+        f"CREATE FUNCTION touch() {PINNED} "
+        "'BEGIN RETURN NEW; END'; "
+        f'CREATE TRIGGER "{quoted}" BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION touch()'
+    )
+    aoc.configure(excititor)
+    refused = aoc.json("upgrade", **allowed)
+    assert refused.slugs("error") == ["update-trigger"]
+    printed = options(refused.finding("update-trigger")["help"])
+
+    assert printed == ["--accept", f"update-trigger:{name}"]
+    assert aoc("upgrade", *printed, **allowed).exit_code == 0
+
+
+@pytest.mark.parametrize("given", ["touch", "update-trigger:", "duplicate-key:x", "update-trigger:x,"])
+def test_wrong_words_in_a_script(given: str, excititor: Database, aoc: Aoc) -> None:
+    """A psql script refuses what names no finding that can be accepted, and changes nothing."""
+    aoc.configure(excititor)
+    printed = aoc("plan", "excititor", "--sql").out
+
+    ran = psql(excititor, printed, "-v", f"accept={given}")
+
+    assert ran.exit_code == 3
+    assert "update-trigger" in ran.err
+    assert "swap-conflict" in ran.err
+    assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
+
+
+@pytest.mark.parametrize("name", ["it's", "a:b", 'two "words"', "$(id)"])
+def test_the_variable_that_a_script_prints(name: str, excititor: Database, aoc: Aoc) -> None:
+    """The variable that a script prints can be pasted into a shell, whatever the object is called."""
+    for n in range(2):
+        excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    quoted = name.replace('"', '""')
+    excititor.run(
+        f"CREATE FUNCTION touch() {PINNED} "
+        "'BEGIN RETURN NEW; END'; "
+        f'CREATE TRIGGER "{quoted}" BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION touch()'
+    )
+    aoc.configure(excititor)
+    printed, retrofit = aoc("plan", "excititor", "--sql").out, ("-v", "retrofit=1")
+    refused = psql(excititor, printed, *retrofit)
+    (variable,) = re.findall(r"(?m)accept it with (-v .*)$", refused.err)
+
+    assert refused.exit_code == 3
+    assert shlex.split(variable) == ["-v", f"accept=update-trigger:{name}"]
+    assert psql(excititor, printed, *retrofit, *shlex.split(variable)).exit_code == 0
