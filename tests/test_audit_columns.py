@@ -47,6 +47,7 @@ FITTING = [
     'ADD "Severity" text',
     "DROP created_at",
     "ALTER tenant TYPE varchar(40)",
+    "ALTER id TYPE varchar(255)",
     'ALTER tenant TYPE text COLLATE "C", ALTER id TYPE text COLLATE "C"',
     "ALTER retrieved_at TYPE timestamptz(3)",
     "DROP CONSTRAINT vex_raw_pkey, ADD UNIQUE (id)",

@@ -88,12 +88,15 @@ def test_the_grant_of_the_help(concelier: Database, roles: dict[str, str], aoc: 
 
 
 def test_granted_to_the_one_role(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
-    """Where all who may write may execute, by a grant of their own, nothing is found."""
+    """Where all who may write may execute by a grant of their own, nothing is found or granted to PUBLIC again."""
     up(concelier, aoc)
     concelier.run(f"REVOKE EXECUTE ON FUNCTION {NAMED} FROM PUBLIC")
     concelier.run(f"GRANT EXECUTE ON FUNCTION {NAMED} TO {roles['service']}")
 
     assert aoc.json("verify").slugs("error") == []
+    concelier.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_content_v1")
+    assert aoc("upgrade").exit_code == 0
+    assert not concelier.value("SELECT has_function_privilege('public', %s, 'EXECUTE')", [NAMED])
     store(concelier, roles["service"])
 
 

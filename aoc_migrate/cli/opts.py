@@ -47,7 +47,7 @@ def accept_option(command: F) -> F:
         multiple=True,
         metavar="SLUG:OBJECT",
         callback=read,
-        help="A finding that shall not stop it, as the finding prints it; may be repeated.",
+        help="Accept a finding, in the form that it prints. May be repeated.",
     )(command)
 
 

@@ -91,7 +91,7 @@ class Contract:
         return f"{self.table}_quarantine"
 
     def name(self, what: str) -> str:
-        """Return the versioned name of a constraint or index, such as ``advisory_raw_keys_v1``."""
+        """Return the versioned name of a constraint, function or index, such as ``advisory_raw_keys_v1``."""
         return f"{self.table}_{what}_v{self.version}"
 
     def required_check(self) -> Check:
@@ -124,9 +124,10 @@ class Contract:
     def too_long(self) -> str:
         """Return the predicate of a row whose keys an index could only hold compressed, if at all."""
         shared, others = [f"pg_catalog.octet_length({c})" for c in self.chain_key], ("id", "content_hash")
+        shared[0] += "::pg_catalog.int8"  # four texts of 1 GB each are beyond int4
         longer = f"greatest({', '.join(f'pg_catalog.octet_length({c})' for c in others)})"
         together = " OPERATOR(pg_catalog.+) ".join([*shared, longer])
-        return f"coalesce({together} OPERATOR(pg_catalog.>) {KEY_BYTES}::pg_catalog.int4, false)"
+        return f"coalesce({together} OPERATOR(pg_catalog.>) {KEY_BYTES}::pg_catalog.int8, false)"
 
     def objects_check(self) -> Check:
         """Return the rule on the small JSONB columns: each an object without forbidden keys at its top level.

@@ -2,7 +2,7 @@
 
 A predicate serves three times: in that function, in the audit's ``WHERE NOT (predicate)``, and in the probe after
 the migration, so the three cannot disagree. It is never NULL, because a CHECK that is NULL passes (PostgreSQL 15
-manual, 5.4.1), and it never raises, whatever JSON it meets.
+manual, 5.4.1), and it never raises, whatever JSON it meets, up to jsonb's own 256 MB for all columns together.
 
 A CHECK calls a function because PostgreSQL parses a stored expression again with every INSERT, and a call is short
 (`reference/limits.md` 11.1). PL/pgSQL resolves names when it runs, under the ``search_path`` of whoever inserts.
@@ -23,10 +23,11 @@ Escapes, because a control character would change when a dump passes a tool that
 """
 TIME = "retrieved_at"
 KEY_BYTES = 2640
-"""What the text columns of one index hold at most, uncompressed, whatever their lengths.
+"""The most bytes that the texts of one index have together; so many fit uncompressed, whatever their lengths.
 
 An entry of a B-tree has 2,704 bytes on pages of 8 kB (PostgreSQL 15 source, nbtree.h: BTMaxItemSize). Of these an
-entry's header takes 8, four texts 4 each with up to 3 to align them, and a timestamp 8 with up to 7.
+entry's header takes 8, four texts 4 each with up to 3 to align them, and a timestamp 8 with up to 7. That leaves
+2,653; the rest is reserve.
 """
 _OID = {"bool": 16, "text": 25, "timestamptz": 1184, "jsonb": 3802}  # of every PostgreSQL (catalog/pg_type.dat)
 
@@ -88,14 +89,14 @@ class Check:
 
     @property
     def _expression(self) -> str:
-        """The constraint's expression as PostgreSQL prints it, in one pair of parentheses less."""
+        """The constraint's expression as PostgreSQL prints it, with one pair of parentheses fewer."""
         if self.function:
             return f"{self.function}({', '.join(self.columns)})"
         return f"({' AND '.join(f'({part})' for part in self.predicate.split(' AND '))})"
 
 
 def blank(text: str) -> str:
-    """Return the predicate, never NULL, of a text, an expression, that trimming white space leaves empty."""
+    """Return the predicate, never NULL, that nothing but white space is in ``text``, an SQL expression."""
     length = f"pg_catalog.octet_length(pg_catalog.btrim({text}, {WHITE_SPACE}))"
     return f"coalesce({length} OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)"
 

@@ -18,9 +18,9 @@ WORK = "aoc_work_list"
 
 @dataclass(frozen=True)
 class Constraint:
-    """A CHECK constraint as it stands.
+    """A CHECK constraint as the catalog has it.
 
-    ``signature`` is computed from what stands, ``comment`` is the constraint's COMMENT; ``executable``: everybody
+    ``signature`` is computed from the catalog, ``comment`` is the constraint's COMMENT; ``executable``: everybody
     may run its function.
     """
 

@@ -1,4 +1,4 @@
-"""SQL that tells whether a CHECK and its function are still those of the contract.
+"""SQL that shows whether a CHECK and its function are still those of the contract.
 
 It computes from the catalog what `Check.signature` and `Check.function_digest` are computed from in the contract,
 so that any role can compare the two, and the settings of its session do not matter.
@@ -28,7 +28,9 @@ TRUSTED = "pg_has_role(p.proowner, t.relowner, 'USAGE')"
 FUNCTION_DIGEST = _HASH.format(_FUNCTION)
 SIGNATURE = (
     "(SELECT 'aoc-migrate sha256:' || "
-    + _HASH.format(f"concat_ws(E'\\n', {_DEFINITION}, string_agg({_FUNCTION}, E'\\n') FILTER (WHERE p.oid > 0))")
+    + _HASH.format(
+        f"concat_ws(E'\\n', {_DEFINITION}, string_agg({_FUNCTION}, E'\\n') FILTER (WHERE p.oid IS NOT NULL))"
+    )
     + " FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace "
     "LEFT JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid "
     "AND d.refclassid = 'pg_proc'::regclass LEFT JOIN pg_proc p ON p.oid = d.refobjid "
@@ -48,7 +50,7 @@ def is_ours(table: Relation, check: Check, function: str) -> str:
 
 
 def standing(table: Relation, checks: Iterable[Check]) -> str:
-    """Return an SQL expression: how many of ``checks`` stand on ``table``, made by a revision and unchanged."""
+    """Return an SQL expression: how many of ``checks`` are on ``table``, made by a revision and unchanged."""
     listed = ", ".join(f"({literal(check.name)}, {literal(check.signature)})" for check in checks)
     signed = f"{SIGNATURE.format(oid='c.oid')} = wanted.signature"
     return (

@@ -1,6 +1,6 @@
 """Functions of others that our writes to the raw table run, and that find their tables through search_path.
 
-Our session's holds nothing but pg_catalog, so that nobody's planted functions and operators are taken for
+Our session's holds only pg_catalog and pg_temp, so that nobody's planted functions and operators are taken for
 PostgreSQL's. Code on the table that relies on the service's path would break, or find something else.
 """
 

@@ -95,7 +95,7 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
     for check in contract.checks():
         if check.name in standing and not standing[check.name].is_(check):
             yield make("foreign-object", f"{contract.table}.{check.name}")
-        elif check.function and catalog.check_function(session, contract.table, check) == "foreign":
+        if check.function and catalog.check_function(session, contract.table, check) == "foreign":
             yield make("foreign-object", check.function)
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, contract.table, index) == "foreign":
@@ -104,9 +104,9 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
 
 
 def _chain(session: Session, plan: Plan) -> tuple[list[Finding], bool]:
-    """Return what stands in the way of the backfill, and whether it has rows to write.
+    """Return what is in the way of the backfill, and whether it has rows to write.
 
-    Rows are only read where something stands in the way.
+    Rows are only read where something is.
     """
     contract = plan.contract
     triggers = [row["tgname"] for row in session.rows(update_triggers(contract, session.schema[contract.table]))]

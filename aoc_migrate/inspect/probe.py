@@ -1,8 +1,8 @@
-"""The negative probe: try one row per rule, inside a transaction that is rolled back.
+"""The negative probe: try rows that break the rules, inside a transaction that is rolled back.
 
-A clone of an existing row (a made-up one in an empty table) must be accepted first; then each rule is broken
-once and must be refused with its own SQLSTATE and constraint (for NOT NULL: column). INSERT triggers of the
-table fire as for any row.
+A clone of an existing row (a made-up one in an empty table) must be accepted first; then each rule is broken in
+several ways, and each of these rows must be refused with its own SQLSTATE and constraint (for NOT NULL: column).
+INSERT triggers of the table fire as for any row.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Attempt:
     """One row to try: what it breaks, the columns set for that, and how it must be refused.
 
     ``names``: the constraints, or for 23502 the column, of which one must refuse it. ``routed``: it sets a column
-    of a partition key, so that there may be no partition for it.
+    of a partition key, so that there may be no partition for it. ``long``: varchar(n) may refuse it first.
     """
 
     what: str
@@ -45,6 +45,7 @@ class Attempt:
     sqlstate: str
     names: tuple[str | None, ...]
     routed: bool = False
+    long: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
             yield _without(contract, name, proven=Part.PROOF in parts)
         for name in contract.keys:
             yield Attempt(f"blank {name}", {name: "E' \\u3000'"}, "23514", (contract.keys_check().name,))
-        yield Attempt(
-            "an id too long", {"id": f"repeat('x', {KEY_BYTES})"}, "23514", (contract.keys_check().name,)
-        )
+        too_long = {"id": f"repeat('x', {KEY_BYTES})"}
+        yield Attempt("an id too long", too_long, "23514", (contract.keys_check().name,), long=True)
         yield Attempt(f"an infinite {TIME}", {TIME: "'infinity'"}, "23514", (contract.keys_check().name,))
     for column in contract.objects:
         part = Part.CONTENT if column.name == contract.document else Part.GUARD
@@ -146,7 +146,9 @@ def _judge(session: Session, contract: Contract, columns: list[str], attempt: At
     refusal = _insert(session, _clone(session, contract, columns, values, f"id = {_ID}"), keep=False)
     if refusal is None:
         yield make("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
-    elif attempt.routed and (refusal.sqlstate, refusal.name) == ("23514", None):
+    elif (attempt.routed and (refusal.sqlstate, refusal.name) == ("23514", None)) or (
+        attempt.long and refusal.sqlstate == "22001"  # string_data_right_truncation
+    ):
         return
     elif refusal.sqlstate != attempt.sqlstate or refusal.name not in attempt.names:
         yield make("probe-wrong-error", contract.table, what=attempt.what, reason=str(refusal))

@@ -75,7 +75,10 @@ def _check(
     if found is None:
         yield make("missing-constraint", subject, **words)
     elif not found.is_(check):
-        yield make("changed-constraint", subject, **words)
+        function = ""
+        if check.function and catalog.check_function(session, contract.table, check) == "foreign":
+            function = f", and its function (DROP FUNCTION {catalog.function_name(session, check)};)"
+        yield make("changed-constraint", subject, **words, function=function)
     elif proven and not found.validated:
         yield make("unproven-constraint", subject, **words)
     if found and not found.executable and (roles := catalog.cannot_execute(session, contract.table, check)):

@@ -26,7 +26,7 @@ _VARIABLES = {
     "schema": ("NAME", "where the tables are"),
     "release_hold": ("1", "go up although a rollback holds the database"),
     "retrofit": ("1", "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does"),
-    "accept": ("SLUG:OBJECT", "a finding that shall not stop it; several have a comma between them"),
+    "accept": ("SLUG:OBJECT", "findings to accept, separated by commas"),
 }
 
 

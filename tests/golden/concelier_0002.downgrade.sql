@@ -26,7 +26,7 @@ ALTER TABLE "public"."advisory_raw"
 DO $aoc$
 DECLARE found oid := to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
 BEGIN
-  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'b07bafb2d425c78ab356747ff883275992f19e04bedade1097caae871fdf4bc0') THEN
+  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08') THEN
     DROP FUNCTION "public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
   END IF;
 EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN

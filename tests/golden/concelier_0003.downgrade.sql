@@ -26,7 +26,7 @@ ALTER TABLE "public"."advisory_raw"
   DROP CONSTRAINT IF EXISTS advisory_raw_required_v1,
   ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 
-COMMENT ON CONSTRAINT advisory_raw_keys_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:bf2c12618e48a00b6bfcef5e5ef0887fe7827705f60071e002cb82ce213cc8b6';
+COMMENT ON CONSTRAINT advisory_raw_keys_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0';
 
 COMMENT ON CONSTRAINT advisory_raw_objects_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6';
 

@@ -26,7 +26,7 @@ ALTER TABLE "public"."vex_raw"
 DO $aoc$
 DECLARE found oid := to_regprocedure('"public"."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
 BEGIN
-  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'e597663dc283125deb1f46874fddfd41fa709ea6cce96f8d6de4405bd6dd9ff1') THEN
+  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."vex_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec') THEN
     DROP FUNCTION "public"."vex_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
   END IF;
 EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN

@@ -26,7 +26,7 @@ ALTER TABLE "public"."vex_raw"
   DROP CONSTRAINT IF EXISTS vex_raw_required_v1,
   ADD CONSTRAINT vex_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 
-COMMENT ON CONSTRAINT vex_raw_keys_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:ef3b296987249b3d7d0fde3aa3b2c7de0f97e21614b845373a42d1f9ed72a246';
+COMMENT ON CONSTRAINT vex_raw_keys_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8';
 
 COMMENT ON CONSTRAINT vex_raw_objects_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f';
 

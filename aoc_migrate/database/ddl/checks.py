@@ -35,7 +35,8 @@ def add_checks(table: str, checks: Sequence[Check], proof: Check | None = None) 
         adds = ",\n  ".join(add_constraint(raw, check) for check in some)
         with needed(f"{standing(raw, checks)} < {len(checks)}"):
             before = [create_function(raw, check) for check in some if check.function]
-            strong(raw, [f"ALTER TABLE {raw}\n  {adds}", *_sign(raw, some)], before)
+            signed = [sign(raw, check) for check in some]
+            strong(raw, [f"ALTER TABLE {raw}\n  {adds}", *signed], before)
 
 
 def _instants(session: Session | None, table: str, parts: Sequence[_T]) -> list[Sequence[_T]]:
@@ -63,13 +64,10 @@ def _let_execute(session: Session, table: str, checks: Iterable[Check]) -> None:
     """Grant EXECUTE again where somebody has revoked it: without it a role could store no row."""
     found = catalog.constraints(session, table)
     for check in checks:
-        if check.name in found and not found[check.name].executable:
+        constraint = found.get(check.name)
+        if constraint and not constraint.executable and catalog.cannot_execute(session, table, check):
             with migration().autocommit_block():
                 session.run(grant_execute(session.schema[table], check))
-
-
-def _sign(raw: Relation, checks: Sequence[Check]) -> list[str]:
-    return [sign(raw, check) for check in checks]
 
 
 def drop_checks(table: str, checks: Sequence[Check]) -> None:
@@ -99,9 +97,10 @@ def _drop_functions(session: Session, table: str, checks: Sequence[Check]) -> No
         with migration().autocommit_block():
             session.run(drop_function(session.schema[table], check))
         if catalog.check_function(session, table, check) == "ours":
-            users = ", ".join(catalog.users_of(session, check)) or "a role that we cannot act as owns it"
+            users = ", ".join(catalog.users_of(session, check))
+            reason = f"something else uses it ({users})" if users else "we cannot act as the role that owns it"
             named = catalog.function_name(session, check)
-            session.findings.append(make("function-kept", check.function, names=users, function=named))
+            session.findings.append(make("function-kept", check.function, reason=reason, function=named))
 
 
 def validate(table: str, checks: Sequence[Check], proof: Check | None = None) -> None:
@@ -176,7 +175,7 @@ def unprove(table: str, checks: Sequence[Check], proof: Check, revision: str) ->
             wanted.remove(proof)
         if is_partitioned(session, table):
             for check in wanted:
-                strong(raw, [_add_again(raw, [check]), *_sign(raw, [check])])
+                strong(raw, [_add_again(raw, [check]), sign(raw, check)])
             drop_not_nulls(session, table, proof.columns, found)
             with migration().autocommit_block():
                 session.run(forget(session.schema, revision))
@@ -193,7 +192,8 @@ BEGIN
   END LOOP;
 END $aoc$"""
     with needed(recorded(schema(), revision)):
-        strong(raw, [_add_again(raw, wanted), *_sign(raw, wanted), restore, forget(schema(), revision)])
+        signed = [sign(raw, check) for check in wanted]
+        strong(raw, [_add_again(raw, wanted), *signed, restore, forget(schema(), revision)])
 
 
 def _add_again(raw: Relation, checks: Sequence[Check]) -> str:

@@ -38,9 +38,11 @@ def add_constraint(table: Relation, check: Check) -> str:
 
     The casts find that function and no other: an overload that somebody planted might fit varchar better.
     """
-    casts = zip(check.columns, check.types, strict=False)
-    call = f"{Relation(table.schema, check.function)}({', '.join(f'{name}::{type_}' for name, type_ in casts)})"
-    return f"ADD CONSTRAINT {check.name} CHECK ({call if check.function else check.predicate}) NOT VALID"
+    rule = check.predicate
+    if check.function:
+        casts = ", ".join(f"{name}::{type_}" for name, type_ in zip(check.columns, check.types, strict=True))
+        rule = f"{Relation(table.schema, check.function)}({casts})"
+    return f"ADD CONSTRAINT {check.name} CHECK ({rule}) NOT VALID"
 
 
 def sign(table: Relation, check: Check) -> str:

@@ -51,7 +51,7 @@ ROWS: dict[str, Text] = {
         code=MISSING,
     ),
     "key-too-long": Text(
-        "{n_rows} of {table} whose keys have more than {limit} bytes together; an index cannot hold them.",
+        "{n_rows} of {table} whose keys have more than {limit} bytes together; an index has no room for that.",
         "Shorten the ids of these rows, or move them out: aoc-migrate repair {target} --rule key-too-long --apply",
     ),
     "time-not-finite": Text(
@@ -120,7 +120,7 @@ ROWS: dict[str, Text] = {
     ),
     "needs-search-path": Text(
         "Our writes to {table} run {subject} ({runs}), which has no search_path of its own: it finds its "
-        "tables and functions through search_path, and our session's holds nothing but pg_catalog.",
+        "tables and functions through search_path, and our session's holds only pg_catalog and pg_temp.",
         "Run: ALTER FUNCTION {subject} SET search_path = {path}; Or, where it names all of them with their "
         "schema, accept it: {accept}",
     ),

@@ -94,7 +94,7 @@ RUNNING: dict[str, Text] = {
         "Look at it, then rename or drop it, and run the same command again.",
     ),
     "function-kept": Text(
-        "The function {subject} stays, because something else uses it: {names}.",
+        "The function {subject} stays: {reason}.",
         "Nothing to do. Once nothing uses it any more: DROP FUNCTION {function};",
         severity="warning",
     ),

@@ -18,7 +18,8 @@ STANDING: dict[str, Text] = {
     ),
     "changed-constraint": Text(
         "{subject}, or the function that it calls, is not what the contract asks for.",
-        "Drop it (ALTER TABLE {table} DROP CONSTRAINT {constraint};) and run: aoc-migrate upgrade {target}",
+        "Drop it (ALTER TABLE {table} DROP CONSTRAINT {constraint};){function}, "
+        "and run: aoc-migrate upgrade {target}",
     ),
     "function-not-executable": Text(
         "{names} may write to {table}, but may not execute {subject}, which its rules call: every write fails.",
