@@ -7,7 +7,7 @@ from aoc_migrate.contract.model import Index
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.database.signature import SIGNATURE, is_ours
+from aoc_migrate.database.signature import SIGNATURE, is_ours, named
 
 STATE = "aoc_migration_state"
 VERSION = "aoc_alembic_version"
@@ -105,7 +105,7 @@ def check_function(session: Session, table: str, check: Check) -> str:
 
 def function_name(session: Session, check: Check) -> str:
     """Return the function of ``check`` as SQL names it, with the types of its arguments."""
-    return f"{session.schema[check.function]}({', '.join(check.types)})"
+    return named(session.schema, check)
 
 
 _INDEX = """

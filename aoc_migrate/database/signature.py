@@ -7,7 +7,7 @@ so that any role can compare the two, and the settings of its session do not mat
 from collections.abc import Iterable
 
 from aoc_migrate.contract.rules import Check
-from aoc_migrate.database.relation import Relation, literal
+from aoc_migrate.database.relation import Relation, Schema, literal
 
 _FUNCTION = (
     "concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, "
@@ -38,6 +38,11 @@ SIGNATURE = (
     "WHERE k.oid = {oid} GROUP BY k.oid, n.nspname)"
 )
 """`Check.signature` where the constraint ``{oid}`` and its function are the contract's, else another hash."""
+
+
+def named(schema: Schema, check: Check) -> str:
+    """Return the function of ``check`` as SQL names it, with the types of its arguments."""
+    return f"{schema[check.function]}({', '.join(check.types)})"
 
 
 def is_ours(table: Relation, check: Check, function: str) -> str:

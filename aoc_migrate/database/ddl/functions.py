@@ -1,12 +1,12 @@
 """A CHECK and its function, which is made with it, executable by everybody, and dropped with it."""
 
 from aoc_migrate.contract.rules import Check
-from aoc_migrate.database.relation import Relation, literal
-from aoc_migrate.database.signature import is_ours
+from aoc_migrate.database.relation import Relation, Schema, literal
+from aoc_migrate.database.signature import is_ours, named
 
 
 def _named(table: Relation, check: Check) -> str:
-    return f"{Relation(table.schema, check.function)}({', '.join(check.types)})"
+    return named(Schema(table.schema), check)
 
 
 def _found(table: Relation, check: Check) -> str:
