@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import psycopg
@@ -161,3 +162,13 @@ def test_attach_a_partition(excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT count(*) FROM pg_proc WHERE proname ~ '_ok_v1$'") == 0
     assert aoc("upgrade", "--release-hold").exit_code == 0
     assert aoc.json("verify", "--probe").slugs("error") == []
+
+
+def test_stock_alembic_says_what_stays(head: Database, aoc: Aoc) -> None:
+    """`alembic downgrade` says on stderr which functions it has kept, and for whom."""
+    head.run("CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)")
+    command = [sys.executable, "-m", "alembic", "-n", "excititor", "downgrade", "excititor_0006"]
+
+    ran = subprocess.run(command, cwd=ROOT, env=aoc.env(), capture_output=True, check=True, text=True)
+
+    assert "excititor: The function vex_raw_content_ok_v1 stays: something else uses it (constraint " in ran.stderr

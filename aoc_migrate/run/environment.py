@@ -104,6 +104,8 @@ def _run_stock(context: Any) -> None:
                 raise CommandError(hold.finding(session, held).problem)
             with _recorded(session, verb, context.config.cmd_opts):
                 _migrate(context, session)
+            for finding in session.findings:
+                session.say(f"{finding.problem} {finding.help}")
     except AocError as error:
         raise CommandError(str(error)) from None
     except Stopped as stopped:

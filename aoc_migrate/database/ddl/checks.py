@@ -1,5 +1,6 @@
 """CHECK constraints with their functions, and NOT NULL: guard new rows first, prove the old ones later."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from aoc_migrate.database.catalog import STATE
 from aoc_migrate.database.ddl.functions import add_constraint, create_function, drop_function, grant_execute, sign
 from aoc_migrate.database.ddl.own_nulls import drop_not_nulls, own_not_nulls
 from aoc_migrate.database.ddl.printing import migration, needed, online, schema
-from aoc_migrate.database.ddl.run import strong, weak
+from aoc_migrate.database.ddl.run import note, strong, weak
 from aoc_migrate.database.ddl.table import forget, record, recorded
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation, literal
@@ -66,8 +67,7 @@ def _let_execute(session: Session, table: str, checks: Iterable[Check]) -> None:
     for check in checks:
         constraint = found.get(check.name)
         if constraint and not constraint.executable and catalog.cannot_execute(session, table, check):
-            with migration().autocommit_block():
-                session.run(grant_execute(session.schema[table], check))
+            weak(session.schema[table], grant_execute(session.schema[table], check))
 
 
 def drop_checks(table: str, checks: Sequence[Check]) -> None:
@@ -94,9 +94,12 @@ def _drop_functions(session: Session, table: str, checks: Sequence[Check]) -> No
     for check in checks:
         if catalog.check_function(session, table, check) != "ours":
             continue
+        begun = time.monotonic()
         with migration().autocommit_block():
             session.run(drop_function(session.schema[table], check))
-        if catalog.check_function(session, table, check) == "ours":
+        if catalog.check_function(session, table, check) == "missing":
+            note(session, f"DROP FUNCTION {check.function}", total_ms=time.monotonic() - begun)
+        else:
             users = ", ".join(catalog.users_of(session, check))
             reason = f"something else uses it ({users})" if users else "we cannot act as the role that owns it"
             named = catalog.function_name(session, check)
