@@ -9,6 +9,7 @@
 --   -v target=NAME       concelier or excititor; else it is found by its table (advisory_raw or vex_raw)
 --   -v schema=NAME       where the tables are
 --   -v release_hold=1    go up although a rollback holds the database
+--   -v accept=SLUG:OBJECT  findings to accept, separated by commas
 --
 -- It commits by itself, so never with psql -1. Interrupted, it goes on when it is run again.
 -- Exit code 0: done, nothing to do, or held. 3: refused or failed; stderr says why.
@@ -35,15 +36,26 @@
 \endif
 
 SET search_path = pg_catalog, pg_temp;
-SELECT quote_ident(:'schema') AS aoc_schema \gset
 DO $aoc$ BEGIN
-  PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'), ('client_min_messages', 'warning'), ('default_transaction_isolation', 'read committed'), ('quote_all_identifiers', 'off'), ('standard_conforming_strings', 'on'), ('TimeZone', 'UTC'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('statement_timeout', '0'), ('lock_timeout', '600.0s'), ('row_security', 'off')) AS ours (ours, wanted)
-    ON lower(name) = lower(ours);
+  PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES
+    ('exit_on_error', 'off'), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'),
+    ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
+    ('client_min_messages', 'warning'), ('log_parameter_max_length_on_error', '0'), ('check_function_bodies', 'on'),
+    ('plpgsql.extra_errors', 'none'), ('plpgsql.extra_warnings', 'none'), ('default_transaction_isolation', 'read committed'),
+    ('default_transaction_deferrable', 'off'), ('row_security', 'off'), ('restrict_nonsystem_relation_kind', ''),
+    ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off'), ('client_encoding', 'UTF8'),
+    ('standard_conforming_strings', 'on'), ('backslash_quote', 'safe_encoding'), ('array_nulls', 'on'),
+    ('xmloption', 'content'), ('quote_all_identifiers', 'off'), ('DateStyle', 'ISO, MDY'),
+    ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'),
+    ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '600.0s')
+  ) AS ours (ours, wanted) LEFT JOIN pg_settings ON lower(name) = lower(ours) WHERE name IS NOT NULL OR ours ^@ 'plpgsql.';
 END $aoc$;
+SELECT quote_ident(:'schema') AS aoc_schema \gset
 SELECT set_config('aoc.allow_supersedes_retrofit', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
   set_config('aoc.accept', :'accept', false) AS aoc_accept, :'release_hold'::boolean AS release_hold \gset
-SELECT EXISTS (SELECT FROM unnest(string_to_array(:'accept', ',')) AS given WHERE given !~ '^(update-trigger|needs-search-path|swap-conflict|move-trigger):.*[^ ]') AS aoc_refused,
-  set_config('aoc.reason', coalesce('accept is SLUG:OBJECT, several with a comma between them; a slug is one of update-trigger, needs-search-path, swap-conflict, move-trigger', ''), false) AS aoc_reason \gset
+SELECT :'accept' <> '' AND EXISTS (SELECT FROM unnest(regexp_split_to_array(:'accept', ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)')) AS given WHERE given !~ '^(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):.*[^ ,]$') AS aoc_refused,
+  set_config('aoc.reason', coalesce('accept is SLUG:OBJECT, several with a comma between them; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger', ''), false) AS aoc_reason \gset
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
@@ -118,6 +130,35 @@ SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE found text := (SELECT string_agg(name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('<schema>."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('<schema>."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('<schema>."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('<schema>."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('<schema>."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true))
+    AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
+  SELECT CASE
+    WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
+    WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."advisory_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE')
+      THEN 'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner))
+    WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact))
+      THEN 'it has other columns' END AS wrong, CASE
+    WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger'
+    WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule'
+    WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
+      THEN 'it has row-level security'
+    WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child'
+    WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added
+  FROM (SELECT coalesce(array_agg(attname || ' ' || format_type(atttypid, atttypmod)), '{}') AS columns
+    FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
+) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
+  CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
+WHERE flaw IS NOT NULL) AS foreign_objects);
+BEGIN
+  IF found IS NOT NULL THEN
+    RAISE EXCEPTION '%', found;
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
 SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'concelier') AS aoc_refused,
@@ -133,12 +174,28 @@ DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
   told timestamptz := clock_timestamp() - interval '1 minute';
+  holders text; ending text;
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
+    SELECT string_agg(concat_ws(', ', 'pid ' || pid, 'prepared transaction ' || to_json(gid), to_json(application),
+        'role ' || to_json(role)), '; '),
+      string_agg(CASE WHEN pid IS NOT NULL THEN format('SELECT pg_terminate_backend(%s);', pid)
+        WHEN gid ~ '^[ -~]+$' THEN format('ROLLBACK PREPARED %L;', gid)
+        ELSE 'SELECT * FROM pg_prepared_xacts;' END, ' ')
+    INTO holders, ending FROM (SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application,
+  coalesce(a.usename, p.owner)::text AS role, p.gid,
+  extract(epoch FROM clock_timestamp() - coalesce(a.backend_start, p.prepared))::int AS seconds
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own
+  ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction)
+  ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
-      RAISE EXCEPTION 'another run holds the lock; we waited since %. Run the script again later.', begun;
+      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %',
+        holders, begun, ending;
     ELSIF clock_timestamp() - told > interval '5 s' THEN
-      RAISE WARNING 'waiting for another run, which holds the lock';
+      RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
       told := clock_timestamp();
     END IF;
     COMMIT;
@@ -159,32 +216,187 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
 
+
 SELECT true AS aoc_left \gset
 \if :aoc_left
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+SELECT replace(replace($aoc_block$
+DO $aoc_code$
+#variable_conflict use_column
+DECLARE
+  errors int := 0; links bigint := -1; found record;
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
+BEGIN
+  FOR found IN 
+WITH RECURSIVE family AS (
+  SELECT to_regclass('<schema>."advisory_raw"')::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+), parts (rel, class, object, name, events) AS NOT MATERIALIZED (
+  SELECT g.tgrelid, 'pg_trigger'::regclass::oid, g.oid, 'trigger ' || quote_ident(g.tgname),
+    g.tgtype & 28 | CASE WHEN g.tgtype & 16 <> 0
+      AND (g.tgattr::text = '' OR (SELECT attnum FROM pg_attribute WHERE attrelid = g.tgrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (g.tgattr)) THEN 64 ELSE 0 END
+  FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+  UNION ALL SELECT r.ev_class, 'pg_rewrite'::regclass, r.oid, 'rule ' || quote_ident(r.rulename),
+    CASE r.ev_type WHEN '2' THEN 80 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END
+  FROM pg_rewrite r WHERE r.ev_enabled IN ('O', 'A')
+  UNION ALL SELECT k.conrelid, 'pg_constraint'::regclass, k.oid,
+    CASE k.contype WHEN 'c' THEN 'CHECK ' ELSE 'foreign key ' END || quote_ident(k.conname), 84
+  FROM pg_constraint k WHERE k.contype IN ('c', 'f')
+  UNION ALL SELECT k.confrelid, 'pg_class'::regclass, k.conrelid,
+    'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass,
+    CASE WHEN k.confdeltype IN ('c', 'n', 'd') THEN 8 ELSE 0 END
+      | CASE WHEN k.confupdtype NOT IN ('c', 'n', 'd') THEN 0
+        WHEN (SELECT attnum FROM pg_attribute WHERE attrelid = k.confrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (k.confkey) THEN 80 ELSE 16 END
+  FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+  UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid,
+    CASE WHEN a.attgenerated = '' THEN 'the default of column ' ELSE 'the generated column ' END
+      || quote_ident(a.attname), CASE WHEN a.attgenerated = '' THEN 4 ELSE 84 END
+  FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+  UNION ALL SELECT a.attrelid, 'pg_type'::regclass, a.atttypid, 'the type of column ' || quote_ident(a.attname),
+    84
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'c'
+  UNION ALL SELECT i.indrelid, 'pg_class'::regclass, x.oid, 'index ' || quote_ident(x.relname), 84
+  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT x.relispartition
+  UNION ALL SELECT t.partrelid, d.refclassid, d.refobjid, 'the partition key', 84
+  FROM pg_partitioned_table t JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = t.partrelid
+  WHERE d.objsubid = 0 AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass)
+  UNION ALL SELECT y.polrelid, 'pg_policy'::regclass, y.oid, 'policy ' || quote_ident(y.polname),
+    92
+  FROM pg_policy y WHERE row_security_active(y.polrelid)
+
+), attached (name, events, class, object) AS (
+  SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
+  UNION SELECT p.name, p.events, p.class, p.object FROM parts p
+    JOIN pg_partition_ancestors(to_regclass('<schema>."advisory_raw"')) AS above (rel) ON p.rel = above.rel
+  WHERE p.name = 'the partition key'
+  UNION SELECT 'event trigger ' || quote_ident(evtname), 128, 'pg_event_trigger'::regclass, oid
+  FROM pg_event_trigger WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login'
+), run (name, events, class, object, pinned) AS (
+  SELECT name, events, class, object, false FROM attached WHERE events & (128) <> 0
+  UNION SELECT run.name, run.events, inside.class, inside.object, run.pinned OR run.class = 'pg_proc'::regclass
+    AND EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')))
+  FROM run CROSS JOIN LATERAL (
+    SELECT d.refclassid, d.refobjid FROM pg_depend d LEFT JOIN pg_class c ON d.refclassid = 'pg_class'::regclass
+      AND c.oid = d.refobjid AND (run.class = 'pg_rewrite'::regclass
+        OR run.class IN ('pg_proc'::regclass, 'pg_policy'::regclass) AND (c.relkind = 'v'
+          OR EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND p.provolatile = 'v')))
+    WHERE d.classid = run.class AND d.objid = run.object AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass) OR c.oid IS NOT NULL)
+    UNION ALL SELECT p.class, p.object FROM parts p WHERE run.class = 'pg_class'::regclass AND p.rel = run.object
+    UNION ALL SELECT 'pg_class'::regclass, inhrelid FROM pg_inherits
+    WHERE run.class = 'pg_class'::regclass AND inhparent = run.object
+    UNION ALL SELECT 'pg_type'::regclass, a.atttypid FROM pg_type t JOIN pg_attribute a ON a.attrelid = t.typrelid
+    WHERE run.class = 'pg_type'::regclass AND t.oid = run.object AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
+    WHERE run.class = 'pg_type'::regclass AND contypid = run.object
+    UNION ALL SELECT 'pg_proc'::regclass, amproc::oid FROM pg_opclass o JOIN pg_amproc ON amprocfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+    UNION ALL SELECT 'pg_operator'::regclass, amopopr FROM pg_opclass o JOIN pg_amop ON amopfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+  ) AS inside (class, object)
+), known AS (
+  SELECT p.oid, p.proowner, n.nspname, NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."advisory_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE') AS "foreign",
+    p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')) AS loose
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  WHERE p.oid IN (SELECT object FROM run WHERE class = 'pg_proc'::regclass)
+    AND (encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = ANY (ARRAY['8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08', '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a', 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43']::text[])) IS NOT TRUE
+)
+SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text AS schema,
+  pg_get_userbyid(known.proowner)::text AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,
+  bit_or(run.events & (128)) AS events
+FROM known JOIN run ON run.class = 'pg_proc'::regclass AND run.object = known.oid CROSS JOIN LATERAL (VALUES
+  ('foreign-code', known."foreign"), ('needs-search-path', known.loose AND NOT run.pinned AND run.events <> 128)
+) AS kind (slug, is_so)
+WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner ORDER BY 1, 2
+  LOOP
+    CONTINUE WHEN found.slug || ':' || found.function = ANY (accepted) OR found.events & 128 = 0
+      AND (links < 0 OR links = 0 AND found.slug = 'needs-search-path');
+    errors := errors + 1;
+    RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with -v %',
+      found.slug, found.function, found.owner, array_to_string(found.names, ', '),
+      CASE WHEN 'accept=' || found.slug || ':' || found.function ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || found.slug || ':' || found.function ELSE $q$'$q$ || replace('accept=' || found.slug || ':' || found.function, $q$'$q$, $q$'"'"'$q$) || $q$'$q$ END;
+  END LOOP;
+  IF errors > 0 THEN
+    RAISE EXCEPTION 'nothing was changed: repair that and run the script again';
+  END IF;
+END $aoc_code$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := '{}'; entry record;
+BEGIN
+  IF to_regclass('<schema>."aoc_alembic_version"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_alembic_version" (
+      version_num character varying(32) NOT NULL,
+      CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num)
+    );
+    made := made || to_regclass('<schema>."aoc_alembic_version"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_state"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_state" (
+      name text PRIMARY KEY,
+      value jsonb NOT NULL,
+      recorded_at timestamp with time zone NOT NULL DEFAULT now()
+    );
+    made := made || to_regclass('<schema>."aoc_migration_state"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_hold"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_hold" (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      command text NOT NULL,
+      revision text,
+      held_by text NOT NULL,
+      held_at timestamp with time zone NOT NULL DEFAULT now(),
+      finished boolean NOT NULL,
+      acknowledged boolean NOT NULL
+    );
+    made := made || to_regclass('<schema>."aoc_migration_hold"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_log"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_log" (
+      run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      command text NOT NULL,
+      from_revision text NOT NULL,
+      goal text,
+      revision text,
+      role text NOT NULL DEFAULT current_user,
+      host text NOT NULL,
+      image text,
+      version text NOT NULL,
+      server_version text NOT NULL DEFAULT current_setting('server_version'),
+      pid integer NOT NULL DEFAULT pg_backend_pid(),
+      started_at timestamp with time zone NOT NULL DEFAULT now(),
+      seen_at timestamp with time zone NOT NULL DEFAULT now(),
+      ended_at timestamp with time zone,
+      outcome text,
+      step text,
+      findings text[] NOT NULL DEFAULT '{}',
+      steps jsonb NOT NULL DEFAULT '[]',
+      checksums jsonb NOT NULL DEFAULT '{}'
+    );
+    made := made || to_regclass('<schema>."aoc_migration_log"')::oid;
+  END IF;
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
-  run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
-  role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
-  version text NOT NULL, server_version text NOT NULL DEFAULT current_setting('server_version'),
-  pid int NOT NULL DEFAULT pg_backend_pid(),
-  started_at timestamptz NOT NULL DEFAULT now(), seen_at timestamptz NOT NULL DEFAULT now(),
-  ended_at timestamptz, outcome text, step text,
-  findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
-  checksums jsonb NOT NULL DEFAULT '{}'
-);
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
-  version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
 INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'constraints --remove', (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1], (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1],
     coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object()
   RETURNING run AS aoc_run \gset
-INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
-  'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
-  'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', false, 'acknowledged', true)
-  ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
+INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
+  SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), false, true
+  ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
 
 SELECT :aoc_position >= 7 AS aoc_due \gset
 \if :aoc_due
@@ -263,6 +475,17 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."advisory_raw_idempotency_v1"') AND indrelid = to_regclass('<schema>."advisory_raw"') AND NOT indisvalid) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
+    RAISE EXCEPTION 'advisory_raw_idempotency_v1 is INVALID, and % may be building it: let that end, and run this again',
+      (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'concelier_0004' AND NOT (value->>'index_found')::boolean) AS aoc_needed \gset
 \if :aoc_needed
@@ -432,10 +655,23 @@ $aoc_block$,
 
 \endif
 
-INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
-  'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
-  'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', true, 'acknowledged', true)
-  ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
+INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
+  SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), true, true
+  ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS a, pg_class c
+    WHERE r.oid = to_regclass('<schema>."advisory_raw"') AND a.privilege_type = 'SELECT' AND c.oid IN (to_regclass('<schema>."aoc_alembic_version"'), to_regclass('<schema>."aoc_migration_hold"'))
+      AND NOT has_table_privilege(CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END, c.oid, 'SELECT')
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %s', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
   WHERE run = :aoc_run;
 SELECT format('concelier is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset
@@ -494,6 +730,35 @@ SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE found text := (SELECT string_agg(name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('<schema>."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('<schema>."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('<schema>."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('<schema>."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('<schema>."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true))
+    AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
+  SELECT CASE
+    WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
+    WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."advisory_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE')
+      THEN 'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner))
+    WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact))
+      THEN 'it has other columns' END AS wrong, CASE
+    WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger'
+    WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule'
+    WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
+      THEN 'it has row-level security'
+    WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child'
+    WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added
+  FROM (SELECT coalesce(array_agg(attname || ' ' || format_type(atttypid, atttypmod)), '{}') AS columns
+    FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
+) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
+  CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
+WHERE flaw IS NOT NULL) AS foreign_objects);
+BEGIN
+  IF found IS NOT NULL THEN
+    RAISE EXCEPTION '%', found;
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
 SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'concelier') AS aoc_refused,
@@ -509,12 +774,28 @@ DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
   told timestamptz := clock_timestamp() - interval '1 minute';
+  holders text; ending text;
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
+    SELECT string_agg(concat_ws(', ', 'pid ' || pid, 'prepared transaction ' || to_json(gid), to_json(application),
+        'role ' || to_json(role)), '; '),
+      string_agg(CASE WHEN pid IS NOT NULL THEN format('SELECT pg_terminate_backend(%s);', pid)
+        WHEN gid ~ '^[ -~]+$' THEN format('ROLLBACK PREPARED %L;', gid)
+        ELSE 'SELECT * FROM pg_prepared_xacts;' END, ' ')
+    INTO holders, ending FROM (SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application,
+  coalesce(a.usename, p.owner)::text AS role, p.gid,
+  extract(epoch FROM clock_timestamp() - coalesce(a.backend_start, p.prepared))::int AS seconds
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own
+  ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction)
+  ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
-      RAISE EXCEPTION 'another run holds the lock; we waited since %. Run the script again later.', begun;
+      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %',
+        holders, begun, ending;
     ELSIF clock_timestamp() - told > interval '5 s' THEN
-      RAISE WARNING 'waiting for another run, which holds the lock';
+      RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
       told := clock_timestamp();
     END IF;
     COMMIT;
@@ -535,16 +816,18 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
 \set aoc_held false
-\if :aoc_state_there
-SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'hold') AS aoc_held \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_migration_hold"')) IS NOT NULL AS aoc_hold_there \gset
+\if :aoc_hold_there
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_hold") AS aoc_held \gset
 \endif
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \gset
 \if :aoc_stop
 SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
-  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM :"schema"."aoc_migration_state" WHERE name = 'hold' \gset
+  held_at, held_by, command) AS aoc_reason FROM :"schema"."aoc_migration_hold" \gset
 \warn :aoc_reason
 \quit
 \endif
+
 
 SELECT true AS aoc_left \gset
 \if :aoc_left
@@ -552,12 +835,10 @@ SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
-  errors int := 0; rows bigint; counted text; counts jsonb; found record;
-  accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
+  errors int := 0; rows bigint; links bigint := -1; counted text; counts jsonb; found record;
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
 BEGIN
-  IF to_regclass('<schema>."advisory_raw"') IS NULL THEN
-    RETURN;
-  END IF;
+  IF to_regclass('<schema>."advisory_raw"') IS NOT NULL THEN
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."advisory_raw"') AND attname = name
       AND NOT attisdropped);
@@ -602,6 +883,96 @@ SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups
       RAISE WARNING '% groups of rows of advisory_raw have one idempotency key (ERR_AOC_003)', rows;
     END IF;
   END IF;
+  END IF;
+  FOR found IN 
+WITH RECURSIVE family AS (
+  SELECT to_regclass('<schema>."advisory_raw"')::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+), parts (rel, class, object, name, events) AS NOT MATERIALIZED (
+  SELECT g.tgrelid, 'pg_trigger'::regclass::oid, g.oid, 'trigger ' || quote_ident(g.tgname),
+    g.tgtype & 28 | CASE WHEN g.tgtype & 16 <> 0
+      AND (g.tgattr::text = '' OR (SELECT attnum FROM pg_attribute WHERE attrelid = g.tgrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (g.tgattr)) THEN 64 ELSE 0 END
+  FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+  UNION ALL SELECT r.ev_class, 'pg_rewrite'::regclass, r.oid, 'rule ' || quote_ident(r.rulename),
+    CASE r.ev_type WHEN '2' THEN 80 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END
+  FROM pg_rewrite r WHERE r.ev_enabled IN ('O', 'A')
+  UNION ALL SELECT k.conrelid, 'pg_constraint'::regclass, k.oid,
+    CASE k.contype WHEN 'c' THEN 'CHECK ' ELSE 'foreign key ' END || quote_ident(k.conname), 84
+  FROM pg_constraint k WHERE k.contype IN ('c', 'f')
+  UNION ALL SELECT k.confrelid, 'pg_class'::regclass, k.conrelid,
+    'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass,
+    CASE WHEN k.confdeltype IN ('c', 'n', 'd') THEN 8 ELSE 0 END
+      | CASE WHEN k.confupdtype NOT IN ('c', 'n', 'd') THEN 0
+        WHEN (SELECT attnum FROM pg_attribute WHERE attrelid = k.confrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (k.confkey) THEN 80 ELSE 16 END
+  FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+  UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid,
+    CASE WHEN a.attgenerated = '' THEN 'the default of column ' ELSE 'the generated column ' END
+      || quote_ident(a.attname), CASE WHEN a.attgenerated = '' THEN 4 ELSE 84 END
+  FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+  UNION ALL SELECT a.attrelid, 'pg_type'::regclass, a.atttypid, 'the type of column ' || quote_ident(a.attname),
+    84
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'c'
+  UNION ALL SELECT i.indrelid, 'pg_class'::regclass, x.oid, 'index ' || quote_ident(x.relname), 84
+  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT x.relispartition
+  UNION ALL SELECT t.partrelid, d.refclassid, d.refobjid, 'the partition key', 84
+  FROM pg_partitioned_table t JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = t.partrelid
+  WHERE d.objsubid = 0 AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass)
+  UNION ALL SELECT y.polrelid, 'pg_policy'::regclass, y.oid, 'policy ' || quote_ident(y.polname),
+    92
+  FROM pg_policy y WHERE row_security_active(y.polrelid)
+
+), attached (name, events, class, object) AS (
+  SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
+  UNION SELECT p.name, p.events, p.class, p.object FROM parts p
+    JOIN pg_partition_ancestors(to_regclass('<schema>."advisory_raw"')) AS above (rel) ON p.rel = above.rel
+  WHERE p.name = 'the partition key'
+  UNION SELECT 'event trigger ' || quote_ident(evtname), 128, 'pg_event_trigger'::regclass, oid
+  FROM pg_event_trigger WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login'
+), run (name, events, class, object, pinned) AS (
+  SELECT name, events, class, object, false FROM attached WHERE events & (128) <> 0
+  UNION SELECT run.name, run.events, inside.class, inside.object, run.pinned OR run.class = 'pg_proc'::regclass
+    AND EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')))
+  FROM run CROSS JOIN LATERAL (
+    SELECT d.refclassid, d.refobjid FROM pg_depend d LEFT JOIN pg_class c ON d.refclassid = 'pg_class'::regclass
+      AND c.oid = d.refobjid AND (run.class = 'pg_rewrite'::regclass
+        OR run.class IN ('pg_proc'::regclass, 'pg_policy'::regclass) AND (c.relkind = 'v'
+          OR EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND p.provolatile = 'v')))
+    WHERE d.classid = run.class AND d.objid = run.object AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass) OR c.oid IS NOT NULL)
+    UNION ALL SELECT p.class, p.object FROM parts p WHERE run.class = 'pg_class'::regclass AND p.rel = run.object
+    UNION ALL SELECT 'pg_class'::regclass, inhrelid FROM pg_inherits
+    WHERE run.class = 'pg_class'::regclass AND inhparent = run.object
+    UNION ALL SELECT 'pg_type'::regclass, a.atttypid FROM pg_type t JOIN pg_attribute a ON a.attrelid = t.typrelid
+    WHERE run.class = 'pg_type'::regclass AND t.oid = run.object AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
+    WHERE run.class = 'pg_type'::regclass AND contypid = run.object
+    UNION ALL SELECT 'pg_proc'::regclass, amproc::oid FROM pg_opclass o JOIN pg_amproc ON amprocfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+    UNION ALL SELECT 'pg_operator'::regclass, amopopr FROM pg_opclass o JOIN pg_amop ON amopfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+  ) AS inside (class, object)
+), known AS (
+  SELECT p.oid, p.proowner, n.nspname, NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."advisory_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE') AS "foreign",
+    p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')) AS loose
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  WHERE p.oid IN (SELECT object FROM run WHERE class = 'pg_proc'::regclass)
+    AND (encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = ANY (ARRAY['8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08', '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a', 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43']::text[])) IS NOT TRUE
+)
+SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text AS schema,
+  pg_get_userbyid(known.proowner)::text AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,
+  bit_or(run.events & (128)) AS events
+FROM known JOIN run ON run.class = 'pg_proc'::regclass AND run.object = known.oid CROSS JOIN LATERAL (VALUES
+  ('foreign-code', known."foreign"), ('needs-search-path', known.loose AND NOT run.pinned AND run.events <> 128)
+) AS kind (slug, is_so)
+WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner ORDER BY 1, 2
+  LOOP
+    CONTINUE WHEN found.slug || ':' || found.function = ANY (accepted) OR found.events & 128 = 0
+      AND (links < 0 OR links = 0 AND found.slug = 'needs-search-path');
+    errors := errors + 1;
+    RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with -v %',
+      found.slug, found.function, found.owner, array_to_string(found.names, ', '),
+      CASE WHEN 'accept=' || found.slug || ':' || found.function ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || found.slug || ':' || found.function ELSE $q$'$q$ || replace('accept=' || found.slug || ':' || found.function, $q$'$q$, $q$'"'"'$q$) || $q$'$q$ END;
+  END LOOP;
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
@@ -615,12 +986,10 @@ SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
-  errors int := 0; rows bigint; counted text; counts jsonb; found record;
-  accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
+  errors int := 0; rows bigint; links bigint := -1; counted text; counts jsonb; found record;
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
 BEGIN
-  IF to_regclass('<schema>."advisory_raw"') IS NULL THEN
-    RETURN;
-  END IF;
+  IF to_regclass('<schema>."advisory_raw"') IS NOT NULL THEN
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."advisory_raw"') AND attname = name
       AND NOT attisdropped);
@@ -645,6 +1014,7 @@ BEGIN
       RAISE WARNING '% rows of advisory_raw break %, for example id %', found.value, found.key, found.example;
     END LOOP;
   END IF;
+  END IF;
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
@@ -652,25 +1022,77 @@ END $aoc_audit$
 $aoc_block$,
   '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 \endif
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := '{}'; entry record;
+BEGIN
+  IF to_regclass('<schema>."aoc_alembic_version"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_alembic_version" (
+      version_num character varying(32) NOT NULL,
+      CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num)
+    );
+    made := made || to_regclass('<schema>."aoc_alembic_version"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_state"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_state" (
+      name text PRIMARY KEY,
+      value jsonb NOT NULL,
+      recorded_at timestamp with time zone NOT NULL DEFAULT now()
+    );
+    made := made || to_regclass('<schema>."aoc_migration_state"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_hold"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_hold" (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      command text NOT NULL,
+      revision text,
+      held_by text NOT NULL,
+      held_at timestamp with time zone NOT NULL DEFAULT now(),
+      finished boolean NOT NULL,
+      acknowledged boolean NOT NULL
+    );
+    made := made || to_regclass('<schema>."aoc_migration_hold"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_log"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_log" (
+      run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      command text NOT NULL,
+      from_revision text NOT NULL,
+      goal text,
+      revision text,
+      role text NOT NULL DEFAULT current_user,
+      host text NOT NULL,
+      image text,
+      version text NOT NULL,
+      server_version text NOT NULL DEFAULT current_setting('server_version'),
+      pid integer NOT NULL DEFAULT pg_backend_pid(),
+      started_at timestamp with time zone NOT NULL DEFAULT now(),
+      seen_at timestamp with time zone NOT NULL DEFAULT now(),
+      ended_at timestamp with time zone,
+      outcome text,
+      step text,
+      findings text[] NOT NULL DEFAULT '{}',
+      steps jsonb NOT NULL DEFAULT '[]',
+      checksums jsonb NOT NULL DEFAULT '{}'
+    );
+    made := made || to_regclass('<schema>."aoc_migration_log"')::oid;
+  END IF;
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
-  run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
-  role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
-  version text NOT NULL, server_version text NOT NULL DEFAULT current_setting('server_version'),
-  pid int NOT NULL DEFAULT pg_backend_pid(),
-  started_at timestamptz NOT NULL DEFAULT now(), seen_at timestamptz NOT NULL DEFAULT now(),
-  ended_at timestamptz, outcome text, step text,
-  findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
-  checksums jsonb NOT NULL DEFAULT '{}'
-);
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
-  version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
 INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'psql constraints concelier_0004', (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1], (ARRAY['base', 'concelier_0001', 'concelier_0002', 'concelier_0003', 'concelier_0004', 'concelier_0005', 'concelier_0006', 'concelier_0007', 'concelier_0008'])[:aoc_position + 1],
-    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('concelier_0001', '1a8089c42e4ec3a390510a0a496e60d08ab9d4d9b2306894fad2ccc7426ce074', 'concelier_0002', '521cc32da9e7575440ecdb5bd2941e5886e223f7fb9cc58f442b627913b3917c', 'concelier_0003', '1eff178f33775530aab41c85bcf53127815183068744d2ab9e4195de7a076eec', 'concelier_0004', '875dddd59c8d98e3ea492f9e039cb9f683afc571c41d46f71f48738815a70869', 'concelier_0007', 'fe526eb7a74d59b2a550a18c9a18a91e36b4e6205061818c78a8af818b9d71b2')
+    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('concelier_0001', '39e421b0791de4779197818808d19ec87f3c9e399085270842d673686bb9606f', 'concelier_0002', '521cc32da9e7575440ecdb5bd2941e5886e223f7fb9cc58f442b627913b3917c', 'concelier_0003', '1eff178f33775530aab41c85bcf53127815183068744d2ab9e4195de7a076eec', 'concelier_0004', '316f1ec752a22a1b46872cdd06bfa0e2218228cfa64b4c5c75f0a266ef4d8241', 'concelier_0007', 'fe526eb7a74d59b2a550a18c9a18a91e36b4e6205061818c78a8af818b9d71b2')
   RETURNING run AS aoc_run \gset
 
 
@@ -684,7 +1106,57 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := ARRAY[to_regclass('<schema>."aoc_alembic_version"')]; entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := '{}'; entry record;
+BEGIN
+  IF to_regclass('<schema>."aoc_migration_state"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_state" (
+      name text PRIMARY KEY,
+      value jsonb NOT NULL,
+      recorded_at timestamp with time zone NOT NULL DEFAULT now()
+    );
+    made := made || to_regclass('<schema>."aoc_migration_state"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_hold"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_hold" (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      command text NOT NULL,
+      revision text,
+      held_by text NOT NULL,
+      held_at timestamp with time zone NOT NULL DEFAULT now(),
+      finished boolean NOT NULL,
+      acknowledged boolean NOT NULL
+    );
+    made := made || to_regclass('<schema>."aoc_migration_hold"')::oid;
+  END IF;
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
 
@@ -751,6 +1223,21 @@ $aoc_block$,
   '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS a, pg_class c
+    WHERE r.oid = to_regclass('<schema>."advisory_raw"') AND a.privilege_type = 'SELECT' AND c.oid IN (to_regclass('<schema>."aoc_alembic_version"'), to_regclass('<schema>."aoc_migration_hold"'))
+      AND NOT has_table_privilege(CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END, c.oid, 'SELECT')
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %s', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT :aoc_position < 1 AS aoc_due \gset
 \if :aoc_due
@@ -939,7 +1426,18 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'concelier_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."advisory_raw_idempotency_v1"')) AND indisvalid)) ON CONFLICT (name) DO NOTHING;
 
-SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."advisory_raw_idempotency_v1"')) AND NOT indisvalid) AS aoc_needed \gset
+SELECT replace(replace($aoc_block$
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."advisory_raw_idempotency_v1"') AND indrelid = to_regclass('<schema>."advisory_raw"') AND NOT indisvalid) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
+    RAISE EXCEPTION 'advisory_raw_idempotency_v1 is INVALID, and % may be building it: let that end, and run this again',
+      (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
+
+SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."advisory_raw_idempotency_v1"')) AND indrelid = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND NOT indisvalid AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass((:'aoc_schema' || '."advisory_raw"')) AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NULL) AS aoc_needed \gset
 \if :aoc_needed
 
 DROP INDEX CONCURRENTLY :"schema"."advisory_raw_idempotency_v1";
@@ -1052,7 +1550,21 @@ ALTER TABLE :"schema"."advisory_raw"
 
 \endif
 
-DELETE FROM :"schema"."aoc_migration_state" WHERE name = 'hold';
+DELETE FROM :"schema"."aoc_migration_hold";
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS a, pg_class c
+    WHERE r.oid = to_regclass('<schema>."advisory_raw"') AND a.privilege_type = 'SELECT' AND c.oid IN (to_regclass('<schema>."aoc_alembic_version"'), to_regclass('<schema>."aoc_migration_hold"'))
+      AND NOT has_table_privilege(CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END, c.oid, 'SELECT')
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %s', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
   WHERE run = :aoc_run;
 SELECT format('concelier is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset
@@ -1116,6 +1628,35 @@ SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE found text := (SELECT string_agg(name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('<schema>."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('<schema>."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('<schema>."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('<schema>."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('<schema>."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true))
+    AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
+  SELECT CASE
+    WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
+    WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."vex_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE')
+      THEN 'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner))
+    WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact))
+      THEN 'it has other columns' END AS wrong, CASE
+    WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger'
+    WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule'
+    WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
+      THEN 'it has row-level security'
+    WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child'
+    WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added
+  FROM (SELECT coalesce(array_agg(attname || ' ' || format_type(atttypid, atttypmod)), '{}') AS columns
+    FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
+) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
+  CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
+WHERE flaw IS NOT NULL) AS foreign_objects);
+BEGIN
+  IF found IS NOT NULL THEN
+    RAISE EXCEPTION '%', found;
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
 SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'excititor') AS aoc_refused,
@@ -1131,12 +1672,28 @@ DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
   told timestamptz := clock_timestamp() - interval '1 minute';
+  holders text; ending text;
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
+    SELECT string_agg(concat_ws(', ', 'pid ' || pid, 'prepared transaction ' || to_json(gid), to_json(application),
+        'role ' || to_json(role)), '; '),
+      string_agg(CASE WHEN pid IS NOT NULL THEN format('SELECT pg_terminate_backend(%s);', pid)
+        WHEN gid ~ '^[ -~]+$' THEN format('ROLLBACK PREPARED %L;', gid)
+        ELSE 'SELECT * FROM pg_prepared_xacts;' END, ' ')
+    INTO holders, ending FROM (SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application,
+  coalesce(a.usename, p.owner)::text AS role, p.gid,
+  extract(epoch FROM clock_timestamp() - coalesce(a.backend_start, p.prepared))::int AS seconds
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own
+  ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction)
+  ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
-      RAISE EXCEPTION 'another run holds the lock; we waited since %. Run the script again later.', begun;
+      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %',
+        holders, begun, ending;
     ELSIF clock_timestamp() - told > interval '5 s' THEN
-      RAISE WARNING 'waiting for another run, which holds the lock';
+      RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
       told := clock_timestamp();
     END IF;
     COMMIT;
@@ -1157,32 +1714,187 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
 
+
 SELECT true AS aoc_left \gset
 \if :aoc_left
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+SELECT replace(replace($aoc_block$
+DO $aoc_code$
+#variable_conflict use_column
+DECLARE
+  errors int := 0; links bigint := -1; found record;
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
+BEGIN
+  FOR found IN 
+WITH RECURSIVE family AS (
+  SELECT to_regclass('<schema>."vex_raw"')::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+), parts (rel, class, object, name, events) AS NOT MATERIALIZED (
+  SELECT g.tgrelid, 'pg_trigger'::regclass::oid, g.oid, 'trigger ' || quote_ident(g.tgname),
+    g.tgtype & 28 | CASE WHEN g.tgtype & 16 <> 0
+      AND (g.tgattr::text = '' OR (SELECT attnum FROM pg_attribute WHERE attrelid = g.tgrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (g.tgattr)) THEN 64 ELSE 0 END
+  FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+  UNION ALL SELECT r.ev_class, 'pg_rewrite'::regclass, r.oid, 'rule ' || quote_ident(r.rulename),
+    CASE r.ev_type WHEN '2' THEN 80 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END
+  FROM pg_rewrite r WHERE r.ev_enabled IN ('O', 'A')
+  UNION ALL SELECT k.conrelid, 'pg_constraint'::regclass, k.oid,
+    CASE k.contype WHEN 'c' THEN 'CHECK ' ELSE 'foreign key ' END || quote_ident(k.conname), 84
+  FROM pg_constraint k WHERE k.contype IN ('c', 'f')
+  UNION ALL SELECT k.confrelid, 'pg_class'::regclass, k.conrelid,
+    'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass,
+    CASE WHEN k.confdeltype IN ('c', 'n', 'd') THEN 8 ELSE 0 END
+      | CASE WHEN k.confupdtype NOT IN ('c', 'n', 'd') THEN 0
+        WHEN (SELECT attnum FROM pg_attribute WHERE attrelid = k.confrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (k.confkey) THEN 80 ELSE 16 END
+  FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+  UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid,
+    CASE WHEN a.attgenerated = '' THEN 'the default of column ' ELSE 'the generated column ' END
+      || quote_ident(a.attname), CASE WHEN a.attgenerated = '' THEN 4 ELSE 84 END
+  FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+  UNION ALL SELECT a.attrelid, 'pg_type'::regclass, a.atttypid, 'the type of column ' || quote_ident(a.attname),
+    84
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'c'
+  UNION ALL SELECT i.indrelid, 'pg_class'::regclass, x.oid, 'index ' || quote_ident(x.relname), 84
+  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT x.relispartition
+  UNION ALL SELECT t.partrelid, d.refclassid, d.refobjid, 'the partition key', 84
+  FROM pg_partitioned_table t JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = t.partrelid
+  WHERE d.objsubid = 0 AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass)
+  UNION ALL SELECT y.polrelid, 'pg_policy'::regclass, y.oid, 'policy ' || quote_ident(y.polname),
+    92
+  FROM pg_policy y WHERE row_security_active(y.polrelid)
+
+), attached (name, events, class, object) AS (
+  SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
+  UNION SELECT p.name, p.events, p.class, p.object FROM parts p
+    JOIN pg_partition_ancestors(to_regclass('<schema>."vex_raw"')) AS above (rel) ON p.rel = above.rel
+  WHERE p.name = 'the partition key'
+  UNION SELECT 'event trigger ' || quote_ident(evtname), 128, 'pg_event_trigger'::regclass, oid
+  FROM pg_event_trigger WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login'
+), run (name, events, class, object, pinned) AS (
+  SELECT name, events, class, object, false FROM attached WHERE events & (128) <> 0
+  UNION SELECT run.name, run.events, inside.class, inside.object, run.pinned OR run.class = 'pg_proc'::regclass
+    AND EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')))
+  FROM run CROSS JOIN LATERAL (
+    SELECT d.refclassid, d.refobjid FROM pg_depend d LEFT JOIN pg_class c ON d.refclassid = 'pg_class'::regclass
+      AND c.oid = d.refobjid AND (run.class = 'pg_rewrite'::regclass
+        OR run.class IN ('pg_proc'::regclass, 'pg_policy'::regclass) AND (c.relkind = 'v'
+          OR EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND p.provolatile = 'v')))
+    WHERE d.classid = run.class AND d.objid = run.object AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass) OR c.oid IS NOT NULL)
+    UNION ALL SELECT p.class, p.object FROM parts p WHERE run.class = 'pg_class'::regclass AND p.rel = run.object
+    UNION ALL SELECT 'pg_class'::regclass, inhrelid FROM pg_inherits
+    WHERE run.class = 'pg_class'::regclass AND inhparent = run.object
+    UNION ALL SELECT 'pg_type'::regclass, a.atttypid FROM pg_type t JOIN pg_attribute a ON a.attrelid = t.typrelid
+    WHERE run.class = 'pg_type'::regclass AND t.oid = run.object AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
+    WHERE run.class = 'pg_type'::regclass AND contypid = run.object
+    UNION ALL SELECT 'pg_proc'::regclass, amproc::oid FROM pg_opclass o JOIN pg_amproc ON amprocfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+    UNION ALL SELECT 'pg_operator'::regclass, amopopr FROM pg_opclass o JOIN pg_amop ON amopfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+  ) AS inside (class, object)
+), known AS (
+  SELECT p.oid, p.proowner, n.nspname, NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."vex_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE') AS "foreign",
+    p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')) AS loose
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  WHERE p.oid IN (SELECT object FROM run WHERE class = 'pg_proc'::regclass)
+    AND (encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = ANY (ARRAY['ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec', 'a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9', 'f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a']::text[])) IS NOT TRUE
+)
+SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text AS schema,
+  pg_get_userbyid(known.proowner)::text AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,
+  bit_or(run.events & (128)) AS events
+FROM known JOIN run ON run.class = 'pg_proc'::regclass AND run.object = known.oid CROSS JOIN LATERAL (VALUES
+  ('foreign-code', known."foreign"), ('needs-search-path', known.loose AND NOT run.pinned AND run.events <> 128)
+) AS kind (slug, is_so)
+WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner ORDER BY 1, 2
+  LOOP
+    CONTINUE WHEN found.slug || ':' || found.function = ANY (accepted) OR found.events & 128 = 0
+      AND (links < 0 OR links = 0 AND found.slug = 'needs-search-path');
+    errors := errors + 1;
+    RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with -v %',
+      found.slug, found.function, found.owner, array_to_string(found.names, ', '),
+      CASE WHEN 'accept=' || found.slug || ':' || found.function ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || found.slug || ':' || found.function ELSE $q$'$q$ || replace('accept=' || found.slug || ':' || found.function, $q$'$q$, $q$'"'"'$q$) || $q$'$q$ END;
+  END LOOP;
+  IF errors > 0 THEN
+    RAISE EXCEPTION 'nothing was changed: repair that and run the script again';
+  END IF;
+END $aoc_code$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := '{}'; entry record;
+BEGIN
+  IF to_regclass('<schema>."aoc_alembic_version"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_alembic_version" (
+      version_num character varying(32) NOT NULL,
+      CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num)
+    );
+    made := made || to_regclass('<schema>."aoc_alembic_version"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_state"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_state" (
+      name text PRIMARY KEY,
+      value jsonb NOT NULL,
+      recorded_at timestamp with time zone NOT NULL DEFAULT now()
+    );
+    made := made || to_regclass('<schema>."aoc_migration_state"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_hold"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_hold" (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      command text NOT NULL,
+      revision text,
+      held_by text NOT NULL,
+      held_at timestamp with time zone NOT NULL DEFAULT now(),
+      finished boolean NOT NULL,
+      acknowledged boolean NOT NULL
+    );
+    made := made || to_regclass('<schema>."aoc_migration_hold"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_log"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_log" (
+      run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      command text NOT NULL,
+      from_revision text NOT NULL,
+      goal text,
+      revision text,
+      role text NOT NULL DEFAULT current_user,
+      host text NOT NULL,
+      image text,
+      version text NOT NULL,
+      server_version text NOT NULL DEFAULT current_setting('server_version'),
+      pid integer NOT NULL DEFAULT pg_backend_pid(),
+      started_at timestamp with time zone NOT NULL DEFAULT now(),
+      seen_at timestamp with time zone NOT NULL DEFAULT now(),
+      ended_at timestamp with time zone,
+      outcome text,
+      step text,
+      findings text[] NOT NULL DEFAULT '{}',
+      steps jsonb NOT NULL DEFAULT '[]',
+      checksums jsonb NOT NULL DEFAULT '{}'
+    );
+    made := made || to_regclass('<schema>."aoc_migration_log"')::oid;
+  END IF;
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
-  run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
-  role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
-  version text NOT NULL, server_version text NOT NULL DEFAULT current_setting('server_version'),
-  pid int NOT NULL DEFAULT pg_backend_pid(),
-  started_at timestamptz NOT NULL DEFAULT now(), seen_at timestamptz NOT NULL DEFAULT now(),
-  ended_at timestamptz, outcome text, step text,
-  findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
-  checksums jsonb NOT NULL DEFAULT '{}'
-);
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
-  version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
 INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'constraints --remove', (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1], (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1],
     coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object()
   RETURNING run AS aoc_run \gset
-INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
-  'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
-  'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', false, 'acknowledged', true)
-  ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
+INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
+  SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), false, true
+  ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
 
 SELECT :aoc_position >= 7 AS aoc_due \gset
 \if :aoc_due
@@ -1261,6 +1973,17 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 \if :aoc_refused
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."vex_raw_idempotency_v1"') AND indrelid = to_regclass('<schema>."vex_raw"') AND NOT indisvalid) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
+    RAISE EXCEPTION 'vex_raw_idempotency_v1 is INVALID, and % may be building it: let that end, and run this again',
+      (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'excititor_0004' AND NOT (value->>'index_found')::boolean) AS aoc_needed \gset
 \if :aoc_needed
@@ -1430,10 +2153,23 @@ $aoc_block$,
 
 \endif
 
-INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'hold', jsonb_build_object(
-  'command', 'constraints --remove', 'revision', nullif(:'aoc_revision', ''), 'by', current_user || '@psql',
-  'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', true, 'acknowledged', true)
-  ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();
+INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
+  SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), true, true
+  ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS a, pg_class c
+    WHERE r.oid = to_regclass('<schema>."vex_raw"') AND a.privilege_type = 'SELECT' AND c.oid IN (to_regclass('<schema>."aoc_alembic_version"'), to_regclass('<schema>."aoc_migration_hold"'))
+      AND NOT has_table_privilege(CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END, c.oid, 'SELECT')
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %s', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
   WHERE run = :aoc_run;
 SELECT format('excititor is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset
@@ -1492,6 +2228,35 @@ SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND oid = to_regclass((:
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE found text := (SELECT string_agg(name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('<schema>."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('<schema>."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('<schema>."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('<schema>."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('<schema>."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true))
+    AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
+  SELECT CASE
+    WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
+    WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."vex_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE')
+      THEN 'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner))
+    WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact))
+      THEN 'it has other columns' END AS wrong, CASE
+    WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger'
+    WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule'
+    WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
+      THEN 'it has row-level security'
+    WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child'
+    WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added
+  FROM (SELECT coalesce(array_agg(attname || ' ' || format_type(atttypid, atttypmod)), '{}') AS columns
+    FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
+) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
+  CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
+WHERE flaw IS NOT NULL) AS foreign_objects);
+BEGIN
+  IF found IS NOT NULL THEN
+    RAISE EXCEPTION '%', found;
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 SELECT to_regclass((:'aoc_schema' || '."aoc_migration_state"')) IS NOT NULL AS aoc_state_there \gset
 \if :aoc_state_there
 SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'target' AND value->>'name' <> 'excititor') AS aoc_refused,
@@ -1507,12 +2272,28 @@ DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
   told timestamptz := clock_timestamp() - interval '1 minute';
+  holders text; ending text;
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
+    SELECT string_agg(concat_ws(', ', 'pid ' || pid, 'prepared transaction ' || to_json(gid), to_json(application),
+        'role ' || to_json(role)), '; '),
+      string_agg(CASE WHEN pid IS NOT NULL THEN format('SELECT pg_terminate_backend(%s);', pid)
+        WHEN gid ~ '^[ -~]+$' THEN format('ROLLBACK PREPARED %L;', gid)
+        ELSE 'SELECT * FROM pg_prepared_xacts;' END, ' ')
+    INTO holders, ending FROM (SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application,
+  coalesce(a.usename, p.owner)::text AS role, p.gid,
+  extract(epoch FROM clock_timestamp() - coalesce(a.backend_start, p.prepared))::int AS seconds
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own
+  ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction)
+  ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
-      RAISE EXCEPTION 'another run holds the lock; we waited since %. Run the script again later.', begun;
+      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %',
+        holders, begun, ending;
     ELSIF clock_timestamp() - told > interval '5 s' THEN
-      RAISE WARNING 'waiting for another run, which holds the lock';
+      RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
       told := clock_timestamp();
     END IF;
     COMMIT;
@@ -1533,16 +2314,18 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
 \set aoc_held false
-\if :aoc_state_there
-SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_state" WHERE name = 'hold') AS aoc_held \gset
+SELECT to_regclass((:'aoc_schema' || '."aoc_migration_hold"')) IS NOT NULL AS aoc_hold_there \gset
+\if :aoc_hold_there
+SELECT EXISTS (SELECT FROM :"schema"."aoc_migration_hold") AS aoc_held \gset
 \endif
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \gset
 \if :aoc_stop
 SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
-  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM :"schema"."aoc_migration_state" WHERE name = 'hold' \gset
+  held_at, held_by, command) AS aoc_reason FROM :"schema"."aoc_migration_hold" \gset
 \warn :aoc_reason
 \quit
 \endif
+
 
 SELECT true AS aoc_left \gset
 \if :aoc_left
@@ -1550,12 +2333,10 @@ SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
-  errors int := 0; rows bigint; counted text; counts jsonb; found record;
-  accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
+  errors int := 0; rows bigint; links bigint := -1; counted text; counts jsonb; found record;
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
 BEGIN
-  IF to_regclass('<schema>."vex_raw"') IS NULL THEN
-    RETURN;
-  END IF;
+  IF to_regclass('<schema>."vex_raw"') IS NOT NULL THEN
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."vex_raw"') AND attname = name
       AND NOT attisdropped);
@@ -1600,6 +2381,96 @@ SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups
       RAISE WARNING '% groups of rows of vex_raw have one idempotency key (ERR_AOC_003)', rows;
     END IF;
   END IF;
+  END IF;
+  FOR found IN 
+WITH RECURSIVE family AS (
+  SELECT to_regclass('<schema>."vex_raw"')::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+), parts (rel, class, object, name, events) AS NOT MATERIALIZED (
+  SELECT g.tgrelid, 'pg_trigger'::regclass::oid, g.oid, 'trigger ' || quote_ident(g.tgname),
+    g.tgtype & 28 | CASE WHEN g.tgtype & 16 <> 0
+      AND (g.tgattr::text = '' OR (SELECT attnum FROM pg_attribute WHERE attrelid = g.tgrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (g.tgattr)) THEN 64 ELSE 0 END
+  FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+  UNION ALL SELECT r.ev_class, 'pg_rewrite'::regclass, r.oid, 'rule ' || quote_ident(r.rulename),
+    CASE r.ev_type WHEN '2' THEN 80 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END
+  FROM pg_rewrite r WHERE r.ev_enabled IN ('O', 'A')
+  UNION ALL SELECT k.conrelid, 'pg_constraint'::regclass, k.oid,
+    CASE k.contype WHEN 'c' THEN 'CHECK ' ELSE 'foreign key ' END || quote_ident(k.conname), 84
+  FROM pg_constraint k WHERE k.contype IN ('c', 'f')
+  UNION ALL SELECT k.confrelid, 'pg_class'::regclass, k.conrelid,
+    'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass,
+    CASE WHEN k.confdeltype IN ('c', 'n', 'd') THEN 8 ELSE 0 END
+      | CASE WHEN k.confupdtype NOT IN ('c', 'n', 'd') THEN 0
+        WHEN (SELECT attnum FROM pg_attribute WHERE attrelid = k.confrelid AND attname = 'supersedes' AND NOT attisdropped) = ANY (k.confkey) THEN 80 ELSE 16 END
+  FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+  UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid,
+    CASE WHEN a.attgenerated = '' THEN 'the default of column ' ELSE 'the generated column ' END
+      || quote_ident(a.attname), CASE WHEN a.attgenerated = '' THEN 4 ELSE 84 END
+  FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+  UNION ALL SELECT a.attrelid, 'pg_type'::regclass, a.atttypid, 'the type of column ' || quote_ident(a.attname),
+    84
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'c'
+  UNION ALL SELECT i.indrelid, 'pg_class'::regclass, x.oid, 'index ' || quote_ident(x.relname), 84
+  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT x.relispartition
+  UNION ALL SELECT t.partrelid, d.refclassid, d.refobjid, 'the partition key', 84
+  FROM pg_partitioned_table t JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = t.partrelid
+  WHERE d.objsubid = 0 AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass)
+  UNION ALL SELECT y.polrelid, 'pg_policy'::regclass, y.oid, 'policy ' || quote_ident(y.polname),
+    92
+  FROM pg_policy y WHERE row_security_active(y.polrelid)
+
+), attached (name, events, class, object) AS (
+  SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
+  UNION SELECT p.name, p.events, p.class, p.object FROM parts p
+    JOIN pg_partition_ancestors(to_regclass('<schema>."vex_raw"')) AS above (rel) ON p.rel = above.rel
+  WHERE p.name = 'the partition key'
+  UNION SELECT 'event trigger ' || quote_ident(evtname), 128, 'pg_event_trigger'::regclass, oid
+  FROM pg_event_trigger WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login'
+), run (name, events, class, object, pinned) AS (
+  SELECT name, events, class, object, false FROM attached WHERE events & (128) <> 0
+  UNION SELECT run.name, run.events, inside.class, inside.object, run.pinned OR run.class = 'pg_proc'::regclass
+    AND EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')))
+  FROM run CROSS JOIN LATERAL (
+    SELECT d.refclassid, d.refobjid FROM pg_depend d LEFT JOIN pg_class c ON d.refclassid = 'pg_class'::regclass
+      AND c.oid = d.refobjid AND (run.class = 'pg_rewrite'::regclass
+        OR run.class IN ('pg_proc'::regclass, 'pg_policy'::regclass) AND (c.relkind = 'v'
+          OR EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND p.provolatile = 'v')))
+    WHERE d.classid = run.class AND d.objid = run.object AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass) OR c.oid IS NOT NULL)
+    UNION ALL SELECT p.class, p.object FROM parts p WHERE run.class = 'pg_class'::regclass AND p.rel = run.object
+    UNION ALL SELECT 'pg_class'::regclass, inhrelid FROM pg_inherits
+    WHERE run.class = 'pg_class'::regclass AND inhparent = run.object
+    UNION ALL SELECT 'pg_type'::regclass, a.atttypid FROM pg_type t JOIN pg_attribute a ON a.attrelid = t.typrelid
+    WHERE run.class = 'pg_type'::regclass AND t.oid = run.object AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
+    WHERE run.class = 'pg_type'::regclass AND contypid = run.object
+    UNION ALL SELECT 'pg_proc'::regclass, amproc::oid FROM pg_opclass o JOIN pg_amproc ON amprocfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+    UNION ALL SELECT 'pg_operator'::regclass, amopopr FROM pg_opclass o JOIN pg_amop ON amopfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+  ) AS inside (class, object)
+), known AS (
+  SELECT p.oid, p.proowner, n.nspname, NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."vex_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE') AS "foreign",
+    p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path=')) AS loose
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  WHERE p.oid IN (SELECT object FROM run WHERE class = 'pg_proc'::regclass)
+    AND (encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = ANY (ARRAY['ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec', 'a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9', 'f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a']::text[])) IS NOT TRUE
+)
+SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text AS schema,
+  pg_get_userbyid(known.proowner)::text AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,
+  bit_or(run.events & (128)) AS events
+FROM known JOIN run ON run.class = 'pg_proc'::regclass AND run.object = known.oid CROSS JOIN LATERAL (VALUES
+  ('foreign-code', known."foreign"), ('needs-search-path', known.loose AND NOT run.pinned AND run.events <> 128)
+) AS kind (slug, is_so)
+WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner ORDER BY 1, 2
+  LOOP
+    CONTINUE WHEN found.slug || ':' || found.function = ANY (accepted) OR found.events & 128 = 0
+      AND (links < 0 OR links = 0 AND found.slug = 'needs-search-path');
+    errors := errors + 1;
+    RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with -v %',
+      found.slug, found.function, found.owner, array_to_string(found.names, ', '),
+      CASE WHEN 'accept=' || found.slug || ':' || found.function ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || found.slug || ':' || found.function ELSE $q$'$q$ || replace('accept=' || found.slug || ':' || found.function, $q$'$q$, $q$'"'"'$q$) || $q$'$q$ END;
+  END LOOP;
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
@@ -1613,12 +2484,10 @@ SELECT replace(replace($aoc_block$
 DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
-  errors int := 0; rows bigint; counted text; counts jsonb; found record;
-  accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
+  errors int := 0; rows bigint; links bigint := -1; counted text; counts jsonb; found record;
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
 BEGIN
-  IF to_regclass('<schema>."vex_raw"') IS NULL THEN
-    RETURN;
-  END IF;
+  IF to_regclass('<schema>."vex_raw"') IS NOT NULL THEN
   SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."vex_raw"') AND attname = name
       AND NOT attisdropped);
@@ -1643,6 +2512,7 @@ BEGIN
       RAISE WARNING '% rows of vex_raw break %, for example id %', found.value, found.key, found.example;
     END LOOP;
   END IF;
+  END IF;
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
@@ -1650,25 +2520,77 @@ END $aoc_audit$
 $aoc_block$,
   '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 \endif
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := '{}'; entry record;
+BEGIN
+  IF to_regclass('<schema>."aoc_alembic_version"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_alembic_version" (
+      version_num character varying(32) NOT NULL,
+      CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num)
+    );
+    made := made || to_regclass('<schema>."aoc_alembic_version"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_state"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_state" (
+      name text PRIMARY KEY,
+      value jsonb NOT NULL,
+      recorded_at timestamp with time zone NOT NULL DEFAULT now()
+    );
+    made := made || to_regclass('<schema>."aoc_migration_state"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_hold"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_hold" (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      command text NOT NULL,
+      revision text,
+      held_by text NOT NULL,
+      held_at timestamp with time zone NOT NULL DEFAULT now(),
+      finished boolean NOT NULL,
+      acknowledged boolean NOT NULL
+    );
+    made := made || to_regclass('<schema>."aoc_migration_hold"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_log"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_log" (
+      run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      command text NOT NULL,
+      from_revision text NOT NULL,
+      goal text,
+      revision text,
+      role text NOT NULL DEFAULT current_user,
+      host text NOT NULL,
+      image text,
+      version text NOT NULL,
+      server_version text NOT NULL DEFAULT current_setting('server_version'),
+      pid integer NOT NULL DEFAULT pg_backend_pid(),
+      started_at timestamp with time zone NOT NULL DEFAULT now(),
+      seen_at timestamp with time zone NOT NULL DEFAULT now(),
+      ended_at timestamp with time zone,
+      outcome text,
+      step text,
+      findings text[] NOT NULL DEFAULT '{}',
+      steps jsonb NOT NULL DEFAULT '[]',
+      checksums jsonb NOT NULL DEFAULT '{}'
+    );
+    made := made || to_regclass('<schema>."aoc_migration_log"')::oid;
+  END IF;
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_log" (
-  run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
-  role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
-  version text NOT NULL, server_version text NOT NULL DEFAULT current_setting('server_version'),
-  pid int NOT NULL DEFAULT pg_backend_pid(),
-  started_at timestamptz NOT NULL DEFAULT now(), seen_at timestamptz NOT NULL DEFAULT now(),
-  ended_at timestamptz, outcome text, step text,
-  findings text[] NOT NULL DEFAULT '{}', steps jsonb NOT NULL DEFAULT '[]',
-  checksums jsonb NOT NULL DEFAULT '{}'
-);
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_alembic_version" (
-  version_num VARCHAR(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY (version_num));
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
 INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
   SELECT 'psql constraints excititor_0004', (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1], (ARRAY['base', 'excititor_0001', 'excititor_0002', 'excititor_0003', 'excititor_0004', 'excititor_0005', 'excititor_0006', 'excititor_0007'])[:aoc_position + 1],
-    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('excititor_0001', '4d3371f1877d724ebd6dd7d57c447c5c3f8efdb4265836f8a464d7ccfee7183f', 'excititor_0002', '53a2937a0ca8f18e8102008860631666a690c2f5415aa422798547336a5f8961', 'excititor_0003', 'c3bfe73b1b6df17f35722f004ab6a6f2759795df2476b22689ef30430c9538a3', 'excititor_0004', '4e64c6dded768a21c5977545082644bc1ce24c50d66863940ae02ddb89b6754a', 'excititor_0007', '3a5a3ebf10f81c7969ed7aea1d4798ec3990968073023935dd5eb20d3b5d28ce')
+    coalesce(host(inet_client_addr()), 'local'), '0.1.0', jsonb_build_object('excititor_0001', '943a2ace7bc4440fa3391cfcdb37a59a4c3c636e0ea68a7963936bb455ebadfe', 'excititor_0002', '53a2937a0ca8f18e8102008860631666a690c2f5415aa422798547336a5f8961', 'excititor_0003', 'c3bfe73b1b6df17f35722f004ab6a6f2759795df2476b22689ef30430c9538a3', 'excititor_0004', '2d3226a49a1d3811d1133c1cdf77aab66d2bccf26dde1c24cfdc93c7cc63ade2', 'excititor_0007', '3a5a3ebf10f81c7969ed7aea1d4798ec3990968073023935dd5eb20d3b5d28ce')
   RETURNING run AS aoc_run \gset
 
 
@@ -1682,7 +2604,57 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktyp
 DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 \endif
 
-CREATE TABLE IF NOT EXISTS :"schema"."aoc_migration_state" (name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := ARRAY[to_regclass('<schema>."aoc_alembic_version"')]; entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE made oid[] := '{}'; entry record;
+BEGIN
+  IF to_regclass('<schema>."aoc_migration_state"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_state" (
+      name text PRIMARY KEY,
+      value jsonb NOT NULL,
+      recorded_at timestamp with time zone NOT NULL DEFAULT now()
+    );
+    made := made || to_regclass('<schema>."aoc_migration_state"')::oid;
+  END IF;
+  IF to_regclass('<schema>."aoc_migration_hold"') IS NULL THEN
+    CREATE TABLE <schema>."aoc_migration_hold" (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      command text NOT NULL,
+      revision text,
+      held_by text NOT NULL,
+      held_at timestamp with time zone NOT NULL DEFAULT now(),
+      finished boolean NOT NULL,
+      acknowledged boolean NOT NULL
+    );
+    made := made || to_regclass('<schema>."aoc_migration_hold"')::oid;
+  END IF;
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'excititor') ON CONFLICT (name) DO NOTHING;
 
@@ -1749,6 +2721,21 @@ $aoc_block$,
   '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 \endif
+
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS a, pg_class c
+    WHERE r.oid = to_regclass('<schema>."vex_raw"') AND a.privilege_type = 'SELECT' AND c.oid IN (to_regclass('<schema>."aoc_alembic_version"'), to_regclass('<schema>."aoc_migration_hold"'))
+      AND NOT has_table_privilege(CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END, c.oid, 'SELECT')
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %s', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 
 SELECT :aoc_position < 1 AS aoc_due \gset
 \if :aoc_due
@@ -1937,7 +2924,18 @@ DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
 
 INSERT INTO :"schema"."aoc_migration_state" (name, value) SELECT 'excititor_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."vex_raw_idempotency_v1"')) AND indisvalid)) ON CONFLICT (name) DO NOTHING;
 
-SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."vex_raw_idempotency_v1"')) AND NOT indisvalid) AS aoc_needed \gset
+SELECT replace(replace($aoc_block$
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."vex_raw_idempotency_v1"') AND indrelid = to_regclass('<schema>."vex_raw"') AND NOT indisvalid) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
+    RAISE EXCEPTION 'vex_raw_idempotency_v1 is INVALID, and % may be building it: let that end, and run this again',
+      (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+  END IF;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
+
+SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass((:'aoc_schema' || '."vex_raw_idempotency_v1"')) AND indrelid = to_regclass((:'aoc_schema' || '."vex_raw"')) AND NOT indisvalid AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass((:'aoc_schema' || '."vex_raw"')) AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NULL) AS aoc_needed \gset
 \if :aoc_needed
 
 DROP INDEX CONCURRENTLY :"schema"."vex_raw_idempotency_v1";
@@ -2050,7 +3048,21 @@ ALTER TABLE :"schema"."vex_raw"
 
 \endif
 
-DELETE FROM :"schema"."aoc_migration_state" WHERE name = 'hold';
+DELETE FROM :"schema"."aoc_migration_hold";
+SELECT replace(replace($aoc_block$
+DO $aoc$
+DECLARE entry record;
+BEGIN
+  FOR entry IN SELECT DISTINCT c.oid::regclass AS relation, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+    FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS a, pg_class c
+    WHERE r.oid = to_regclass('<schema>."vex_raw"') AND a.privilege_type = 'SELECT' AND c.oid IN (to_regclass('<schema>."aoc_alembic_version"'), to_regclass('<schema>."aoc_migration_hold"'))
+      AND NOT has_table_privilege(CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END, c.oid, 'SELECT')
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %s', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$
+$aoc_block$,
+  '''<schema>.', '''' || replace(:'aoc_schema', '''', '''''') || '.'), '<schema>', :'aoc_schema') \gexec
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base'), ended_at = now(), seen_at = now()
   WHERE run = :aoc_run;
 SELECT format('excititor is at %s', coalesce((SELECT version_num FROM :"schema"."aoc_alembic_version"), 'base')) AS aoc_reason \gset

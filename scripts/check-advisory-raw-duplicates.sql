@@ -22,9 +22,22 @@
 \endif
 
 SET search_path = pg_catalog, pg_temp;
-SET statement_timeout = 0;
-SET row_security = off;
-SET default_transaction_read_only = on;
+DO $aoc$ BEGIN
+  PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES
+    ('exit_on_error', 'off'), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'),
+    ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
+    ('client_min_messages', 'warning'), ('log_parameter_max_length_on_error', '0'), ('check_function_bodies', 'on'),
+    ('plpgsql.extra_errors', 'none'), ('plpgsql.extra_warnings', 'none'), ('default_transaction_isolation', 'read committed'),
+    ('default_transaction_deferrable', 'off'), ('row_security', 'off'), ('restrict_nonsystem_relation_kind', ''),
+    ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off'), ('client_encoding', 'UTF8'),
+    ('standard_conforming_strings', 'on'), ('backslash_quote', 'safe_encoding'), ('array_nulls', 'on'),
+    ('xmloption', 'content'), ('quote_all_identifiers', 'off'), ('DateStyle', 'ISO, MDY'),
+    ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'),
+    ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '0'),
+    ('default_transaction_read_only', 'on')
+  ) AS ours (ours, wanted) LEFT JOIN pg_settings ON lower(name) = lower(ours) WHERE name IS NOT NULL OR ours ^@ 'plpgsql.';
+END $aoc$;
 SELECT quote_ident(:'schema') AS aoc_schema \gset
 SELECT to_regclass((:'aoc_schema' || '."advisory_raw"')) IS NULL AS aoc_refused,
   set_config('aoc.reason', coalesce(format('there is no advisory_raw in schema %s of database %s', :'schema', current_database()), ''), false) AS aoc_reason \gset

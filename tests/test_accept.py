@@ -10,7 +10,8 @@ from aoc_migrate.report.accepted import Accepted
 from tests.conftest import Aoc, Database
 from tests.helpers import PINNED, psql
 
-SLUGS = "update-trigger, needs-search-path, swap-conflict, move-trigger"
+SLUGS = "update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger"
+COMMANDS = ["audit", "upgrade", "verify", "chain", "dedupe", "repair", "downgrade", "constraints"]
 WRONG = {
     "touch": "no slug before a colon",
     ":touch": "no slug before a colon",
@@ -28,7 +29,7 @@ def options(text: str) -> list[str]:
     return [word for pair in pairwise(words) if pair[0] == "--accept" for word in pair]
 
 
-@pytest.mark.parametrize("command", ["audit", "upgrade", "dedupe", "repair"])
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("given", WRONG)
 def test_wrong_words(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
     """What names no finding that can be accepted exits 2, says what is wrong with it, and which can."""
@@ -49,7 +50,7 @@ def test_there_is_one_option(command: str, concelier: Database, aoc: Aoc) -> Non
     assert "No such option: --allow-triggers" in aoc(command, "concelier", "--allow-triggers", "x").err
 
 
-@pytest.mark.parametrize("slug", ["update-trigger", "needs-search-path", "swap-conflict", "move-trigger"])
+@pytest.mark.parametrize("slug", SLUGS.split(", "))
 def test_what_is_not_there_is_ignored(slug: str, database: Database, aoc: Aoc) -> None:
     """To accept a finding that is not made changes nothing."""
     assert aoc("audit", "--accept", f"{slug}:nothing").exit_code == aoc("audit").exit_code

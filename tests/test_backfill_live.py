@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.books import STATE, create_books
 from aoc_migrate.database.ddl.links import relink, restore_links
-from aoc_migrate.database.ddl.table import create_state
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session, connect
@@ -42,7 +42,7 @@ SHAPES = {
 @pytest.fixture(params=SHAPES)
 def shaped(request: pytest.FixtureRequest, excititor: Database) -> Database:
     """A raw table in several shapes, with what the backfill needs."""
-    excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {create_state(Schema('public'))}")
+    excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {create_books(Schema('public'), STATE)}")
     if "physical" in request.param:
         excititor.run("""INSERT INTO aoc_migration_state VALUES ('walk', '{"rows": 0, "order": "physical"}')""")
     if "cache" in request.param:

@@ -10,8 +10,10 @@ from aoc_migrate.cli.downgrade import downgrade
 from aoc_migrate.cli.repair import repair
 from aoc_migrate.cli.upgrade import upgrade
 from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.books import JOURNAL, STATE
 from aoc_migrate.database.ddl.backfill import hurried
-from aoc_migrate.database.ddl.chain import MOST, batch, create_journal
+from aoc_migrate.database.ddl.chain import MOST, batch
+from aoc_migrate.database.ours import create
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.settings import Flags, Limits, Target
@@ -39,7 +41,7 @@ def test_a_plan_for_any_size_reads_a_page_by_key(excititor: Database, aoc: Aoc) 
     )
     statement = batch(VEX_RAW, Schema("public"), "excititor_0006", online=True).replace("%(size)s", "$1")
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session, hurried(session):
-        session.run(create_journal(session.schema))
+        create(session, STATE, JOURNAL)
         session.set("work_mem", "2GB")
         session.run(f"PREPARE page (bigint) AS {statement}")
         plan = "\n".join(row["QUERY PLAN"] for row in session.rows("EXPLAIN EXECUTE page (20000)"))

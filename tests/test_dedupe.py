@@ -171,7 +171,7 @@ def test_somebody_elses_quarantine(dirty: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["foreign-object"])
     assert dirty.value(f"SELECT count(*) FROM {dirty.table}") == 9
-    assert aoc("quarantine", dirty.target).exit_code == 0
+    assert aoc("quarantine", dirty.target).exit_code == 1
 
 
 def test_nobody_else_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:

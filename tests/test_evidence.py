@@ -128,9 +128,7 @@ def test_an_interrupted_run(
     run = only_run(tmp_path)
     found = names(run, "excititor")
     assert {"plan.json", "audit.json", "upgrade.sql"} <= found
-    assert 'CREATE TABLE IF NOT EXISTS "public"."aoc_supersedes_journal"' in (
-        run / "excititor-upgrade.sql"
-    ).read_text("utf-8")
+    assert 'CREATE TABLE "public"."aoc_supersedes_journal"' in (run / "excititor-upgrade.sql").read_text("utf-8")
     assert ("SHA256SUMS" in found) == (number == signal.SIGTERM)
 
 

@@ -162,7 +162,7 @@ def genuine(database: Database, aoc: Aoc) -> str:
     up(database, aoc)
     body = str(database.value("SELECT prosrc FROM pg_proc WHERE proname = %s", [FUNCTION]))
     assert aoc("downgrade", "base").exit_code == 0
-    database.run("DROP TABLE aoc_migration_state, aoc_alembic_version, aoc_migration_log")
+    database.run("DROP TABLE aoc_migration_state, aoc_migration_hold, aoc_alembic_version, aoc_migration_log")
     return body
 
 

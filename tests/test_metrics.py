@@ -109,12 +109,12 @@ def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> No
 
 
 def test_hostile_labels() -> None:
-    """Quotes, backslashes and line breaks in a label stay inside of it."""
+    """Quotes and backslashes in a label stay inside of it; a line break is shown as two letters."""
     report = Report("concelier", findings=[make("null-key", 'a"b\\c\nd', count=1, target="concelier")])
 
     text = metrics("audit", [report], 0.0)
 
-    assert 'subject="a\\"b\\\\c\\nd"} 1' in text
+    assert 'subject="a\\"b\\\\c\\\\nd"} 1' in text
     assert all(line.startswith(("#", PREFIX)) for line in text.splitlines())
 
 

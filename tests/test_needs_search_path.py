@@ -66,12 +66,12 @@ KINDS = {
     "domain": (
         f"{CHECKED} CREATE DOMAIN d AS text CONSTRAINT c CHECK (checked(VALUE)); {ADD} z d",
         "public.checked(text)",
-        "CHECK c of domain public.d",
+        "the type of column z",
     ),
     "domain over a domain": (
         f"{CHECKED} CREATE DOMAIN d AS text CONSTRAINT c CHECK (checked(VALUE)); CREATE DOMAIN e AS d; {ADD} z e",
         "public.checked(text)",
-        "CHECK c of domain public.d",
+        "the type of column z",
     ),
     "through an SQL-standard body": (
         f"{CHECKED} CREATE FUNCTION atomic(t text) RETURNS bool IMMUTABLE LANGUAGE sql RETURN checked(t); "

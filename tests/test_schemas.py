@@ -138,3 +138,12 @@ def test_every_way_in_any_schema(target: str, schema: str, empty: Database, aoc:
     assert ends["plan --sql"] == ends["command"]
     others = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
     assert {name for (name,) in database.rows(others)} == {schema, "public", *decoys}
+
+
+def test_a_name_that_would_end_our_blocks(excititor: Database, aoc: Aoc) -> None:
+    """A schema whose name has the mark of our DO blocks is refused before anything is sent (exit 2)."""
+    aoc.configure(excititor)
+
+    ran = aoc("upgrade", EXCITITOR_DATABASE_SCHEMA="x$aoc$y")
+
+    assert (ran.exit_code, "Rename the schema" in ran.err) == (2, True)

@@ -81,4 +81,4 @@ def test_read_only_role_in_status(excititor: Database, aoc: Aoc) -> None:
 
     ran = aoc.json("status")
 
-    assert (ran.exit_code, ran.slugs("warning")) == (0, ["read-only-role"])
+    assert (ran.exit_code, ran.slugs("warning")) == (0, ["read-only-role", "limited-visibility"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.helpers import PINNED
 
 ALLOWED = {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
 
@@ -21,7 +22,7 @@ def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
 
 def on_insert(database: Database, body: str, when: str = "BEFORE INSERT") -> None:
     """Give the table a row trigger of somebody else's."""
-    database.run(f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body} END'")
+    database.run(f"CREATE FUNCTION theirs() {PINNED} 'BEGIN {body} END'")
     database.run(f"CREATE TRIGGER theirs {when} ON {database.table} FOR EACH ROW EXECUTE FUNCTION theirs()")
 
 
@@ -145,7 +146,7 @@ def test_deferred_triggers_are_not_fired(database: Database, aoc: Aoc) -> None:
     """What others do at commit for each new row is not done for the probe's rows, because it never commits."""
     database.run("CREATE TABLE fired (id text)")
     database.run(
-        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS "
+        f"CREATE FUNCTION theirs() {PINNED} "
         "'BEGIN INSERT INTO fired VALUES (NEW.id); RETURN NULL; END'; "
         f"CREATE CONSTRAINT TRIGGER theirs AFTER INSERT ON {database.table} DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION theirs()"

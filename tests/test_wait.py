@@ -77,7 +77,7 @@ def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
     without = aoc.json("wait", "--timeout", "10s")
     excititor.run('GRANT SELECT ON aoc_alembic_version TO "a waiter"')
     behind = aoc.json("wait", "--timeout", "100ms")
-    excititor.run('GRANT SELECT ON aoc_migration_state TO "a waiter"')
+    excititor.run('GRANT SELECT ON aoc_migration_hold TO "a waiter"')
     seeing = aoc.json("wait", "--timeout", "100ms")
     excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0007'")
 
@@ -85,7 +85,7 @@ def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
     help_ = without.finding("privileges")["help"]
     assert 'GRANT SELECT ON "public"."aoc_alembic_version" TO "a waiter";' in help_
     assert (behind.slugs(), seeing.slugs()) == (["not-there-yet"], ["not-there-yet"])
-    unseen = 'a hold would not be seen: GRANT SELECT ON "public"."aoc_migration_state" TO "a waiter";'
+    unseen = 'a hold would not be seen: GRANT SELECT ON "public"."aoc_migration_hold" TO "a waiter";'
     assert unseen in behind.finding("not-there-yet")["problem"]
     assert unseen not in seeing.finding("not-there-yet")["problem"]
     assert aoc("wait", "--timeout", "100ms").exit_code == 0

@@ -92,8 +92,10 @@ def main() -> NoReturn:
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
+        from aoc_migrate.report.words import plain
+
         told = error if isinstance(error, AocError) else unexpected(error)
-        sys.stderr.write(f"aoc-migrate: {told}\n")
+        sys.stderr.write(f"aoc-migrate: {plain(str(told))}\n")
         sys.exit(told.exit_code)
     sys.exit(0)
 

@@ -41,12 +41,12 @@ def audit(
     from aoc_migrate.run.inspection import run_audit
 
     names, _ = common.target_words(ctx, words, revision=False)
-    options = common.make_options(limit, allow_session_pooler)
+    options = common.make_options(limit, allow_session_pooler, accept=accept)
     common.run(
         "audit",
         choose_targets(names),
         options,
-        lambda session, report: run_audit(session, report, limit, accept),
+        lambda session, report: run_audit(session, report, limit),
         form,
         output,
     )

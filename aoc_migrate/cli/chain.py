@@ -1,13 +1,19 @@
 """`aoc-migrate chain`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aoc_migrate.cli import common, opts
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--apply", is_flag=True, help="Link the rows anew; needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
+@opts.accept_option
 @opts.batch_options()
 @opts.waiting_options
 @opts.limit_option
@@ -20,6 +26,7 @@ def chain(
     ctx: click.Context,
     words: tuple[str, ...],
     apply: bool,
+    accept: "Accepted",
     limit: int,
     allow_session_pooler: bool,
     deadline: float,
@@ -43,7 +50,9 @@ def chain(
     common.run(
         "chain",
         choose_targets(names),
-        common.make_options(limit, allow_session_pooler, deadline, lock_wait, show_queries=show_queries),
+        common.make_options(
+            limit, allow_session_pooler, deadline, lock_wait, show_queries=show_queries, accept=accept
+        ),
         lambda session, report: run_chain(session, report, limit, apply),
         form,
         output,

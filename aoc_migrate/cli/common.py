@@ -14,6 +14,7 @@ from aoc_migrate.errors import AocError
 
 if TYPE_CHECKING:
     from aoc_migrate.database.settings import Target
+    from aoc_migrate.report.accepted import Accepted
     from aoc_migrate.report.model import Report
     from aoc_migrate.run.common import Options, Verb
 
@@ -58,15 +59,17 @@ def make_options(
     lock_wait: float = 1800.0,
     max_stall: float = 0.1,
     show_queries: bool = False,
+    accept: "Accepted | None" = None,
 ) -> "Options":
     """Return the options of a run. Raises AocError (exit 2) where they contradict each other."""
     from aoc_migrate.database.settings import Limits, read_flags
+    from aoc_migrate.report.accepted import NOTHING
     from aoc_migrate.run.common import Options
 
     if max_stall > deadline:
         raise AocError("--max-stall is longer than --deadline: not even one try would fit.")
     limits = Limits(max_stall, deadline, lock_wait, show_queries, **opts.limits_given())
-    return Options(limits, read_flags(), limit, allow_session_pooler)
+    return Options(limits, read_flags(), limit, allow_session_pooler, accept or NOTHING)
 
 
 def run(
@@ -86,6 +89,7 @@ def run(
     ``stop_at_error``: in order, do not touch the next target after one that failed. ``reported`` is given each
     report as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
     """
+    from aoc_migrate.report.words import plain
     from aoc_migrate.run.common import on_target, refusal
 
     def work(target: "Target") -> "Report":
@@ -113,7 +117,7 @@ def run(
         if acknowledge and not report.exit_code:
             acknowledge(target)
     for error in refused:
-        sys.stderr.write(f"aoc-migrate: {error}\n")
+        sys.stderr.write(f"aoc-migrate: {plain(str(error))}\n")
     for target in targets[len(outcomes) :]:
         sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
     _publish(command, reports)

@@ -1,14 +1,20 @@
 """`aoc-migrate constraints`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aoc_migrate.cli import common, opts
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @click.option("--remove", is_flag=True, help="Drop the constraints and the idempotency index.")
 @click.option("--all", "every", is_flag=True, help="All configured targets.")
+@opts.accept_option
 @opts.stall_option
 @opts.waiting_options
 @opts.jobs_option
@@ -21,6 +27,7 @@ def constraints(
     words: tuple[str, ...],
     remove: bool,
     every: bool,
+    accept: "Accepted",
     allow_session_pooler: bool,
     max_stall: float,
     deadline: float,
@@ -49,7 +56,7 @@ def constraints(
     common.run(
         "constraints",
         targets,
-        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries),
+        common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries, accept),
         run_remove_constraints if remove else run_status,
         form,
         output,

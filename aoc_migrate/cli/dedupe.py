@@ -42,5 +42,5 @@ def dedupe(
     """
     from aoc_migrate.run.dedupe import DedupeOptions, run_dedupe
 
-    chosen = DedupeOptions(keep, include_different, options["limit"], options["accept"])
+    chosen = DedupeOptions(keep, include_different, options["limit"])
     move(ctx, words, lambda session, report, apply: run_dedupe(session, report, chosen, apply=apply), **options)

@@ -1,13 +1,19 @@
 """`aoc-migrate downgrade`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aoc_migrate.cli import common, opts
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
 
 
 @click.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET] REVISION")
 @click.option("--all", "every", is_flag=True, help="All configured targets.")
+@opts.accept_option
 @opts.stall_option
 @opts.batch_options()
 @opts.waiting_options
@@ -20,6 +26,7 @@ def downgrade(
     ctx: click.Context,
     words: tuple[str, ...],
     every: bool,
+    accept: "Accepted",
     allow_session_pooler: bool,
     max_stall: float,
     deadline: float,
@@ -47,7 +54,7 @@ def downgrade(
     targets = choose_targets(names)
     if len(targets) > 1 and not every:
         raise click.UsageError("Several targets are configured: name one, or say --all.")
-    options = common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries)
+    options = common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall, show_queries, accept)
     common.run(
         "downgrade",
         targets,

@@ -59,9 +59,11 @@ def move(
     common.run(
         command,
         targets,
-        common.make_options(limit, allow_session_pooler, deadline, lock_wait, show_queries=show_queries),
+        common.make_options(
+            limit, allow_session_pooler, deadline, lock_wait, show_queries=show_queries, accept=accept
+        ),
         lambda session, report: (
-            run_restore(session, report, command, run_number, accept) if restore else work(session, report, apply)
+            run_restore(session, report, command, run_number) if restore else work(session, report, apply)
         ),
         form,
         output,

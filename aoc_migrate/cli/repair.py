@@ -61,5 +61,5 @@ def repair(ctx: click.Context, /, words: tuple[str, ...], rules: tuple[str, ...]
     if options["apply"] and not rules:
         raise click.UsageError("--apply wants to know which rules: --rule NAME, or --rule all.")
     named = () if "all" in rules else rules
-    chosen = RepairOptions(named, options["limit"], options["accept"])
+    chosen = RepairOptions(named, options["limit"])
     move(ctx, words, lambda session, report, apply: run_repair(session, report, chosen, apply=apply), **options)

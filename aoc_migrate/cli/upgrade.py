@@ -61,9 +61,11 @@ def upgrade(
     from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 
     names, revision = common.target_words(ctx, words, revision=True)
-    chosen = UpgradeOptions(revision or "head", release_hold, no_create, limit, accept)
+    chosen = UpgradeOptions(revision or "head", release_hold, no_create, limit)
     targets = choose_targets(names)
-    options = common.make_options(limit, allow_session_pooler, deadline, lock_wait, max_stall, show_queries)
+    options = common.make_options(
+        limit, allow_session_pooler, deadline, lock_wait, max_stall, show_queries, accept
+    )
     if evidence is None:
         common.run(
             "upgrade",

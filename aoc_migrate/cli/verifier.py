@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aoc_migrate.cli import common, opts
 from aoc_migrate.cli.values import not_empty
 from aoc_migrate.errors import AocError
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
 
 
 @click.group()
@@ -93,11 +97,17 @@ def _password(file: str) -> str:
 
 @verifier.command(context_settings=common.WORDS)
 @click.argument("words", nargs=-1, metavar="[TARGET]")
+@opts.accept_option
 @opts.connection_options
 @opts.output_options
 @click.pass_context
 def check(
-    ctx: click.Context, words: tuple[str, ...], allow_session_pooler: bool, form: str, output: str | None
+    ctx: click.Context,
+    words: tuple[str, ...],
+    accept: "Accepted",
+    allow_session_pooler: bool,
+    form: str,
+    output: str | None,
 ) -> None:
     """Prove that the role can read what it needs and do nothing else, by its rights and by trying.
 
@@ -110,7 +120,7 @@ def check(
     from aoc_migrate.run.verifier import run_check
 
     names, _ = common.target_words(ctx, words, revision=False)
-    options = common.make_options(allow_session_pooler=allow_session_pooler)
+    options = common.make_options(allow_session_pooler=allow_session_pooler, accept=accept)
     common.run("verifier check", choose_targets(names), options, run_check, form, output)
 
 

@@ -1,9 +1,14 @@
 """`aoc-migrate verify`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aoc_migrate.cli import common, opts
 from aoc_migrate.cli.values import AGE, not_empty
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
 
 
 @click.command(context_settings=common.WORDS)
@@ -11,6 +16,7 @@ from aoc_migrate.cli.values import AGE, not_empty
 @click.option("--since", type=AGE, help="Only chains with a revision stored so recently (24h).")
 @click.option("--tenant", callback=not_empty, help="Only this tenant's chains.")
 @click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
+@opts.accept_option
 @opts.limit_option
 @opts.jobs_option
 @opts.connection_options
@@ -23,6 +29,7 @@ def verify(
     since: float | None,
     tenant: str | None,
     probe: bool,
+    accept: "Accepted",
     limit: int,
     allow_session_pooler: bool,
     form: str,
@@ -44,7 +51,7 @@ def verify(
     common.run(
         "verify",
         choose_targets(names),
-        common.make_options(limit, allow_session_pooler),
+        common.make_options(limit, allow_session_pooler, accept=accept),
         lambda session, report: run_verify(session, report, chosen),
         form,
         output,

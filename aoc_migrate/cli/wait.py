@@ -17,7 +17,7 @@ def wait(ctx: click.Context, words: tuple[str, ...], timeout: float, form: str, 
     """Wait until the database answers and is at head, or held where it is.
 
     For services that must not start before the migration is done. It wants SELECT on aoc_alembic_version,
-    and on aoc_migration_state to see that a rollback holds the database on purpose.
+    and on aoc_migration_hold to see that a rollback holds the database on purpose.
 
     Says on stderr which revision it waits for and who is running it.
 

@@ -5,15 +5,11 @@ from typing import Any
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.contract.rules import Check
+from aoc_migrate.database.books import STATE, VERSION
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.signature import SIGNATURE, is_ours, named
-
-STATE = "aoc_migration_state"
-VERSION = "aoc_alembic_version"
-JOURNAL = "aoc_supersedes_journal"
-LOG = "aoc_migration_log"
-WORK = "aoc_work_list"
 
 
 @dataclass(frozen=True)
@@ -152,16 +148,6 @@ def _as_wanted(row: Row, index: Index) -> bool:
     return True
 
 
-def building(session: Session, index: Relation) -> int | None:
-    """Return the pid of a session that is building ``index`` right now, or None."""
-    pid: int | None = session.value(
-        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s) "
-        "AND datname = current_database()",
-        (str(index),),
-    )
-    return pid
-
-
 def cannot_execute(session: Session, table: str, check: Check) -> list[str]:
     """Return the roles that may write to ``table``, and may not run the function of ``check``.
 
@@ -199,20 +185,26 @@ def all_readable(session: Session, relations: tuple[str, ...]) -> list[str]:
 
 def revisions(session: Session) -> list[str]:
     """Return what the version table holds: nothing, or one revision."""
-    return versions(session) if kind(session, VERSION) is not None else []
+    if kind(session, VERSION) is None:
+        return []
+    with ours(session, VERSION):
+        return versions(session)
 
 
 def versions(session: Session) -> list[str]:
-    """Return what the version table holds where it is known to be there."""
+    """Return what the version table holds, where it is locked and ours."""
     return [row["version_num"] for row in session.rows(f"SELECT version_num FROM {session.schema[VERSION]}")]
 
 
 def state(session: Session, name: str) -> dict[str, Any] | None:
-    """Return what was recorded under ``name`` in the state table, or None."""
-    return recorded(session, name) if kind(session, STATE) is not None else None
+    """Return what was recorded under ``name`` in the state table, None also where this role may not read it."""
+    if not readable(session, STATE):
+        return None
+    with ours(session, STATE):
+        return recorded(session, name)
 
 
 def recorded(session: Session, name: str) -> dict[str, Any] | None:
-    """Return the same where the state table is known to be there."""
+    """Return the same where the state table is locked and ours."""
     value = session.value(f"SELECT value FROM {session.schema[STATE]} WHERE name = %s", (name,))
     return value if isinstance(value, dict) else None

@@ -48,6 +48,9 @@ _ARCHIVE = (
     "last_archived_time, last_failed_time, pg_size_bytes(current_setting('wal_segment_size')) AS segment "
     "FROM pg_stat_archiver) AS archiver WHERE current_setting('archive_mode') <> 'off'"
 )
+MAINTAINING = "ShareUpdateExclusiveLock"
+"""The lock of whoever builds or drops an index CONCURRENTLY, vacuums or analyzes, as pg_locks writes it."""
+
 _QUEUE = (
     "SELECT 'pid ' || pid AS name FROM pg_locks WHERE NOT granted AND locktype = 'relation' "
     "AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') "
@@ -86,6 +89,16 @@ def behind(session: Session) -> dict[str, list[Row]]:
 def queue(session: Session, table: Relation) -> list[Row]:
     """Return who waits for a lock on ``table`` or a partition of it that writers would wait behind."""
     return session.rows(_QUEUE, (str(table),))
+
+
+def maintaining(table: Relation) -> str:
+    """Return an expression: which other sessions hold the lock `MAINTAINING` on ``table``; NULL for none."""
+    return (
+        "(SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks "
+        f"WHERE relation = to_regclass({table.literal}) AND mode = '{MAINTAINING}' AND granted "
+        "AND pid IS DISTINCT FROM pg_backend_pid() "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    )
 
 
 def sees_all(session: Session) -> bool:

@@ -50,9 +50,7 @@ class Pauses:
 
     def hold(self) -> None:
         """Return when nothing speaks against the next batch. Raises Stopped ``deadline`` (exit 3)."""
-        if self._looked is None:
-            self._tell_blindness()
-        elif not self.waiters and time.monotonic() - self._looked < LOOK:
+        if self._looked is not None and not self.waiters and time.monotonic() - self._looked < LOOK:
             return
         begun, told = time.monotonic(), 0.0
         while reason := self._look():
@@ -169,10 +167,3 @@ class Pauses:
             blockers=f"It paused because {reason.words}.",
             remedy=f"{_REMEDIES[reason.kind]}. Then run the same command again; it goes on behind its last batch.",
         )
-
-    def _tell_blindness(self) -> None:
-        if not others.sees_all(self.session):
-            self.session.say(
-                f"{self.label}: this role may not see how far standbys lag, nor other roles' snapshots, and so "
-                "does not pause for them. To let it see: GRANT pg_read_all_stats TO its role"
-            )

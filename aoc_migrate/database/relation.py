@@ -13,6 +13,13 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def typed(text: str) -> str:
+    """Return a string literal for a person to paste: what a terminal would act on is escaped."""
+    if text.isprintable():
+        return literal(text)
+    return "E'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in text) + "'"
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A relation or function that exists, or a table that is being made: schema and bare name.

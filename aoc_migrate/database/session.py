@@ -12,35 +12,21 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from aoc_migrate.database.relation import Schema, literal
+from aoc_migrate.database.pinned import SEARCH_PATH, SETTINGS, pin
+from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.tape import Tape
+from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.report.words import plain
 
 Row = dict[str, Any]
 Parameters = Sequence[Any] | Mapping[str, Any]
 
-SEARCH_PATH = "pg_catalog, pg_temp"  # nobody else's functions and operators; relations are named with their schema
-
-SETTINGS = {
-    "idle_in_transaction_session_timeout": "0",
-    "idle_session_timeout": "0",
-    "transaction_timeout": "0",
-    "client_connection_check_interval": "5s",
-    "client_min_messages": "warning",
-    "default_transaction_isolation": "read committed",
-    "quote_all_identifiers": "off",  # it changes what the catalog prints
-    "standard_conforming_strings": "on",
-    "TimeZone": "UTC",
-    "tcp_keepalives_idle": "30",  # a machine that vanished must not hold the runners' lock for hours
-    "tcp_keepalives_interval": "10",
-    "tcp_keepalives_count": "3",
-}
-
 
 def say(message: str) -> None:
-    """Write one line of log to stderr; stdout belongs to the report."""
-    sys.stderr.write(f"{message}\n")
+    """Write one line of log to stderr, whatever names are in it; stdout belongs to the report."""
+    sys.stderr.write(f"{plain(message)}\n")
     sys.stderr.flush()
 
 
@@ -50,7 +36,7 @@ class Session:
 
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is told
     of each step that begins, by its name, and of each that has ended, by None. ``tape`` writes down what runs.
-    ``findings`` are what steps have to tell and do not stop for.
+    ``findings`` are what steps have to tell and do not stop for; ``accepted`` are those that a person accepts.
     """
 
     target: Target
@@ -58,6 +44,7 @@ class Session:
     command: str
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
+    accepted: Accepted = NOTHING
     steps: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
@@ -67,6 +54,11 @@ class Session:
     def schema(self) -> Schema:
         """The schema that holds the target's tables."""
         return Schema(self.target.schema)
+
+    @property
+    def raw(self) -> Relation:
+        """The target's raw table."""
+        return self.schema[self.target.table]
 
     def say(self, message: str) -> None:
         """Write one line of log that begins with the target's name."""
@@ -93,6 +85,18 @@ class Session:
             raise
         if self.tape:
             self.tape.commit()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Run one statement in a transaction with what `quietly` runs; the tape has the statement alone."""
+        with self.tape.alone() if self.tape else nullcontext(), self.connection.transaction():
+            yield
+
+    def quietly(self, sql: str) -> list[Row]:
+        """Run a statement of ours that the tape leaves out, and return its rows, if it has any."""
+        with self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(self._sql(sql, None))
+            return cursor.fetchall() if cursor.description else []
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row:
         """Return the only row of a query."""
@@ -163,7 +167,9 @@ def who() -> str:
 
 
 @contextmanager
-def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Iterator[Session]:
+def connect(
+    target: Target, command: str, limits: Limits, flags: Flags, accepted: Accepted = NOTHING
+) -> Iterator[Session]:
     """Open a session on ``target`` and close it at the end. Raises Stopped ``unreachable`` (exit 3)."""
     try:
         connection = psycopg.connect(
@@ -174,7 +180,7 @@ def connect(target: Target, command: str, limits: Limits, flags: Flags) -> Itera
             application_name=application_name(command, target.name),
             prepare_threshold=None,
         )
-        session = Session(target, connection, command, limits, flags)
+        session = Session(target, connection, command, limits, flags, accepted)
         _prepare(session)
     except psycopg.Error as error:
         words = {"target": target.name, "variable": target.name.upper(), "reason": first_line(error, target)}
@@ -201,8 +207,5 @@ def _prepare(session: Session) -> None:
     # Before a function or an operator is named; and the role's own timeout may be short.
     session.run(f"SET search_path = {SEARCH_PATH}; SET statement_timeout = 0")
     settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
-    session.rows(
-        "SELECT set_config(name, wanted, false) FROM pg_settings JOIN "
-        "unnest(%s::text[], %s::text[]) AS ours (ours, wanted) ON lower(name) = lower(ours)",
-        (list(settings), list(settings.values())),
-    )
+    ours = "unnest(%s::text[], %s::text[]) AS ours (ours, wanted)"
+    session.rows(pin(ours), (list(settings), list(settings.values())))

@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote
 
 from aoc_migrate.errors import AocError
 
-TARGETS = ("concelier", "excititor")
+RAW_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
+TARGETS = tuple(RAW_TABLES)
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Target:
     conninfo: str = field(repr=False)
     schema: str = "public"
     table_owner: str | None = None
+
+    @property
+    def table(self) -> str:
+        """The name of its raw table."""
+        return RAW_TABLES[self.name]
 
     def place(self) -> tuple[str, ...]:
         """Return what says where this is (host, port, database, schema), to compare two targets."""
@@ -143,9 +149,17 @@ def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
 
 
 def read_place(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
-    """Return what is known of a target without a URL: schema, and owner for tables made here."""
+    """Return what is known of a target without a URL: schema, and owner for tables made here.
+
+    Raises AocError (exit 2) for a schema whose name ends our DO blocks.
+    """
     prefix = name.upper()
     schema = environment.get(f"{prefix}_DATABASE_SCHEMA") or "public"
+    if "$aoc" in schema:
+        raise AocError(
+            f"{prefix}_DATABASE_SCHEMA has $aoc in it, by which our statements quote their blocks: they would "
+            "break. Rename the schema."
+        )
     return schema, environment.get(f"{prefix}_TABLE_OWNER") or None
 
 

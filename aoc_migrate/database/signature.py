@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database.relation import Relation, Schema, literal
+from aoc_migrate.database.trust import trusted
 
 _FUNCTION = (
     "concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, "
@@ -23,8 +24,7 @@ _DEFINITION = (
 """A constraint without quotes and schema, which settings may add, and the casts of varchar and timestamptz(3)."""
 _HASH = "encode(sha256(convert_to({}, 'UTF8')), 'hex')"
 
-TRUSTED = "pg_has_role(p.proowner, t.relowner, 'USAGE')"
-"""Whether the owner of the function may do with the table what its owner may: itself, a member, a superuser."""
+TRUSTED = trusted("p.proowner", "t.relowner")
 FUNCTION_DIGEST = _HASH.format(_FUNCTION)
 SIGNATURE = (
     "(SELECT 'aoc-migrate sha256:' || "

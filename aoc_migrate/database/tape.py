@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from aoc_migrate.report.words import plain
+
 _READS = ("SELECT", "SHOW")
 
 
@@ -18,7 +20,7 @@ class Tape:
 
     def __init__(self, connection: psycopg.Connection[Any], write: Callable[[str], None]) -> None:
         self.connection, self.write = connection, write
-        self.last, self.open = "", False
+        self.last, self.open, self.lone = "", False, False
 
     @contextmanager
     def statement(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Iterator[None]:
@@ -34,6 +36,15 @@ class Tape:
             self.write(f"-- failed: {error.sqlstate or type(error).__name__}\n")
             raise
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Write the statement inside down without the transaction that it shares with checks of ours."""
+        before, self.lone = self.lone, not self._inside()
+        try:
+            yield
+        finally:
+            self.lone = before
+
     def commit(self) -> None:
         """The transaction is committed."""
         self._over("COMMIT")
@@ -43,16 +54,16 @@ class Tape:
         self._over("ROLLBACK")
 
     def comment(self, words: str) -> None:
-        """Write a comment."""
+        """Write a comment, in one line whatever is in it."""
         self.last = ""
-        self.write(f"\n-- {words}\n")
+        self.write(f"\n-- {plain(words)}\n")
 
     def _put(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> None:
         text = psycopg.ClientCursor(self.connection).mogrify(sql.encode(), parameters) if parameters else sql
         if text == self.last:
             self.write("\\g\n")
             return
-        if not self.open and self._inside():
+        if not self.open and not self.lone and self._inside():
             self.write("BEGIN;\n")
             self.open = True
         self.write(f"{text};\n")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 
 from aoc_migrate.database.partitions import FAMILY
-from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.relation import Relation, typed
 from aoc_migrate.database.session import Row, Session, connect
 from aoc_migrate.report.model import Stopped
 
@@ -40,7 +40,8 @@ ahead AS (
 _HOLDERS = f"""
 WITH ahead AS (
   SELECT DISTINCT coalesce(pid, 0) AS pid, virtualtransaction AS prepared, false AS waits
-  FROM pg_locks WHERE relation IN {FAMILY} AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+  FROM pg_locks WHERE relation IN {FAMILY} AND mode = coalesce(%s, mode) AND granted
+    AND pid IS DISTINCT FROM pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ){_SESSIONS}"""
 # pg_locks tells every role of every session; pg_stat_activity does not.
@@ -103,11 +104,13 @@ class Stall:
             self.behind = max(self.behind, waiting_for(other, pid))
         return bool(ahead)
 
-    def look_back(self, session: Session, table: Relation, *, had_lock: bool = False) -> None:
-        """Note who holds locks on ``table`` now, where nobody was seen while we waited."""
+    def look_back(
+        self, session: Session, table: Relation, *, had_lock: bool = False, mode: str | None = None
+    ) -> None:
+        """Note who holds locks (of one ``mode`` or any) on ``table`` now, where nobody was seen before."""
         self.slow = had_lock and not self.ahead
         if not self.ahead and not self.slow:
-            self.ahead = session.rows(_HOLDERS, (str(table),))
+            self.ahead = session.rows(_HOLDERS, (str(table), mode))
 
     def words(self) -> str:
         """Return who blocked (pid, role, application, state, age) and the queue behind us."""
@@ -115,9 +118,12 @@ class Stall:
             return "Nobody was before us: the change itself takes longer than --max-stall allows."
         if not self.ahead:
             return "Whoever blocked it was not seen."
-        named = "; ".join(self._name(row) for row in self.ahead[:5])
         behind = f" {self.behind} sessions waited behind us." if self.behind else ""
-        return f"Before us: {named}.{behind}"
+        return f"Before us: {self.named()}.{behind}"
+
+    def named(self) -> str:
+        """Return those before us in a few words each: pid, role, application, state, age."""
+        return "; ".join(self._name(row) for row in self.ahead[:5])
 
     def remedy(self) -> str:
         """Return what to do before the same command is run again."""
@@ -129,7 +135,7 @@ class Stall:
         """Return the statement that ends one of them."""
         for row in self.ahead:
             if row["gid"] is not None:
-                return f"ROLLBACK PREPARED '{row['gid']}';"
+                return f"ROLLBACK PREPARED {typed(row['gid'])};"
             if not row["waits"]:
                 return f"SELECT pg_terminate_backend({row['pid']});"
         return "SELECT * FROM pg_stat_activity WHERE state <> 'idle' ORDER BY xact_start;"
@@ -144,4 +150,5 @@ class Stall:
         how = "waits as we do" if row["waits"] else "holds it"
         text = f", query {row['query']!r}" if self.show_queries else ""
         state = row["state"] or "a session we may not see"
-        return f"pid {row['pid']} ({row['role']}, {row['application']!r}, {state}{age}, {how}{text})"
+        role = row["role"] or "a process of the server"
+        return f"pid {row['pid']} ({role}, {row['application']!r}, {state}{age}, {how}{text})"

@@ -7,11 +7,12 @@ from typing import Any
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import DDL, FOREIGN, INSERT, LINKING, findings, unaccepted
+from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.patience import patient
 from aoc_migrate.database.relation import Relation
-from aoc_migrate.database.session import Session
-from aoc_migrate.inspect.attached_code import INSERT, LINKING, needs_search_path, run_by_links
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.chain import count_wrong
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.duplicates import audit_duplicates
@@ -19,7 +20,7 @@ from aoc_migrate.inspect.partitions import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.place import readable
 from aoc_migrate.inspect.rows import audit_rows
 from aoc_migrate.inspect.swap import audit_swap, watch_writers
-from aoc_migrate.report.accepted import NOTHING, Accepted, option
+from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, make
 
 
@@ -36,7 +37,6 @@ class Plan:
     linked: bool = False
     swapped: bool = False
     limit: int = 200
-    accepted: Accepted = NOTHING
 
 
 def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
@@ -51,7 +51,7 @@ def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
     with patient(session, plan.contract.table, "audit"):
         findings = [*_table(session, plan, facts)]
         if swap and ended:
-            findings += [*audit_swap(session, swap, plan.accepted), *ended()]
+            findings += [*audit_swap(session, swap), *ended()]
     return findings
 
 
@@ -67,12 +67,14 @@ def _table(session: Session, plan: Plan, facts: dict[str, Any]) -> Iterator[Find
     yield from audit_rows(session, contract, checks, required, plan.limit, facts)
     if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
         yield from audit_duplicates(session, contract, plan.limit)
-    events = INSERT  # the probe's, at the end of every upgrade
-    if Part.CHAIN in plan.parts and not plan.linked:
-        found, links = _chain(session, plan)
+    linking = Part.CHAIN in plan.parts and not plan.linked
+    # INSERT is the probe's, at the end of every upgrade.
+    code = unaccepted(session, contract, INSERT | DDL | (LINKING if linking else 0))
+    if linking:
+        found, links = _chain(session, plan, code)
         yield from found
-        events |= LINKING if links else 0
-    yield from needs_search_path(session, contract, events, plan.accepted)
+        code = code if links else [row for row in code if not _only_where_linked(row)]
+    yield from findings(session, contract, code)
 
 
 def _unproven(session: Session, plan: Plan) -> tuple[list[Check], list[str]]:
@@ -94,25 +96,30 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
     contract, standing = plan.contract, catalog.constraints(session, plan.contract.table)
     for check in contract.checks():
         if check.name in standing and not standing[check.name].is_(check):
-            yield make("foreign-object", f"{contract.table}.{check.name}")
+            yield foreign(f"{contract.table}.{check.name}")
         if check.function and catalog.check_function(session, contract.table, check) == "foreign":
-            yield make("foreign-object", check.function)
+            yield foreign(check.function)
     for index in (contract.idempotency_index(), contract.chain_index()):
         if catalog.index_state(session, contract.table, index) == "foreign":
-            yield make("foreign-object", index.name)
+            yield foreign(index.name)
     yield from foreign_indexes(session, contract)
 
 
-def _chain(session: Session, plan: Plan) -> tuple[list[Finding], bool]:
+def _only_where_linked(code: Row) -> bool:
+    """Return whether code stops an upgrade only if links are written; foreign code does so anyhow."""
+    return code["slug"] != FOREIGN and not code["events"] & INSERT
+
+
+def _chain(session: Session, plan: Plan, code: list[Row]) -> tuple[list[Finding], bool]:
     """Return what is in the way of the backfill, and whether it has rows to write.
 
     Rows are only read where something is.
     """
     contract = plan.contract
     triggers = [row["tgname"] for row in session.rows(update_triggers(contract, session.schema[contract.table]))]
-    triggers = [name for name in triggers if not plan.accepted.has("update-trigger", name)]
+    triggers = [name for name in triggers if not session.accepted.has("update-trigger", name)]
     names = _dependents(session, contract)
-    asked = [*triggers, *names, *run_by_links(session, contract, plan.accepted)]
+    asked = [*triggers, *names, *filter(_only_where_linked, code)]
     rows = count_wrong(session, contract) if asked or not session.flags.allow_supersedes_retrofit else 0
     return [*_in_the_way(session, contract, rows, triggers, names)] if rows else [], rows > 0
 

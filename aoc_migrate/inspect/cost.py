@@ -16,6 +16,8 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
+from aoc_migrate.database.books import JOURNAL
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, first_line
@@ -154,11 +156,10 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
         )
         took, _ = _timed(session, ordered)
         sort[index.name] = took / sampled * math.log(rows + 2) / math.log(sampled + 2)
-    state = (
-        session.rows(_JOURNALED.format(session.schema[catalog.JOURNAL]))
-        if catalog.readable(session, catalog.JOURNAL)
-        else []
-    )
+    state = []
+    if catalog.readable(session, JOURNAL):
+        with ours(session, JOURNAL):
+            state = session.rows(_JOURNALED.format(session.schema[JOURNAL]))
     return Costs(
         rows=rows,
         main_bytes=known["main_bytes"],

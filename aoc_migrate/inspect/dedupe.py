@@ -5,13 +5,12 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.inspect.work import Work
-from aoc_migrate.report.accepted import Accepted
 
 REASON = "duplicate-key"
 _OWN = ("id", "retrieved_at", "created_at")  # what two fetches of one document may differ in
 
 
-def dedupe_work(session: Session, contract: Contract, keep: str, *, different: bool, accepted: Accepted) -> Work:
+def dedupe_work(session: Session, contract: Contract, keep: str, *, different: bool) -> Work:
     """Return the moving of surplus rows; ``different``: also of those that differ from the one that stays."""
     table, key = session.schema[contract.table], contract.idempotency_key
     same = "true" if different else "differs = '{}'"
@@ -24,7 +23,7 @@ def dedupe_work(session: Session, contract: Contract, keep: str, *, different: b
         f"WHERE ({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)}) FOR UPDATE OF t"
     )
     words = f"dedupe --keep {keep}{' --include-different' if different else ''}"
-    return Work(words, listed, moving, accepted=accepted)
+    return Work(words, listed, moving)
 
 
 def surplus(session: Session, contract: Contract, keep: str) -> str:

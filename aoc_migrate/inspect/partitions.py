@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract, Index, key_hash
 from aoc_migrate.database import catalog
+from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.partitions import FAMILY, key_columns, tree
 from aoc_migrate.database.reading import read
 from aoc_migrate.database.relation import Relation
@@ -22,7 +23,7 @@ def audit_partitions(session: Session, contract: Contract) -> Iterator[Finding]:
         wanted = ", ".join(contract.idempotency_key)
         yield make("partition-key", contract.table, partitioned=name, key=shown, columns=wanted)
     for row in session.rows(
-        f"SELECT c.relname::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
+        f"SELECT c.oid::regclass::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
         "WHERE c.relkind = 'f' ORDER BY 1",
         (str(session.schema[contract.table]),),
     ):
@@ -53,7 +54,7 @@ def foreign_indexes(session: Session, contract: Contract) -> Iterator[Finding]:
         for node in tree(session, contract.table, index):
             name = node.own_index(session.schema[contract.table], index)
             if node.index is None and node.parent is not None and _taken(session, node.table, name, index):
-                yield make("foreign-object", name.name)
+                yield foreign(name.name)
 
 
 def _taken(session: Session, table: Relation, name: Relation, index: Index) -> bool:

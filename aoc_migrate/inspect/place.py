@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import JOURNAL, LOG, STATE, VERSION
+from aoc_migrate.database.books import BOOKS, LOG, READ_BY_ALL, STATE, VERSION
+from aoc_migrate.database.ours import ours, refuse_foreign
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import TARGETS
@@ -18,11 +20,14 @@ ALL = "aoc_verify_all"  # our own policy on a raw table
 def current_revision(session: Session, known: list[str]) -> str | None:
     """Return the revision of the database, None at base.
 
-    Raises Stopped ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's.
+    Raises Stopped ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's, and
+    ``foreign-object`` for a table of ours that somebody else made.
     """
+    refuse_foreign(session, *BOOKS)
     there = catalog.all_readable(session, (VERSION, STATE))
-    found = catalog.versions(session) if VERSION in there else []
-    owner = catalog.recorded(session, "target") if STATE in there else None
+    with ours(session, *there) if there else nullcontext():
+        found = catalog.versions(session) if VERSION in there else []
+        owner = catalog.recorded(session, "target") if STATE in there else None
     _refuse_other(session, [*([owner["name"]] if owner else []), *(r.rpartition("_")[0] for r in found)])
     if len(found) > 1 or any(revision not in known for revision in found):
         shown = ", ".join(sorted(found))
@@ -50,10 +55,18 @@ SELECT pg_backend_pid() AS pid, current_database() AS database, current_user AS 
 
 
 def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
-    """Return what makes even reading senseless: old server, pooler, no such schema, no rights on our tables."""
+    """Return what makes even reading senseless: old server, pooler, no such schema, no rights on our tables.
+
+    Raises Stopped ``foreign-object``.
+    """
     schema = session.target.schema
-    place = session.row(_PLACE, {"schema": str(session.schema), "ours": [VERSION, STATE, JOURNAL, LOG]})
-    return [*_connection(session, place, allow_pooler), *_schema(schema, place), *_bookkeeping(place)]
+    place = session.row(_PLACE, {"schema": str(session.schema), "ours": [*READ_BY_ALL, STATE, LOG]})
+    if place["hidden"] and only_tenant(session, session.target.table) is not None:  # it does without the rest
+        place = session.row(_PLACE, {"schema": str(session.schema), "ours": list(READ_BY_ALL)})
+    found = [*_connection(session, place, allow_pooler), *_schema(schema, place)]
+    if place["hidden"]:
+        refuse_foreign(session, *BOOKS)  # no right on a stranger's table is worth asking for
+    return [*found, *_bookkeeping(place)]
 
 
 def _connection(session: Session, place: Row, allow_pooler: bool) -> Iterator[Finding]:

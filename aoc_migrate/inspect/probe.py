@@ -1,35 +1,23 @@
 """The negative probe: try rows that break the rules, inside a transaction that is rolled back.
 
-A clone of an existing row (a made-up one in an empty table) must be accepted first; then each rule is broken in
-several ways, and each of these rows must be refused with its own SQLSTATE and constraint (for NOT NULL: column).
-INSERT triggers of the table fire as for any row.
+A good row must be accepted first; then each rule is broken in several ways, and each of these rows must be refused
+with its own SQLSTATE and constraint (for NOT NULL: column). INSERT triggers of the table fire as for any row.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import psycopg
-
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.contract.rules import KEY_BYTES, TIME
+from aoc_migrate.database.attached_code import FOREIGN, INSERT, NEEDS, code_findings
 from aoc_migrate.database.partitions import index_names, key_columns
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.probe_row import ID, MOST, OTHER_HASH, ROWS, good_rows
+from aoc_migrate.inspect.probe_try import Refusal, tried
 from aoc_migrate.report.model import Finding, make
 
-_ID = "'aoc-migrate-probe'"
-_HASH = "'sha256:' || repeat('0', 64)"
-
-_MADE_UP = {
-    "id": _ID,
-    "tenant": "'aoc-migrate-probe'",
-    "source_vendor": "'aoc-migrate-probe'",
-    "upstream_id": "'aoc-migrate-probe'",
-    "content_hash": _HASH,
-    "retrieved_at": "now()",
-    "source": "'{}'",
-    "upstream": "'{}'",
-    "linkset": "'{}'",
-}
+UNPROBED = {"probe-not-possible", FOREIGN, NEEDS}
+"""Findings after which no bad row was tried."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +34,6 @@ class Attempt:
     names: tuple[str | None, ...]
     routed: bool = False
     long: bool = False
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a row was not stored: SQLSTATE and the constraint or column, or nothing but silence."""
-
-    sqlstate: str | None
-    name: str | None
-    message: str
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        if self.sqlstate is None:
-            return self.message
-        return f"{self.sqlstate}{f' {self.name}' if self.name else ''}: {self.message}"
-
-
-_DISCARDED = Refusal(None, None, "the row was not stored, and no error was raised (a trigger or rule discards it)")
 
 
 def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
@@ -87,17 +57,16 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
             value = f"""coalesce({column.name}, '{{}}') || '{{"{key}": 1}}'"""
             yield Attempt(f"{key} in {column.name}", {column.name: value}, "23514", (guard.name,))
     if Part.IDEMPOTENCY in parts:
-        duplicate = {"id": f"{_ID} || '-again'", "content_hash": _HASH}
+        duplicate = {"id": f"{ID} || '3'", **{c: f"t.{c}" for c in contract.idempotency_key}}
         yield Attempt("a duplicate", duplicate, "23505", (contract.idempotency_index().name,))
 
 
-def _routed(session: Session, contract: Contract, tried: Iterator[Attempt]) -> Iterator[Attempt]:
-    """Yield attempts as a partitioned table refuses them; as they are for any other.
+def _routed(session: Session, contract: Contract, keys: set[str], tried: Iterator[Attempt]) -> Iterator[Attempt]:
+    """Yield attempts as a table that is partitioned by ``keys`` refuses them; as they are for any other.
 
     A row for which there is no partition is refused (23514, no constraint) before any rule is looked at, and the
     index that refuses a duplicate is the partition's.
     """
-    keys = {column for columns in key_columns(session, contract.table).values() for column in columns}
     for attempt in tried:
         if attempt.sqlstate == "23505":
             yield replace(attempt, names=tuple(index_names(session, contract.idempotency_index())))
@@ -116,34 +85,55 @@ def _without(contract: Contract, name: str, *, proven: bool) -> Attempt:
 
 
 def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
-    """Yield ``probe-accepted``, ``probe-wrong-error`` or ``probe-not-possible``; nothing is kept."""
+    """Yield ``probe-accepted``, ``probe-wrong-error`` or ``probe-not-possible``; nothing is kept.
+
+    Where INSERT would run code that it must not, yield ``foreign-code`` or ``needs-search-path``, and try nothing.
+    """
+    keys = {c for columns in key_columns(session, contract.table).values() for c in columns if c}
     with session.connection.transaction(force_rollback=True):
-        problem = _insert(session, _first_row(session, contract), keep=True)
-        if problem is not None:
-            yield make("probe-not-possible", contract.table, reason=str(problem), target=session.target.name)
+        if session.value("SELECT has_table_privilege(to_regclass(%s), 'UPDATE, DELETE')", (str(session.raw),)):
+            session.run(f"LOCK TABLE {session.raw} IN ROW EXCLUSIVE MODE")  # from now on nobody attaches a trigger
+        if refused := code_findings(session, contract, INSERT):
+            yield from refused
             return
-        columns = _columns(session, contract.table)
-        for attempt in _routed(session, contract, attempts(contract, parts)):
-            yield from _judge(session, contract, columns, attempt)
+        columns, problem = _stored(session, contract, keys)
+        if problem is not None:
+            yield make("probe-not-possible", contract.table, reason=problem, target=session.target.name)
+            return
+        chosen = list(_routed(session, contract, keys, attempts(contract, parts)))
+        statements = [_broken(session, contract, columns, keys, attempt) for attempt in chosen]
+        for attempt, refusal in zip(chosen, tried(session, statements, keep=False), strict=True):
+            yield from _judge(session, contract, attempt, refusal)
 
 
-def _first_row(session: Session, contract: Contract) -> str:
-    """Return the INSERT of a row that must be accepted, which the attempts then clone and break."""
+def _stored(session: Session, contract: Contract, keys: set[str]) -> tuple[list[str], str | None]:
+    """Store a good row; return the columns that were set, and why none was stored."""
+    problem = None
+    for good in good_rows(session, contract, keys):
+        if good.lacks:
+            problem = problem or (
+                f"of the first {ROWS:,} rows none has values of {MOST} bytes at most in {good.lacks}, "
+                "and longer ones are not copied"
+            )
+            continue
+        (refusal,) = tried(session, [good.statement], keep=True)
+        if refusal is None:
+            return good.columns, None
+        problem = problem or str(refusal)
+    return [], problem
+
+
+def _broken(session: Session, contract: Contract, columns: list[str], keys: set[str], attempt: Attempt) -> str:
+    """Return the INSERT of a row that is the good one but for what the attempt breaks, and for its keys."""
     raw = session.schema[contract.table]
-    if not session.value(f"SELECT EXISTS (SELECT FROM {raw})"):
-        return f"INSERT INTO {raw} ({', '.join(_MADE_UP)}) VALUES ({', '.join(_MADE_UP.values())})"
-    columns = _columns(session, contract.table)
-    return _clone(session, contract, columns, {"id": _ID, "content_hash": _HASH}, "true")
+    # Another hash makes it another document; where partitions hang on the hash, another upstream id does.
+    other = {"upstream_id": f"{ID} || '2'"} if "content_hash" in keys else {"content_hash": OTHER_HASH}
+    values = {"id": f"{ID} || '2'", **other, **attempt.values}
+    picked = ", ".join(values.get(c, f"t.{c}") for c in columns)
+    return f"INSERT INTO {raw} ({', '.join(columns)}) SELECT {picked} FROM {raw} AS t WHERE id = {ID} LIMIT 1"
 
 
-def _clone(session: Session, contract: Contract, columns: list[str], values: dict[str, str], where: str) -> str:
-    table, picked = session.schema[contract.table], ", ".join(values.get(c, f"t.{c}") for c in columns)
-    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {picked} FROM {table} AS t WHERE {where} LIMIT 1"
-
-
-def _judge(session: Session, contract: Contract, columns: list[str], attempt: Attempt) -> Iterator[Finding]:
-    values = {"id": f"{_ID} || '-broken'", "content_hash": f"{_HASH} || '-broken'", **attempt.values}
-    refusal = _insert(session, _clone(session, contract, columns, values, f"id = {_ID}"), keep=False)
+def _judge(session: Session, contract: Contract, attempt: Attempt, refusal: Refusal | None) -> Iterator[Finding]:
     if refusal is None:
         yield make("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
     elif (attempt.routed and (refusal.sqlstate, refusal.name) == ("23514", None)) or (
@@ -152,25 +142,3 @@ def _judge(session: Session, contract: Contract, columns: list[str], attempt: At
         return
     elif refusal.sqlstate != attempt.sqlstate or refusal.name not in attempt.names:
         yield make("probe-wrong-error", contract.table, what=attempt.what, reason=str(refusal))
-
-
-def _columns(session: Session, table: str) -> list[str]:
-    """Return the columns that an INSERT may set, quoted."""
-    rows = session.rows(
-        "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(%s) "
-        "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity = ''",
-        (str(session.schema[table]),),
-    )
-    return [row["name"] for row in rows]
-
-
-def _insert(session: Session, statement: str, *, keep: bool) -> Refusal | None:
-    """Run an INSERT in a savepoint; return why the row was not stored, None when it was."""
-    try:
-        with session.connection.transaction(force_rollback=not keep):
-            stored = session.run(statement)
-    except psycopg.Error as error:
-        # PostgreSQL 18 names a constraint for NOT NULL; all versions name the column.
-        name = error.diag.column_name if error.sqlstate == "23502" else error.diag.constraint_name
-        return Refusal(error.sqlstate, name, error.diag.message_primary or "no message")
-    return None if stored == 1 else _DISCARDED

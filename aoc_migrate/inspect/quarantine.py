@@ -4,35 +4,40 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import JOURNAL, WORK
+from aoc_migrate.database.attached_code import INSERT, UPDATE
+from aoc_migrate.database.books import JOURNAL
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.attached_code import INSERT, UPDATE
 from aoc_migrate.inspect.dedupe import REASON
-from aoc_migrate.inspect.work import digest, fired, guards, is_ours
-from aoc_migrate.report.accepted import Accepted
+from aoc_migrate.inspect.work import digest, fired, guards, unfinished
 from aoc_migrate.report.model import Finding, make
+
+
+def there(session: Session, contract: Contract) -> bool:
+    """Return whether there is a quarantine."""
+    return catalog.kind(session, contract.quarantine) is not None
 
 
 def quarantine_facts(session: Session, contract: Contract) -> Row:
     """Return how many rows were moved there and how many were mended; None where this role may not look."""
-    if not is_ours(session, contract):
+    if not there(session, contract):
         return {"quarantine": 0, "mended": 0}
     if not catalog.readable(session, contract.quarantine):
         return {"quarantine": None, "mended": None}
-    return session.row(
-        "SELECT count(*) FILTER (WHERE quarantine_mended IS NULL) AS quarantine, "
-        f"count(quarantine_mended) AS mended FROM {session.schema[contract.quarantine]}"
-    )
+    with ours(session, contract.quarantine):
+        return session.row(
+            "SELECT count(*) FILTER (WHERE quarantine_mended IS NULL) AS quarantine, "
+            f"count(quarantine_mended) AS mended FROM {session.schema[contract.quarantine]}"
+        )
 
 
 def quarantine_findings(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield what is wrong with the quarantine: others have rights on it, or work on it was begun and not ended."""
-    if is_ours(session, contract):
+    if there(session, contract):
         yield from _open(session, contract)
-    begun = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (str(session.schema[WORK]),))
+    begun = unfinished(session)
     if begun:
-        verb, _, options = str(begun).partition(",")[0].partition(" ")
-        words = {"verb": verb, "options": options, "target": session.target.name}
+        words = {"verb": begun.verb, "options": begun.options, "target": session.target.name}
         yield make("work-unfinished", contract.table, **words)
 
 
@@ -54,26 +59,27 @@ def _open(session: Session, contract: Contract) -> Iterator[Finding]:
 
 def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
     """Return which of the ids are of rows that were moved."""
-    if not is_ours(session, contract):
+    if not there(session, contract):
         return set()
     query = (
         f"SELECT id FROM {session.schema[contract.quarantine]} WHERE quarantine_mended IS NULL AND id = ANY (%s)"
     )
-    return {row["id"] for row in session.rows(query, (ids,))}
+    with ours(session, contract.quarantine):
+        return {row["id"] for row in session.rows(query, (ids,))}
 
 
 def journaled_away(session: Session, contract: Contract) -> int:
     """Count the links in the journal whose rows were moved since, so that a downgrade does not find them."""
-    if catalog.kind(session, JOURNAL) is None or not is_ours(session, contract):
+    if catalog.kind(session, JOURNAL) is None or not there(session, contract):
         return 0
-    return int(
-        session.value(
-            f"WITH away AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} AS q "
-            "WHERE quarantine_mended IS NULL "
-            f"AND NOT EXISTS (SELECT FROM {session.schema[contract.table]} AS t WHERE t.id = q.id)) "
-            f"SELECT count(*) FROM {session.schema[JOURNAL]}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
-        )
+    query = (
+        f"WITH away AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} AS q "
+        "WHERE quarantine_mended IS NULL "
+        f"AND NOT EXISTS (SELECT FROM {session.schema[contract.table]} AS t WHERE t.id = q.id)) "
+        f"SELECT count(*) FROM {session.schema[JOURNAL]}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
     )
+    with ours(session, JOURNAL, contract.quarantine):
+        return int(session.value(query))
 
 
 def unchanged(contract: Contract, row: str, saved: str) -> str:
@@ -98,19 +104,16 @@ def command_of(reason: str) -> str:
     return "dedupe" if reason == REASON else "repair"
 
 
-def kept_back(session: Session, contract: Contract, chosen: str, accepted: Accepted) -> Iterator[Finding]:
+def kept_back(session: Session, contract: Contract, chosen: str) -> Iterator[Finding]:
     """Yield why rows cannot go back; ``chosen`` is a condition on the quarantine. Runs go back latest first."""
     table, name, target = contract.table, contract.quarantine, session.target.name
     raw, quarantine = session.schema[table], session.schema[name]
-    later = session.rows(
+    later_runs = (
         f"SELECT quarantine_run AS run, quarantine_reason AS reason FROM {quarantine} WHERE NOT ({chosen}) "
         f"AND quarantine_run > (SELECT min(quarantine_run) FROM {quarantine} WHERE {chosen}) "
         "ORDER BY quarantine_run DESC LIMIT 1"
     )
-    if later:
-        yield make("later-run", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"]))
-    rows = session.row(
-        f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
+    in_the_way = f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
 ), moved AS (SELECT id FROM chosen WHERE quarantine_mended IS NULL
 ), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
 SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
@@ -118,7 +121,10 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
   (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_mended IS NOT NULL
     AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
   (SELECT count(*) FROM chosen WHERE NOT ({guards(session, table)})) AS guarded"""
-    )
+    with ours(session, contract.quarantine):
+        later, rows = session.rows(later_runs), session.row(in_the_way)
+    if later:
+        yield make("later-run", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"]))
     if rows["taken"]:
         yield make("id-taken", table, rows=rows["taken"])
     if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):
@@ -127,4 +133,4 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
         yield make("guards-stand", table, rows=rows["guarded"], target=target)
     if rows["changed"]:
         yield make("changed-since", table, rows=rows["changed"])
-    yield from fired(session, contract, INSERT | UPDATE, accepted)
+    yield from fired(session, contract, INSERT | UPDATE)

@@ -14,7 +14,6 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.rows import object_kinds
 from aoc_migrate.inspect.work import Work, guards
-from aoc_migrate.report.accepted import Accepted
 
 RULES = (
     "blank-key",
@@ -133,7 +132,7 @@ def _suspect(contract: Contract, chosen: list[Break]) -> str:
     return " OR ".join(dict.fromkeys(objects.get(found.column, found.broken) for found in chosen))
 
 
-def repair_work(session: Session, contract: Contract, rules: tuple[str, ...], accepted: Accepted) -> Work:
+def repair_work(session: Session, contract: Contract, rules: tuple[str, ...]) -> Work:
     """Return the mending, and the moving of what cannot be mended, of the rows that break ``rules``."""
     plan = _plan(session, contract, rules)
     raw = session.schema[contract.table]
@@ -144,7 +143,6 @@ def repair_work(session: Session, contract: Contract, rules: tuple[str, ...], ac
         moving=f"{batch} AND NOT {plan.mendable} FOR UPDATE OF t",
         mending=f"{batch} AND {plan.mendable} FOR UPDATE OF t" if plan.mended else "",
         mended=plan.mended,
-        accepted=accepted,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aoc_migrate.database import others
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.planted import planted_objects
 from aoc_migrate.report.model import Finding, make
 
 OLD = 5  # seconds; shorter transactions end before an index build would notice them
@@ -19,10 +20,24 @@ _TIMEOUTS = (
 
 def surroundings(session: Session) -> Iterator[Finding]:
     """Yield what is worth knowing before a maintenance window; nothing here stops an upgrade."""
+    yield from limited_visibility(session)
     yield from _timeouts(session)
     yield from _old_transactions(session)
     yield from _prepared(session)
     yield from _slots(session)
+    yield from planted_objects(session)
+
+
+def limited_visibility(session: Session) -> list[Finding]:
+    """Return the finding that this role does not see what other roles' sessions and standbys do, where so.
+
+    Such a role sees locks, who waits for them, prepared transactions and slots, and of another role's session its
+    pid, its application and the transaction id that it holds at; not since when, and not what it builds.
+    """
+    if others.sees_all(session):
+        return []
+    role = session.row("SELECT current_user AS role, quote_ident(current_user) AS quoted")
+    return [make("limited-visibility", session.target.name, **role)]
 
 
 def _timeouts(session: Session) -> Iterator[Finding]:

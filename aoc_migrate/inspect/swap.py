@@ -8,14 +8,14 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.view import guard_function, read_only, underlying
-from aoc_migrate.report.accepted import Accepted, option
+from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, make
 
 WATCHED = 1.2  # seconds; backends report their counters once a second (PostgreSQL 15 source, pgstat.c)
 
 
-def audit_swap(session: Session, swap: ViewSwap, accepted: Accepted) -> Iterator[Finding]:
-    """Yield what the audit finds on the legacy table. ``accepted``: conflicts that may happen."""
+def audit_swap(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    """Yield what the audit finds on the legacy table."""
     kind, backup = catalog.kind(session, swap.view), catalog.kind(session, swap.backup)
     if kind is None and backup is None:
         yield make("swap-not-applicable", swap.view)
@@ -28,7 +28,7 @@ def audit_swap(session: Session, swap: ViewSwap, accepted: Accepted) -> Iterator
     elif backup is not None:
         yield _conflict(swap, f"the name {swap.backup} is taken")
     else:
-        yield from _table(session, swap, accepted)
+        yield from _table(session, swap)
 
 
 def _conflict(swap: ViewSwap, reason: str, remedy: str = "") -> Finding:
@@ -48,12 +48,12 @@ def _is_a_view(session: Session, swap: ViewSwap) -> Iterator[Finding]:
         yield _conflict(swap, "it is a view already, and can be written to")
 
 
-def _table(session: Session, swap: ViewSwap, accepted: Accepted) -> Iterator[Finding]:
+def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     function = guard_function(swap)
     if session.value("SELECT to_regproc(%s) IS NOT NULL", (str(session.schema[function]),)):
         yield _conflict(swap, f"a function {function} exists already", f"Rename or drop function {function}.")
     for broken in session.rows(breaking(session.schema[swap.view])):
-        if not accepted.has("swap-conflict", broken["name"]):
+        if not session.accepted.has("swap-conflict", broken["name"]):
             yield _conflict(
                 swap,
                 f"the {broken['kind']} {broken['name']} would silently change its meaning",
@@ -61,7 +61,7 @@ def _table(session: Session, swap: ViewSwap, accepted: Accepted) -> Iterator[Fin
             )
     for row in session.rows(partial_readers(session.schema[swap.view])):
         role = row["role"]
-        if not accepted.has("swap-conflict", role):
+        if not session.accepted.has("swap-conflict", role):
             yield _conflict(
                 swap,
                 f"role {role} may read only some columns of it, which no view over a table with row-level "

@@ -6,18 +6,24 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import JOURNAL, LOG, STATE, VERSION
+from aoc_migrate.database.attached_code import DDL, DELETE, FOREIGN, INSERT, UPDATE, code_findings
+from aoc_migrate.database.books import LOG, READ_BY_ALL, STATE
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.place import policy_of
+from aoc_migrate.database.trust import owner_of, trusted
+from aoc_migrate.inspect.place import policy_of, tenant_of
 from aoc_migrate.report.model import Finding, make
 
 POWERS = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
 REFUSED = ("42501", "25006")  # insufficient_privilege, read_only_sql_transaction
 
 
-def needed_tables(session: Session, contract: Contract) -> list[str]:
-    """Return the tables that verification reads, as far as they exist."""
-    names = (contract.table, VERSION, STATE, JOURNAL, LOG)
+def needed_tables(session: Session, contract: Contract, role: str) -> list[str]:
+    """Return the tables that ``role`` reads when it verifies, as far as they exist.
+
+    What the backfill keeps names rows of every tenant, so a role limited to one does without.
+    """
+    limited = tenant_of(session, contract.table, role) is not None
+    names = (contract.table, *READ_BY_ALL, *(() if limited else (STATE, LOG)))
     return [name for name in names if catalog.kind(session, name) is not None]
 
 
@@ -70,7 +76,7 @@ def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Findin
     )
     hidden = [
         table
-        for table in needed_tables(session, contract)
+        for table in needed_tables(session, contract, role)
         if not session.value(
             "SELECT has_table_privilege(%s, to_regclass(%s), 'SELECT')", (role, str(session.schema[table]))
         )
@@ -107,7 +113,10 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
 
 
 def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
-    """Return each relation of users' schemas: name, rights (read, change), is it needed, is it the quarantine."""
+    """Return each relation of users' schemas: name, rights (read, change), is it needed, is it the quarantine.
+
+    ``plain``: it is a table of a trusted role.
+    """
     return session.rows(
         "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'SELECT') THEN 'read' END, "
@@ -115,14 +124,15 @@ def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
         "has_any_column_privilege(%(role)s, c.oid, 'UPDATE') OR has_table_privilege(%(role)s, c.oid, 'DELETE') "
         "OR has_table_privilege(%(role)s, c.oid, 'TRUNCATE') THEN 'change' END], NULL) AS rights, "
         "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(%(schema)s) AS needed, "
-        "c.oid IS NOT DISTINCT FROM to_regclass(%(quarantine)s) AS quarantine "
+        "c.oid IS NOT DISTINCT FROM to_regclass(%(quarantine)s) AS quarantine, "
+        f"c.relkind IN ('r', 'p') AND {trusted('c.relowner', owner_of(session.raw))} AS plain "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
         "AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' "
         "AND has_schema_privilege(%(role)s, n.oid, 'USAGE') ORDER BY 1",
         {
             "role": role,
-            "needed": needed_tables(session, contract),
+            "needed": needed_tables(session, contract, role),
             "schema": str(session.schema),
             "quarantine": str(session.schema[contract.quarantine]),
         },
@@ -130,7 +140,15 @@ def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
 
 
 def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
-    """Try as the role, in a transaction that is rolled back, to write, to create, and to read other tables."""
+    """Try as the role, in a transaction that is rolled back, to write, to create, and to read other tables.
+
+    Where that would run code of others, yield ``foreign-code`` and try nothing.
+    """
+    code = code_findings(session, contract, INSERT | UPDATE | DELETE | DDL)
+    foreign = [finding for finding in code if finding.slug == FOREIGN]
+    if foreign:  # it would run as the role, and could end that by RESET ROLE
+        yield from foreign
+        return
     attempts = [*_writes(session, contract), *_creations(session), *_readings(session, contract)]
     with session.connection.transaction(force_rollback=True):
         session.run("SET LOCAL transaction_read_only = off")  # it could turn it off as well: rights alone count
@@ -168,10 +186,12 @@ def _creations(session: Session) -> list[str]:
 def _readings(session: Session, contract: Contract) -> list[str]:
     """Return statements that would read the roles' passwords, and each table of users that is not needed.
 
-    What the role may read anyway is told as ``verifier-reads-more``; trying that would prove nothing.
+    What the role may read anyway is ``verifier-reads-more``; trying that would prove nothing. Views and tables of
+    strangers are left to the rights in the catalog: to plan a query is to run their immutable functions, which
+    could end our acting as the role.
     """
     rows = _rights(session, contract, session.flags.verifier_user)
-    others = [row["name"] for row in rows if not row["needed"] and "read" not in row["rights"]]
+    others = [r["name"] for r in rows if r["plain"] and not r["needed"] and "read" not in r["rights"]]
     return [f"SELECT FROM {name} LIMIT 0" for name in ("pg_authid", *others)]
 
 

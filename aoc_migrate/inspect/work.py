@@ -1,16 +1,20 @@
 """What `dedupe` and `repair` share: which rows leave the raw table or are mended in it, and what is in the way."""
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.attached_code import DDL, code_findings
+from aoc_migrate.database.books import WORK
+from aoc_migrate.database.ours import flaws, foreign, ours
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Session
-from aoc_migrate.inspect.attached_code import needs_search_path
-from aoc_migrate.report.accepted import NOTHING, Accepted, option
-from aoc_migrate.report.model import Finding, make
+from aoc_migrate.database.trust import owner_of, trusted
+from aoc_migrate.report.accepted import option
+from aoc_migrate.report.model import Finding, Stopped, make
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,6 @@ class Work:
     moving: str
     mending: str = ""
     mended: Mapping[str, str] = field(default_factory=dict)
-    accepted: Accepted = NOTHING
 
 
 def guards(session: Session, table: str) -> str:
@@ -46,8 +49,8 @@ def guards(session: Session, table: str) -> str:
     return " AND ".join(row["held"] for row in rows) or "true"
 
 
-def fired(session: Session, contract: Contract, events: int, accepted: Accepted) -> Iterator[Finding]:
-    """Yield what writing the rows would run: triggers, and functions that do not find their tables under our path.
+def fired(session: Session, contract: Contract, events: int) -> Iterator[Finding]:
+    """Yield what writing the rows would run: triggers, foreign code, and code that needs a search_path.
 
     ``events`` is a sum of INSERT, DELETE and UPDATE.
     """
@@ -57,20 +60,26 @@ def fired(session: Session, contract: Contract, events: int, accepted: Accepted)
         (str(session.schema[contract.table]), events),
     )
     for name in (row["tgname"] for row in rows):
-        if not accepted.has("move-trigger", name):
+        if not session.accepted.has("move-trigger", name):
             yield make("move-trigger", contract.table, trigger=name, accept=option("move-trigger", name))
-    yield from needs_search_path(session, contract, events, accepted)
+    yield from code_findings(session, contract, events | DDL)
 
 
 def references(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
-    """Yield the foreign keys through which other rows name one that would leave; ``leaving`` is a query of ids."""
+    """Yield the foreign keys through which other rows name one that would leave; ``leaving`` is a query of ids.
+
+    A stranger's table is not read: its policies and indexes would run the stranger's functions as ours. Where it
+    refers to a row that leaves, PostgreSQL refuses the batch.
+    """
     keys = session.rows(
         "SELECT c.conname AS name, c.conrelid::regclass::text AS source, c.confrelid::regclass::text AS named, "
         "string_agg('t.' || quote_ident(t.attname) || ' = s.' || quote_ident(s.attname), ' AND ') AS same "
         "FROM pg_constraint c CROSS JOIN unnest(c.conkey, c.confkey) AS k (source, named) "
         "JOIN pg_attribute s ON s.attrelid = c.conrelid AND s.attnum = k.source "
         "JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = k.named "
-        f"WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid IN {FAMILY} GROUP BY c.oid, 1, 2, 3 "
+        "JOIN pg_class r ON r.oid = c.conrelid "
+        f"WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid IN {FAMILY} "
+        f"AND {trusted('r.relowner', owner_of(session.raw))} GROUP BY c.oid, 1, 2, 3 "
         "HAVING NOT (c.conrelid = c.confrelid AND %s = ANY (array_agg(s.attname))) "  # links are set as rows move
         "ORDER BY 1, 2",
         (str(session.schema[contract.table]), contract.link),
@@ -87,24 +96,50 @@ def references(session: Session, contract: Contract, leaving: str) -> Iterator[F
 def refused(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield how many rows a constraint that stands would not let us write. The list must be made."""
     held, raw, listed = guards(session, contract.table), session.schema[contract.table], session.schema[WORK]
-    rows = session.value(
+    query = (
         f"SELECT (SELECT count(*) FROM {listed} WHERE refused) + (SELECT count(*) FROM {raw} AS t "
         f"WHERE id IN (SELECT unnest(links) FROM {listed}) "
         f"AND NOT EXISTS (SELECT FROM {listed} AS w WHERE w.id = t.id) AND NOT ({held}))"
     )
+    with ours(session, WORK):
+        rows = session.value(query)
     if rows:
         yield make("guard-refuses", contract.table, rows=rows, target=session.target.name)
 
 
-def foreign_quarantine(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield a finding where the quarantine's name belongs to something else."""
-    if catalog.kind(session, contract.quarantine) is not None and not is_ours(session, contract):
-        yield make("foreign-object", contract.quarantine)
+def foreign_tables(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield a finding where the name of the quarantine or of the work list belongs to something else."""
+    for row in session.rows(flaws(session.schema, session.raw, (contract.quarantine, WORK))):
+        yield foreign(row["name"], row["flaw"], row["remedy"])
 
 
-def is_ours(session: Session, contract: Contract) -> bool:
-    """Return whether there is a quarantine, and one that was made here."""
-    return "quarantine_run" in catalog.columns(session, contract.quarantine)
+@dataclass(frozen=True)
+class Begun:
+    """A command that was begun and has not ended, as its work list is signed."""
+
+    verb: str
+    options: str
+    signature: str
+
+
+_SIGNED = re.compile(r"(dedupe|repair)((?: --[a-z-]+(?: [a-z][a-z-]*)?)*), contract v\d+, table \d+")
+
+
+def unfinished(session: Session) -> Begun | None:
+    """Return the command whose list is not worked off, None if there is none.
+
+    Raises Stopped ``foreign-object`` for a list that is not ours, or not signed as ours are: what it says is
+    printed as a command.
+    """
+    if catalog.kind(session, WORK) is None:
+        return None
+    with ours(session, WORK) if catalog.readable(session, WORK) else nullcontext():
+        named = str(session.schema[WORK])
+        comment = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (named,))
+    signed = _SIGNED.fullmatch(comment or "")
+    if signed is None:
+        raise Stopped(foreign(WORK, "its comment is not one that we write"))
+    return Begun(signed[1], signed[2].strip(), comment)
 
 
 def digest(text: str) -> str:

@@ -1,36 +1,19 @@
 """What a psql script refuses before it changes anything: the wrong place, and rows that break the contract."""
 
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
-from aoc_migrate.database.catalog import STATE, VERSION
+from aoc_migrate.database.books import STATE, VERSION
 from aoc_migrate.database.ddl.chain import RETROFIT, wrong_links
 from aoc_migrate.database.ddl.printing import VARIABLE
+from aoc_migrate.database.ours import guard
 from aoc_migrate.database.signature import SIGNATURE
 from aoc_migrate.inspect.audit import update_triggers
 from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.inspect.swap import breaking, partial_readers
+from aoc_migrate.offline.accepting import code, split, variable
+from aoc_migrate.offline.refusal import refuse
 from aoc_migrate.run.history import Revision, history
 
 HELD = "pid = pg_backend_pid() AND locktype = 'advisory' AND objsubid = 1 AND granted"
-
-
-def refuse(condition: str, reason: str) -> str:
-    """Return what ends the script (exit code 3) where the boolean ``condition`` holds; ``reason`` is SQL text."""
-    return f"""SELECT {condition} AS aoc_refused,
-  set_config('aoc.reason', coalesce({reason}, ''), false) AS aoc_reason \\gset
-\\if :aoc_refused
-DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
-\\endif
-"""
-
-
-def _variable(slug: str, name: str) -> str:
-    """Return, as SQL, the variable that accepts a finding as one types it in a shell; ``name`` is its object.
-
-    A name with a comma cannot be accepted: the comma separates.
-    """
-    text = f"'accept={slug}:' || {name}"
-    quoted = f"$q$'$q$ || replace({text}, $q$'$q$, $q$'\"'\"'$q$) || $q$'$q$"
-    return f"CASE WHEN {text} ~ '^[A-Za-z0-9_@=:./-]+$' THEN {text} ELSE {quoted} END"
 
 
 def place(target: str, tables: list[str]) -> str:
@@ -70,6 +53,7 @@ def place(target: str, tables: list[str]) -> str:
                 f"'{tables[0]} is partitioned, and this script does not build indexes partition by partition: "
                 "run aoc-migrate itself'",
             ),
+            f"{guard(VARIABLE, VARIABLE[tables[0]])};",
             _other_target(target),
         ]
     )
@@ -116,8 +100,13 @@ def still_locked() -> str:
     )
 
 
-def audit(contract: Contract, revisions: list[Revision], swap: tuple[ViewSwap, str] | None) -> str:
-    """Return the block that reads every row and refuses to go on where one breaks what ``revisions`` prove."""
+def audit(
+    contract: Contract, revisions: list[Revision], swap: tuple[ViewSwap, str] | None, *, code_too: bool = True
+) -> str:
+    """Return the block that reads every row and refuses to go on where one breaks what ``revisions`` prove.
+
+    ``code_too``: and where they would run code of others.
+    """
     parts = {r.part for r in revisions}
     blocks = [_shape(contract)]
     rules = list(contract.row_checks()) if Part.GUARD in parts else []
@@ -139,10 +128,12 @@ def audit(contract: Contract, revisions: list[Revision], swap: tuple[ViewSwap, s
     return f"""DO $aoc_audit$
 #variable_conflict use_column
 DECLARE
-  errors int := 0; rows bigint; counted text; counts jsonb; found record;
-  accepted text[] := string_to_array(current_setting('aoc.accept'), ',');
+  errors int := 0; rows bigint; links bigint := -1; counted text; counts jsonb; found record;
+  accepted text[] := {split("current_setting('aoc.accept')")};
 BEGIN
-{"".join(blocks)}  IF errors > 0 THEN
+  IF to_regclass({raw.literal}) IS NOT NULL THEN
+{"".join(blocks)}  END IF;
+{code(contract, linking=chain is not None) if code_too else ""}  IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors and nothing was changed: mend them and run the script again', errors;
   END IF;
 END $aoc_audit$;
@@ -153,10 +144,7 @@ def _shape(contract: Contract) -> str:
     optional = (contract.link, "created_at")
     needed = ", ".join(f"'{c.name}'" for c in contract.columns if c.name not in optional)
     raw = VARIABLE[contract.table].literal
-    return f"""  IF to_regclass({raw}) IS NULL THEN
-    RETURN;
-  END IF;
-  SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY[{needed}]) AS name WHERE NOT EXISTS (
+    return f"""  SELECT string_agg(name, ', ') INTO counted FROM unnest(ARRAY[{needed}]) AS name WHERE NOT EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass({raw}) AND attname = name
       AND NOT attisdropped);
   IF counted IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass({raw})) <> 'r' THEN
@@ -213,6 +201,7 @@ def _chain(contract: Contract, revision: str) -> str:
     ELSE
       SELECT count(*) INTO rows FROM ({unlinked}) AS wrong;
     END IF;
+    links := rows;
     IF rows > 0 AND NOT current_setting('{RETROFIT}')::boolean THEN
       errors := errors + 1;
       RAISE WARNING '% rows of {contract.table} need a supersedes link: allow it with -v retrofit=1', rows;
@@ -221,7 +210,7 @@ def _chain(contract: Contract, revision: str) -> str:
       CONTINUE WHEN rows = 0 OR 'update-trigger:' || found.tgname = ANY (accepted);
       errors := errors + 1;
       RAISE WARNING 'the backfill would fire trigger %: disable it, or accept it with -v %', found.tgname,
-        {_variable("update-trigger", "found.tgname")};
+        {variable("'update-trigger:' || found.tgname")};
     END LOOP;
   END IF;
 """
@@ -240,7 +229,7 @@ def _swap(swap: ViewSwap, revision: str) -> str:
       CONTINUE WHEN 'swap-conflict:' || found.name = ANY (accepted);
       errors := errors + 1;
       RAISE WARNING 'the swap of {swap.view} would break %: change it, or accept it with -v %', found.what,
-        {_variable("swap-conflict", "found.name")};
+        {variable("'swap-conflict:' || found.name")};
     END LOOP;
   END IF;
 """

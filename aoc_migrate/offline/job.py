@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Part
-from aoc_migrate.database.catalog import VERSION
+from aoc_migrate.database.books import VERSION
 from aoc_migrate.database.ddl.printing import VARIABLE
 from aoc_migrate.run.history import Revision, history, position
 

@@ -7,19 +7,22 @@ left to do, so that it may be run again after an interruption.
 from collections.abc import Iterable, Iterator
 
 from aoc_migrate import __version__
-from aoc_migrate.database.catalog import LOG, STATE, VERSION
+from aoc_migrate.contract.model import Part
+from aoc_migrate.database.books import HOLD, LOG, STATE, VERSION, create_books, share
 from aoc_migrate.database.ddl.chain import RETROFIT
 from aoc_migrate.database.ddl.printing import VARIABLE, Script
-from aoc_migrate.database.ddl.table import claim, create_state
+from aoc_migrate.database.ddl.table import claim
+from aoc_migrate.database.lock import HELD
+from aoc_migrate.database.pinned import preamble
 from aoc_migrate.database.relation import literal
-from aoc_migrate.database.session import SEARCH_PATH, SETTINGS
 from aoc_migrate.database.settings import Limits
-from aoc_migrate.offline.checks import audit, place, refuse, still_locked, where_it_stands
+from aoc_migrate.offline.accepting import code_on_the_way_back, split
+from aoc_migrate.offline.checks import audit, place, still_locked, where_it_stands
 from aoc_migrate.offline.job import Job, due, stamp
+from aoc_migrate.offline.refusal import journal_is_private, refuse
 from aoc_migrate.offline.schema_variable import SET, with_schema
 from aoc_migrate.report.accepted import ACCEPTABLE
 from aoc_migrate.run.history import Revision, contract_at, history, position, swap_of
-from aoc_migrate.run.ledger import create_log
 from aoc_migrate.run.rendering import checksum, render_script
 
 _VARIABLES = {
@@ -33,7 +36,7 @@ _VARIABLES = {
 def script(job: Job, into: Script, schema: str = "public", owner: str | None = None) -> str:
     """Return the psql script of a job. ``schema`` is its default; ``owner`` is for a table that it makes."""
     about = f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}"
-    names = ("schema",) if job.down else _VARIABLES
+    names = ("schema", "accept") if job.down else _VARIABLES
     return with_schema("\n".join([header(about, names=names), head(schema, into.limits), body(job, into, owner)]))
 
 
@@ -55,16 +58,10 @@ def head(schema: str, limits: Limits) -> str:
     quoted = literal(schema).replace("\\", "\\\\")  # psql reads a backslash as C does
     defaults = {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"}
     variables = "".join(default(name, value) for name, value in defaults.items())
-    settings = {**SETTINGS, "statement_timeout": "0", "lock_timeout": f"{limits.deadline}s", "row_security": "off"}
-    listed = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
     return f"""{quiet()}
 {variables}
-SET search_path = {SEARCH_PATH};
+{preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"})}
 {SET}
-DO $aoc$ BEGIN
-  PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES {listed}) AS ours (ours, wanted)
-    ON lower(name) = lower(ours);
-END $aoc$;
 SELECT set_config('{RETROFIT}', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
   set_config('aoc.accept', :'accept', false) AS aoc_accept, :'release_hold'::boolean AS release_hold \\gset
 {_acceptable()}"""
@@ -72,10 +69,10 @@ SELECT set_config('{RETROFIT}', (:'retrofit'::boolean)::text, false) AS aoc_retr
 
 def _acceptable() -> str:
     """Refuse what ``-v accept`` names and cannot be accepted."""
-    slugs = ", ".join(ACCEPTABLE)
+    slugs, given = ", ".join(ACCEPTABLE), split(":'accept'")
     return refuse(
-        f"EXISTS (SELECT FROM unnest(string_to_array(:'accept', ',')) AS given "
-        f"WHERE given !~ '^({'|'.join(ACCEPTABLE)}):.*[^ ]')",
+        f":'accept' <> '' AND EXISTS (SELECT FROM unnest({given}) AS given "
+        f"WHERE given !~ '^({'|'.join(ACCEPTABLE)}):.*[^ ,]$')",
         f"'accept is SLUG:OBJECT, several with a comma between them; a slug is one of {slugs}'",
     )
 
@@ -105,8 +102,9 @@ def body(job: Job, into: Script, owner: str | None = None) -> str:
         _lock(job.target, into.limits),
         where_it_stands(job.target, *bounds),
         "" if job.down else _stop_at_hold(),
+        journal_is_private(tables[0]) if job.down and any(r.part is Part.CHAIN for r in job.revisions) else "",
         f"SELECT {left} AS aoc_left \\gset\n\\if :aoc_left",
-        *([] if job.down else _audits(job)),
+        *([_code_on_the_way_back(job)] if job.down else _audits(job)),
         _begin(job),
         *(_section(job, revision, into, owner) for revision in job.revisions),
         _end(job),
@@ -126,12 +124,20 @@ DO $aoc$
 DECLARE
   begun timestamptz := clock_timestamp();
   told timestamptz := clock_timestamp() - interval '1 minute';
+  holders text; ending text;
 BEGIN
   WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
+    SELECT string_agg(concat_ws(', ', 'pid ' || pid, 'prepared transaction ' || to_json(gid), to_json(application),
+        'role ' || to_json(role)), '; '),
+      string_agg(CASE WHEN pid IS NOT NULL THEN format('SELECT pg_terminate_backend(%s);', pid)
+        WHEN gid ~ '^[ -~]+$' THEN format('ROLLBACK PREPARED %L;', gid)
+        ELSE 'SELECT * FROM pg_prepared_xacts;' END, ' ')
+    INTO holders, ending FROM ({HELD.format(key="current_setting('aoc.lock')::bigint").strip()}) AS held;
     IF clock_timestamp() - begun > interval '{limits.lock_wait} s' THEN
-      RAISE EXCEPTION 'another run holds the lock; we waited since %. Run the script again later.', begun;
+      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %',
+        holders, begun, ending;
     ELSIF clock_timestamp() - told > interval '5 s' THEN
-      RAISE WARNING 'waiting for another run, which holds the lock';
+      RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
       told := clock_timestamp();
     END IF;
     COMMIT;
@@ -144,13 +150,14 @@ END $aoc$;
 def _stop_at_hold() -> str:
     """Stop where a rollback holds the database, with exit code 0, as online."""
     return f"""\\set aoc_held false
-\\if :aoc_state_there
-SELECT EXISTS (SELECT FROM {VARIABLE[STATE]} WHERE name = 'hold') AS aoc_held \\gset
+SELECT to_regclass({VARIABLE[HOLD].literal}) IS NOT NULL AS aoc_hold_there \\gset
+\\if :aoc_hold_there
+SELECT EXISTS (SELECT FROM {VARIABLE[HOLD]}) AS aoc_held \\gset
 \\endif
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \\gset
 \\if :aoc_stop
 SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
-  value->>'at', value->>'by', value->>'command') AS aoc_reason FROM {VARIABLE[STATE]} WHERE name = 'hold' \\gset
+  held_at, held_by, command) AS aoc_reason FROM {VARIABLE[HOLD]} \\gset
 \\warn :aoc_reason
 \\quit
 \\endif
@@ -163,8 +170,13 @@ def _audits(job: Job) -> Iterator[str]:
     swap = swap_of(job.target)
     yield audit(contract_at(job.target, within[-1].id if within else None), within, swap)
     for revision in (r for r in job.revisions if r not in within):
-        inside = audit(contract_at(job.target, revision.id), [revision], swap)
+        inside = audit(contract_at(job.target, revision.id), [revision], swap, code_too=False)
         yield f"SELECT {due(job, revision)} AS aoc_due \\gset\n\\if :aoc_due\n{inside}\\endif"
+
+
+def _code_on_the_way_back(job: Job) -> str:
+    linking = any(revision.part is Part.CHAIN for revision in job.revisions)
+    return code_on_the_way_back(contract_at(job.target, None), linking=linking)
 
 
 def _begin(job: Job) -> str:
@@ -173,11 +185,8 @@ def _begin(job: Job) -> str:
     sums = ", ".join(f"'{r.id}', '{checksum(r)}'" for r in ([] if job.down else job.revisions))
     goal = f"(ARRAY[{names}])[:aoc_position + 1]" if job.converge else f"'{job.name(job.goal)}'"
     log = VARIABLE[LOG]
-    return f"""{create_state(VARIABLE)};
+    return f"""{create_books(VARIABLE, VERSION, STATE, HOLD, LOG)};
 {claim(VARIABLE, job.target)};
-{create_log(VARIABLE)};
-CREATE TABLE IF NOT EXISTS {VARIABLE[VERSION]} (
-  version_num VARCHAR(32) NOT NULL, CONSTRAINT {VERSION}_pkc PRIMARY KEY (version_num));
 UPDATE {log} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
 INSERT INTO {log} (command, from_revision, goal, host, version, checksums)
   SELECT '{job.command}', (ARRAY[{names}])[:aoc_position + 1], {goal},
@@ -189,10 +198,11 @@ INSERT INTO {log} (command, from_revision, goal, host, version, checksums)
 
 def _hold(job: Job, *, finished: bool) -> str:
     revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
-    return f"""INSERT INTO {VARIABLE[STATE]} (name, value) SELECT 'hold', jsonb_build_object(
-  'command', '{job.command}', 'revision', {revision}, 'by', current_user || '@psql',
-  'at', to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ'), 'finished', {str(finished).lower()}, 'acknowledged', true)
-  ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now();"""
+    columns = ("command", "revision", "held_by", "held_at", "finished", "acknowledged")
+    changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return f"""INSERT INTO {VARIABLE[HOLD]} ({", ".join(columns)})
+  SELECT '{job.command}', {revision}, current_user || '@psql', now(), {str(finished).lower()}, true
+  ON CONFLICT (one) DO UPDATE SET {changed};"""
 
 
 def _section(job: Job, revision: Revision, into: Script, owner: str | None) -> str:
@@ -207,8 +217,10 @@ SET application_name TO 'aoc-migrate psql {job.function} {revision.id}';
 
 
 def _end(job: Job) -> str:
+    raw = VARIABLE[contract_at(job.target, None).table]
     now = f"coalesce((SELECT version_num FROM {VARIABLE[VERSION]}), 'base')"
-    return f"""{_hold(job, finished=True) if job.down else f"DELETE FROM {VARIABLE[STATE]} WHERE name = 'hold';"}
+    return f"""{_hold(job, finished=True) if job.down else f"DELETE FROM {VARIABLE[HOLD]};"}
+{share(VARIABLE, raw)};
 UPDATE {VARIABLE[LOG]} SET outcome = 'done', revision = {now}, ended_at = now(), seen_at = now()
   WHERE run = :aoc_run;
 SELECT format('{job.target} is at %s', {now}) AS aoc_reason \\gset

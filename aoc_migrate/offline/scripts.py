@@ -3,11 +3,11 @@
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.ddl.printing import VARIABLE, Script
-from aoc_migrate.database.session import SEARCH_PATH
+from aoc_migrate.database.pinned import preamble
 from aoc_migrate.database.settings import TARGETS, Limits
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
-from aoc_migrate.offline.checks import refuse
 from aoc_migrate.offline.job import constraints_job, remove_job
+from aoc_migrate.offline.refusal import refuse
 from aoc_migrate.offline.schema_variable import SET, with_schema
 from aoc_migrate.offline.script import body, default, head, header, quiet
 from aoc_migrate.run.history import contract_at
@@ -43,10 +43,7 @@ def duplicate_script(contract: Contract) -> str:
 
 {quiet()}
 {default("LIMIT", "200")}{default("schema", "'public'")}
-SET search_path = {SEARCH_PATH};
-SET statement_timeout = 0;
-SET row_security = off;
-SET default_transaction_read_only = on;
+{preamble({"lock_timeout": "0", "row_security": "off", "default_transaction_read_only": "on"})}
 {SET}
 {
         refuse(
@@ -93,7 +90,7 @@ def constraints_script() -> str:
     return with_schema(
         "\n".join(
             [
-                header("AOC constraints of concelier or excititor", more, ("schema", "release_hold")),
+                header("AOC constraints of concelier or excititor", more, ("schema", "release_hold", "accept")),
                 head("public", Limits()),
                 default("remove", "0") + default("target", "''"),
                 _which(tables),

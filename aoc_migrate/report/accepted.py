@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ACCEPTABLE = ("update-trigger", "needs-search-path", "swap-conflict", "move-trigger")
+ACCEPTABLE = ("update-trigger", "foreign-code", "needs-search-path", "swap-conflict", "move-trigger")
 """The slugs of findings that can be accepted; some of ``swap-conflict`` cannot, and print no option."""
 
 

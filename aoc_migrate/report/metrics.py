@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aoc_migrate.report.model import Report
+from aoc_migrate.report.words import plain
 
 PREFIX = "aoc_migrate_"
 HELP = {
@@ -100,4 +101,5 @@ def _labels(values: dict[str, Any]) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    """Return a label's value in printable text, escaped as the format wants it."""
+    return plain(text).replace("\\", "\\\\").replace('"', '\\"')

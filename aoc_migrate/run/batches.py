@@ -19,17 +19,21 @@ PATIENCE = 0.5  # seconds for a row that others have locked; then the batch lets
 _DOING = {"mended": "mend", "moved": "move", "restored": "restore"}
 
 
-def repeat(session: Session, report: Report, contract: Contract, fact: str, batch: str) -> None:
+def repeat(
+    session: Session, report: Report, contract: Contract, fact: str, batch: str, books: tuple[str, ...]
+) -> None:
     """Run a batch until it sees no row more; the report's ``fact`` is how many rows were done, also when it stops.
 
-    Raises Stopped ``deadline``, ``connection-lost``, ``changed-since`` or ``step-failed``.
+    ``books``: the tables of ours that it writes to. Raises Stopped ``deadline``, ``connection-lost``,
+    ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
     """
     label, progress = f"{_DOING[fact]} rows of {contract.table}", Progress(session, "rows")
     statement = batch.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may have one
     limits = replace(session.limits, batch_rows=min(BATCH, session.limits.batch_rows))
     session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
     report.facts[fact] = 0
-    with batches(replace(session, limits=limits), label, contract.table, math.inf) as running, _brief(session):
+    inner = replace(session, limits=limits)
+    with batches(inner, label, contract.table, books, math.inf) as running, _brief(session):
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             report.facts[fact] += page["written"]
             progress.add(page["written"])

@@ -4,9 +4,11 @@ from contextlib import nullcontext
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import JOURNAL
-from aoc_migrate.database.ddl.links import check_retrofit, relink
-from aoc_migrate.database.ddl.table import forget
+from aoc_migrate.database.attached_code import DDL, code_findings
+from aoc_migrate.database.books import JOURNAL
+from aoc_migrate.database.ddl.links import check_retrofit, code_on_the_way, relink
+from aoc_migrate.database.ddl.table import forget, keep
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.chain import inspect_chain
@@ -14,7 +16,7 @@ from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import readable, table_missing, writing
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import chain_state, changing, locked, our_tables
+from aoc_migrate.run.common import backfilled_at, changing, locked, our_tables
 from aoc_migrate.run.history import contract_at, parts, revision_of
 
 
@@ -30,8 +32,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         report.findings += ambiguous_ids(session, contract, limit)
     if report.errors or (apply and not _apply(session, report)):
         return
-    started = str((chain_state(session) or {}).get("started_at") or "") or None
-    report.findings += inspect_chain(session, contract, started, limit)
+    report.findings += inspect_chain(session, contract, backfilled_at(session), limit)
     if apply:
         report.failed = bool(report.errors)
         ledger.judged(session, report)
@@ -57,9 +58,13 @@ def _apply(session: Session, report: Report) -> bool:
             report.next = "nothing was changed; finish the rollback, or end its hold, and then link anew"
             return False
         check_retrofit(session, contract)
+        report.findings += [*code_findings(session, contract, DDL), *code_on_the_way(session, contract)]
+        if report.errors:
+            report.next = f"nothing was changed; repair it, then: aoc-migrate chain {session.target.name} --apply"
+            return False
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
-            session.run(forget(session.schema, "chain"))
+            keep(session, forget(session.schema, "chain"))
         with ledger.recorded(session, report, "chain --apply", report.revision), changing(session, report):
             report.facts["linked_anew"] = relink(session, contract, "chain")
     return True
@@ -73,10 +78,12 @@ def run_journal(session: Session, report: Report, drop: bool) -> None:
             return
         journal = session.schema[JOURNAL]
         rows = "coalesce(sum(cardinality(ids)), 0)::bigint"
-        report.facts |= session.row(f"SELECT count(*) AS batches, {rows} AS rows FROM {journal}")
+        with ours(session, JOURNAL):
+            report.facts |= session.row(f"SELECT count(*) AS batches, {rows} AS rows FROM {journal}")
         if not drop:
             return
         with ledger.recorded(session, report, "journal drop", report.revision):
             report.changed = bool(report.facts["rows"])
-            session.run(f"DELETE FROM {journal}")
+            with ours(session, JOURNAL, writes=True):
+                session.run(f"DELETE FROM {journal}")
     report.next = "a downgrade of the backfill now leaves the links as they are"

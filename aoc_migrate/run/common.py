@@ -10,11 +10,14 @@ import psycopg
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
+from aoc_migrate.database.books import BOOKS, STATE
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.view import guard_function
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.place import current_revision, reading
 from aoc_migrate.inspect.verify import verify_catalog
+from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import LATER, Finding, Report, Stopped, make
 from aoc_migrate.run.history import contract_at, head, history, parts, revision_of, swap_of
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from aoc_migrate.inspect.audit import Plan
 
 Verb = Callable[[Session, Report], None]
-BOOKS = (catalog.VERSION, catalog.STATE, catalog.LOG, catalog.JOURNAL)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Options:
     flags: Flags = field(default_factory=Flags)
     limit: int = 200
     allow_pooler: bool = False
+    accepted: Accepted = NOTHING
 
     def parameters(self) -> dict[str, object]:
         """Return what a report tells of them: limits in seconds, and the guide's flags."""
@@ -57,7 +60,7 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
     report = new_report(target, options)
     begun = time.monotonic()
     try:
-        with connect(target, command, options.limits, options.flags) as session:
+        with connect(target, command, options.limits, options.flags, options.accepted) as session:
             _on_session(session, report, command, options, verb)
     except Stopped as stopped:
         report.findings.append(stopped.finding)
@@ -99,13 +102,20 @@ def changing(session: Session, report: Report) -> Iterator[None]:
 def locked(session: Session, report: Report) -> Iterator[None]:
     """Hold the runners' lock; the report's revision is what it is since then, whatever ran while we waited.
 
-    Raises Stopped ``lock-held`` (exit 3).
+    What runs inside waits for others and makes way for them: at its end the report says, once, if this role does
+    not see them. Raises Stopped ``lock-held`` (exit 3).
     """
     from aoc_migrate.database.lock import runner_lock
+    from aoc_migrate.inspect.surroundings import limited_visibility
 
-    with runner_lock(session):
-        report.revision = read_revision(session)
-        yield
+    limited = limited_visibility(session)  # now: at the end the connection may be gone
+    try:
+        with runner_lock(session):
+            report.revision = read_revision(session)
+            yield
+    finally:
+        known = {finding.slug for finding in report.findings}
+        report.findings += [finding for finding in limited if finding.slug not in known]
 
 
 def read_revision(session: Session) -> str | None:
@@ -116,13 +126,29 @@ def read_revision(session: Session) -> str | None:
 def was_swapped(session: Session) -> bool:
     """Return whether the view swap was done by our revision."""
     swap = swap_of(session.target.name)
-    state = catalog.state(session, swap[1]) if swap else None
-    return bool(state and state["swapped"])
+    if swap is None:
+        return False
+    if catalog.readable(session, STATE):
+        state = catalog.state(session, swap[1])
+        return bool(state and state["swapped"])
+    named = str(session.schema[guard_function(swap[0])])  # a verifier of one tenant may not read what was recorded
+    return session.value("SELECT to_regproc(%s) IS NOT NULL", (named,)) is True
 
 
 def chain_state(session: Session) -> dict[str, object] | None:
     """Return what the backfill keeps: cursor, rows written, done, started_at."""
     return catalog.state(session, revision_of(session.target.name, Part.CHAIN))
+
+
+def backfilled_at(session: Session) -> str | None:
+    """Return since when the backfill has kept the links: rows stored later may be late.
+
+    A verifier of one tenant may not read that; to it every row may be late.
+    """
+    if catalog.kind(session, STATE) is not None and not catalog.readable(session, STATE):
+        return "-infinity"
+    started = (chain_state(session) or {}).get("started_at")
+    return str(started) if started else None
 
 
 def catalog_findings(session: Session, revision: str | None) -> list[Finding]:

@@ -5,7 +5,6 @@ from functools import partial
 
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.dedupe import dedupe_work, look_for_duplicates
-from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Report, make
 from aoc_migrate.run.work import apply_work, maybe_locked, raw_contract, show_work
 
@@ -17,7 +16,6 @@ class DedupeOptions:
     keep: str = "earliest"
     different: bool = False
     limit: int = 200
-    accepted: Accepted = NOTHING
 
 
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
@@ -30,13 +28,7 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
     if contract is None:
         return
     target = session.target.name
-    work = dedupe_work(
-        session,
-        contract,
-        options.keep,
-        different=options.different,
-        accepted=options.accepted,
-    )
+    work = dedupe_work(session, contract, options.keep, different=options.different)
 
     def look() -> bool:
         counts, sample = look_for_duplicates(session, contract, options.keep, options.limit)

@@ -16,19 +16,26 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from aoc_migrate.database.catalog import VERSION
+from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import DDL, code_findings, refuse
+from aoc_migrate.database.books import VERSION, share
 from aoc_migrate.database.ddl.printing import RUNTIME
 from aoc_migrate.database.ddl.table import OWNER
 from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.ours import create, guard, lock
+from aoc_migrate.database.pinned import preamble
 from aoc_migrate.database.relation import Schema
-from aoc_migrate.database.session import SEARCH_PATH, Session, connect
-from aoc_migrate.database.settings import TARGETS, Limits, choose_targets, read_flags, read_place
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.settings import RAW_TABLES, TARGETS, Limits, choose_targets, read_flags, read_place
 from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
-from aoc_migrate.report.model import Report, Stopped
+from aoc_migrate.inspect.surroundings import limited_visibility
+from aoc_migrate.report.accepted import Accepted
+from aoc_migrate.report.model import Finding, Report, Stopped
+from aoc_migrate.report.words import plain
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import changing, read_revision
-from aoc_migrate.run.history import Revision, head, migrations_folder, resolve
+from aoc_migrate.run.history import Revision, contract_at, head, migrations_folder, resolve
 
 # Alembic prints CREATE TABLE for its version table; after a downgrade to base it is there, and empty.
 _FROM_BASE = """DO $aoc$
@@ -60,13 +67,15 @@ def run(context: Any) -> None:
     if context.is_offline_mode():
         _print_sql(context)
     elif session is not None:
+        create(session, VERSION)
         _migrate(context, session)
     else:
         _run_stock(context)
 
 
 def _print_sql(context: Any) -> None:
-    schema, owner = read_place(_target_name(context))
+    name = _target_name(context)
+    schema, owner = read_place(name)
     context.configure(
         dialect_name="postgresql",
         dialect_opts=_AS_IS,
@@ -77,8 +86,8 @@ def _print_sql(context: Any) -> None:
         **{OWNER: owner},
     )
     put = context.get_context().impl.static_output
-    put(f"SET search_path TO {SEARCH_PATH};")
-    put("SET row_security TO off;")
+    put(preamble({"row_security": "off"}))
+    put(f"{guard(Schema(schema), Schema(schema)[RAW_TABLES[name]])};")
     if context.get_starting_revision_argument() is None:
         put(_FROM_BASE.format(Schema(schema)[VERSION]))
     with context.begin_transaction():
@@ -97,19 +106,48 @@ def _run_stock(context: Any) -> None:
     try:
         (target,) = choose_targets([_target_name(context)])
         with (
-            connect(target, f"alembic {verb}", Limits(), read_flags()) as session,
+            connect(target, f"alembic {verb}", Limits(), read_flags(), _accepted(context)) as session,
             runner_lock(session) if verb in _LOCKING else nullcontext(),
+            _saying_findings(session),
         ):
             if verb == "upgrade" and (held := hold.read(session)) is not None:
-                raise CommandError(hold.finding(session, held).problem)
+                raise CommandError(plain(hold.finding(session, held).problem))
+            if verb in _LOCKING:
+                refuse(session, code_findings(session, contract_at(target.name, None), DDL))
+                create(session, VERSION)
+                session.findings += limited_visibility(session)
             with _recorded(session, verb, context.config.cmd_opts):
                 _migrate(context, session)
-            for finding in session.findings:
-                session.say(f"{finding.problem} {finding.help}")
+            if verb == "upgrade":
+                session.run(share(session.schema, session.raw))
     except AocError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(plain(str(error))) from None
     except Stopped as stopped:
-        raise CommandError(f"{stopped.finding.problem}\n{stopped.finding.help}") from None
+        raise CommandError(f"{plain(stopped.finding.problem)}\n{plain(_help(stopped.finding))}") from None
+
+
+def _accepted(context: Any) -> Accepted:
+    """Return what ``-x accept=SLUG:OBJECT`` accepts, which may be repeated."""
+    given = [text.partition("=") for text in context.get_x_argument()]
+    try:
+        return Accepted.of(value for name, _, value in given if name == "accept")
+    except ValueError as error:
+        raise CommandError(f"-x accept: {error}") from None
+
+
+def _help(finding: Finding) -> str:
+    """Return the help with its option as stock Alembic takes it, before the word upgrade or downgrade."""
+    return finding.help.replace("--accept ", "-x accept=")
+
+
+@contextmanager
+def _saying_findings(session: Session) -> Iterator[None]:
+    """Say at the end what the steps found, also where they were stopped."""
+    try:
+        yield
+    finally:
+        for finding in session.findings:
+            session.say(f"{finding.problem} {_help(finding)}")
 
 
 @contextmanager
@@ -148,6 +186,7 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
     """
     session.set("row_security", "off")
     engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
+    event.listen(engine, "begin", lambda _: _guard_version(session))
     if session.tape:
         _listen(engine, session.tape)
     session.connection.autocommit = False
@@ -162,6 +201,12 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
         with suppress(psycopg.Error):  # an error of the block matters more than this one
             session.connection.rollback()
             session.connection.autocommit = True
+
+
+def _guard_version(session: Session) -> None:
+    """Lock and check Alembic's version table in each transaction in which Alembic may write to it."""
+    if not session.connection.autocommit and catalog.kind(session, VERSION) is not None:
+        lock(session, VERSION, writes=True)
 
 
 def _listen(engine: Engine, tape: Tape) -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from aoc_migrate.database.ours import lock
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
-from aoc_migrate.inspect.work import is_ours
+from aoc_migrate.inspect.quarantine import there
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.history import contract_at
 
@@ -17,13 +18,14 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     Raises AocError (exit 2) where there is no quarantine.
     """
     contract = contract_at(session.target.name, report.revision)
-    if not is_ours(session, contract):
+    if not there(session, contract):
         raise AocError(f"{session.target.name} has no quarantine: nothing was ever moved there.")
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]
     query = f"SELECT to_jsonb(q)::text FROM {name} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
     report.facts["exported"] = 0
     with session.transaction(), session.connection.cursor("aoc_export") as cursor:
+        lock(session, contract.quarantine)
         cursor.itersize = PAGE
         cursor.execute(query.encode())
         for (line,) in cursor:

@@ -5,12 +5,20 @@ acknowledged when the report has been printed. Running the same relative downgra
 instead of going further down: whoever types it has not seen that it ended.
 """
 
+import re
 from dataclasses import asdict, dataclass, replace
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.books import HOLD, STATE
+from aoc_migrate.database.ours import create, ours
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.report.model import Finding, make
+
+_COMMAND = re.compile(r"(psql )?downgrade [\w-]+|constraints --remove")
+_READ = (
+    "SELECT command, revision, held_by, to_char(held_at, 'YYYY-MM-DD HH24:MI:SS TZ') AS held_at, finished, "
+    "acknowledged FROM {}"
+)
 
 
 @dataclass(frozen=True)
@@ -19,26 +27,34 @@ class Hold:
 
     command: str
     revision: str | None
-    by: str
-    at: str
+    held_by: str
     finished: bool
     acknowledged: bool = True  # of a command that may be repeated, it does not matter
+    held_at: str | None = None
+
+    def __post_init__(self) -> None:
+        """Let nothing pass for a command that is none: it is printed, and typed again."""
+        if not _COMMAND.fullmatch(self.command):
+            object.__setattr__(self, "command", "downgrade")
 
 
 def read(session: Session) -> Hold | None:
-    """Return the hold of this target, or None."""
-    value = catalog.state(session, "hold")
-    return Hold(**value) if value else None
+    """Return the hold of this target, None also where this role may not read it."""
+    if not catalog.readable(session, HOLD):
+        return None
+    with ours(session, HOLD):
+        rows = session.rows(_READ.format(session.schema[HOLD]))
+    return Hold(**rows[0]) if rows else None
 
 
 def begin(session: Session, command: str, revision: str | None, *, acknowledged: bool = True) -> Hold:
     """Write an unfinished hold before the first step of a rollback, and return it."""
-    from aoc_migrate.database.ddl.table import claim, create_state
+    from aoc_migrate.database.ddl.table import claim, keep
 
-    session.run(create_state(session.schema))
-    session.run(claim(session.schema, session.target.name))
-    now = session.row("SELECT current_user AS role, to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ') AS at")
-    hold = Hold(command, revision, f"{now['role']}@{who()}", now["at"], False, acknowledged)
+    create(session, STATE, HOLD)
+    keep(session, claim(session.schema, session.target.name))
+    by = f"{session.value('SELECT current_user')}@{who()}"
+    hold = Hold(command, revision, by, finished=False, acknowledged=acknowledged)
     _write(session, hold)
     return hold
 
@@ -49,28 +65,31 @@ def finish(session: Session, hold: Hold) -> None:
 
 
 def acknowledge(session: Session, command: str) -> None:
-    """Note that whoever typed ``command`` has been told that it ended."""
-    if catalog.kind(session, STATE) is not None:
-        session.run(
-            f"UPDATE {session.schema[STATE]} SET value = value || '{{\"acknowledged\": true}}' "
-            "WHERE name = 'hold' AND value->>'command' = %s AND (value->>'finished')::boolean",
-            (command,),
-        )
+    """Note that whoever typed ``command`` has seen that it ended."""
+    if catalog.kind(session, HOLD) is not None:
+        with ours(session, HOLD, writes=True):
+            session.run(
+                f"UPDATE {session.schema[HOLD]} SET acknowledged = true WHERE command = %s AND finished",
+                (command,),
+            )
 
 
 def release(session: Session) -> None:
     """Let upgrades go on."""
-    session.run(f"DELETE FROM {session.schema[STATE]} WHERE name = 'hold'")
+    with ours(session, HOLD, writes=True):
+        session.run(f"DELETE FROM {session.schema[HOLD]}")
 
 
 def _write(session: Session, hold: Hold) -> None:
-    from psycopg.types.json import Jsonb
-
-    session.run(
-        f"INSERT INTO {session.schema[STATE]} (name, value) VALUES ('hold', %s) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, recorded_at = now()",
-        (Jsonb(asdict(hold)),),
-    )
+    values = {name: value for name, value in asdict(hold).items() if name != "held_at"}
+    names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
+    changed = ", ".join(f"{name} = excluded.{name}" for name in (*values, "held_at"))
+    with ours(session, HOLD, writes=True):
+        session.run(
+            f"INSERT INTO {session.schema[HOLD]} ({names}) VALUES ({marks}) "
+            f"ON CONFLICT (one) DO UPDATE SET {changed}",
+            list(values.values()),
+        )
 
 
 def released(finding: Finding, target: str) -> Finding:
@@ -89,6 +108,6 @@ def finding(session: Session, hold: Hold) -> Finding:
         target=session.target.name,
         command=hold.command,
         revision=hold.revision or "base",
-        by=hold.by,
-        at=hold.at,
+        by=hold.held_by,
+        at=hold.held_at or "now",
     )

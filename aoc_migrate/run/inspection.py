@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
+from aoc_migrate.database.books import BOOKS, WORK
 from aoc_migrate.database.lock import holder
+from aoc_migrate.database.ours import writable
 from aoc_migrate.database.partitions import building
 from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
@@ -14,15 +16,15 @@ from aoc_migrate.inspect.chain import verify_chain
 from aoc_migrate.inspect.duplicates import duplicates_by_vendor
 from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import only_tenant, readable, table_missing, writing
-from aoc_migrate.inspect.probe import probe
+from aoc_migrate.inspect.planted import planted_objects
+from aoc_migrate.inspect.probe import UNPROBED, probe
 from aoc_migrate.inspect.quarantine import quarantine_facts, quarantine_findings
 from aoc_migrate.inspect.scope import Scope, strange_tenant
 from aoc_migrate.inspect.surroundings import surroundings
 from aoc_migrate.inspect.verify import standing_facts, verifier_findings
-from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import catalog_findings, chain_state, our_tables, plan
+from aoc_migrate.run.common import backfilled_at, catalog_findings, chain_state, our_tables, plan
 from aoc_migrate.run.history import applied, contract_at, head, history, parts, position
 
 
@@ -36,12 +38,7 @@ class VerifyOptions:
     probe: bool = False
 
 
-def run_audit(
-    session: Session,
-    report: Report,
-    limit: int = 200,
-    accepted: Accepted = NOTHING,
-) -> None:
+def run_audit(session: Session, report: Report, limit: int = 200) -> None:
     """Find what would stop an upgrade to head."""
     goal = head(session.target.name)
     contract = contract_at(session.target.name, goal)
@@ -51,11 +48,7 @@ def run_audit(
     session.run("SET default_transaction_read_only = on")
     report.findings += _held(session)
     report.findings += surroundings(session)
-    report.findings += audit(
-        session,
-        plan(session, goal, limit=limit, accepted=accepted),
-        report.facts,
-    )
+    report.findings += audit(session, plan(session, goal, limit=limit), report.facts)
     if any(finding.slug == "duplicate-key" for finding in report.findings):
         report.facts["duplicates_by_vendor"] = duplicates_by_vendor(session, contract)
     if "rows" not in report.facts and not readable(session, contract.table):
@@ -110,15 +103,16 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     standing = parts(session.target.name, report.revision)
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)
+    report.findings += writable(session, *BOOKS, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
+    report.findings += planted_objects(session)
     report.findings += ledger.edited(session, report.revision)
     report.facts |= standing_facts(session, contract, standing)
     report.facts |= quarantine_facts(session, contract)
     report.facts["latest_runs"] = ledger.latest(session)
     if Part.CHAIN in standing:
-        started = (chain_state(session) or {}).get("started_at")
         scope = Scope(options.tenant, options.since)
-        found, facts = verify_chain(session, contract, str(started) if started else None, options.limit, scope)
+        found, facts = verify_chain(session, contract, backfilled_at(session), options.limit, scope)
         report.findings += found
         report.facts |= facts
         report.findings += ambiguous_ids(session, contract, options.limit, options.since)
@@ -130,7 +124,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     if options.probe:
         found = list(probe(session, contract, standing))
         report.findings += found
-        report.facts["probed"] = all(finding.slug != "probe-not-possible" for finding in found)
+        report.facts["probed"] = not {finding.slug for finding in found} & UNPROBED
 
 
 def run_status(session: Session, report: Report) -> None:
@@ -151,6 +145,7 @@ def run_status(session: Session, report: Report) -> None:
     state = chain_state(session)
     report.findings += _held(session)
     report.findings += [replace(f, severity="warning") for f in writing(session, our_tables(session))]
+    report.findings += writable(session, *BOOKS, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
     report.findings += surroundings(session)
     report.facts |= {

@@ -5,34 +5,20 @@ that changes something, and so holds the lock, closes it as interrupted.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from aoc_migrate import __version__
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import LOG
-from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.books import LOG
+from aoc_migrate.database.ours import create, ours
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.report.model import Finding, Report, Stopped, make
 from aoc_migrate.run.history import applied
-
-
-def create_log(schema: Schema) -> str:
-    """Return the statement that makes the ledger where it is missing."""
-    return f"""CREATE TABLE IF NOT EXISTS {schema[LOG]} (
-  run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  command text NOT NULL, from_revision text NOT NULL, goal text, revision text,
-  role text NOT NULL DEFAULT current_user, host text NOT NULL, image text,
-  version text NOT NULL, server_version text NOT NULL DEFAULT current_setting('server_version'),
-  pid int NOT NULL DEFAULT pg_backend_pid(),
-  started_at timestamptz NOT NULL DEFAULT now(), seen_at timestamptz NOT NULL DEFAULT now(),
-  ended_at timestamptz, outcome text, step text,
-  findings text[] NOT NULL DEFAULT '{{}}', steps jsonb NOT NULL DEFAULT '[]',
-  checksums jsonb NOT NULL DEFAULT '{{}}'
-)"""
 
 
 @contextmanager
@@ -59,7 +45,8 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
     finally:
         session.on_step = None
         with suppress(psycopg.Error):  # the connection may be gone; the next run closes the row then
-            session.run(
+            _write(
+                session,
                 f"UPDATE {session.schema[LOG]} SET outcome = %s, findings = %s, revision = %s, steps = %s, "
                 "step = NULL, seen_at = now(), ended_at = now() WHERE run = %s",
                 (outcome, slugs, report.revision or "base", _steps(session), run),
@@ -70,7 +57,8 @@ def judged(session: Session, report: Report) -> None:
     """Write down that the run ended and its verify failed."""
     if report.errors:
         slugs = [finding.slug for finding in report.errors]
-        session.run(
+        _write(
+            session,
             f"UPDATE {session.schema[LOG]} SET outcome = 'not verified', findings = %s WHERE run = %s",
             (slugs, report.facts["run"]),
         )
@@ -79,9 +67,10 @@ def judged(session: Session, report: Report) -> None:
 def _begin(session: Session, command: str, revision: str | None, goal: str | None) -> int:
     from aoc_migrate.run.rendering import checksum
 
-    session.run(create_log(session.schema))
-    session.run(
-        f"UPDATE {session.schema[LOG]} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL"
+    create(session, LOG)
+    _write(
+        session,
+        f"UPDATE {session.schema[LOG]} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL",
     )
     coming = [r for r in applied(session.target.name, goal) if r not in applied(session.target.name, revision)]
     row = {
@@ -94,14 +83,24 @@ def _begin(session: Session, command: str, revision: str | None, goal: str | Non
         "checksums": Jsonb({revision.id: checksum(revision) for revision in coming}),
     }
     names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
-    run: int = session.value(
-        f"INSERT INTO {session.schema[LOG]} ({names}) VALUES ({marks}) RETURNING run", list(row.values())
-    )
-    return run
+    insert = f"INSERT INTO {session.schema[LOG]} ({names}) VALUES ({marks}) RETURNING run"
+    with ours(session, LOG, writes=True):
+        return int(session.value(insert, list(row.values())))
+
+
+def _write(session: Session, sql: str, parameters: Sequence[Any] | None = None) -> None:
+    with ours(session, LOG, writes=True):
+        session.run(sql, parameters)
+
+
+def _read(session: Session, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    with ours(session, LOG):
+        return session.rows(sql.format(session.schema[LOG]), parameters)
 
 
 def _step(session: Session, run: int, step: str | None) -> None:
-    session.run(
+    _write(
+        session,
         f"UPDATE {session.schema[LOG]} SET step = %s, steps = %s, seen_at = now() WHERE run = %s",
         (step, _steps(session), run),
     )
@@ -115,12 +114,13 @@ def runs(session: Session, limit: int) -> list[Row]:
     """Return the latest runs, newest first. An open one is ``running`` as long as its backend holds the lock."""
     if catalog.kind(session, LOG) is None:
         return []
-    return session.rows(
+    return _read(
+        session,
         "SELECT run, command, from_revision, goal, revision, coalesce(outcome, CASE WHEN pid IN ("
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
         "AS outcome, step, findings, started_at::text, "
         "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS seconds, "
-        f"role, host, image, version, server_version FROM {session.schema[LOG]} ORDER BY run DESC LIMIT %s",
+        "role, host, image, version, server_version FROM {} ORDER BY run DESC LIMIT %s",
         (limit,),
     )
 
@@ -137,14 +137,33 @@ def steps(session: Session, run: int) -> list[Row] | None:
     """Return the steps of one run, or None if there is no such run."""
     if catalog.kind(session, LOG) is None:
         return None
-    found: list[Row] | None = session.value(f"SELECT steps FROM {session.schema[LOG]} WHERE run = %s", (run,))
-    if found is None:
+    found = _read(session, "SELECT steps FROM {} WHERE run = %s", (run,))
+    if not found:
         return None
-    order = (
-        *("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "kept"),
-        *("batches", "longest_ms", "paused_ms", "pauses"),
-    )
-    return [{key: step[key] for key in order if key in step} for step in found]
+    written = found[0]["steps"] if isinstance(found[0]["steps"], list) else []
+    return [step for step in map(_readable, written) if step]
+
+
+_NUMBERS = (
+    *("attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "kept"),
+    *("batches", "longest_ms", "paused_ms"),
+)
+
+
+def _readable(written: Any) -> Row:
+    """Return a step as reports know it, nothing where it is none: the ledger may hold any JSON."""
+    if not isinstance(written, dict) or not isinstance(written.get("statement"), str):
+        return {}
+    step: Row = {"statement": written["statement"]}
+    step |= {key: written[key] for key in _NUMBERS if _is_count(written.get(key))}
+    pauses = written.get("pauses")
+    if isinstance(pauses, dict):
+        step["pauses"] = {reason: spent for reason, spent in pauses.items() if _is_count(spent)}
+    return step
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
 
 
 def edited(session: Session, revision: str | None) -> Iterator[Finding]:
@@ -154,9 +173,10 @@ def edited(session: Session, revision: str | None) -> Iterator[Finding]:
     if not catalog.readable(session, LOG):
         return
     for applied_revision in applied(session.target.name, revision):
-        written = session.value(
-            f"SELECT checksums->>%s FROM {session.schema[LOG]} WHERE checksums ? %s ORDER BY run DESC LIMIT 1",
+        written = _read(
+            session,
+            "SELECT checksums->>%s AS checksum FROM {} WHERE checksums ? %s ORDER BY run DESC LIMIT 1",
             (applied_revision.id, applied_revision.id),
         )
-        if written is not None and written != checksum(applied_revision):
+        if written and written[0]["checksum"] != checksum(applied_revision):
             yield make("edited-revision", applied_revision.id, target=session.target.name)

@@ -2,9 +2,11 @@
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.books import make_private
+from aoc_migrate.database.ours import lock, ours, refuse_foreign
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
-from aoc_migrate.inspect.work import is_ours
+from aoc_migrate.inspect.quarantine import there
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.history import contract_at
 
@@ -23,8 +25,12 @@ named it, and of a mended row a digest of each value that replaced one of its ow
 
 
 def make_quarantine(session: Session, contract: Contract) -> None:
-    """Make the quarantine with the raw table's columns and owner, and rights for nobody else."""
+    """Make the quarantine with the raw table's columns and owner, and rights for nobody else.
+
+    Raises Stopped ``foreign-object``.
+    """
     quarantine, raw = session.schema[contract.quarantine], session.schema[contract.table]
+    refuse_foreign(session, contract.quarantine)
     if catalog.kind(session, contract.quarantine) is None:
         with session.transaction():
             session.run(f"CREATE TABLE {quarantine} AS SELECT * FROM {raw} WITH NO DATA")
@@ -33,29 +39,24 @@ def make_quarantine(session: Session, contract: Contract) -> None:
             session.run(
                 f"CREATE INDEX ON {quarantine} (quarantine_run, quarantine_batch)"
             )  # rows go back by batch
-            make_private(session, quarantine, raw)
-    there = catalog.columns(session, contract.quarantine)
-    for column, type_ in catalog.columns(session, contract.table).items():
-        if column not in there:
-            session.run(f"ALTER TABLE {quarantine} ADD {quoted(column)} {type_}")
+            hand_over(session, quarantine)
+    known = catalog.columns(session, contract.quarantine)
+    missing = [item for item in catalog.columns(session, contract.table).items() if item[0] not in known]
+    if missing:
+        with session.transaction():
+            lock(session, contract.quarantine, writes=True)
+            added = ", ".join(f"ADD {quoted(column)} {type_}" for column, type_ in missing)
+            session.run(f"ALTER TABLE {quarantine} {added}")
 
 
-def make_private(session: Session, ours: Relation, raw: Relation) -> None:
-    """Give a table of ours the owner of the raw table, and take the rights of everybody else."""
+def hand_over(session: Session, made: Relation) -> None:
+    """Give a table that we have just made to the owner of the raw table, and take the rights of everybody else."""
     owner = session.value(
-        "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(%s)", (str(raw),)
+        "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(%s)",
+        (str(session.raw),),
     )
-    session.run(f"ALTER TABLE {ours} OWNER TO {owner}")
-    session.run(f"""DO $aoc$
-DECLARE entry record;
-BEGIN
-  FOR entry IN SELECT DISTINCT a.grantee FROM pg_class c, aclexplode(c.relacl) AS a
-    WHERE c.oid = {ours.literal}::regclass AND a.grantee <> c.relowner
-  LOOP
-    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', {ours.literal},
-      CASE WHEN entry.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(entry.grantee)) END);
-  END LOOP;
-END $aoc$""")
+    session.run(f"ALTER TABLE {made} OWNER TO {owner}")
+    session.run(make_private(made))
 
 
 def stored_columns(session: Session, contract: Contract, prefix: str = "") -> str:
@@ -73,8 +74,13 @@ def run_quarantine(session: Session, report: Report, limit: int) -> None:
     contract = contract_at(session.target.name, report.revision)
     name = session.schema[contract.quarantine]
     report.facts["rows"] = 0
-    if not is_ours(session, contract):
+    if not there(session, contract):
         return
+    with ours(session, contract.quarantine):
+        _list(session, report, name, limit)
+
+
+def _list(session: Session, report: Report, name: Relation, limit: int) -> None:
     report.facts["rows"] = session.value(f"SELECT count(*) FROM {name}")
     report.facts["quarantined_by_run"] = session.rows(
         "SELECT quarantine_run AS run, quarantine_reason AS reason, "

@@ -7,7 +7,6 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.repair import RULES, collisions, look_for_broken, repair_work, rule_words
-from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Report, make
 from aoc_migrate.run.work import apply_work, maybe_locked, raw_contract, show_work
 
@@ -18,7 +17,6 @@ class RepairOptions:
 
     rules: tuple[str, ...] = ()
     limit: int = 200
-    accepted: Accepted = NOTHING
 
 
 def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
@@ -32,7 +30,7 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
         return
     target = session.target.name
     rules = tuple(rule for rule in RULES if rule in options.rules) or RULES
-    work = repair_work(session, contract, rules, options.accepted)
+    work = repair_work(session, contract, rules)
 
     def look() -> bool:
         found = look_for_broken(session, contract, rules, options.limit)

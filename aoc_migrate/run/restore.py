@@ -4,60 +4,60 @@ from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.patience import patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.dedupe import REASON
-from aoc_migrate.inspect.quarantine import kept_back, mendable, unchanged
-from aoc_migrate.inspect.work import is_ours
-from aoc_migrate.report.accepted import NOTHING, Accepted
+from aoc_migrate.inspect.quarantine import kept_back, mendable, there, unchanged
+from aoc_migrate.inspect.work import unfinished
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
 from aoc_migrate.run.batches import repeat
 from aoc_migrate.run.quarantine import stored_columns
-from aoc_migrate.run.work import maybe_locked, raw_contract, unfinished
+from aoc_migrate.run.work import drop_list, maybe_locked, raw_contract
 
 
-def run_restore(
-    session: Session, report: Report, command: str, run: int | None, accepted: Accepted = NOTHING
-) -> None:
+def run_restore(session: Session, report: Report, command: str, run: int | None) -> None:
     """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
-    do = partial(_restore, session, report, command, run, accepted)
+    do = partial(_restore, session, report, command, run)
     maybe_locked(session, report, do, writes=True)
 
 
-def _restore(session: Session, report: Report, command: str, run: int | None, accepted: Accepted) -> None:
+def _restore(session: Session, report: Report, command: str, run: int | None) -> None:
     contract = raw_contract(session, report)
     if contract is None:
         return
     name, target = session.schema[contract.quarantine], session.target.name
-    if not is_ours(session, contract):
+    if not there(session, contract):
         raise AocError(f"{target} has no quarantine: nothing was ever moved there.")
     chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{REASON}'"
     chosen += "" if run is None else f" AND quarantine_run = {run}"
     words = f"{command} --restore{'' if run is None else f' --run {run}'}"
-    if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
-        begun = (unfinished(session) or "").replace(",", " ").split(" ")[0]
-        if run is not None or begun != command:
+    with ours(session, contract.quarantine):
+        any_rows = session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})")
+    begun = unfinished(session)
+    if not any_rows:
+        if run is not None or begun is None or begun.verb != command:
             rows = "" if run is None else f" of run {run}"
             raise AocError(
                 f"The quarantine of {target} has no rows{rows} that {command} put there; "
                 f"see: aoc-migrate quarantine {target}"
             )
         with ledger.recorded(session, report, words, report.revision):
-            session.run(f"DROP TABLE {session.schema[WORK]}")
+            drop_list(session)
         report.facts["restored"] = 0
         report.next = f"{command} had moved nothing when it was interrupted; its list is gone now"
         return
     with patient(session, contract.table, "restore"):
-        report.findings += kept_back(session, contract, chosen, accepted)
+        report.findings += kept_back(session, contract, chosen)
     if report.errors:
         return
     with ledger.recorded(session, report, words, report.revision):
-        session.run(f"DROP TABLE IF EXISTS {session.schema[WORK]}")
+        drop_list(session)
         report.changed = True
-        repeat(session, report, contract, "restored", _batch(session, contract, chosen))
+        batch = _batch(session, contract, chosen)
+        repeat(session, report, contract, "restored", batch, (contract.quarantine,))
     report.next = f"aoc-migrate audit {target}"
 
 
@@ -91,4 +91,6 @@ def _batch(session: Session, contract: Contract, chosen: str) -> str:
   WHERE q.id = b.id AND q.quarantine_run = b.quarantine_run AND b.id = d.id RETURNING q.id
 )
 SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM back) AS written,
+  (SELECT count(*) FROM stored) + (SELECT count(*) FROM unmended) AS chosen,
+  (SELECT count(*) FROM back) AS arrived,
   (SELECT count(*) FROM batch) - (SELECT count(*) FROM back) AS left"""

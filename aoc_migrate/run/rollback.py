@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database.attached_code import DDL, code_findings
+from aoc_migrate.database.ddl.links import code_on_the_way_back
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
@@ -32,7 +34,8 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
     with locked(session, report):
         held = hold.read(session)
         same = held is not None and relative and held.command == f"downgrade {wanted}"
-        if held and same and not (held.finished and held.acknowledged):
+        resumed = held is not None and same and not (held.finished and held.acknowledged)
+        if held and resumed:
             goal = held.revision
             if held.finished:
                 words = {"command": held.command, "revision": goal or "base"}
@@ -41,11 +44,14 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             goal = resolve(target, wanted, report.revision)
             if position(target, goal) > position(target, report.revision):
                 raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
+        contract = contract_at(target, report.revision)
+        undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
+        if _would_run_code(session, report, contract, f"downgrade {target} {wanted}", undone=undone):
+            return
+        if held is None or not resumed:
             held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
             report.changed = True
         _warn_guard(session, report)
-        contract = contract_at(target, report.revision)
-        undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
         away = journaled_away(session, contract) if undone else 0
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {wanted}", goal)
@@ -54,6 +60,18 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             _go_down(session, report.revision, goal)
         hold.finish(session, held)
     _after_rollback(session, report)
+
+
+def _would_run_code(
+    session: Session, report: Report, contract: Contract, command: str, *, undone: bool = False
+) -> bool:
+    """Add what a rollback would run and must not; ``undone``: it sets links back. Return whether there is any."""
+    found = code_findings(session, contract, DDL)
+    found += code_on_the_way_back(session, contract) if undone else []
+    report.findings += found
+    if found:
+        report.next = f"nothing was changed; repair it, then: aoc-migrate {command}"
+    return bool(found)
 
 
 def acknowledge(target: Target, options: Options, wanted: str) -> None:
@@ -128,6 +146,9 @@ def run_remove_constraints(session: Session, report: Report) -> None:
     if report.errors:
         return
     with locked(session, report):
+        contract = contract_at(target, report.revision)
+        if _would_run_code(session, report, contract, f"constraints {target} --remove"):
+            return
         removable = [r for r in applied(target, report.revision) if r.removable]
         held = hold.begin(session, "constraints --remove", report.revision)
         report.changed = True

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
+from aoc_migrate.database.books import BOOKS, WORK, share
+from aoc_migrate.database.ours import blind_readers, writable
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.place import table_missing, writing
 from aoc_migrate.inspect.verify import MENDABLE
-from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.run import hold
 from aoc_migrate.run.common import catalog_findings, changing, locked, our_tables, plan
@@ -30,7 +31,6 @@ class UpgradeOptions:
     release_hold: bool = False
     no_create: bool = False
     limit: int = 200
-    accepted: Accepted = NOTHING
     keep: Callable[[str, Report], None] | None = None
     write: Callable[[str], None] | None = None
 
@@ -78,6 +78,8 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
                 hold.release(session)
                 report.changed = True
             _go_up(session, report.revision, goal)
+            if blind_readers(session):
+                session.run(share(session.schema, session.raw))
         session.tape = None
     _verify(session, report, options.limit)
     _keep(session, report, options, "verify")
@@ -120,30 +122,24 @@ def _to_release(session: Session, options: UpgradeOptions) -> bool:
 def _needed(session: Session, current: str | None, goal: str | None) -> bool:
     if position(session.target.name, current) < position(session.target.name, goal):
         return True
+    if current is not None and blind_readers(session):
+        return True
     return any(finding.severity == "error" for finding in catalog_findings(session, current))
 
 
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
     """Audit; what the catalog lacks and convergence cannot mend counts as well."""
+    from aoc_migrate.database.attached_code import DDL, code_findings
     from aoc_migrate.inspect.audit import audit
     from aoc_migrate.inspect.surroundings import surroundings
 
     wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in MENDABLE]
-    wrong += surroundings(session)
     contract = contract_at(session.target.name, goal)
+    wrong += writable(session, *BOOKS, WORK, contract.quarantine)
+    wrong += surroundings(session)
     if catalog.kind(session, contract.table) is None:
-        return wrong
-    found = audit(
-        session,
-        plan(
-            session,
-            goal,
-            limit=options.limit,
-            accepted=options.accepted,
-        ),
-        {},
-    )
-    return wrong + found
+        return wrong + code_findings(session, contract, DDL)
+    return wrong + audit(session, plan(session, goal, limit=options.limit), {})
 
 
 def _go_up(session: Session, current: str | None, goal: str | None) -> None:

@@ -4,6 +4,7 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.books import BOOKS
 from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session, first_line
@@ -13,7 +14,7 @@ from aoc_migrate.inspect.scope import strange_tenant
 from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import ledger
-from aoc_migrate.run.common import BOOKS, locked
+from aoc_migrate.run.common import locked
 from aoc_migrate.run.history import contract_at, swap_of
 
 ONE = "aoc_verify_tenant"
@@ -71,7 +72,7 @@ def run_drop(session: Session, report: Report) -> None:
         report.changed = True
         _drop_policies(session)
         quoted = session.quoted(role)
-        for table in needed_tables(session, contract):
+        for table in (name for name in (contract.table, *BOOKS) if catalog.kind(session, name) is not None):
             session.run(f"REVOKE ALL ON {session.schema[table]} FROM {quoted}")
         session.run(f"REVOKE ALL ON SCHEMA {session.schema} FROM {quoted}")
         database = session.quoted(session.connection.info.dbname)
@@ -137,8 +138,10 @@ def _grant(session: Session, contract: Contract, role: str) -> None:
         database = session.quoted(session.connection.info.dbname)
         session.run(f"GRANT CONNECT ON DATABASE {database} TO {quoted}")
     session.run(f"GRANT USAGE ON SCHEMA {session.schema} TO {quoted}")
-    tables = ", ".join(str(session.schema[table]) for table in needed_tables(session, contract))
-    session.run(f"GRANT SELECT ON {tables} TO {quoted}")
+    needed = needed_tables(session, contract, role)
+    session.run(f"GRANT SELECT ON {', '.join(str(session.schema[table]) for table in needed)} TO {quoted}")
+    for table in (name for name in BOOKS if name not in needed and catalog.kind(session, name) is not None):
+        session.run(f"REVOKE ALL ON {session.schema[table]} FROM {quoted}")
 
 
 def _guarded(session: Session, contract: Contract) -> list[str]:

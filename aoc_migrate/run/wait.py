@@ -5,7 +5,7 @@ import time
 import psycopg
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE, VERSION
+from aoc_migrate.database.books import HOLD, VERSION
 from aoc_migrate.database.session import Session, connect, first_line, say
 from aoc_migrate.database.settings import Target
 from aoc_migrate.inspect.place import grant_select
@@ -61,16 +61,16 @@ def _look(session: Session, report: Report) -> str | None:
     if report.revision == report.head:
         return None
     unseen = ""
-    if catalog.readable(session, STATE):
+    if catalog.readable(session, HOLD):
         held = hold.read(session)
         if held is not None and held.finished:
             report.findings = [hold.finding(session, held)]
             return None
-    elif catalog.kind(session, STATE) is not None:
-        unseen = f"; a hold would not be seen: {grant_select(session, STATE)}"
+    elif catalog.kind(session, HOLD) is not None:
+        unseen = f"; a hold would not be seen: {grant_select(session, HOLD)}"
     from aoc_migrate.database.lock import holder
 
     following = history(target)[position(target, report.revision)]
     by = holder(session)
-    running = f"run by {by}" if by else "nobody is running it"
+    running = f"the lock is held by {by}" if by else "nobody is running it"
     return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{unseen}"

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import WORK
+from aoc_migrate.database.attached_code import DELETE, FOREIGN, UPDATE, code_findings
+from aoc_migrate.database.books import WORK
 from aoc_migrate.database.lock import announce
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.patience import patient
 from aoc_migrate.database.relation import literal
 from aoc_migrate.database.session import Session, who
-from aoc_migrate.inspect.attached_code import DELETE, UPDATE
 from aoc_migrate.inspect.columns import audit_columns
 from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import readable, table_missing, writing
@@ -21,17 +22,18 @@ from aoc_migrate.inspect.work import (
     Work,
     digest,
     fired,
-    foreign_quarantine,
+    foreign_tables,
     guards,
     references,
     refused,
+    unfinished,
 )
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import ledger
 from aoc_migrate.run.batches import SIZE, repeat
 from aoc_migrate.run.common import locked, our_tables
 from aoc_migrate.run.history import contract_at
-from aoc_migrate.run.quarantine import make_private, make_quarantine, stored_columns
+from aoc_migrate.run.quarantine import hand_over, make_quarantine, stored_columns
 
 
 def maybe_locked(session: Session, report: Report, do: Callable[[], None], *, writes: bool) -> None:
@@ -53,6 +55,8 @@ def raw_contract(session: Session, report: Report) -> Contract | None:
         return None
     report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
     report.findings += readable(session, contract.table)
+    if not report.errors:  # what looks for rows evaluates the table's CHECKs
+        report.findings += [f for f in code_findings(session, contract, UPDATE) if f.slug == FOREIGN]
     if not report.errors:
         report.findings += ambiguous_ids(session, contract, limit=200)
     return None if report.errors else contract
@@ -72,9 +76,9 @@ def show_work(
     with patient(session, contract.table, session.command):
         found = look()
         if found:
-            report.findings += fired(session, contract, DELETE | UPDATE, work.accepted)
+            report.findings += fired(session, contract, DELETE | UPDATE)
             report.findings += references(session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT mend")
-    report.findings += foreign_quarantine(session, contract)
+    report.findings += foreign_tables(session, contract)
     return found
 
 
@@ -86,34 +90,38 @@ def apply_work(
     look: Callable[[], bool],
 ) -> None:
     """Do what is listed; where the same command was interrupted, what is left of its list. The lock is held."""
-    resumed = unfinished(session) == _signature(session, contract, work)
+    report.findings += foreign_tables(session, contract)
+    if report.errors:
+        return
+    begun = unfinished(session)
+    resumed = begun is not None and begun.signature == _signature(session, contract, work)
     if resumed:
-        report.facts["resumed"] = session.value(f"SELECT count(*) FROM {session.schema[WORK]}")
-        report.findings += fired(session, contract, DELETE | UPDATE, work.accepted)
+        with ours(session, WORK):
+            report.facts["resumed"] = session.value(f"SELECT count(*) FROM {session.schema[WORK]}")
+        report.findings += fired(session, contract, DELETE | UPDATE)
     elif not show_work(session, report, contract, work, look):
-        session.run(
-            f"DROP TABLE IF EXISTS {session.schema[WORK]}"
-        )  # left by a command that will not be typed again
+        drop_list(session)  # left by a command that will not be typed again
         return
     if report.errors:
         return
     with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
         if not resumed:
             _list(session, contract, work)
-        report.findings += references(session, contract, f"SELECT id FROM {session.schema[WORK]} WHERE NOT mend")
+        with ours(session, WORK):
+            leaving = f"SELECT id FROM {session.schema[WORK]} WHERE NOT mend"
+            report.findings += references(session, contract, leaving)
         report.findings += refused(session, contract)
         if not report.errors:
             report.changed = True
             _do(session, report, contract, work)
-        session.run(f"DROP TABLE {session.schema[WORK]}")
+        drop_list(session)
 
 
-def unfinished(session: Session) -> str | None:
-    """Return the command whose list is not worked off, as its list is signed; None if there is none."""
-    found: str | None = session.value(
-        "SELECT obj_description(to_regclass(%s), 'pg_class')", (str(session.schema[WORK]),)
-    )
-    return found
+def drop_list(session: Session) -> None:
+    """Drop the work list, if there is one. Raises Stopped ``foreign-object``."""
+    if catalog.kind(session, WORK) is not None:
+        with ours(session, WORK, writes=True):
+            session.run(f"DROP TABLE {session.schema[WORK]}")
 
 
 def _signature(session: Session, contract: Contract, work: Work) -> str:
@@ -129,8 +137,8 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
     make_quarantine(session, contract)
     announce(session, f"list rows of {contract.table}")
     listed, raw = session.schema[WORK], session.schema[contract.table]
+    drop_list(session)
     with patient(session, contract.table, "list"), session.transaction():
-        session.run(f"DROP TABLE IF EXISTS {listed}")
         session.run(
             f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, mend, refused, false AS stuck "
             f"FROM ({work.listed}) AS w"
@@ -141,7 +149,7 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
             f"UPDATE {listed} SET stuck = true WHERE NOT mend AND id IN (SELECT id FROM {raw} "
             f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({guards(session, contract.table)}))"
         )
-        make_private(session, listed, raw)
+        hand_over(session, listed)
         session.run(f"COMMENT ON TABLE {listed} IS {literal(_signature(session, contract, work))}")
     session.run(f"ANALYZE {listed}")
 
@@ -150,12 +158,12 @@ def _do(session: Session, report: Report, contract: Contract, work: Work) -> Non
     """Mend first, so that a row that names a moved one can be written when its turn comes."""
     session.set("aoc.run", str(report.facts["run"]))
     session.set("aoc.by", who())
-    columns = stored_columns(session, contract)
+    columns, books = stored_columns(session, contract), (contract.quarantine, WORK)
     if work.mending:
         batch = _mend(session, contract, work, columns, stored_columns(session, contract, "w."))
-        repeat(session, report, contract, "mended", batch)
+        repeat(session, report, contract, "mended", batch, books)
     batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
-    repeat(session, report, contract, "moved", batch)
+    repeat(session, report, contract, "moved", batch, books)
 
 
 def _batch(session: Session, mend: bool) -> str:
@@ -175,6 +183,12 @@ _RUN = (
 )
 
 
+_COUNTED = (
+    "(SELECT count(*) FROM was) AS chosen, (SELECT count(*) FROM {}) AS written, "
+    "(SELECT count(*) FROM kept) AS arrived"
+)
+
+
 def _mend(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
     """Return one batch of mends; originals go into quarantine with a digest of each value that came instead."""
     changed = ", ".join(f"('{c}', w.{c}::text, n.{c}::text)" for c in work.mended)
@@ -189,8 +203,9 @@ def _mend(session: Session, contract: Contract, work: Work, columns: str, values
   SELECT {values}, {_RUN}, l.reason, NULL, '{{}}', coalesce((SELECT jsonb_object_agg(name, {digest("after")})
     FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
   FROM mended m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
+  RETURNING id
 )
-SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM mended) AS written"""
+SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTED.format("mended")}"""
 
 
 def _move(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
@@ -214,6 +229,6 @@ def _move(session: Session, contract: Contract, work: Work, columns: str, values
 ), kept AS (
   INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_SAVED})
   SELECT {values}, {_RUN}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
-  FROM moved m JOIN listed l ON l.listed_id = m.id
+  FROM moved m JOIN listed l ON l.listed_id = m.id RETURNING id
 )
-SELECT (SELECT count(*) FROM listed) AS seen, (SELECT count(*) FROM moved) AS written"""
+SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTED.format("moved")}"""

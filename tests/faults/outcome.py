@@ -8,8 +8,8 @@ from tests.fingerprint import fingerprint
 
 _BOOKS = {
     "aoc_alembic_version": "SELECT version_num FROM aoc_alembic_version",
-    "aoc_migration_state": "SELECT name, (value - ARRAY['at', 'started_at', 'acknowledged'])::text "
-    "FROM aoc_migration_state",
+    "aoc_migration_state": "SELECT name, (value - 'started_at')::text FROM aoc_migration_state",
+    "aoc_migration_hold": "SELECT command, revision, held_by, finished FROM aoc_migration_hold",
     "aoc_supersedes_journal": "SELECT count(*), "
     "md5(string_agg(row(id, p.old, p.new)::text, ' ' ORDER BY id, batch)) "
     "FROM aoc_supersedes_journal, unnest(ids, old, new) AS p (id, old, new)",

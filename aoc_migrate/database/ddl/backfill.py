@@ -12,13 +12,15 @@ from typing import Any
 
 import psycopg
 
+from aoc_migrate.database.ddl.guarded import Triggers
 from aoc_migrate.database.lock import announce
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.pace import BOUND, Pace
 from aoc_migrate.database.patience import TELL, failed, gave_up, too_slow
 from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.watch import Stall, waiting_for, watched
-from aoc_migrate.report.model import Stopped
+from aoc_migrate.report.model import Stopped, make
 
 Values = Callable[[int], Mapping[str, Any]]
 
@@ -40,10 +42,10 @@ _COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal; where the
 class Batches:
     """Runs the batches of one step on ``table`` at the pace that the limits allow, and counts what they do."""
 
-    def __init__(self, session: Session, label: str, table: str, bound: float) -> None:
-        self.session, self.label, self.table, self.bound = session, label, table, bound
+    def __init__(self, session: Session, label: str, table: str, bound: float, books: tuple[str, ...]) -> None:
+        self.session, self.label, self.table, self.bound, self.books = session, label, table, bound, books
         self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table)
-        self.stall, self.told = Stall(session), 0.0
+        self.stall, self.told, self.triggers = Stall(session), 0.0, Triggers(session)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
         self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
 
@@ -59,7 +61,10 @@ class Batches:
             begun, size = time.monotonic(), self.pace.size
             first = begun if first is None else first
             try:
-                row = self.session.row(statement, values(size))
+                with ours(self.session, *self.books, writes=True):
+                    self.triggers.lock()
+                    row = self.session.row(statement, values(size))
+                    self._count(row)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 self._locked(first)
             except psycopg.errors.QueryCanceled:
@@ -71,6 +76,12 @@ class Batches:
                 self._done(row, seconds)
                 return row | {"size": size, "seconds": seconds}
             self.step["attempts"] += 1
+
+    def _count(self, row: Row) -> None:
+        """Raise Stopped ``rows-lost``, which rolls back, unless each row that was chosen left and arrived."""
+        if "arrived" in row and not row["chosen"] == row["written"] == row["arrived"]:
+            counts = {name: row[name] for name in ("chosen", "written", "arrived")}
+            raise Stopped(make("rows-lost", self.table, **counts))
 
     def _done(self, row: Row, seconds: float) -> None:
         self.count += 1
@@ -121,14 +132,17 @@ class Batches:
 
 
 @contextmanager
-def batches(session: Session, label: str, table: str, bound: float = BOUND) -> Iterator[Batches]:
+def batches(
+    session: Session, label: str, table: str, books: tuple[str, ...], bound: float = BOUND
+) -> Iterator[Batches]:
     """Yield what runs the batches of a step; note the step at the end, if it did anything.
 
-    ``bound``: the seconds of ``statement_timeout``, after which a batch was not cancelled by anybody.
+    ``books``: the tables of ours that a batch writes to. ``bound``: the seconds of ``statement_timeout``, after
+    which a batch was not cancelled by anybody.
 
-    Raises Stopped ``connection-lost`` (exit 3) or ``step-failed``.
+    Raises Stopped ``connection-lost`` (exit 3), ``foreign-object`` or ``step-failed``.
     """
-    running = Batches(session, label, table, bound)
+    running = Batches(session, label, table, bound, books)
     announce(session, label)
     try:
         with watched(session, running.look, every=1.0):

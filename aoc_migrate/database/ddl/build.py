@@ -1,10 +1,10 @@
-"""Builds of indexes CONCURRENTLY: told about while they run, bounded where they wait, their leftovers dropped."""
+"""Builds of indexes CONCURRENTLY: logged while they run, bounded where they wait, their leftovers dropped."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from aoc_migrate.database import catalog
+from aoc_migrate.database.ddl.leftovers import drop_invalid
 from aoc_migrate.database.ddl.run import weak
 from aoc_migrate.database.patience import gave_up
 from aoc_migrate.database.relation import Relation
@@ -20,23 +20,10 @@ _PROGRESS = (
 )
 
 
-def wait_for_build(session: Session, index: Relation) -> None:
-    """Wait for somebody else's build, such as one that outlived its client. No transaction of ours is open.
-
-    Raises Stopped ``deadline`` (exit 3).
-    """
-    begun, stall = time.monotonic(), Stall(session)
-    while (pid := catalog.building(session, index)) is not None:
-        session.say(f"{index.name}: pid {pid} is building it already; waiting")
-        stall.look(session, pid)
-        waited = time.monotonic() - begun
-        if waited > session.limits.deadline:
-            raise Stopped(gave_up(session, index.name, waited, 1, stall))
-        time.sleep(1)
-
-
 def build(session: Session, table: Relation, index: Relation, create: str) -> None:
     """Run ``create``, which builds ``index`` CONCURRENTLY; what a failed build leaves is dropped.
+
+    Somebody else's index of that name, which may be why it failed, is not.
 
     Waiting for other transactions is bounded by ``limits.deadline``; building is not. Raises Stopped
     ``deadline`` (exit 3) or ``step-failed``.
@@ -46,7 +33,7 @@ def build(session: Session, table: Relation, index: Relation, create: str) -> No
             weak(table, create, patience=0)
     except Stopped:
         with suppress(Stopped):  # whoever stopped the build may stop this too; the next run drops it
-            weak(table, f"DROP INDEX CONCURRENTLY IF EXISTS {index}", patience=DROP_AFTER_FAILURE)
+            drop_invalid(session, table, index, DROP_AFTER_FAILURE)
         raise
 
 

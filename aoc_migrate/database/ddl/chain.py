@@ -7,22 +7,13 @@ the parameters ``size`` and ``ids`` come with each batch.
 """
 
 from aoc_migrate.contract.model import Contract, key_hash
-from aoc_migrate.database.catalog import JOURNAL, STATE
+from aoc_migrate.database.books import JOURNAL, STATE
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.settings import Limits
 
 BATCH = 2000  # rows, in scripts
 MOST = Limits.batch_rows  # rows, online; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
-
-
-def create_journal(schema: Schema) -> str:
-    """Return the statement that makes the journal where it is missing."""
-    return f"""CREATE TABLE IF NOT EXISTS {schema[JOURNAL]} (
-  batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  ids text[] NOT NULL, old text[] NOT NULL, new text[] NOT NULL,
-  written_at timestamptz NOT NULL DEFAULT now()
-)"""
 
 
 def wrong_links(contract: Contract, source: Relation | str, where: str = "true") -> str:

@@ -6,12 +6,13 @@ from typing import TypeVar
 
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.books import STATE
 from aoc_migrate.database.ddl.functions import add_constraint, create_function, drop_function, grant_execute, sign
 from aoc_migrate.database.ddl.own_nulls import drop_not_nulls, own_not_nulls
 from aoc_migrate.database.ddl.printing import migration, needed, online, schema
 from aoc_migrate.database.ddl.run import note, strong, weak
-from aoc_migrate.database.ddl.table import forget, record, recorded
+from aoc_migrate.database.ddl.table import forget, keep, record, recorded
+from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
@@ -54,9 +55,9 @@ def _missing(session: Session, table: str, wanted: list[Check], proof: Check | N
     found = catalog.constraints(session, table)
     for check in wanted:
         if check.name in found and not found[check.name].is_(check):
-            raise Stopped(make("foreign-object", f"{table}.{check.name}"))
+            raise Stopped(foreign(f"{table}.{check.name}"))
         if check.function and catalog.check_function(session, table, check) == "foreign":
-            raise Stopped(make("foreign-object", check.function))
+            raise Stopped(foreign(check.function))
     proven = proof is not None and not catalog.nullable(session, table, proof.columns)
     return [c for c in wanted if c.name not in found and not (proven and c is proof)]
 
@@ -181,7 +182,7 @@ def unprove(table: str, checks: Sequence[Check], proof: Check, revision: str) ->
                 strong(raw, [_add_again(raw, [check]), sign(raw, check)])
             drop_not_nulls(session, table, proof.columns, found)
             with migration().autocommit_block():
-                session.run(forget(session.schema, revision))
+                keep(session, forget(session.schema, revision))
             return
     listed = ", ".join(literal(column) for column in proof.columns)
     restore = f"""DO $aoc$

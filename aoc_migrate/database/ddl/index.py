@@ -2,16 +2,19 @@
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE
-from aoc_migrate.database.ddl.build import build, wait_for_build
+from aoc_migrate.database.books import STATE
+from aoc_migrate.database.ddl.build import build
+from aoc_migrate.database.ddl.leftovers import drop_invalid, invalid, wait_for_build
 from aoc_migrate.database.ddl.partitioned import create_on_partitions, drop_on_partitions, leaf_indexes
 from aoc_migrate.database.ddl.printing import emit, migration, online, run_if, schema
 from aoc_migrate.database.ddl.run import weak
-from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.ddl.table import forget, keep, record
+from aoc_migrate.database.others import maintaining
+from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.report.model import Stopped
 
 
 def create_index(table: str, index: Index, revision: str) -> None:
@@ -24,25 +27,27 @@ def create_index(table: str, index: Index, revision: str) -> None:
     session, raw, named = online(), schema()[table], schema()[index.name]
     partitioned = session is not None and is_partitioned(session, table)
     more = f", 'leaf_indexes', {leaf_indexes(raw)}" if partitioned else ""
-    facts = f"jsonb_build_object('index_found', EXISTS ({_there(named, valid=True)}){more})"
+    there = f"SELECT FROM pg_index WHERE indexrelid = to_regclass({named.literal}) AND indisvalid"
+    facts = f"jsonb_build_object('index_found', EXISTS ({there}){more})"
     found = record(schema(), revision, facts)
     unique = "UNIQUE " if index.unique else ""
     create = f"CREATE {unique}INDEX CONCURRENTLY {index.name} ON {raw} ({', '.join(index.columns)})"
     if session is None:
         _print_create(raw, index, found, create)
         return
-    with migration().autocommit_block():  # a transaction of ours would keep the build waiting
-        session.run(found)
-        wait_for_build(session, named)
+    with migration().autocommit_block():
+        keep(session, found)
     if partitioned:
         create_on_partitions(session, table, index, _kept(session, revision))
         return
+    if catalog.index_state(session, table, index) in ("missing", "invalid"):
+        with migration().autocommit_block():  # a transaction of ours would keep the build waiting
+            wait_for_build(session, raw, named)
     state = catalog.index_state(session, table, index)
     if state == "foreign":
-        raise Stopped(make("foreign-object", index.name))
-    if state == "invalid":
-        weak(raw, f"DROP INDEX CONCURRENTLY {named}")
+        raise Stopped(foreign(index.name))
     if state != "valid":
+        drop_invalid(session, raw, named)
         build(session, raw, named, create)
 
 
@@ -53,6 +58,7 @@ def drop_index(table: str, index: Index, revision: str) -> None:
     if session is None:
         state = schema()[STATE]
         with migration().autocommit_block():
+            _refuse_running(schema()[table], named)
             run_if(drop, f"SELECT FROM {state} WHERE name = '{revision}' AND NOT (value->>'index_found')::boolean")
         emit(forget(schema(), revision))
         return
@@ -63,10 +69,10 @@ def drop_index(table: str, index: Index, revision: str) -> None:
         drop_on_partitions(session, table, index, _kept(session, revision))
     elif not found["index_found"] and catalog.kind(session, index.name) is not None:
         with migration().autocommit_block():
-            wait_for_build(session, named)
+            wait_for_build(session, session.schema[table], named)
         weak(session.schema[table], drop)
     with migration().autocommit_block():
-        session.run(forget(session.schema, revision))
+        keep(session, forget(session.schema, revision))
 
 
 def _kept(session: Session, revision: str) -> list[Relation]:
@@ -75,9 +81,16 @@ def _kept(session: Session, revision: str) -> list[Relation]:
     return [Relation(*names) for names in found.get("leaf_indexes", [])]
 
 
-def _there(named: Relation, *, valid: bool) -> str:
-    is_valid = "" if valid else "NOT "
-    return f"SELECT FROM pg_index WHERE indexrelid = to_regclass({named.literal}) AND {is_valid}indisvalid"
+def _refuse_running(raw: Relation, named: Relation) -> None:
+    """Print what ends a script where the index is INVALID and somebody else may still be building it."""
+    holders = maintaining(raw)
+    emit(f"""DO $aoc$
+BEGIN
+  IF EXISTS ({invalid(raw, named)}) AND {holders} IS NOT NULL THEN
+    RAISE EXCEPTION '{named.name} is INVALID, and % may be building it: let that end, and run this again',
+      {holders};
+  END IF;
+END $aoc$""")
 
 
 def _print_create(raw: Relation, index: Index, found: str, create: str) -> None:
@@ -86,7 +99,9 @@ def _print_create(raw: Relation, index: Index, found: str, create: str) -> None:
     named = schema()[index.name]
     emit(found)
     with migration().autocommit_block():
-        run_if(f"DROP INDEX CONCURRENTLY {named}", _there(named, valid=False))
+        _refuse_running(raw, named)
+        left = f"{invalid(raw, named)} AND {maintaining(raw)} IS NULL"
+        run_if(f"DROP INDEX CONCURRENTLY {named}", left)
         run_if(create, f"SELECT WHERE to_regclass({named.literal}) IS NULL")
         emit(f"""DO $aoc$
 BEGIN

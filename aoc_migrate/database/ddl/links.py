@@ -11,12 +11,12 @@ from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import JOURNAL, STATE
+from aoc_migrate.database.attached_code import link_findings, refuse
+from aoc_migrate.database.books import JOURNAL, STATE, create_books
 from aoc_migrate.database.ddl.backfill import Batches, batches, hurried
 from aoc_migrate.database.ddl.chain import (
     RETROFIT,
     batch,
-    create_journal,
     mend,
     restore_batch,
     set_back,
@@ -24,13 +24,14 @@ from aoc_migrate.database.ddl.chain import (
     wrong_links,
 )
 from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned, schema
-from aoc_migrate.database.ddl.table import forget, record
+from aoc_migrate.database.ddl.table import forget, keep, record
 from aoc_migrate.database.ddl.walk import walk
+from aoc_migrate.database.ours import create, ours, writable
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.reading import read
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.report.model import Finding, Stopped, make
 
 FOUND = 50_000  # rows that a scan brings at most
 SCANS, FEW = 20, 3  # scans near the end, until we let it be; so many whatever they take
@@ -88,7 +89,7 @@ def backfill_links(contract: Contract, revision: str) -> None:
             with needed(
                 f"NOT EXISTS (SELECT FROM {at[STATE]} WHERE name = '{revision}' AND (value->>'done')::boolean)"
             ):
-                emit(create_journal(at), _gate(contract, at), _begin(contract, at, revision))
+                emit(create_books(at, JOURNAL), _gate(contract, at), _begin(contract, at, revision))
                 emit(
                     _loop(batch(contract, at, revision)), _loop(sweep(contract, at, revision)), _done(at, revision)
                 )
@@ -111,13 +112,18 @@ def check_retrofit(session: Session, contract: Contract) -> None:
 
 
 def relink(session: Session, contract: Contract, name: str) -> int:
-    """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written."""
-    session.run(create_journal(session.schema))
-    session.run(_begin(contract, session.schema, name))
-    with batches(session, _LINK.format(contract.table), contract.table) as running:
+    """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written.
+
+    Raises Stopped ``foreign-code`` or ``needs-search-path``.
+    """
+    refuse(session, code_on_the_way(session, contract))
+    create(session, STATE, JOURNAL)
+    keep(session, _begin(contract, session.schema, name))
+    label = _LINK.format(contract.table)
+    with batches(session, label, contract.table, (STATE, JOURNAL)) as running:
         walk(running, contract, name)
         _settle(running, contract, name)
-        session.run(_done(session.schema, name))
+        keep(session, _done(session.schema, name))
         return int(running.step["rows"])
 
 
@@ -162,7 +168,10 @@ def _columns(found: list[Row], place: int, size: int) -> Row:
 
 
 def restore_links(contract: Contract, revision: str) -> None:
-    """Set back the links that were written here, latest batch first; rows changed since are left alone."""
+    """Set back the links that were written here, latest batch first; rows changed since are left alone.
+
+    Raises Stopped ``foreign-code`` or ``needs-search-path``.
+    """
     session, journal = online(), schema()[JOURNAL]
     with migration().autocommit_block():
         if session is None:
@@ -173,12 +182,33 @@ def restore_links(contract: Contract, revision: str) -> None:
             return
         if catalog.kind(session, JOURNAL) is not None:
             _restore(session, contract)
-            session.run(f"DROP TABLE {journal}")
-        session.run(forget(session.schema, revision))
+            with ours(session, JOURNAL, writes=True):
+                session.run(f"DROP TABLE {journal}")
+        keep(session, forget(session.schema, revision))
+
+
+def code_on_the_way(session: Session, contract: Contract) -> list[Finding]:
+    """Return what linking anew would run and must not."""
+    wrong = wrong_links(contract, session.schema[contract.table])
+    return link_findings(session, contract, lambda: session.value(f"SELECT EXISTS ({wrong})"))
+
+
+def code_on_the_way_back(session: Session, contract: Contract) -> list[Finding]:
+    """Return what the way back would run and must not, and who else may write to the journal, if there is one."""
+    if catalog.kind(session, JOURNAL) is None:
+        return []
+
+    def journaled() -> object:
+        with ours(session, JOURNAL):
+            return session.value(f"SELECT EXISTS (SELECT FROM {session.schema[JOURNAL]})")
+
+    return [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
 
 
 def _restore(session: Session, contract: Contract) -> None:
-    with batches(session, _SET_BACK.format(contract.table), contract.table) as running, hurried(session):
+    refuse(session, code_on_the_way_back(session, contract))
+    label = _SET_BACK.format(contract.table)
+    with batches(session, label, contract.table, (JOURNAL,)) as running, hurried(session):
         running.step |= {"kept": 0, "kept_ids": []}
         statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:

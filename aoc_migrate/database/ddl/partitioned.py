@@ -10,9 +10,11 @@ from collections import Counter
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.build import build, wait_for_build
+from aoc_migrate.database.ddl.build import build
+from aoc_migrate.database.ddl.leftovers import wait_for_build
 from aoc_migrate.database.ddl.printing import migration
 from aoc_migrate.database.ddl.run import strong, weak
+from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.partitions import Node, is_attached, similar, tree
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Row, Session
@@ -42,7 +44,7 @@ def create_on_partitions(session: Session, table: str, index: Index, kept: list[
     sums, raw = _Sums(session, table, index), session.schema[table]
     while (state := catalog.index_state(session, table, index)) != "valid":
         if state == "foreign":
-            raise Stopped(make("foreign-object", index.name))
+            raise Stopped(foreign(index.name))
         if state == "missing":
             _make_only(raw, index, session.schema[index.name])
         else:
@@ -106,20 +108,22 @@ def _take_up(session: Session, root: Relation, index: Index, node: Node, above: 
         if is_attached(session, node):
             raise
     session.say(f"{node.table.name} is no partition of {root.name} any more and is left out")
-    weak(node.table, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+    _drop_leftover(session, node, index, name)
 
 
 def _own(session: Session, node: Node, index: Index, name: Relation) -> Relation:
     """Return the name of an index of this table that can be attached; built where there is none."""
-    with migration().autocommit_block():
-        wait_for_build(session, name)
     found = similar(session, node.table, index)
     if session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),)) and name not in found:
-        raise Stopped(make("foreign-object", name.name))
+        raise Stopped(foreign(name.name))
     if not node.leaf:
         if name not in found:
             _make_only(node.table, index, name)
         return name
+    if not any(found.values()):
+        with migration().autocommit_block():
+            wait_for_build(session, node.table, name)
+        found = similar(session, node.table, index)
     ready = [other for other, valid in found.items() if valid]
     if ready and name not in ready:
         return ready[0]
@@ -152,9 +156,10 @@ def _revalidate(session: Session, nodes: list[Node], index: Index) -> None:
 
 
 def _drop_leftover(session: Session, node: Node, index: Index, name: Relation) -> None:
-    """Drop an index of ours that hangs on nothing."""
-    with migration().autocommit_block():
-        wait_for_build(session, name)
+    """Drop an index of ours that hangs on nothing, once nobody else can be building it."""
+    if node.leaf and name in similar(session, node.table, index):
+        with migration().autocommit_block():
+            wait_for_build(session, node.table, name)
     if name not in similar(session, node.table, index):
         return
     if node.leaf:

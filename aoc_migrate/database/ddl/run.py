@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import psycopg
 
+from aoc_migrate.database import catalog
+from aoc_migrate.database.books import STATE
 from aoc_migrate.database.ddl.printing import (
     STRONG,
     WEAK,
@@ -25,6 +27,7 @@ from aoc_migrate.database.ddl.printing import (
     title,
 )
 from aoc_migrate.database.lock import announce
+from aoc_migrate.database.ours import lock
 from aoc_migrate.database.patience import failed, gave_up, patient
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, first_line
@@ -169,7 +172,10 @@ def note(session: Session, label: str, attempts: int = 1, **seconds: float) -> N
 
 def _try(session: Session, step: _Step, times: _Times) -> None:
     *weak_first, strong_lock = [*step.before, *step.locks(session.limits)]
+    keeps = catalog.kind(session, STATE) is not None  # what was found is recorded with the change
     with session.transaction():
+        if keeps:
+            lock(session, STATE, writes=True)
         session.run(f"SET LOCAL idle_in_transaction_session_timeout = '{ALIVE}'")
         for statement in weak_first:
             session.run(statement)

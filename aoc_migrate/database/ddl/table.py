@@ -2,21 +2,14 @@
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.books import HOLD, STATE, VERSION, create_books, make_private, share
 from aoc_migrate.database.ddl.printing import emit, migration, needed, online, schema
 from aoc_migrate.database.ddl.run import strong
+from aoc_migrate.database.ours import create, lock
 from aoc_migrate.database.relation import Relation, Schema, quoted
 from aoc_migrate.database.session import Session
 
 OWNER = "aoc_table_owner"
-
-
-def create_state(schema: Schema) -> str:
-    """Return the statement that makes the state table where it is missing."""
-    return (
-        f"CREATE TABLE IF NOT EXISTS {schema[STATE]} "
-        "(name text PRIMARY KEY, value jsonb NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now())"
-    )
 
 
 def record(schema: Schema, name: str, facts: str) -> str:
@@ -32,6 +25,14 @@ def forget(schema: Schema, name: str) -> str:
 def recorded(schema: Schema, name: str) -> str:
     """Return the condition that something is kept under ``name``."""
     return f"EXISTS (SELECT FROM {schema[STATE]} WHERE name = '{name}')"
+
+
+def keep(session: Session, *statements: str) -> None:
+    """Run what writes to the state table in one transaction. Raises Stopped ``foreign-object``."""
+    with session.transaction():
+        lock(session, STATE, writes=True)
+        for statement in statements:
+            session.run(statement)
 
 
 def claim(schema: Schema, target: str) -> str:
@@ -54,22 +55,31 @@ def create_table(contract: Contract, revision: str) -> None:
         revision,
         f"jsonb_build_object('table_found', to_regclass({raw.literal}) IS NOT NULL, 'link_found', {linked})",
     )
-    create = f"CREATE TABLE IF NOT EXISTS {raw} (\n  {_columns(contract)}\n)"
+    make = f"CREATE TABLE IF NOT EXISTS {raw} (\n  {_columns(contract)}\n)"
     add_link = f"ALTER TABLE {raw} ADD COLUMN IF NOT EXISTS {link} text"
-    before = [create_state(at), claim(at, revision.rpartition("_")[0]), found]
+    before = [claim(at, revision.rpartition("_")[0]), found]
     session = online()
     if session is None:
-        emit(*before, create, *_owner_when_made(raw, revision))
+        emit(*_books(at), *before, make, *_owner_when_made(raw, revision))
         with needed(f"NOT {linked}"):
             strong(raw, [add_link])
+        emit(share(at, raw))
         return
+    with migration().autocommit_block():
+        create(session, STATE, HOLD)
     if catalog.kind(session, contract.table) is None:
         owner = session.target.table_owner
-        before += [create, *([f"ALTER TABLE {raw} OWNER TO {quoted(owner)}"] if owner else [])]
+        before += [make, *([f"ALTER TABLE {raw} OWNER TO {quoted(owner)}"] if owner else [])]
     elif link in catalog.columns(session, contract.table):
-        _short(session, before)
+        with migration().autocommit_block():
+            keep(session, *before)
         return
     strong(raw, [add_link], before)
+
+
+def _books(at: Schema) -> list[str]:
+    """Return what makes our own tables; Alembic prints one of its own for its version."""
+    return [make_private(at[VERSION]), create_books(at, STATE, HOLD)]
 
 
 def _owner_when_made(raw: Relation, revision: str) -> list[str]:
@@ -84,12 +94,6 @@ BEGIN
   END IF;
 END $aoc$"""
     ]
-
-
-def _short(session: Session, statements: list[str]) -> None:
-    with migration().autocommit_block(), session.transaction():
-        for statement in statements:
-            session.run(statement)
 
 
 def _columns(contract: Contract) -> str:
@@ -107,4 +111,5 @@ def keep_table(revision: str) -> None:
     if session is None:
         emit(forget(schema(), revision))
     elif catalog.state(session, revision) is not None:
-        _short(session, [forget(session.schema, revision)])
+        with migration().autocommit_block():
+            keep(session, forget(session.schema, revision))

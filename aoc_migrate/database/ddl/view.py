@@ -8,11 +8,14 @@ read only some would lose them (PostgreSQL 15 manual, CREATE VIEW). More facts i
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.books import STATE
 from aoc_migrate.database.ddl.printing import needed, online, schema
 from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.ddl.table import forget, recorded
+from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.database.view import (
     bypasses_policies,
     guard_function,
@@ -47,6 +50,7 @@ def swap_for_view(swap: ViewSwap, revision: str) -> None:
         strong(view, [_swap(at, swap, revision)], optional=relation is None, label=label)
     elif state["swapped"] and relation == "v":
         if not session.value(read_only(at, swap)):
+            _refuse_foreign(session, swap)
             strong(view, [_function(at, swap), _trigger(at, swap)])
         if session.value(bypasses_policies(at, swap)):
             strong(view, [f"ALTER VIEW {view} SET (security_invoker = true)"])
@@ -63,6 +67,18 @@ def _refuse_conflict(swap: ViewSwap, relation: str | None, backup: str | None) -
     if reason:
         remedy = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view."
         raise Stopped(make("swap-conflict", swap.view, reason=reason, remedy=remedy))
+
+
+def _refuse_foreign(session: Session, swap: ViewSwap) -> None:
+    """Raise Stopped ``foreign-object``: CREATE OR REPLACE would leave a stranger's function to the stranger."""
+    name = guard_function(swap)
+    theirs = session.value(
+        f"SELECT NOT {trusted('proowner', owner_of(session.schema[swap.view]))} FROM pg_proc "
+        "WHERE oid = to_regproc(%s)",
+        (str(session.schema[name]),),
+    )
+    if theirs:
+        raise Stopped(foreign(name))
 
 
 def _function(at: Schema, swap: ViewSwap) -> str:
@@ -101,7 +117,7 @@ BEGIN
     WHERE attrelid = {backup.literal}::regclass AND attnum > 0 AND NOT attisdropped;
   EXECUTE format('CREATE VIEW %s WITH (security_invoker = %s) AS SELECT %s FROM %s', {view.literal},
     ({needs_invoker(at, swap)}), listed, {backup.literal});
-  {_function(at, swap).replace(chr(10), chr(10) + "  ")};
+  {_function(at, swap).replace("CREATE OR REPLACE", "CREATE")};
   {_trigger(at, swap)};
   EXECUTE format('COMMENT ON VIEW %s IS %L', {view.literal},
     obj_description({backup.literal}::regclass, 'pg_class'));

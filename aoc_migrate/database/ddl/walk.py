@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.catalog import STATE
+from aoc_migrate.database.books import STATE
 from aoc_migrate.database.ddl.backfill import Batches, hurried
 from aoc_migrate.database.ddl.chain import batch, physical_batch
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.pace import Pace
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Row, Session
@@ -98,9 +99,10 @@ def _faster(running: Batches, progress: Progress, ways: list[Way], name: str) ->
     best = max(ways, key=lambda way: way.speed)
     told = ", ".join(f"{way.name} order {way.speed:,.0f} rows a second" for way in ways)
     session.say(f"{running.label}: {told}; going on in {best.name} order")
-    session.run(
-        f"UPDATE {session.schema[STATE]} SET value = value || jsonb_build_object('order', %s::text) "
-        "WHERE name = %s",
-        (best.name, name),
-    )
+    with ours(session, STATE, writes=True):
+        session.run(
+            f"UPDATE {session.schema[STATE]} SET value = value || jsonb_build_object('order', %s::text) "
+            "WHERE name = %s",
+            (best.name, name),
+        )
     return best

@@ -118,6 +118,12 @@ ROWS: dict[str, Text] = {
         "{table} has the trigger {trigger}, which fires at each row that the backfill updates.",
         "Disable it for the upgrade, or accept that it fires: {accept}",
     ),
+    "foreign-code": Text(
+        "Our writes to {table} run {subject} ({runs}), which belongs to {role}: that role decides what runs with "
+        "our rights.",
+        "Ask {role} what it does. Then read it, and hand it over: ALTER ROUTINE {subject} OWNER TO {owner}; Or "
+        "drop what runs it, or accept it: {accept}",
+    ),
     "needs-search-path": Text(
         "Our writes to {table} run {subject} ({runs}), which has no search_path of its own: it finds its "
         "tables and functions through search_path, and our session's holds only pg_catalog and pg_temp.",

@@ -71,8 +71,9 @@ RUNNING: dict[str, Text] = {
         exit_code=3,
     ),
     "lock-held": Text(
-        "Another run holds the lock on {subject}: {holder}. We waited {waited}.",
-        "Wait for it and run the same command again, or give --lock-wait more time.",
+        "The lock between runs on {subject} is held: {holder}. We waited {waited}.",
+        "If it is a run at work, wait for it and run the same command again, or give --lock-wait more time. "
+        "To end it: {ending}",
         exit_code=3,
     ),
     "lock-lost": Text(
@@ -90,8 +91,16 @@ RUNNING: dict[str, Text] = {
         "What was applied before stands. Mend the cause and run the same command again; it goes on here.",
     ),
     "foreign-object": Text(
-        "{subject} exists already and was not made by aoc-migrate; it may mean something else.",
-        "Look at it, then rename or drop it, and run the same command again.",
+        "{subject} bears a name of ours, but {reason}: it may run code of others, or mean something else.",
+        "Find out who made it, and what for. {remedy} Then run the same command again.",
+    ),
+    "bookkeeping-writable": Text(
+        "Others may write to {subject}: {names}. What it holds decides what upgrades and downgrades do.",
+        "Find out whether they did. Run: {remedy}",
+    ),
+    "rows-lost": Text(
+        "A batch chose {chosen} rows of {subject}, wrote {written}, and {arrived} arrived: it was rolled back.",
+        "A trigger or rule drops rows on the way. Disable it, and run the same command again.",
     ),
     "function-kept": Text(
         "The function {subject} stays: {reason}.",
@@ -104,6 +113,19 @@ RUNNING: dict[str, Text] = {
         exit_code=3,
     ),
     # Surroundings
+    "limited-visibility": Text(
+        "Role {role} does not see how old other roles' transactions are, which indexes they build, and how far "
+        "standbys lag: none of that is in this report, and no step pauses for it. It does see locks, and "
+        "who holds them or waits for them.",
+        "Run: GRANT pg_read_all_stats TO {quoted};",
+        severity="warning",
+    ),
+    "planted-object": Text(
+        "Schema {subject} holds {count} functions or operators that bear names of PostgreSQL's own and belong to "
+        "roles that are not trusted: {names}. A service with this schema in its search_path may run them instead.",
+        "aoc-migrate runs none of them. Find out what they are for. To take them away: {drop}{revoke}",
+        severity="warning",
+    ),
     "role-timeouts": Text(
         "Role or database {subject} sets timeouts ({settings}), which would end long steps.",
         "Nothing to do: aoc-migrate lifts them for its own session.",

@@ -1,0 +1,189 @@
+"""Code of others that our writes to the raw table run: whose owner is not trusted, or that needs a search_path.
+
+It would run with the rights of the migrating role. And our session's search_path holds only pg_catalog and
+pg_temp, so that nobody's planted functions and operators are taken for PostgreSQL's: code that relies on the
+service's path would break, or find something else.
+"""
+
+from collections.abc import Callable
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database.relation import Relation, literal
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.signature import FUNCTION_DIGEST
+from aoc_migrate.database.trust import owner_of, trusted
+from aoc_migrate.report.accepted import option
+from aoc_migrate.report.model import Finding, Stopped, make
+
+INSERT, DELETE, UPDATE = 4, 8, 16  # tgtype (PostgreSQL source, catalog/pg_trigger.h)
+LINKING = 64  # ours: an UPDATE of nothing but the link
+DDL = 128  # ours: what event triggers fire at
+WRITTEN = INSERT | UPDATE | LINKING  # what is computed for every new version of a row
+FOREIGN, NEEDS = "foreign-code", "needs-search-path"
+
+_FIRES = "IN ('O', 'A')"
+_OWN_PATH = "EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path='))"
+_CHANGES = "('c', 'n', 'd')"  # what a foreign key does to the rows that refer: CASCADE, SET NULL, SET DEFAULT
+_KEY = "the partition key"
+_CALLED = ", ".join(
+    f"'{name}'::regclass" for name in ("pg_proc", "pg_operator", "pg_cast", "pg_type", "pg_opclass")
+)
+
+
+def _parts(link: str) -> str:
+    """Return what belongs to a table and runs when it is written: (rel, class, object, name, events).
+
+    A column of a composite type runs nothing: a row of that type is made by an expression, or not at all.
+    """
+    linked = f"(SELECT attnum FROM pg_attribute WHERE attrelid = {{}} AND attname = {link} AND NOT attisdropped)"
+    return f"""
+  SELECT g.tgrelid, 'pg_trigger'::regclass::oid, g.oid, 'trigger ' || quote_ident(g.tgname),
+    g.tgtype & {INSERT | DELETE | UPDATE} | CASE WHEN g.tgtype & {UPDATE} <> 0
+      AND (g.tgattr::text = '' OR {linked.format("g.tgrelid")} = ANY (g.tgattr)) THEN {LINKING} ELSE 0 END
+  FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled {_FIRES}
+  UNION ALL SELECT r.ev_class, 'pg_rewrite'::regclass, r.oid, 'rule ' || quote_ident(r.rulename),
+    CASE r.ev_type WHEN '2' THEN {UPDATE | LINKING} WHEN '3' THEN {INSERT} WHEN '4' THEN {DELETE} ELSE 0 END
+  FROM pg_rewrite r WHERE r.ev_enabled {_FIRES}
+  UNION ALL SELECT k.conrelid, 'pg_constraint'::regclass, k.oid,
+    CASE k.contype WHEN 'c' THEN 'CHECK ' ELSE 'foreign key ' END || quote_ident(k.conname), {WRITTEN}
+  FROM pg_constraint k WHERE k.contype IN ('c', 'f')
+  UNION ALL SELECT k.confrelid, 'pg_class'::regclass, k.conrelid,
+    'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass,
+    CASE WHEN k.confdeltype IN {_CHANGES} THEN {DELETE} ELSE 0 END
+      | CASE WHEN k.confupdtype NOT IN {_CHANGES} THEN 0
+        WHEN {linked.format("k.confrelid")} = ANY (k.confkey) THEN {UPDATE | LINKING} ELSE {UPDATE} END
+  FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+  UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid,
+    CASE WHEN a.attgenerated = '' THEN 'the default of column ' ELSE 'the generated column ' END
+      || quote_ident(a.attname), CASE WHEN a.attgenerated = '' THEN {INSERT} ELSE {WRITTEN} END
+  FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+  UNION ALL SELECT a.attrelid, 'pg_type'::regclass, a.atttypid, 'the type of column ' || quote_ident(a.attname),
+    {WRITTEN}
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'c'
+  UNION ALL SELECT i.indrelid, 'pg_class'::regclass, x.oid, 'index ' || quote_ident(x.relname), {WRITTEN}
+  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT x.relispartition
+  UNION ALL SELECT t.partrelid, d.refclassid, d.refobjid, '{_KEY}', {WRITTEN}
+  FROM pg_partitioned_table t JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = t.partrelid
+  WHERE d.objsubid = 0 AND d.refclassid IN ({_CALLED})
+  UNION ALL SELECT y.polrelid, 'pg_policy'::regclass, y.oid, 'policy ' || quote_ident(y.polname),
+    {WRITTEN | DELETE}
+  FROM pg_policy y WHERE row_security_active(y.polrelid)
+"""
+
+
+def attached(raw: Relation, contract: Contract, events: int | str) -> str:
+    """Return a query of (slug, function, schema, owner, names, events) of what writes to ``raw`` run.
+
+    A function of both kinds has two rows. ``names`` is what runs it, ``events`` are those of the asked ones at
+    which it runs; both are sums of INSERT, DELETE, UPDATE, LINKING and DDL. The contract's own functions are known
+    by their digest: their bodies name everything with its schema.
+
+    It walks from what the table has, and the partition keys of the tables above it, to the functions that this
+    depends on: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,
+    and what the tables have that a rule, such a body or a foreign key may write to. ``pinned``: a function on the
+    way brings its own search_path. An SQL-standard body was bound when it was made; what it calls was not, and
+    runs under the path that it has.
+    """
+    ours = ", ".join(literal(check.function_digest) for check in contract.checks() if check.function)
+    return f"""
+WITH RECURSIVE family AS (
+  SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+), parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(contract.link))}
+), attached (name, events, class, object) AS (
+  SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
+  UNION SELECT p.name, p.events, p.class, p.object FROM parts p
+    JOIN pg_partition_ancestors(to_regclass({raw.literal})) AS above (rel) ON p.rel = above.rel
+  WHERE p.name = '{_KEY}'
+  UNION SELECT 'event trigger ' || quote_ident(evtname), {DDL}, 'pg_event_trigger'::regclass, oid
+  FROM pg_event_trigger WHERE evtenabled {_FIRES} AND evtevent <> 'login'
+), run (name, events, class, object, pinned) AS (
+  SELECT name, events, class, object, false FROM attached WHERE events & ({events}) <> 0
+  UNION SELECT run.name, run.events, inside.class, inside.object, run.pinned OR run.class = 'pg_proc'::regclass
+    AND EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND {_OWN_PATH})
+  FROM run CROSS JOIN LATERAL (
+    SELECT d.refclassid, d.refobjid FROM pg_depend d LEFT JOIN pg_class c ON d.refclassid = 'pg_class'::regclass
+      AND c.oid = d.refobjid AND (run.class = 'pg_rewrite'::regclass
+        OR run.class IN ('pg_proc'::regclass, 'pg_policy'::regclass) AND (c.relkind = 'v'
+          OR EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND p.provolatile = 'v')))
+    WHERE d.classid = run.class AND d.objid = run.object AND (d.refclassid IN ({_CALLED}) OR c.oid IS NOT NULL)
+    UNION ALL SELECT p.class, p.object FROM parts p WHERE run.class = 'pg_class'::regclass AND p.rel = run.object
+    UNION ALL SELECT 'pg_class'::regclass, inhrelid FROM pg_inherits
+    WHERE run.class = 'pg_class'::regclass AND inhparent = run.object
+    UNION ALL SELECT 'pg_type'::regclass, a.atttypid FROM pg_type t JOIN pg_attribute a ON a.attrelid = t.typrelid
+    WHERE run.class = 'pg_type'::regclass AND t.oid = run.object AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
+    WHERE run.class = 'pg_type'::regclass AND contypid = run.object
+    UNION ALL SELECT 'pg_proc'::regclass, amproc::oid FROM pg_opclass o JOIN pg_amproc ON amprocfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+    UNION ALL SELECT 'pg_operator'::regclass, amopopr FROM pg_opclass o JOIN pg_amop ON amopfamily = opcfamily
+    WHERE run.class = 'pg_opclass'::regclass AND o.oid = run.object
+  ) AS inside (class, object)
+), known AS (
+  SELECT p.oid, p.proowner, n.nspname, NOT {trusted("p.proowner", owner_of(raw))} AS "foreign",
+    p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND NOT {_OWN_PATH} AS loose
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  WHERE p.oid IN (SELECT object FROM run WHERE class = 'pg_proc'::regclass)
+    AND ({FUNCTION_DIGEST} = ANY (ARRAY[{ours}]::text[])) IS NOT TRUE
+)
+SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text AS schema,
+  pg_get_userbyid(known.proowner)::text AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,
+  bit_or(run.events & ({events})) AS events
+FROM known JOIN run ON run.class = 'pg_proc'::regclass AND run.object = known.oid CROSS JOIN LATERAL (VALUES
+  ('{FOREIGN}', known."foreign"), ('{NEEDS}', known.loose AND NOT run.pinned AND run.events <> {DDL})
+) AS kind (slug, is_so)
+WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner ORDER BY 1, 2
+"""
+
+
+def unaccepted(session: Session, contract: Contract, events: int) -> list[Row]:
+    """Return the rows of `attached` that nobody has accepted."""
+    rows = session.rows(attached(session.schema[contract.table], contract, events))
+    return [row for row in rows if not session.accepted.has(row["slug"], row["function"])]
+
+
+def findings(session: Session, contract: Contract, rows: list[Row]) -> list[Finding]:
+    """Return ``foreign-code`` and ``needs-search-path`` for rows of `attached`."""
+    if not rows:
+        return []
+    owner = session.value(f"SELECT quote_ident(pg_get_userbyid({owner_of(session.schema[contract.table])}))")
+    return [
+        make(
+            row["slug"],
+            row["function"],
+            table=contract.table,
+            runs=", ".join(row["names"]),
+            role=row["owner"],
+            owner=owner,
+            path=", ".join(
+                session.quoted(s) for s in dict.fromkeys((session.target.schema, row["schema"], "pg_temp"))
+            ),
+            accept=option(row["slug"], row["function"]),
+        )
+        for row in rows
+    ]
+
+
+def code_findings(session: Session, contract: Contract, events: int) -> list[Finding]:
+    """Return what a write would run, or DDL, and must not; ``events`` is a sum of the constants above."""
+    return findings(session, contract, unaccepted(session, contract, events))
+
+
+def link_findings(session: Session, contract: Contract, to_write: Callable[[], object]) -> list[Finding]:
+    """Return what batches that set links would run and must not.
+
+    Triggers of a statement fire also where it finds no row, and rows may come meanwhile: foreign code stops in any
+    case. What only needs a search_path stops where ``to_write()`` says that there are rows to write.
+    """
+    rows = unaccepted(session, contract, LINKING)
+    if rows and not to_write():
+        rows = [row for row in rows if row["slug"] == FOREIGN]
+    return findings(session, contract, rows)
+
+
+def refuse(session: Session, found: list[Finding]) -> None:
+    """Raise Stopped for the last of ``found``, if any; the report has the others too."""
+    if found:
+        session.findings += found[:-1]
+        raise Stopped(found[-1])

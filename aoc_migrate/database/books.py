@@ -1,0 +1,162 @@
+"""The tables that we keep in the target's schema: what they are made of, and who may read them.
+
+Each is private from its creation, whatever default privileges say: it decides what an upgrade and a downgrade do.
+"""
+
+from dataclasses import dataclass
+
+from aoc_migrate.database.relation import Relation, Schema
+
+VERSION = "aoc_alembic_version"
+HOLD = "aoc_migration_hold"
+STATE = "aoc_migration_state"
+LOG = "aoc_migration_log"
+JOURNAL = "aoc_supersedes_journal"
+WORK = "aoc_work_list"
+
+_NOW = "NOT NULL DEFAULT now()"
+
+
+@dataclass(frozen=True)
+class Book:
+    """A table of ours. ``columns`` are (name, type as `format_type` prints it, what else defines it)."""
+
+    name: str
+    columns: tuple[tuple[str, str, str], ...]
+    key: str = ""
+
+    def definition(self) -> str:
+        """Return what stands between the parentheses of CREATE TABLE."""
+        lines = [" ".join(filter(None, column)) for column in self.columns] + ([self.key] if self.key else [])
+        return ",\n      ".join(lines)
+
+
+BOOKS = {
+    book.name: book
+    for book in (
+        Book(
+            VERSION,
+            (("version_num", "character varying(32)", "NOT NULL"),),
+            f"CONSTRAINT {VERSION}_pkc PRIMARY KEY (version_num)",  # as Alembic makes it
+        ),
+        Book(
+            HOLD,
+            (
+                ("one", "boolean", "PRIMARY KEY DEFAULT true CHECK (one)"),
+                ("command", "text", "NOT NULL"),
+                ("revision", "text", ""),
+                ("held_by", "text", "NOT NULL"),
+                ("held_at", "timestamp with time zone", _NOW),
+                ("finished", "boolean", "NOT NULL"),
+                ("acknowledged", "boolean", "NOT NULL"),
+            ),
+        ),
+        Book(
+            STATE,
+            (
+                ("name", "text", "PRIMARY KEY"),
+                ("value", "jsonb", "NOT NULL"),
+                ("recorded_at", "timestamp with time zone", _NOW),
+            ),
+        ),
+        Book(
+            LOG,
+            (
+                ("run", "bigint", "GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+                ("command", "text", "NOT NULL"),
+                ("from_revision", "text", "NOT NULL"),
+                ("goal", "text", ""),
+                ("revision", "text", ""),
+                ("role", "text", "NOT NULL DEFAULT current_user"),
+                ("host", "text", "NOT NULL"),
+                ("image", "text", ""),
+                ("version", "text", "NOT NULL"),
+                ("server_version", "text", "NOT NULL DEFAULT current_setting('server_version')"),
+                ("pid", "integer", "NOT NULL DEFAULT pg_backend_pid()"),
+                ("started_at", "timestamp with time zone", _NOW),
+                ("seen_at", "timestamp with time zone", _NOW),
+                ("ended_at", "timestamp with time zone", ""),
+                ("outcome", "text", ""),
+                ("step", "text", ""),
+                ("findings", "text[]", "NOT NULL DEFAULT '{}'"),
+                ("steps", "jsonb", "NOT NULL DEFAULT '[]'"),
+                ("checksums", "jsonb", "NOT NULL DEFAULT '{}'"),
+            ),
+        ),
+        Book(
+            JOURNAL,
+            (
+                ("batch", "bigint", "GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+                ("ids", "text[]", "NOT NULL"),
+                ("old", "text[]", "NOT NULL"),
+                ("new", "text[]", "NOT NULL"),
+                ("written_at", "timestamp with time zone", _NOW),
+            ),
+        ),
+    )
+}
+READ_BY_ALL = (VERSION, HOLD)
+"""Whoever may read the raw table may read these, so that `wait` works; of the others only the owner may."""
+
+_GRANTEE = "CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END"
+
+
+_PRIVATE = f"""FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
+      {_GRANTEE} AS grantee
+    FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner
+      AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = classid AND refobjid = ANY (made)))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
+  END LOOP;"""
+"""What takes every right on the tables ``made``, and on their sequences, from everybody but their owners."""
+
+
+def create_books(schema: Schema, *names: str) -> str:
+    """Return the statement that makes tables of ours where they are missing, each for its owner alone."""
+    made = "".join(
+        f"""  IF to_regclass({schema[name].literal}) IS NULL THEN
+    CREATE TABLE {schema[name]} (
+      {BOOKS[name].definition()}
+    );
+    made := made || to_regclass({schema[name].literal})::oid;
+  END IF;
+"""
+        for name in names
+    )
+    return f"""DO $aoc$
+DECLARE made oid[] := '{{}}'; entry record;
+BEGIN
+{made}  {_PRIVATE}
+END $aoc$"""
+
+
+def make_private(table: Relation) -> str:
+    """Return the statement that takes every right on ``table`` from everybody but its owner."""
+    return f"""DO $aoc$
+DECLARE made oid[] := ARRAY[to_regclass({table.literal})]; entry record;
+BEGIN
+  {_PRIVATE}
+END $aoc$"""
+
+
+def share(schema: Schema, raw: Relation) -> str:
+    """Return the statement that lets whoever may read the raw table read `READ_BY_ALL` too."""
+    return f"""DO $aoc$
+DECLARE entry record;
+BEGIN
+  FOR entry IN {blind(schema, raw)}
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %s', entry.relation, entry.grantee);
+  END LOOP;
+END $aoc$"""
+
+
+def blind(schema: Schema, raw: Relation) -> str:
+    """Return a query of (relation, grantee): who may read the raw table, and not one of `READ_BY_ALL`."""
+    listed = ", ".join(f"to_regclass({schema[name].literal})" for name in READ_BY_ALL)
+    named = "CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END"
+    return f"""SELECT DISTINCT c.oid::regclass AS relation, {_GRANTEE} AS grantee
+    FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS a, pg_class c
+    WHERE r.oid = to_regclass({raw.literal}) AND a.privilege_type = 'SELECT' AND c.oid IN ({listed})
+      AND NOT has_table_privilege({named}, c.oid, 'SELECT')"""

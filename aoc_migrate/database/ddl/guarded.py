@@ -1,0 +1,36 @@
+"""A trigger that somebody attaches to the raw table while a step writes to it: no batch runs it."""
+
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.trust import owner_of, trusted
+from aoc_migrate.report.accepted import option
+from aoc_migrate.report.model import Stopped, make
+
+_STRANGERS = """SELECT g.oid::bigint AS trigger, quote_ident(g.tgname) AS name,
+  p.oid::regprocedure::text AS function,
+  quote_ident(pg_get_userbyid(p.proowner)) AS role, quote_ident(pg_get_userbyid({owner})) AS owner
+FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND NOT {trusted}
+  AND to_regclass({raw}) IN (g.tgrelid, pg_partition_root(g.tgrelid))"""
+
+
+class Triggers:
+    """The triggers of strangers on the raw table, as they were when a step had been let begin.
+
+    TRIGGER is the one right by which a role that does not own the table can add code to it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session, raw = session, session.raw
+        owner = owner_of(raw)
+        self.query = _STRANGERS.format(owner=owner, trusted=trusted("p.proowner", owner), raw=raw.literal)
+        self.known = {row["trigger"] for row in session.rows(self.query)}
+
+    def lock(self) -> None:
+        """Lock the table against new triggers in the open transaction. Raises Stopped ``foreign-code``."""
+        self.session.quietly(f"LOCK TABLE {self.session.raw} IN ROW EXCLUSIVE MODE")
+        for row in self.session.quietly(self.query):
+            if row["trigger"] not in self.known and not self.session.accepted.has("foreign-code", row["function"]):
+                words = {"table": self.session.raw.name, "runs": f"trigger {row['name']}"}
+                words |= {"role": row["role"], "owner": row["owner"]}
+                accept = option("foreign-code", row["function"])
+                raise Stopped(make("foreign-code", row["function"], accept=accept, **words))

@@ -1,0 +1,70 @@
+"""What every session of ours sets for itself, whatever role, database or PGOPTIONS say: online and in scripts.
+
+Of the settings that any role may change, these decide what the catalog prints, how values are read and written, or
+what an error does. Those that only make a plan slower, or say where files go, stay the operator's. Time limits
+that follow from ours, and ``row_security`` of what writes, are set on top.
+"""
+
+from collections.abc import Mapping
+
+from aoc_migrate.database.relation import literal
+
+SEARCH_PATH = "pg_catalog, pg_temp"  # nobody else's functions and operators; relations are named with their schema
+
+SETTINGS = {
+    # Errors and waiting
+    "exit_on_error": "off",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": "30",  # a machine that vanished must not hold the runners' lock for hours
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "client_min_messages": "warning",
+    "log_parameter_max_length_on_error": "0",  # values of rows do not belong in the server's log
+    "check_function_bodies": "on",
+    "plpgsql.extra_errors": "none",
+    "plpgsql.extra_warnings": "none",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    # Which rows a query sees
+    "row_security": "on",  # a verifier limited to one tenant is filtered; who must see all is asked beforehand
+    "restrict_nonsystem_relation_kind": "",
+    "gin_fuzzy_search_limit": "0",
+    "transform_null_equals": "off",
+    # How SQL and values are read
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "array_nulls": "on",  # else NULL in a parameter of ours is the text 'NULL'
+    "xmloption": "content",
+    # How values and the catalog are printed
+    "quote_all_identifiers": "off",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+}
+
+
+def pin(ours: str) -> str:
+    """Return the query that sets what this server knows of the settings in ``ours (ours, wanted)``, an SQL table.
+
+    A setting of PL/pgSQL counts as known before its library is loaded.
+    """
+    return (
+        f"SELECT set_config(coalesce(name, ours), wanted, false) FROM {ours} "
+        "LEFT JOIN pg_settings ON lower(name) = lower(ours) WHERE name IS NOT NULL OR ours ^@ 'plpgsql.'"
+    )
+
+
+def preamble(more: Mapping[str, str]) -> str:
+    """Return the statements that a script begins with: the same, and ``more`` on top."""
+    pairs = [f"({literal(name)}, {literal(value)})" for name, value in {**SETTINGS, **more}.items()]
+    lines = [", ".join(pairs[n : n + 3]) for n in range(0, len(pairs), 3)]
+    ours = "(VALUES\n    " + ",\n    ".join(lines) + "\n  ) AS ours (ours, wanted)"
+    return f"SET search_path = {SEARCH_PATH};\nDO $aoc$ BEGIN\n  PERFORM{pin(ours)[6:]};\nEND $aoc$;"

@@ -1,0 +1,173 @@
+"""An INVALID index is dropped only once nobody can be building it, whatever this role may see of others."""
+
+import subprocess
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from aoc_migrate.database.ddl.build import build
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.session import connect
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.report.model import Stopped
+from aoc_migrate.run.environment import operations
+from tests.builds import BUILD, INDEX, held, leave_invalid, lonely, oid, valid
+from tests.conftest import Aoc, Database
+from tests.helpers import fill, wait_until
+
+TO_INDEX = ("upgrade", "excititor_0004")
+
+
+@pytest.fixture
+def ready(excititor: Database, aoc: Aoc) -> Iterator[Database]:
+    """Excititor's database before the first index; its owner migrates, and sees nobody else's sessions."""
+    with lonely(excititor) as role:
+        excititor.add("1")
+        aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(role, "p")
+        assert aoc("upgrade", "excititor_0003").exit_code == 0
+        yield excititor
+
+
+def until_it_waits(process: "subprocess.Popen[str]", pid: int) -> None:
+    """Read the log until it names who is waited for, or fail."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if f"pid {pid} " in line:
+            return
+    pytest.fail("it ended without waiting")
+
+
+def test_a_build_is_waited_for_and_kept(ready: Database, aoc: Aoc) -> None:
+    """Another session's build of our index is waited for; once valid it is taken, not dropped."""
+    with held(ready) as (pid, let_go):
+        theirs = oid(ready)
+        process = aoc.start(*TO_INDEX)
+        until_it_waits(process, pid)
+        let_go()
+        out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, out + err
+    assert (oid(ready), valid(ready)) == (theirs, True)
+
+
+def test_the_deadline_names_the_builder(ready: Database, aoc: Aoc) -> None:
+    """A build that does not end within --deadline: exit 3 with its pid and what it waits for, and it goes on."""
+    with held(ready) as (pid, _):
+        theirs, [old] = oid(ready), ready.value("SELECT pg_blocking_pids(%s)", [pid])
+        ran = aoc.json(*TO_INDEX, "--deadline", "2s")
+        after = (oid(ready), valid(ready))
+
+    assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
+    assert f"pid {pid} (sandbox, " in ran.finding("deadline")["problem"]
+    assert f"Before that one: pid {old} (sandbox, " in ran.finding("deadline")["problem"]
+    assert f"pg_terminate_backend({old})" in ran.finding("deadline")["help"]
+    assert after == (theirs, False)
+    assert (oid(ready), valid(ready)) == (theirs, True)
+    assert aoc(*TO_INDEX).exit_code == 0
+    assert oid(ready) == theirs
+
+
+def test_a_leftover_is_replaced(ready: Database, aoc: Aoc) -> None:
+    """What a build that ended left INVALID is dropped and built anew."""
+    leave_invalid(ready)
+    theirs = oid(ready)
+
+    assert aoc(*TO_INDEX).exit_code == 0
+    assert valid(ready) is True
+    assert oid(ready) != theirs
+
+
+def test_a_lock_that_is_no_builds(ready: Database, aoc: Aoc) -> None:
+    """Whoever else holds the weak lock is waited for as well, such as ANALYZE; then the leftover is replaced."""
+    leave_invalid(ready)
+    with psycopg.connect(ready.url) as other:
+        other.execute("LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE")
+        process = aoc.start(*TO_INDEX)
+        until_it_waits(process, other.info.backend_pid)
+        other.rollback()
+        out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, out + err
+    assert valid(ready) is True
+
+
+def test_an_autovacuum_yields(ready: Database, aoc: Aoc) -> None:
+    """An autovacuum that would hold the lock for minutes yields, and the leftover is replaced."""
+    leave_invalid(ready)
+    fill(ready, 4000)
+    ready.run("UPDATE vex_raw SET id = id")
+    ready.run(
+        "ALTER TABLE vex_raw SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, "
+        "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
+    )
+    ready.run("ALTER SYSTEM SET autovacuum_naptime = 1")
+    ready.run("SELECT pg_reload_conf()")
+    vacuuming = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'vex_raw'::regclass"
+    try:
+        wait_until(lambda: ready.value(vacuuming) == 1, seconds=60)
+        ran = aoc.json(*TO_INDEX, "--deadline", "30s")
+    finally:
+        ready.run("ALTER SYSTEM RESET autovacuum_naptime")
+        ready.run("SELECT pg_reload_conf()")
+
+    assert ran.exit_code == 0, ran.err
+    assert valid(ready) is True
+
+
+def test_a_downgrade_waits_too(ready: Database, aoc: Aoc) -> None:
+    """Before an index is dropped, somebody else's rebuild of it comes to its end: nobody is deadlocked."""
+    assert aoc(*TO_INDEX).exit_code == 0
+    with held(ready, f"REINDEX INDEX CONCURRENTLY {INDEX}") as (pid, let_go):
+        process = aoc.start("downgrade", "excititor_0003")
+        until_it_waits(process, pid)
+        let_go()
+        out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, out + err
+    assert oid(ready) is None
+
+
+def failing_build(database: Database) -> Stopped:
+    """Run our own build of the index, whose name is taken by the time that it has the lock."""
+    with (
+        connect(Target("excititor", database.url), "test", Limits(), Flags()) as session,
+        runner_lock(session),
+        operations(session),
+        pytest.raises(Stopped) as stopped,
+    ):
+        build(session, session.schema["vex_raw"], session.schema[INDEX], BUILD)
+    return stopped.value
+
+
+def test_a_failed_build_spares_what_became_valid(ready: Database) -> None:
+    """Our CREATE that fails because somebody else's index of that name is finished by then leaves theirs alone."""
+    ready.run(BUILD)
+    theirs = oid(ready)
+
+    stopped = failing_build(ready)
+
+    assert "already exists" in stopped.finding.problem
+    assert (oid(ready), valid(ready)) == (theirs, True)
+
+
+def test_a_failed_build_spares_another_tables(ready: Database) -> None:
+    """An INVALID index of that name on another table is none of ours to drop."""
+    ready.run("CREATE TABLE others (tenant int)")
+    leave_invalid(ready, f"CREATE INDEX CONCURRENTLY {INDEX} ON others (tenant)")
+    theirs = oid(ready)
+
+    stopped = failing_build(ready)
+
+    assert "already exists" in stopped.finding.problem
+    assert (oid(ready), valid(ready)) == (theirs, False)
+
+
+def test_a_failed_build_drops_its_own(ready: Database) -> None:
+    """What our own build leaves when it fails is dropped at once."""
+    ready.run('INSERT INTO vex_raw SELECT (jsonb_populate_record(v, \'{"id": "2"}\')).* FROM vex_raw v')
+
+    stopped = failing_build(ready)
+
+    assert "could not create unique index" in stopped.finding.problem
+    assert oid(ready) is None
