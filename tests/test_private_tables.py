@@ -94,6 +94,9 @@ def test_later_readers_follow(excititor: Database, aoc: Aoc) -> None:
 
         assert before == {}
         assert (again.exit_code, rights(excititor, role_of(role))) == (0, READ)
+        assert [step["statement"].split(" TO ")[0] for step in again.report["steps"]] == [
+            "GRANT SELECT ON aoc_alembic_version, aoc_migration_hold"
+        ]
     third = aoc.json("upgrade")
     assert (third.exit_code, third.report["changed"]) == (0, False)
 

@@ -3,11 +3,12 @@
 It runs at every pod start and mostly has nothing to do: only then is loaded what doing something needs.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import BOOKS, WORK, share
+from aoc_migrate.database.books import BOOKS, READ_BY_ALL, WORK, share
 from aoc_migrate.database.ours import blind_readers, writable
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.tape import Tape
@@ -78,8 +79,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
                 hold.release(session)
                 report.changed = True
             _go_up(session, report.revision, goal)
-            if blind_readers(session):
-                session.run(share(session.schema, session.raw))
+            _share(session)
         session.tape = None
     _verify(session, report, options.limit)
     _keep(session, report, options, "verify")
@@ -152,6 +152,18 @@ def _go_up(session: Session, current: str | None, goal: str | None) -> None:
         run_functions(session, list(applied(target, current)), "upgrade")
     if goal is not None and position(target, current) < position(target, goal):
         command.upgrade(make_config(session), goal)
+
+
+def _share(session: Session) -> None:
+    """Let new readers of the raw table read revision and hold, as `wait` does."""
+    from aoc_migrate.database.ddl.run import note
+
+    readers = blind_readers(session)
+    if readers:
+        begun = time.monotonic()
+        session.run(share(session.schema, session.raw))
+        label = f"GRANT SELECT ON {', '.join(READ_BY_ALL)} TO {', '.join(readers)}"
+        note(session, label, total_ms=time.monotonic() - begun)
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:
