@@ -104,6 +104,9 @@ def foreign(subject: str, reason: str = "it was not made by aoc-migrate", remedy
 def create(session: Session, *names: str) -> None:
     """Make tables of ours where they are missing, private at once. Raises Stopped ``foreign-object``."""
     refuse_foreign(session, *names)
+    tables = [str(session.schema[name]) for name in names]
+    if not session.value("SELECT bool_or(to_regclass(name) IS NULL) FROM unnest(%s::text[]) AS name", (tables,)):
+        return
     with session.transaction():
         session.run(create_books(session.schema, *names))
         lock(session, *names)

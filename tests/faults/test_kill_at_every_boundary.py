@@ -62,6 +62,7 @@ def test_what_is_a_boundary() -> None:
         "INSERT INTO t VALUES (1)",
         "ROLLBACK",
         "BEGIN READ ONLY",
+        "LOCK TABLE t IN ACCESS SHARE MODE",
         "SELECT 1",
         "COMMIT",
         "BEGIN",
