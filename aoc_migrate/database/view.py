@@ -27,7 +27,7 @@ def read_only(schema: Schema, swap: ViewSwap) -> str:
         f"WHERE g.tgrelid = to_regclass({schema[swap.view].literal}) "
         f"AND p.oid = to_regproc({schema[guard_function(swap)].literal}) "
         f"AND p.prosrc = $aoc_body${refusal(swap)}$aoc_body$ "
-        f"AND {trusted('p.proowner', owner_of(schema[swap.view]))} "
+        f"AND {trusted('p.proowner', owner_of(schema[swap.backup]))} "
         "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
     )
 

@@ -73,7 +73,7 @@ def _refuse_foreign(session: Session, swap: ViewSwap) -> None:
     """Raise Stopped ``foreign-object``: CREATE OR REPLACE would leave a stranger's function to the stranger."""
     name = guard_function(swap)
     theirs = session.value(
-        f"SELECT NOT {trusted('proowner', owner_of(session.schema[swap.view]))} FROM pg_proc "
+        f"SELECT NOT {trusted('proowner', owner_of(session.schema[swap.backup]))} FROM pg_proc "
         "WHERE oid = to_regproc(%s)",
         (str(session.schema[name]),),
     )
