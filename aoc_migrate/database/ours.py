@@ -69,7 +69,7 @@ END $aoc$"""
 
 @contextmanager
 def ours(session: Session, *names: str, writes: bool = False) -> Iterator[None]:
-    """Lock tables of ours that exist and check them; one statement inside runs in the same transaction.
+    """Lock tables of ours, which exist, and check them; what is inside runs in the same transaction.
 
     The lock keeps everybody from dropping, renaming and altering them, with ``writes`` also from adding triggers.
     Raises Stopped ``foreign-object``.
