@@ -9,12 +9,12 @@ import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.books import STATE, create_books
-from aoc_migrate.database.ddl.links import relink, restore_links
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.run.environment import operations
+from aoc_migrate.operations.supersedes.backfill import relink
+from aoc_migrate.operations.supersedes.restore import restore
 from tests.conftest import Database
 
 CHAIN_INDEX = (
@@ -32,8 +32,6 @@ PARTITIONED = (
 PLAIN = "ALTER TABLE vex_raw ADD supersedes text"
 SHAPES = {
     "plain": PLAIN,
-    "in physical order": PLAIN,
-    "beyond the cache, where the orders are tried": PLAIN,
     "partitioned by document": PARTITIONED.format(key="upstream_id"),
     "partitioned across chains": PARTITIONED.format(key="id").replace("(id, id, ", "(id, "),
 }
@@ -43,10 +41,6 @@ SHAPES = {
 def shaped(request: pytest.FixtureRequest, excititor: Database) -> Database:
     """A raw table in several shapes, with what the backfill needs."""
     excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {create_books(Schema('public'), STATE)}")
-    if "physical" in request.param:
-        excititor.run("""INSERT INTO aoc_migration_state VALUES ('walk', '{"rows": 0, "order": "physical"}')""")
-    if "cache" in request.param:
-        excititor.run(f"ALTER DATABASE {excititor.connection.info.dbname} SET effective_cache_size = '8kB'")
     return excititor
 
 
@@ -119,6 +113,5 @@ def test_rows_that_arrive_meanwhile(seed: int, shaped: Database) -> None:
         assert next(session.rows_to_come, "none left") == "none left"  # type: ignore[attr-defined]
         stored = dict(shaped.rows("SELECT id, supersedes FROM found"))
         assert written >= sum(link != stored[id_] for id_, link in links(shaped).items())
-        with operations(session):
-            restore_links(VEX_RAW, "walk")
+        restore(session, VEX_RAW, "walk")
     assert links(shaped) == stored

@@ -10,13 +10,13 @@ from aoc_migrate.cli.downgrade import downgrade
 from aoc_migrate.cli.repair import repair
 from aoc_migrate.cli.upgrade import upgrade
 from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.batches import index_plans_only
 from aoc_migrate.database.books import JOURNAL, STATE
-from aoc_migrate.database.ddl.backfill import hurried
-from aoc_migrate.database.ddl.chain import MOST, batch
 from aoc_migrate.database.ours import create
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.operations.supersedes.statements import MOST, batch
 from tests.conftest import Aoc, Database
 from tests.helpers import fill
 
@@ -39,8 +39,11 @@ def test_a_plan_for_any_size_reads_a_page_by_key(excititor: Database, aoc: Aoc) 
         "UPDATE pg_class SET reltuples = 1e8, relpages = pg_relation_size(oid) / 8192 "
         "WHERE oid = 'vex_raw'::regclass"
     )
-    statement = batch(VEX_RAW, Schema("public"), "excititor_0006", online=True).replace("%(size)s", "$1")
-    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session, hurried(session):
+    statement = batch(VEX_RAW, Schema("public"), "excititor_0006", size="$1")
+    with (
+        connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session,
+        index_plans_only(session),
+    ):
         create(session, STATE, JOURNAL)
         session.set("work_mem", "2GB")
         session.run(f"PREPARE page (bigint) AS {statement}")

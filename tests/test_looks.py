@@ -8,14 +8,15 @@ import psycopg
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.ddl import links, run
-from aoc_migrate.database.ddl.links import relink
+from aoc_migrate.database.ddl import run
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.others import queue
 from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.watch import Stall, waiting_for, watched
+from aoc_migrate.operations.supersedes import backfill
+from aoc_migrate.operations.supersedes.backfill import relink
 from aoc_migrate.report.model import Stopped
 from tests.conftest import Aoc, Database
 from tests.helpers import PINNED, wait_until
@@ -186,7 +187,7 @@ def test_updates_that_do_nothing_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Where a trigger keeps links from being written, the backfill says so and ends, sooner if scans are slow."""
-    monkeypatch.setattr(links, "FOUND", 2)
+    monkeypatch.setattr(backfill, "FOUND", 2)
     for n in range(5):
         excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
     aoc.configure(excititor)

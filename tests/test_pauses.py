@@ -7,12 +7,12 @@ import psycopg
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.ddl.links import relink
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.watch import waiting_for
+from aoc_migrate.operations.supersedes.backfill import relink
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.common import Options, on_target
 from tests.conftest import Aoc, Database, Ran

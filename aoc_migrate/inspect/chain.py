@@ -10,11 +10,11 @@ from typing import Any
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.chain import wrong_links
 from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.chain_facts import chain_facts, chain_sample
 from aoc_migrate.inspect.scope import Scope, chains_in
+from aoc_migrate.operations.supersedes.statements import wrong_links
 from aoc_migrate.report.model import Finding, make
 
 KINDS = ("dangling", "cross-group", "cycle", "fork", "out of order", "false head", "missing link")

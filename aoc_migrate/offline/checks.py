@@ -2,7 +2,6 @@
 
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.database.books import STATE, VERSION
-from aoc_migrate.database.ddl.chain import RETROFIT, wrong_links
 from aoc_migrate.database.ddl.printing import VARIABLE
 from aoc_migrate.database.ours import guard
 from aoc_migrate.database.signature import SIGNATURE
@@ -11,6 +10,7 @@ from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.inspect.swap import breaking, partial_readers
 from aoc_migrate.offline.accepting import code, split, variable
 from aoc_migrate.offline.refusal import refuse
+from aoc_migrate.operations.supersedes.statements import RETROFIT, wrong_links
 from aoc_migrate.run.history import Revision, history
 
 HELD = "pid = pg_backend_pid() AND locktype = 'advisory' AND objsubid = 1 AND granted"

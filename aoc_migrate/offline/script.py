@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database.books import HOLD, LOG, STATE, VERSION, create_books, share
-from aoc_migrate.database.ddl.chain import RETROFIT
 from aoc_migrate.database.ddl.printing import VARIABLE, Script
-from aoc_migrate.database.ddl.table import claim
 from aoc_migrate.database.lock import HELD
 from aoc_migrate.database.pinned import preamble
 from aoc_migrate.database.relation import literal
 from aoc_migrate.database.settings import Limits
+from aoc_migrate.database.state import claim
 from aoc_migrate.offline.accepting import code_on_the_way_back, split
 from aoc_migrate.offline.checks import audit, place, still_locked, where_it_stands
 from aoc_migrate.offline.job import Job, due, stamp
 from aoc_migrate.offline.refusal import journal_is_private, refuse
 from aoc_migrate.offline.schema_variable import SET, with_schema
+from aoc_migrate.operations.supersedes.statements import RETROFIT
 from aoc_migrate.report.accepted import ACCEPTABLE
 from aoc_migrate.run.history import Revision, contract_at, history, position, swap_of
 from aoc_migrate.run.rendering import checksum, render_script

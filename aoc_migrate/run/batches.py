@@ -8,7 +8,7 @@ from dataclasses import replace
 import psycopg
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.ddl.backfill import batches
+from aoc_migrate.database.batches import batches
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Report, Stopped, make

@@ -1,4 +1,4 @@
-"""`chain` and `journal`: look at the supersedes links, mend them, and end the way back on purpose."""
+"""`chain` and `journal`: show the supersedes links, repair them, and end the way back on purpose."""
 
 from contextlib import nullcontext
 
@@ -6,14 +6,14 @@ from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
 from aoc_migrate.database.books import JOURNAL
-from aoc_migrate.database.ddl.links import check_retrofit, code_on_the_way, relink
-from aoc_migrate.database.ddl.table import forget, keep
 from aoc_migrate.database.ours import ours
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.state import forget, keep
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.chain import inspect_chain
 from aoc_migrate.inspect.partitions import ambiguous_ids
 from aoc_migrate.inspect.place import readable, table_missing, writing
+from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import backfilled_at, changing, locked, our_tables

@@ -49,7 +49,7 @@ def read(session: Session) -> Hold | None:
 
 def begin(session: Session, command: str, revision: str | None, *, acknowledged: bool = True) -> Hold:
     """Write an unfinished hold before the first step of a rollback, and return it."""
-    from aoc_migrate.database.ddl.table import claim, keep
+    from aoc_migrate.database.state import claim, keep
 
     create(session, STATE, HOLD)
     keep(session, claim(session.schema, session.target.name))

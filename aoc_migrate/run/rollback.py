@@ -7,13 +7,13 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.attached_code import DDL, code_findings
-from aoc_migrate.database.ddl.links import code_on_the_way_back
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.place import writing
 from aoc_migrate.inspect.quarantine import journaled_away, moved_ids
+from aoc_migrate.operations.supersedes.restore import objections_to_restore
 from aoc_migrate.report.model import Finding, Report, Stopped, make
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import Options, changing, locked, our_tables
@@ -46,7 +46,7 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
                 raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
         contract = contract_at(target, report.revision)
         undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
-        if _would_run_code(session, report, contract, f"downgrade {target} {wanted}", undone=undone):
+        if _objected(session, report, contract, f"downgrade {target} {wanted}", undone=undone):
             return
         if held is None or not resumed:
             held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
@@ -62,12 +62,10 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
     _after_rollback(session, report)
 
 
-def _would_run_code(
-    session: Session, report: Report, contract: Contract, command: str, *, undone: bool = False
-) -> bool:
-    """Add what a rollback would run and must not; ``undone``: it sets links back. Return whether there is any."""
+def _objected(session: Session, report: Report, contract: Contract, command: str, *, undone: bool = False) -> bool:
+    """Add what speaks against a rollback, and return whether anything does; ``undone``: it sets links back."""
     found = code_findings(session, contract, DDL)
-    found += code_on_the_way_back(session, contract) if undone else []
+    found += objections_to_restore(session, contract) if undone else []
     report.findings += found
     if found:
         report.next = f"nothing was changed; repair it, then: aoc-migrate {command}"
@@ -147,7 +145,7 @@ def run_remove_constraints(session: Session, report: Report) -> None:
         return
     with locked(session, report):
         contract = contract_at(target, report.revision)
-        if _would_run_code(session, report, contract, f"constraints {target} --remove"):
+        if _objected(session, report, contract, f"constraints {target} --remove"):
             return
         removable = [r for r in applied(target, report.revision) if r.removable]
         held = hold.begin(session, "constraints --remove", report.revision)

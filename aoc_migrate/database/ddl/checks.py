@@ -11,12 +11,12 @@ from aoc_migrate.database.ddl.functions import add_constraint, create_function, 
 from aoc_migrate.database.ddl.own_nulls import drop_not_nulls, own_not_nulls
 from aoc_migrate.database.ddl.printing import migration, needed, online, schema
 from aoc_migrate.database.ddl.run import note, strong, weak
-from aoc_migrate.database.ddl.table import forget, keep, record, recorded
 from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.signature import standing
+from aoc_migrate.database.state import forget, keep, record, recorded
 from aoc_migrate.report.model import Stopped, make
 
 _T = TypeVar("_T")

@@ -8,12 +8,12 @@ from aoc_migrate.database.ddl.leftovers import drop_invalid, invalid, wait_for_b
 from aoc_migrate.database.ddl.partitioned import create_on_partitions, drop_on_partitions, leaf_indexes
 from aoc_migrate.database.ddl.printing import emit, migration, online, run_if, schema
 from aoc_migrate.database.ddl.run import weak
-from aoc_migrate.database.ddl.table import forget, keep, record
 from aoc_migrate.database.others import maintaining
 from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.state import forget, keep, record
 from aoc_migrate.report.model import Stopped
 
 

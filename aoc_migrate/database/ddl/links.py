@@ -1,58 +1,50 @@
-"""What the backfill's revision does, and its downgrade: in batches online, and printed as SQL.
-
-First a walk over the table in key order, its cursor committed with each batch. Then scans for rows that came
-meanwhile, out of order too, or that others changed: whatever a scan finds is mended in batches, until one finds
-nothing. A scan is a plain SELECT, and holds no lock on any row.
-"""
-
-import time
-from collections.abc import Iterator
-from functools import partial
+"""The backfill's revision and its downgrade: printed as SQL here, online by `operations/supersedes`."""
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.books import JOURNAL, STATE, create_books
-from aoc_migrate.database.ddl.backfill import Batches, batches, hurried
-from aoc_migrate.database.ddl.chain import (
-    RETROFIT,
-    batch,
-    mend,
-    restore_batch,
-    set_back,
-    sweep,
-    wrong_links,
-)
 from aoc_migrate.database.ddl.printing import ROWS, emit, migration, needed, online, planned, schema
-from aoc_migrate.database.ddl.table import forget, keep, record
-from aoc_migrate.database.ddl.walk import walk
-from aoc_migrate.database.ours import create, ours, writable
-from aoc_migrate.database.progress import Progress
-from aoc_migrate.database.reading import read
 from aoc_migrate.database.relation import Schema
-from aoc_migrate.database.session import Row, Session
-from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.database.state import forget
+from aoc_migrate.operations.supersedes.backfill import LINK, backfill
+from aoc_migrate.operations.supersedes.restore import SET_BACK, restore
+from aoc_migrate.operations.supersedes.statements import RETROFIT, begin, done, wrong_links
 
-FOUND = 50_000  # rows that a scan brings at most
-SCANS, FEW = 20, 3  # scans near the end, until we let it be; so many whatever they take
-_LINK, _SET_BACK = "link rows of {}", "set back links of {}"
-
-
-def _begin(contract: Contract, at: Schema, name: str) -> str:
-    """Keep a cursor before the first possible row: every comparison with it is true."""
-    fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))
-    cursor = f"jsonb_build_object({fields}, 'retrieved_at', '-infinity')"
-    return record(
-        at,
-        name,
-        f"jsonb_build_object('cursor', {cursor}, 'rows', 0, 'done', false, 'started_at', now())",
-    )
+BATCH = 2000  # rows
 
 
-def _done(at: Schema, name: str) -> str:
-    return (
-        f"UPDATE {at[STATE]} SET value = value || '{{\"done\": true}}', recorded_at = now() WHERE name = '{name}'"
-    )
+def backfill_links(contract: Contract, revision: str) -> None:
+    """Set missing and wrong links, in batches, journaled; goes on where it was interrupted.
+
+    Raises Stopped ``retrofit-not-allowed`` unless the flag allows it or no row needs it, ``cancelled``, and
+    ``step-failed``.
+    """
+    session, at = online(), schema()
+    with migration().autocommit_block():
+        if session is not None:
+            backfill(session, contract, revision)
+            return
+        with needed(
+            f"NOT EXISTS (SELECT FROM {at[STATE]} WHERE name = '{revision}' AND (value->>'done')::boolean)"
+        ):
+            emit(create_books(at, JOURNAL), _gate(contract, at), begin(contract, at, revision))
+            emit(_loop(_batch(contract, at, revision)), _loop(_sweep(contract, at, revision)), done(at, revision))
+            planned(LINK.format(contract.table), ROWS)
+
+
+def restore_links(contract: Contract, revision: str) -> None:
+    """Set back the links that were written here, latest batch first; rows changed since are left alone.
+
+    Raises Stopped ``foreign-code`` or ``needs-search-path``.
+    """
+    session, journal = online(), schema()[JOURNAL]
+    with migration().autocommit_block():
+        if session is not None:
+            restore(session, contract, revision)
+            return
+        with needed(f"to_regclass({journal.literal}) IS NOT NULL"):
+            emit(_loop(_restore_batch(contract, schema())))
+            planned(SET_BACK.format(contract.table), ROWS)
+        emit(f"DROP TABLE IF EXISTS {journal}", forget(schema(), revision))
 
 
 def _gate(contract: Contract, at: Schema) -> str:
@@ -77,141 +69,72 @@ BEGIN
 END $aoc$"""
 
 
-def backfill_links(contract: Contract, revision: str) -> None:
-    """Set missing and wrong links, in batches, journaled; goes on where it was interrupted.
-
-    Raises Stopped ``retrofit-not-allowed`` unless the flag allows it or no row needs it, and
-    ``step-failed``.
-    """
-    session, at = online(), schema()
-    with migration().autocommit_block():
-        if session is None:
-            with needed(
-                f"NOT EXISTS (SELECT FROM {at[STATE]} WHERE name = '{revision}' AND (value->>'done')::boolean)"
-            ):
-                emit(create_books(at, JOURNAL), _gate(contract, at), _begin(contract, at, revision))
-                emit(
-                    _loop(batch(contract, at, revision)), _loop(sweep(contract, at, revision)), _done(at, revision)
-                )
-                planned(_LINK.format(contract.table), ROWS)
-            return
-        state = catalog.state(session, revision)
-        if state is not None and state["done"]:
-            return
-        check_retrofit(session, contract)
-        relink(session, contract, revision)
+def _write(contract: Contract, schema: Schema) -> str:
+    return f"""written AS (
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = w.expected FROM wrong AS w
+  WHERE t.id = w.id AND t.{contract.link} IS NOT DISTINCT FROM w.old
+  RETURNING t.id, w.old, w.expected
+), journal AS (
+  INSERT INTO {schema[JOURNAL]} (ids, old, new)
+  SELECT array_agg(id ORDER BY id), array_agg(old ORDER BY id), array_agg(expected ORDER BY id)
+  FROM written HAVING count(*) > 0
+)"""
 
 
-def check_retrofit(session: Session, contract: Contract) -> None:
-    """Raise Stopped ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
-    if not session.flags.allow_supersedes_retrofit:
-        wrong = wrong_links(contract, session.schema[contract.table])
-        rows = session.value(f"SELECT count(*) FROM ({wrong}) AS wrong")
-        if rows:
-            raise Stopped(make("retrofit-not-allowed", contract.table, rows=rows))
+def _batch(contract: Contract, schema: Schema, name: str) -> str:
+    columns = [*contract.chain_key, "retrieved_at", "id"]
+    listed = ", ".join(columns)
+    order = ", ".join((*contract.chain_key, *contract.chain_order))
+    types = {column.name: column.type for column in contract.columns}
+    start = ", ".join(f"(SELECT (value->'cursor'->>'{c}')::{types[c]} FROM place)" for c in columns)
+    fields = ", ".join(f"'{c}', last.{c}" for c in columns)
+    partition = ", ".join(contract.chain_key)
+    ahead = f"""SELECT {listed}, {contract.link} FROM {schema[contract.table]}
+    WHERE ({order}) >= ({start})
+    ORDER BY {order} LIMIT {BATCH + 1}"""
+    return f"""WITH place AS MATERIALIZED (
+  SELECT value FROM {schema[STATE]} WHERE name = '{name}'
+), page AS MATERIALIZED (
+  SELECT {listed}, {contract.link} AS old,
+    lag(id) OVER (PARTITION BY {partition} ORDER BY {", ".join(contract.chain_order)}) AS expected
+  FROM ({ahead}) AS ahead
+), wrong AS (
+  SELECT id, old, expected FROM page
+  WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)
+), {_write(contract, schema)}, last AS (
+  SELECT {listed} FROM page
+  ORDER BY {", ".join(f"{c} DESC" for c in (*contract.chain_key, *contract.chain_order))} LIMIT 1
+), moved AS (
+  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
+    'cursor', jsonb_build_object({fields}), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
+  FROM last WHERE name = '{name}'
+)
+SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) AS seen,
+  (SELECT count(*) FROM written) AS written FROM page"""
 
 
-def relink(session: Session, contract: Contract, name: str) -> int:
-    """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written.
-
-    Raises Stopped ``foreign-code`` or ``needs-search-path``.
-    """
-    refuse(session, code_on_the_way(session, contract))
-    create(session, STATE, JOURNAL)
-    keep(session, _begin(contract, session.schema, name))
-    label = _LINK.format(contract.table)
-    with batches(session, label, contract.table, (STATE, JOURNAL)) as running:
-        walk(running, contract, name)
-        _settle(running, contract, name)
-        keep(session, _done(session.schema, name))
-        return int(running.step["rows"])
+def _sweep(contract: Contract, schema: Schema, name: str) -> str:
+    return f"""WITH wrong AS (
+  {wrong_links(contract, schema[contract.table])} LIMIT {BATCH}
+), {_write(contract, schema)}, {_counted(schema, name)}
+SELECT count(*) AS seen, count(*) AS written FROM written"""
 
 
-def _settle(running: Batches, contract: Contract, name: str) -> None:
-    """Scan and mend until a scan finds nothing.
-
-    Where writers go on storing rows with wrong links, no scan ever finds nothing: after so many scans, or a few
-    that took longer than ``limits.deadline``, the rest is left to verify, which names it.
-    """
-    session, begun = running.session, time.monotonic()
-    progress = Progress(session, "links mended")
-
-    def query(source: str) -> str:
-        return f"{wrong_links(contract, source)} LIMIT {FOUND}"
-
-    scans = 0
-    while scans < SCANS and (scans < FEW or time.monotonic() - begun < session.limits.deadline):
-        found = read(session, contract.table, "looking for wrong links", query)
-        if not found:
-            return
-        written = 0
-        with hurried(session):
-            for row in _mend(running, mend(contract, session.schema, name), found):
-                written += row["written"]
-                progress.add(row["seen"])
-        scans += len(found) < FOUND or not written
-    session.say(f"{running.label}: rows with wrong links keep coming; verify names what is left")
+def _counted(schema: Schema, name: str) -> str:
+    return f"""counted AS (
+  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
+    'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = '{name}'
+)"""
 
 
-def _mend(running: Batches, statement: str, found: list[Row]) -> Iterator[Row]:
-    """Mend what was found in batches; yield each one's row."""
-    place = 0
-    while place < len(found):
-        row = running.run(statement, partial(_columns, found, place))
-        place += row["seen"]
-        yield row
-
-
-def _columns(found: list[Row], place: int, size: int) -> Row:
-    part = found[place : place + size]
-    return {f"{name}s": [row[name] for row in part] for name in ("id", "old", "expected")}
-
-
-def restore_links(contract: Contract, revision: str) -> None:
-    """Set back the links that were written here, latest batch first; rows changed since are left alone.
-
-    Raises Stopped ``foreign-code`` or ``needs-search-path``.
-    """
-    session, journal = online(), schema()[JOURNAL]
-    with migration().autocommit_block():
-        if session is None:
-            with needed(f"to_regclass({journal.literal}) IS NOT NULL"):
-                emit(_loop(restore_batch(contract, schema())))
-                planned(_SET_BACK.format(contract.table), ROWS)
-            emit(f"DROP TABLE IF EXISTS {journal}", forget(schema(), revision))
-            return
-        if catalog.kind(session, JOURNAL) is not None:
-            _restore(session, contract)
-            with ours(session, JOURNAL, writes=True):
-                session.run(f"DROP TABLE {journal}")
-        keep(session, forget(session.schema, revision))
-
-
-def code_on_the_way(session: Session, contract: Contract) -> list[Finding]:
-    """Return what linking anew would run and must not."""
-    wrong = wrong_links(contract, session.schema[contract.table])
-    return link_findings(session, contract, lambda: session.value(f"SELECT EXISTS ({wrong})"))
-
-
-def code_on_the_way_back(session: Session, contract: Contract) -> list[Finding]:
-    """Return what the way back would run and must not, and who else may write to the journal, if there is one."""
-    if catalog.kind(session, JOURNAL) is None:
-        return []
-
-    def journaled() -> object:
-        with ours(session, JOURNAL):
-            return session.value(f"SELECT EXISTS (SELECT FROM {session.schema[JOURNAL]})")
-
-    return [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
-
-
-def _restore(session: Session, contract: Contract) -> None:
-    refuse(session, code_on_the_way_back(session, contract))
-    label = _SET_BACK.format(contract.table)
-    with batches(session, label, contract.table, (JOURNAL,)) as running, hurried(session):
-        running.step |= {"kept": 0, "kept_ids": []}
-        statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
-        while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
-            progress.add(page["written"])
-            running.step["kept"] += len(page["kept"])
-            running.step["kept_ids"] = (running.step["kept_ids"] + page["kept"])[:200]
+def _restore_batch(contract: Contract, schema: Schema) -> str:
+    return f"""WITH latest AS (
+  DELETE FROM {schema[JOURNAL]} WHERE batch = (SELECT max(batch) FROM {schema[JOURNAL]}) RETURNING ids, old, new
+), pairs AS (
+  SELECT p.* FROM latest, unnest(ids, old, new) AS p (id, old, new)
+), written AS (
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = p.old FROM pairs AS p
+  WHERE t.id = p.id AND t.{contract.link} IS NOT DISTINCT FROM p.new RETURNING t.id
+)
+SELECT (SELECT count(*) FROM latest) AS seen, (SELECT count(*) FROM written) AS written,
+  ARRAY(SELECT id FROM pairs WHERE id NOT IN (SELECT id FROM written) ORDER BY id) AS kept"""

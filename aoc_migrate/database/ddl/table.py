@@ -1,43 +1,15 @@
-"""The raw table itself and the table in which migrations remember what they found."""
+"""The raw table itself: made where it is missing, and never dropped."""
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.books import HOLD, STATE, VERSION, create_books, make_private, share
 from aoc_migrate.database.ddl.printing import emit, migration, needed, online, schema
 from aoc_migrate.database.ddl.run import strong
-from aoc_migrate.database.ours import create, lock
+from aoc_migrate.database.ours import create
 from aoc_migrate.database.relation import Relation, Schema, quoted
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.state import claim, forget, keep, record
 
 OWNER = "aoc_table_owner"
-
-
-def record(schema: Schema, name: str, facts: str) -> str:
-    """Return the statement that keeps ``facts`` (a jsonb expression) under ``name``, if nothing is there."""
-    return f"INSERT INTO {schema[STATE]} (name, value) SELECT '{name}', {facts} ON CONFLICT (name) DO NOTHING"
-
-
-def forget(schema: Schema, name: str) -> str:
-    """Return the statement that drops what was kept under ``name``."""
-    return f"DELETE FROM {schema[STATE]} WHERE name = '{name}'"
-
-
-def recorded(schema: Schema, name: str) -> str:
-    """Return the condition that something is kept under ``name``."""
-    return f"EXISTS (SELECT FROM {schema[STATE]} WHERE name = '{name}')"
-
-
-def keep(session: Session, *statements: str) -> None:
-    """Run what writes to the state table in one transaction. Raises Stopped ``foreign-object``."""
-    with session.transaction():
-        lock(session, STATE, writes=True)
-        for statement in statements:
-            session.run(statement)
-
-
-def claim(schema: Schema, target: str) -> str:
-    """Return the statement that says whose schema this is, so that another history is refused here."""
-    return record(schema, "target", f"jsonb_build_object('name', '{target}')")
 
 
 def create_table(contract: Contract, revision: str) -> None:

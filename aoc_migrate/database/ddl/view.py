@@ -11,10 +11,10 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.books import STATE
 from aoc_migrate.database.ddl.printing import needed, online, schema
 from aoc_migrate.database.ddl.run import strong
-from aoc_migrate.database.ddl.table import forget, recorded
 from aoc_migrate.database.ours import foreign
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.state import forget, recorded
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.database.view import (
     bypasses_policies,

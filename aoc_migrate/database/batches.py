@@ -1,4 +1,4 @@
-"""The loop of the backfill: one batch after the other, each a transaction of its own that is over within a second.
+"""The loop that runs batches one after the other, each a transaction of its own that is over within a second.
 
 A batch that does not fit into its second is made smaller and tried again; one that meets locked rows lets go of
 its own and tries again, until ``limits.deadline``.
@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
-from aoc_migrate.database.ddl.guarded import Triggers
 from aoc_migrate.database.lock import announce
+from aoc_migrate.database.new_triggers import Triggers
 from aoc_migrate.database.ours import ours
 from aoc_migrate.database.pace import BOUND, Pace
 from aoc_migrate.database.patience import TELL, failed, gave_up, too_slow
@@ -158,8 +158,8 @@ def batches(
 
 
 @contextmanager
-def hurried(session: Session) -> Iterator[None]:
-    """Let the statements inside be short or fail, and find their rows through indexes; not so what is between."""
+def index_plans_only(session: Session) -> Iterator[None]:
+    """Let the statements inside be short or fail, and find their rows through indexes only."""
     wanted = _SETTINGS | _COMPRESSION
     before = {
         row["name"]: row["value"]

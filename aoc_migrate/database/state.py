@@ -1,0 +1,34 @@
+"""What migrations remember in the state table: facts under a name, written once, dropped by the downgrade."""
+
+from aoc_migrate.database.books import STATE
+from aoc_migrate.database.ours import lock
+from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.session import Session
+
+
+def record(schema: Schema, name: str, facts: str) -> str:
+    """Return the statement that keeps ``facts`` (a jsonb expression) under ``name``, if nothing is there."""
+    return f"INSERT INTO {schema[STATE]} (name, value) SELECT '{name}', {facts} ON CONFLICT (name) DO NOTHING"
+
+
+def forget(schema: Schema, name: str) -> str:
+    """Return the statement that drops what was kept under ``name``."""
+    return f"DELETE FROM {schema[STATE]} WHERE name = '{name}'"
+
+
+def recorded(schema: Schema, name: str) -> str:
+    """Return the condition that something is kept under ``name``."""
+    return f"EXISTS (SELECT FROM {schema[STATE]} WHERE name = '{name}')"
+
+
+def keep(session: Session, *statements: str) -> None:
+    """Run what writes to the state table in one transaction. Raises Stopped ``foreign-object``."""
+    with session.transaction():
+        lock(session, STATE, writes=True)
+        for statement in statements:
+            session.run(statement)
+
+
+def claim(schema: Schema, target: str) -> str:
+    """Return the statement that says whose schema this is, so that another history is refused here."""
+    return record(schema, "target", f"jsonb_build_object('name', '{target}')")

@@ -1,0 +1,1 @@
+"""What revisions do to a database, each operation in a file of its own."""

@@ -1,0 +1,1 @@
+"""The supersedes links: what sets them, and what sets them back."""

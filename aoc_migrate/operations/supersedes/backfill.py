@@ -1,0 +1,121 @@
+"""The backfill online: in batches, exact at the end whatever others store meanwhile.
+
+First a walk over the table in key order, its cursor committed with each batch. Then scans for rows that came
+meanwhile, out of order too, or that others changed: whatever a scan finds is repaired in batches, until one finds
+nothing. A scan is a plain SELECT, and holds no lock on any row.
+"""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import link_findings, refuse
+from aoc_migrate.database.batches import Batches, batches, index_plans_only
+from aoc_migrate.database.books import JOURNAL, STATE
+from aoc_migrate.database.ours import create
+from aoc_migrate.database.progress import Progress
+from aoc_migrate.database.reading import read
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.state import keep
+from aoc_migrate.operations.supersedes.statements import batch, begin, done, repair, wrong_links
+from aoc_migrate.report.model import Finding, Stopped, make
+
+FOUND = 50_000  # rows that a scan brings at most
+SCANS, FEW = 20, 3  # scans at most, and scans that are made however long they take
+LINK = "link rows of {}"
+
+
+def backfill(session: Session, contract: Contract, revision: str) -> None:
+    """Link every row anew where it is wrong, unless ``revision`` has done so before.
+
+    Raises Stopped ``retrofit-not-allowed``, and what `relink` raises.
+    """
+    state = catalog.state(session, revision)
+    if state is None or not state["done"]:
+        check_retrofit(session, contract)
+        relink(session, contract, revision)
+
+
+def check_retrofit(session: Session, contract: Contract) -> None:
+    """Raise Stopped ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
+    if not session.flags.allow_supersedes_retrofit:
+        wrong = wrong_links(contract, session.schema[contract.table])
+        rows = session.value(f"SELECT count(*) FROM ({wrong}) AS wrong")
+        if rows:
+            raise Stopped(make("retrofit-not-allowed", contract.table, rows=rows))
+
+
+def relink(session: Session, contract: Contract, name: str) -> int:
+    """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written.
+
+    Raises Stopped ``foreign-code``, ``needs-search-path``, ``cancelled``, and whatever else ends a batch.
+    """
+    refuse(session, code_on_the_way(session, contract))
+    create(session, STATE, JOURNAL)
+    keep(session, begin(contract, session.schema, name))
+    label = LINK.format(contract.table)
+    with batches(session, label, contract.table, (STATE, JOURNAL)) as running:
+        _walk(running, contract, name)
+        _settle(running, contract, name)
+        keep(session, done(session.schema, name))
+        return int(running.step["rows"])
+
+
+def code_on_the_way(session: Session, contract: Contract) -> list[Finding]:
+    """Return the findings on code of others that linking anew would run."""
+    wrong = wrong_links(contract, session.schema[contract.table])
+    return link_findings(session, contract, lambda: session.value(f"SELECT EXISTS ({wrong})"))
+
+
+def _walk(running: Batches, contract: Contract, name: str) -> None:
+    """Go over the table once in key order, on from the cursor that is kept under ``name``."""
+    session = running.session
+    statement, progress = batch(contract, session.schema, name), Progress(session, "rows checked")
+    with index_plans_only(session):
+        while True:
+            page = running.run(statement, lambda size: {"size": size})
+            progress.add(page["seen"])
+            if page["seen"] < page["size"]:
+                return
+
+
+def _settle(running: Batches, contract: Contract, name: str) -> None:
+    """Scan and repair until a scan finds nothing.
+
+    Where writers go on storing rows with wrong links, no scan ever finds nothing: after so many scans, or a few
+    that took longer than ``limits.deadline``, the rest is left to verify, which names it.
+    """
+    session, begun = running.session, time.monotonic()
+    progress = Progress(session, "links repaired")
+
+    def query(source: str) -> str:
+        return f"{wrong_links(contract, source)} LIMIT {FOUND}"
+
+    scans = 0
+    while scans < SCANS and (scans < FEW or time.monotonic() - begun < session.limits.deadline):
+        found = read(session, contract.table, "looking for wrong links", query)
+        if not found:
+            return
+        written = 0
+        with index_plans_only(session):
+            for row in _repair(running, repair(contract, session.schema, name), found):
+                written += row["written"]
+                progress.add(row["seen"])
+        scans += len(found) < FOUND or not written
+    session.say(f"{running.label}: rows with wrong links keep coming; verify names what is left")
+
+
+def _repair(running: Batches, statement: str, found: list[Row]) -> Iterator[Row]:
+    """Repair what was found in batches; yield each one's row."""
+    place = 0
+    while place < len(found):
+        row = running.run(statement, partial(_columns, found, place))
+        place += row["seen"]
+        yield row
+
+
+def _columns(found: list[Row], place: int, size: int) -> Row:
+    part = found[place : place + size]
+    return {f"{name}s": [row[name] for row in part] for name in ("id", "old", "expected")}

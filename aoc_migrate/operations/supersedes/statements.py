@@ -1,0 +1,141 @@
+"""The statements of the supersedes backfill: each is a batch with its journal, in a transaction of its own.
+
+Key order in small transactions lets PostgreSQL update in place (HOT), where one big UPDATE would double the table
+(`reference/limits.md` 5). The old values stay in the journal, so that the downgrade sets back exactly the rows
+that were written here. Arguments such as ``size`` are placeholders: psycopg's by default, ``$1`` in a procedure
+that executes the statement USING a value.
+"""
+
+from aoc_migrate.contract.model import Contract, key_hash
+from aoc_migrate.database.books import JOURNAL, STATE
+from aoc_migrate.database.relation import Relation, Schema
+from aoc_migrate.database.settings import Limits
+from aoc_migrate.database.state import record
+
+MOST = Limits.batch_rows  # rows of a batch; --batch-rows allows no more
+RETROFIT = "aoc.allow_supersedes_retrofit"
+
+
+def wrong_links(contract: Contract, source: Relation | str, where: str = "true") -> str:
+    """Return a query of (id, old, expected) over the rows of ``source`` whose link is not the previous row's id.
+
+    The hash comes first in the sort because integers compare fast; the whole key follows, so it is exact
+    (`reference/limits.md` 6).
+    """
+    key, order = ", ".join(contract.chain_key), ", ".join(contract.chain_order)
+    return (
+        f"SELECT id, old, expected FROM (SELECT id, {contract.link} AS old, lag(id) OVER ("
+        f"PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {order}) AS expected FROM {source} "
+        f"WHERE {where}) AS linked WHERE old IS DISTINCT FROM expected"
+    )
+
+
+def begin(contract: Contract, schema: Schema, name: str) -> str:
+    """Return what keeps a cursor before the first possible row: every comparison with it is true."""
+    fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))
+    cursor = f"jsonb_build_object({fields}, 'retrieved_at', '-infinity')"
+    return record(
+        schema,
+        name,
+        f"jsonb_build_object('cursor', {cursor}, 'rows', 0, 'done', false, 'started_at', now())",
+    )
+
+
+def done(schema: Schema, name: str) -> str:
+    """Return what notes that the backfill has ended."""
+    return (
+        f"UPDATE {schema[STATE]} SET value = value || '{{\"done\": true}}', recorded_at = now() "
+        f"WHERE name = '{name}'"
+    )
+
+
+def _write(contract: Contract, schema: Schema, match: tuple[str, ...]) -> str:
+    """Return the CTEs that write the rows of ``wrong`` and journal them in one row."""
+    same = " AND ".join(f"t.{column} = w.{column}" for column in match)
+    return f"""written AS (
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = w.expected FROM wrong AS w
+  WHERE {same} AND t.{contract.link} IS NOT DISTINCT FROM w.old
+  RETURNING t.id, w.old, w.expected
+), journal AS (
+  INSERT INTO {schema[JOURNAL]} (ids, old, new)
+  SELECT array_agg(id), array_agg(old), array_agg(expected) FROM written HAVING count(*) > 0
+)"""
+
+
+def batch(contract: Contract, schema: Schema, name: str, size: str = "%(size)s") -> str:
+    """Return one batch: reads on from the cursor kept under ``name``, writes, journals, moves the cursor.
+
+    The cursor's own row is read again, because the first row of the page needs its predecessor. Returns
+    (seen, written); ``seen`` is less than ``size`` when the end is reached. A row is found again by its ctid, and
+    its partition by the key. The inner LIMIT bounds ``size`` for a planner that does not know it.
+    """
+    match = ("id", "ctid", *contract.chain_key)
+    columns = [*contract.chain_key, "retrieved_at", "id"]
+    listed = ", ".join(columns)
+    order = ", ".join((*contract.chain_key, *contract.chain_order))
+    key, within = ", ".join(contract.chain_key), ", ".join(contract.chain_order)
+    types = {column.name: column.type for column in contract.columns}
+    start = ", ".join(f"(SELECT (value->'cursor'->>'{c}')::{types[c]} FROM place)" for c in columns)
+    fields = ", ".join(f"'{c}', last.{c}" for c in columns)
+    return f"""WITH place AS MATERIALIZED (
+  SELECT value FROM {schema[STATE]} WHERE name = '{name}'
+), page AS MATERIALIZED (
+  SELECT {listed}, ctid, {contract.link} AS old,
+    lag(id) OVER (PARTITION BY {key} ORDER BY {within}) AS expected
+  FROM (SELECT * FROM (SELECT {listed}, ctid, {contract.link} FROM {schema[contract.table]}
+    WHERE ({order}) >= ({start})
+    ORDER BY {order} LIMIT {MOST + 1}) AS most LIMIT {size} + 1) AS ahead
+), wrong AS (
+  SELECT {", ".join(match)}, old, expected FROM page
+  WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)
+), {_write(contract, schema, match)}, last AS (
+  SELECT {listed} FROM page
+  ORDER BY {", ".join(f"{c} DESC" for c in (*contract.chain_key, *contract.chain_order))} LIMIT 1
+), moved AS (
+  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
+    'cursor', jsonb_build_object({fields}), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
+  FROM last WHERE name = '{name}'
+)
+SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) AS seen,
+  (SELECT count(*) FROM written) AS written FROM page"""
+
+
+def repair(
+    contract: Contract,
+    schema: Schema,
+    name: str,
+    ids: str = "%(ids)s::text[]",
+    olds: str = "%(olds)s::text[]",
+    expecteds: str = "%(expecteds)s::text[]",
+) -> str:
+    """Return the statement that repairs what a scan found: the three columns of `wrong_links`, as arrays."""
+    return f"""WITH wrong AS (
+  SELECT * FROM unnest({ids}, {olds}, {expecteds}) AS found (id, old, expected)
+), {_write(contract, schema, ("id",))}, counted AS (
+  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
+    'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = '{name}'
+)
+SELECT cardinality({ids}) AS seen, (SELECT count(*) FROM written) AS written"""
+
+
+def set_back(contract: Contract, schema: Schema, size: str = "%(size)s") -> str:
+    """Return the statement that takes back the last ``size`` rows of the latest batch, and leaves the rest of it.
+
+    Returns (seen, written, ids of rows that others changed since and that are kept); ``seen`` is 0 at the end.
+    It runs without hash and merge joins, where NOT EXISTS would compare each id with each; EXCEPT sorts them.
+    """
+    return f"""WITH latest AS (
+  SELECT *, greatest(cardinality(ids) - {size}, 0) AS rest FROM {schema[JOURNAL]} ORDER BY batch DESC LIMIT 1
+), ended AS (
+  DELETE FROM {schema[JOURNAL]} AS j USING latest AS l WHERE j.batch = l.batch AND l.rest = 0
+), shortened AS (
+  UPDATE {schema[JOURNAL]} AS j SET ids = l.ids[:l.rest], old = l.old[:l.rest], new = l.new[:l.rest]
+  FROM latest AS l WHERE j.batch = l.batch AND l.rest > 0
+), pairs AS MATERIALIZED (
+  SELECT p.* FROM latest, unnest(ids[rest + 1:], old[rest + 1:], new[rest + 1:]) AS p (id, old, new)
+), written AS (
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = p.old FROM pairs AS p
+  WHERE t.id = p.id AND t.{contract.link} IS NOT DISTINCT FROM p.new RETURNING t.id
+)
+SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
+  ARRAY(SELECT id FROM pairs EXCEPT SELECT id FROM written ORDER BY id) AS kept"""
