@@ -6,11 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
+from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.operations.supersedes.backfill import relink
+from aoc_migrate.report.model import Report
+from aoc_migrate.run.common import Options, on_target
 from aoc_migrate.sandbox.server import find_binaries
-from tests.conftest import Database, Ran
+from tests.conftest import Aoc, Database, Ran
 
 PINNED = "RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS"
 """How a trigger function of others is written that our sessions may run."""
@@ -108,3 +116,23 @@ def unread_slot(database: Database) -> Iterator[str]:
         yield slot
     finally:
         database.run("SELECT pg_drop_replication_slot(%s)", [slot])
+
+
+def make_ready(database: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+    """Bring an excititor with 400 rows without links up to the backfill, which is allowed."""
+    fill(database, 400)
+    aoc.configure(database)
+    aoc.environment |= allowed
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    return database
+
+
+def backfill(database: Database, url: str = "", **limits: Any) -> Report:
+    """Run the backfill alone, with limits that have no option; ``url`` is that of another role."""
+
+    def verb(session: Session, _: Report) -> None:
+        with runner_lock(session):
+            relink(session, VEX_RAW, "excititor_0006")
+
+    options = Options(Limits(batch_rows=100, **limits), Flags(allow_supersedes_retrofit=True))
+    return on_target(Target("excititor", url or database.url), "chain", options, verb)

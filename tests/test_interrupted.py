@@ -131,5 +131,5 @@ def test_a_cancelled_batch_ends_it(excititor: Database, aoc: Aoc) -> None:
     out, err = process.communicate(timeout=20)
     ran = Ran(process.returncode, out, err)
 
-    assert (ran.exit_code, ran.slugs("error")) == (4, ["step-failed"])
+    assert (ran.exit_code, ran.slugs("error")) == (4, ["cancelled"])
     assert excititor.value("SELECT count(*) FROM aoc_work_list") == 1

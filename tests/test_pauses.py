@@ -6,17 +6,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.pauses import Pauses
-from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.session import connect
 from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.watch import waiting_for
-from aoc_migrate.operations.supersedes.backfill import relink
-from aoc_migrate.report.model import Report
-from aoc_migrate.run.common import Options, on_target
 from tests.conftest import Aoc, Database, Ran
-from tests.helpers import fill, unread_slot, wait_until, wrong_links
+from tests.helpers import backfill, fill, make_ready, unread_slot, wait_until, wrong_links
 
 SMALL = ("--batch-rows", "100")
 
@@ -24,11 +19,7 @@ SMALL = ("--batch-rows", "100")
 @pytest.fixture
 def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
     """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
-    fill(excititor, 400)
-    aoc.configure(excititor)
-    aoc.environment |= allowed
-    assert aoc("upgrade", "excititor_0005").exit_code == 0
-    return excititor
+    return make_ready(excititor, aoc, allowed)
 
 
 def step(ran: Ran) -> Any:
@@ -92,17 +83,6 @@ def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, step(ran)["batches"]) == (0, 1)
     assert "paused_ms" not in step(ran)
-
-
-def backfill(database: Database, **limits: Any) -> Report:
-    """Run the backfill alone, with limits that have no option."""
-
-    def verb(session: Session, _: Report) -> None:
-        with runner_lock(session):
-            relink(session, VEX_RAW, "excititor_0006")
-
-    options = Options(Limits(batch_rows=100, **limits), Flags(allow_supersedes_retrofit=True))
-    return on_target(Target("excititor", database.url), "chain", options, verb)
 
 
 def test_an_old_snapshot(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:

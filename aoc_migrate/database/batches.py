@@ -14,6 +14,7 @@ import psycopg
 
 from aoc_migrate.database.lock import announce
 from aoc_migrate.database.new_triggers import Triggers
+from aoc_migrate.database.observing import cancelled_by_person
 from aoc_migrate.database.ours import ours
 from aoc_migrate.database.pace import BOUND, Pace
 from aoc_migrate.database.patience import TELL, failed, gave_up, too_slow
@@ -44,7 +45,7 @@ class Batches:
 
     def __init__(self, session: Session, label: str, table: str, bound: float, books: tuple[str, ...]) -> None:
         self.session, self.label, self.table, self.bound, self.books = session, label, table, bound, books
-        self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table)
+        self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table, bound)
         self.stall, self.told, self.triggers = Stall(session), 0.0, Triggers(session)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
         self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
@@ -67,9 +68,9 @@ class Batches:
                     self._count(row)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 self._locked(first)
-            except psycopg.errors.QueryCanceled:
-                if time.monotonic() - begun < self.bound:
-                    raise  # not by its timeout: somebody wants it to end
+            except psycopg.errors.QueryCanceled as error:
+                if cancelled_by_person(error, self.session.elapsed, self.bound):
+                    raise
                 self._too_slow(first)
             else:
                 seconds = time.monotonic() - begun
@@ -96,7 +97,7 @@ class Batches:
 
     def _locked(self, first: float) -> None:
         """Rest for a moment, or give up where nothing has come through until the deadline."""
-        self.stall.look_back(self.session, self.session.schema[self.table])
+        self.stall.look_back(self.session, self.session.schema[self.table], bound=self.bound)
         waited = time.monotonic() - first
         if waited >= self.session.limits.deadline:
             raise Stopped(gave_up(self.session, self.table, waited, self.step["attempts"], self.stall))
@@ -140,7 +141,7 @@ def batches(
     ``books``: the tables of ours that a batch writes to. ``bound``: the seconds of ``statement_timeout``, after
     which a batch was not cancelled by anybody.
 
-    Raises Stopped ``connection-lost`` (exit 3), ``foreign-object`` or ``step-failed``.
+    Raises Stopped ``connection-lost`` (exit 3), ``foreign-object``, ``cancelled`` or ``step-failed``.
     """
     running = Batches(session, label, table, bound, books)
     announce(session, label)

@@ -17,8 +17,8 @@ TELL = 3.0  # seconds between two lines that say who blocks
 def patient(session: Session, subject: str, label: str, seconds: float | None = None) -> Iterator[None]:
     """Let statements wait so many seconds for each lock; turn their errors into findings.
 
-    None is ``limits.deadline``, 0 is without end. Raises Stopped ``deadline``, ``connection-lost`` (exit 3)
-    or ``step-failed``.
+    None is ``limits.deadline``, 0 is without end. Raises Stopped ``deadline``, ``connection-lost`` (exit 3),
+    ``cancelled`` or ``step-failed``.
     """
     limit = session.limits.deadline if seconds is None else seconds
     stall = Stall(session)
@@ -44,15 +44,18 @@ def patient(session: Session, subject: str, label: str, seconds: float | None = 
 def failed(
     session: Session, label: str, error: psycopg.Error, subject: str = "", stall: Stall | None = None
 ) -> Finding:
-    """Return the finding for an error of PostgreSQL: waited too long, connection lost, or refused.
+    """Return the finding for an error of PostgreSQL: waited too long, connection lost, cancelled, or refused.
 
-    The error's DETAIL holds whole rows and is never shown.
+    Whoever sets a ``statement_timeout`` handles it; a cancel that comes here is a person's. The error's DETAIL
+    holds whole rows and is never shown.
     """
     reason = first_line(error, session.target).rstrip(".")
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return gave_up(session, subject or label, session.limits.deadline, 1, stall or Stall(session))
     if session.connection.closed:
         return make("connection-lost", session.target.name, reason=reason)
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return make("cancelled", label, reason=reason)
     return make("step-failed", label, reason=reason)
 
 

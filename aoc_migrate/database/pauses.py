@@ -6,12 +6,11 @@ as ``limits.snapshot_wait``, then the step goes on and the report warns.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import psycopg
-
 from aoc_migrate.database import others
+from aoc_migrate.database.observing import only_observing
 from aoc_migrate.database.pace import BOUND
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.report.model import Finding, Stopped, make
@@ -37,11 +36,12 @@ class Reason:
 class Pauses:
     """The pauses of one step that writes to ``table``; ``seconds`` are those spent on each kind of reason.
 
-    ``waiters`` is set from outside when sessions are seen to wait for rows that this one has locked.
+    ``waiters`` is set from outside when sessions are seen to wait for rows that this one has locked. ``bound`` is
+    the ``statement_timeout`` in seconds.
     """
 
-    def __init__(self, session: Session, label: str, table: str) -> None:
-        self.session, self.label, self.table = session, label, table
+    def __init__(self, session: Session, label: str, table: str, bound: float = BOUND) -> None:
+        self.session, self.label, self.table, self.bound = session, label, table, bound
         self.seconds: dict[str, float] = {}
         self.waiters = 0
         self._looked: float | None = None
@@ -66,15 +66,17 @@ class Pauses:
             self.session.say(f"{self.label}: goes on after a pause of {self._looked - begun:.0f} s")
 
     def _look(self) -> Reason | None:
-        """Return a reason to hold still. A look that takes too long on a busy server ends nothing."""
-        begun = time.monotonic()
-        try:
-            return next(self._reasons(), None)
-        except psycopg.errors.QueryCanceled:
-            if time.monotonic() - begun < BOUND:
-                raise  # not by its timeout: somebody wants it to end
-            self.session.say(f"{self.label}: could not look who waits or lags; goes on")
-            return None
+        """Return a reason to hold still. What cannot be seen is none."""
+        limits = self.session.limits
+        looks: dict[str, Callable[[], Iterator[Reason]]] = {f"who waits for {self.table}": self._waiting}
+        if limits.max_lag_bytes is not None or limits.max_lag_seconds is not None:
+            looks["how far standbys, slots and the archive are behind"] = self._behind
+        looks["who holds old snapshots"] = self._snapshots
+        for what, reasons in looks.items():
+            with only_observing(self.session, what, self.bound):
+                if reason := next(reasons(), None):
+                    return reason
+        return None
 
     def _sleep(self, reason: Reason) -> None:
         begun = time.monotonic()
@@ -83,7 +85,7 @@ class Pauses:
         finally:
             self.seconds[reason.kind] = self.seconds.get(reason.kind, 0.0) + time.monotonic() - begun
 
-    def _reasons(self) -> Iterator[Reason]:
+    def _waiting(self) -> Iterator[Reason]:
         if self.waiters:
             waiting, self.waiters = self.waiters, 0
             yield Reason(
@@ -91,11 +93,10 @@ class Pauses:
             )
         for row in others.queue(self.session, self.session.schema[self.table]):
             yield Reason("lock", f"{row['name']} waits for a lock on {self.table}")
-        limits = self.session.limits
-        if limits.max_lag_bytes is not None or limits.max_lag_seconds is not None:
-            for kind, rows in others.behind(self.session).items():
-                yield from (Reason(kind, words) for row in rows if (words := self._lag(kind, row)))
-        yield from self._snapshots()
+
+    def _behind(self) -> Iterator[Reason]:
+        for kind, rows in others.behind(self.session).items():
+            yield from (Reason(kind, words) for row in rows if (words := self._lag(kind, row)))
 
     def _lag(self, kind: str, row: Row) -> str:
         """Return how far behind it is, or nothing where that is within bounds."""

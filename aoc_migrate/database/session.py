@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Session:
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is told
     of each step that begins, by its name, and of each that has ended, by None. ``tape`` writes down what runs.
     ``findings`` are what steps have to tell and do not stop for; ``accepted`` are those that a person accepts.
+    ``unseen`` is what queries that only observe could not see, as far as the log says so already.
     """
 
     target: Target
@@ -49,6 +51,9 @@ class Session:
     findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
     tape: Tape | None = None
+    unseen: set[str] = field(default_factory=set, init=False)
+    _begun: float = field(default_factory=time.monotonic, init=False)
+    _failed: float | None = field(default=None, init=False)
 
     @property
     def schema(self) -> Schema:
@@ -59,6 +64,11 @@ class Session:
     def raw(self) -> Relation:
         """The target's raw table."""
         return self.schema[self.target.table]
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the latest statement began, until it failed where it did."""
+        return (self._failed or time.monotonic()) - self._begun
 
     def say(self, message: str) -> None:
         """Write one line of log that begins with the target's name."""
@@ -119,8 +129,12 @@ class Session:
 
         psycopg cancels the statement only where the signal finds it waiting, not where it is just sending.
         """
+        self._begun, self._failed = time.monotonic(), None
         try:
             yield
+        except psycopg.Error:
+            self._failed = time.monotonic()
+            raise
         except (SystemExit, KeyboardInterrupt):
             if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 with suppress(psycopg.Error):

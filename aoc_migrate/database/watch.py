@@ -1,11 +1,13 @@
 """A second connection that looks at us from outside while a statement waits or builds."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
 
+from aoc_migrate.database.observing import only_observing
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation, typed
 from aoc_migrate.database.session import Row, Session, connect
@@ -52,7 +54,7 @@ _QUEUED = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND %s = A
 def watched(session: Session, look: Callable[[Session, int], object], every: float) -> Iterator[None]:
     """Call ``look`` with another session and our backend's pid every so many seconds, until the block ends.
 
-    While no second connection is to be had, the block runs unwatched, and the log says so once.
+    Without a second connection the block runs unwatched, and the log says so once. A failed look is repeated.
     """
     ended = threading.Event()
     pid: int = session.value("SELECT pg_backend_pid()")
@@ -62,9 +64,12 @@ def watched(session: Session, look: Callable[[Session, int], object], every: flo
         while not ended.wait(every):  # most steps end before anybody need look
             try:
                 with connect(session.target, "watch", session.limits, session.flags) as other:
-                    look(other, pid)
-                    while not ended.wait(every):
-                        look(other, pid)
+                    other.unseen = session.unseen
+                    while True:
+                        with only_observing(other, "who waits for this session"):
+                            look(other, pid)
+                        if ended.wait(every):
+                            return
             except (psycopg.Error, Stopped) as error:
                 if not told:
                     session.say(f"nobody watches this step for now ({type(error).__name__}); it goes on")
@@ -98,19 +103,31 @@ class Stall:
 
     def look(self, other: Session, pid: int) -> bool:
         """Note who blocks ``pid`` now, and return whether somebody does."""
-        ahead = other.rows(_BLOCKERS, (pid, pid))
+        ahead: list[Row] = []
+        with only_observing(other, "who blocks this session"):
+            ahead = other.rows(_BLOCKERS, (pid, pid))
         if ahead:
             self.ahead = ahead
             self.behind = max(self.behind, waiting_for(other, pid))
         return bool(ahead)
 
     def look_back(
-        self, session: Session, table: Relation, *, had_lock: bool = False, mode: str | None = None
+        self,
+        session: Session,
+        table: Relation,
+        *,
+        had_lock: bool = False,
+        mode: str | None = None,
+        bound: float = math.inf,
     ) -> None:
-        """Note who holds locks (of one ``mode`` or any) on ``table`` now, where nobody was seen before."""
+        """Note who holds locks (of one ``mode`` or any) on ``table`` now, where nobody was seen before.
+
+        ``bound``: the seconds of ``statement_timeout``, if one is set.
+        """
         self.slow = had_lock and not self.ahead
         if not self.ahead and not self.slow:
-            self.ahead = session.rows(_HOLDERS, (str(table), mode))
+            with only_observing(session, f"who holds locks on {table.name}", bound):
+                self.ahead = session.rows(_HOLDERS, (str(table), mode))
 
     def words(self) -> str:
         """Return who blocked (pid, role, application, state, age) and the queue behind us."""

@@ -90,6 +90,10 @@ RUNNING: dict[str, Text] = {
         "{subject} failed: {reason}.",
         "What was applied before stands. Mend the cause and run the same command again; it goes on here.",
     ),
+    "cancelled": Text(
+        "Somebody cancelled {subject} (pg_cancel_backend or a signal to its process): {reason}.",
+        "What had finished is kept, batches included. Run the same command again; it goes on there.",
+    ),
     "foreign-object": Text(
         "{subject} bears a name of ours, but {reason}: it may run code of others, or mean something else.",
         "Find out who made it, and what for. {remedy} Then run the same command again.",

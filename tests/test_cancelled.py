@@ -1,0 +1,97 @@
+"""A person who cancels a statement of ours ends the work; our own timeout does not."""
+
+import math
+import threading
+
+import psycopg
+import pytest
+
+from aoc_migrate.database import others, pauses
+from aoc_migrate.database.observing import cancelled_by_person
+from tests.conftest import Aoc, Database, Ran
+from tests.helpers import PINNED, backfill, make_ready, wait_until, wrong_links
+
+SLEEPING = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' "
+    "AND query_start < clock_timestamp() - interval '{} s' AND query_start > clock_timestamp() - interval '0.9 s'"
+)
+
+
+@pytest.fixture
+def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+    """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
+    return make_ready(excititor, aoc, allowed)
+
+
+@pytest.mark.parametrize(
+    ("error", "elapsed", "bound", "by_person"),
+    [
+        (psycopg.errors.QueryCanceled(), 0.3, 1.0, True),
+        (psycopg.errors.QueryCanceled(), 1.0, 1.0, False),
+        (psycopg.errors.QueryCanceled(), 0.995, 1.0, False),
+        (psycopg.errors.QueryCanceled(), 3600.0, math.inf, True),
+        (psycopg.errors.LockNotAvailable(), 0.3, 1.0, False),
+    ],
+)
+def test_a_cancel_before_the_timeout(error: psycopg.Error, elapsed: float, bound: float, by_person: bool) -> None:
+    """A cancel before the statement's timeout is a person's; at the timeout, or of a lock's wait, it is not."""
+    assert cancelled_by_person(error, elapsed, bound) is by_person
+
+
+def cancel(database: Database, after: float = 0.0, query: str = "") -> None:
+    """Cancel the statement of ours that sleeps, while its timeout of a second is still to come."""
+    sleeping = f"{SLEEPING.format(after)} AND strpos(query, '{query}') > 0"
+    wait_until(lambda: database.value(f"SELECT count(pg_cancel_backend(pid)) {sleeping}") == 1)
+
+
+def test_a_batch_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
+    """pg_cancel_backend during a batch: exit 4 with `cancelled`, what had ended is kept, and it goes on."""
+    ready.run(
+        f"CREATE FUNCTION naps() {PINNED} 'BEGIN PERFORM pg_sleep(30); RETURN NEW; END';"
+        "CREATE TRIGGER naps BEFORE UPDATE ON vex_raw FOR EACH ROW WHEN (NEW.id = 'r252') EXECUTE FUNCTION naps()"
+    )
+    words = ("upgrade", "excititor_0006", "--batch-rows", "100", "--format", "json")
+    process = aoc.start(*words, "--accept", "update-trigger:naps")
+    cancel(ready)
+    out, err = process.communicate(timeout=30)
+    ran = Ran(process.returncode, out, err)
+    kept = ready.value("SELECT count(supersedes) FROM vex_raw")
+    ready.run("DROP TRIGGER naps ON vex_raw")
+
+    assert (ran.exit_code, ran.slugs("error")) == (4, ["cancelled"]), err
+    assert "link rows of vex_raw" in ran.finding("cancelled")["problem"]
+    assert "canceling statement due to user request" in ran.finding("cancelled")["problem"]
+    assert "same command again" in ran.finding("cancelled")["help"]
+    assert 0 < kept < 319
+    assert aoc(*words).exit_code == 0
+    assert wrong_links(ready) == 0
+
+
+def test_a_look_that_a_person_cancels(ready: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person may cancel a look for lag and waiters as well, however long the queries before it took."""
+    monkeypatch.setattr(pauses, "LOOK", 0)
+    monkeypatch.setattr(others, "_QUEUE", "SELECT %s::text AS name WHERE pg_sleep(0.7) IS NULL")
+    monkeypatch.setattr(others, "_PREPARED", "SELECT pg_sleep(30)::text AS gid, 0 AS seconds")
+    person = threading.Thread(target=cancel, args=[ready, 0.4, "(30)"])
+    person.start()
+
+    report = backfill(ready)
+    person.join()
+
+    assert [f.slug for f in report.findings if f.severity == "error"] == ["cancelled"]
+
+
+def test_a_build_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
+    """pg_cancel_backend during an index build is reported as that, and the same command builds it."""
+    ready.run("DROP INDEX vex_raw_chain_v1")
+    with psycopg.connect(ready.url) as holder:
+        holder.execute("INSERT INTO vex_raw SELECT * FROM vex_raw LIMIT 0; SELECT pg_current_xact_id()")
+        process = aoc.start("upgrade", "excititor_0005", "--format", "json")
+        building = "FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
+        wait_until(lambda: ready.value(f"SELECT count(*) {building}") == 1)
+        ready.run(f"SELECT pg_cancel_backend(pid) {building}")
+    out, err = process.communicate(timeout=30)
+    ran = Ran(process.returncode, out, err)
+
+    assert (ran.exit_code, ran.slugs("error")) == (4, ["cancelled"]), err
+    assert aoc("upgrade", "excititor_0005").exit_code == 0

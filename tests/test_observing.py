@@ -1,0 +1,133 @@
+"""A query that only observes the work may fail: that is said once, and ends nothing."""
+
+import time
+
+import psycopg
+import pytest
+
+from aoc_migrate.database import others, pauses, watch
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.watch import Stall, watched
+from tests.conftest import Aoc, Database
+from tests.helpers import backfill, make_ready, wrong_links
+
+BROKEN = "SELECT %s::text AS name, nothing FROM pg_catalog.pg_class"
+UNSEEN = {
+    "_QUEUE": "who waits for vex_raw",
+    "_STANDBYS": "how far standbys, slots and the archive are behind",
+    "_PREPARED": "who holds old snapshots",
+}
+
+
+@pytest.fixture
+def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+    """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
+    return make_ready(excititor, aoc, allowed)
+
+
+@pytest.mark.parametrize("query", UNSEEN)
+def test_a_signal_that_cannot_be_read(
+    query: str, ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signal whose query fails is no reason to pause, says so once, and keeps no other from being read."""
+    monkeypatch.setattr(pauses, "LOOK", 0)
+    monkeypatch.setattr(others, query, BROKEN if query == "_QUEUE" else BROKEN.replace("%s", "'x'"))
+    with psycopg.connect(ready.url) as dump:
+        dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        dump.execute("SELECT pg_sleep(0.2)")
+
+        report = backfill(ready, max_lag_seconds=3600.0, old_snapshot=0.1, snapshot_wait=0.1)
+    told = capsys.readouterr().err
+
+    assert report.exit_code == 0
+    assert report.steps[0]["batches"] > 3
+    assert told.count(f"cannot see {UNSEEN[query]} (column") == told.count("cannot see") == 1
+    assert [f.slug for f in report.findings] == ([] if query == "_PREPARED" else ["snapshot-held"])
+    assert wrong_links(ready) == 0
+
+
+def test_a_look_that_takes_too_long(
+    ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A look that meets its timeout is said once, and the work goes on."""
+    monkeypatch.setattr(others, "_QUEUE", "SELECT %s::text AS name FROM pg_sleep(30)")
+
+    report = backfill(ready)
+    told = capsys.readouterr().err
+
+    assert report.exit_code == 0
+    assert told.count("cannot see who waits for vex_raw (canceling statement due to statement timeout)") == 1
+
+
+def test_a_role_without_the_right(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a DBA took the right to list slots away, the backfill says once for what, and ends well."""
+    role = f"unsighted_{ready.connection.info.backend_pid}"
+    tables = ("vex_raw", "aoc_migration_state", "aoc_migration_hold", "aoc_alembic_version", "aoc_migration_log")
+    ready.run(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CREATE ON SCHEMA public TO {role};"
+        "REVOKE EXECUTE ON FUNCTION pg_get_replication_slots() FROM PUBLIC;"
+        + "".join(f"ALTER TABLE {table} OWNER TO {role};" for table in tables)
+    )
+
+    report = backfill(ready, url=ready.url_as(role, "p"))
+    told = capsys.readouterr().err
+
+    assert report.exit_code == 0
+    for what in ("how far standbys, slots and the archive are behind", "who holds old snapshots"):
+        assert told.count(f"cannot see {what} (permission denied for function pg_get_replication_slots)") == 1
+    assert wrong_links(ready) == 0
+
+
+def test_looks_at_blockers_that_fail(
+    excititor: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second session that watches a step says once what it cannot see, and goes on watching."""
+    monkeypatch.setattr(watch, "_BLOCKERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
+    monkeypatch.setattr(watch, "_QUEUED", "SELECT nothing FROM pg_catalog.pg_class WHERE %s IS NULL")
+    pids: list[int] = []
+    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
+
+        def look(other: Session, pid: int) -> None:
+            pids.append(other.connection.info.backend_pid)
+            Stall(session).look(other, pid)
+            watch.waiting_for(other, pid)
+
+        with watched(session, look, every=0.02):
+            time.sleep(0.5)
+    told = capsys.readouterr().err
+
+    assert len(pids) > 1
+    assert len(set(pids)) == 1
+    assert told.count("cannot see who blocks this session (column") == 1
+    assert told.count("cannot see who waits for this session (column") == 1
+
+
+def test_who_holds_a_row_cannot_be_seen(
+    ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Behind a locked row the outcome is `deadline`, also where nobody can be named."""
+    monkeypatch.setattr(watch, "_HOLDERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
+    monkeypatch.setattr(watch, "_BLOCKERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
+    with psycopg.connect(ready.url) as holder:
+        holder.execute("SELECT FROM vex_raw WHERE id = 'r252' FOR UPDATE")
+
+        report = backfill(ready, deadline=2.0)
+
+    assert [f.slug for f in report.findings] == ["deadline"]
+    assert report.exit_code == 3
+    assert capsys.readouterr().err.count("cannot see who holds locks on vex_raw (column") == 1
+
+
+def test_a_lost_connection_is_no_blind_look(
+    ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A look that fails because the connection is gone ends the work: exit 3."""
+    monkeypatch.setattr(
+        others, "_QUEUE", "SELECT %s::text AS name WHERE pg_terminate_backend(pg_backend_pid()) IS NULL"
+    )
+
+    report = backfill(ready)
+
+    assert ([f.slug for f in report.findings], report.exit_code) == (["connection-lost"], 3)
+    assert "cannot see" not in capsys.readouterr().err
