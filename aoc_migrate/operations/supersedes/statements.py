@@ -122,7 +122,7 @@ def set_back(contract: Contract, schema: Schema, size: str = "%(size)s") -> str:
     """Return the statement that takes back the last ``size`` rows of the latest batch, and leaves the rest of it.
 
     Returns (seen, written, ids of rows that others changed since and that are kept); ``seen`` is 0 at the end.
-    It runs without hash and merge joins, where NOT EXISTS would compare each id with each; EXCEPT sorts them.
+    It runs without hash and merge joins, where NOT EXISTS would compare each id with each; EXCEPT needs no join.
     """
     return f"""WITH latest AS (
   SELECT *, greatest(cardinality(ids) - {size}, 0) AS rest FROM {schema[JOURNAL]} ORDER BY batch DESC LIMIT 1
