@@ -1,26 +1,21 @@
 -- Duplicate audit of vex_raw: groups of rows with one idempotency key (tenant, source_vendor, upstream_id, content_hash).
--- Made by aoc-migrate 0.1.0 for PostgreSQL 15 and newer. It reads every row and changes nothing.
+-- Made by aoc-migrate 0.1.0 for PostgreSQL 15 and newer. It reads every row and changes nothing; a standby will do.
 --
 --   psql -X -d DATABASE -f THIS.sql -v LIMIT=200      or on stdin: psql -X -d DATABASE < THIS.sql
 --
 --   -v LIMIT=N        groups printed, the largest first; the verdict is over all of them
 --   -v schema=NAME    where the table is
 --
--- Exit code 0: no conflict. 3: conflicts, or it could not look; stderr says which.
+-- Exit code 0: no conflict. 3: conflicts, or it could not read them; stderr says which.
 
 \set ON_ERROR_STOP on
 \set QUIET on
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
-\if :{?LIMIT}
-\else
-\set LIMIT 200
-\endif
-\if :{?schema}
-\else
-\set schema 'public'
-\endif
+\if :{?LIMIT} \else \set LIMIT 200 \endif
+\if :{?schema} \else \set schema public \endif
 
+-- The session: no setting of a role, a database or PGOPTIONS surprises it.
 SET search_path = pg_catalog, pg_temp;
 DO $aoc$ BEGIN
   PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES
@@ -38,18 +33,13 @@ DO $aoc$ BEGIN
     ('default_transaction_read_only', 'on')
   ) AS ours (ours, wanted) LEFT JOIN pg_settings ON lower(name) = lower(ours) WHERE name IS NOT NULL OR ours ^@ 'plpgsql.';
 END $aoc$;
-SELECT quote_ident(:'schema') AS aoc_schema \gset
-SELECT to_regclass((:'aoc_schema' || '."vex_raw"')) IS NULL AS aoc_refused,
-  set_config('aoc.reason', coalesce(format('there is no vex_raw in schema %s of database %s', :'schema', current_database()), ''), false) AS aoc_reason \gset
-\if :aoc_refused
-DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+SELECT to_regclass(format('%I.%I', :'schema', 'vex_raw')) IS NULL AS aoc_refused, set_config('aoc.reason', format('there is no vex_raw in schema %s of database %s', :'schema', current_database()), false) AS aoc_x \gset \if :aoc_refused
+DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
+\endif
+SELECT :'LIMIT' !~ '^[1-9][0-9]{0,8}$' AS aoc_refused, set_config('aoc.reason', 'LIMIT is a number from 1 on, such as -v LIMIT=200', false) AS aoc_x \gset \if :aoc_refused
+DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 
-SELECT :'LIMIT' !~ '^[1-9][0-9]{0,8}$' AS aoc_refused,
-  set_config('aoc.reason', coalesce('LIMIT is a number from 1 on, such as -v LIMIT=200', ''), false) AS aoc_reason \gset
-\if :aoc_refused
-DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
-\endif
 
 SELECT coalesce(jsonb_agg(found) FILTER (WHERE n > 1), '[]') AS aoc_found, coalesce(max(groups), 0) AS aoc_groups,
   coalesce(max(rows), 0) AS aoc_rows, max(nulls) AS aoc_nulls, max(nulls) > 0 AS aoc_any FROM (
@@ -65,21 +55,17 @@ WITH candidates AS MATERIALIZED (
 SELECT nulls, found.* FROM (SELECT coalesce(sum(n), 0)::bigint AS nulls FROM candidates WHERE digest IS NULL) AS lacking LEFT JOIN (
   SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT :LIMIT
 ) AS found ON true ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C"
-) AS found \gset
-\if :aoc_any
+) AS found \gset \if :aoc_any
 \echo vex_raw: :aoc_nulls rows lack a part of the key; the constraints will refuse them, see aoc-migrate audit
 \endif
-SELECT :aoc_groups > 0 AS aoc_any \gset
-\if :aoc_any
+SELECT :aoc_groups > 0 AS aoc_any \gset \if :aoc_any
 \pset footer off
 \pset pager off
 SELECT n AS rows, tenant, source_vendor, upstream_id, content_hash, array_to_string(ids, ' ') AS ids FROM ROWS FROM (
   jsonb_to_recordset(:'aoc_found'::jsonb) AS (n bigint, tenant text, source_vendor text, upstream_id text, content_hash text, ids text[])) WITH ORDINALITY ORDER BY ordinality;
 \endif
-SELECT :aoc_groups > 0 AS aoc_refused,
-  set_config('aoc.reason', coalesce(format('vex_raw: %s groups of %s rows have one key (ERR_AOC_003); the index would refuse them', :aoc_groups, :aoc_rows), ''), false) AS aoc_reason \gset
-\if :aoc_refused
-DO $aoc$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $aoc$;
+SELECT :aoc_groups > 0 AS aoc_refused, set_config('aoc.reason', format('vex_raw: %s groups of %s rows have one key (ERR_AOC_003); the index would refuse them', :aoc_groups, :aoc_rows), false) AS aoc_x \gset \if :aoc_refused
+DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 
 \echo vex_raw: no conflicts

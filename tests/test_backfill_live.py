@@ -113,5 +113,5 @@ def test_rows_that_arrive_meanwhile(seed: int, shaped: Database) -> None:
         assert next(session.rows_to_come, "none left") == "none left"  # type: ignore[attr-defined]
         stored = dict(shaped.rows("SELECT id, supersedes FROM found"))
         assert written >= sum(link != stored[id_] for id_, link in links(shaped).items())
-        restore(session, VEX_RAW, "walk")
+        restore(session, VEX_RAW)
     assert links(shaped) == stored

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from aoc_migrate.database.ddl.build import build
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.operations.build import build
+from aoc_migrate.operations.step import Kind, Lock, Step
 from aoc_migrate.report.model import Stopped
-from aoc_migrate.run.environment import operations
 from tests.builds import BUILD, INDEX, held, leave_invalid, lonely, oid, valid
 from tests.conftest import Aoc, Database
 from tests.helpers import fill, wait_until
@@ -133,10 +133,10 @@ def failing_build(database: Database) -> Stopped:
     with (
         connect(Target("excititor", database.url), "test", Limits(), Flags()) as session,
         runner_lock(session),
-        operations(session),
         pytest.raises(Stopped) as stopped,
     ):
-        build(session, session.schema["vex_raw"], session.schema[INDEX], BUILD)
+        raw, lock = session.schema["vex_raw"], Lock.SHARE_UPDATE_EXCLUSIVE
+        build(session, Step(Kind.BUILD_UNIQUE_INDEX, raw, (INDEX,), lock, (BUILD,)))
     return stopped.value
 
 

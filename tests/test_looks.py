@@ -8,7 +8,6 @@ import psycopg
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.ddl import run
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.others import queue
 from aoc_migrate.database.pauses import Pauses
@@ -17,7 +16,6 @@ from aoc_migrate.database.settings import Flags, Limits, Target
 from aoc_migrate.database.watch import Stall, waiting_for, watched
 from aoc_migrate.operations.supersedes import backfill
 from aoc_migrate.operations.supersedes.backfill import relink
-from aoc_migrate.report.model import Stopped
 from tests.conftest import Aoc, Database
 from tests.helpers import PINNED, wait_until
 from tests.partitions import partition
@@ -77,47 +75,6 @@ def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> Non
         finally:
             holder.rollback()
             waiter.join()
-
-
-class Sleepy(list[str]):
-    """Statements between which the client stops for a while."""
-
-    def __iter__(self) -> Iterator[str]:
-        for statement in super().__iter__():
-            time.sleep(1)
-            yield statement
-
-
-def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that says nothing while it holds a strong lock loses it: others go on, and nothing was changed."""
-    monkeypatch.setattr(run, "ALIVE", "100ms")
-    statements = Sleepy(["ALTER TABLE vex_raw ADD late text"])
-    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
-        step = run._Step(session.schema["vex_raw"], statements, (), optional=False, label="add a column")
-        with pytest.raises(Stopped) as stopped, runner_lock(session):
-            run._retry(session, step)
-
-    assert (stopped.value.finding.slug, stopped.value.finding.exit_code) == ("connection-lost", 3)
-    assert excititor.value("SELECT count(*) FROM pg_attribute WHERE attname = 'late'") == 0
-
-
-def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database) -> None:
-    """Statements that fit into --max-stall one by one, but not together, are given up: others wait for all."""
-    statements = ["SELECT pg_sleep(0.15)"] * 3
-    limits = Limits(max_stall=0.25)
-    with connect(Target("excititor", excititor.url), "test", limits, Flags()) as session:
-        with pytest.raises(Stopped) as stopped, runner_lock(session):
-            run._retry(
-                session, run._Step(session.schema["vex_raw"], statements, (), optional=False, label="sleep")
-            )
-        with runner_lock(session):
-            run._retry(
-                session, run._Step(session.schema["vex_raw"], statements[:1], (), optional=False, label="nap")
-            )
-
-    assert (stopped.value.finding.slug, stopped.value.finding.exit_code) == ("deadline", 3)
-    assert "could not be changed within" in stopped.value.finding.problem
-    assert session.steps[0]["held_ms"] < 250
 
 
 def test_a_row_that_is_too_slow_is_no_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:

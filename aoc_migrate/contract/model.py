@@ -175,6 +175,10 @@ class Contract:
         """Return every CHECK that a revision makes, the passing proof of NOT NULL as well."""
         return (*self.row_checks(), self.required_check(), self.document_check())
 
+    def check(self, name: str) -> Check:
+        """Return the CHECK of this name. Raises KeyError for a name that this version does not know."""
+        return {check.name: check for check in self.checks()}[name]
+
     def idempotency_index(self) -> Index:
         """Return the unique index that keeps one row per stored document.
 

@@ -5,7 +5,7 @@ pg_temp, so that nobody's planted functions and operators are taken for PostgreS
 service's path would break, or find something else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.relation import Relation, literal
@@ -72,7 +72,7 @@ def _parts(link: str) -> str:
 """
 
 
-def attached(raw: Relation, contract: Contract, events: int | str) -> str:
+def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) -> str:
     """Return a query of (slug, function, schema, owner, names, events) of what writes to ``raw`` run.
 
     A function of both kinds has two rows. ``names`` is what runs it, ``events`` are those of the asked ones at
@@ -85,12 +85,13 @@ def attached(raw: Relation, contract: Contract, events: int | str) -> str:
     way brings its own search_path. An SQL-standard body was bound when it was made; what it calls was not, and
     runs under the path that it has.
     """
-    ours = ", ".join(literal(check.function_digest) for check in contract.checks() if check.function)
+    known = [check for contract in contracts for check in contract.checks() if check.function]
+    ours, (link,) = ", ".join(literal(check.function_digest) for check in known), {c.link for c in contracts}
     return f"""
 WITH RECURSIVE family AS (
   SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
   JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
-), parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(contract.link))}
+), parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(link))}
 ), attached (name, events, class, object) AS (
   SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
   UNION SELECT p.name, p.events, p.class, p.object FROM parts p
@@ -137,9 +138,19 @@ WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner OR
 """
 
 
+def attached_to_ddl(raw: Relation) -> str:
+    """Return the rows of `attached` for DDL alone: what event triggers run, which depends on nothing else."""
+    return f"""SELECT '{FOREIGN}' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema,
+  pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names,
+  {DDL} AS events
+FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE evtenabled {_FIRES} AND evtevent <> 'login' AND NOT {trusted("p.proowner", owner_of(raw))}
+GROUP BY p.oid, 3, 4"""
+
+
 def unaccepted(session: Session, contract: Contract, events: int) -> list[Row]:
     """Return the rows of `attached` that nobody has accepted."""
-    rows = session.rows(attached(session.schema[contract.table], contract, events))
+    rows = session.rows(attached(session.schema[contract.table], [contract], events))
     return [row for row in rows if not session.accepted.has(row["slug"], row["function"])]
 
 

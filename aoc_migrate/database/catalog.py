@@ -7,8 +7,9 @@ from aoc_migrate.contract.model import Index
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database.books import STATE, VERSION
 from aoc_migrate.database.ours import ours
+from aoc_migrate.database.questions import exists, index_is_invalid, index_is_ours
 from aoc_migrate.database.relation import Relation
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.session import Session
 from aoc_migrate.database.signature import SIGNATURE, is_ours, named
 
 
@@ -104,48 +105,20 @@ def function_name(session: Session, check: Check) -> str:
     return named(session.schema, check)
 
 
-_INDEX = """
-SELECT i.indisunique AS "unique", i.indisvalid AND i.indisready AND i.indislive AS valid,
-       i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts AND m.amname = 'btree'
-       AND (i.indoption::text !~ '[^0 ]') AS plain,
-       ARRAY(SELECT a.attname || CASE WHEN k.collated = a.attcollation THEN '' ELSE ' other' END
-                    || CASE WHEN c.collname = 'C' THEN ' C' ELSE '' END
-             FROM unnest(i.indkey::int2[], i.indcollation::oid[]) WITH ORDINALITY AS k (attnum, collated, n)
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-             LEFT JOIN pg_collation c ON c.oid = k.collated ORDER BY k.n) AS columns
-FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
-WHERE i.indrelid = to_regclass(%s) AND i.indexrelid = to_regclass(%s)
-"""
-
-
 def index_state(session: Session, table: str, index: Index) -> str:
     """Return ``missing``, ``foreign`` (another relation or definition), ``invalid`` or ``valid``."""
-    if kind(session, index.name) is None:
-        return "missing"
     return defined(session, session.schema[table], session.schema[index.name], index)
 
 
 def defined(session: Session, table: Relation, name: Relation, index: Index) -> str:
-    """Return ``foreign``, ``invalid`` or ``valid`` for the relation ``name``, as an index of ``table``.
-
-    The index is valid where it is what ``index`` asks for, and finished.
-    """
-    found = session.rows(_INDEX, (str(table), str(name)))
-    if not found or not _as_wanted(found[0], index):
-        return "foreign"
-    return "valid" if found[0]["valid"] else "invalid"
-
-
-def _as_wanted(row: Row, index: Index) -> bool:
-    """Compare with the contract: a column is in its own collation, or in C where the contract says so."""
-    if row["unique"] != index.unique or not row["plain"] or len(row["columns"]) != len(index.columns):
-        return False
-    for wanted, actual in zip(index.columns, row["columns"], strict=True):
-        name, _, collation = wanted.partition(" COLLATE ")
-        good = (f"{name} C", f"{name} other C") if collation else (name, f"{name} C")
-        if actual not in good:
-            return False
-    return True
+    """Return the same for the relation ``name`` as an index of ``table``: it is valid once it is finished."""
+    return str(
+        session.value(
+            f"SELECT CASE WHEN NOT {exists(name)} THEN 'missing' "
+            f"WHEN NOT {index_is_ours(table, name, index)} THEN 'foreign' "
+            f"WHEN {index_is_invalid(table, name)} THEN 'invalid' ELSE 'valid' END"
+        )
+    )
 
 
 def cannot_execute(session: Session, table: str, check: Check) -> list[str]:

@@ -1,5 +1,6 @@
 """How SQL names what exists: always with its schema, always quoted, whatever ``search_path`` holds."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -35,6 +36,11 @@ class Relation:
         return f"{quoted(self.schema)}.{quoted(self.name)}"
 
     @property
+    def bare(self) -> str:
+        """The name without its schema, quoted where SQL asks for that, as one that is only being given."""
+        return self.name if re.fullmatch("[a-z_][a-z0-9_]*", self.name) else quoted(self.name)
+
+    @property
     def literal(self) -> str:
         """The qualified name as a string literal, for ``to_regclass`` and ``::regclass``."""
         return literal(str(self))
@@ -51,3 +57,7 @@ class Schema:
 
     def __str__(self) -> str:
         return quoted(self.name)
+
+
+VARIABLE = Schema("$aoc")
+"""In a psql script: the schema that its variable names when it runs. A real schema of such a name is refused."""

@@ -38,6 +38,7 @@ class Session:
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is told
     of each step that begins, by its name, and of each that has ended, by None. ``tape`` writes down what runs.
     ``findings`` are what steps have to tell and do not stop for; ``accepted`` are those that a person accepts.
+    ``estimate`` returns the milliseconds that steps will take, where somebody has measured that beforehand.
     ``unseen`` is what queries that only observe could not see, as far as the log says so already.
     """
 
@@ -50,6 +51,7 @@ class Session:
     steps: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
+    estimate: Callable[[Any], float | None] | None = None
     tape: Tape | None = None
     unseen: set[str] = field(default_factory=set, init=False)
     _begun: float = field(default_factory=time.monotonic, init=False)
@@ -73,6 +75,15 @@ class Session:
     def say(self, message: str) -> None:
         """Write one line of log that begins with the target's name."""
         say(f"{self.target.name}: {message}")
+
+    def note(self, statement: str, attempts: int = 1, **seconds: float) -> Row:
+        """Keep a step for the report, by the name it has there, with its times in milliseconds; return it."""
+        times = {name: round(value * 1000, 1) for name, value in seconds.items()}
+        row: Row = {"statement": statement, "attempts": attempts, **times}
+        self.steps.append(row)
+        if self.on_step:
+            self.on_step(None)
+        return row
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""

@@ -2,7 +2,7 @@
 
 from aoc_migrate.database.books import STATE
 from aoc_migrate.database.ours import lock
-from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.relation import VARIABLE, Schema
 from aoc_migrate.database.session import Session
 
 
@@ -16,9 +16,17 @@ def forget(schema: Schema, name: str) -> str:
     return f"DELETE FROM {schema[STATE]} WHERE name = '{name}'"
 
 
-def recorded(schema: Schema, name: str) -> str:
-    """Return the condition that something is kept under ``name``."""
-    return f"EXISTS (SELECT FROM {schema[STATE]} WHERE name = '{name}')"
+def recorded(schema: Schema, name: str, more: str = "true") -> str:
+    """Return the condition that something is kept under ``name``, for whose ``value`` ``more`` holds."""
+    if schema == VARIABLE:  # a script has a function for that, which keeps its conditions short
+        found = f"pg_temp.aoc_found('{name}')"
+        return (
+            f"{found} IS NOT NULL"
+            if more == "true"
+            else f"coalesce({more.replace('value->', f'{found}->')}, false)"
+        )
+    condition = "" if more == "true" else f" AND {more}"
+    return f"EXISTS (SELECT FROM {schema[STATE]} WHERE name = '{name}'{condition})"
 
 
 def keep(session: Session, *statements: str) -> None:

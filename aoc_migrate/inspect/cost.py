@@ -6,21 +6,23 @@ is good for its order of magnitude, and says nothing of waiting for others.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import psycopg
 
-from aoc_migrate.contract.model import Contract, Index
+from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.books import JOURNAL
 from aoc_migrate.database.ours import ours
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, first_line
+from aoc_migrate.operations.step import Kind, Step
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
 PATIENCE = "1s"  # for a lock
@@ -28,8 +30,8 @@ _WRITE = 12.0  # updating and journaling a row, as a multiple of sorting one (sc
 _WAL_OF_LINK, _WAL_OF_LINK_COMPRESSED = 8100, 1700  # bytes, once every update meets a page anew (limits.md 8)
 
 
-class Kind(Enum):
-    """What a step does to the table: what it reads, and what it writes."""
+class Work(Enum):
+    """What a Step does to the table: what it reads, and what it writes. No Step rewrites the table."""
 
     INSTANT = ("nothing", "the catalog")
     PROVE = ("one scan of the table", "the catalog")
@@ -45,8 +47,23 @@ class Kind(Enum):
 
     @property
     def writes(self) -> str:
-        """What is written. No step rewrites the table."""
+        """What is written."""
         return str(self.value[1])
+
+
+_BUILDS = (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX)
+
+
+def work(contract: Contract, step: Step) -> Work:
+    """Return what a Step does to the raw table of ``contract``; what it does to a partition is not counted."""
+    if step.relation.name != contract.table:
+        return Work.INSTANT
+    if step.kind is Kind.VALIDATE:
+        documents = contract.document_check().name in step.objects
+        return Work.PROVE_DOCUMENTS if documents else Work.PROVE
+    if step.kind in _BUILDS:
+        return Work.BUILD
+    return {Kind.LINK: Work.LINK, Kind.SET_BACK: Work.SET_BACK}.get(step.kind, Work.INSTANT)
 
 
 @dataclass(frozen=True)
@@ -66,46 +83,34 @@ class Costs:
     documents: float
     sort: dict[str, float]
 
-    def estimate(self, contract: Contract, statement: str) -> float | None:
-        """Return the milliseconds that a step will run; None for one that takes an instant at any size."""
-        of = kind(contract, statement)
-        if of is Kind.PROVE:
-            return self.rows * self.scan
-        if of is Kind.PROVE_DOCUMENTS:
-            return self.rows * self.documents
-        if of is Kind.BUILD:
-            return self.rows * (self.scan + self.sort[index_of(contract, statement).name])
-        written = {Kind.LINK: self.links, Kind.SET_BACK: self.journaled}.get(of)
-        if written is None:
-            return None
+    def estimate(self, contract: Contract, steps: Iterable[Step]) -> float | None:
+        """Return the milliseconds that Steps will run; None where all take an instant at any size."""
+        expected = [found for step in steps if (found := self._estimate(contract, step)) is not None]
+        return sum(expected) if expected else None
+
+    def _estimate(self, contract: Contract, step: Step) -> float | None:
         order = self.sort[contract.chain_index().name]
-        return (self.rows * self.scan if of is Kind.LINK else 0) + written * order * _WRITE
+        match work(contract, step):
+            case Work.PROVE:
+                return self.rows * self.scan
+            case Work.PROVE_DOCUMENTS:
+                return self.rows * self.documents
+            case Work.BUILD:
+                return self.rows * (self.scan + self.sort.get(step.objects[0], order))
+            case Work.LINK:
+                return self.rows * self.scan + self.links * order * _WRITE
+            case Work.SET_BACK:
+                return self.journaled * order * _WRITE
+        return None
 
-    def size(self, contract: Contract, statement: str) -> int:
-        """Return the bytes of what a step reads; 0 where it reads nothing of the table."""
-        of = kind(contract, statement)
-        if of is Kind.INSTANT or of is Kind.SET_BACK:
+    def size(self, contract: Contract, steps: Iterable[Step]) -> int:
+        """Return the bytes of the table that Steps read."""
+        return sum(self._size(work(contract, step)) for step in steps)
+
+    def _size(self, of: Work) -> int:
+        if of is Work.INSTANT or of is Work.SET_BACK:
             return 0
-        return self.whole_bytes if of is Kind.PROVE_DOCUMENTS else self.main_bytes
-
-
-def kind(contract: Contract, statement: str) -> Kind:
-    """Return what a step does, from the name it has in plans and reports."""
-    if "VALIDATE" in statement:
-        document = contract.document_check().name in statement
-        return Kind.PROVE_DOCUMENTS if document else Kind.PROVE
-    whole = (f" ON {contract.table} (", f" on {contract.table} and its partitions")
-    if statement.startswith("CREATE") and any(words in statement for words in whole):  # not that of one partition
-        return Kind.BUILD
-    if statement.startswith("link rows"):
-        return Kind.LINK
-    return Kind.SET_BACK if statement.startswith("set back links") else Kind.INSTANT
-
-
-def index_of(contract: Contract, statement: str) -> Index:
-    """Return the index of the contract that a step builds."""
-    unique = contract.idempotency_index()
-    return unique if unique.name in statement else contract.chain_index()
+        return self.whole_bytes if of is Work.PROVE_DOCUMENTS else self.main_bytes
 
 
 def wal(costs: Costs) -> Row:
@@ -174,15 +179,12 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
 
 @contextmanager
 def estimated(session: Session, contract: Contract, costs: Costs | None) -> Iterator[None]:
-    """Set what was estimated beforehand beside the time that each step inside took, in milliseconds."""
-    before = len(session.steps)
+    """Report what was estimated beforehand with the time that each Step inside takes, in milliseconds."""
+    before, session.estimate = session.estimate, partial(costs.estimate, contract) if costs else None
     try:
         yield
     finally:
-        for step in session.steps[before:]:
-            expected = costs.estimate(contract, str(step["statement"])) if costs else None
-            if expected is not None:
-                step["estimated_ms"] = round(expected, 1)
+        session.estimate = before
 
 
 _JOURNALED = "SELECT coalesce(sum(cardinality(ids)), 0) AS rows FROM {}"

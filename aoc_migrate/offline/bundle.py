@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aoc_migrate import __version__
-from aoc_migrate.database.ddl.printing import Script
-from aoc_migrate.database.settings import TARGETS
+from aoc_migrate.database.settings import TARGETS, Limits
 from aoc_migrate.errors import AocError
 from aoc_migrate.offline.bundle_readme import README
 from aoc_migrate.offline.job import downgrade_job, upgrade_job
@@ -126,8 +125,8 @@ def _scripts() -> dict[str, str]:
     found = {}
     for target in TARGETS:
         up, down = upgrade_job(target, None, head(target)), downgrade_job(target, head(target), None)
-        found[f"{target}-upgrade.sql"] = script(up, Script())
-        found[f"{target}-downgrade.sql"] = script(down, Script())
+        found[f"{target}-upgrade.sql"] = script(up, Limits())
+        found[f"{target}-downgrade.sql"] = script(down, Limits())
     return found
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database.books import VERSION
-from aoc_migrate.database.ddl.printing import VARIABLE
+from aoc_migrate.database.relation import VARIABLE
 from aoc_migrate.run.history import Revision, history, position
 
 
@@ -76,23 +76,14 @@ def due(job: Job, revision: Revision) -> str:
 
 
 def stamp(job: Job, revision: Revision) -> str:
-    """Move the version, unless it stays where it is."""
-    place_, before, version = position(job.target, revision.id), revision.down, VARIABLE[VERSION]
-    if job.converge and (job.down or place_ > job.goal):
+    """Return the statement that moves the version from the revision before; empty where the job leaves it."""
+    before, version = revision.down, VARIABLE[VERSION]
+    if job.converge and (job.down or position(job.target, revision.id) > job.goal):
         return ""
-    if job.down:
-        move = (
-            f"UPDATE {version} SET version_num = '{before}' WHERE version_num = '{revision.id}'"
-            if before
-            else f"DELETE FROM {version} WHERE version_num = '{revision.id}'"
-        )
-        return f"{move};\n\\set aoc_position {place_ - 1}\n"
-    move = (
-        f"UPDATE {version} SET version_num = '{revision.id}' WHERE version_num = '{before}'"
-        if before
-        else f"INSERT INTO {version} (version_num) SELECT '{revision.id}' WHERE NOT EXISTS (SELECT FROM {version})"
-    )
-    stamp = f"{move};\n\\set aoc_position {place_}\n"
-    if not job.converge and not revision.removable:
-        return stamp
-    return f"SELECT :aoc_position < {place_} AS aoc_due \\gset\n\\if :aoc_due\n{stamp}\\endif\n"
+    if job.down and before is None:
+        return f"DELETE FROM {version} WHERE version_num = '{revision.id}'"
+    if before is None:
+        new = f"SELECT '{revision.id}' WHERE NOT EXISTS (SELECT FROM {version})"
+        return f"INSERT INTO {version} (version_num) {new}"
+    old, new = (revision.id, before) if job.down else (before, revision.id)
+    return f"UPDATE {version} SET version_num = '{new}' WHERE version_num = '{old}'"

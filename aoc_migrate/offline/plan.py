@@ -1,24 +1,34 @@
 """`plan`: what an upgrade or a downgrade would run, with its locks, scans and sizes; or the psql script for it."""
 
 import re
+from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ddl.printing import STRONG, Script
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.settings import Limits
 from aoc_migrate.errors import AocError
-from aoc_migrate.inspect.cost import Costs, Kind, kind, measure, sizes, wal
-from aoc_migrate.inspect.verify import MENDABLE
+from aoc_migrate.inspect.cost import Costs, Work, measure, sizes, wal, work
 from aoc_migrate.offline.job import Job, downgrade_job, upgrade_job
 from aoc_migrate.offline.script import script
+from aoc_migrate.operations.step import Kind, Lock, Printed, Step, shown, strongest, title
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold
-from aoc_migrate.run.common import catalog_findings
 from aoc_migrate.run.history import contract_at, position, resolve
-from aoc_migrate.run.rendering import render_script
+from aoc_migrate.run.rendering import collect
 
+_MADE = (
+    Kind.CREATE_TABLE,
+    Kind.ADD_COLUMN,
+    Kind.CREATE_FUNCTION,
+    Kind.GRANT_EXECUTE,
+    Kind.ADD_CHECK,
+    Kind.BUILD_INDEX,
+    Kind.BUILD_UNIQUE_INDEX,
+    Kind.DROP_INDEX,
+)
+_FOLLOWS = (Kind.VALIDATE, Kind.DROP_CHECK)
 PARTS = (
     "SHARE UPDATE EXCLUSIVE on one partition at a time; for an instant SHARE on the table and ACCESS EXCLUSIVE on "
     "each new index"
@@ -35,11 +45,15 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
     costs = measure(session, contract)
     report.facts |= _sizes(session, contract, costs)
-    left = [step for step in _wanted(session, report, job) if not _stands(session, contract, step)]
-    left = on_partitions(left, job) if is_partitioned(session, contract.table) else left
-    report.facts["plan"] = [{**step, **_cost(contract, step, costs)} for step in left]
+    left = list(_left(session, job))
+    partitioned = is_partitioned(session, contract.table)
+    report.facts["plan"] = [
+        {"revision": revision, **_named(steps, partitioned=partitioned), **_cost(contract, steps, costs)}
+        for revision, steps in left
+    ]
     if costs:
-        report.facts |= _whole(report.facts["plan"]) | _wal(session, contract, costs, left)
+        every = [step for _, steps in left for step in steps]
+        report.facts |= _whole(report.facts["plan"]) | _wal(session, contract, costs, every)
     held = hold.read(session)
     if held:
         report.findings.append(hold.finding(session, held))
@@ -73,36 +87,64 @@ def refuse_partitioned(session: Session, table: str) -> None:
 
 def sql(job: Job, limits: Limits, schema: str, owner: str | None) -> str:
     """Return the psql script of a job."""
-    return script(job, Script(limits), schema, owner)
+    return script(job, limits, schema, owner)
 
 
-def steps(job: Job, limits: Limits) -> list[Row]:
-    """Return revision, statement and lock of each step in order."""
-    found: list[Row] = []
+def _left(session: Session, job: Job) -> Iterator[tuple[str, tuple[Step, ...]]]:
+    """Yield what is left to do: the Steps of each transaction, with their revision.
+
+    Of revisions that are applied, what the catalog lacks now, and what becomes of that: a CHECK that is added is
+    proven, and dropped if it is a passing one. Of the others, all but what is there already.
+    """
+    owner, added = session.target.table_owner, set[str]()
     for revision in job.revisions:
-        into = Script(limits)
-        render_script(revision, job.function, into, None)
-        found += [{"revision": revision.id, **step} for step in into.steps]
-    return found
+        applied = not job.down and position(job.target, revision.id) <= job.start
+        for group in collect(revision, job.function, session.schema, owner):
+            needed = group if job.down else _needed(session, group, added, applied=applied)
+            steps = tuple(step for step in shown(needed) if step.printed is not Printed.NEVER or applied)
+            added |= {name for step in steps if step.kind is Kind.ADD_CHECK for name in step.objects}
+            if steps:
+                yield revision.id, steps
 
 
-def _wanted(session: Session, report: Report, job: Job) -> list[Row]:
-    """Return the steps, and those below where the database is only where what they made is lacking."""
-    lacking = any(finding.slug in MENDABLE for finding in catalog_findings(session, report.revision))
-    found = steps(job, session.limits)
-    return [s for s in found if job.down or lacking or position(job.target, s["revision"]) > job.start]
+def _needed(session: Session, group: tuple[Step, ...], added: set[str], *, applied: bool) -> tuple[Step, ...]:
+    """Return the Steps of a group without those that the catalog does not need.
+
+    What a revision to come needs can only be asked of what it makes: other Steps follow from its first ones.
+    """
+    asked = [step for step in group if applied or step.kind in _MADE]
+    if not asked:
+        return group
+    conditions = ", ".join(f"({step.needed}) AS n{n}" for n, step in enumerate(asked))
+    row = session.row(f"SELECT {conditions}")
+    follows = [s for s in asked if s.kind in _FOLLOWS and s.printed is Printed.PLAIN and added & {*s.objects}]
+    spare = [step for n, step in enumerate(asked) if not row[f"n{n}"] and step not in follows]
+    return tuple(step for step in group if step not in spare)
 
 
-def _cost(contract: Contract, step: Row, costs: Costs | None) -> Row:
-    """Return what a step reads and writes, and as far as that is known, how many bytes and for how long."""
-    statement = str(step["statement"])
-    of = kind(contract, statement)
-    told: Row = {"reads": of.reads, "writes": of.writes}
+def _named(steps: tuple[Step, ...], *, partitioned: bool) -> Row:
+    """Return how a plan names Steps, and their lock; indexes of a partitioned table are not made as a whole."""
+    first = steps[0]
+    if partitioned and first.kind in (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX):
+        unique = "UNIQUE " if first.kind is Kind.BUILD_UNIQUE_INDEX else ""
+        name = f"CREATE {unique}INDEX {', '.join(first.objects)} ON {first.relation.name}, on each partition"
+        return {"statement": name, "lock": PARTS}
+    if partitioned and first.kind is Kind.DROP_INDEX:
+        name = f"{Kind.DROP_INDEX_AT_ONCE.name_in_reports} {', '.join(first.objects)} ON {first.relation.name}"
+        return {"statement": name, "lock": Lock.ACCESS_EXCLUSIVE.value}
+    strong = strongest(steps)
+    return {"statement": title(step for step in steps if step.lock is strong), "lock": strong.value}
+
+
+def _cost(contract: Contract, steps: tuple[Step, ...], costs: Costs | None) -> Row:
+    """Return what Steps read and write, and as far as that is known, how many bytes and for how long."""
+    of = max((work(contract, step) for step in steps), key=list(Work).index)
+    cost: Row = {"reads": of.reads, "writes": of.writes}
     if costs:
-        told |= {"size_bytes": costs.size(contract, statement)}
-        estimated = costs.estimate(contract, statement)
-        told |= {"estimated_ms": None if estimated is None else round(estimated)}
-    return told
+        estimated = costs.estimate(contract, steps)
+        cost["size_bytes"] = costs.size(contract, steps)
+        cost["estimated_ms"] = None if estimated is None else round(estimated)
+    return cost
 
 
 def _whole(plan: list[Row]) -> Row:
@@ -110,40 +152,12 @@ def _whole(plan: list[Row]) -> Row:
     return {"estimated_seconds": round(sum(step["estimated_ms"] or 0 for step in plan) / 1000, 1)}
 
 
-def _wal(session: Session, contract: Contract, costs: Costs, left: list[Row]) -> Row:
+def _wal(session: Session, contract: Contract, costs: Costs, left: list[Step]) -> Row:
     """Return what the backfill writes ahead, where it is among the steps, and what compression would leave."""
-    if all(kind(contract, str(step["statement"])) is not Kind.LINK for step in left):
+    if all(work(contract, step) is not Work.LINK for step in left):
         return {}
     compression = session.value("SHOW wal_compression")
     return {"links_estimated": costs.links, "wal_compression": compression, **wal(costs)}
-
-
-def on_partitions(found: list[Row], job: Job) -> list[Row]:
-    """Return the steps as they are on a partitioned table, whose indexes cannot be made or dropped as a whole."""
-    told = []
-    for step in found:
-        verb, _, rest = step["statement"].partition(" INDEX CONCURRENTLY ")
-        if not rest:
-            told.append(step)
-        elif verb != "DROP":
-            told.append(step | {"statement": f"{verb} INDEX {rest}, on each partition", "lock": PARTS})
-        elif job.down:
-            told.append(step | {"statement": f"DROP INDEX {rest}", "lock": STRONG})
-    return told
-
-
-def _stands(session: Session, contract: Contract, step: Row) -> bool:
-    """Return whether nothing is left to do for a step of an upgrade, as far as the catalog tells beforehand."""
-    statement = str(step["statement"])
-    if "ADD COLUMN" in statement:
-        return contract.link in catalog.columns(session, contract.table)
-    for index in (contract.idempotency_index(), contract.chain_index()):
-        if f"INDEX CONCURRENTLY {index.name}" in statement and not statement.startswith(
-            "DROP INDEX CONCURRENTLY IF"
-        ):
-            state = catalog.index_state(session, contract.table, index)
-            return state != "invalid" if statement.startswith("DROP") else state == "valid"
-    return False
 
 
 def _sizes(session: Session, contract: Contract, costs: Costs | None) -> Row:

@@ -1,227 +1,204 @@
-"""An upgrade, a downgrade or `constraints --remove` as one psql script.
+"""Migrations as psql scripts: what `plan --sql` prints, and the operators' script of the guide.
 
-The same statements in the same transactions as online, under the same lock. The script asks the catalog what is
-left to do, so that it may be run again after an interruption.
+The templates in psql/ are SQL; what they share with the commands, such as predicates and the Steps of revisions,
+comes from here. A script asks the catalog what is left to do, so it may be run again after an interruption.
 """
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable
+from typing import Any
 
 from aoc_migrate import __version__
-from aoc_migrate.contract.model import Part
-from aoc_migrate.database.books import HOLD, LOG, STATE, VERSION, create_books, share
-from aoc_migrate.database.ddl.printing import VARIABLE, Script
+from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database.attached_code import LINKING, NEEDS, attached, attached_to_ddl
+from aoc_migrate.database.books import BOOKS, HOLD, JOURNAL, LOG, STATE, VERSION, create_books, share
 from aoc_migrate.database.lock import HELD
+from aoc_migrate.database.ours import flaws, writers
 from aoc_migrate.database.pinned import preamble
-from aoc_migrate.database.relation import literal
+from aoc_migrate.database.questions import QUESTIONS, column_exists
+from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.database.settings import Limits
-from aoc_migrate.database.state import claim
-from aoc_migrate.offline.accepting import code_on_the_way_back, split
-from aoc_migrate.offline.checks import audit, place, still_locked, where_it_stands
-from aoc_migrate.offline.job import Job, due, stamp
-from aoc_migrate.offline.refusal import journal_is_private, refuse
-from aoc_migrate.offline.schema_variable import SET, with_schema
-from aoc_migrate.operations.supersedes.statements import RETROFIT
+from aoc_migrate.database.state import recorded
+from aoc_migrate.inspect.audit import update_triggers
+from aoc_migrate.inspect.duplicates import duplicates
+from aoc_migrate.inspect.swap import breaking, partial_readers
+from aoc_migrate.offline.job import Job, due
+from aoc_migrate.offline.sections import section
+from aoc_migrate.offline.templates import RAW, in_body, plain, rendered
+from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
+from aoc_migrate.operations.supersedes.statements import wrong_links
 from aoc_migrate.report.accepted import ACCEPTABLE
 from aoc_migrate.run.history import Revision, contract_at, history, position, swap_of
-from aoc_migrate.run.rendering import checksum, render_script
+from aoc_migrate.run.rendering import checksum
 
-_VARIABLES = {
-    "schema": ("NAME", "where the tables are"),
-    "release_hold": ("1", "go up although a rollback holds the database"),
-    "retrofit": ("1", "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does"),
-    "accept": ("SLUG:OBJECT", "findings to accept, separated by commas"),
+VARIABLES = {
+    "schema=NAME": "where the tables are",
+    "release_hold=1": "go up although a rollback holds the database",
+    "retrofit=1": "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does",
+    "accept=SLUG:OBJECT": "findings to accept, separated by commas",
 }
+_OPTION = (
+    "'-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object "
+    """ELSE '\'\'' || replace('accept=' || object, '\'\'', '\'\'"\'\'"\'\'') || '\'\'' END"""
+)
+_DOWN = ("schema=NAME", "accept=SLUG:OBJECT")
 
 
-def script(job: Job, into: Script, schema: str = "public", owner: str | None = None) -> str:
+def script(job: Job, limits: Limits, schema: str = "public", owner: str | None = None) -> str:
     """Return the psql script of a job. ``schema`` is its default; ``owner`` is for a table that it makes."""
-    about = f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}"
-    names = ("schema", "accept") if job.down else _VARIABLES
-    return with_schema("\n".join([header(about, names=names), head(schema, into.limits), body(job, into, owner)]))
-
-
-def header(about: str, more: str = "", names: Iterable[str] = _VARIABLES) -> str:
-    """Return the comment that a script begins with: what it is, how it is run, and the variables it knows."""
-    known = "".join(f"--   -v {name + '=' + _VARIABLES[name][0]:16}  {_VARIABLES[name][1]}\n" for name in names)
-    return f"""-- {about}. Made by aoc-migrate {__version__} for PostgreSQL 15 and newer.
---
---   psql -X -d DATABASE -f THIS.sql         or on stdin: psql -X -d DATABASE < THIS.sql
---
-{more}{known}--
--- It commits by itself, so never with psql -1. Interrupted, it goes on when it is run again.
--- Exit code 0: done, nothing to do, or held. 3: refused or failed; stderr says why.
-"""
-
-
-def head(schema: str, limits: Limits) -> str:
-    """Return what is the same for every job: variables and settings of the session."""
-    quoted = literal(schema).replace("\\", "\\\\")  # psql reads a backslash as C does
-    defaults = {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"}
-    variables = "".join(default(name, value) for name, value in defaults.items())
-    return f"""{quiet()}
-{variables}
-{preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"})}
-{SET}
-SELECT set_config('{RETROFIT}', (:'retrofit'::boolean)::text, false) AS aoc_retrofit,
-  set_config('aoc.accept', :'accept', false) AS aoc_accept, :'release_hold'::boolean AS release_hold \\gset
-{_acceptable()}"""
-
-
-def _acceptable() -> str:
-    """Refuse what ``-v accept`` names and cannot be accepted."""
-    slugs, given = ", ".join(ACCEPTABLE), split(":'accept'")
-    return refuse(
-        f":'accept' <> '' AND EXISTS (SELECT FROM unnest({given}) AS given "
-        f"WHERE given !~ '^({'|'.join(ACCEPTABLE)}):.*[^ ,]$')",
-        f"'accept is SLUG:OBJECT, several with a comma between them; a slug is one of {slugs}'",
+    left = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
+    links = any(revision.part is Part.CHAIN for revision in job.revisions)
+    return rendered(
+        "job.sql.j2",
+        **shared(job.target, limits, schema, links=links),
+        **run_of(job),
+        about=f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}",
+        description=[],
+        variables={name: VARIABLES[name] for name in (_DOWN if job.down else VARIABLES)},
+        marks="'{}'",
+        tables=literal(f"{{{','.join(_tables(job.target))}}}"),
+        down=job.down,
+        batches=procedures(limits.deadline, "PERFORM pg_temp.aoc_our_tables()"),
+        lowest=min(job.start, job.goal),
+        highest=max(job.start, job.goal),
+        bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
+        left=left,
+        journal=_private_journal(job.target) if job.down and links else "",
+        audits=[] if job.down else list(_audits(job)),
+        sections=[section(job, revision, owner) for revision in job.revisions],
     )
 
 
-def quiet() -> str:
-    """Return psql's settings: stop at the first error, print no tags, and of an error the message alone.
-
-    Its DETAIL could hold rows.
-    """
-    return "\\set ON_ERROR_STOP on\n\\set QUIET on\n\\set VERBOSITY terse\n\\set SHOW_CONTEXT never"
-
-
-def default(name: str, value: str) -> str:
-    """Return what gives a psql variable its value unless ``-v`` did."""
-    return f"\\if :{{?{name}}}\n\\else\n\\set {name} {value}\n\\endif\n"
-
-
-def body(job: Job, into: Script, owner: str | None = None) -> str:
-    """Return the job itself."""
-    swap = swap_of(job.target)
-    tables = [contract_at(job.target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
-    bounds = (0, len(history(job.target))) if job.converge else sorted((job.start, job.goal))
-    left = "true" if job.down or job.converge else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
-    parts = [
-        f"SET application_name TO 'aoc-migrate {job.command}';",
-        place(job.target, tables),
-        _lock(job.target, into.limits),
-        where_it_stands(job.target, *bounds),
-        "" if job.down else _stop_at_hold(),
-        journal_is_private(tables[0]) if job.down and any(r.part is Part.CHAIN for r in job.revisions) else "",
-        f"SELECT {left} AS aoc_left \\gset\n\\if :aoc_left",
-        *([_code_on_the_way_back(job)] if job.down else _audits(job)),
-        _begin(job),
-        *(_section(job, revision, into, owner) for revision in job.revisions),
-        _end(job),
-        "\\else",
-        f"\\echo '{job.target} is there already: nothing to do'",
-        "\\endif",
-        "SELECT pg_advisory_unlock(current_setting('aoc.lock')::bigint) AS aoc_unlocked \\gset",
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _lock(target: str, limits: Limits) -> str:
-    """Poll for the lock of `aoc_migrate.database.lock`: the first eight bytes of a SHA-256, as a bigint."""
-    return f"""SELECT set_config('aoc.lock', ('x' || encode(substring(sha256(convert_to(
-  'aoc-migrate/{target}/' || :'schema', 'UTF8')) FOR 8), 'hex'))::bit(64)::bigint::text, false) AS aoc_lock \\gset
-DO $aoc$
-DECLARE
-  begun timestamptz := clock_timestamp();
-  told timestamptz := clock_timestamp() - interval '1 minute';
-  holders text; ending text;
-BEGIN
-  WHILE NOT pg_try_advisory_lock(current_setting('aoc.lock')::bigint) LOOP
-    SELECT string_agg(concat_ws(', ', 'pid ' || pid, 'prepared transaction ' || to_json(gid), to_json(application),
-        'role ' || to_json(role)), '; '),
-      string_agg(CASE WHEN pid IS NOT NULL THEN format('SELECT pg_terminate_backend(%s);', pid)
-        WHEN gid ~ '^[ -~]+$' THEN format('ROLLBACK PREPARED %L;', gid)
-        ELSE 'SELECT * FROM pg_prepared_xacts;' END, ' ')
-    INTO holders, ending FROM ({HELD.format(key="current_setting('aoc.lock')::bigint").strip()}) AS held;
-    IF clock_timestamp() - begun > interval '{limits.lock_wait} s' THEN
-      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %',
-        holders, begun, ending;
-    ELSIF clock_timestamp() - told > interval '5 s' THEN
-      RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
-      told := clock_timestamp();
-    END IF;
-    COMMIT;
-    PERFORM pg_sleep(0.1 + random() * 0.4);
-  END LOOP;
-END $aoc$;
-"""
+def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str, Any]:
+    """Return what every script needs: settings, refusals, procedures; ``links``: it sets some, or back."""
+    contract = contract_at(target, None)
+    raw = VARIABLE[contract.table]
+    swap = swap_of(target)
+    quoted = literal(schema).replace("\\", "\\\\")  # psql reads a backslash as C does
+    key = ", ".join(contract.chain_key)
+    return {
+        "version": __version__,
+        "target": target,
+        "limits": limits,
+        "stall_ms": round(limits.max_stall * 1000),
+        "deadline_ms": round(limits.deadline * 1000),
+        "defaults": {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"},
+        "preamble": preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"}),
+        "accepted": f"regexp_split_to_array(current_setting('aoc.accept'), ',(?=({'|'.join(ACCEPTABLE)}):)')",
+        "acceptable": ACCEPTABLE,
+        "questions": [question.function for question in QUESTIONS],
+        "locked_books": f"'{VARIABLE[STATE]}', '{VARIABLE[JOURNAL]}'",
+        "flaws": in_body(flaws(VARIABLE, RAW, tuple(BOOKS))),
+        "version_name": VERSION,
+        "hold_name": HOLD,
+        "journal_name": JOURNAL,
+        "log": plain(str(VARIABLE[LOG])),
+        "hold": plain(str(VARIABLE[HOLD])),
+        "holders": HOLDERS,
+        "held": HELD.format(key="current_setting('aoc.lock')::bigint").strip(),
+        "history": " ".join(["", *(revision.id for revision in history(target))]),
+        "links": links,
+        "code": in_body(attached(RAW, [contract], LINKING)),
+        "code_of_ddl": in_body(attached_to_ddl(RAW)),
+        "option": _OPTION,
+        "needs": NEEDS,
+        "columns": ", ".join(
+            literal(c.name) for c in contract.columns if c.name not in (contract.link, "created_at")
+        ),
+        "column_exists": column_exists(raw, contract.link),
+        "wrong": wrong_links(contract, raw),
+        "chain_key": key,
+        "raw": str(raw),
+        "triggers": in_body(update_triggers(contract, RAW)),
+        "swap": None
+        if swap is None
+        else {
+            "view": in_body(VARIABLE[swap[0].view].literal),
+            "backup": in_body(VARIABLE[swap[0].backup].literal),
+            "breaking": in_body(breaking(VARIABLE[swap[0].view])),
+            "readers": in_body(partial_readers(VARIABLE[swap[0].view])),
+        },
+        "books": create_books(VARIABLE, VERSION, STATE, HOLD, LOG),
+        "share": share(VARIABLE, raw),
+    }
 
 
-def _stop_at_hold() -> str:
-    """Stop where a rollback holds the database, with exit code 0, as online."""
-    return f"""\\set aoc_held false
-SELECT to_regclass({VARIABLE[HOLD].literal}) IS NOT NULL AS aoc_hold_there \\gset
-\\if :aoc_hold_there
-SELECT EXISTS (SELECT FROM {VARIABLE[HOLD]}) AS aoc_held \\gset
-\\endif
-SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop \\gset
-\\if :aoc_stop
-SELECT format('held since %s by %s after %s: nothing was changed; to go on: -v release_hold=1',
-  held_at, held_by, command) AS aoc_reason FROM {VARIABLE[HOLD]} \\gset
-\\warn :aoc_reason
-\\quit
-\\endif
-"""
+def run_of(job: Job) -> dict[str, Any]:
+    """Return how a job is written down: its command, its goal, the checksums of its revisions, and its hold."""
+    return {
+        "job": job,
+        "command": job.command,
+        "goal": job.name(job.goal),
+        "sums": json.dumps({r.id: checksum(r) for r in job.revisions if not job.down}),
+        "begin_hold": _hold(job, finished=False),
+        "end_hold": _hold(job, finished=True),
+    }
 
 
-def _audits(job: Job) -> Iterator[str]:
-    """Audit what the goal proves; another rule only where it stood before and is put back."""
+def audit(target: str, contract: Contract, revisions: Iterable[Revision]) -> str:
+    """Return the arguments of the audit of what ``revisions`` prove."""
+    within = list(revisions)
+    parts, swap = {revision.part for revision in within}, swap_of(target)
+    rules = [*contract.row_checks(), contract.required_check()] if Part.GUARD in parts else []
+    rules += [contract.document_check()] if Part.CONTENT in parts else []
+    listed = ",\n  ".join(f"ARRAY['{r.name}', '{r.signature}', $p${r.predicate}$p$]" for r in rules)
+    index = VARIABLE[contract.idempotency_index().name]
+    valid = f"EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({index.literal}) AND indisvalid)"
+    groups = (
+        f"SELECT d.groups FROM ({duplicates(contract, VARIABLE[contract.table])} LIMIT 1) AS d WHERE NOT {valid}"
+    )
+    chain = next((revision.id for revision in within if revision.part is Part.CHAIN), None)
+    names = [swap[0].view, swap[0].backup] if swap and swap[1] in [r.id for r in within] else None
+    return ", ".join(
+        [
+            f"ARRAY[\n  {listed}]" if listed else "NULL",
+            f"\n  $g${groups}$g$" if Part.IDEMPOTENCY in parts else "NULL",
+            _to_link(chain) if chain else "false",
+            f"ARRAY{names}" if names else "NULL",
+        ]
+    )
+
+
+def _to_link(revision: str) -> str:
+    """Return whether the backfill is still to be done, as SQL."""
+    done = recorded(VARIABLE, revision, "(value->>'done')::boolean")
+    return f"NOT {done}"
+
+
+def _audits(job: Job) -> Iterable[dict[str, str]]:
+    """Yield the audit of what the goal proves, and of other rules where they were proven and are put back."""
     within = [r for r in job.revisions if job.start < position(job.target, r.id) <= job.goal]
-    swap = swap_of(job.target)
-    yield audit(contract_at(job.target, within[-1].id if within else None), within, swap)
+    goal = contract_at(job.target, within[-1].id if within else None)
+    yield {"due": "", "call": audit(job.target, goal, within)}
     for revision in (r for r in job.revisions if r not in within):
-        inside = audit(contract_at(job.target, revision.id), [revision], swap, code_too=False)
-        yield f"SELECT {due(job, revision)} AS aoc_due \\gset\n\\if :aoc_due\n{inside}\\endif"
+        contract = contract_at(job.target, revision.id)
+        call = audit(job.target, contract, [revision])
+        if "ARRAY" in call or "$g$" in call:
+            yield {"due": due(job, revision), "call": call}
 
 
-def _code_on_the_way_back(job: Job) -> str:
-    linking = any(revision.part is Part.CHAIN for revision in job.revisions)
-    return code_on_the_way_back(contract_at(job.target, None), linking=linking)
-
-
-def _begin(job: Job) -> str:
-    """Make our own tables where they are missing, write the run down, and the hold of a rollback."""
-    names = ", ".join(f"'{name}'" for name in ("base", *(r.id for r in history(job.target))))
-    sums = ", ".join(f"'{r.id}', '{checksum(r)}'" for r in ([] if job.down else job.revisions))
-    goal = f"(ARRAY[{names}])[:aoc_position + 1]" if job.converge else f"'{job.name(job.goal)}'"
-    log = VARIABLE[LOG]
-    return f"""{create_books(VARIABLE, VERSION, STATE, HOLD, LOG)};
-{claim(VARIABLE, job.target)};
-UPDATE {log} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
-INSERT INTO {log} (command, from_revision, goal, host, version, checksums)
-  SELECT '{job.command}', (ARRAY[{names}])[:aoc_position + 1], {goal},
-    coalesce(host(inet_client_addr()), 'local'), '{__version__}', jsonb_build_object({sums})
-  RETURNING run AS aoc_run \\gset
-{_hold(job, finished=False) if job.down else ""}
-"""
+def _tables(target: str) -> list[str]:
+    swap = swap_of(target)
+    return [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
 
 
 def _hold(job: Job, *, finished: bool) -> str:
     revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
     columns = ("command", "revision", "held_by", "held_at", "finished", "acknowledged")
     changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    return f"""INSERT INTO {VARIABLE[HOLD]} ({", ".join(columns)})
+    return f"""INSERT INTO {plain(str(VARIABLE[HOLD]))} ({", ".join(columns)})
   SELECT '{job.command}', {revision}, current_user || '@psql', now(), {str(finished).lower()}, true
   ON CONFLICT (one) DO UPDATE SET {changed};"""
 
 
-def _section(job: Job, revision: Revision, into: Script, owner: str | None) -> str:
-    title = f"{revision.id} {job.function}: {revision.title}".replace("'", "''")
-    return f"""SELECT {due(job, revision)} AS aoc_due \\gset
-\\if :aoc_due
-\\echo '{title}'
-SET application_name TO 'aoc-migrate psql {job.function} {revision.id}';
-{still_locked()}
-{render_script(revision, job.function, into, owner)}{stamp(job, revision)}\\endif
-"""
-
-
-def _end(job: Job) -> str:
-    raw = VARIABLE[contract_at(job.target, None).table]
-    now = f"coalesce((SELECT version_num FROM {VARIABLE[VERSION]}), 'base')"
-    return f"""{_hold(job, finished=True) if job.down else f"DELETE FROM {VARIABLE[HOLD]};"}
-{share(VARIABLE, raw)};
-UPDATE {VARIABLE[LOG]} SET outcome = 'done', revision = {now}, ended_at = now(), seen_at = now()
-  WHERE run = :aoc_run;
-SELECT format('{job.target} is at %s', {now}) AS aoc_reason \\gset
-\\echo :aoc_reason"""
+def _private_journal(target: str) -> str:
+    """Return the statement that refuses to set links back from a journal that others may write to."""
+    found = f"SELECT * FROM ({writers(VARIABLE, VARIABLE[_tables(target)[0]], (JOURNAL,))}) AS w"
+    return f"""DO $aoc$
+DECLARE names text := (SELECT string_agg(format('%s (%s)', grantee, rights), ', ') FROM (
+{found}) AS w);
+BEGIN
+  IF names IS NOT NULL THEN
+    RAISE EXCEPTION 'others may write to {JOURNAL}: %; find out whether they did, and revoke that', names;
+  END IF;
+END $aoc$"""

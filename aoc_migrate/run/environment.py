@@ -4,8 +4,10 @@ The wrapper hands over its session. Stock `alembic -n concelier …` gets one ma
 stall bound and retrofit gate; audit and verify are the wrapper's alone.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -19,8 +21,6 @@ from sqlalchemy.exc import DBAPIError
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings, refuse
 from aoc_migrate.database.books import VERSION, share
-from aoc_migrate.database.ddl.printing import RUNTIME
-from aoc_migrate.database.ddl.table import OWNER
 from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.ours import create, guard, lock
 from aoc_migrate.database.pinned import preamble
@@ -30,6 +30,10 @@ from aoc_migrate.database.settings import RAW_TABLES, TARGETS, Limits, choose_ta
 from aoc_migrate.database.tape import Tape
 from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.surroundings import limited_visibility
+from aoc_migrate.operations import registered as _registered  # noqa: F401 - the operations that revisions call
+from aoc_migrate.operations.execute import Online
+from aoc_migrate.operations.registry import EXECUTOR
+from aoc_migrate.operations.render import OWNER, Printer, tidy
 from aoc_migrate.report.accepted import Accepted
 from aoc_migrate.report.model import Finding, Report, Stopped
 from aoc_migrate.report.words import plain
@@ -46,6 +50,7 @@ BEGIN
     END IF;
   END IF;
 END $aoc$;"""
+_SESSION = "aoc_session"
 _AS_IS = {"paramstyle": "named"}  # a ``%`` in a name is no placeholder then, and is not doubled
 _LOCKING = ("upgrade", "downgrade", "stamp")
 
@@ -57,13 +62,13 @@ def make_config(session: Session) -> Config:
     config.set_main_option("script_location", folder)
     config.set_main_option("version_locations", f"{folder}/{session.target.name}")
     config.set_main_option("path_separator", "newline")
-    config.attributes[RUNTIME] = session
+    config.attributes[_SESSION] = session
     return config
 
 
 def run(context: Any) -> None:
     """Do what migrations/env.py is for. ``context`` is ``alembic.context``."""
-    session = context.config.attributes.get(RUNTIME)
+    session = context.config.attributes.get(_SESSION)
     if context.is_offline_mode():
         _print_sql(context)
     elif session is not None:
@@ -76,14 +81,16 @@ def run(context: Any) -> None:
 def _print_sql(context: Any) -> None:
     name = _target_name(context)
     schema, owner = read_place(name)
+    printed = io.StringIO()
     context.configure(
         dialect_name="postgresql",
+        output_buffer=printed,
         dialect_opts=_AS_IS,
         version_table=VERSION,
         version_table_schema=schema,
         transaction_per_migration=True,
         literal_binds=True,
-        **{OWNER: owner},
+        **{OWNER: owner, EXECUTOR: Printer},
     )
     put = context.get_context().impl.static_output
     put(preamble({"row_security": "off"}))
@@ -92,6 +99,7 @@ def _print_sql(context: Any) -> None:
         put(_FROM_BASE.format(Schema(schema)[VERSION]))
     with context.begin_transaction():
         context.run_migrations()
+    (context.config.output_buffer or context.config.stdout).write(tidy(printed.getvalue()))
 
 
 def _target_name(context: Any) -> str:
@@ -171,7 +179,7 @@ def _migrate(context: Any, session: Session) -> None:
             version_table=VERSION,
             version_table_schema=session.target.schema,
             transaction_per_migration=True,
-            **{RUNTIME: session},
+            **{EXECUTOR: partial(Online, session)},
         )
         with context.begin_transaction():
             context.run_migrations()
@@ -223,9 +231,10 @@ def _listen(engine: Engine, tape: Tape) -> None:
 
 @contextmanager
 def operations(session: Session) -> Iterator[None]:
-    """Let functions of ``database.ddl`` run on this session, outside of any revision."""
+    """Let operations run on this session, outside of any revision."""
     with alembic_connection(session) as connection:
-        context = MigrationContext.configure(connection, opts={RUNTIME: session})
+        options = {EXECUTOR: partial(Online, session), "version_table_schema": session.target.schema}
+        context = MigrationContext.configure(connection, opts=options)
         with Operations.context(context), context.begin_transaction():
             yield
 

@@ -1,52 +1,59 @@
-"""The SQL of a revision, and its checksum for the ledger."""
+"""The SQL of a revision, its Steps, and its checksum for the ledger."""
 
 import hashlib
 import io
+from collections.abc import Callable
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from aoc_migrate.database.ddl.printing import SCRIPT, VARIABLE, Script
-from aoc_migrate.database.ddl.table import OWNER
+from aoc_migrate.database.relation import Schema
+from aoc_migrate.operations import registered as _registered  # noqa: F401 - the operations that revisions call
+from aoc_migrate.operations.collect import Collector
+from aoc_migrate.operations.registry import EXECUTOR
+from aoc_migrate.operations.render import Printer, tidy
+from aoc_migrate.operations.step import Executor, Step
 from aoc_migrate.run.history import Revision
 
 
 def render(revision: Revision, function: str) -> str:
     """Return the SQL that ``function`` (``upgrade`` or ``downgrade``) of a revision prints for schema public."""
     printed = io.StringIO()
-    context = MigrationContext.configure(
-        dialect_name="postgresql",
-        opts={
-            "as_sql": True,
-            "output_buffer": printed,
-            "transaction_per_migration": True,
-            "literal_binds": True,
-            "version_table_schema": "public",
-        },
-    )
+    context = _offline(printed, "public", Printer)
     with Operations.context(context), context.begin_transaction(_per_migration=True):
         getattr(revision.module, function)()
-    return printed.getvalue()
+    return tidy(printed.getvalue())
 
 
-def render_script(revision: Revision, function: str, into: Script, owner: str | None) -> str:
-    """Return the same as a part of a psql script; ``owner`` is for a table that the baseline makes."""
+def collect(revision: Revision, function: str, schema: Schema, owner: str | None) -> list[tuple[Step, ...]]:
+    """Return the Steps of ``function``, grouped by transaction; ``owner`` is for a table that the baseline makes.
+
+    What a revision does with Alembic's own operations is a Step of its own, with the SQL that Alembic prints.
+    """
     printed = io.StringIO()
-    options = {
-        "as_sql": True,
-        "output_buffer": printed,
-        "transactional_ddl": False,
-        "version_table_schema": VARIABLE.name,
-        SCRIPT: into,
-        OWNER: owner,
-    }
-    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    collector = Collector(schema, printed, owner)
+    context = _offline(printed, schema.name, lambda _: collector)
     with Operations.context(context):
         getattr(revision.module, function)()
-    return printed.getvalue()
+    collector.run()
+    return collector.groups
 
 
 def checksum(revision: Revision) -> str:
     """Return the SHA-256 of what a revision does, up and down."""
     text = render(revision, "upgrade") + render(revision, "downgrade")
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _offline(
+    printed: io.StringIO, schema: str, executor: Callable[[MigrationContext], Executor]
+) -> MigrationContext:
+    options = {
+        "as_sql": True,
+        "output_buffer": printed,
+        "transaction_per_migration": True,
+        "literal_binds": True,
+        "version_table_schema": schema,
+        EXECUTOR: executor,
+    }
+    return MigrationContext.configure(dialect_name="postgresql", opts=options)

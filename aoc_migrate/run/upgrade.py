@@ -156,14 +156,12 @@ def _go_up(session: Session, current: str | None, goal: str | None) -> None:
 
 def _share(session: Session) -> None:
     """Let new readers of the raw table read revision and hold, as `wait` does."""
-    from aoc_migrate.database.ddl.run import note
-
     readers = blind_readers(session)
     if readers:
         begun = time.monotonic()
         session.run(share(session.schema, session.raw))
         label = f"GRANT SELECT ON {', '.join(READ_BY_ALL)} TO {', '.join(readers)}"
-        note(session, label, total_ms=time.monotonic() - begun)
+        session.note(label, total_ms=time.monotonic() - begun)
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:

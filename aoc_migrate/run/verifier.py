@@ -5,13 +5,14 @@ import psycopg
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.books import BOOKS
-from aoc_migrate.database.ddl.run import strong
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier
 from aoc_migrate.inspect.place import ALL, policy_of, table_missing, tenant_of, writing
 from aoc_migrate.inspect.scope import strange_tenant
 from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
+from aoc_migrate.operations.execute import Online
+from aoc_migrate.operations.step import Kind, Lock, Step
 from aoc_migrate.report.model import Finding, Report, make
 from aoc_migrate.run import ledger
 from aoc_migrate.run.common import locked
@@ -169,8 +170,6 @@ def _policies(session: Session, contract: Contract, role: str, tenant: str | Non
 
 
 def _limit(session: Session, table: str, role: str, tenant: str | None) -> None:
-    from aoc_migrate.run.environment import operations
-
     relation = session.schema[table]
     made = _dropped(relation)
     if tenant is None:
@@ -180,12 +179,16 @@ def _limit(session: Session, table: str, role: str, tenant: str | None) -> None:
         made.append(_policy(session, ALL, relation, "PERMISSIVE", role, seen))
         # The services' own policies may be for every role, and would show it more.
         made.append(_policy(session, ONE, relation, "RESTRICTIVE", role, seen))
-    with operations(session):
-        strong(relation, made, label=f"policy on {table}")
+    Online(session).run(_changed(relation, made))
 
 
 def _policy(session: Session, name: str, table: Relation, kind: str, role: str, seen: str) -> str:
     return f"CREATE POLICY {name} ON {table} AS {kind} FOR SELECT TO {session.quoted(role)} USING ({seen})"
+
+
+def _changed(table: Relation, statements: list[str]) -> Step:
+    """Return the Step that changes the policies of ``table``: a strong lock, for an instant."""
+    return Step(Kind.CHANGE_POLICIES, table, (table.name,), Lock.ACCESS_EXCLUSIVE, tuple(statements))
 
 
 def _dropped(table: Relation) -> list[str]:
@@ -193,13 +196,11 @@ def _dropped(table: Relation) -> list[str]:
 
 
 def _drop_policies(session: Session) -> None:
-    from aoc_migrate.run.environment import operations
-
     with_ours = session.rows(
         "SELECT DISTINCT relname FROM pg_policy JOIN pg_class c ON c.oid = polrelid "
         "WHERE polname = ANY (%s) AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",
         ([ALL, ONE], session.target.schema),
     )
     for row in with_ours:
-        with operations(session):
-            strong(session.schema[row["relname"]], _dropped(session.schema[row["relname"]]))
+        table = session.schema[row["relname"]]
+        Online(session).run(_changed(table, _dropped(table)))

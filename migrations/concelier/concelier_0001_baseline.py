@@ -6,8 +6,9 @@ If it fails: nothing was changed; run the same command again.
 Reversible: yes, but the table, the column and every row stay: no downgrade drops them.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import ADVISORY_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "concelier_0001"
 down_revision = None
@@ -18,8 +19,8 @@ part = Part.TABLE
 
 
 def upgrade() -> None:
-    ddl.create_table(ADVISORY_RAW, revision)
+    op.create_raw_table("advisory_raw", contract=ADVISORY_RAW, revision=revision)
 
 
 def downgrade() -> None:
-    ddl.keep_table(revision)
+    op.keep_raw_table("advisory_raw", revision=revision)

@@ -6,8 +6,9 @@ If it fails: nothing was changed; run the same command again.
 Reversible: yes, the constraints are dropped.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import ADVISORY_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "concelier_0002"
 down_revision = "concelier_0001"
@@ -19,8 +20,17 @@ removable = True
 
 
 def upgrade() -> None:
-    ddl.add_checks(ADVISORY_RAW.table, ADVISORY_RAW.row_checks(), proof=ADVISORY_RAW.required_check())
+    op.add_checks(
+        "advisory_raw",
+        ["advisory_raw_keys_v1", "advisory_raw_objects_v1"],
+        contract=ADVISORY_RAW,
+        proof="advisory_raw_required_v1",
+    )
 
 
 def downgrade() -> None:
-    ddl.drop_checks(ADVISORY_RAW.table, [*ADVISORY_RAW.row_checks(), ADVISORY_RAW.required_check()])
+    op.drop_checks(
+        "advisory_raw",
+        ["advisory_raw_keys_v1", "advisory_raw_objects_v1", "advisory_raw_required_v1"],
+        contract=ADVISORY_RAW,
+    )

@@ -3,12 +3,13 @@
 Why: only a validated constraint says something about the rows that were there before.
 Locks: SHARE UPDATE EXCLUSIVE on advisory_raw during the scan (reads and writes go on), then ACCESS EXCLUSIVE for
 an instant.
-If it fails: new rows stay guarded; mend the rows that the audit names and run the same command again.
+If it fails: new rows stay guarded; repair the rows that the audit names and run the same command again.
 Reversible: yes, the CHECKs become NOT VALID again, and NOT NULL goes where this revision had set it.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import ADVISORY_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "concelier_0003"
 down_revision = "concelier_0002"
@@ -20,10 +21,17 @@ removable = True
 
 
 def upgrade() -> None:
-    proof = ADVISORY_RAW.required_check()
-    ddl.validate(ADVISORY_RAW.table, ADVISORY_RAW.row_checks(), proof=proof)
-    ddl.set_not_null(ADVISORY_RAW.table, ADVISORY_RAW.required, proof, revision)
+    op.validate_checks(
+        "advisory_raw", ["advisory_raw_keys_v1", "advisory_raw_objects_v1"], proof="advisory_raw_required_v1"
+    )
+    op.set_not_null("advisory_raw", ADVISORY_RAW.required, proof="advisory_raw_required_v1", revision=revision)
 
 
 def downgrade() -> None:
-    ddl.unprove(ADVISORY_RAW.table, ADVISORY_RAW.row_checks(), ADVISORY_RAW.required_check(), revision)
+    op.invalidate_checks(
+        "advisory_raw",
+        ["advisory_raw_keys_v1", "advisory_raw_objects_v1"],
+        contract=ADVISORY_RAW,
+        proof="advisory_raw_required_v1",
+        revision=revision,
+    )

@@ -6,8 +6,9 @@ If it fails: an unfinished index is dropped and built anew by the same command.
 Reversible: yes, the index is dropped CONCURRENTLY, unless it was there before.
 """
 
-from aoc_migrate.contract.v1 import ADVISORY_RAW, Part
-from aoc_migrate.database import ddl
+from alembic import op
+
+from aoc_migrate.contract.v1 import Part
 
 revision = "concelier_0004"
 down_revision = "concelier_0003"
@@ -19,8 +20,14 @@ removable = True
 
 
 def upgrade() -> None:
-    ddl.create_index(ADVISORY_RAW.table, ADVISORY_RAW.idempotency_index(), revision)
+    op.create_index_concurrently(
+        "advisory_raw_idempotency_v1",
+        "advisory_raw",
+        ["tenant", "source_vendor", "upstream_id", "content_hash"],
+        unique=True,
+        revision=revision,
+    )
 
 
 def downgrade() -> None:
-    ddl.drop_index(ADVISORY_RAW.table, ADVISORY_RAW.idempotency_index(), revision)
+    op.drop_index_concurrently("advisory_raw_idempotency_v1", "advisory_raw", revision=revision)

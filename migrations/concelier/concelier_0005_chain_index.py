@@ -6,8 +6,9 @@ If it fails: an unfinished index is dropped and built anew by the same command.
 Reversible: yes, the index is dropped CONCURRENTLY, unless it was there before.
 """
 
-from aoc_migrate.contract.v1 import ADVISORY_RAW, Part
-from aoc_migrate.database import ddl
+from alembic import op
+
+from aoc_migrate.contract.v1 import Part
 
 revision = "concelier_0005"
 down_revision = "concelier_0004"
@@ -18,8 +19,13 @@ part = Part.CHAIN_INDEX
 
 
 def upgrade() -> None:
-    ddl.create_index(ADVISORY_RAW.table, ADVISORY_RAW.chain_index(), revision)
+    op.create_index_concurrently(
+        "advisory_raw_chain_v1",
+        "advisory_raw",
+        ["tenant", "source_vendor", "upstream_id", "retrieved_at", 'id COLLATE "C"'],
+        revision=revision,
+    )
 
 
 def downgrade() -> None:
-    ddl.drop_index(ADVISORY_RAW.table, ADVISORY_RAW.chain_index(), revision)
+    op.drop_index_concurrently("advisory_raw_chain_v1", "advisory_raw", revision=revision)

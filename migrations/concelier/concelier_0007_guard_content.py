@@ -3,12 +3,13 @@
 Why: this completes contract v1. It comes after the backfill, because every UPDATE checks it again and has to
 read the whole document for that.
 Locks: ACCESS EXCLUSIVE on advisory_raw for an instant, then SHARE UPDATE EXCLUSIVE during the scan.
-If it fails: new rows may be guarded already; mend the rows that the audit names and run the same command.
+If it fails: new rows may be guarded already; repair the rows that the audit names and run the same command.
 Reversible: yes, the constraint is dropped.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import ADVISORY_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "concelier_0007"
 down_revision = "concelier_0006"
@@ -21,9 +22,9 @@ removable = True
 
 
 def upgrade() -> None:
-    ddl.add_checks(ADVISORY_RAW.table, [ADVISORY_RAW.document_check()])
-    ddl.validate(ADVISORY_RAW.table, [ADVISORY_RAW.document_check()])
+    op.add_checks("advisory_raw", ["advisory_raw_content_v1"], contract=ADVISORY_RAW)
+    op.validate_checks("advisory_raw", ["advisory_raw_content_v1"])
 
 
 def downgrade() -> None:
-    ddl.drop_checks(ADVISORY_RAW.table, [ADVISORY_RAW.document_check()])
+    op.drop_checks("advisory_raw", ["advisory_raw_content_v1"], contract=ADVISORY_RAW)

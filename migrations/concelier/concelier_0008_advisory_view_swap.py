@@ -6,8 +6,9 @@ If it fails: nothing was changed; run the same command again.
 Reversible: yes, the view goes and the table gets its name back; it never lost owner, grants or policies.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import ADVISORY_VIEW, Part
-from aoc_migrate.database import ddl
 
 revision = "concelier_0008"
 down_revision = "concelier_0007"
@@ -19,8 +20,8 @@ swap = ADVISORY_VIEW
 
 
 def upgrade() -> None:
-    ddl.swap_for_view(ADVISORY_VIEW, revision)
+    op.swap_for_view("advisory", "advisory_backup_20251028", revision=revision)
 
 
 def downgrade() -> None:
-    ddl.swap_back(ADVISORY_VIEW, revision)
+    op.swap_back("advisory", "advisory_backup_20251028", revision=revision)

@@ -6,8 +6,9 @@ If it fails: nothing was changed; run the same command again.
 Reversible: yes, but the table, the column and every row stay: no downgrade drops them.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import VEX_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "excititor_0001"
 down_revision = None
@@ -18,8 +19,8 @@ part = Part.TABLE
 
 
 def upgrade() -> None:
-    ddl.create_table(VEX_RAW, revision)
+    op.create_raw_table("vex_raw", contract=VEX_RAW, revision=revision)
 
 
 def downgrade() -> None:
-    ddl.keep_table(revision)
+    op.keep_raw_table("vex_raw", revision=revision)

@@ -6,8 +6,9 @@ If it fails: nothing was changed; run the same command again.
 Reversible: yes, the constraints are dropped.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import VEX_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "excititor_0002"
 down_revision = "excititor_0001"
@@ -19,8 +20,17 @@ removable = True
 
 
 def upgrade() -> None:
-    ddl.add_checks(VEX_RAW.table, VEX_RAW.row_checks(), proof=VEX_RAW.required_check())
+    op.add_checks(
+        "vex_raw",
+        ["vex_raw_keys_v1", "vex_raw_objects_v1"],
+        contract=VEX_RAW,
+        proof="vex_raw_required_v1",
+    )
 
 
 def downgrade() -> None:
-    ddl.drop_checks(VEX_RAW.table, [*VEX_RAW.row_checks(), VEX_RAW.required_check()])
+    op.drop_checks(
+        "vex_raw",
+        ["vex_raw_keys_v1", "vex_raw_objects_v1", "vex_raw_required_v1"],
+        contract=VEX_RAW,
+    )

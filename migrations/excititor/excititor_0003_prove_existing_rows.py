@@ -3,12 +3,13 @@
 Why: only a validated constraint says something about the rows that were there before.
 Locks: SHARE UPDATE EXCLUSIVE on vex_raw during the scan (reads and writes go on), then ACCESS EXCLUSIVE for
 an instant.
-If it fails: new rows stay guarded; mend the rows that the audit names and run the same command again.
+If it fails: new rows stay guarded; repair the rows that the audit names and run the same command again.
 Reversible: yes, the CHECKs become NOT VALID again, and NOT NULL goes where this revision had set it.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import VEX_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "excititor_0003"
 down_revision = "excititor_0002"
@@ -20,10 +21,15 @@ removable = True
 
 
 def upgrade() -> None:
-    proof = VEX_RAW.required_check()
-    ddl.validate(VEX_RAW.table, VEX_RAW.row_checks(), proof=proof)
-    ddl.set_not_null(VEX_RAW.table, VEX_RAW.required, proof, revision)
+    op.validate_checks("vex_raw", ["vex_raw_keys_v1", "vex_raw_objects_v1"], proof="vex_raw_required_v1")
+    op.set_not_null("vex_raw", VEX_RAW.required, proof="vex_raw_required_v1", revision=revision)
 
 
 def downgrade() -> None:
-    ddl.unprove(VEX_RAW.table, VEX_RAW.row_checks(), VEX_RAW.required_check(), revision)
+    op.invalidate_checks(
+        "vex_raw",
+        ["vex_raw_keys_v1", "vex_raw_objects_v1"],
+        contract=VEX_RAW,
+        proof="vex_raw_required_v1",
+        revision=revision,
+    )

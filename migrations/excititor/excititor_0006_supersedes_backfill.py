@@ -2,12 +2,13 @@
 
 Why: the services follow the chain; rows stored before it existed have no link, or a wrong one.
 Locks: row locks, for the time of one batch. Needs AOC_ALLOW_SUPERSEDES_RETROFIT=true where rows need it.
-If it fails: finished batches stand; the same command goes on behind the last one.
+If it fails: finished batches are kept; the same command goes on behind the last one.
 Reversible: yes, from the journal: exactly the rows written here get their old value back.
 """
 
+from alembic import op
+
 from aoc_migrate.contract.v1 import VEX_RAW, Part
-from aoc_migrate.database import ddl
 
 revision = "excititor_0006"
 down_revision = "excititor_0005"
@@ -18,8 +19,8 @@ part = Part.CHAIN
 
 
 def upgrade() -> None:
-    ddl.backfill_links(VEX_RAW, revision)
+    op.backfill_supersedes("vex_raw", contract=VEX_RAW, revision=revision)
 
 
 def downgrade() -> None:
-    ddl.restore_links(VEX_RAW, revision)
+    op.restore_supersedes("vex_raw", contract=VEX_RAW, revision=revision)

@@ -14,8 +14,8 @@ import psycopg
 
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.contract.v1 import ADVISORY_RAW
-from aoc_migrate.database.ddl.functions import add_constraint, create_function
 from aoc_migrate.database.relation import Relation
+from aoc_migrate.operations.check_steps import add_constraint, function_definition
 from scripts.benchmarks.cpu import counted, shuffled, spent_by
 from scripts.benchmarks.lab import TABLE, Lab
 from scripts.benchmarks.results import Ratio, tell
@@ -94,7 +94,7 @@ def make(connection: psycopg.Connection[Any], name: str, checks: Sequence[Check]
         connection.execute(f"CREATE {unique} INDEX ON {table} ({', '.join(index.columns)})".encode())
     for check in checks:
         if check.function:
-            connection.execute(create_function(table, check).encode())
+            connection.execute(function_definition(table, check).encode())
             connection.execute(f"ALTER TABLE {table} {add_constraint(table, check)}".encode())
         if check == required:
             columns = ", ".join(f"ALTER {column} SET NOT NULL" for column in required.columns)

@@ -8,8 +8,8 @@ import psycopg
 
 from aoc_migrate.contract.rules import TIME, Check
 from aoc_migrate.contract.v1 import ADVISORY_RAW
-from aoc_migrate.database.ddl.functions import add_constraint, sign
 from aoc_migrate.database.relation import Relation
+from aoc_migrate.operations.check_steps import add_constraint, sign
 from scripts.benchmarks.cpu import counted, shuffled, spent_by
 from scripts.benchmarks.lab import TABLE, Lab, run, value
 from scripts.benchmarks.results import Ratio, seconds, tell

@@ -76,7 +76,7 @@ STEPS = [
         "between two tries",
         up("0001"),
         "state = 'idle' AND state_change < clock_timestamp() - interval '0.1 s' "
-        "AND application_name LIKE '%: ALTER TABLE%'",
+        "AND application_name LIKE '%: ADD CONSTRAINT%'",
         "LOCK TABLE vex_raw IN ACCESS SHARE MODE",
         ("--max-stall", "10ms"),
     ),

@@ -46,41 +46,58 @@ BEGIN;
 
 -- Running downgrade concelier_0002 -> concelier_0001
 
+-- ACCESS EXCLUSIVE on advisory_raw, for an instant: waits 100 ms at most, and others wait as long.
+-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
 SET LOCAL lock_timeout = '5000ms';
-
 LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
-
 SET LOCAL lock_timeout = '100ms';
-
 SET LOCAL statement_timeout = '100ms';
-
 SET LOCAL synchronous_commit = off;
-
 LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE "public"."advisory_raw"
-  DROP CONSTRAINT IF EXISTS advisory_raw_keys_v1,
-  DROP CONSTRAINT IF EXISTS advisory_raw_objects_v1,
-  DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
+-- DROP CONSTRAINT advisory_raw_keys_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no row is read.
+ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_keys_v1;
 
+-- DROP CONSTRAINT advisory_raw_objects_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no row is read.
+ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_objects_v1;
+
+-- DROP CONSTRAINT advisory_raw_required_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no row is read.
+ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
+
+-- DROP FUNCTION advisory_raw_keys_ok_v1 ON advisory_raw: no lock on a table of others; no constraint calls it any more.
 DO $aoc$
-DECLARE found oid := to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)');
 BEGIN
-  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08') THEN
-    DROP FUNCTION "public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
+  IF ((SELECT CASE WHEN NOT (EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"')
+    WHERE p.oid = to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)') AND pg_has_role(p.proowner, t.relowner, 'USAGE')
+    AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08')) THEN NULL
+      WHEN users IS NOT NULL THEN 'something else uses it (' || users || ')'
+      WHEN NOT (SELECT pg_has_role(proowner, 'USAGE') FROM pg_proc WHERE oid = to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)'))
+        THEN 'we cannot act as the role that owns it' END
+    FROM (SELECT string_agg(pg_describe_object(classid, objid, objsubid), ', ' ORDER BY classid, objid)
+      FROM pg_depend WHERE refclassid = 'pg_proc'::regclass AND refobjid = to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)')
+    ) AS used (users))) IS NULL AND EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"')
+    WHERE p.oid = to_regprocedure('"public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz)') AND pg_has_role(p.proowner, t.relowner, 'USAGE')
+    AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08') THEN
+    DROP FUNCTION IF EXISTS "public"."advisory_raw_keys_ok_v1"(text, text, text, text, text, timestamptz);
   END IF;
-EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
-  RAISE WARNING 'advisory_raw_keys_ok_v1 is kept: %', SQLERRM;
 END $aoc$;
 
+-- DROP FUNCTION advisory_raw_objects_ok_v1 ON advisory_raw: no lock on a table of others; no constraint calls it any more.
 DO $aoc$
-DECLARE found oid := to_regprocedure('"public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)');
 BEGIN
-  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a') THEN
-    DROP FUNCTION "public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb);
+  IF ((SELECT CASE WHEN NOT (EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"')
+    WHERE p.oid = to_regprocedure('"public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)') AND pg_has_role(p.proowner, t.relowner, 'USAGE')
+    AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a')) THEN NULL
+      WHEN users IS NOT NULL THEN 'something else uses it (' || users || ')'
+      WHEN NOT (SELECT pg_has_role(proowner, 'USAGE') FROM pg_proc WHERE oid = to_regprocedure('"public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)'))
+        THEN 'we cannot act as the role that owns it' END
+    FROM (SELECT string_agg(pg_describe_object(classid, objid, objsubid), ', ' ORDER BY classid, objid)
+      FROM pg_depend WHERE refclassid = 'pg_proc'::regclass AND refobjid = to_regprocedure('"public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)')
+    ) AS used (users))) IS NULL AND EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"')
+    WHERE p.oid = to_regprocedure('"public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)') AND pg_has_role(p.proowner, t.relowner, 'USAGE')
+    AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = '0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a') THEN
+    DROP FUNCTION IF EXISTS "public"."advisory_raw_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb);
   END IF;
-EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
-  RAISE WARNING 'advisory_raw_objects_ok_v1 is kept: %', SQLERRM;
 END $aoc$;
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0001' WHERE public.aoc_alembic_version.version_num = 'concelier_0002';

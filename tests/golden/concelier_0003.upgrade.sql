@@ -42,35 +42,29 @@ BEGIN
   END IF;
 END $aoc$;
 
-BEGIN;
-
 -- Running upgrade concelier_0002 -> concelier_0003
 
-COMMIT;
-
-ALTER TABLE "public"."advisory_raw"
-  VALIDATE CONSTRAINT advisory_raw_keys_v1,
-  VALIDATE CONSTRAINT advisory_raw_objects_v1,
-  VALIDATE CONSTRAINT advisory_raw_required_v1;
+-- VALIDATE CONSTRAINT advisory_raw_keys_v1, advisory_raw_objects_v1, advisory_raw_required_v1 ON advisory_raw: SHARE UPDATE EXCLUSIVE on advisory_raw while it runs; one scan proves all rows; reads and writes go on.
+ALTER TABLE "public"."advisory_raw" VALIDATE CONSTRAINT advisory_raw_keys_v1, VALIDATE CONSTRAINT advisory_raw_objects_v1, VALIDATE CONSTRAINT advisory_raw_required_v1;
 
 BEGIN;
 
-SET LOCAL lock_timeout = '5000ms';
-
-LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
-
-SET LOCAL lock_timeout = '100ms';
-
-SET LOCAL statement_timeout = '100ms';
-
-SET LOCAL synchronous_commit = off;
-
-LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
-
+-- record concelier_0003 ON aoc_migration_state: no lock on a table of others; what the downgrade must know of the database as it was.
 INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."advisory_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
 
+-- ACCESS EXCLUSIVE on advisory_raw, for an instant: waits 100 ms at most, and others wait as long.
+-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
+SET LOCAL lock_timeout = '5000ms';
+LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
+SET LOCAL lock_timeout = '100ms';
+SET LOCAL statement_timeout = '100ms';
+SET LOCAL synchronous_commit = off;
+LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
+
+-- SET NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; the validated CHECK proves it, so no row is read.
 ALTER TABLE "public"."advisory_raw" ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
 
+-- DROP CONSTRAINT advisory_raw_required_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no row is read.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0003' WHERE public.aoc_alembic_version.version_num = 'concelier_0002';

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+
 SET search_path = pg_catalog, pg_temp;
 DO $aoc$ BEGIN
   PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES
@@ -42,25 +44,24 @@ BEGIN
   END IF;
 END $aoc$;
 
-BEGIN;
-
 -- Running downgrade concelier_0004 -> concelier_0003
 
-COMMIT;
-
+-- Nobody else may be building it.
 DO $aoc$
 BEGIN
-  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT indisvalid) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT (indisvalid AND indisready AND indislive)) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
     RAISE EXCEPTION 'advisory_raw_idempotency_v1 is INVALID, and % may be building it: let that end, and run this again',
       (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
   END IF;
 END $aoc$;
 
-SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."advisory_raw_idempotency_v1"' WHERE EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0004' AND NOT (value->>'index_found')::boolean)
+-- DROP INDEX CONCURRENTLY advisory_raw_idempotency_v1 ON advisory_raw: SHARE UPDATE EXCLUSIVE on advisory_raw while it runs; reads and writes go on; it waits for older transactions.
+SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."advisory_raw_idempotency_v1"' WHERE EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0004' AND NOT (value->>'index_found')::boolean) AND to_regclass('"public"."advisory_raw_idempotency_v1"') IS NOT NULL
 \gexec
 
 BEGIN;
 
+-- forget concelier_0004 ON aoc_migration_state: no lock on a table of others; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0004';
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0003' WHERE public.aoc_alembic_version.version_num = 'concelier_0004';

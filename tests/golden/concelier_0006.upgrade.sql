@@ -42,12 +42,16 @@ BEGIN
   END IF;
 END $aoc$;
 
-BEGIN;
-
 -- Running upgrade concelier_0005 -> concelier_0006
 
-COMMIT;
-
+-- link rows of advisory_raw: locks the rows of one batch at a time; in small batches in key order, each with its journal in one transaction.
+DO $aoc$
+BEGIN
+  IF coalesce(current_setting('aoc.allow_supersedes_retrofit', true), '') <> 'true'
+    AND EXISTS (SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."advisory_raw" WHERE true) AS linked WHERE old IS DISTINCT FROM expected) THEN
+    RAISE EXCEPTION 'rows of advisory_raw need a supersedes link: SET aoc.allow_supersedes_retrofit = ''true'' to allow it';
+  END IF;
+END $aoc$;
 DO $aoc$
 DECLARE made oid[] := '{}'; entry record;
 BEGIN
@@ -70,80 +74,133 @@ BEGIN
     EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
   END LOOP;
 END $aoc$;
-
-DO $aoc$
-BEGIN
-  IF coalesce(current_setting('aoc.allow_supersedes_retrofit', true), '') <> 'true'
-    AND EXISTS (SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."advisory_raw" WHERE true) AS linked WHERE old IS DISTINCT FROM expected) THEN
-    RAISE EXCEPTION 'rows of advisory_raw need a supersedes link: SET aoc.allow_supersedes_retrofit = ''true'' to allow it';
-  END IF;
-END $aoc$;
-
 INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0006', jsonb_build_object('cursor', jsonb_build_object('tenant', '', 'source_vendor', '', 'upstream_id', '', 'id', '', 'retrieved_at', '-infinity'), 'rows', 0, 'done', false, 'started_at', now()) ON CONFLICT (name) DO NOTHING;
 
-DO $aoc$
-DECLARE page record;
+-- Who holds locks on a table, for whoever waits for it.
+CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
+SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid, a.usename,
+  a.application_name, date_trunc('second', now() - a.xact_start)), 'a prepared transaction'), '; '), 'nobody now')
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.relation = to_regclass(locked) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+$$;
+
+-- Run one batch until it has come through. Where a row of it stays locked, let everything go.
+CREATE OR REPLACE PROCEDURE pg_temp.aoc_batch(relation text, statement text, ids text[],
+  olds text[], expecteds text[], INOUT seen bigint, INOUT written bigint) LANGUAGE plpgsql AS $aoc_body$
+DECLARE
+  begun timestamptz := clock_timestamp();
+  reason text;
 BEGIN
   LOOP
-    WITH place AS MATERIALIZED (
-      SELECT value FROM "public"."aoc_migration_state" WHERE name = 'concelier_0006'
-    ), page AS MATERIALIZED (
-      SELECT tenant, source_vendor, upstream_id, retrieved_at, id, supersedes AS old,
-        lag(id) OVER (PARTITION BY tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected
-      FROM (SELECT tenant, source_vendor, upstream_id, retrieved_at, id, supersedes FROM "public"."advisory_raw"
-        WHERE (tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C") >= ((SELECT (value->'cursor'->>'tenant')::text FROM place), (SELECT (value->'cursor'->>'source_vendor')::text FROM place), (SELECT (value->'cursor'->>'upstream_id')::text FROM place), (SELECT (value->'cursor'->>'retrieved_at')::timestamptz FROM place), (SELECT (value->'cursor'->>'id')::text FROM place))
-        ORDER BY tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C" LIMIT 2001) AS ahead
-    ), wrong AS (
-      SELECT id, old, expected FROM page
-      WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)
-    ), written AS (
-      UPDATE "public"."advisory_raw" AS t SET supersedes = w.expected FROM wrong AS w
-      WHERE t.id = w.id AND t.supersedes IS NOT DISTINCT FROM w.old
-      RETURNING t.id, w.old, w.expected
-    ), journal AS (
-      INSERT INTO "public"."aoc_supersedes_journal" (ids, old, new)
-      SELECT array_agg(id ORDER BY id), array_agg(old ORDER BY id), array_agg(expected ORDER BY id)
-      FROM written HAVING count(*) > 0
-    ), last AS (
-      SELECT tenant, source_vendor, upstream_id, retrieved_at, id FROM page
-      ORDER BY tenant DESC, source_vendor DESC, upstream_id DESC, retrieved_at DESC, id COLLATE "C" DESC LIMIT 1
-    ), moved AS (
-      UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object(
-        'cursor', jsonb_build_object('tenant', last.tenant, 'source_vendor', last.source_vendor, 'upstream_id', last.upstream_id, 'retrieved_at', last.retrieved_at, 'id', last.id), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
-      FROM last WHERE name = 'concelier_0006'
-    )
-    SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) AS seen,
-      (SELECT count(*) FROM written) AS written FROM page INTO page;
-    EXIT WHEN page.seen = 0;
+    reason := NULL;
+    BEGIN
+      -- By key through the indexes, whatever the statistics say of a table that was just loaded.
+      PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
+        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off')
+      ) AS settings (name, value);
+      EXECUTE statement INTO seen, written USING 2000, ids, olds, expecteds;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      reason := SQLERRM;
+    END;
     COMMIT;
+    EXIT WHEN reason IS NULL;
+    IF clock_timestamp() - begun > interval '600.0 s' THEN
+      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to go on.', relation, reason,
+        pg_temp.aoc_holders(relation);
+    END IF;
+    PERFORM pg_sleep(0.05 + random() / 4);
   END LOOP;
-END $aoc$;
+END $aoc_body$;
 
-DO $aoc$
-DECLARE page record;
+-- Walk over the table once in key order; then scan for wrong links, which others stored meanwhile, and repair them
+-- until a scan finds none, or too many scans have found some.
+CREATE OR REPLACE PROCEDURE pg_temp.aoc_link(relation text, walk text, scan text, repair text)
+LANGUAGE plpgsql AS $aoc_body$
+DECLARE
+  begun timestamptz;
+  scans int := 0;
+  ids text[]; olds text[]; expecteds text[];
+  seen bigint; written bigint; repaired bigint;
 BEGIN
   LOOP
-    WITH wrong AS (
-      SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."advisory_raw" WHERE true) AS linked WHERE old IS DISTINCT FROM expected LIMIT 2000
-    ), written AS (
-      UPDATE "public"."advisory_raw" AS t SET supersedes = w.expected FROM wrong AS w
-      WHERE t.id = w.id AND t.supersedes IS NOT DISTINCT FROM w.old
-      RETURNING t.id, w.old, w.expected
-    ), journal AS (
-      INSERT INTO "public"."aoc_supersedes_journal" (ids, old, new)
-      SELECT array_agg(id ORDER BY id), array_agg(old ORDER BY id), array_agg(expected ORDER BY id)
-      FROM written HAVING count(*) > 0
-    ), counted AS (
-      UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object(
-        'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = 'concelier_0006'
-    )
-    SELECT count(*) AS seen, count(*) AS written FROM written INTO page;
-    EXIT WHEN page.seen = 0;
-    COMMIT;
+    CALL pg_temp.aoc_batch(relation, walk, NULL, NULL, NULL, seen, written);
+    EXIT WHEN seen < 2000;
   END LOOP;
-END $aoc$;
+  begun := clock_timestamp();
+  WHILE scans < 3 OR scans < 20 AND clock_timestamp() - begun < interval '600.0 s' LOOP
+    EXECUTE format('SELECT array_agg(id), array_agg(old), array_agg(expected) '
+      'FROM (%s LIMIT 50000) AS wrong', scan) INTO ids, olds, expecteds;
+    COMMIT;
+    IF ids IS NULL THEN
+      RETURN;
+    END IF;
+    repaired := 0;
+    FOR place IN 1..cardinality(ids) BY 2000 LOOP
+      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 1999], olds[place:place + 1999],
+        expecteds[place:place + 1999], seen, written);
+      repaired := repaired + written;
+    END LOOP;
+    IF cardinality(ids) < 50000 OR repaired = 0 THEN
+      scans := scans + 1;
+    END IF;
+  END LOOP;
+  RAISE WARNING '%: rows with wrong links keep coming; aoc-migrate verify names what is left', relation;
+END $aoc_body$;
 
-UPDATE "public"."aoc_migration_state" SET value = value || '{"done": true}', recorded_at = now() WHERE name = 'concelier_0006';
+-- Set back the links that the journal holds, the latest batch first; rows that others changed since stay so.
+CREATE OR REPLACE PROCEDURE pg_temp.aoc_set_back(relation text, statement text) LANGUAGE plpgsql AS $aoc_body$
+DECLARE seen bigint; written bigint;
+BEGIN
+  LOOP
+    CALL pg_temp.aoc_batch(relation, statement, NULL, NULL, NULL, seen, written);
+    EXIT WHEN seen = 0;
+  END LOOP;
+END $aoc_body$;
+
+CALL pg_temp.aoc_link($aoc$"public"."advisory_raw"$aoc$,
+$aoc$WITH place AS MATERIALIZED (
+  SELECT value FROM "public"."aoc_migration_state" WHERE name = 'concelier_0006'
+), page AS MATERIALIZED (
+  SELECT tenant, source_vendor, upstream_id, retrieved_at, id, ctid, supersedes AS old,
+    lag(id) OVER (PARTITION BY tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected
+  FROM (SELECT * FROM (SELECT tenant, source_vendor, upstream_id, retrieved_at, id, ctid, supersedes FROM "public"."advisory_raw"
+    WHERE (tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C") >= ((SELECT (value->'cursor'->>'tenant')::text FROM place), (SELECT (value->'cursor'->>'source_vendor')::text FROM place), (SELECT (value->'cursor'->>'upstream_id')::text FROM place), (SELECT (value->'cursor'->>'retrieved_at')::timestamptz FROM place), (SELECT (value->'cursor'->>'id')::text FROM place))
+    ORDER BY tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C" LIMIT 20001) AS most LIMIT $1 + 1) AS ahead
+), wrong AS (
+  SELECT id, ctid, tenant, source_vendor, upstream_id, old, expected FROM page
+  WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)
+), written AS (
+  UPDATE "public"."advisory_raw" AS t SET supersedes = w.expected FROM wrong AS w
+  WHERE t.id = w.id AND t.ctid = w.ctid AND t.tenant = w.tenant AND t.source_vendor = w.source_vendor AND t.upstream_id = w.upstream_id AND t.supersedes IS NOT DISTINCT FROM w.old
+  RETURNING t.id, w.old, w.expected
+), journal AS (
+  INSERT INTO "public"."aoc_supersedes_journal" (ids, old, new)
+  SELECT array_agg(id), array_agg(old), array_agg(expected) FROM written HAVING count(*) > 0
+), last AS (
+  SELECT tenant, source_vendor, upstream_id, retrieved_at, id FROM page
+  ORDER BY tenant DESC, source_vendor DESC, upstream_id DESC, retrieved_at DESC, id COLLATE "C" DESC LIMIT 1
+), moved AS (
+  UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object(
+    'cursor', jsonb_build_object('tenant', last.tenant, 'source_vendor', last.source_vendor, 'upstream_id', last.upstream_id, 'retrieved_at', last.retrieved_at, 'id', last.id), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
+  FROM last WHERE name = 'concelier_0006'
+)
+SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) AS seen,
+  (SELECT count(*) FROM written) AS written FROM page$aoc$,
+$aoc$SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."advisory_raw" WHERE true) AS linked WHERE old IS DISTINCT FROM expected$aoc$,
+$aoc$WITH wrong AS (
+  SELECT * FROM unnest($2, $3, $4) AS found (id, old, expected)
+), written AS (
+  UPDATE "public"."advisory_raw" AS t SET supersedes = w.expected FROM wrong AS w
+  WHERE t.id = w.id AND t.supersedes IS NOT DISTINCT FROM w.old
+  RETURNING t.id, w.old, w.expected
+), journal AS (
+  INSERT INTO "public"."aoc_supersedes_journal" (ids, old, new)
+  SELECT array_agg(id), array_agg(old), array_agg(expected) FROM written HAVING count(*) > 0
+), counted AS (
+  UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object(
+    'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = 'concelier_0006'
+)
+SELECT cardinality($2) AS seen, (SELECT count(*) FROM written) AS written$aoc$);
 
 BEGIN;
 

@@ -46,29 +46,34 @@ BEGIN;
 
 -- Running downgrade concelier_0007 -> concelier_0006
 
+-- ACCESS EXCLUSIVE on advisory_raw, for an instant: waits 100 ms at most, and others wait as long.
+-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
 SET LOCAL lock_timeout = '5000ms';
-
 LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
-
 SET LOCAL lock_timeout = '100ms';
-
 SET LOCAL statement_timeout = '100ms';
-
 SET LOCAL synchronous_commit = off;
-
 LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE "public"."advisory_raw"
-  DROP CONSTRAINT IF EXISTS advisory_raw_content_v1;
+-- DROP CONSTRAINT advisory_raw_content_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no row is read.
+ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_content_v1;
 
+-- DROP FUNCTION advisory_raw_content_ok_v1 ON advisory_raw: no lock on a table of others; no constraint calls it any more.
 DO $aoc$
-DECLARE found oid := to_regprocedure('"public"."advisory_raw_content_ok_v1"(jsonb)');
 BEGIN
-  IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"') WHERE p.oid = found AND pg_has_role(p.proowner, t.relowner, 'USAGE') AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43') THEN
-    DROP FUNCTION "public"."advisory_raw_content_ok_v1"(jsonb);
+  IF ((SELECT CASE WHEN NOT (EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"')
+    WHERE p.oid = to_regprocedure('"public"."advisory_raw_content_ok_v1"(jsonb)') AND pg_has_role(p.proowner, t.relowner, 'USAGE')
+    AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43')) THEN NULL
+      WHEN users IS NOT NULL THEN 'something else uses it (' || users || ')'
+      WHEN NOT (SELECT pg_has_role(proowner, 'USAGE') FROM pg_proc WHERE oid = to_regprocedure('"public"."advisory_raw_content_ok_v1"(jsonb)'))
+        THEN 'we cannot act as the role that owns it' END
+    FROM (SELECT string_agg(pg_describe_object(classid, objid, objsubid), ', ' ORDER BY classid, objid)
+      FROM pg_depend WHERE refclassid = 'pg_proc'::regclass AND refobjid = to_regprocedure('"public"."advisory_raw_content_ok_v1"(jsonb)')
+    ) AS used (users))) IS NULL AND EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"')
+    WHERE p.oid = to_regprocedure('"public"."advisory_raw_content_ok_v1"(jsonb)') AND pg_has_role(p.proowner, t.relowner, 'USAGE')
+    AND encode(sha256(convert_to(concat_ws(' ', p.proname, p.proargnames, p.proargtypes, p.prorettype, l.lanname, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, p.proconfig, p.prosrc), 'UTF8')), 'hex') = 'f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43') THEN
+    DROP FUNCTION IF EXISTS "public"."advisory_raw_content_ok_v1"(jsonb);
   END IF;
-EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
-  RAISE WARNING 'advisory_raw_content_ok_v1 is kept: %', SQLERRM;
 END $aoc$;
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0006' WHERE public.aoc_alembic_version.version_num = 'concelier_0007';

@@ -46,21 +46,18 @@ BEGIN;
 
 -- Running downgrade concelier_0008 -> concelier_0007
 
+-- ACCESS EXCLUSIVE on advisory, for an instant: waits 100 ms at most, and others wait as long.
+-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
 SET LOCAL lock_timeout = '5000ms';
-
 DO $aoc$
 BEGIN
   IF to_regclass('"public"."advisory"') IS NOT NULL THEN
     LOCK TABLE "public"."advisory" IN SHARE UPDATE EXCLUSIVE MODE;
   END IF;
 END $aoc$;
-
 SET LOCAL lock_timeout = '100ms';
-
 SET LOCAL statement_timeout = '100ms';
-
 SET LOCAL synchronous_commit = off;
-
 DO $aoc$
 BEGIN
   IF to_regclass('"public"."advisory"') IS NOT NULL THEN
@@ -68,11 +65,12 @@ BEGIN
   END IF;
 END $aoc$;
 
+-- DROP VIEW and RENAME advisory: ACCESS EXCLUSIVE on advisory for an instant; the table never lost its owner, its privileges and its policies.
 DO $aoc$
 BEGIN
   IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008' AND (value->>'swapped')::boolean) THEN
-    DROP VIEW "public"."advisory";
-    DROP FUNCTION "public"."aoc_advisory_read_only"();
+    DROP VIEW IF EXISTS "public"."advisory";
+    DROP FUNCTION IF EXISTS "public"."aoc_advisory_read_only"();
     ALTER TABLE "public"."advisory_backup_20251028" RENAME TO advisory;
   END IF;
   DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008';

@@ -46,21 +46,18 @@ BEGIN;
 
 -- Running upgrade concelier_0007 -> concelier_0008
 
+-- ACCESS EXCLUSIVE on advisory, for an instant: waits 100 ms at most, and others wait as long.
+-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
 SET LOCAL lock_timeout = '5000ms';
-
 DO $aoc$
 BEGIN
   IF to_regclass('"public"."advisory"') IS NOT NULL THEN
     LOCK TABLE "public"."advisory" IN SHARE UPDATE EXCLUSIVE MODE;
   END IF;
 END $aoc$;
-
 SET LOCAL lock_timeout = '100ms';
-
 SET LOCAL statement_timeout = '100ms';
-
 SET LOCAL synchronous_commit = off;
-
 DO $aoc$
 BEGIN
   IF to_regclass('"public"."advisory"') IS NOT NULL THEN
@@ -68,6 +65,7 @@ BEGIN
   END IF;
 END $aoc$;
 
+-- RENAME and CREATE VIEW advisory: ACCESS EXCLUSIVE on advisory for an instant; readers find the same rows under the same name; nobody writes them any more.
 DO $aoc$
 DECLARE
   kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"'));

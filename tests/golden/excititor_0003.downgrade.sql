@@ -46,43 +46,111 @@ BEGIN;
 
 -- Running downgrade excititor_0003 -> excititor_0002
 
+-- ACCESS EXCLUSIVE on vex_raw, for an instant: waits 100 ms at most, and others wait as long.
+-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
 SET LOCAL lock_timeout = '5000ms';
-
 LOCK TABLE "public"."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
-
 SET LOCAL lock_timeout = '100ms';
-
 SET LOCAL statement_timeout = '100ms';
-
 SET LOCAL synchronous_commit = off;
-
 LOCK TABLE "public"."vex_raw" IN ACCESS EXCLUSIVE MODE;
 
-ALTER TABLE "public"."vex_raw"
-  DROP CONSTRAINT IF EXISTS vex_raw_keys_v1,
-  ADD CONSTRAINT vex_raw_keys_v1 CHECK ("public"."vex_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID,
-  DROP CONSTRAINT IF EXISTS vex_raw_objects_v1,
-  ADD CONSTRAINT vex_raw_objects_v1 CHECK ("public"."vex_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID,
-  DROP CONSTRAINT IF EXISTS vex_raw_required_v1,
-  ADD CONSTRAINT vex_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
-
+-- ADD CONSTRAINT NOT VALID vex_raw_keys_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; no statement takes a proof back; dropped and added at once.
+ALTER TABLE "public"."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_keys_v1;
+ALTER TABLE "public"."vex_raw" ADD CONSTRAINT vex_raw_keys_v1 CHECK ("public"."vex_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID;
 COMMENT ON CONSTRAINT vex_raw_keys_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8';
 
+-- ADD CONSTRAINT NOT VALID vex_raw_objects_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; no statement takes a proof back; dropped and added at once.
+ALTER TABLE "public"."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_objects_v1;
+ALTER TABLE "public"."vex_raw" ADD CONSTRAINT vex_raw_objects_v1 CHECK ("public"."vex_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID;
 COMMENT ON CONSTRAINT vex_raw_objects_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f';
 
+-- ADD CONSTRAINT NOT VALID vex_raw_required_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; no statement takes a proof back; dropped and added at once.
+ALTER TABLE "public"."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_required_v1;
+ALTER TABLE "public"."vex_raw" ADD CONSTRAINT vex_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 COMMENT ON CONSTRAINT vex_raw_required_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
 
+-- DROP NOT NULL tenant ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
 DO $aoc$
-DECLARE mine record;
 BEGIN
-  FOR mine IN SELECT attname FROM pg_attribute, "public"."aoc_migration_state"
-    WHERE attrelid = '"public"."vex_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')
-      AND name = 'excititor_0003' AND NOT value->'not_null' ? attname
-  LOOP
-    EXECUTE format('ALTER TABLE %s ALTER %I DROP NOT NULL', '"public"."vex_raw"'::regclass, mine.attname);
-  END LOOP;
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{tenant}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{tenant}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER tenant DROP NOT NULL;
+  END IF;
 END $aoc$;
 
+-- DROP NOT NULL source_vendor ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{source_vendor}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{source_vendor}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER source_vendor DROP NOT NULL;
+  END IF;
+END $aoc$;
+
+-- DROP NOT NULL upstream_id ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{upstream_id}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{upstream_id}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER upstream_id DROP NOT NULL;
+  END IF;
+END $aoc$;
+
+-- DROP NOT NULL content_hash ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{content_hash}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{content_hash}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER content_hash DROP NOT NULL;
+  END IF;
+END $aoc$;
+
+-- DROP NOT NULL retrieved_at ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{retrieved_at}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{retrieved_at}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER retrieved_at DROP NOT NULL;
+  END IF;
+END $aoc$;
+
+-- DROP NOT NULL source ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{source}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{source}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER source DROP NOT NULL;
+  END IF;
+END $aoc$;
+
+-- DROP NOT NULL upstream ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{upstream}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{upstream}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER upstream DROP NOT NULL;
+  END IF;
+END $aoc$;
+
+-- DROP NOT NULL linkset ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; only where this migration had set it.
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ?& '{linkset}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND a.attname = ANY ('{linkset}')
+    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
+    ALTER TABLE "public"."vex_raw" ALTER linkset DROP NOT NULL;
+  END IF;
+END $aoc$;
+
+-- forget excititor_0003 ON aoc_migration_state: no lock on a table of others; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003';
 
 UPDATE public.aoc_alembic_version SET version_num='excititor_0002' WHERE public.aoc_alembic_version.version_num = 'excititor_0003';

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+
 SET search_path = pg_catalog, pg_temp;
 DO $aoc$ BEGIN
   PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES
@@ -46,32 +48,84 @@ BEGIN;
 
 -- Running upgrade excititor_0003 -> excititor_0004
 
+-- Refuse to go on where vex_raw_idempotency_v1 is somebody else's.
+DO $aoc$
+DECLARE reason text := CASE WHEN to_regclass('"public"."vex_raw_idempotency_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+  WHERE i.indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND i.indrelid = to_regclass('"public"."vex_raw"')
+  AND i.indisunique = true AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND m.amname = 'btree' AND i.indnatts = i.indnkeyatts AND i.indnatts = cardinality(ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])
+  AND (SELECT bool_and(a.attname = split_part(w.name, ' ', 1) AND o.opcdefault AND k.options = 0
+      AND k.collated = CASE WHEN strpos(w.name, ' COLLATE "C"') > 0 THEN 'pg_catalog."C"'::regcollation
+        ELSE a.attcollation END)
+    FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[], i.indoption::int2[])
+      WITH ORDINALITY AS k (attnum, collated, class, options, n)
+    JOIN unnest(ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) WITH ORDINALITY AS w (name, n) ON w.n = k.n JOIN pg_opclass o ON o.oid = k.class
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum)) THEN 'it was not made by aoc-migrate' END;
+BEGIN
+  IF reason IS NOT NULL THEN
+    RAISE EXCEPTION 'vex_raw_idempotency_v1: %', reason;
+  END IF;
+END $aoc$;
+
+-- record excititor_0004 ON aoc_migration_state: no lock on a table of others; what the downgrade must know of the database as it was.
 INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'excititor_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND indisvalid)) ON CONFLICT (name) DO NOTHING;
 
 COMMIT;
 
+-- Refuse to go on where vex_raw_idempotency_v1 is somebody else's.
+DO $aoc$
+DECLARE reason text := CASE WHEN to_regclass('"public"."vex_raw_idempotency_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+  WHERE i.indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND i.indrelid = to_regclass('"public"."vex_raw"')
+  AND i.indisunique = true AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND m.amname = 'btree' AND i.indnatts = i.indnkeyatts AND i.indnatts = cardinality(ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])
+  AND (SELECT bool_and(a.attname = split_part(w.name, ' ', 1) AND o.opcdefault AND k.options = 0
+      AND k.collated = CASE WHEN strpos(w.name, ' COLLATE "C"') > 0 THEN 'pg_catalog."C"'::regcollation
+        ELSE a.attcollation END)
+    FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[], i.indoption::int2[])
+      WITH ORDINALITY AS k (attnum, collated, class, options, n)
+    JOIN unnest(ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) WITH ORDINALITY AS w (name, n) ON w.n = k.n JOIN pg_opclass o ON o.oid = k.class
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum)) THEN 'it was not made by aoc-migrate' END;
+BEGIN
+  IF reason IS NOT NULL THEN
+    RAISE EXCEPTION 'vex_raw_idempotency_v1: %', reason;
+  END IF;
+END $aoc$;
+
+-- Nobody else may be building it.
 DO $aoc$
 BEGIN
-  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."vex_raw"') AND NOT indisvalid) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."vex_raw"') AND NOT (indisvalid AND indisready AND indislive)) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
     RAISE EXCEPTION 'vex_raw_idempotency_v1 is INVALID, and % may be building it: let that end, and run this again',
       (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
   END IF;
 END $aoc$;
 
-SELECT 'DROP INDEX CONCURRENTLY "public"."vex_raw_idempotency_v1"' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."vex_raw"') AND NOT indisvalid AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."vex_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NULL)
+-- DROP INDEX CONCURRENTLY vex_raw_idempotency_v1 ON vex_raw: SHARE UPDATE EXCLUSIVE on vex_raw while it runs; reads and writes go on; it waits for older transactions.
+SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."vex_raw_idempotency_v1"' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."vex_raw"') AND NOT (indisvalid AND indisready AND indislive))
 \gexec
 
-SELECT 'CREATE UNIQUE INDEX CONCURRENTLY vex_raw_idempotency_v1 ON "public"."vex_raw" (tenant, source_vendor, upstream_id, content_hash)' WHERE EXISTS (SELECT WHERE to_regclass('"public"."vex_raw_idempotency_v1"') IS NULL)
-\gexec
-
+-- Refuse to go on where vex_raw_idempotency_v1 is somebody else's.
 DO $aoc$
+DECLARE reason text := CASE WHEN to_regclass('"public"."vex_raw_idempotency_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+  WHERE i.indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"') AND i.indrelid = to_regclass('"public"."vex_raw"')
+  AND i.indisunique = true AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND m.amname = 'btree' AND i.indnatts = i.indnkeyatts AND i.indnatts = cardinality(ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])
+  AND (SELECT bool_and(a.attname = split_part(w.name, ' ', 1) AND o.opcdefault AND k.options = 0
+      AND k.collated = CASE WHEN strpos(w.name, ' COLLATE "C"') > 0 THEN 'pg_catalog."C"'::regcollation
+        ELSE a.attcollation END)
+    FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[], i.indoption::int2[])
+      WITH ORDINALITY AS k (attnum, collated, class, options, n)
+    JOIN unnest(ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) WITH ORDINALITY AS w (name, n) ON w.n = k.n JOIN pg_opclass o ON o.oid = k.class
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum)) THEN 'it was not made by aoc-migrate' END;
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."vex_raw_idempotency_v1"')
-    AND indrelid = '"public"."vex_raw"'::regclass AND indisvalid AND indisunique = true
-    AND replace(pg_get_indexdef(indexrelid), ' COLLATE "C"', '') LIKE '% USING btree (tenant, source_vendor, upstream_id, content_hash)') THEN
-    RAISE EXCEPTION 'vex_raw_idempotency_v1 is not the index that the contract asks for';
+  IF reason IS NOT NULL THEN
+    RAISE EXCEPTION 'vex_raw_idempotency_v1: %', reason;
   END IF;
 END $aoc$;
+
+-- CREATE UNIQUE INDEX CONCURRENTLY vex_raw_idempotency_v1 ON vex_raw: SHARE UPDATE EXCLUSIVE on vex_raw while it runs; reads and writes go on; it waits for older transactions.
+SELECT 'CREATE UNIQUE INDEX CONCURRENTLY vex_raw_idempotency_v1 ON "public"."vex_raw" (tenant, source_vendor, upstream_id, content_hash)' WHERE NOT to_regclass('"public"."vex_raw_idempotency_v1"') IS NOT NULL
+\gexec
 
 BEGIN;
 

@@ -42,36 +42,115 @@ BEGIN
   END IF;
 END $aoc$;
 
-BEGIN;
-
 -- Running downgrade excititor_0006 -> excititor_0005
 
-COMMIT;
+-- set back links of vex_raw: locks the rows of one batch at a time; from the journal, the latest batch first.
 
-DO $aoc$
-DECLARE page record;
+-- Who holds locks on a table, for whoever waits for it.
+CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
+SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid, a.usename,
+  a.application_name, date_trunc('second', now() - a.xact_start)), 'a prepared transaction'), '; '), 'nobody now')
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.relation = to_regclass(locked) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+$$;
+
+-- Run one batch until it has come through. Where a row of it stays locked, let everything go.
+CREATE OR REPLACE PROCEDURE pg_temp.aoc_batch(relation text, statement text, ids text[],
+  olds text[], expecteds text[], INOUT seen bigint, INOUT written bigint) LANGUAGE plpgsql AS $aoc_body$
+DECLARE
+  begun timestamptz := clock_timestamp();
+  reason text;
 BEGIN
   LOOP
-    WITH latest AS (
-      DELETE FROM "public"."aoc_supersedes_journal" WHERE batch = (SELECT max(batch) FROM "public"."aoc_supersedes_journal") RETURNING ids, old, new
-    ), pairs AS (
-      SELECT p.* FROM latest, unnest(ids, old, new) AS p (id, old, new)
-    ), written AS (
-      UPDATE "public"."vex_raw" AS t SET supersedes = p.old FROM pairs AS p
-      WHERE t.id = p.id AND t.supersedes IS NOT DISTINCT FROM p.new RETURNING t.id
-    )
-    SELECT (SELECT count(*) FROM latest) AS seen, (SELECT count(*) FROM written) AS written,
-      ARRAY(SELECT id FROM pairs WHERE id NOT IN (SELECT id FROM written) ORDER BY id) AS kept INTO page;
-    EXIT WHEN page.seen = 0;
+    reason := NULL;
+    BEGIN
+      -- By key through the indexes, whatever the statistics say of a table that was just loaded.
+      PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
+        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off')
+      ) AS settings (name, value);
+      EXECUTE statement INTO seen, written USING 2000, ids, olds, expecteds;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      reason := SQLERRM;
+    END;
     COMMIT;
+    EXIT WHEN reason IS NULL;
+    IF clock_timestamp() - begun > interval '600.0 s' THEN
+      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to go on.', relation, reason,
+        pg_temp.aoc_holders(relation);
+    END IF;
+    PERFORM pg_sleep(0.05 + random() / 4);
   END LOOP;
-END $aoc$;
+END $aoc_body$;
 
-DROP TABLE IF EXISTS "public"."aoc_supersedes_journal";
+-- Walk over the table once in key order; then scan for wrong links, which others stored meanwhile, and repair them
+-- until a scan finds none, or too many scans have found some.
+CREATE OR REPLACE PROCEDURE pg_temp.aoc_link(relation text, walk text, scan text, repair text)
+LANGUAGE plpgsql AS $aoc_body$
+DECLARE
+  begun timestamptz;
+  scans int := 0;
+  ids text[]; olds text[]; expecteds text[];
+  seen bigint; written bigint; repaired bigint;
+BEGIN
+  LOOP
+    CALL pg_temp.aoc_batch(relation, walk, NULL, NULL, NULL, seen, written);
+    EXIT WHEN seen < 2000;
+  END LOOP;
+  begun := clock_timestamp();
+  WHILE scans < 3 OR scans < 20 AND clock_timestamp() - begun < interval '600.0 s' LOOP
+    EXECUTE format('SELECT array_agg(id), array_agg(old), array_agg(expected) '
+      'FROM (%s LIMIT 50000) AS wrong', scan) INTO ids, olds, expecteds;
+    COMMIT;
+    IF ids IS NULL THEN
+      RETURN;
+    END IF;
+    repaired := 0;
+    FOR place IN 1..cardinality(ids) BY 2000 LOOP
+      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 1999], olds[place:place + 1999],
+        expecteds[place:place + 1999], seen, written);
+      repaired := repaired + written;
+    END LOOP;
+    IF cardinality(ids) < 50000 OR repaired = 0 THEN
+      scans := scans + 1;
+    END IF;
+  END LOOP;
+  RAISE WARNING '%: rows with wrong links keep coming; aoc-migrate verify names what is left', relation;
+END $aoc_body$;
 
-DELETE FROM "public"."aoc_migration_state" WHERE name = 'excititor_0006';
+-- Set back the links that the journal holds, the latest batch first; rows that others changed since stay so.
+CREATE OR REPLACE PROCEDURE pg_temp.aoc_set_back(relation text, statement text) LANGUAGE plpgsql AS $aoc_body$
+DECLARE seen bigint; written bigint;
+BEGIN
+  LOOP
+    CALL pg_temp.aoc_batch(relation, statement, NULL, NULL, NULL, seen, written);
+    EXIT WHEN seen = 0;
+  END LOOP;
+END $aoc_body$;
+
+CALL pg_temp.aoc_set_back($aoc$"public"."vex_raw"$aoc$,
+$aoc$WITH latest AS (
+  SELECT *, greatest(cardinality(ids) - $1, 0) AS rest FROM "public"."aoc_supersedes_journal" ORDER BY batch DESC LIMIT 1
+), ended AS (
+  DELETE FROM "public"."aoc_supersedes_journal" AS j USING latest AS l WHERE j.batch = l.batch AND l.rest = 0
+), shortened AS (
+  UPDATE "public"."aoc_supersedes_journal" AS j SET ids = l.ids[:l.rest], old = l.old[:l.rest], new = l.new[:l.rest]
+  FROM latest AS l WHERE j.batch = l.batch AND l.rest > 0
+), pairs AS MATERIALIZED (
+  SELECT p.* FROM latest, unnest(ids[rest + 1:], old[rest + 1:], new[rest + 1:]) AS p (id, old, new)
+), written AS (
+  UPDATE "public"."vex_raw" AS t SET supersedes = p.old FROM pairs AS p
+  WHERE t.id = p.id AND t.supersedes IS NOT DISTINCT FROM p.new RETURNING t.id
+)
+SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
+  ARRAY(SELECT id FROM pairs EXCEPT SELECT id FROM written ORDER BY id) AS kept$aoc$);
 
 BEGIN;
+
+-- DROP TABLE aoc_supersedes_journal: no lock on a table of others; a table of our own; no raw row is in it.
+DROP TABLE IF EXISTS "public"."aoc_supersedes_journal";
+
+-- forget excititor_0006 ON aoc_migration_state: no lock on a table of others; what was recorded for the downgrade, which is done.
+DELETE FROM "public"."aoc_migration_state" WHERE name = 'excititor_0006';
 
 UPDATE public.aoc_alembic_version SET version_num='excititor_0005' WHERE public.aoc_alembic_version.version_num = 'excititor_0006';
 

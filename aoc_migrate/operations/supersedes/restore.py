@@ -8,7 +8,6 @@ from aoc_migrate.database.books import JOURNAL
 from aoc_migrate.database.ours import ours, writable
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.state import forget, keep
 from aoc_migrate.operations.supersedes.statements import set_back
 from aoc_migrate.report.model import Finding
 
@@ -16,18 +15,21 @@ SET_BACK = "set back links of {}"
 SAMPLE = 200  # ids of rows that were left alone
 
 
-def restore(session: Session, contract: Contract, revision: str) -> None:
-    """Set back what the journal holds, drop it, and forget the cursor. Rows changed since are left alone.
+def restore(session: Session, contract: Contract) -> None:
+    """Set back what the journal holds. Rows changed since are left alone.
 
     Raises Stopped ``foreign-code``, ``needs-search-path``, ``bookkeeping-writable``, ``cancelled``, and whatever
     else ends a batch.
     """
-    if catalog.kind(session, JOURNAL) is not None:
-        refuse(session, objections_to_restore(session, contract))
-        _set_back(session, contract)
-        with ours(session, JOURNAL, writes=True):
-            session.run(f"DROP TABLE {session.schema[JOURNAL]}")
-    keep(session, forget(session.schema, revision))
+    refuse(session, objections_to_restore(session, contract))
+    label = SET_BACK.format(contract.table)
+    with batches(session, label, contract.table, (JOURNAL,)) as running, index_plans_only(session):
+        running.step |= {"kept": 0, "kept_ids": []}
+        statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
+        while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
+            progress.add(page["written"])
+            running.step["kept"] += len(page["kept"])
+            running.step["kept_ids"] = (running.step["kept_ids"] + page["kept"])[:SAMPLE]
 
 
 def objections_to_restore(session: Session, contract: Contract) -> list[Finding]:
@@ -40,14 +42,3 @@ def objections_to_restore(session: Session, contract: Contract) -> list[Finding]
             return session.value(f"SELECT EXISTS (SELECT FROM {session.schema[JOURNAL]})")
 
     return [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
-
-
-def _set_back(session: Session, contract: Contract) -> None:
-    label = SET_BACK.format(contract.table)
-    with batches(session, label, contract.table, (JOURNAL,)) as running, index_plans_only(session):
-        running.step |= {"kept": 0, "kept_ids": []}
-        statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
-        while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
-            progress.add(page["written"])
-            running.step["kept"] += len(page["kept"])
-            running.step["kept_ids"] = (running.step["kept_ids"] + page["kept"])[:SAMPLE]

@@ -41,6 +41,17 @@ def begin(contract: Contract, schema: Schema, name: str) -> str:
     )
 
 
+def gate(contract: Contract, schema: Schema) -> str:
+    """Return what refuses to go on where rows need a link and the setting `RETROFIT` does not allow it."""
+    return f"""DO $aoc$
+BEGIN
+  IF coalesce(current_setting('{RETROFIT}', true), '') <> 'true'
+    AND EXISTS ({wrong_links(contract, schema[contract.table])}) THEN
+    RAISE EXCEPTION 'rows of {contract.table} need a supersedes link: SET {RETROFIT} = ''true'' to allow it';
+  END IF;
+END $aoc$"""
+
+
 def done(schema: Schema, name: str) -> str:
     """Return what notes that the backfill has ended."""
     return (

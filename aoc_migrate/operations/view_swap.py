@@ -7,13 +7,8 @@ read only some would lose them (PostgreSQL 15 manual, CREATE VIEW). More facts i
 """
 
 from aoc_migrate.contract.model import ViewSwap
-from aoc_migrate.database import catalog
 from aoc_migrate.database.books import STATE
-from aoc_migrate.database.ddl.printing import needed, online, schema
-from aoc_migrate.database.ddl.run import strong
-from aoc_migrate.database.ours import foreign
-from aoc_migrate.database.relation import Schema
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.relation import Schema, literal
 from aoc_migrate.database.state import forget, recorded
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.database.view import (
@@ -25,60 +20,92 @@ from aoc_migrate.database.view import (
     refusal,
     underlying,
 )
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.operations.registry import operation
+from aoc_migrate.operations.step import Executor, Kind, Lock, Objection, Printed, Step, foreign_object
 
-_LABEL = "swap {0.view} for a view over {0.backup}"
-_LABEL_BACK = "swap {0.view} back to the table"
+_SWAPPED = "(value->>'swapped')::boolean"
 
 
-def swap_for_view(swap: ViewSwap, revision: str) -> None:
-    """Rename the table and put the view in its place, with owner, privileges and comments carried over.
+@operation
+def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None:
+    """Rename ``table`` to ``backup`` and put a read-only view in its place, with owner, privileges and comments.
 
-    Nothing to do without such a table, or where the view stands already. Raises Stopped
-    ``swap-conflict`` when another relation has one of the two names.
+    Nothing to do without such a table, or where the view is there already. Objects to another relation that has
+    one of the two names (``swap-conflict``), and to a function of somebody else's (``foreign-object``).
     """
-    session, at = online(), schema()
-    view, label = at[swap.view], _LABEL.format(swap)
-    if session is None:
-        with needed(f"NOT {recorded(at, revision)}"):
-            strong(view, [_swap(at, swap, revision)], optional=True, label=label)
-        return
-    relation = catalog.kind(session, swap.view)
-    state = catalog.state(session, revision)
-    if state is None:
-        _refuse_conflict(swap, relation, catalog.kind(session, swap.backup))
-        strong(view, [_swap(at, swap, revision)], optional=relation is None, label=label)
-    elif state["swapped"] and relation == "v":
-        if not session.value(read_only(at, swap)):
-            _refuse_foreign(session, swap)
-            strong(view, [_function(at, swap), _trigger(at, swap)])
-        if session.value(bypasses_policies(at, swap)):
-            strong(view, [f"ALTER VIEW {view} SET (security_invoker = true)"])
-
-
-def _refuse_conflict(swap: ViewSwap, relation: str | None, backup: str | None) -> None:
-    reason = None
-    if relation in ("r", "p") and backup is not None:
-        reason = f"the name {swap.backup} is taken"
-    elif relation == "v" and backup is None:
-        reason = f"it is a view already, and there is no {swap.backup}"
-    elif relation not in (None, "r", "p", "v"):
-        reason = "it is neither a table nor a view"
-    if reason:
-        remedy = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view."
-        raise Stopped(make("swap-conflict", swap.view, reason=reason, remedy=remedy))
-
-
-def _refuse_foreign(session: Session, swap: ViewSwap) -> None:
-    """Raise Stopped ``foreign-object``: CREATE OR REPLACE would leave a stranger's function to the stranger."""
-    name = guard_function(swap)
-    theirs = session.value(
-        f"SELECT NOT {trusted('proowner', owner_of(session.schema[swap.backup]))} FROM pg_proc "
-        "WHERE oid = to_regproc(%s)",
-        (str(session.schema[name]),),
+    at, swap = run.schema, ViewSwap(table, backup)
+    view = at[table]
+    is_view = f"EXISTS (SELECT FROM pg_class WHERE oid = to_regclass({view.literal}) AND relkind = 'v')"
+    swapped = f"{recorded(at, revision, _SWAPPED)} AND {is_view}"
+    run.run(
+        Step(
+            Kind.SWAP,
+            view,
+            (table,),
+            Lock.ACCESS_EXCLUSIVE,
+            (_swap(at, swap, revision),),
+            needed=f"NOT {recorded(at, revision)}",
+            objection=_conflict(at, swap, revision),
+            optional=True,
+        )
     )
-    if theirs:
-        raise Stopped(foreign(name))
+    run.run(
+        Step(
+            Kind.MAKE_READ_ONLY,
+            view,
+            (guard_function(swap),),
+            Lock.ACCESS_EXCLUSIVE,
+            (_function(at, swap), _trigger(at, swap)),
+            needed=f"{swapped} AND NOT ({read_only(at, swap)})",
+            objection=_foreign(at, swap, f"{swapped} AND NOT ({read_only(at, swap)})"),
+            printed=Printed.NEVER,
+        )
+    )
+    run.run(
+        Step(
+            Kind.USE_INVOKER,
+            view,
+            (table,),
+            Lock.ACCESS_EXCLUSIVE,
+            (f"ALTER VIEW {view} SET (security_invoker = true)",),
+            needed=f"{swapped} AND ({bypasses_policies(at, swap)})",
+            printed=Printed.NEVER,
+        )
+    )
+
+
+@operation
+def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
+    """Drop the view and give the table its name back; its owner and privileges never left it.
+
+    DROP VIEW without CASCADE: what was built on the view meanwhile stops this, rightly.
+    """
+    at = run.schema
+    sql = _back(at, ViewSwap(table, backup), revision)
+    needed = recorded(at, revision)
+    run.run(Step(Kind.SWAP_BACK, at[table], (table,), Lock.ACCESS_EXCLUSIVE, (sql,), needed, optional=True))
+
+
+def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
+    remedy = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view."
+    view, backup = at[swap.view], at[swap.backup]
+    reason = f"""(SELECT CASE WHEN {recorded(at, revision)} THEN NULL
+    WHEN kind IN ('r', 'p') AND taken THEN {literal(f"the name {swap.backup} is taken")}
+    WHEN kind = 'v' AND NOT taken THEN {literal(f"it is a view already, and there is no {swap.backup}")}
+    WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
+  FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
+    to_regclass({backup.literal}) IS NOT NULL AS taken) AS found)"""
+    return Objection("swap-conflict", swap.view, reason, {"remedy": remedy})
+
+
+def _foreign(at: Schema, swap: ViewSwap, needed: str) -> Objection:
+    """Return the objection to a stranger's function: CREATE OR REPLACE would leave it to the stranger."""
+    name = guard_function(swap)
+    theirs = (
+        f"EXISTS (SELECT FROM pg_proc WHERE oid = to_regproc({at[name].literal}) "
+        f"AND NOT {trusted('proowner', owner_of(at[swap.backup]))})"
+    )
+    return foreign_object(name, f"{needed} AND {theirs}")
 
 
 def _function(at: Schema, swap: ViewSwap) -> str:
@@ -163,29 +190,12 @@ BEGIN
 END $aoc$"""
 
 
-def swap_back(swap: ViewSwap, revision: str) -> None:
-    """Drop the view and give the table its name back; its owner and privileges never left it.
-
-    DROP VIEW without CASCADE: what was built on the view meanwhile stops this, rightly.
-    """
-    session, at, label = online(), schema(), _LABEL_BACK.format(swap)
-    if session is None:
-        with needed(recorded(at, revision)):
-            strong(at[swap.view], [_back(at, swap, revision)], optional=True, label=label)
-        return
-    if catalog.state(session, revision) is not None:
-        gone = catalog.kind(session, swap.view) is None
-        strong(at[swap.view], [_back(at, swap, revision, gone=gone)], optional=gone, label=label)
-
-
-def _back(at: Schema, swap: ViewSwap, revision: str, *, gone: bool = False) -> str:
-    """Return the statement that swaps back; ``gone``: somebody has dropped the view."""
-    there = " IF EXISTS" if gone else ""
+def _back(at: Schema, swap: ViewSwap, revision: str) -> str:
     return f"""DO $aoc$
 BEGIN
-  IF EXISTS (SELECT FROM {at[STATE]} WHERE name = '{revision}' AND (value->>'swapped')::boolean) THEN
-    DROP VIEW{there} {at[swap.view]};
-    DROP FUNCTION{there} {at[guard_function(swap)]}();
+  IF {recorded(at, revision, _SWAPPED)} THEN
+    DROP VIEW IF EXISTS {at[swap.view]};
+    DROP FUNCTION IF EXISTS {at[guard_function(swap)]}();
     ALTER TABLE {at[swap.backup]} RENAME TO {swap.view};
   END IF;
   {forget(at, revision)};

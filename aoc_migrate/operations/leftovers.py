@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from aoc_migrate.database import others
-from aoc_migrate.database.ddl.printing import migration
-from aoc_migrate.database.ddl.run import PATIENCE, weak
-from aoc_migrate.database.patience import failed
+from aoc_migrate.database.patience import failed, patient
+from aoc_migrate.database.questions import index_is_invalid
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watch import Stall
+from aoc_migrate.operations.instant import patience_for_weak_lock
 from aoc_migrate.report.model import Finding, Stopped, make
 
 
@@ -28,7 +28,7 @@ def wait_for_build(session: Session, table: Relation, index: Relation, patience:
     """
     limit = session.limits.deadline if patience is None else patience
     begun, attempts = time.monotonic(), 0
-    with _told(session, index):
+    with _reported(session, index):
         while holders := session.value(f"SELECT {others.maintaining(table)}"):
             waited = time.monotonic() - begun
             if waited >= limit:
@@ -36,7 +36,7 @@ def wait_for_build(session: Session, table: Relation, index: Relation, patience:
             attempts += 1
             session.say(f"{index.name}: waiting, because {holders} may be building it")
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                _ask(session, table, min(PATIENCE, limit - waited))
+                _ask(session, table, min(patience_for_weak_lock(session), limit - waited))
 
 
 def drop_invalid(session: Session, table: Relation, index: Relation, patience: float | None = None) -> None:
@@ -44,26 +44,19 @@ def drop_invalid(session: Session, table: Relation, index: Relation, patience: f
 
     Raises Stopped as `wait_for_build` does.
     """
-    with migration().autocommit_block():  # a transaction of ours would keep the build waiting
-        if not _is_invalid(session, table, index):
-            return
-        wait_for_build(session, table, index, patience)
-        if not _is_invalid(session, table, index):
-            return
-    weak(table, f"DROP INDEX CONCURRENTLY {index}", patience=patience)
-
-
-def invalid(table: Relation, index: Relation) -> str:
-    """Return a query that has a row where ``index`` is an INVALID index of ``table``."""
-    return (
-        f"SELECT FROM pg_index WHERE indexrelid = to_regclass({index.literal}) "
-        f"AND indrelid = to_regclass({table.literal}) AND NOT indisvalid"
-    )
+    if not _is_invalid(session, table, index):
+        return
+    wait_for_build(session, table, index, patience)
+    if _is_invalid(session, table, index):
+        label, begun = f"DROP INDEX CONCURRENTLY {index.name} ON {table.name}", time.monotonic()
+        with patient(session, table.name, label, patience):
+            session.run(f"DROP INDEX CONCURRENTLY {index}")
+        session.note(label, total_ms=time.monotonic() - begun)
 
 
 def _is_invalid(session: Session, table: Relation, index: Relation) -> bool:
-    with _told(session, index):
-        return bool(session.value(f"SELECT EXISTS ({invalid(table, index)})"))
+    with _reported(session, index):
+        return bool(session.value(f"SELECT {index_is_invalid(table, index)}"))
 
 
 def _ask(session: Session, table: Relation, seconds: float) -> None:
@@ -74,7 +67,7 @@ def _ask(session: Session, table: Relation, seconds: float) -> None:
 
 
 @contextmanager
-def _told(session: Session, index: Relation) -> Iterator[None]:
+def _reported(session: Session, index: Relation) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:

@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from aoc_migrate.database.ddl.leftovers import drop_invalid
-from aoc_migrate.database.ddl.run import weak
-from aoc_migrate.database.patience import gave_up
-from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.patience import gave_up, patient
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.operations.leftovers import drop_invalid, wait_for_build
+from aoc_migrate.operations.step import Step, title
 from aoc_migrate.report.model import Stopped
+
+__all__ = ["build", "wait_for_build"]
 
 DROP_AFTER_FAILURE = 5.0  # seconds
 
@@ -20,26 +21,26 @@ _PROGRESS = (
 )
 
 
-def build(session: Session, table: Relation, index: Relation, create: str) -> None:
-    """Run ``create``, which builds ``index`` CONCURRENTLY; what a failed build leaves is dropped.
+def build(session: Session, step: Step) -> None:
+    """Build an index CONCURRENTLY; what a failed build leaves is dropped.
 
-    Somebody else's index of that name, which may be why it failed, is not.
-
-    Waiting for other transactions is bounded by ``limits.deadline``; building is not. Raises Stopped
-    ``deadline`` (exit 3) or ``step-failed``.
+    Somebody else's index of that name, which may be why it failed, is not. Waiting for other transactions is
+    bounded by ``limits.deadline``; building is not. Raises Stopped ``deadline`` (exit 3), ``cancelled`` or
+    ``step-failed``.
     """
     try:
-        with _watched(session, index.name):
-            weak(table, create, patience=0)
+        # Without lock_timeout: a build that gives up leaves an INVALID index.
+        with _watched(session, step.index.name), patient(session, step.relation.name, title([step]), 0):
+            session.run(*step.sql)
     except Stopped:
         with suppress(Stopped):  # whoever stopped the build may stop this too; the next run drops it
-            drop_invalid(session, table, index, DROP_AFTER_FAILURE)
+            drop_invalid(session, step.relation, step.index, DROP_AFTER_FAILURE)
         raise
 
 
 @contextmanager
 def _watched(session: Session, name: str) -> Iterator[None]:
-    """Tell how the build goes; cancel it when it waits for other sessions beyond the deadline."""
+    """Say how the build goes; cancel it when it waits for other sessions beyond the deadline."""
     build = _Build(session, name)
     try:
         with watched(session, build.look, every=0.5):

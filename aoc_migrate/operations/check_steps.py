@@ -1,0 +1,134 @@
+"""The Steps of CHECK constraints and of the functions that they call, and their SQL."""
+
+from collections.abc import Sequence
+
+from aoc_migrate.contract.rules import Check
+from aoc_migrate.database.questions import (
+    cannot_execute,
+    constraint_exists,
+    constraint_is_ours,
+    constraint_is_unproven,
+    function_exists,
+    function_is_kept,
+    function_is_ours,
+    nullable,
+)
+from aoc_migrate.database.relation import Relation, Schema, literal
+from aoc_migrate.database.signature import named
+from aoc_migrate.operations.step import KEPT, Kind, Lock, Objection, Printed, Step, foreign_object
+
+
+def function_definition(table: Relation, check: Check) -> str:
+    """Return the statement that makes the function of ``check``.
+
+    Never CREATE OR REPLACE: it would keep the owner of a function that somebody else had planted.
+    """
+    return f"""CREATE FUNCTION {Relation(table.schema, check.function)}({check.parameters}) RETURNS boolean
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+  AS $aoc_body${check.body}$aoc_body$"""
+
+
+def add_constraint(table: Relation, check: Check) -> str:
+    """Return the part of an ALTER TABLE that adds ``check`` to ``table`` as NOT VALID; its function is there.
+
+    The casts find that function and no other: an overload that somebody planted might fit varchar better.
+    """
+    rule = check.predicate
+    if check.function:
+        casts = ", ".join(f"{name}::{type_}" for name, type_ in zip(check.columns, check.types, strict=True))
+        rule = f"{Relation(table.schema, check.function)}({casts})"
+    return f"ADD CONSTRAINT {check.name} CHECK ({rule}) NOT VALID"
+
+
+def sign(table: Relation, check: Check) -> str:
+    """Return the statement that writes the signature of ``check`` into the constraint's COMMENT."""
+    return f"COMMENT ON CONSTRAINT {check.name} ON {table} IS {literal(check.signature)}"
+
+
+def create_function(raw: Relation, check: Check) -> Step:
+    """Return the Step that makes the function which ``check`` calls."""
+    exists = function_exists(raw, check)
+    foreign = foreign_object(check.function, f"{exists} AND NOT {function_is_ours(raw, check)}")
+    sql, needed = (function_definition(raw, check),), f"NOT ({exists})"
+    return Step(Kind.CREATE_FUNCTION, raw, (check.function,), Lock.NONE, sql, needed, foreign)
+
+
+def grant_execute(raw: Relation, check: Check) -> Step:
+    """Return the Step that lets everybody run the function, which default privileges may leave out."""
+    sql = (f"GRANT EXECUTE ON FUNCTION {named(Schema(raw.schema), check)} TO PUBLIC",)
+    needed = f"NOT ({function_exists(raw, check)}) OR {cannot_execute(raw, check)}"
+    return Step(Kind.GRANT_EXECUTE, raw, (check.function,), Lock.NONE, sql, needed)
+
+
+def add(raw: Relation, check: Check, more: str = "") -> Step:
+    """Return the Step that adds ``check`` as NOT VALID, where ``more`` holds as well."""
+    exists = constraint_exists(raw, check.name)
+    return Step(
+        Kind.ADD_CHECK,
+        raw,
+        (check.name,),
+        Lock.ACCESS_EXCLUSIVE,
+        (f"ALTER TABLE {raw} {add_constraint(raw, check)}", sign(raw, check)),
+        needed=f"NOT {exists}{more}",
+        objection=foreign_object(f"{raw.name}.{check.name}", f"{exists} AND NOT {constraint_is_ours(raw, check)}"),
+    )
+
+
+def add_again(raw: Relation, check: Check, needed: str) -> Step:
+    """Drop and add: no statement makes a constraint NOT VALID. Two, because a distributed table takes one each."""
+    drop = f"ALTER TABLE {raw} DROP CONSTRAINT IF EXISTS {check.name}"
+    add = f"ALTER TABLE {raw} {add_constraint(raw, check)}"
+    return Step(Kind.INVALIDATE, raw, (check.name,), Lock.ACCESS_EXCLUSIVE, (drop, add, sign(raw, check)), needed)
+
+
+def drop(raw: Relation, name: str, needed: str) -> Step:
+    """Return the Step that drops the constraint ``name``."""
+    sql = f"ALTER TABLE {raw} DROP CONSTRAINT IF EXISTS {name}"
+    return Step(Kind.DROP_CHECK, raw, (name,), Lock.ACCESS_EXCLUSIVE, (sql,), needed)
+
+
+def drop_function(raw: Relation, check: Check) -> Step:
+    """Return the Step that drops the function of ``check``, unless something else uses it."""
+    signature = named(Schema(raw.schema), check)
+    kept = Objection(KEPT, check.function, function_is_kept(raw, check), {"function": signature})
+    sql, asking = (f"DROP FUNCTION IF EXISTS {signature}",), Printed.ASKING
+    ours = function_is_ours(raw, check)
+    return Step(Kind.DROP_FUNCTION, raw, (check.function,), Lock.NONE, sql, ours, kept, asking)
+
+
+def validate(raw: Relation, names: Sequence[str], condition: str = "", *, usual: bool = True) -> Step:
+    """Return the Step that validates constraints in one scan, where ``condition`` holds."""
+    unproven = " OR ".join(constraint_is_unproven(raw, name) for name in names)
+    parts = ", ".join(f"VALIDATE CONSTRAINT {name}" for name in names)
+    return Step(
+        Kind.VALIDATE,
+        raw,
+        tuple(names),
+        Lock.SHARE_UPDATE_EXCLUSIVE,
+        (f"ALTER TABLE {raw} {parts}",),
+        needed=f"{condition} AND ({unproven})" if condition else unproven,
+        printed=Printed.PLAIN if usual else Printed.NEVER,
+    )
+
+
+def not_null(raw: Relation, columns: Sequence[str]) -> Step:
+    """Return the Step that sets NOT NULL without a scan, because a validated CHECK proves it."""
+    sql = f"ALTER TABLE {raw} " + ", ".join(f"ALTER {column} SET NOT NULL" for column in columns)
+    needed = nullable(raw, columns)
+    return Step(Kind.SET_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), needed)
+
+
+def drop_not_null(raw: Relation, column: str, condition: str) -> Step:
+    """Return the Step that drops NOT NULL, where ``condition`` holds as well."""
+    sql, needed = (
+        f"ALTER TABLE {raw} ALTER {column} DROP NOT NULL",
+        f"{condition} AND NOT {nullable(raw, [column])}",
+    )
+    lock, asking = Lock.ACCESS_EXCLUSIVE, Printed.ASKING
+    return Step(Kind.DROP_NOT_NULL, raw, (column,), lock, (sql,), needed, printed=asking)
+
+
+def nullable_before(columns: Sequence[str]) -> str:
+    """Return the condition on recorded facts that one of ``columns`` was not NOT NULL before."""
+    listed = ",".join(columns)
+    return f"NOT value->'not_null' ?& '{{{listed}}}'"

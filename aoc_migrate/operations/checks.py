@@ -1,0 +1,103 @@
+"""CHECK constraints with their functions, and NOT NULL: guard new rows first, prove the old ones later."""
+
+from collections.abc import Sequence
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database.questions import constraint_exists, constraint_is_ours, nullable
+from aoc_migrate.database.relation import literal
+from aoc_migrate.database.state import recorded
+from aoc_migrate.operations import partition_not_null
+from aoc_migrate.operations.check_steps import (
+    add,
+    add_again,
+    create_function,
+    drop,
+    drop_function,
+    drop_not_null,
+    grant_execute,
+    not_null,
+    nullable_before,
+    validate,
+)
+from aoc_migrate.operations.facts import forget, record
+from aoc_migrate.operations.registry import operation
+from aoc_migrate.operations.step import Executor
+
+
+@operation
+def add_checks(run: Executor, table: str, names: Sequence[str], contract: Contract, proof: str = "") -> None:
+    """Add CHECKs of ``contract`` as NOT VALID, with the functions that they call: new rows are held from now on.
+
+    ``proof``: the CHECK that its columns are NOT NULL; left out once they are. Each constraint's COMMENT carries
+    its signature, so that any role can see whether it was changed. Objects to constraints and functions of these
+    names that are not the contract's (``foreign-object``).
+    """
+    raw = run.schema[table]
+    checks = [contract.check(name) for name in names]
+    functions = [*(create_function(raw, c) for c in checks if c.function)]
+    functions += [grant_execute(raw, c) for c in checks if c.function]
+    added = [add(raw, check) for check in checks]
+    if proof:
+        check = contract.check(proof)
+        added.append(add(raw, check, f" AND {nullable(raw, check.columns)}"))
+    run.run(*functions, *added)
+
+
+@operation
+def drop_checks(run: Executor, table: str, names: Sequence[str], contract: Contract) -> None:
+    """Drop CHECKs and their functions; those that are gone or not ours stay.
+
+    A function that something else uses as well stays, with the finding ``function-kept``.
+    """
+    raw = run.schema[table]
+    checks = [contract.check(name) for name in names]
+    run.run(*(drop(raw, check.name, constraint_is_ours(raw, check)) for check in checks))
+    run.run(*(drop_function(raw, check) for check in checks if check.function))
+
+
+@operation
+def validate_checks(run: Executor, table: str, names: Sequence[str], proof: str = "") -> None:
+    """Prove the existing rows for all CHECKs in one scan, under a lock that blocks no reader or writer."""
+    raw = run.schema[table]
+    if proof:
+        run.run(validate(raw, [*names, proof], constraint_exists(raw, proof)))
+    run.run(validate(raw, names, usual=not proof))
+
+
+@operation
+def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, revision: str) -> None:
+    """Set NOT NULL without a scan, because ``proof`` is validated; then drop the proof.
+
+    Two statements: in one ALTER the drop would come first and the table be scanned under ACCESS EXCLUSIVE
+    (`reference/limits.md` 1.5). Columns that were NOT NULL already are recorded for the downgrade.
+    """
+    raw, listed = run.schema[table], ", ".join(literal(column) for column in columns)
+    found = (
+        "(SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
+        f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attname IN ({listed}))"
+    )
+    partitioned = run.on_partitions(raw)
+    own = f", 'own_not_null', {partition_not_null.own(raw, listed)}" if partitioned else ""
+    run.run(
+        record(run.schema, revision, f"jsonb_build_object('not_null', {found}{own})"),
+        *(not_null(raw, some) for some in ([[column] for column in columns] if partitioned else [columns])),
+        drop(raw, proof, constraint_exists(raw, proof)),
+    )
+
+
+@operation
+def invalidate_checks(
+    run: Executor, table: str, names: Sequence[str], contract: Contract, proof: str, revision: str
+) -> None:
+    """Make CHECKs NOT VALID again, and take NOT NULL back where ``revision`` had set it; new rows stay guarded."""
+    raw, check = run.schema[table], contract.check(proof)
+    again = [add_again(raw, contract.check(name), recorded(run.schema, revision)) for name in names]
+    again.append(add_again(raw, check, recorded(run.schema, revision, nullable_before(check.columns))))
+    if online := run.on_partitions(raw):
+        run.run(*again)
+        partition_not_null.drop(online, raw, check.columns, revision)
+        run.run(forget(run.schema, revision))
+    else:
+        ours = [(column, recorded(run.schema, revision, nullable_before([column]))) for column in check.columns]
+        dropped = (drop_not_null(raw, column, condition) for column, condition in ours)
+        run.run(*again, *dropped, forget(run.schema, revision))

@@ -1,0 +1,32 @@
+"""The executor that runs nothing: it collects Steps, for a plan and for psql scripts."""
+
+import io
+from dataclasses import dataclass, field
+
+from aoc_migrate.database.relation import Relation, Schema
+from aoc_migrate.operations.step import Kind, Lock, Step
+
+
+@dataclass
+class Collector:
+    """Steps as operations group them: those of a group share one transaction and one lock.
+
+    ``printed``: where Alembic prints what its own operations do.
+    """
+
+    schema: Schema
+    printed: io.StringIO = field(default_factory=io.StringIO)
+    owner: str | None = None
+    groups: list[tuple[Step, ...]] = field(default_factory=list)
+
+    def run(self, *steps: Step) -> None:
+        """Keep a group, behind what Alembic has printed since the last one."""
+        if stock := self.printed.getvalue().strip().removesuffix(";"):
+            self.groups.append((Step(Kind.STOCK, self.schema[""], (), Lock.ACCESS_EXCLUSIVE, (stock,)),))
+            self.printed.seek(0)
+            self.printed.truncate()
+        if steps:
+            self.groups.append(steps)
+
+    def on_partitions(self, _: Relation) -> None:
+        """Return None: a script is refused for a partitioned table, and a plan says what is different there."""

@@ -1,0 +1,184 @@
+"""The executor that runs Steps online: each only where it is needed, under its lock, with bounded stalls."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.books import STATE
+from aoc_migrate.database.lock import announce
+from aoc_migrate.database.ours import create, lock, ours
+from aoc_migrate.database.partitions import is_partitioned
+from aoc_migrate.database.patience import failed, patient
+from aoc_migrate.database.relation import Relation, Schema
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.operations.build import build, wait_for_build
+from aoc_migrate.operations.instant import with_access_exclusive
+from aoc_migrate.operations.step import Batches, Kind, Lock, Step, shown, strongest, title
+from aoc_migrate.operations.supersedes.backfill import backfill
+from aoc_migrate.operations.supersedes.restore import restore
+from aoc_migrate.report.model import Stopped, make
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
+
+_BUILDS = (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX)
+
+
+class Online:
+    """Takes Steps on a session. ``ran``: what ran, with its row in the report.
+
+    Everything runs outside of Alembic's own transaction, which ``context`` knows how to leave.
+    """
+
+    def __init__(self, session: Session, context: "MigrationContext | None" = None) -> None:
+        self.session, self.context = session, context
+        self.ran: list[tuple[tuple[Step, ...], Row]] = []
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the target."""
+        return self.session.schema
+
+    @property
+    def owner(self) -> str | None:
+        """The role that a raw table which is made here will belong to."""
+        return self.session.target.table_owner
+
+    def on_partitions(self, table: Relation) -> "Online | None":
+        """Return this executor where ``table`` is partitioned."""
+        return self if is_partitioned(self.session, table.name) else None
+
+    def run(self, *steps: Step) -> None:
+        """Take those of ``steps`` that are needed.
+
+        Raises Stopped: an error among the objections (``foreign-object``, ``swap-conflict``), ``deadline`` and
+        ``connection-lost`` (exit 3), ``cancelled``, or ``step-failed``. Nothing of an instant is changed then.
+        """
+        with self._outside(), self._reported(steps):
+            for some in self._instants(self.needed(steps)):
+                self._take(some)
+
+    def needed(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Return the Steps that the catalog needs. Raises Stopped for an objection that is an error."""
+        asked = ", ".join(
+            f"({step.needed}) AS needed_{n}, ({step.objection.reason if step.objection else 'NULL'}) AS reason_{n}"
+            for n, step in enumerate(steps)
+        )
+        kept = catalog.kind(self.session, STATE) is not None
+        with ours(self.session, STATE) if kept else nullcontext():
+            row = self.session.row(f"SELECT {asked}") if steps else {}
+        return tuple(
+            step
+            for n, step in enumerate(steps)
+            if not self._objected(step, row[f"reason_{n}"]) and row[f"needed_{n}"]
+        )
+
+    def note(self, steps: tuple[Step, ...], attempts: int = 1, **seconds: float) -> None:
+        """Keep Steps for the report, with their times in milliseconds, and what was estimated beforehand."""
+        self._estimated(steps, self.session.note(title(steps), attempts, **seconds))
+
+    def _estimated(self, steps: tuple[Step, ...], row: Row) -> None:
+        self.ran.append((steps, row))
+        expected = self.session.estimate(steps) if self.session.estimate else None
+        if expected is not None:
+            row["estimated_ms"] = round(expected, 1)
+
+    def _objected(self, step: Step, reason: str | None) -> bool:
+        """Return whether a Step is left out. Raises Stopped where the objection is an error."""
+        objection = step.objection
+        if objection is None or reason is None:
+            return False
+        found = make(objection.slug, objection.subject, **{"reason": reason, **objection.words})
+        if found.severity == "error":
+            raise Stopped(found)
+        self.session.findings.append(found)
+        return True
+
+    def _instants(self, steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
+        """Return what is done under one strong lock: all, or on a partitioned table one Step after the other.
+
+        There each is done in every partition, under a lock on all of them.
+        """
+        strong = [step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE]
+        if len(strong) < 2 or not self.on_partitions(strong[0].relation):
+            return [steps] if steps else []
+        ends = [n + 1 for n, step in enumerate(steps) if step.lock is Lock.ACCESS_EXCLUSIVE]
+        return [steps[a:b] for a, b in zip([0, *ends[:-1]], [*ends[:-1], len(steps)], strict=True)]
+
+    def _take(self, steps: tuple[Step, ...]) -> None:
+        match strongest(steps):
+            case Lock.ACCESS_EXCLUSIVE:
+                times = with_access_exclusive(self.session, steps)
+                locked = tuple(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
+                self.note(locked, times.attempts, waited_ms=times.longest, held_ms=times.held)
+            case Lock.SHARE_UPDATE_EXCLUSIVE:
+                self._online_statement(*steps)
+            case Lock.ROWS:
+                self._batches(*steps)
+            case Lock.NONE:
+                self._unlocked(steps)
+
+    def _online_statement(self, step: Step) -> None:
+        """Run a statement whose lock blocks no reader or writer, by itself, outside a transaction."""
+        if step.kind is Kind.DROP_INDEX or step.kind in _BUILDS:
+            wait_for_build(self.session, step.relation, step.index)
+            if not self.needed((step,)):
+                return
+        with self._timed((step,)):
+            if step.kind in _BUILDS:
+                build(self.session, step)
+            else:
+                # An index of a partition is rebuilt like one that is built: giving up would leave an INVALID one.
+                endless = step.kind is Kind.REBUILD_INDEX
+                with patient(self.session, step.relation.name, title([step]), 0 if endless else None):
+                    self.session.run(*step.sql)
+
+    def _batches(self, step: Step) -> None:
+        if not isinstance(step, Batches):
+            raise TypeError(f"{title([step])} locks rows and says nothing of batches")
+        before = len(self.session.steps)
+        if step.kind is Kind.LINK:
+            backfill(self.session, step.contract, step.name)
+        else:
+            restore(self.session, step.contract)
+        for row in self.session.steps[before:]:
+            self._estimated((step,), row)
+
+    def _unlocked(self, steps: tuple[Step, ...]) -> None:
+        """Run what needs no lock on a table of others, in one transaction in which our own tables are locked."""
+        if steps[0].kind is Kind.MAKE_BOOKS:
+            create(self.session, *steps[0].objects)
+            return
+        dropped = [name for step in steps if step.kind is Kind.DROP_BOOK for name in step.objects]
+        visible = tuple(shown(steps))
+        with self._timed(visible) if visible else nullcontext(), self.session.transaction():
+            lock(self.session, STATE, *dropped, writes=True)
+            for statement in (statement for step in steps for statement in step.sql):
+                self.session.run(statement)
+
+    @contextmanager
+    def _timed(self, steps: tuple[Step, ...]) -> Iterator[None]:
+        label, begun = title(steps), time.monotonic()
+        announce(self.session, label)
+        self.session.say(f"{label} …")
+        yield
+        self.note(steps, total_ms=time.monotonic() - begun)
+
+    @contextmanager
+    def _reported(self, steps: tuple[Step, ...]) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise Stopped(failed(self.session, title(steps), error)) from None
+
+    @contextmanager
+    def _outside(self) -> Iterator[None]:
+        if self.context is None:
+            yield
+        else:
+            with self.context.autocommit_block():
+                yield

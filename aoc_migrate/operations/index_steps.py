@@ -1,0 +1,33 @@
+"""The Steps that build and drop an index CONCURRENTLY, and the objection to what else has its name."""
+
+from aoc_migrate.contract.model import Index
+from aoc_migrate.database.questions import exists, index_is_ours
+from aoc_migrate.database.relation import Relation
+from aoc_migrate.operations.step import Kind, Lock, Objection, Printed, Step, foreign_object
+
+
+def definition(index: Index, name: Relation, table: str, how: str = "") -> str:
+    """Return the statement that makes ``index`` under ``name`` on ``table``."""
+    listed = ", ".join(index.columns)
+    return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {how}{name.bare} ON {table} ({listed})"
+
+
+def build(table: Relation, name: Relation, index: Index, objection: Objection | None = None) -> Step:
+    """Return the Step that builds ``index`` on ``table``."""
+    kind = Kind.BUILD_UNIQUE_INDEX if index.unique else Kind.BUILD_INDEX
+    sql = definition(index, name, str(table), "CONCURRENTLY ")
+    needed = f"NOT {exists(name)}"
+    return Step(kind, table, (name.name,), Lock.SHARE_UPDATE_EXCLUSIVE, (sql,), needed, objection, Printed.ASKING)
+
+
+def foreign(table: Relation, name: Relation, index: Index) -> Objection:
+    """Return the objection to anything of this name that is not the contract's index."""
+    found = f"{exists(name)} AND NOT {index_is_ours(table, name, index)}"
+    return foreign_object(name.name, found)
+
+
+def drop(table: Relation, name: Relation, needed: str, objection: Objection | None = None) -> Step:
+    """Return the Step that drops an index of ``table``, once nobody else can be building it."""
+    sql, kind = f"DROP INDEX CONCURRENTLY IF EXISTS {name}", Kind.DROP_INDEX
+    lock = Lock.SHARE_UPDATE_EXCLUSIVE
+    return Step(kind, table, (name.name,), lock, (sql,), needed, objection, Printed.ASKING)

@@ -1,0 +1,49 @@
+"""Indexes, built and dropped CONCURRENTLY, with their leftovers."""
+
+from collections.abc import Sequence
+
+from aoc_migrate.contract.model import Index
+from aoc_migrate.database.questions import exists, index_is_invalid
+from aoc_migrate.database.state import recorded
+from aoc_migrate.operations import partitioned_index
+from aoc_migrate.operations.facts import forget, record
+from aoc_migrate.operations.index_steps import build, drop, foreign
+from aoc_migrate.operations.registry import operation
+from aoc_migrate.operations.step import Executor
+
+NOT_FOUND = "NOT (value->>'index_found')::boolean"
+
+
+@operation
+def create_index_concurrently(
+    run: Executor, name: str, table: str, columns: Sequence[str], revision: str, *, unique: bool = False
+) -> None:
+    """Build an index CONCURRENTLY. An INVALID leftover is dropped and built anew.
+
+    ``columns`` are names, some with ``COLLATE "C"``. A build that still runs for a dead client is waited for. An
+    index that was there before is recorded, so that the downgrade leaves it. Waiting for other transactions is
+    bounded by ``limits.deadline``; building is not. Objects to what else has the name (``foreign-object``).
+    """
+    raw, named, index = run.schema[table], run.schema[name], Index(name, tuple(columns), unique)
+    objection = foreign(raw, named, index)
+    online = run.on_partitions(raw)
+    more = f", 'leaf_indexes', {partitioned_index.leaf_indexes(raw)}" if online else ""
+    valid = f"SELECT FROM pg_index WHERE indexrelid = to_regclass({named.literal}) AND indisvalid"
+    run.run(record(run.schema, revision, f"jsonb_build_object('index_found', EXISTS ({valid}){more})", objection))
+    if online:
+        partitioned_index.create(online, raw, index, revision)
+        return
+    run.run(drop(raw, named, index_is_invalid(raw, named), objection))
+    run.run(build(raw, named, index, objection))
+
+
+@operation
+def drop_index_concurrently(run: Executor, name: str, table: str, revision: str) -> None:
+    """Drop an index CONCURRENTLY, unless ``revision`` found it there."""
+    raw, named = run.schema[table], run.schema[name]
+    ours = recorded(run.schema, revision, NOT_FOUND)
+    if online := run.on_partitions(raw):
+        partitioned_index.drop(online, raw, name, revision)
+    else:
+        run.run(drop(raw, named, f"{ours} AND {exists(named)}"))
+    run.run(forget(run.schema, revision))

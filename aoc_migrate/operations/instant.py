@@ -1,0 +1,176 @@
+"""Steps under a strong lock: tried for an instant, let go, and tried again until they have worked.
+
+The order of the locks (design.md 6): SHARE UPDATE EXCLUSIVE first, longer than ``deadlock_timeout``, because an
+autovacuum yields only to a waiter that outlasts it, and nobody who reads or writes waits for that lock; then the
+strong lock, with ``--max-stall`` for waiting and working together.
+"""
+
+import math
+import random
+import time
+from dataclasses import dataclass, field
+
+import psycopg
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.books import STATE
+from aoc_migrate.database.lock import announce
+from aoc_migrate.database.observing import cancelled_by_person
+from aoc_migrate.database.ours import lock
+from aoc_migrate.database.patience import failed, gave_up
+from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.operations.step import Lock, Step, title
+from aoc_migrate.report.model import Stopped
+
+LEAST = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
+SLOW = 5  # tries in a row that had the lock and ran out of time: more would only make others wait
+ALIVE = "5s"  # a client that has stopped, or whose network has, keeps the strong lock for no longer
+
+_TRY_AGAIN = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+)
+
+
+@dataclass
+class Times:
+    """The tries of one instant. Of the current one: when it asked for the strong lock, got it and let go.
+
+    Seconds of a monotonic clock. ``bound``: the ``statement_timeout`` of the statement that runs now.
+    """
+
+    attempts: int = 0
+    longest: float = 0.0
+    asked: float | None = None
+    got: float | None = None
+    gone: float | None = None
+    bound: float = math.inf
+
+    def again(self) -> None:
+        """Begin the next try."""
+        self.attempts += 1
+        self.asked = self.got = self.gone = None
+        self.bound = math.inf
+
+    def ended(self) -> None:
+        """End a try: keep how long the longest wait was."""
+        waited = 0.0 if self.asked is None else (self.got or time.monotonic()) - self.asked
+        self.longest = max(self.longest, waited)
+
+    @property
+    def held(self) -> float:
+        """For how long the last try held the strong lock."""
+        return 0.0 if self.got is None else (self.gone or time.monotonic()) - self.got
+
+
+@dataclass(frozen=True)
+class Instant:
+    """Steps of one relation in one transaction; those that lock nothing and come first precede the lock."""
+
+    steps: tuple[Step, ...]
+    first: Step = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first", next(s for s in self.steps if s.lock is Lock.ACCESS_EXCLUSIVE))
+
+    @property
+    def before(self) -> list[str]:
+        """The statements before the lock."""
+        return [sql for step in self.steps[: self.steps.index(self.first)] for sql in step.sql]
+
+    @property
+    def inside(self) -> list[str]:
+        """The statements under the lock; a Step that stands alone took it with its own."""
+        return [sql for step in self.steps[self.steps.index(self.first) :] for sql in step.sql if not step.alone]
+
+    def locks(self, patience: float, max_stall: float) -> list[str]:
+        """Return the statements that take the locks, after ``patience`` and ``max_stall`` seconds at most."""
+        table, optional, alone = self.first.relation, self.first.optional, self.first.alone
+        # Alone it waits and works in one statement, which is not to time out while it still waits.
+        wait = max_stall * 0.8 if alone else max_stall
+        return [
+            f"SET LOCAL lock_timeout = '{round(patience * 1000)}ms'",
+            _lock(table, "SHARE UPDATE EXCLUSIVE", optional=optional, only="ONLY " if alone else ""),
+            f"SET LOCAL lock_timeout = '{round(wait * 1000)}ms'",
+            f"SET LOCAL statement_timeout = '{round(max_stall * 1000)}ms'",
+            "SET LOCAL synchronous_commit = off",
+            self.first.sql[0] if alone else _lock(table, "ACCESS EXCLUSIVE", optional=optional),
+        ]
+
+
+def _lock(table: Relation, mode: str, *, optional: bool, only: str = "") -> str:
+    statement = f"LOCK TABLE {only}{table} IN {mode} MODE"
+    if not optional:
+        return statement
+    return f"""DO $aoc$
+BEGIN
+  IF to_regclass({table.literal}) IS NOT NULL THEN
+    {statement};
+  END IF;
+END $aoc$"""
+
+
+def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
+    """Run Steps in one transaction under ACCESS EXCLUSIVE on their table, and return how that went.
+
+    Partitions are locked with their table. Tried again until it works. Raises Stopped ``deadline`` (exit 3) after
+    ``limits.deadline`` seconds, or when it takes longer than ``limits.max_stall`` by itself, ``cancelled``, or
+    ``step-failed``; nothing is changed then.
+    """
+    instant, label = Instant(steps), title(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
+    table, begun, delay, slow, times = instant.first.relation, time.monotonic(), 1.0, 0, Times()
+    while True:
+        announce(session, label)
+        times.again()
+        stall = Stall(session)
+        try:
+            with watched(session, stall.look, every=session.limits.max_stall / 4):
+                _try(session, instant, times)
+        except _TRY_AGAIN as error:
+            times.ended()
+            if cancelled_by_person(error, session.elapsed, times.bound):
+                raise Stopped(failed(session, label, error)) from None
+            timed_out = isinstance(error, psycopg.errors.QueryCanceled)  # not the wait for the lock
+            had_lock = timed_out and (times.got is not None or instant.first.alone)
+            stall.look_back(session, table, had_lock=had_lock)
+            spent, reason = time.monotonic() - begun, first_line(error, session.target)
+            slow = slow + 1 if stall.slow else 0
+            if spent + delay > session.limits.deadline or slow == SLOW:
+                raise Stopped(gave_up(session, table.name, spent, times.attempts, stall)) from None
+            session.say(f"{table.name}: try {times.attempts} gave up ({reason}). {stall.words()}")
+            time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
+            delay = min(delay * 2, 5.0)
+        except psycopg.Error as error:
+            raise Stopped(failed(session, label, error)) from None
+        else:
+            times.ended()
+            return times
+
+
+def patience_for_weak_lock(session: Session) -> float:
+    """Return the seconds to wait for the weak lock: an autovacuum yields after ``deadlock_timeout``."""
+    milliseconds: float = session.value("SELECT setting::float8 FROM pg_settings WHERE name = 'deadlock_timeout'")
+    return min(max(LEAST, 2 * milliseconds / 1000), session.limits.deadline)
+
+
+def _try(session: Session, instant: Instant, times: Times) -> None:
+    stall = session.limits.max_stall
+    *weak_first, strong_lock = [*instant.before, *instant.locks(patience_for_weak_lock(session), stall)]
+    keeps = catalog.kind(session, STATE) is not None  # what was found is recorded with the change
+    with session.transaction():
+        if keeps:
+            lock(session, STATE, writes=True)
+        session.run(f"SET LOCAL idle_in_transaction_session_timeout = '{ALIVE}'")
+        for statement in weak_first:
+            session.run(statement)
+        times.asked, times.bound = time.monotonic(), stall
+        session.run(strong_lock)
+        times.got = time.monotonic()
+        for statement in instant.inside:  # whoever waits behind us does so since we asked for the lock
+            times.bound = max(0.001, stall - (time.monotonic() - times.asked))
+            session.run(f"SET LOCAL statement_timeout = '{max(1, round(times.bound * 1000))}ms'")
+            session.run(statement)
+    times.gone = time.monotonic()

@@ -1,0 +1,90 @@
+"""NOT NULL that a partition had by itself, where its partitioned table had none.
+
+Before PostgreSQL 18, DROP NOT NULL on the table takes it from every partition, whoever set it there. A downgrade
+sets it again, and a CHECK that was proven under a weak lock spares it the scan under the strong one.
+"""
+
+import hashlib
+from typing import Any
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.partitions import FAMILY
+from aoc_migrate.database.questions import constraint_exists, constraint_is_unproven
+from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.session import Session
+from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
+
+
+def own(table: Relation, listed: str) -> str:
+    """Return an expression for (schema, name, columns) of partitions with NOT NULL that their parents lack.
+
+    ``listed``: the columns that are asked for, as SQL literals.
+    """
+    return (
+        "(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, columns)), '[]') FROM ("
+        "SELECT n.nspname AS schema, c.relname AS name, jsonb_agg(a.attname ORDER BY a.attnum) AS columns "
+        f"FROM pg_partition_tree(to_regclass({table.literal})) t JOIN pg_class c ON c.oid = t.relid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        f"JOIN pg_attribute a ON a.attrelid = t.relid AND a.attnotnull AND a.attname IN ({listed}) "
+        "JOIN pg_attribute r ON r.attrelid = t.parentrelid AND r.attname = a.attname "
+        "AND NOT r.attnotnull GROUP BY 1, 2) AS own)"
+    )
+
+
+def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision: str) -> None:
+    """Drop NOT NULL of a partitioned table, but for what ``revision`` found there, one column at a time."""
+    found = catalog.state(run.session, revision)
+    if found is None:
+        return
+    kept = _still_parts(run.session, table, columns, found.get("own_not_null", []))
+    for partition, names in kept.items():
+        run.run(_add(partition, names))
+        run.run(_validate(partition))
+    nullable = catalog.nullable(run.session, table.name, columns)
+    for column in columns:
+        if column not in nullable and column not in found["not_null"]:
+            again = [f"ALTER TABLE {part} ALTER {column} SET NOT NULL" for part in kept if column in kept[part]]
+            sql = (f"ALTER TABLE {table} ALTER {column} DROP NOT NULL", *again)
+            run.run(Step(Kind.DROP_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, sql))
+    for partition in kept:
+        name = _proof(partition)
+        sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {name}",)
+        run.run(Step(Kind.DROP_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql))
+
+
+def _still_parts(
+    session: Session, table: Relation, columns: tuple[str, ...], own: list[list[Any]]
+) -> dict[Relation, list[str]]:
+    """Return those that PostgreSQL would not keep; a partition that was detached keeps what it has.
+
+    What was recorded is data: of it only partitions and columns count that there are.
+    """
+    if session.connection.info.server_version >= 180000:
+        return {}
+    rows = session.rows(
+        f"SELECT n.nspname::text AS schema, c.relname::text AS name FROM {FAMILY} AS family "
+        "JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace",
+        (str(table),),
+    )
+    family = {Relation(row["schema"], row["name"]) for row in rows}
+    kept = {Relation(schema, name): [c for c in columns if c in named] for schema, name, named in own}
+    return {partition: named for partition, named in kept.items() if partition in family and named}
+
+
+def _proof(table: Relation) -> str:
+    """Return the name of the CHECK; a partition of a partition inherits that of its parent and has its own."""
+    return f"aoc_kept_not_null_{hashlib.sha256(str(table).encode()).hexdigest()[:8]}"
+
+
+def _add(partition: Relation, columns: list[str]) -> Step:
+    name, predicate = _proof(partition), " AND ".join(f"{column} IS NOT NULL" for column in columns)
+    sql = (f"ALTER TABLE {partition} ADD CONSTRAINT {name} CHECK ({predicate}) NOT VALID",)
+    needed = f"NOT {constraint_exists(partition, name)}"
+    return Step(Kind.ADD_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql, needed)
+
+
+def _validate(partition: Relation) -> Step:
+    name = _proof(partition)
+    sql = (f"ALTER TABLE {partition} VALIDATE CONSTRAINT {name}",)
+    needed = constraint_is_unproven(partition, name)
+    return Step(Kind.VALIDATE, partition, (name,), Lock.SHARE_UPDATE_EXCLUSIVE, sql, needed)

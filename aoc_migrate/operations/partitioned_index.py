@@ -1,0 +1,223 @@
+"""Indexes of a partitioned table, which PostgreSQL cannot build or drop CONCURRENTLY as a whole.
+
+Up: made ONLY on the table, built CONCURRENTLY on each partition, then attached; the index is valid once every
+partition has its part (PostgreSQL 15 manual, 5.11.2.2). Each step is the next thing that the catalog lacks, so
+partitions that come or go meanwhile are taken up or left out. From the first step on, PostgreSQL itself gives a
+new partition its index. Down: dropped with its parts in one instant.
+"""
+
+from collections import Counter
+
+from aoc_migrate.contract.model import Index
+from aoc_migrate.database import catalog
+from aoc_migrate.database.ours import foreign
+from aoc_migrate.database.partitions import Node, is_attached, similar, tree
+from aoc_migrate.database.questions import exists
+from aoc_migrate.database.relation import Relation, quoted
+from aoc_migrate.database.session import Row
+from aoc_migrate.operations.index_steps import build, definition
+from aoc_migrate.operations.leftovers import wait_for_build
+from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
+from aoc_migrate.report.model import Stopped, make
+
+TWIN = "_kept"
+
+
+def leaf_indexes(table: Relation) -> str:
+    """Return an expression for (schema, name) of the indexes that partitions have by themselves.
+
+    A downgrade keeps those that were attached.
+    """
+    return (
+        "(SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, x.relname) ORDER BY x.oid), '[]') "
+        f"FROM pg_partition_tree({table.literal}) t JOIN pg_index i ON i.indrelid = t.relid "
+        "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace "
+        "WHERE t.isleaf AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid))"
+    )
+
+
+def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> None:
+    """Give a partitioned table ``index``, with a part on each partition.
+
+    ``revision`` has recorded the indexes that the partitions had before; an interrupted downgrade may have left
+    twins of them. Raises Stopped ``foreign-object``, and what running a Step raises.
+    """
+    session, sums, kept = run.session, _Sums(run, table, index), _kept(run, revision)
+    while (state := catalog.index_state(session, table.name, index)) != "valid":
+        if state == "foreign":
+            raise Stopped(foreign(index.name))
+        if state == "missing":
+            run.run(_make_only(table, index, Relation(table.schema, index.name)))
+        else:
+            _go_on(run, index, tree(session, table.name, index), sums)
+        sums.add()
+    for node in tree(session, table.name, index) if kept else []:
+        _drop_leftover(run, node, index, node.own_index(table, index, TWIN))
+
+
+def drop(run: OnPartitions, table: Relation, name: str, revision: str) -> None:
+    """Drop the index ``name``, unless ``revision`` found it there, and what was built below it.
+
+    An index of a partition that was there before and was attached is there again afterwards. PostgreSQL drops
+    attached indexes with the one they hang on. So a twin is built first, and gets the name.
+    """
+    session, index, kept = run.session, Index(name, ()), _kept(run, revision)
+    if (catalog.state(session, revision) or {"index_found": True})["index_found"]:
+        return
+    renames = []
+    for node in tree(session, table.name, index):
+        ours, twin = (node.own_index(table, index, more) for more in ("", TWIN))
+        if node.index is None and ours not in kept:
+            _drop_leftover(run, node, index, ours)
+        if node.leaf and node.index in kept:
+            _build_twin(run, node, index, twin)
+            renames.append(f"ALTER INDEX {twin} RENAME TO {quoted(node.index.name)}")
+        else:
+            _drop_leftover(run, node, index, twin)
+    sql = (f"DROP INDEX IF EXISTS {Relation(table.schema, name)}", *renames)
+    needed = exists(Relation(table.schema, name))
+    run.run(Step(Kind.DROP_INDEX_AT_ONCE, table, (name,), Lock.ACCESS_EXCLUSIVE, sql, needed))
+
+
+def _kept(run: OnPartitions, revision: str) -> list[Relation]:
+    """Return the indexes that partitions had before us."""
+    found = catalog.state(run.session, revision) or {}
+    return [Relation(*names) for names in found.get("leaf_indexes", [])]
+
+
+def _go_on(run: OnPartitions, index: Index, nodes: list[Node], sums: "_Sums") -> None:
+    """Take up what lacks its index below one that has it: a level at a time, so that a query serves for many."""
+    above = {node.table: node.index for node in nodes}
+    lacking = [node for node in nodes if node.index is None]
+    for node in lacking:
+        if node.parent and (hung := above.get(node.parent)):
+            _take_up(run, nodes[0].table, index, node, hung)
+            sums.add()
+    if not lacking:
+        _revalidate(run, nodes, index)
+
+
+def _make_only(table: Relation, index: Index, name: Relation) -> Step:
+    """Make the index of a partitioned table without those of its partitions: SHARE on it, for an instant."""
+    sql = (definition(index, name, f"ONLY {table}"),)
+    return Step(Kind.MAKE_INDEX, table, (name.name,), Lock.ACCESS_EXCLUSIVE, sql, alone=True)
+
+
+def _attach(run: OnPartitions, node: Node, above: Relation, name: Relation) -> None:
+    """Attach an index: ACCESS EXCLUSIVE on it, which whoever reads or writes its table waits for."""
+    sql = (f"ALTER INDEX {above} ATTACH PARTITION {name}",)
+    run.run(Step(Kind.ATTACH_INDEX, node.table, (name.name,), Lock.ACCESS_EXCLUSIVE, sql, alone=True))
+
+
+def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above: Relation) -> None:
+    """Give one table of the tree its index, and attach it to the index ``above``."""
+    name = node.own_index(root, index)
+    try:
+        if is_attached(run.session, node):
+            _attach(run, node, above, _own(run, node, index, name))
+            return
+    except Stopped:
+        if is_attached(run.session, node):
+            raise
+    run.session.say(f"{node.table.name} is no partition of {root.name} any more and is left out")
+    _drop_leftover(run, node, index, name)
+
+
+def _own(run: OnPartitions, node: Node, index: Index, name: Relation) -> Relation:
+    """Return the name of an index of this table that can be attached; built where there is none."""
+    found = similar(run.session, node.table, index)
+    if run.session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),)) and name not in found:
+        raise Stopped(foreign(name.name))
+    if not node.leaf:
+        if name not in found:
+            run.run(_make_only(node.table, index, name))
+        return name
+    if not any(found.values()):
+        wait_for_build(run.session, node.table, name)
+        found = similar(run.session, node.table, index)
+    ready = [other for other, valid in found.items() if valid]
+    if ready and name not in ready:
+        return ready[0]
+    if name not in ready:
+        _drop_leftover(run, node, index, name)
+        run.run(_build(node, name, definition(index, name, str(node.table), "CONCURRENTLY ")))
+    return name
+
+
+def _build(node: Node, name: Relation, sql: str) -> Step:
+    return Step(Kind.BUILD_INDEX, node.table, (name.name,), Lock.SHARE_UPDATE_EXCLUSIVE, (sql,))
+
+
+def _revalidate(run: OnPartitions, nodes: list[Node], index: Index) -> None:
+    """Repair an index that is invalid although every partition has its part: one of them was, or went away.
+
+    Attaching once more what is attached makes PostgreSQL check again (PostgreSQL 15 source, tablecmds.c).
+    """
+    for node in nodes:
+        if node.leaf and not node.valid and node.index:
+            sql = (f"REINDEX INDEX CONCURRENTLY {node.index}",)
+            kind, lock = Kind.REBUILD_INDEX, Lock.SHARE_UPDATE_EXCLUSIVE
+            run.run(Step(kind, node.table, (node.index.name,), lock, sql))
+    for above in reversed([node for node in nodes if not node.leaf and not node.valid]):
+        for node in nodes:
+            if node.parent == above.table and above.index and node.index:
+                _attach(run, node, above.index, node.index)
+    if any(not node.valid for node in tree(run.session, nodes[0].table.name, index)[:1]):
+        reason = "it stays invalid although every partition has its index; drop it and run the same command again"
+        raise Stopped(make("step-failed", index.name, reason=reason))
+
+
+def _drop_leftover(run: OnPartitions, node: Node, index: Index, name: Relation) -> None:
+    """Drop an index of ours that hangs on nothing, once nobody else can be building it."""
+    if node.leaf and name in similar(run.session, node.table, index):
+        wait_for_build(run.session, node.table, name)
+    if name not in similar(run.session, node.table, index):
+        return
+    if node.leaf:
+        sql = (f"DROP INDEX CONCURRENTLY IF EXISTS {name}",)
+        run.run(Step(Kind.DROP_INDEX, node.table, (name.name,), Lock.SHARE_UPDATE_EXCLUSIVE, sql))
+    else:
+        kind, lock = Kind.DROP_INDEX_AT_ONCE, Lock.ACCESS_EXCLUSIVE
+        run.run(Step(kind, node.table, (name.name,), lock, (f"DROP INDEX {name}",)))
+
+
+def _build_twin(run: OnPartitions, node: Node, index: Index, twin: Relation) -> None:
+    if similar(run.session, node.table, index).get(twin):
+        return
+    _drop_leftover(run, node, index, twin)
+    row = run.session.row(
+        "SELECT pg_get_indexdef(oid) AS definition, quote_ident(relname) AS name FROM pg_class "
+        "WHERE oid = to_regclass(%s)",
+        (str(node.index),),
+    )
+    new = f" INDEX CONCURRENTLY {quoted(twin.name)} ON "
+    run.run(_build(node, twin, row["definition"].replace(f" INDEX {row['name']} ON ", new, 1)))
+
+
+class _Sums:
+    """One step of the report for all builds and one for all attachments: there may be thousands of each."""
+
+    def __init__(self, run: OnPartitions, table: Relation, index: Index) -> None:
+        self.run, self.table, self.index = run, table, index
+        self.rows, self.begun, self.seen = run.session.steps, len(run.session.steps), len(run.ran)
+        self.sums: dict[Kind, Row] = {}
+        self.times: Counter[Kind] = Counter()
+
+    def add(self) -> None:
+        """Add what was done since the last time."""
+        for steps, row in self.run.ran[self.seen :]:
+            kind = steps[0].kind
+            known = self.sums.setdefault(kind, {"statement": "", "attempts": 0})
+            self.times[kind] += 1
+            where = f"{self.index.name} ON {self.table.name} and its partitions"
+            known |= {"statement": f"{kind.name_in_reports} {where} ({self.times[kind]} times)"}
+            for key, value in row.items():
+                if key in ("attempts", "total_ms"):
+                    known[key] = round(known.get(key, 0) + value, 1)
+                elif key in ("waited_ms", "held_ms"):
+                    known[key] = max(known.get(key, 0), value)
+            if kind is Kind.BUILD_INDEX and self.run.session.estimate:
+                whole = build(self.table, Relation(self.table.schema, self.index.name), self.index)
+                known["estimated_ms"] = self.run.session.estimate((whole,))
+        self.seen = len(self.run.ran)
+        self.rows[self.begun :] = self.sums.values()

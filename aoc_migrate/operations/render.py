@@ -1,0 +1,150 @@
+r"""The executor that prints Steps for Alembic's ``--sql``: each below a comment with lock, time and reason.
+
+It cannot ask the catalog beforehand. So a Step whose need depends on what the upgrade found asks for itself, and
+one that repairs what somebody changed is left out. Outside of a transaction a Step asks by psql's ``\gexec``.
+"""
+
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aoc_migrate.database.others import maintaining
+from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.relation import Relation, Schema, literal
+from aoc_migrate.database.settings import Limits
+from aoc_migrate.operations.instant import LEAST, Instant
+from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Printed, Step, strongest, title
+from aoc_migrate.operations.supersedes import printed
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
+
+OWNER = "aoc_table_owner"
+"""The option of Alembic's context that names the owner of a raw table made here."""
+
+
+class Printer:
+    """Prints Steps through ``context``, with the limits that hold where nothing else is said."""
+
+    def __init__(self, context: "MigrationContext") -> None:
+        self.context, self.limits = context, Limits()
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the target."""
+        return Schema(str(self.context.version_table_schema))
+
+    @property
+    def owner(self) -> str | None:
+        """The role that a raw table which is made here will belong to."""
+        owner: str | None = self.context.opts.get(OWNER)
+        return owner
+
+    def on_partitions(self, _: Relation) -> None:
+        """Return None: what is printed is for a table that is not partitioned."""
+
+    def run(self, *steps: Step) -> None:
+        """Print Steps that belong together."""
+        wanted = tuple(step for step in steps if step.printed is not Printed.NEVER)
+        if not wanted:
+            return
+        match strongest(wanted):
+            case Lock.ACCESS_EXCLUSIVE:
+                self._instant(wanted)
+            case Lock.NONE:
+                for step in wanted:
+                    self._step(step)
+            case _:
+                with self.context.autocommit_block():
+                    self._alone(*wanted)
+
+    def _instant(self, steps: tuple[Step, ...]) -> None:
+        first = Instant(steps).first
+        for step in steps[: steps.index(first)]:
+            self._step(step)
+        table, stall = first.relation.name, f"{round(self.limits.max_stall * 1000)} ms"
+        locks = Instant(steps).locks(min(LEAST, self.limits.deadline), self.limits.max_stall)
+        self._put(
+            f"-- ACCESS EXCLUSIVE on {table}, for an instant: waits {stall} at most, and others wait as long.\n"
+            "-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.\n"
+            + "\n".join(f"{sql};" for sql in locks)
+        )
+        for step in steps[steps.index(first) :]:
+            self._step(step)
+
+    def _step(self, step: Step) -> None:
+        """Print a Step inside of Alembic's transaction."""
+        if step.kind is Kind.RECORD or step.printed is Printed.ASKING:
+            self._object(step)
+        body = ";\n".join(step.sql) + ";"
+        if step.printed is Printed.ASKING:
+            needed = step.needed
+            if step.objection and step.objection.slug == KEPT:
+                needed = f"({step.objection.reason}) IS NULL AND {needed}"
+            body = _block(f"IF {needed} THEN\n{textwrap.indent(body, '  ')}\nEND IF;")
+        self._put(f"{comment([step])}\n{body}")
+
+    def _alone(self, step: Step) -> None:
+        """Print a Step that runs outside of a transaction."""
+        if isinstance(step, Batches):
+            before = [step.gate, *step.sql] if step.gate else step.sql
+            self._put("\n".join([comment([step]), *(f"{sql};" for sql in before)]))
+            self._put(f"{printed.HOLDERS}\n\n{printed.procedures(self.limits.deadline)}\n\n{printed.call(step)}")
+            return
+        self._object(step)
+        if step.kind is Kind.DROP_INDEX:
+            self._put(_refuse_running(step))
+        (sql,) = step.sql
+        if step.printed is Printed.ASKING:
+            self._put(f"{comment([step])}\nSELECT {literal(sql)} WHERE {step.needed}\n\\gexec")
+        else:
+            self._put(f"{comment([step])}\n{sql};")
+
+    def _object(self, step: Step) -> None:
+        """Print what ends the script where something speaks against a Step."""
+        objection = step.objection
+        if objection and objection.slug != KEPT:
+            declare = f"reason text := {objection.reason};"
+            raising = f"RAISE EXCEPTION '{objection.subject}: %', reason;"
+            self._put(
+                f"-- Refuse to go on where {objection.subject} is somebody else's.\n"
+                + _block(f"IF reason IS NOT NULL THEN\n  {raising}\nEND IF;", declare)
+            )
+
+    def _put(self, text: str) -> None:
+        self.context.impl.static_output(text)
+
+
+def comment(steps: Sequence[Step]) -> str:
+    """Return the comment above Steps of one kind: what they do, under which lock, for how long, and why so."""
+    first = steps[0]
+    lock = {
+        Lock.NONE: "no lock on a table of others",
+        Lock.ROWS: "locks the rows of one batch at a time",
+        Lock.SHARE_UPDATE_EXCLUSIVE: f"SHARE UPDATE EXCLUSIVE on {first.relation.name} while it runs",
+        Lock.ACCESS_EXCLUSIVE: f"ACCESS EXCLUSIVE on {first.relation.name} for an instant",
+    }[first.lock]
+    return f"-- {title(steps)}: {lock}; {first.kind.why}."
+
+
+def tidy(printed_sql: str) -> str:
+    r"""Return what Alembic printed without transactions in which nothing happens, and with psql told to stop.
+
+    psql is needed where a statement asks the catalog by ``\gexec``; it would run on after an error.
+    """
+    text = re.sub(r"^BEGIN;\n\n((?:--.*\n\n?)*)COMMIT;\n\n", r"\1", printed_sql, flags=re.MULTILINE)
+    return "\\set ON_ERROR_STOP on\n\n" + text if "\\gexec" in text else text
+
+
+def _block(body: str, declare: str = "") -> str:
+    declared = f"DECLARE {declare}\n" if declare else ""
+    return f"DO $aoc$\n{declared}BEGIN\n{textwrap.indent(body, '  ')}\nEND $aoc$;"
+
+
+def _refuse_running(step: Step) -> str:
+    """Return what ends the script where the index is INVALID and somebody else may still be building it."""
+    holders, name = maintaining(step.relation), step.index.name
+    waits = f"RAISE EXCEPTION '{name} is INVALID, and % may be building it: let that end, and run this again',\n  "
+    asked = f"IF {index_is_invalid(step.relation, step.index)} AND {holders} IS NOT NULL THEN"
+    return "-- Nobody else may be building it.\n" + _block(f"{asked}\n  {waits}  {holders};\nEND IF;")

@@ -1,0 +1,86 @@
+"""Alembic's `--sql`: readable, with its locks and reasons, and it stops at the first error."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aoc_migrate.database.books import VERSION
+from aoc_migrate.run.history import history
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.helpers import psql
+from tests.test_golden_sql import GOLDEN
+from tests.test_lifecycle import alembic
+
+PRINTED = sorted(GOLDEN.glob("*.sql"))
+CHANGES = re.compile(r"^(ALTER|CREATE|DROP|COMMENT|GRANT|VALIDATE|INSERT|SELECT '(CREATE|DROP))", re.MULTILINE)
+
+
+def statements(text: str) -> list[str]:
+    """Return what is printed after Alembic has said which revision begins, in its paragraphs."""
+    return text.partition("-- Running ")[2].split("\n\n")[1:]
+
+
+@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
+def test_no_transaction_is_empty(path: Path) -> None:
+    """A BEGIN is followed by something that changes the database before its COMMIT."""
+    text = re.sub(r"^--.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+    assert re.search(r"BEGIN;\s+COMMIT;", text) is None
+    assert text.count("\nBEGIN;\n") == text.count("\nCOMMIT;\n")
+
+
+@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
+def test_each_statement_says_its_lock(path: Path) -> None:
+    """Above each statement a comment says what it does, which lock it takes, for how long, and why."""
+    bare = [s for s in statements(path.read_text(encoding="utf-8")) if CHANGES.match(s) and VERSION not in s]
+
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
+def test_psql_is_told_to_stop(path: Path) -> None:
+    """Where psql is needed, the first line makes it stop at the first error."""
+    text = path.read_text(encoding="utf-8")
+
+    assert text.startswith("\\set ON_ERROR_STOP on\n") == ("\\gexec" in text)
+
+
+def test_a_failed_step_ends_the_script(excititor: Database, aoc: Aoc) -> None:
+    """Where a row breaks the contract, psql ends with 3 at the proof, and the version stays before it."""
+    excititor.add("bad", tenant=" ")
+
+    ran = psql(excititor, alembic(excititor, aoc, "upgrade", "base:head", "--sql").stdout)
+
+    assert ran.exit_code == 3
+    assert "vex_raw_keys_v1" in ran.err
+    assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0002"
+
+
+def test_both_ways(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """Printed and run by psql, up and down leave what the commands leave."""
+    retrofit, head = "SET aoc.allow_supersedes_retrofit = 'true';\n", history(database.target)[-1].id
+    expected = []
+    for words in (("upgrade",), ("downgrade", "base")):
+        assert aoc(words[0], database.target, *words[1:], **allowed).exit_code == 0
+        expected.append(fingerprint(database.connection))
+
+    found = []
+    for words in (("upgrade", "base:head"), ("downgrade", f"{head}:base")):
+        ran = psql(database, retrofit + alembic(database, aoc, *words, "--sql").stdout)
+        assert ran.exit_code == 0, ran.err
+        found.append(fingerprint(database.connection))
+
+    assert found == expected
+
+
+def test_both_histories_are_shown(aoc: Aoc, excititor: Database) -> None:
+    """`alembic heads` and `alembic history` without -n show both databases; what needs one asks for it."""
+    heads, shown = (alembic(excititor, aoc, word, named=False).stdout for word in ("heads", "history"))
+    refused = alembic(excititor, aoc, "upgrade", "heads", named=False, check=False)
+
+    assert re.findall(r"^(\w+) \(\w+\) \(head\)$", heads, re.MULTILINE) == ["concelier_0008", "excititor_0007"]
+    assert all(revision.id in shown for target in ("concelier", "excititor") for revision in history(target))
+    assert refused.returncode != 0
+    assert "alembic -n concelier" in refused.stdout

@@ -1,0 +1,193 @@
+"""The psql scripts: where they refuse to begin, how long others wait for them, and that they come to an end."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from aoc_migrate.sandbox.binaries import find_binaries
+from tests.builds import lonely
+from tests.conftest import ROOT, Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.helpers import PINNED, fill, psql, wait_until, wrong_links
+from tests.partitions import partition
+from tests.test_lifecycle import alembic
+
+APPLY = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
+
+
+def test_a_dba_can_read_it() -> None:
+    """The constraints script has at most 600 lines, for both targets and both ways."""
+    assert len(APPLY.splitlines()) <= 600
+
+
+def plan(target: str, words: str, aoc: Aoc) -> str:
+    """Return the script for FROM:TO."""
+    ran = aoc("plan", target, words, "--sql")
+    assert ran.exit_code == 0, ran.err
+    return ran.out
+
+
+def whole(aoc: Aoc) -> str:
+    """Return the script from base to head."""
+    return plan("excititor", "base:head", aoc)
+
+
+def apply(_: Aoc) -> str:
+    """Return the constraints script."""
+    return APPLY
+
+
+SCRIPTS = {"constraints": apply, "plan": whole}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_without_temp(name: str, excititor: Database, aoc: Aoc) -> None:
+    """A role that may make nothing temporary is refused in one sentence, with the GRANT, before anything else."""
+    database = excititor.connection.info.dbname
+    with lonely(excititor) as role:
+        excititor.run(f"REVOKE TEMP ON DATABASE {database} FROM PUBLIC")
+        script = f"SET ROLE {role};\n{SCRIPTS[name](aoc)}"
+        refused = psql(excititor, script)
+        excititor.run(f"GRANT TEMP ON DATABASE {database} TO PUBLIC")
+
+        assert refused.exit_code == 3
+        assert refused.err.count("\n") == 1
+        assert f"GRANT TEMP ON DATABASE {database} TO {role}" in refused.err
+        assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_inside_a_transaction(name: str, excititor: Database, aoc: Aoc) -> None:
+    """psql -1 is refused in one sentence."""
+    refused = psql(excititor, SCRIPTS[name](aoc), "-1")
+
+    assert refused.exit_code == 3
+    assert "this script commits by itself: run it without psql -1" in refused.err
+    assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_partitioned_table(name: str, excititor: Database, aoc: Aoc) -> None:
+    """A partitioned table is refused in one sentence that names the command."""
+    script = SCRIPTS[name](aoc)
+    partition(excititor.connection, "vex_raw")
+
+    refused = psql(excititor, script)
+
+    assert refused.exit_code == 3
+    assert "vex_raw is partitioned" in refused.err
+    assert "run aoc-migrate itself" in refused.err
+
+
+def alembic_sql(aoc: Aoc, excititor: Database) -> str:
+    """Return what stock Alembic prints for the backfill."""
+    printed = alembic(excititor, aoc, "upgrade", "excititor_0005:excititor_0006", "--sql").stdout
+    return f"SET aoc.allow_supersedes_retrofit = 'true';\n{printed}"
+
+
+def plan_sql(aoc: Aoc, _: Database) -> str:
+    """Return what `plan --sql` prints for the backfill."""
+    return plan("excititor", "excititor_0005:excititor_0006", aoc)
+
+
+BACKFILLS = {"plan": plan_sql, "alembic": alembic_sql}
+
+
+@pytest.fixture
+def chained(excititor: Database, aoc: Aoc) -> Iterator[Database]:
+    """Excititor's database before the backfill, with rows that need links."""
+    fill(excititor, 400)
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    yield excititor
+
+
+@pytest.mark.parametrize("way", BACKFILLS)
+def test_a_locked_row_delays_nobody_else(way: str, chained: Database, aoc: Aoc) -> None:
+    """While somebody keeps a row of a batch locked, a writer of another row of it waits a second at most."""
+    script = BACKFILLS[way](aoc, chained)
+    ids = [row[0] for row in chained.rows("SELECT id FROM vex_raw WHERE supersedes IS NULL ORDER BY id")]
+    words = [str(find_binaries() / "psql"), chained.url, "-X", "-v", "retrofit=1"]
+    with psycopg.connect(chained.url) as holder, psycopg.connect(chained.url, autocommit=True) as writer:
+        holder.execute("SELECT FROM vex_raw WHERE id = %s FOR UPDATE", [ids[-1]])
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            process.stdin.write(script)
+            process.stdin.close()
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            wait_until(lambda: chained.value(waits) == 1)
+            writer.execute("SET lock_timeout = '1s'")
+            for id_ in ids[:8]:
+                writer.execute("UPDATE vex_raw SET linkset = linkset WHERE id = %s", [id_])
+                time.sleep(0.1)
+            assert process.poll() is None
+            holder.rollback()
+            process.wait(timeout=60)
+
+    assert process.returncode == 0
+    assert wrong_links(chained) == 0
+
+
+@pytest.mark.parametrize("way", BACKFILLS)
+def test_batches_end(way: str, chained: Database, aoc: Aoc) -> None:
+    """Where a trigger keeps links from being written, the scans are bounded: exit 0, with a warning."""
+    script = BACKFILLS[way](aoc, chained)
+    chained.run(
+        f"CREATE FUNCTION stays() {PINNED} 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER stays BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION stays()"
+    )
+
+    ran = psql(chained, script, "-v", "retrofit=1", "-v", "accept=update-trigger:stays")
+
+    assert ran.exit_code == 0, ran.err
+    assert "rows with wrong links keep coming; aoc-migrate verify names what is left" in ran.err
+
+
+CONTENT = "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_content_v1' AND convalidated"
+
+
+def test_content_is_guarded_where_no_row_needs_the_backfill(excititor: Database, aoc: Aoc) -> None:
+    """Without rows for the backfill the constraints script guards content too; the upgrade goes on from there."""
+    excititor.add("1")
+
+    ran = psql(excititor, APPLY)
+
+    assert ran.exit_code == 0, ran.err
+    assert excititor.value(CONTENT) == 1
+    assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0004"
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    assert aoc.json("verify", "--probe").slugs() == []
+    assert psql(excititor, APPLY, "-v", "remove=1").exit_code == 0
+    assert excititor.value(CONTENT) == 0
+
+
+def test_content_waits_for_the_backfill(chained: Database) -> None:
+    """Where rows need it, the last line says that content stays unguarded, and what guards it now."""
+    ran = psql(chained, APPLY)
+
+    assert ran.exit_code == 0, ran.err
+    assert chained.value(CONTENT) == 0
+    assert ran.out.splitlines()[-1] == (
+        "content of vex_raw stays unguarded until head, after the backfill; -v content=1 adds its guard now"
+    )
+    again = psql(chained, APPLY, "-v", "content=1")
+    assert again.exit_code == 0, again.err
+    assert chained.value(CONTENT) == 1
+    assert "unguarded" not in again.out
+
+
+def test_bad_content_stops_before_anything_is_changed(excititor: Database) -> None:
+    """A forbidden key in content is found by the same audit as everything else, where content will be guarded."""
+    excititor.add("bad", content={"effective_status": "planted-secret"})
+    before = fingerprint(excititor.connection, without="^$")
+
+    ran = psql(excititor, APPLY)
+
+    assert ran.exit_code == 3
+    assert "1 rows of vex_raw break vex_raw_content_v1" in ran.err
+    assert "planted-secret" not in ran.out + ran.err
+    assert fingerprint(excititor.connection, without="^$") == before

@@ -1,0 +1,178 @@
+"""Steps: one statement each, named in its revision, needed only where the catalog lacks what it makes."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy
+from alembic import op
+
+from aoc_migrate.contract.v1 import ADVISORY_RAW, VEX_RAW
+from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.questions import QUESTIONS
+from aoc_migrate.database.relation import VARIABLE, Relation, Schema
+from aoc_migrate.database.session import connect
+from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.operations.index_steps import definition
+from aoc_migrate.operations.step import Kind, Lock, Step, shown
+from aoc_migrate.run.environment import operations
+from aoc_migrate.run.history import Revision, history
+from aoc_migrate.run.rendering import collect, render
+from tests.conftest import ROOT, Aoc, Database
+
+PUBLIC = Schema("public")
+CONTRACTS = {"concelier": ADVISORY_RAW, "excititor": VEX_RAW}
+REVISIONS = [revision for target in CONTRACTS for revision in history(target)]
+
+
+FOUND = """CREATE FUNCTION pg_temp.aoc_found(name text) RETURNS jsonb LANGUAGE sql AS
+    'SELECT value FROM public.aoc_migration_state AS s WHERE s.name = $1'"""
+
+
+def steps(revision: Revision, function: str, schema: Schema = PUBLIC) -> list[Step]:
+    """Return the Steps of a revision, one after the other."""
+    return [step for group in collect(revision, function, schema, None) for step in group]
+
+
+@pytest.mark.parametrize("revision", REVISIONS, ids=lambda revision: revision.id)
+@pytest.mark.parametrize("function", ["upgrade", "downgrade"])
+def test_a_revision_names_what_it_makes(revision: Revision, function: str) -> None:
+    """Table, constraints and indexes of each Step stand in the file of the revision; only functions follow."""
+    text = revision.path.read_text(encoding="utf-8")
+    implied = (Kind.CREATE_FUNCTION, Kind.GRANT_EXECUTE, Kind.DROP_FUNCTION, Kind.ADD_COLUMN, Kind.DROP_BOOK)
+    columns = (Kind.SET_NOT_NULL, Kind.DROP_NOT_NULL, Kind.MAKE_READ_ONLY)
+    named = [step for step in shown(steps(revision, function)) if step.kind not in (*implied, *columns)]
+
+    assert {step.relation.name for step in named if f'"{step.relation.name}"' not in text} == set()
+    assert {name for step in named for name in step.objects if f'"{name}"' not in text} == set()
+
+
+@pytest.mark.parametrize("target", CONTRACTS)
+def test_revisions_make_the_contract(target: str) -> None:
+    """What revisions name is what the contract asks for: every CHECK once, and both indexes as it defines them."""
+    contract = CONTRACTS[target]
+    made = [step for revision in history(target) for step in steps(revision, "upgrade")]
+    indexes = (contract.idempotency_index(), contract.chain_index())
+    raw = PUBLIC[contract.table]
+
+    assert sorted(name for s in made if s.kind is Kind.ADD_CHECK for name in s.objects) == sorted(
+        check.name for check in contract.checks()
+    )
+    assert [s.sql[0] for s in made if s.kind in (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX)] == [
+        definition(index, PUBLIC[index.name], str(raw), "CONCURRENTLY ") for index in indexes
+    ]
+
+
+@pytest.mark.parametrize("revision", REVISIONS, ids=lambda revision: revision.id)
+@pytest.mark.parametrize("function", ["upgrade", "downgrade"])
+def test_one_lock_profile(revision: Revision, function: str) -> None:
+    """What shares a transaction locks one table, and what may not be in a transaction stands alone."""
+    for group in collect(revision, function, PUBLIC, None):
+        locked = [step for step in group if step.lock is not Lock.NONE]
+        assert len({step.relation for step in locked}) <= 1
+        assert len(group) == 1 or all(step.lock in (Lock.NONE, Lock.ACCESS_EXCLUSIVE) for step in group)
+
+
+def needed(database: Database, function: str) -> list[str]:
+    """Return the titles of the Steps that the catalog needs now, in any revision."""
+    found = []
+    for revision in history(database.target):
+        for step in steps(revision, function):
+            database.run("SET search_path = pg_catalog, pg_temp")
+            if database.value(f"SELECT {step.needed}"):
+                found.append(f"{revision.id} {step.kind.name} {step.objects}")
+            reason = database.value(f"SELECT {step.objection.reason}") if step.objection else None
+            assert reason is None
+    database.run("RESET search_path")
+    return found
+
+
+def test_nothing_is_needed_where_everything_is_done(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """At head no Step of an upgrade is needed, and back at base no Step of a downgrade."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    up = needed(database, "upgrade")
+    assert aoc("downgrade", database.target, "base").exit_code == 0
+
+    assert up == []
+    assert needed(database, "downgrade") == []
+
+
+def test_a_script_asks_what_the_command_asks(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """A question written out, and the function in pg_temp that answers it in a script, agree: yes and no."""
+    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    database.run("SET search_path = pg_catalog, pg_temp")
+    for function in (FOUND, *(question.function for question in QUESTIONS)):
+        database.run(function)
+    answers = []
+    for revision in history(database.target):
+        for function in ("upgrade", "downgrade"):
+            online = steps(revision, function)
+            script = steps(revision, function, VARIABLE)
+            for one, other in zip(online, script, strict=True):
+                asked = other.needed.replace(str(VARIABLE), '"public"')
+                answers.append(database.value(f"SELECT {one.needed}"))
+                assert database.value(f"SELECT {asked}") == answers[-1], other.needed
+    database.run("RESET search_path")
+
+    assert {True, False} <= set(answers)
+
+
+def stock() -> Any:
+    """Return a revision in which Alembic's own operations and ours stand side by side."""
+
+    def upgrade() -> None:
+        here = op.get_context().version_table_schema
+        op.create_table("vex_notes", sqlalchemy.Column("tenant", sqlalchemy.Text), schema=here)
+        op.create_index_concurrently(  # type: ignore[attr-defined]
+            "vex_notes_tenant", "vex_notes", ["tenant"], revision="excititor_notes"
+        )
+        op.execute(f"COMMENT ON TABLE {here}.vex_notes IS 'made by both'")
+
+    return SimpleNamespace(module=SimpleNamespace(upgrade=upgrade))
+
+
+def test_stock_operations_online(excititor: Database, aoc: Aoc) -> None:
+    """Alembic's own operations run beside ours in one revision."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0001").exit_code == 0
+    target = Target("excititor", excititor.url)
+    with connect(target, "test", Limits(), Flags()) as session, runner_lock(session), operations(session):
+        stock().module.upgrade()
+
+    assert excititor.value("SELECT obj_description('vex_notes'::regclass)") == "made by both"
+    assert excititor.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'vex_notes_tenant'::regclass")
+
+
+def test_stock_operations_printed() -> None:
+    """Printed and collected, Alembic's own operations keep their place between ours."""
+    printed = render(stock(), "upgrade")
+    kinds = [group[0].kind for group in collect(stock(), "upgrade", PUBLIC, None)]
+
+    places = [
+        printed.index(text) for text in ("CREATE TABLE public.vex_notes", "INDEX CONCURRENTLY", "COMMENT ON")
+    ]
+    assert places == sorted(places)
+    assert kinds == [Kind.STOCK, Kind.RECORD, Kind.DROP_INDEX, Kind.BUILD_INDEX, Kind.STOCK]
+
+
+def test_nobody_reads_a_label() -> None:
+    """What a step is called in reports is written, and read by nothing but what shows and stores reports."""
+    readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "run" / "ledger.py"
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "aoc_migrate").rglob("*.py")
+        if not any(path.is_relative_to(reader) for reader in readers)
+        and any(text in path.read_text(encoding="utf-8") for text in ('["statement"]', 'get("statement")'))
+    ]
+
+    assert wrong == []
+
+
+def test_steps_are_values() -> None:
+    """Two Steps with the same fields are equal, and none can be changed."""
+    step = Step(Kind.ADD_CHECK, Relation("public", "vex_raw"), ("a",), Lock.ACCESS_EXCLUSIVE, ("ALTER",))
+
+    assert step == replace(step)
+    with pytest.raises(AttributeError):
+        step.lock = Lock.NONE  # type: ignore[misc]
