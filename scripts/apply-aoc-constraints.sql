@@ -401,7 +401,8 @@ CALL pg_temp.aoc_audit(ARRAY[
 
 -- ---- The run is written down.
 
-SELECT pg_temp.aoc_sql(:'aoc_command') AS aoc_command, coalesce(nullif(:'aoc_revision', ''), 'base') AS aoc_goal,
+SELECT pg_temp.aoc_sql(:'aoc_command') AS aoc_command, CASE WHEN NOT :'aoc_remove'::boolean AND :aoc_position < 4
+  THEN pg_temp.aoc_sql('<target>_0004') ELSE coalesce(nullif(:'aoc_revision', ''), 'base') END AS aoc_goal,
   CASE WHEN :'aoc_remove'::boolean THEN '{}' ELSE :'aoc_sums' END AS aoc_sums \gset
 CALL pg_temp.aoc_run($s$DO $aoc$ DECLARE made oid[] := '{}'; entry record; BEGIN IF to_regclass('<schema>."aoc_alembic_version"') IS NULL THEN CREATE TABLE <schema>."aoc_alembic_version" ( version_num character varying(32) NOT NULL, CONSTRAINT aoc_alembic_version_pkc PRIMARY KEY
   (version_num) ); made := made || to_regclass('<schema>."aoc_alembic_version"')::oid; END IF; IF to_regclass('<schema>."aoc_migration_state"') IS NULL THEN CREATE TABLE <schema>."aoc_migration_state" ( name text PRIMARY KEY, value jsonb NOT NULL, recorded_at

@@ -115,6 +115,7 @@ def _model(target: str) -> dict[str, Any]:
         "shared": found,
         "apply": {
             **_written(up),
+            "position": up.goal,
             "audit": audit(target, own, [r for r in up.revisions if r is not content]),
             "content_audit": audit(target, own, [content]),
             "sections": sections,

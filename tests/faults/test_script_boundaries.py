@@ -2,30 +2,49 @@
 
 import re
 import subprocess
+from dataclasses import dataclass
 
 import pytest
 
 from aoc_migrate.sandbox.server import find_binaries
-from tests.conftest import Aoc
+from tests.conftest import ROOT, Aoc
 from tests.faults.lab import Lab
 from tests.faults.outcome import differences, outcome
 from tests.faults.scenarios import Scenario
 
 UP = Scenario("concelier", (), "upgrade head", rows=600)
 DOWN = Scenario("concelier", ("upgrade head",), "downgrade base", rows=600)
+APPLY = ROOT / "scripts" / "apply-aoc-constraints.sql"
 PARTS = 3
 _STATEMENT = re.compile(
-    r"^(?:(?:CREATE|ALTER|INSERT|UPDATE|DELETE|DROP)\b.*?;\n"
-    r"|DO \$(\w+)\$ *\n.*?^END \$\1\$;\n"
-    r"|SELECT '.*?\\gexec\n)",
+    r"^(?:(?:ALTER|INSERT|UPDATE|DELETE|DROP)\b.*?;\n"
+    r"|CALL\b.*?\);\n"
+    r"|SELECT pg_temp\.aoc_alone\(.*?\\gexec\n)",
     re.DOTALL | re.MULTILINE,
 )
 
 
-def text(scenario: Scenario) -> str:
-    """Return the script of a scenario."""
-    words = "base:head" if scenario is UP else "head:base"
-    return Aoc()("plan", scenario.target, words, "--sql").out
+@dataclass(frozen=True)
+class Case:
+    """A script, the state in which it begins, and the variables with which it is run."""
+
+    scenario: Scenario
+    words: str
+    variables: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return the script."""
+        if not self.words:
+            return APPLY.read_text(encoding="utf-8")
+        return Aoc()("plan", self.scenario.target, self.words, "--sql").out
+
+
+CASES = {
+    "up": Case(UP, "base:head", ("retrofit=1",)),
+    "down": Case(DOWN, "head:base"),
+    "constraints": Case(UP, "", ("content=1",)),
+    "remove": Case(DOWN, "", ("remove=1",)),
+}
 
 
 def ends(script: str) -> list[int]:
@@ -33,30 +52,32 @@ def ends(script: str) -> list[int]:
     return [found.end() for found in _STATEMENT.finditer(script)]
 
 
-def run(lab: Lab, database: str, script: str) -> subprocess.CompletedProcess[str]:
+def run(lab: Lab, database: str, script: str, case: Case) -> subprocess.CompletedProcess[str]:
     """Run a script with psql."""
-    command = [str(find_binaries() / "psql"), lab.url_of(database), "-X", "-v", "retrofit=1"]
+    variables = [word for variable in case.variables for word in ("-v", variable)]
+    command = [str(find_binaries() / "psql"), lab.url_of(database), "-X", *variables]
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("scenario", [UP, DOWN], ids=str)
-def test_run_again(lab: Lab, scenario: Scenario, part: int) -> None:
-    """Cut off behind any of its statements, and run again in full, it leaves what it leaves undisturbed."""
-    template, script = lab.undisturbed(scenario).template, text(scenario)
+@pytest.mark.parametrize("name", CASES)
+def test_run_again(lab: Lab, name: str, part: int) -> None:
+    """Cut off behind any statement that changes something, and run again in full, it ends as if undisturbed."""
+    case = CASES[name]
+    template, script = lab.undisturbed(case.scenario).template, case.text()
     cuts = ends(script)
     assert len(cuts) > 20
-    with lab.database(template) as name:
-        assert run(lab, name, script).returncode == 0
-        with lab.connect(name) as connection:
+    with lab.database(template) as database:
+        assert run(lab, database, script, case).returncode == 0
+        with lab.connect(database) as connection:
             peace = outcome(connection)
     wrong = []
 
     for cut in cuts[part::PARTS]:
-        with lab.database(template) as name:
-            run(lab, name, script[:cut])
-            again = run(lab, name, script)
-            with lab.connect(name) as connection:
+        with lab.database(template) as database:
+            run(lab, database, script[:cut], case)
+            again = run(lab, database, script, case)
+            with lab.connect(database) as connection:
                 problems = differences(peace, outcome(connection))
         problems += [again.stderr] if again.returncode else []
         wrong += [f"after {script[:cut][-70:]!r}: {problem}" for problem in problems]
