@@ -37,7 +37,8 @@ SET search_path = pg_catalog, pg_temp; DO $aoc$ BEGIN PERFORM set_config(coalesc
   ''), ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off'), ('client_encoding', 'UTF8'), ('standard_conforming_strings', 'on'), ('backslash_quote', 'safe_encoding'), ('array_nulls', 'on'), ('xmloption', 'content'), ('quote_all_identifiers', 'off'),
   ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '600.0s') ) AS ours (ours, wanted) LEFT JOIN pg_settings ON lower(name) = lower(ours)
   WHERE name IS NOT NULL OR ours ^@ 'plpgsql.'; END $aoc$;
-SELECT set_config('aoc.schema', quote_ident(:'schema'), false) AS aoc_x, set_config('aoc.accept', :'accept', false) AS aoc_x,
+SELECT set_config('aoc.schema', quote_ident(:'schema'), false) AS aoc_x, set_config('aoc.triggers', '', false) AS aoc_x,
+  set_config('aoc.accept', :'accept', false) AS aoc_x,
   set_config('aoc.pid', pg_backend_pid()::text, false) AS aoc_x,
   set_config('aoc.allow_supersedes_retrofit', (:'retrofit'::boolean)::text, false) AS aoc_x,
   :'release_hold'::boolean AS release_hold \gset
@@ -53,9 +54,9 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 -- Names, and the hashes by which verify knows constraints (signature), functions (digest) and revisions (sums).
 \if :aoc_first
-\set aoc_marks '{"sums": {"concelier_0001": "c55202292f19aee2f843b153b0aa15bad7567605ed6e006f7a24ad1fec274079", "concelier_0002": "53ab97ed83081ee8100d2e1fcce5c5937b36ddd51dc720d1c1693baffe215268", "concelier_0003": "51eaa42e782d61c5282cfe9d36d71da75942c16d0f644440783f71b34d5c24af", "concelier_0004": "7d8c655c783d48f4adc5c724359209c00cda8ce65003ff4b4a3d056a6ee76dea", "concelier_0007": "e38104aef05f47b6279fc5990d52b624915bc69746e56f675c1607a382a76476"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
+\set aoc_marks '{"sums": {"concelier_0001": "7df1355a3e3e8642b76c70d2a732929fd417f2505a34ccb404e90aa486f0cbee", "concelier_0002": "b6a989f8bc87f5e02f1a83571d63f8ef34e26d7c5a4cd1a2aae475f978486c78", "concelier_0003": "ac3e5bc92b244e67e3c1ad235e86fb3f0fecc020f9a0ebf2019b79aceadab3ca", "concelier_0004": "5dea03fbfba8ba51c3a9b268b9849b576c625dff915a455e6f5d4ce640057a43", "concelier_0007": "55e1313f6759390ee70267cec36f3b8eedcd9c768fd07d28456b3fee125fb2da"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
 \else
-\set aoc_marks '{"sums": {"excititor_0001": "79ce3b3b3b63b70afdebba67a92f4592ed722afe7d636942aaaf5052a93ce974", "excititor_0002": "78eb81b6877818cd6b153bf507272b8fd57c8a91cf011fa89be44e8f8145ad45", "excititor_0003": "4ed0a516bc022b693c0923574a9d511214e2c0a6c4e2465c0316b43c531a16f6", "excititor_0004": "5132a3c7c72265845ad1e9bb887de3be4ec089beb8fd798c967ff2fb71f7262f", "excititor_0007": "695e78d1fab114f9a87556ba57a459af440a6a278d0d4bb484a6fff458f86b70"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}'
+\set aoc_marks '{"sums": {"excititor_0001": "2cc43119f92f21c90bbc05962971067e9ed30a60655bf14e5e7f0d10eb01cf81", "excititor_0002": "fb7d9942573755a87d2982f42f9e00707345e6742f28decad52af49954875ae6", "excititor_0003": "6f4911a7165f6455ff776eb8b7d1ea1ab44a57c5b0f4a1ff13f0caf4065badcc", "excititor_0004": "e12f72e3549be2948f08cb0c008027143adc958c6550648de9058562d83210bd", "excititor_0007": "06991444765ed00761590305441772810c36b189e97f16b6c111df1a02c4dd9a"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}'
 \endif
 SELECT :'aoc_marks'::jsonb->>'table' AS aoc_table, :'aoc_marks'::jsonb->>'sums' AS aoc_sums \gset
 
@@ -105,12 +106,12 @@ END $$;
 
 CREATE OR REPLACE FUNCTION pg_temp.aoc_sql(text) RETURNS text LANGUAGE plpgsql AS $$
 -- Put names into SQL where it has marks such as <schema>; a schema's name in quotes has its quotes doubled.
-DECLARE at text := current_setting('aoc.schema'); mark record;
+DECLARE at text := replace(current_setting('aoc.schema'), '<', chr(1)); mark record;  -- no mark in a name counts
 BEGIN
   FOR mark IN SELECT key, value FROM jsonb_each_text(current_setting('aoc.marks')::jsonb) LOOP
     $1 := replace($1, '<' || mark.key || '>', mark.value);
   END LOOP;
-  RETURN replace(replace($1, '''<schema>', '''' || replace(at, '''', '''''')), '<schema>', at);
+  RETURN replace(replace(replace($1, '''<schema>', '''' || replace(at, '''', '''''')), '<schema>', at), chr(1), '<');
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_asks(condition text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE answer boolean;
@@ -253,9 +254,11 @@ BEGIN
   END LOOP;
 END $$;
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_run(statement text) LANGUAGE plpgsql AS $$
+-- Run a statement that reads, writes or makes tables of ours; one that somebody made meanwhile is found before it commits.
 BEGIN
   PERFORM pg_temp.aoc_our_tables();
   EXECUTE pg_temp.aoc_sql(statement);
+  PERFORM pg_temp.aoc_our_tables();
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_alone(objection text, busy text, needed text, statement text) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -431,7 +434,7 @@ SELECT :aoc_position >= 7 AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('downgrade <target>_0007: Guard content: no forbidden key at the top level of content, for new and old rows.');
 -- DROP CONSTRAINT <table>_content_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no row is read.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_content_v1', 'aoc-migrate sha256:<content signature>')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_content_v1$s$]]);
--- DROP FUNCTION <table>_content_ok_v1 ON <table>: no lock on a table of others; no constraint calls it any more.
+-- DROP FUNCTION <table>_content_ok_v1 ON <table>: takes no lock on your tables; no constraint calls it any more.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'none', ARRAY[ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>')$n$, $o$'<table>_content_ok_v1 is kept: ' || (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>'))$o$,
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_content_ok_v1"(jsonb)$s$]]);
 \endif
@@ -446,7 +449,7 @@ CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['fre
 
 SELECT :aoc_position >= 3 AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('downgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then NOT NULL without another.');
--- ADD CONSTRAINT NOT VALID <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no statement takes a proof back; dropped and added at once.
+-- ADD CONSTRAINT NOT VALID <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; a constraint cannot be made unproven: dropped and added at once.
 -- DROP NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON <table>: ACCESS EXCLUSIVE on <table> for an instant; only where this migration had set it.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['locked', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL$n$, 'NULL',
@@ -476,7 +479,7 @@ CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_keys_v1$s$],
 ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_objects_v1$s$],
 ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_required_v1$s$]]);
--- DROP FUNCTION <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: no lock on a table of others; no constraint calls it any more.
+-- DROP FUNCTION <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: takes no lock on your tables; no constraint calls it any more.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'none', ARRAY[
 ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')$n$, $o$'<table>_keys_ok_v1 is kept: ' || (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>'))$o$,
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)$s$],
@@ -492,7 +495,7 @@ INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at,
 \else
 
 SELECT pg_temp.aoc_enter('upgrade <target>_0001: Baseline: the raw table and its supersedes column exist.');
--- CREATE TABLE <table>: no lock on a table of others; a fresh installation has no raw table yet.
+-- CREATE TABLE <table>: takes no lock on your tables; a fresh installation has no raw table yet.
 -- ADD COLUMN supersedes ON <table>: ACCESS EXCLUSIVE on <table> for an instant; nullable and without a default, so no row is rewritten.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['free', $n$NOT pg_temp.aoc_found('target') IS NOT NULL$n$, 'NULL', $s$INSERT INTO <schema>."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', '<target>') ON CONFLICT (name) DO NOTHING$s$],
@@ -506,8 +509,8 @@ ARRAY['locked', $n$to_regclass('<schema>."<table>"') IS NOT NULL AND NOT EXISTS 
 CALL pg_temp.aoc_run($s$INSERT INTO <schema>."aoc_alembic_version" (version_num) SELECT '<target>_0001' WHERE NOT EXISTS (SELECT FROM <schema>."aoc_alembic_version")$s$);
 
 SELECT pg_temp.aoc_enter('upgrade <target>_0002: Guard new rows: every rule but the one on content, as CHECK NOT VALID.');
--- CREATE FUNCTION <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: no lock on a table of others; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
--- GRANT EXECUTE <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: no lock on a table of others; a role that may not run the function could store no row.
+-- CREATE FUNCTION <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: takes no lock on your tables; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
+-- GRANT EXECUTE <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: takes no lock on your tables; a role that may not run the function could store no row.
 -- ADD CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; NOT VALID: new rows are held from now on, no row is read.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['free', $n$NOT (to_regprocedure('<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)') IS NOT NULL)$n$, $o$'<table>_keys_ok_v1: ' || (CASE WHEN to_regprocedure('<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)') IS NOT NULL AND NOT pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>') THEN 'it was not made by aoc-migrate' END)$o$,
@@ -562,8 +565,8 @@ CALL pg_temp.aoc_run($s$UPDATE <schema>."aoc_alembic_version" SET version_num = 
 
 SELECT :aoc_position >= 7 OR :'aoc_guard'::boolean AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('upgrade <target>_0007: Guard content: no forbidden key at the top level of content, for new and old rows.');
--- CREATE FUNCTION <table>_content_ok_v1 ON <table>: no lock on a table of others; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
--- GRANT EXECUTE <table>_content_ok_v1 ON <table>: no lock on a table of others; a role that may not run the function could store no row.
+-- CREATE FUNCTION <table>_content_ok_v1 ON <table>: takes no lock on your tables; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
+-- GRANT EXECUTE <table>_content_ok_v1 ON <table>: takes no lock on your tables; a role that may not run the function could store no row.
 -- ADD CONSTRAINT <table>_content_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; NOT VALID: new rows are held from now on, no row is read.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['free', $n$NOT (to_regprocedure('<schema>."<table>_content_ok_v1"(jsonb)') IS NOT NULL)$n$, $o$'<table>_content_ok_v1: ' || (CASE WHEN to_regprocedure('<schema>."<table>_content_ok_v1"(jsonb)') IS NOT NULL AND NOT pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>') THEN 'it was not made by aoc-migrate' END)$o$,

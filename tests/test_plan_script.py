@@ -171,7 +171,7 @@ def test_a_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]
     assert (newest["command"], newest["outcome"], newest["revision"]) == (f"psql downgrade {down}", "done", down)
 
 
-@pytest.mark.parametrize("schema", ["odd schema", 'quo"ted', "it's"])
+@pytest.mark.parametrize("schema", ["odd schema", 'quo"ted', "it's", "a<schema>b'<schema>"])
 def test_any_schema(excititor: Database, schema: str) -> None:
     """The script works in a schema of any name, from the environment or by -v schema."""
     quoted = '"' + schema.replace('"', '""') + '"'

@@ -56,7 +56,10 @@ def test_without_temp(name: str, excititor: Database, aoc: Aoc) -> None:
         assert refused.exit_code == 3
         assert refused.err.count("\n") == 1
         assert f"GRANT TEMP ON DATABASE {database} TO {role}" in refused.err
-        assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
+        excititor.run(f"REVOKE TEMP ON DATABASE {database} FROM PUBLIC; {refused.err.partition('there: ')[2]}")
+        again = psql(excititor, script)
+        excititor.run(f"GRANT TEMP ON DATABASE {database} TO PUBLIC")
+        assert "temporary" not in again.err
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -128,6 +131,37 @@ def test_a_locked_row_delays_nobody_else(way: str, chained: Database, aoc: Aoc) 
             process.wait(timeout=60)
 
     assert process.returncode == 0
+    assert wrong_links(chained) == 0
+
+
+def test_a_new_trigger_is_not_run(chained: Database, aoc: Aoc) -> None:
+    """A stranger's trigger that is attached while batches run ends the script, and never fires."""
+    script, role = plan_sql(aoc, chained), f"stranger_{chained.connection.info.backend_pid}"
+    chained.run(
+        f"CREATE ROLE {role}; CREATE TABLE fired (n int); GRANT INSERT ON fired TO PUBLIC; "
+        f"CREATE FUNCTION strange() {PINNED} 'BEGIN INSERT INTO fired VALUES (1); RETURN NEW; END'; "
+        f"ALTER FUNCTION strange() OWNER TO {role}"
+    )
+    words = [str(find_binaries() / "psql"), chained.url, "-X", "-v", "retrofit=1"]
+    with psycopg.connect(chained.url) as holder:
+        holder.execute("SELECT FROM vex_raw FOR UPDATE")
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(script)
+            process.stdin.close()
+            process.stdin = None
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            wait_until(lambda: chained.value(waits) == 1)
+            chained.run("CREATE TRIGGER late BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION strange()")
+            holder.rollback()
+            _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, chained.value("SELECT count(*) FROM fired")) == (3, 0), err
+    assert f"foreign-code: trigger late runs public.strange(), which belongs to role {role}" in err
+    chained.run(f"DROP FUNCTION strange() CASCADE; DROP OWNED BY {role}; DROP ROLE {role}")
+    assert psql(chained, script, "-v", "retrofit=1").exit_code == 0
     assert wrong_links(chained) == 0
 
 

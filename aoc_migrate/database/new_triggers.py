@@ -1,5 +1,6 @@
 """A trigger that somebody attaches to the raw table while a step writes to it: no batch runs it."""
 
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.report.accepted import option
@@ -13,6 +14,12 @@ WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND NOT {trusted}
   AND to_regclass({raw}) IN (g.tgrelid, pg_partition_root(g.tgrelid))"""
 
 
+def strangers(raw: Relation) -> str:
+    """Return a query of the triggers with a stranger's function: (trigger, name, function, role, owner)."""
+    owner = owner_of(raw)
+    return _STRANGERS.format(owner=owner, trusted=trusted("p.proowner", owner), raw=raw.literal)
+
+
 class Triggers:
     """The triggers of strangers on the raw table, as they were when a step had been let begin.
 
@@ -20,9 +27,7 @@ class Triggers:
     """
 
     def __init__(self, session: Session) -> None:
-        self.session, raw = session, session.raw
-        owner = owner_of(raw)
-        self.query = _STRANGERS.format(owner=owner, trusted=trusted("p.proowner", owner), raw=raw.literal)
+        self.session, self.query = session, strangers(session.raw)
         self.known = {row["trigger"] for row in session.rows(self.query)}
 
     def lock(self) -> None:

@@ -19,12 +19,10 @@ def forget(schema: Schema, name: str) -> str:
 def recorded(schema: Schema, name: str, more: str = "true") -> str:
     """Return the condition that something is kept under ``name``, for whose ``value`` ``more`` holds."""
     if schema == VARIABLE:  # a script has a function for that, which keeps its conditions short
-        found = f"pg_temp.aoc_found('{name}')"
-        return (
-            f"{found} IS NOT NULL"
-            if more == "true"
-            else f"coalesce({more.replace('value->', f'{found}->')}, false)"
-        )
+        value = f"pg_temp.aoc_found('{name}')"
+        if more == "true":
+            return f"{value} IS NOT NULL"
+        return f"coalesce({more.replace('value->', f'{value}->')}, false)"
     condition = "" if more == "true" else f" AND {more}"
     return f"EXISTS (SELECT FROM {schema[STATE]} WHERE name = '{name}'{condition})"
 

@@ -22,7 +22,7 @@ from aoc_migrate.database.ours import ours
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, first_line
-from aoc_migrate.operations.step import Kind, Step
+from aoc_migrate.operations.step import BUILDS, Kind, Step
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
 PATIENCE = "1s"  # for a lock
@@ -51,9 +51,6 @@ class Work(Enum):
         return str(self.value[1])
 
 
-_BUILDS = (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX)
-
-
 def work(contract: Contract, step: Step) -> Work:
     """Return what a Step does to the raw table of ``contract``; what it does to a partition is not counted."""
     if step.relation.name != contract.table:
@@ -61,7 +58,7 @@ def work(contract: Contract, step: Step) -> Work:
     if step.kind is Kind.VALIDATE:
         documents = contract.document_check().name in step.objects
         return Work.PROVE_DOCUMENTS if documents else Work.PROVE
-    if step.kind in _BUILDS:
+    if step.kind in BUILDS:
         return Work.BUILD
     return {Kind.LINK: Work.LINK, Kind.SET_BACK: Work.SET_BACK}.get(step.kind, Work.INSTANT)
 

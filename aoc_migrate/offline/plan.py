@@ -12,7 +12,7 @@ from aoc_migrate.errors import AocError
 from aoc_migrate.inspect.cost import Costs, Work, measure, sizes, wal, work
 from aoc_migrate.offline.job import Job, downgrade_job, upgrade_job
 from aoc_migrate.offline.script import script
-from aoc_migrate.operations.step import Kind, Lock, Printed, Step, shown, strongest, title
+from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title
 from aoc_migrate.report.model import Report
 from aoc_migrate.run import hold
 from aoc_migrate.run.history import contract_at, position, resolve
@@ -24,8 +24,7 @@ _MADE = (
     Kind.CREATE_FUNCTION,
     Kind.GRANT_EXECUTE,
     Kind.ADD_CHECK,
-    Kind.BUILD_INDEX,
-    Kind.BUILD_UNIQUE_INDEX,
+    *BUILDS,
     Kind.DROP_INDEX,
 )
 _FOLLOWS = (Kind.VALIDATE, Kind.DROP_CHECK)
@@ -125,7 +124,7 @@ def _needed(session: Session, group: tuple[Step, ...], added: set[str], *, appli
 def _named(steps: tuple[Step, ...], *, partitioned: bool) -> Row:
     """Return how a plan names Steps, and their lock; indexes of a partitioned table are not made as a whole."""
     first = steps[0]
-    if partitioned and first.kind in (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX):
+    if partitioned and first.kind in BUILDS:
         unique = "UNIQUE " if first.kind is Kind.BUILD_UNIQUE_INDEX else ""
         name = f"CREATE {unique}INDEX {', '.join(first.objects)} ON {first.relation.name}, on each partition"
         return {"statement": name, "lock": PARTS}

@@ -13,6 +13,7 @@ from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.attached_code import LINKING, NEEDS, attached, attached_to_ddl
 from aoc_migrate.database.books import BOOKS, HOLD, JOURNAL, LOG, STATE, VERSION, create_books, share
 from aoc_migrate.database.lock import HELD
+from aoc_migrate.database.new_triggers import strangers
 from aoc_migrate.database.ours import flaws, writers
 from aoc_migrate.database.pinned import preamble
 from aoc_migrate.database.questions import QUESTIONS, column_exists
@@ -58,7 +59,7 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
         marks="'{}'",
         tables=literal(f"{{{','.join(_tables(job.target))}}}"),
         down=job.down,
-        batches=procedures(limits.deadline, "PERFORM pg_temp.aoc_our_tables()"),
+        batches=procedures(limits.deadline, "PERFORM pg_temp.aoc_our_tables(), pg_temp.aoc_triggers()"),
         lowest=min(job.start, job.goal),
         highest=max(job.start, job.goal),
         bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
@@ -99,6 +100,7 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
         "history": " ".join(["", *(revision.id for revision in history(target))]),
         "links": links,
         "code": in_body(attached(RAW, [contract], LINKING)),
+        "strangers": in_body(strangers(RAW)),
         "code_of_ddl": in_body(attached_to_ddl(RAW)),
         "option": _OPTION,
         "needs": NEEDS,

@@ -9,9 +9,9 @@ from aoc_migrate.database.others import maintaining
 from aoc_migrate.database.questions import index_is_invalid
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.offline.job import Job, due, stamp
-from aoc_migrate.offline.templates import MARK
+from aoc_migrate.offline.templates import MARK, plain
 from aoc_migrate.operations.render import comment
-from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
+from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
 from aoc_migrate.operations.supersedes import printed
 from aoc_migrate.run.history import Revision
 from aoc_migrate.run.rendering import collect
@@ -74,8 +74,8 @@ def _group(steps: tuple[Step, ...]) -> dict[str, Any]:
             "after": printed.after(first),
         }
     if first.kind is Kind.STOCK:
-        return {"form": "stock", "comments": comments, "sql": first.sql[0]}
-    if "CONCURRENTLY" in first.kind.name_in_reports:
+        return {"form": "stock", "comments": comments, "sql": plain(first.sql[0])}
+    if first.kind in CONCURRENTLY:
         return {
             "form": "alone",
             "comments": comments,

@@ -17,15 +17,13 @@ from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.operations.build import build, wait_for_build
 from aoc_migrate.operations.instant import with_access_exclusive
-from aoc_migrate.operations.step import Batches, Kind, Lock, Step, shown, strongest, title
+from aoc_migrate.operations.step import BUILDS, Batches, Kind, Lock, Step, shown, strongest, title
 from aoc_migrate.operations.supersedes.backfill import backfill
 from aoc_migrate.operations.supersedes.restore import restore
 from aoc_migrate.report.model import Stopped, make
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
-
-_BUILDS = (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX)
 
 
 class Online:
@@ -124,12 +122,12 @@ class Online:
 
     def _online_statement(self, step: Step) -> None:
         """Run a statement whose lock blocks no reader or writer, by itself, outside a transaction."""
-        if step.kind is Kind.DROP_INDEX or step.kind in _BUILDS:
+        if step.kind is Kind.DROP_INDEX or step.kind in BUILDS:
             wait_for_build(self.session, step.relation, step.index)
             if not self.needed((step,)):
                 return
         with self._timed((step,)):
-            if step.kind in _BUILDS:
+            if step.kind in BUILDS:
                 build(self.session, step)
             else:
                 # An index of a partition is rebuilt like one that is built: giving up would leave an INVALID one.

@@ -120,7 +120,7 @@ def comment(steps: Sequence[Step]) -> str:
     """Return the comment above Steps of one kind: what they do, under which lock, for how long, and why so."""
     first = steps[0]
     lock = {
-        Lock.NONE: "no lock on a table of others",
+        Lock.NONE: "takes no lock on your tables",
         Lock.ROWS: "locks the rows of one batch at a time",
         Lock.SHARE_UPDATE_EXCLUSIVE: f"SHARE UPDATE EXCLUSIVE on {first.relation.name} while it runs",
         Lock.ACCESS_EXCLUSIVE: f"ACCESS EXCLUSIVE on {first.relation.name} for an instant",

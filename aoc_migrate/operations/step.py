@@ -37,7 +37,7 @@ class Kind(Enum):
     GRANT_EXECUTE = ("GRANT EXECUTE", "a role that may not run the function could store no row")
     DROP_FUNCTION = ("DROP FUNCTION", "no constraint calls it any more")
     ADD_CHECK = ("ADD CONSTRAINT", "NOT VALID: new rows are held from now on, no row is read")
-    INVALIDATE = ("ADD CONSTRAINT NOT VALID", "no statement takes a proof back; dropped and added at once")
+    INVALIDATE = ("ADD CONSTRAINT NOT VALID", "a constraint cannot be made unproven: dropped and added at once")
     DROP_CHECK = ("DROP CONSTRAINT", "no row is read")
     VALIDATE = ("VALIDATE CONSTRAINT", "one scan proves all rows; reads and writes go on")
     SET_NOT_NULL = ("SET NOT NULL", "the validated CHECK proves it, so no row is read")
@@ -72,6 +72,9 @@ class Kind(Enum):
         return self.value[1]
 
 
+BUILDS = (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX)
+CONCURRENTLY = (*BUILDS, Kind.DROP_INDEX, Kind.REBUILD_INDEX)
+"""Kinds of statements that PostgreSQL refuses in a transaction."""
 KEPT = "function-kept"
 """The only objection that is a warning: the Step is left out."""
 

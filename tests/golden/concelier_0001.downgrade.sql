@@ -46,7 +46,7 @@ BEGIN;
 
 -- Running downgrade concelier_0001 -> 
 
--- forget concelier_0001 ON aoc_migration_state: no lock on a table of others; what was recorded for the downgrade, which is done.
+-- forget concelier_0001 ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0001';
 
 DELETE FROM public.aoc_alembic_version WHERE public.aoc_alembic_version.version_num = 'concelier_0001';

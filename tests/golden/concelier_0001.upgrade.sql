@@ -60,7 +60,7 @@ CREATE TABLE public.aoc_alembic_version (
 
 -- Running upgrade  -> concelier_0001
 
--- CREATE TABLE aoc_migration_state, aoc_migration_hold ON aoc_migration_state: no lock on a table of others; our own tables, private from the start.
+-- CREATE TABLE aoc_migration_state, aoc_migration_hold ON aoc_migration_state: takes no lock on your tables; our own tables, private from the start.
 DO $aoc$
 DECLARE made oid[] := ARRAY[to_regclass('"public"."aoc_alembic_version"')]; entry record;
 BEGIN
@@ -106,13 +106,13 @@ BEGIN
   END LOOP;
 END $aoc$;
 
--- record target ON aoc_migration_state: no lock on a table of others; what the downgrade must know of the database as it was.
+-- record target ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
 INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'target', jsonb_build_object('name', 'concelier') ON CONFLICT (name) DO NOTHING;
 
--- record concelier_0001 ON aoc_migration_state: no lock on a table of others; what the downgrade must know of the database as it was.
+-- record concelier_0001 ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
 INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0001', jsonb_build_object('table_found', to_regclass('"public"."advisory_raw"') IS NOT NULL, 'link_found', EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('"public"."advisory_raw"') AND attname = 'supersedes' AND NOT attisdropped)) ON CONFLICT (name) DO NOTHING;
 
--- CREATE TABLE advisory_raw: no lock on a table of others; a fresh installation has no raw table yet.
+-- CREATE TABLE advisory_raw: takes no lock on your tables; a fresh installation has no raw table yet.
 CREATE TABLE IF NOT EXISTS "public"."advisory_raw" (
   id text PRIMARY KEY,
   tenant text,
@@ -141,7 +141,7 @@ LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 -- ADD COLUMN supersedes ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; nullable and without a default, so no row is rewritten.
 ALTER TABLE "public"."advisory_raw" ADD COLUMN IF NOT EXISTS supersedes text;
 
--- GRANT SELECT aoc_alembic_version, aoc_migration_hold ON advisory_raw: no lock on a table of others; whoever reads the raw table may read revision and hold.
+-- GRANT SELECT aoc_alembic_version, aoc_migration_hold ON advisory_raw: takes no lock on your tables; whoever reads the raw table may read revision and hold.
 DO $aoc$
 DECLARE entry record;
 BEGIN

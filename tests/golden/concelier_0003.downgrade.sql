@@ -55,17 +55,17 @@ SET LOCAL statement_timeout = '100ms';
 SET LOCAL synchronous_commit = off;
 LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
--- ADD CONSTRAINT NOT VALID advisory_raw_keys_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no statement takes a proof back; dropped and added at once.
+-- ADD CONSTRAINT NOT VALID advisory_raw_keys_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_keys_v1;
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_keys_v1 CHECK ("public"."advisory_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_keys_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0';
 
--- ADD CONSTRAINT NOT VALID advisory_raw_objects_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no statement takes a proof back; dropped and added at once.
+-- ADD CONSTRAINT NOT VALID advisory_raw_objects_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_objects_v1;
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_objects_v1 CHECK ("public"."advisory_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_objects_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6';
 
--- ADD CONSTRAINT NOT VALID advisory_raw_required_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no statement takes a proof back; dropped and added at once.
+-- ADD CONSTRAINT NOT VALID advisory_raw_required_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_required_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
@@ -150,7 +150,7 @@ BEGIN
   END IF;
 END $aoc$;
 
--- forget concelier_0003 ON aoc_migration_state: no lock on a table of others; what was recorded for the downgrade, which is done.
+-- forget concelier_0003 ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003';
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0002' WHERE public.aoc_alembic_version.version_num = 'concelier_0003';

@@ -49,7 +49,7 @@ ALTER TABLE "public"."advisory_raw" VALIDATE CONSTRAINT advisory_raw_keys_v1, VA
 
 BEGIN;
 
--- record concelier_0003 ON aoc_migration_state: no lock on a table of others; what the downgrade must know of the database as it was.
+-- record concelier_0003 ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
 INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."advisory_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
 
 -- ACCESS EXCLUSIVE on advisory_raw, for an instant: waits 100 ms at most, and others wait as long.

@@ -67,7 +67,7 @@ BEGIN
   END IF;
 END $aoc$;
 
--- record concelier_0004 ON aoc_migration_state: no lock on a table of others; what the downgrade must know of the database as it was.
+-- record concelier_0004 ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
 INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND indisvalid)) ON CONFLICT (name) DO NOTHING;
 
 COMMIT;

@@ -61,7 +61,7 @@ SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."advisory_raw_chain_v1"' WHER
 
 BEGIN;
 
--- forget concelier_0005 ON aoc_migration_state: no lock on a table of others; what was recorded for the downgrade, which is done.
+-- forget concelier_0005 ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0005';
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0004' WHERE public.aoc_alembic_version.version_num = 'concelier_0005';

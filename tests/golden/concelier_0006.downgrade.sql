@@ -146,10 +146,10 @@ SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS w
 
 BEGIN;
 
--- DROP TABLE aoc_supersedes_journal: no lock on a table of others; a table of our own; no raw row is in it.
+-- DROP TABLE aoc_supersedes_journal: takes no lock on your tables; a table of our own; no raw row is in it.
 DROP TABLE IF EXISTS "public"."aoc_supersedes_journal";
 
--- forget concelier_0006 ON aoc_migration_state: no lock on a table of others; what was recorded for the downgrade, which is done.
+-- forget concelier_0006 ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0006';
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0005' WHERE public.aoc_alembic_version.version_num = 'concelier_0006';

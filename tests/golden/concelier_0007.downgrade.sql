@@ -58,7 +58,7 @@ LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 -- DROP CONSTRAINT advisory_raw_content_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no row is read.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_content_v1;
 
--- DROP FUNCTION advisory_raw_content_ok_v1 ON advisory_raw: no lock on a table of others; no constraint calls it any more.
+-- DROP FUNCTION advisory_raw_content_ok_v1 ON advisory_raw: takes no lock on your tables; no constraint calls it any more.
 DO $aoc$
 BEGIN
   IF ((SELECT CASE WHEN NOT (EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."advisory_raw"')

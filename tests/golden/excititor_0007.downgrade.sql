@@ -58,7 +58,7 @@ LOCK TABLE "public"."vex_raw" IN ACCESS EXCLUSIVE MODE;
 -- DROP CONSTRAINT vex_raw_content_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; no row is read.
 ALTER TABLE "public"."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_content_v1;
 
--- DROP FUNCTION vex_raw_content_ok_v1 ON vex_raw: no lock on a table of others; no constraint calls it any more.
+-- DROP FUNCTION vex_raw_content_ok_v1 ON vex_raw: takes no lock on your tables; no constraint calls it any more.
 DO $aoc$
 BEGIN
   IF ((SELECT CASE WHEN NOT (EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = to_regclass('"public"."vex_raw"')

@@ -46,12 +46,12 @@ BEGIN;
 
 -- Running upgrade excititor_0006 -> excititor_0007
 
--- CREATE FUNCTION vex_raw_content_ok_v1 ON vex_raw: no lock on a table of others; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
+-- CREATE FUNCTION vex_raw_content_ok_v1 ON vex_raw: takes no lock on your tables; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
 CREATE FUNCTION "public"."vex_raw_content_ok_v1"(content jsonb) RETURNS boolean
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
   AS $aoc_body$BEGIN RETURN coalesce(pg_catalog.jsonb_path_match(((coalesce(content, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{format,spec_version,raw}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false); END$aoc_body$;
 
--- GRANT EXECUTE vex_raw_content_ok_v1 ON vex_raw: no lock on a table of others; a role that may not run the function could store no row.
+-- GRANT EXECUTE vex_raw_content_ok_v1 ON vex_raw: takes no lock on your tables; a role that may not run the function could store no row.
 GRANT EXECUTE ON FUNCTION "public"."vex_raw_content_ok_v1"(jsonb) TO PUBLIC;
 
 -- ACCESS EXCLUSIVE on vex_raw, for an instant: waits 100 ms at most, and others wait as long.
