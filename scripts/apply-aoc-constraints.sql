@@ -430,24 +430,19 @@ INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at,
   SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), false, true
   ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
 
-SELECT :aoc_position >= 7 AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('downgrade <target>_0007: Guard content: no forbidden key at the top level of content, for new and old rows.');
 -- DROP CONSTRAINT <table>_content_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no row is read.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_content_v1', 'aoc-migrate sha256:<content signature>')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_content_v1$s$]]);
 -- DROP FUNCTION <table>_content_ok_v1 ON <table>: takes no lock on your tables; no constraint calls it any more.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'none', ARRAY[ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>')$n$, $o$'<table>_content_ok_v1 is kept: ' || (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>'))$o$,
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_content_ok_v1"(jsonb)$s$]]);
-\endif
 
-SELECT :aoc_position >= 4 AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('downgrade <target>_0004: Idempotency index: one row per tenant, vendor, upstream id and content hash.');
 -- DROP INDEX CONCURRENTLY <table>_idempotency_v1 ON <table>: SHARE UPDATE EXCLUSIVE on <table> while it runs; reads and writes go on; it waits for older transactions.
 SELECT pg_temp.aoc_alone('NULL', $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive)) THEN '<table>_idempotency_v1 is INVALID, and ' || (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."<table>"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) || ' may be building it: let that end, and run this again' END$r$,
   $n$coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL$n$, $s$DROP INDEX CONCURRENTLY IF EXISTS <schema>."<table>_idempotency_v1"$s$) \gexec
 CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['free', $n$pg_temp.aoc_found('<target>_0004') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0004'$s$]]);
-\endif
 
-SELECT :aoc_position >= 3 AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('downgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then NOT NULL without another.');
 -- ADD CONSTRAINT NOT VALID <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; a constraint cannot be made unproven: dropped and added at once.
 -- DROP NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON <table>: ACCESS EXCLUSIVE on <table> for an instant; only where this migration had set it.
@@ -470,9 +465,7 @@ ARRAY['locked', $n$coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?
 ARRAY['locked', $n$coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{upstream}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{upstream}')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" ALTER upstream DROP NOT NULL$s$],
 ARRAY['locked', $n$coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{linkset}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{linkset}')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" ALTER linkset DROP NOT NULL$s$],
 ARRAY['free', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0003'$s$]]);
-\endif
 
-SELECT :aoc_position >= 2 AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('downgrade <target>_0002: Guard new rows: every rule but the one on content, as CHECK NOT VALID.');
 -- DROP CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no row is read.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
@@ -485,7 +478,6 @@ ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)$s$],
 ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')$n$, $o$'<table>_objects_ok_v1 is kept: ' || (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>'))$o$,
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)$s$]]);
-\endif
 INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
   SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), true, true
   ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;

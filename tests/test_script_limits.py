@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -206,6 +206,48 @@ def test_content_is_guarded_where_no_row_needs_the_backfill(excititor: Database,
     assert aoc.json("verify", "--probe").slugs() == []
     assert psql(excititor, APPLY, "-v", "remove=1").exit_code == 0
     assert excititor.value(CONTENT) == 0
+
+
+def by_command(excititor: Database, aoc: Aoc) -> None:
+    """Go down to base."""
+    assert aoc("downgrade", "excititor", "base").exit_code == 0
+
+
+def by_plan(excititor: Database, aoc: Aoc) -> None:
+    """Go down to base by the script for that."""
+    ran = psql(excititor, plan("excititor", "excititor_0004:base", aoc))
+    assert ran.exit_code == 0, ran.err
+
+
+def by_removal(excititor: Database, aoc: Aoc) -> None:
+    """Remove the constraints, and go down from there."""
+    assert aoc("constraints", "excititor", "--remove").exit_code == 0
+    by_command(excititor, aoc)
+
+
+def by_script(excititor: Database, aoc: Aoc) -> None:
+    """Remove the constraints by the script that made them, and go down from there."""
+    assert psql(excititor, APPLY, "-v", "remove=1").exit_code == 0
+    assert excititor.value("SELECT count(*) FROM pg_constraint WHERE conname LIKE 'vex_raw_%%_v1'") == 0
+    by_command(excititor, aoc)
+
+
+@pytest.mark.parametrize("way", [by_command, by_plan, by_removal, by_script], ids=lambda way: way.__name__)
+def test_the_guard_of_content_goes_with_the_others(
+    way: Callable[[Database, Aoc], None], excititor: Database, aoc: Aoc
+) -> None:
+    """Content that the constraints script guards below 0007 is unguarded by every way back, without a trace."""
+    aoc.configure(excititor)
+    assert psql(excititor, APPLY).exit_code == 0
+    assert aoc("downgrade", "excititor", "base").exit_code == 0
+    base = fingerprint(excititor.connection)
+    assert psql(excititor, APPLY, "-v", "release_hold=1").exit_code == 0
+    assert excititor.value(CONTENT) == 1
+
+    way(excititor, aoc)
+
+    assert excititor.value("SELECT count(*) FROM pg_proc WHERE proname LIKE 'vex_raw_%%_ok_v1'") == 0
+    assert fingerprint(excititor.connection) == base
 
 
 def test_content_waits_for_the_backfill(chained: Database) -> None:

@@ -43,9 +43,10 @@ def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
 
 
 def downgrade_job(target: str, start: str | None, goal: str | None) -> Job:
-    """Return the downgrade from ``start`` to ``goal``."""
+    """Return the downgrade from ``start`` to ``goal``; what the constraints script made above goes first."""
     begin, end = position(target, start), position(target, goal)
-    undone = list(history(target)[end:begin])[::-1]
+    above = [r for r in reversed(history(target)[begin:]) if r.removable and begin > end]
+    undone = [*above, *reversed(history(target)[end:begin])]
     return Job(target, f"psql downgrade {goal or 'base'}", "downgrade", undone, begin, end)
 
 
@@ -68,7 +69,9 @@ def remove_job(target: str) -> Job:
 def due(job: Job, revision: Revision) -> str:
     """Return the condition on which a revision is run."""
     place_ = position(job.target, revision.id)
-    if job.converge and not job.down and place_ <= job.goal:
+    if job.converge and (job.down or place_ <= job.goal):
+        return "true"
+    if job.down and place_ > job.start:
         return "true"
     if revision.removable and not job.converge and not job.down:
         return f":aoc_position < {place_} OR :'aoc_held'::boolean"
@@ -78,7 +81,7 @@ def due(job: Job, revision: Revision) -> str:
 def stamp(job: Job, revision: Revision) -> str:
     """Return the statement that moves the version from the revision before; empty where the job leaves it."""
     before, version = revision.down, VARIABLE[VERSION]
-    if job.converge and (job.down or position(job.target, revision.id) > job.goal):
+    if position(job.target, revision.id) > max(job.start, job.goal) or (job.converge and job.down):
         return ""
     if job.down and before is None:
         return f"DELETE FROM {version} WHERE version_num = '{revision.id}'"

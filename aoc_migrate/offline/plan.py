@@ -97,9 +97,9 @@ def _left(session: Session, job: Job) -> Iterator[tuple[str, tuple[Step, ...]]]:
     """
     owner, added = session.target.table_owner, set[str]()
     for revision in job.revisions:
-        applied = not job.down and position(job.target, revision.id) <= job.start
+        applied = job.down == (position(job.target, revision.id) > job.start)
         for group in collect(revision, job.function, session.schema, owner):
-            needed = group if job.down else _needed(session, group, added, applied=applied)
+            needed = group if job.down and not applied else _needed(session, group, added, applied=applied)
             steps = tuple(step for step in shown(needed) if step.printed is not Printed.NEVER or applied)
             added |= {name for step in steps if step.kind is Kind.ADD_CHECK for name in step.objects}
             if steps:

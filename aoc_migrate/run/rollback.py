@@ -7,6 +7,8 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.attached_code import DDL, code_findings
+from aoc_migrate.database.books import STATE
+from aoc_migrate.database.ours import ours
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.settings import Target
 from aoc_migrate.errors import AocError
@@ -17,7 +19,7 @@ from aoc_migrate.operations.supersedes.restore import objections_to_restore
 from aoc_migrate.report.model import Finding, Report, Stopped, make
 from aoc_migrate.run import hold, ledger
 from aoc_migrate.run.common import Options, changing, locked, our_tables
-from aoc_migrate.run.history import applied, contract_at, parts, position, resolve
+from aoc_migrate.run.history import Revision, applied, contract_at, history, parts, position, resolve
 
 
 def run_downgrade(session: Session, report: Report, wanted: str) -> None:
@@ -88,10 +90,28 @@ def acknowledge(target: Target, options: Options, wanted: str) -> None:
 def _go_down(session: Session, current: str | None, goal: str | None) -> None:
     from alembic import command
 
-    from aoc_migrate.run.environment import make_config
+    from aoc_migrate.run.environment import make_config, run_functions
 
     if current != goal:
+        run_functions(session, _above(session, current), "downgrade")
         command.downgrade(make_config(session), goal or "base")
+
+
+def _above(session: Session, current: str | None) -> list[Revision]:
+    """Return the removable revisions above ``current`` of which something is there, the last first.
+
+    The psql script of the constraints guards content before the history gets there.
+    """
+    from aoc_migrate.run.rendering import collect
+
+    target, found = session.target.name, []
+    for revision in reversed(history(target)[position(target, current) :]):
+        groups = collect(revision, "downgrade", session.schema, None) if revision.removable else []
+        asked = " OR ".join(f"({step.needed})" for group in groups for step in group)
+        with ours(session, STATE):
+            if asked and session.value(f"SELECT {asked}"):
+                found.append(revision)
+    return found
 
 
 def _warn_guard(session: Session, report: Report) -> None:
@@ -147,12 +167,13 @@ def run_remove_constraints(session: Session, report: Report) -> None:
         contract = contract_at(target, report.revision)
         if _objected(session, report, contract, f"constraints {target} --remove"):
             return
-        removable = [r for r in applied(target, report.revision) if r.removable]
+        removable = [r for r in reversed(applied(target, report.revision)) if r.removable]
+        above = _above(session, report.revision) if report.revision else []
         held = hold.begin(session, "constraints --remove", report.revision)
         report.changed = True
         _warn_guard(session, report)
         recorded = ledger.recorded(session, report, "constraints --remove", report.revision)
         with recorded, changing(session, report):
-            run_functions(session, removable[::-1], "downgrade")
+            run_functions(session, [*above, *removable], "downgrade")
         hold.finish(session, held)
     _after_rollback(session, report)
