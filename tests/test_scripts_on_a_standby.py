@@ -19,6 +19,7 @@ def both() -> Iterator[Pair]:
         with psycopg.connect(primary.url("postgres"), autocommit=True) as admin:
             admin.execute("CREATE DATABASE excititor")
         with psycopg.connect(primary.url("excititor"), autocommit=True) as connection:
+            connection.execute("SET synchronous_commit = 'remote_apply'")
             fill(connection, "vex_raw", 40)
             yield servers
 
