@@ -1,27 +1,40 @@
-"""Why a command ends early. The message is one sentence on what is wrong and what to type."""
+"""The one exception that ends a command: it carries the finding that says why, and what to type."""
+
+from aoc_migrate.report.model import USAGE, Finding, finding
 
 
-class AocError(Exception):
-    """Wrong usage or configuration; nothing was changed.
+class Abort(Exception):  # noqa: N818  (it is a verdict, not a programming error)
+    """A finding that ends the command; it becomes part of the report where there is one."""
 
-    ``exit_code`` is the process's: 2 usage or configuration, 3 try again later,
-    4 failed half way.
-    """
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.problem)
+        self.finding = finding
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the process that ends here."""
+        return self.finding.exit_code
+
+    @property
+    def refused(self) -> bool:
+        """Whether the command line or the configuration was refused before there was anything to report."""
+        return self.finding.slug == "refused"
 
 
-def unexpected(error: Exception) -> AocError:
-    """Return what to say of an error that nobody foresaw; its traceback is printed where AOC_DEBUG is set."""
+def refused(reason: str, exit_code: int = USAGE) -> Abort:
+    """Return what ends a command whose usage or configuration is wrong: one sentence, with what to type."""
+    return Abort(finding("refused", "", exit_code=exit_code, reason=reason))
+
+
+def unexpected(error: Exception) -> Abort:
+    """Return what ends a command on an error that nobody foresaw; AOC_DEBUG prints its traceback as well."""
     import os
     import traceback
 
     if os.environ.get("AOC_DEBUG"):
         traceback.print_exception(error)
-    return AocError(
+    reason = (
         f"unexpected {type(error).__name__}; run the same command again, and report it with AOC_DEBUG=1 set, "
-        "which shows where it came from.",
-        exit_code=4,
+        "which shows where it came from."
     )
+    return refused(reason, exit_code=4)

@@ -1,7 +1,7 @@
-"""Alembic's environment; what it does is `aoc_migrate.run.environment`."""
+"""Alembic's environment; what it does is `aoc_migrate.run.alembic_env`."""
 
 from alembic import context
 
-from aoc_migrate.run.environment import run
+from aoc_migrate.run.alembic_env import run
 
 run(context)

@@ -11,12 +11,12 @@ from typing import Any
 import psycopg
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.targets import Flags, Limits, Target
 from aoc_migrate.operations.supersedes.backfill import relink
 from aoc_migrate.report.model import Report
-from aoc_migrate.run.common import Options, on_target
+from aoc_migrate.run.target_run import Options, on_target
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc, Database, Ran
 

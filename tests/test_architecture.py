@@ -12,7 +12,20 @@ from tests.conftest import ROOT
 PACKAGE = sorted((ROOT / "aoc_migrate").rglob("*.py"))
 REVISIONS = sorted((ROOT / "migrations").glob("*/[a-z]*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-LAYERS = ("cli", "offline", "run", "inspect", "operations", "database", "contract", "report")
+FLOORS = (
+    ("cli",),
+    ("run",),
+    ("quarantine", "kit"),
+    ("psql",),
+    ("revisions",),
+    ("inspect",),
+    ("operations",),
+    ("database",),
+    ("contract", "report"),
+)
+ROOMS = [room for floor in FLOORS for room in floor]
+VERBS = {"cli", "run", "quarantine", "kit"}
+"""The rooms through which a command is followed under one name."""
 EVERYBODY = ("aoc_migrate", "aoc_migrate.errors")
 
 
@@ -48,16 +61,28 @@ def ours(path: Path) -> list[str]:
     return [m for m in imports(path) if m.split(".")[0] == "aoc_migrate" and m not in EVERYBODY]
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ROOMS)
 def test_imports_point_down(name: str) -> None:
-    """A layer imports itself and the layers below it, and nothing else of the package."""
-    allowed = {*LAYERS[LAYERS.index(name) :], *(["sandbox"] if name == "cli" else [])}
+    """A room imports itself and the rooms on the floors below it, and nothing else of the package."""
+    below = next(FLOORS[number + 1 :] for number, floor in enumerate(FLOORS) if name in floor)
+    allowed = {name, *(room for floor in below for room in floor), *(["sandbox"] if name == "cli" else [])}
     files = [path for module, path in MODULES.items() if layer(module) == name]
 
     wrong = [(name_of(path), m) for path in files for m in ours(path) if layer(m) not in allowed]
 
     assert files
     assert wrong == []
+
+
+def test_no_file_name_stands_on_two_floors() -> None:
+    """A name says the room: only a command's verb is found on several floors, and messages name their subject."""
+    found: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        if path.stem != "__init__" and layer(module) in ROOMS and ".messages." not in module:
+            found.setdefault(path.stem, set()).add(layer(module))
+    floors = {name: {next(f for f in FLOORS if room in f) for room in rooms} for name, rooms in found.items()}
+
+    assert {n: found[n] for n, which in floors.items() if len(which) > 1 and not found[n] <= VERBS} == {}
 
 
 def test_the_sandbox_stands_alone() -> None:
@@ -79,10 +104,10 @@ def test_no_cycles() -> None:
 
 KEPT_TO = {
     "click": {"cli"},
-    "jinja2": {"offline"},
+    "jinja2": {"psql"},
     "sqlalchemy": {"run"},
-    "alembic": {"run", "operations"},
-    "psycopg": {"cli", "run", "inspect", "operations", "database", "sandbox"},
+    "alembic": {"run", "revisions", "operations"},
+    "psycopg": {"cli", "quarantine", "run", "revisions", "inspect", "operations", "database", "sandbox"},
 }
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.books import STATE, create_books
-from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.bookkeeping import STATE, create_books
 from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Row, Session, connect
-from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.targets import Flags, Limits, Target
 from aoc_migrate.operations.supersedes.backfill import relink
-from aoc_migrate.operations.supersedes.restore import restore
+from aoc_migrate.operations.supersedes.set_back import restore
 from tests.conftest import Database
 
 CHAIN_INDEX = (

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build
 from aoc_migrate.operations.step import Kind, Lock, Step
-from aoc_migrate.report.model import Stopped
 from tests.builds import BUILD, INDEX, held, leave_invalid, lonely, oid, valid
 from tests.conftest import Aoc, Database
 from tests.helpers import fill, wait_until
@@ -128,12 +128,12 @@ def test_a_downgrade_waits_too(ready: Database, aoc: Aoc) -> None:
     assert oid(ready) is None
 
 
-def failing_build(database: Database) -> Stopped:
+def failing_build(database: Database) -> Abort:
     """Run our own build of the index, whose name is taken by the time that it has the lock."""
     with (
         connect(Target("excititor", database.url), "test", Limits(), Flags()) as session,
         runner_lock(session),
-        pytest.raises(Stopped) as stopped,
+        pytest.raises(Abort) as stopped,
     ):
         raw, lock = session.schema["vex_raw"], Lock.SHARE_UPDATE_EXCLUSIVE
         build(session, Step(Kind.BUILD_UNIQUE_INDEX, raw, (INDEX,), lock, (BUILD,)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aoc_migrate import __version__
-from aoc_migrate.run.history import head
+from aoc_migrate.revisions.graph import head
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import psql
 

@@ -1,4 +1,4 @@
-"""The supersedes chain: what is wrong with it is named for what it is, mended on request, and taken back."""
+"""The supersedes chain: what is wrong with it is named for what it is, repaired on request, and taken back."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ BROKEN: dict[str, tuple[dict[str, str | None], dict[str, str]]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_kinds(case: str, chained: Database, aoc: Aoc) -> None:
-    """Each way in which a link can be wrong is an error of verify under its own name; --apply mends it."""
+    """Each way in which a link can be wrong is an error of verify under its own name; --apply repairs it."""
     by_hand, expected = BROKEN[case]
     set_links(chained, by_hand)
 

@@ -7,8 +7,8 @@ import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.inspect.chain import inspect_chain
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.inspect.chain_links import inspect_chain
 from tests.conftest import Aoc, Database
 
 

@@ -28,7 +28,7 @@ def test_convergence(broken: str, database: Database, aoc: Aoc, allowed: dict[st
 
 
 def test_view_made_read_only_again(concelier: Database, aoc: Aoc) -> None:
-    """A view whose read-only trigger was dropped is found, and mended by the next upgrade."""
+    """A view whose read-only trigger was dropped is found, and repaired by the next upgrade."""
     aoc.configure(concelier)
     aoc("upgrade")
     concelier.run("DROP TRIGGER aoc_advisory_read_only ON advisory")

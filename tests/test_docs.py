@@ -15,9 +15,9 @@ from click import Command, Group
 from click.testing import CliRunner
 
 from aoc_migrate.cli import COMMANDS, cli
-from aoc_migrate.errors import AocError
-from aoc_migrate.report.texts import TEXTS
-from aoc_migrate.run.history import history
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.messages import TEXTS
+from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("[ms]*/README.md")])
@@ -75,8 +75,8 @@ def test_generated_parts_are_what_the_code_says() -> None:
     assert (ran.stdout, ran.returncode) == ("", 0), ran.stderr
 
 
-def test_a_stale_page_is_shown_and_mended(tmp_path: Path) -> None:
-    """scripts/docs --check shows what is stale and writes nothing; without it the page is mended."""
+def test_a_stale_page_is_shown_and_repaired(tmp_path: Path) -> None:
+    """scripts/docs --check shows what is stale and writes nothing; without it the page is repaired."""
     for part in ("docs", "scripts"):
         shutil.copytree(ROOT / part, tmp_path / part)
     page = tmp_path / "docs" / "cli.md"
@@ -136,7 +136,7 @@ def test_shell_commands_parse(line: str) -> None:
     if "--help" in words:
         assert ran.exit_code == 0, ran.output
     else:
-        assert isinstance(ran.exception, AocError), ran.output
+        assert isinstance(ran.exception, Abort), ran.output
         assert "is configured" in str(ran.exception) or "is not configured" in str(ran.exception)
 
 

@@ -1,4 +1,4 @@
-"""The SQL of docs/rules.md runs, finds the rows it is about, and mends them."""
+"""The SQL of docs/rules.md runs, finds the rows it is about, and repairs them."""
 
 import re
 from typing import Any
@@ -62,8 +62,8 @@ def test_sql_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, s
 
 
 @pytest.mark.parametrize("slug", DIRT)
-def test_find_and_mend(slug: str, concelier: Database, aoc: Aoc) -> None:
-    """The examples of a finding find what the audit found, and where they mend it, it is gone afterwards."""
+def test_find_and_repair(slug: str, concelier: Database, aoc: Aoc) -> None:
+    """The examples of a finding find what the audit found, and where they repair it, it is gone afterwards."""
     concelier.run(SHAPE.get(slug, ""))
     for id_ in ("a", "b"):
         document = "CVE-2025-0001" if slug == "duplicate-key" else f"CVE-{id_}"

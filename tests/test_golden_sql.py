@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
-from aoc_migrate.run.history import history
+from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT
 
 GOLDEN = Path(__file__).parent / "golden"

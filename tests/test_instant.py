@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations import instant
 from aoc_migrate.operations.step import Kind, Lock, Step
-from aoc_migrate.report.model import Stopped
 from tests.conftest import Database
 from tests.helpers import wait_until
 
@@ -38,7 +38,7 @@ def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.Mo
     statements = Sleepy(["ALTER TABLE public.vex_raw ADD late text"])
     with (
         connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session,
-        pytest.raises(Stopped) as stopped,
+        pytest.raises(Abort) as stopped,
         runner_lock(session),
     ):
         strong(session, statements)
@@ -52,7 +52,7 @@ def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database)
     statements = ("SELECT pg_sleep(0.15)",) * 3
     limits = Limits(max_stall=0.25)
     with connect(Target("excititor", excititor.url), "test", limits, Flags()) as session:
-        with pytest.raises(Stopped) as stopped, runner_lock(session):
+        with pytest.raises(Abort) as stopped, runner_lock(session):
             strong(session, statements)
         with runner_lock(session):
             strong(session, statements[:1])
@@ -73,7 +73,7 @@ def test_a_cancel_by_a_person_ends_the_step(excititor: Database) -> None:
     person = threading.Thread(target=cancel)
     with (
         connect(Target("excititor", excititor.url), "test", Limits(max_stall=30), Flags()) as session,
-        pytest.raises(Stopped) as stopped,
+        pytest.raises(Abort) as stopped,
         runner_lock(session),
     ):
         person.start()

@@ -32,7 +32,7 @@ def test_kill_in_the_backfill(excititor: Database, aoc: Aoc, allowed: dict[str, 
 
 
 def test_kill_in_the_index_build(excititor: Database, aoc: Aoc) -> None:
-    """A build that was waiting when its client died leaves nothing that the same command cannot mend."""
+    """A build that was waiting when its client died leaves nothing that the same command cannot repair."""
     fill(excititor, 1000)
     excititor.run("UPDATE vex_raw SET upstream_id = id")
     aoc.configure(excititor)

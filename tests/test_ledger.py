@@ -117,8 +117,8 @@ def test_edited_revision(excititor: Database, aoc: Aoc) -> None:
 
 def test_stock_alembic_agrees_on_checksums(excititor: Database, aoc: Aoc) -> None:
     """The checksum is of the SQL that stock Alembic prints, so every way of running has the same one."""
-    from aoc_migrate.run.history import history
-    from aoc_migrate.run.rendering import checksum, render
+    from aoc_migrate.revisions.graph import history
+    from aoc_migrate.revisions.revision_sql import checksum, render
 
     (revision,) = [r for r in history("excititor") if r.id == "excititor_0004"]
 

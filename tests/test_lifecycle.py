@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aoc_migrate.run.history import history
+from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import psql

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from aoc_migrate.database.lock import lock_key
+from aoc_migrate.database.runner_lock import lock_key
 from tests.conftest import Aoc, Database, Ran
 from tests.helpers import psql
 from tests.test_plan_script import script

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.lock import runner_lock
+from aoc_migrate.database.blockers import Blockers, waiting_for, watched
 from aoc_migrate.database.others import queue
 from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.database.watch import Stall, waiting_for, watched
+from aoc_migrate.database.targets import Flags, Limits, Target
 from aoc_migrate.operations.supersedes import backfill
 from aoc_migrate.operations.supersedes.backfill import relink
 from tests.conftest import Aoc, Database
@@ -37,7 +37,7 @@ def test_a_locked_partition_is_named(excititor: Database) -> None:
         waiter.start()
         wait_until(lambda: excititor.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1)
         session.set("lock_timeout", "100ms")
-        stall = Stall(session)
+        stall = Blockers(session)
 
         try:
             stall.look_back(session, session.schema["vex_raw"])

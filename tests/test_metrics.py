@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aoc_migrate.report.metrics import HELP, PREFIX, metrics
-from aoc_migrate.report.model import Report, make
+from aoc_migrate.report.model import Report, finding
 from tests.conftest import ROOT, Aoc, Database
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
@@ -110,7 +110,7 @@ def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> No
 
 def test_hostile_labels() -> None:
     """Quotes and backslashes in a label stay inside of it; a line break is shown as two letters."""
-    report = Report("concelier", findings=[make("null-key", 'a"b\\c\nd', count=1, target="concelier")])
+    report = Report("concelier", findings=[finding("null-key", 'a"b\\c\nd', count=1, target="concelier")])
 
     text = metrics("audit", [report], 0.0)
 

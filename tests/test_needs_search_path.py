@@ -226,7 +226,7 @@ def test_it_would_break(excititor: Database, aoc: Aoc) -> None:
 
     broken = aoc.json("upgrade", *shlex.split("--accept 'needs-search-path:public.noted()'"))
     excititor.run(re.findall(r"ALTER FUNCTION .*?;", refused["help"])[0])
-    mended = aoc.json("verify", "--probe")
+    repaired = aoc.json("verify", "--probe")
 
     assert 'relation "log" does not exist' in broken.finding("probe-not-possible")["problem"]
-    assert (mended.exit_code, mended.slugs()) == (0, [])
+    assert (repaired.exit_code, repaired.slugs()) == (0, [])

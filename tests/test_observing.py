@@ -5,10 +5,10 @@ import time
 import psycopg
 import pytest
 
-from aoc_migrate.database import others, pauses, watch
+from aoc_migrate.database import blockers, others, pauses
+from aoc_migrate.database.blockers import Blockers, watched
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.database.targets import Flags, Limits, Target
 from tests.conftest import Aoc, Database
 from tests.helpers import backfill, make_ready, wrong_links
 
@@ -83,15 +83,15 @@ def test_looks_at_blockers_that_fail(
     excititor: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A second session that watches a step says once what it cannot see, and goes on watching."""
-    monkeypatch.setattr(watch, "_BLOCKERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
-    monkeypatch.setattr(watch, "_QUEUED", "SELECT nothing FROM pg_catalog.pg_class WHERE %s IS NULL")
+    monkeypatch.setattr(blockers, "_BLOCKERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
+    monkeypatch.setattr(blockers, "_QUEUED", "SELECT nothing FROM pg_catalog.pg_class WHERE %s IS NULL")
     pids: list[int] = []
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
 
         def look(other: Session, pid: int) -> None:
             pids.append(other.connection.info.backend_pid)
-            Stall(session).look(other, pid)
-            watch.waiting_for(other, pid)
+            Blockers(session).look(other, pid)
+            blockers.waiting_for(other, pid)
 
         with watched(session, look, every=0.02):
             time.sleep(0.5)
@@ -107,8 +107,8 @@ def test_who_holds_a_row_cannot_be_seen(
     ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Behind a locked row the outcome is `deadline`, also where nobody can be named."""
-    monkeypatch.setattr(watch, "_HOLDERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
-    monkeypatch.setattr(watch, "_BLOCKERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
+    monkeypatch.setattr(blockers, "_HOLDERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
+    monkeypatch.setattr(blockers, "_BLOCKERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
     with psycopg.connect(ready.url) as holder:
         holder.execute("SELECT FROM vex_raw WHERE id = 'r252' FOR UPDATE")
 

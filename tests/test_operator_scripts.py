@@ -2,7 +2,7 @@
 
 import pytest
 
-from aoc_migrate.run.history import contract_at
+from aoc_migrate.revisions.graph import contract_at
 from tests.conftest import ROOT, Aoc, Database, Ran
 from tests.fingerprint import fingerprint
 from tests.helpers import psql

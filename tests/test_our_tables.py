@@ -24,9 +24,9 @@ PREMADE = {
         checksums jsonb NOT NULL DEFAULT '{{}}'""",
     "aoc_supersedes_journal": f"""batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ids text[] NOT NULL,
         old text[] NOT NULL, new text[] NOT NULL, written_at {AT}""",
-    "aoc_work_list": "id text, kept text, links text[], reason text, mend bool, refused bool, stuck bool",
+    "aoc_work_list": "id text, kept text, links text[], reason text, repair bool, refused bool, stuck bool",
     "advisory_raw_quarantine": f"""LIKE advisory_raw, quarantine_run bigint, quarantine_batch bigint,
-        quarantine_reason text, quarantine_kept text, quarantine_links text[], quarantine_mended jsonb,
+        quarantine_reason text, quarantine_kept text, quarantine_links text[], quarantine_repaired jsonb,
         quarantine_at {AT}, quarantine_by text""",
 }
 MOVED = ("aoc_work_list", "advisory_raw_quarantine")

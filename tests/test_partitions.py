@@ -126,7 +126,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_convergence(how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """An index that is invalid, in a part or as a whole, or gone is found by verify and mended by upgrade."""
+    """An index that is invalid, in a part or as a whole, or gone is found by verify and repaired by upgrade."""
     aoc("upgrade", **allowed)
     index = INDEXES[0]
     parted.run(BROKEN[how].format(i=index, s=index.removeprefix("vex_raw_")))

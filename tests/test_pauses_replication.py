@@ -11,7 +11,7 @@ import pytest
 
 from aoc_migrate.database.others import behind, horizons
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.settings import Flags, Limits, Target
+from aoc_migrate.database.targets import Flags, Limits, Target
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
 from tests.faults.pair import Pair, pair, running_server

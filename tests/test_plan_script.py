@@ -5,7 +5,7 @@ import threading
 import psycopg
 import pytest
 
-from aoc_migrate.database.lock import lock_key
+from aoc_migrate.database.runner_lock import lock_key
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import PINNED, fill, psql, wait_until

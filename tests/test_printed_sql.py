@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from aoc_migrate.database.books import VERSION
-from aoc_migrate.run.history import history
+from aoc_migrate.database.bookkeeping import VERSION
+from aoc_migrate.revisions.graph import history
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import psql

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
-from aoc_migrate.database.lock import lock_key
+from aoc_migrate.database.runner_lock import lock_key
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.database.tape import Tape
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.report.metrics import metrics
 from aoc_migrate.report.model import Finding, Report
 from tests.conftest import ROOT, Aoc, Database
@@ -179,7 +179,7 @@ def test_the_comment_of_a_step(excititor: Database) -> None:
     """A step whose name holds a line break stays in its comment in the SQL that ran."""
     written: list[str] = []
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
-        Tape(session.connection, written.append).comment(EVIL)
+        Transcript(session.connection, written.append).comment(EVIL)
 
     assert faults("".join(written)) == []
     assert len("".join(written).strip().splitlines()) == 1

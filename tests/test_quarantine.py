@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aoc_migrate.cli.quarantine import new_file
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 
@@ -16,7 +16,7 @@ ROLE = "stella-aoc-verify"
 
 @pytest.fixture
 def filled(database: Database, aoc: Aoc) -> Database:
-    """Each target with a mended row, a moved one and a duplicate in quarantine."""
+    """Each target with a repaired row, a moved one and a duplicate in quarantine."""
     database.add("blank", source_vendor="", content={"raw": {"secret": "cänary"}})
     database.add("nobody", tenant=None)
     for id_ in ("one", "two"):
@@ -76,7 +76,7 @@ def test_an_export_is_whole(tmp_path: Path) -> None:
         (beside,) = tmp_path.iterdir()
         assert (beside.name.startswith(".rows."), stat.S_IMODE(beside.stat().st_mode)) == (True, 0o600)
     assert place.read_text(encoding="utf-8") == "row\n"
-    with pytest.raises(AocError, match="is there already"), new_file(str(tmp_path / "late")):
+    with pytest.raises(Abort, match="is there already"), new_file(str(tmp_path / "late")):
         (tmp_path / "late").write_text("mine", encoding="utf-8")
 
     assert (tmp_path / "late").read_text(encoding="utf-8") == "mine"
@@ -101,7 +101,7 @@ def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> Non
 
     for command in ("status", "verify"):
         facts = aoc.json(command, filled.target).report["facts"]
-        assert (facts["quarantine"], facts["mended"]) == (2, 1)
+        assert (facts["quarantine"], facts["repaired"]) == (2, 1)
 
 
 def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from aoc_migrate.contract.v1 import ADVISORY_VIEW
-from aoc_migrate.database import reading
-from aoc_migrate.inspect.swap import watch_writers
+from aoc_migrate.database import table_scan
+from aoc_migrate.inspect.dependents import watch_writers
 from tests.conftest import Database
 from tests.helpers import fill, wait_until
 from tests.test_scans import session_of
@@ -13,9 +13,9 @@ from tests.test_scans import session_of
 def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long read of a large table says how long it takes beside an estimate; its settings end with it."""
     fill(excititor, 200)
-    monkeypatch.setattr(reading, "INTERVAL", 0.02)
-    monkeypatch.setattr(reading, "LARGE", 2)
-    monkeypatch.setattr(reading, "SLICE", 2)
+    monkeypatch.setattr(table_scan, "INTERVAL", 0.02)
+    monkeypatch.setattr(table_scan, "LARGE", 2)
+    monkeypatch.setattr(table_scan, "SLICE", 2)
     said: list[str] = []
     work = "SELECT count(*), current_setting('jit') AS jit, current_setting('work_mem') AS memory"
 
@@ -23,12 +23,12 @@ def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(session, "say", said.append)
         session.set("work_mem", "1MB")
         session.set("jit", "on")
-        (row,) = reading.read(
+        (row,) = table_scan.read(
             session, "vex_raw", "counting", lambda source: f"{work}, pg_sleep(0.2) FROM {source}"
         )
         after = session.row("SELECT current_setting('jit') AS jit, current_setting('work_mem') AS memory")
         session.set("work_mem", "256MB")
-        (more,) = reading.read(session, "vex_raw", "counting", lambda source: f"{work} FROM {source}")
+        (more,) = table_scan.read(session, "vex_raw", "counting", lambda source: f"{work} FROM {source}")
 
     assert (row["count"], row["jit"], row["memory"], more["memory"]) == (200, "off", "64MB", "256MB")
     assert after == {"jit": "on", "memory": "1MB"}
@@ -42,7 +42,7 @@ def test_a_small_table_is_not_estimated(excititor: Database, monkeypatch: pytest
 
     with session_of(excititor) as session:
         monkeypatch.setattr(session, "say", said.append)
-        reading.read(session, "vex_raw", "counting", lambda source: f"SELECT count(*) FROM {source}")
+        table_scan.read(session, "vex_raw", "counting", lambda source: f"SELECT count(*) FROM {source}")
 
     assert said == ["counting …"]
 
@@ -53,8 +53,8 @@ def test_the_slice_of_the_largest_partition(empty: Database, monkeypatch: pytest
     empty.run("CREATE TABLE small PARTITION OF t FOR VALUES FROM (0) TO (10)")
     empty.run('CREATE TABLE "per%cent"."la""rge" PARTITION OF t FOR VALUES FROM (10) TO (1000)')
     empty.run("INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(0, 99) AS n")
-    monkeypatch.setattr(reading, "LARGE", 10)
-    monkeypatch.setattr(reading, "SLICE", 2)
+    monkeypatch.setattr(table_scan, "LARGE", 10)
+    monkeypatch.setattr(table_scan, "SLICE", 2)
     counted: list[str] = []
 
     def query(source: str) -> str:
@@ -62,7 +62,7 @@ def test_the_slice_of_the_largest_partition(empty: Database, monkeypatch: pytest
         return f"SELECT count(*) FROM {source} WHERE n >= %s"
 
     with session_of(empty) as session:
-        (whole,) = reading.read(session, "t", "counting", query, (0,))
+        (whole,) = table_scan.read(session, "t", "counting", query, (0,))
         slice_ = session.value(query(counted[0]), (0,))
 
     assert whole["count"] == 100

@@ -1,4 +1,4 @@
-"""Rows that break a rule are mended from their own envelope or moved, never lost, and come back as they were."""
+"""Rows that break a rule are repaired from their own envelope or moved, never lost, and come back as they were."""
 
 from typing import Any
 
@@ -36,20 +36,20 @@ def soil(database: Database) -> None:
 
 
 def quarantined(database: Database) -> dict[str, bool]:
-    """Return the ids in quarantine, and whether each was mended (else it was moved)."""
-    return dict(database.rows(f"SELECT id, quarantine_mended IS NOT NULL FROM {database.table}_quarantine"))
+    """Return the ids in quarantine, and whether each was repaired (else it was moved)."""
+    return dict(database.rows(f"SELECT id, quarantine_repaired IS NOT NULL FROM {database.table}_quarantine"))
 
 
 def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
-    """Without --apply it counts by rule and column what would be mended and moved, and shows no content."""
+    """Without --apply it counts by rule and column what would be repaired and moved, and shows no content."""
     soil(database)
     before = dump(database)
 
     ran = aoc.json("repair", database.target, "--limit", "3")
 
     facts = ran.report["facts"]
-    assert (ran.exit_code, facts["to_mend"], facts["to_move"]) == (0, len(MENDED), len(MOVED))
-    broken = {(b["rule"], b["column"]): (b["rows"], b["mend"], b["move"]) for b in facts["broken"]}
+    assert (ran.exit_code, facts["to_repair"], facts["to_move"]) == (0, len(MENDED), len(MOVED))
+    broken = {(b["rule"], b["column"]): (b["rows"], b["repair"], b["move"]) for b in facts["broken"]}
     assert broken["blank-key", "source_vendor"] == (2, 1, 1)
     assert broken["null-key", "upstream_id"] == broken["missing-required", "upstream_id"] == (4, 1, 3)
     assert broken["derived-key", "identifiers"] == (1, 1, 0)
@@ -68,7 +68,7 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
 
     ran = aoc.json("repair", database.target, "--rule", "all", "--apply")
 
-    assert (ran.exit_code, ran.report["facts"]["mended"], ran.report["facts"]["moved"]) == (0, 6, 9)
+    assert (ran.exit_code, ran.report["facts"]["repaired"], ran.report["facts"]["moved"]) == (0, 6, 9)
     assert quarantined(database) == dict.fromkeys(MENDED, True) | dict.fromkeys(MOVED, False)
     row = f"SELECT source_vendor, upstream_id, content_hash FROM {database.table} WHERE id = %s"
     assert [database.rows(row, [id_])[0][n] for n, id_ in enumerate(("vendor", "document", "hash"))] == [
@@ -95,7 +95,7 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
 
 
 @pytest.mark.parametrize(
-    ("rule", "mended", "moved"),
+    ("rule", "repaired", "moved"),
     [
         ("blank-key", {"vendor", "hash"}, {"vendorless"}),
         ("null-key", {"document"}, {"tenant", "number", "blank then", "too long then"}),
@@ -106,15 +106,15 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
         ("key-too-long", set(), {"long"}),
     ],
 )
-def test_one_rule(rule: str, mended: set[str], moved: set[str], excititor: Database, aoc: Aoc) -> None:
-    """A rule repairs the rows that break it, mends nothing else, and its finding is gone from the audit."""
+def test_one_rule(rule: str, repaired: set[str], moved: set[str], excititor: Database, aoc: Aoc) -> None:
+    """A rule repairs the rows that break it, repairs nothing else, and its finding is gone from the audit."""
     soil(excititor)
     aoc.configure(excititor)
     assert rule in aoc.json("audit").slugs()
 
     assert aoc("repair", "excititor", "--rule", rule, "--apply").exit_code == 0
 
-    assert quarantined(excititor) == dict.fromkeys(mended, True) | dict.fromkeys(moved, False)
+    assert quarantined(excititor) == dict.fromkeys(repaired, True) | dict.fromkeys(moved, False)
     assert rule not in aoc.json("audit").slugs()
 
 
@@ -158,7 +158,7 @@ def test_what_is_in_the_way(database: Database, aoc: Aoc) -> None:
 
 
 def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:
-    """A mended row that others changed in what was mended is not overwritten; a change elsewhere stays."""
+    """A repaired row that others changed in what was repaired is not overwritten; a change elsewhere stays."""
     soil(excititor)
     before = dump(excititor)
     aoc.configure(excititor)
@@ -176,7 +176,7 @@ def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
-    """A row that was mended and then moved goes back in two steps; the finding says which comes first."""
+    """A row that was repaired and then moved goes back in two steps; the finding says which comes first."""
     for id_ in "ab":
         excititor.add(id_, **GOOD, content_hash="" if id_ == "b" else "sha256:1", upstream_id="CVE-1")
     before = dump(excititor)

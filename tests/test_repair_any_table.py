@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.settings import Flags, Target
+from aoc_migrate.database.targets import Flags, Target
+from aoc_migrate.quarantine.dedupe import DedupeOptions, run_dedupe
+from aoc_migrate.quarantine.repair import RepairOptions, run_repair
+from aoc_migrate.quarantine.restore import run_restore
 from aoc_migrate.report.model import Report
-from aoc_migrate.run.common import Options, Verb, on_target
-from aoc_migrate.run.dedupe import DedupeOptions, run_dedupe
-from aoc_migrate.run.inspection import run_audit
-from aoc_migrate.run.repair import RepairOptions, run_repair
-from aoc_migrate.run.restore import run_restore
+from aoc_migrate.run.audit import run_audit
+from aoc_migrate.run.target_run import Options, Verb, on_target
 from tests.conftest import Database
 from tests.helpers import dump
 from tests.test_predicates import BLANKS, FORBIDDEN, faults
@@ -59,7 +59,7 @@ row = st.fixed_dictionaries(
 
 
 def repaired(row: dict[str, Any]) -> dict[str, Any] | None:
-    """Say in words of our own what becomes of a row (issue text): mended, or None where it has to move."""
+    """Say in words of our own what becomes of a row (issue text): repaired, or None where it has to move."""
     new = dict(row)
     for column, (holder, field) in MIRRORS.items():
         document = json.loads(row[holder] or "null")
@@ -133,7 +133,7 @@ def test_any_table(excititor: Database, drawn: list[dict[str, Any]], keep: str) 
     call(excititor, run_audit)
     found = stored(excititor, names)
     assert len({tuple(v[c] for c in KEY) for v in found.values()}) == len(found)
-    moved = excititor.rows("SELECT id FROM vex_raw_quarantine WHERE quarantine_mended IS NULL")
+    moved = excititor.rows("SELECT id FROM vex_raw_quarantine WHERE quarantine_repaired IS NULL")
     assert sorted([*found, *(id_ for (id_,) in moved)]) == sorted(v["id"] for v in rows)
     for command, reason in (("dedupe", "= 'duplicate-key'"), ("repair", "<> 'duplicate-key'")):
         if excititor.value(f"SELECT EXISTS (SELECT FROM vex_raw_quarantine WHERE quarantine_reason {reason})"):

@@ -43,7 +43,7 @@ def to_guards(database: Database) -> None:
 
 
 def test_one_rule_is_not_enough(guarded: Database, aoc: Aoc) -> None:
-    """A row that breaks two guarded rules cannot be mended by one; by all it is, and it goes back."""
+    """A row that breaks two guarded rules cannot be repaired by one; by all it is, and it goes back."""
     before = dump(guarded)
     to_guards(guarded)
     for words in ([], ["--apply"]):
@@ -92,8 +92,8 @@ def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
     assert dict(guarded.rows("SELECT id, supersedes FROM vex_raw")) == {"a": None, "b": "a"}
 
 
-def test_a_mend_would_collide(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """While the unique index stands, no row is mended into the key of another; without it `dedupe` finds it."""
+def test_a_repair_would_collide(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+    """While the unique index stands, no row is repaired into the key of another; without it `dedupe` finds it."""
     excititor.add("a", **GOOD, upstream_id="CVE-1", content_hash="sha256:1")
     aoc.configure(excititor)
     assert aoc("upgrade", **allowed).exit_code == 0
@@ -103,8 +103,8 @@ def test_a_mend_would_collide(excititor: Database, aoc: Aoc, allowed: dict[str, 
     before = dump(excititor)
 
     refused = aoc.json("repair", "--rule", "null-key", "--apply")
-    assert (refused.exit_code, refused.slugs("error"), dump(excititor)) == (1, ["mends-collide"], before)
-    assert "excititor_0003" in refused.finding("mends-collide")["help"]
+    assert (refused.exit_code, refused.slugs("error"), dump(excititor)) == (1, ["repairs-collide"], before)
+    assert "excititor_0003" in refused.finding("repairs-collide")["help"]
 
     assert aoc("downgrade", "excititor_0003").exit_code == 0
     assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0

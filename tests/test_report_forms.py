@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 
 from aoc_migrate.cli import cli
+from aoc_migrate.report.formatting import last_words
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.render import render
-from aoc_migrate.report.words import last_words
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import fill
 from tests.test_docs import commands

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from aoc_migrate.database.lock import lock_key
+from aoc_migrate.database.runner_lock import lock_key
 from aoc_migrate.run import hold
 from tests.conftest import Aoc, Database
 from tests.helpers import fill, wait_until, wrong_links
@@ -58,7 +58,7 @@ def test_ten_while_an_index_is_built(excititor: Database, aoc: Aoc, allowed: dic
 
 def test_waiters_name_the_holder(excititor: Database, aoc: Aoc) -> None:
     """A runner that cannot have the lock says who holds it, and gives up after --lock-wait with exit 3."""
-    from aoc_migrate.database.lock import lock_key
+    from aoc_migrate.database.runner_lock import lock_key
 
     aoc.configure(excititor)
     excititor.run("SET application_name = 'somebody else'")
@@ -73,7 +73,7 @@ def test_waiters_name_the_holder(excititor: Database, aoc: Aoc) -> None:
 
 def test_at_head_no_lock_is_taken(excititor: Database, aoc: Aoc) -> None:
     """At head a plain upgrade ends at once, even while another session holds the lock."""
-    from aoc_migrate.database.lock import lock_key
+    from aoc_migrate.database.runner_lock import lock_key
 
     aoc.configure(excititor)
     aoc("upgrade")
@@ -133,7 +133,7 @@ def test_writers_wait_no_longer_than_max_stall(excititor: Database, aoc: Aoc) ->
 
 
 def test_index_build_behind_a_writer_has_a_deadline(excititor: Database, aoc: Aoc) -> None:
-    """A build that waits for a writer beyond --deadline is cancelled (exit 3); later the same command mends it."""
+    """A build that waits for a writer beyond --deadline is cancelled (exit 3); running it again repairs it."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     with psycopg.connect(excititor.url, application_name="open writer") as writer:
@@ -150,7 +150,7 @@ def test_stock_alembic_waits_for_the_same_lock(excititor: Database, aoc: Aoc) ->
     """Stock Alembic takes the lock that the wrapper takes."""
     import sys
 
-    from aoc_migrate.database.lock import lock_key
+    from aoc_migrate.database.runner_lock import lock_key
     from tests.conftest import ROOT
 
     aoc.configure(excititor)

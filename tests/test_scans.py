@@ -12,14 +12,13 @@ import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.inspect.audit import audit
-from aoc_migrate.inspect.chain import verify_chain
-from aoc_migrate.inspect.quarantine import journaled_away
-from aoc_migrate.inspect.repair import RULES, collisions
-from aoc_migrate.inspect.rows import row_rules, row_scan
-from aoc_migrate.inspect.scope import Scope
-from aoc_migrate.run.common import plan
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.inspect.chain_links import verify_chain
+from aoc_migrate.inspect.chain_scope import Scope
+from aoc_migrate.inspect.row_rules import row_rules, row_scan
+from aoc_migrate.quarantine.contents import journaled_away
+from aoc_migrate.quarantine.repair_rules import RULES, collisions
+from aoc_migrate.run.audit import audit, audit_plan
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import counted, fill, scans
 
@@ -88,7 +87,7 @@ def test_what_the_catalog_proves_is_not_read_again(excititor: Database, aoc: Aoc
 
 
 def test_a_resumed_upgrade(excititor: Database, aoc: Aoc) -> None:
-    """Stopped after 0003, it audits duplicates and links alone; after 0004 links alone, which are read once."""
+    """Abort after 0003, it audits duplicates and links alone; after 0004 links alone, which are read once."""
     fill(excititor, 50)
     aoc.configure(excititor)
     seen = []
@@ -97,7 +96,7 @@ def test_a_resumed_upgrade(excititor: Database, aoc: Aoc) -> None:
         assert aoc("upgrade", "excititor", stopped).exit_code == 0
         before = scans(excititor)
         with session_of(excititor) as session:
-            found = audit(session, plan(session, goal), {})
+            found = audit(session, audit_plan(session, goal), {})
         assert [finding.slug for finding in found] == ["retrofit-not-allowed"]
         seen.append(scans(excititor) - before)
 
@@ -189,7 +188,7 @@ def test_what_grows_is_joined(excititor: Database, aoc: Aoc, allowed: dict[str, 
 
     found = [json.loads(plan.partition("plan:")[2]) for plan in plans]
     found = [
-        plan["Plan"] for plan in found if "WITH away" in plan["Query Text"] or "AS mended" in plan["Query Text"]
+        plan["Plan"] for plan in found if "WITH away" in plan["Query Text"] or "AS repaired" in plan["Query Text"]
     ]
     assert counts == (1, 3)
     assert [list(subplans(plan)) for plan in found] == [[], []]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from psycopg import sql
 
-from aoc_migrate.run.history import history
+from aoc_migrate.revisions.graph import history
 from aoc_migrate.sandbox.databases import RAW_TABLE_SQL, create_legacy_advisory
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint

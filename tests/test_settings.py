@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aoc_migrate.database.pinned import SETTINGS
-from aoc_migrate.run.history import history
+from aoc_migrate.database.pinned_settings import SETTINGS
+from aoc_migrate.revisions.graph import history
 from aoc_migrate.sandbox.databases import create_raw_table
 from tests.conftest import ROOT, Aoc, Database
 from tests.fingerprint import fingerprint

@@ -9,20 +9,21 @@ import psycopg
 import pytest
 
 from aoc_migrate.cli import COMMANDS
-from aoc_migrate.errors import AocError
-from aoc_migrate.run import history
+from aoc_migrate.errors import Abort
+from aoc_migrate.revisions import graph
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import wait_until
 
 EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nempty()\n"
 STARTING = {"aoc_migrate.__main__", "atexit", "gc", "runpy", "signal", "importlib._abc", "importlib.util"}
-STARTED = {"aoc_migrate", "aoc_migrate.errors", "aoc_migrate.cli"}
+STARTED = {"aoc_migrate", "aoc_migrate.cli"}
+ERRORS = {"aoc_migrate.errors", "aoc_migrate.report", "aoc_migrate.report.model", "aoc_migrate.report.messages"}
 COMMON = """
-cli.common cli.opts cli.values contract contract.model contract.rules contract.v1 database database.books
-database.catalog database.ours database.trust database.partitions database.pinned database.questions
-database.relation database.session database.settings database.signature database.tape database.view
-inspect inspect.place inspect.verify run run.common run.history run.hold report report.accepted report.model
-report.render report.texts report.words
+cli.common cli.opts cli.values contract contract.model contract.rules contract.v1 database database.bookkeeping
+database.catalog database.own_tables database.trust database.partitions database.pinned_settings database.questions
+database.relation database.session database.targets database.signature database.transcript database.view
+errors inspect inspect.session_checks inspect.catalog_state revisions revisions.graph run run.target_run run.hold
+report report.accepted report.model report.render report.messages report.formatting
 """
 
 
@@ -45,7 +46,7 @@ def loaded(command: list[str], environment: dict[str, str]) -> set[str]:
 
 def ours(modules: set[str]) -> set[str]:
     """Return the modules of the package, but for the texts of findings."""
-    return {m for m in modules if m.startswith("aoc_migrate") and not m.startswith("aoc_migrate.report.texts.")}
+    return {m for m in modules if m.startswith("aoc_migrate") and not m.startswith("aoc_migrate.report.messages.")}
 
 
 def test_help_loads_nothing(aoc: Aoc, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_help_of_a_command_loads_little(words: str, aoc: Aoc) -> None:
     modules = loaded(["-m", "aoc_migrate", *words.split()], aoc.env())
 
     own = {f"aoc_migrate.cli.{name}" for name in (*words.split(), "common", "opts", "values")}
-    assert ours(modules) <= STARTED | own | {"aoc_migrate.__main__"}
+    assert ours(modules) <= STARTED | ERRORS | own | {"aoc_migrate.__main__"}
     assert not {m.partition(".")[0] for m in modules} & {"sqlalchemy", "alembic", "psycopg"}
 
 
@@ -99,7 +100,7 @@ def test_nothing_to_do_loads_little(at_head: Database, aoc: Aoc) -> None:
         modules = loaded(["-m", "aoc_migrate", verb], aoc.env())
 
         own = {f"aoc_migrate.{name}" for name in (*COMMON.split(), f"cli.{verb}", f"run.{verb}")}
-        assert ours(modules) <= STARTED | own | {"aoc_migrate.__main__"}
+        assert ours(modules) <= STARTED | ERRORS | own | {"aoc_migrate.__main__"}
         packages = {m.partition(".")[0] for m in modules}
         assert "psycopg" in packages
         assert not packages & {"sqlalchemy", "alembic", "mako", "aoc_migrate_revisions", "difflib"}
@@ -130,7 +131,7 @@ def test_nothing_to_do_asks_little(at_head: Database, aoc: Aoc) -> None:
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_what_is_read_of_a_revision_is_what_it_says(target: str) -> None:
     """What is read from the source of each revision is what the loaded module has."""
-    revisions = history.history(target)
+    revisions = graph.history(target)
 
     assert len(revisions) == len(list((ROOT / "migrations" / target).glob("[a-z]*.py")))
     for read in revisions:
@@ -151,5 +152,5 @@ def test_a_revision_that_cannot_be_read(line: str, tmp_path: Path) -> None:
         f'revision = "x"\ndown_revision = None\npart = Part.GUARD\n{line}\n'
     )
 
-    with pytest.raises(AocError, match=r"x\.py cannot be read as a revision"):
-        history._read(path)
+    with pytest.raises(Abort, match=r"x\.py cannot be read as a revision"):
+        graph._read(path)

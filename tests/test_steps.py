@@ -10,17 +10,17 @@ import sqlalchemy
 from alembic import op
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW, VEX_RAW
-from aoc_migrate.database.lock import runner_lock
 from aoc_migrate.database.questions import QUESTIONS
 from aoc_migrate.database.relation import VARIABLE, Relation, Schema
+from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.offline.sections import _group
+from aoc_migrate.database.targets import Flags, Limits, Target
 from aoc_migrate.operations.index_steps import definition
 from aoc_migrate.operations.step import Kind, Lock, Step, shown
-from aoc_migrate.run.environment import operations
-from aoc_migrate.run.history import Revision, history
-from aoc_migrate.run.rendering import collect, render
+from aoc_migrate.psql.sections import _group
+from aoc_migrate.revisions.graph import Revision, history
+from aoc_migrate.revisions.revision_sql import collect, render
+from aoc_migrate.run.alembic_env import operations
 from tests.conftest import ROOT, Aoc, Database
 
 PUBLIC = Schema("public")

@@ -94,7 +94,7 @@ def prepare(database: Database, aoc: Aoc, table: str) -> str:
     if table == "aoc_work_list":
         database.run(
             "CREATE TABLE aoc_work_list AS SELECT id, id AS kept, ARRAY[id] AS links, 'x' AS reason, "
-            f"false AS mend, false AS refused, false AS stuck FROM {database.table}"
+            f"false AS repair, false AS refused, false AS stuck FROM {database.table}"
         )
         return table
     assert aoc("dedupe", "--apply").exit_code == 0
@@ -155,7 +155,7 @@ def test_every_statement_quotes(transcript: tuple[Database, Path], aoc: Aoc) -> 
     prepare(database, aoc, "aoc_migration_log")
     aoc("downgrade", "-1")
     tables = [*TABLES[:5], "vex_raw_quarantine"]
-    database.run("UPDATE vex_raw_quarantine SET quarantine_mended = '{}' WHERE false")
+    database.run("UPDATE vex_raw_quarantine SET quarantine_repaired = '{}' WHERE false")
     for table in tables[1:]:
         assert spoil(database, table)
     begun = len(log.read_bytes())

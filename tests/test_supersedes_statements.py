@@ -1,7 +1,7 @@
 """The statements of the backfill, as a procedure runs them: with EXECUTE and its own placeholders."""
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.books import JOURNAL, STATE, create_books
+from aoc_migrate.database.bookkeeping import JOURNAL, STATE, create_books
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, repair, set_back, wrong_links
 from tests.conftest import Database

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from aoc_migrate.database.settings import conninfo_of
+from aoc_migrate.database.targets import conninfo_of
 
 READ = {
     "postgresql://db/c?user=stella@srv&password=s3cret": {

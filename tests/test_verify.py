@@ -161,7 +161,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("case", VIEWS)
 def test_view_target(case: str, swapped: Database, aoc: Aoc) -> None:
-    """Anything under the view's name that is no view over the backup alone is found; the help mends it."""
+    """Anything under the view's name that is no view over the backup alone is found; the help repairs it."""
     change, reason = VIEWS[case]
     swapped.run(change)
 
@@ -191,7 +191,7 @@ WRITABLE = {
 
 @pytest.mark.parametrize("case", WRITABLE)
 def test_view_writable(case: str, swapped: Database, aoc: Aoc) -> None:
-    """A view whose writes are not all refused is found, and mended by the next upgrade."""
+    """A view whose writes are not all refused is found, and repaired by the next upgrade."""
     swapped.run(WRITABLE[case])
 
     ran = aoc.json("verify")

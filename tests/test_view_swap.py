@@ -177,7 +177,7 @@ def test_row_level_security(forced: bool, concelier: Database, aoc: Aoc) -> None
 
 
 def test_row_level_security_that_comes_later(concelier: Database, aoc: Aoc) -> None:
-    """Policies put on the backup after the swap are bypassed by the view, until the next upgrade mends that."""
+    """Policies put on the backup after the swap are bypassed by the view, until the next upgrade repairs that."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     concelier.run(f"ALTER TABLE {BACKUP} ENABLE ROW LEVEL SECURITY")

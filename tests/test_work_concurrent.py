@@ -13,7 +13,9 @@ from tests.conftest import Aoc, Database, Ran
 from tests.helpers import dump, wait_until
 
 BATCH = 2
-MAIN = f"import aoc_migrate.run.batches as w; w.BATCH = {BATCH}; from aoc_migrate.cli import main; main()"
+MAIN = (
+    f"import aoc_migrate.quarantine.row_batches as w; w.BATCH = {BATCH}; from aoc_migrate.cli import main; main()"
+)
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -42,12 +44,12 @@ def places(database: Database) -> list[str]:
     kept = f"{database.table}_quarantine"
     there = [id_ for (id_,) in database.rows(f"SELECT id FROM {database.table}")]
     if database.value("SELECT to_regclass(%s)", [kept]):
-        there += [id_ for (id_,) in database.rows(f"SELECT id FROM {kept} WHERE quarantine_mended IS NULL")]
+        there += [id_ for (id_,) in database.rows(f"SELECT id FROM {kept} WHERE quarantine_repaired IS NULL")]
     return sorted(there)
 
 
 def dirty(database: Database) -> list[str]:
-    """Fill the table, and return the ids in the order in which `repair` takes them: mends first, then moves."""
+    """Fill the table, and return the ids in the order in which `repair` takes them: repairs first, then moves."""
     database.run(f"ALTER TABLE {database.table} ADD COLUMN supersedes text")
     for n in range(5):
         database.add(f"m{n}", **GOOD, source_vendor="" if n < 4 else "osv")
@@ -160,13 +162,13 @@ def test_a_locked_row_keeps_no_other_locked(excititor: Database, aoc: Aoc) -> No
         report = Ran(process.wait(), *process.communicate()).report
 
     assert (process.returncode, report["findings"][-1]["slug"]) == (3, "deadline")
-    assert (report["facts"]["resumed"], report["facts"]["mended"]) == (7, 0)
+    assert (report["facts"]["resumed"], report["facts"]["repaired"]) == (7, 0)
     with psycopg.connect(excititor.url) as blocker:
         blocker.execute("SELECT FROM vex_raw WHERE id = 'v0' FOR UPDATE")
         process = start(aoc, *words, "--deadline", "1s")
         report = Ran(process.wait(), *process.communicate()).report
-    assert (report["facts"]["mended"], report["facts"]["moved"]) == (2, 0)
-    assert [(step["statement"], step["rows"]) for step in report["steps"]] == [("mend rows of vex_raw", 2)]
+    assert (report["facts"]["repaired"], report["facts"]["moved"]) == (2, 0)
+    assert [(step["statement"], step["rows"]) for step in report["steps"]] == [("repair rows of vex_raw", 2)]
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
 
 
@@ -191,7 +193,7 @@ def test_restore_forgets_a_list_that_was_not_begun(excititor: Database, aoc: Aoc
 
 
 def test_others_write_meanwhile(excititor: Database, aoc: Aoc) -> None:
-    """A row that somebody mended, or changed elsewhere, while we waited for it is judged as it is then."""
+    """A row that somebody repaired, or changed elsewhere, while we waited for it is judged as it is then."""
     for id_ in ("fixed", "richer"):
         excititor.add(id_, **GOOD, source_vendor="", upstream_id=id_)
     excititor.add("found", **GOOD, tenant=None)

@@ -12,13 +12,12 @@ from typing import NoReturn
 import click
 
 from aoc_migrate import __version__
-from aoc_migrate.errors import AocError, unexpected
 
 # In the order in which one uses them, with the line that `aoc-migrate --help` shows without loading them.
 COMMANDS = {
     "audit": "Find what would stop an upgrade. Read-only.",
     "plan": "Tell what an upgrade would run, or print it for psql.",
-    "repair": "Mend rows that break a rule, or move them into quarantine.",
+    "repair": "Repair rows that break a rule, or move them into quarantine.",
     "dedupe": "Show duplicate rows; move the surplus into quarantine.",
     "upgrade": "Audit, migrate online, put back what is missing, verify.",
     "verify": "Check that the contract stands. Read-only.",
@@ -92,9 +91,10 @@ def main() -> NoReturn:
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
-        from aoc_migrate.report.words import plain
+        from aoc_migrate.errors import Abort, unexpected
+        from aoc_migrate.report.formatting import plain
 
-        told = error if isinstance(error, AocError) else unexpected(error)
+        told = error if isinstance(error, Abort) else unexpected(error)
         sys.stderr.write(f"aoc-migrate: {plain(str(told))}\n")
         sys.exit(told.exit_code)
     sys.exit(0)

@@ -37,8 +37,8 @@ def audit(
     aoc-migrate audit concelier
     aoc-migrate audit --format json --output audit.json
     """
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.inspection import run_audit
+    from aoc_migrate.database.targets import choose_targets
+    from aoc_migrate.run.audit import run_audit
 
     names, _ = common.target_words(ctx, words, revision=False)
     options = common.make_options(limit, allow_session_pooler, accept=accept)

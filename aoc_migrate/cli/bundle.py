@@ -47,8 +47,8 @@ def bundle(
     aoc-migrate bundle kit --sign-command "gpg --armor --detach-sign"
     aoc-migrate bundle --check kit
     """
-    from aoc_migrate.offline.bundle import Kit, write_bundle
-    from aoc_migrate.offline.bundle_check import check_bundle
+    from aoc_migrate.kit.bundle import Kit, write_bundle
+    from aoc_migrate.kit.bundle_check import check_bundle
     from aoc_migrate.report.model import Report
 
     making = (platforms, python_version, no_wheels, wheel, reports, sign_command)

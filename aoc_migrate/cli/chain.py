@@ -43,7 +43,7 @@ def chain(
     aoc-migrate chain concelier
     AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain concelier --apply
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.chain import run_chain
 
     names, _ = common.target_words(ctx, words, revision=False)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from aoc_migrate.cli import opts
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort, refused
 
 if TYPE_CHECKING:
-    from aoc_migrate.database.settings import Target
+    from aoc_migrate.database.targets import Target
     from aoc_migrate.report.accepted import Accepted
     from aoc_migrate.report.model import Report
-    from aoc_migrate.run.common import Options, Verb
+    from aoc_migrate.run.target_run import Options, Verb
 
 WORDS = {"ignore_unknown_options": True}
 
@@ -39,7 +39,7 @@ def _near(word: str, known: Iterable[str]) -> str:
 
 def target_words(ctx: click.Context, words: tuple[str, ...], *, revision: bool) -> tuple[list[str], str | None]:
     """Split the words into targets and a revision; a word that is no target is read as the revision."""
-    from aoc_migrate.database.settings import TARGETS
+    from aoc_migrate.database.targets import TARGETS
 
     options = [name for p in ctx.command.params if isinstance(p, click.Option) for name in p.opts]
     given = words_of(words, options)
@@ -61,13 +61,13 @@ def make_options(
     show_queries: bool = False,
     accept: "Accepted | None" = None,
 ) -> "Options":
-    """Return the options of a run. Raises AocError (exit 2) where they contradict each other."""
-    from aoc_migrate.database.settings import Limits, read_flags
+    """Return the options of a run. Raises Abort (exit 2) where they contradict each other."""
+    from aoc_migrate.database.targets import Limits, read_flags
     from aoc_migrate.report.accepted import NOTHING
-    from aoc_migrate.run.common import Options
+    from aoc_migrate.run.target_run import Options
 
     if max_stall > deadline:
-        raise AocError("--max-stall is longer than --deadline: not even one try would fit.")
+        raise refused("--max-stall is longer than --deadline: not even one try would fit.")
     limits = Limits(max_stall, deadline, lock_wait, show_queries, **opts.limits_given())
     return Options(limits, read_flags(), limit, allow_session_pooler, accept or NOTHING)
 
@@ -89,8 +89,8 @@ def run(
     ``stop_at_error``: in order, do not touch the next target after one that failed. ``reported`` is given each
     report as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
     """
-    from aoc_migrate.report.words import plain
-    from aoc_migrate.run.common import on_target, refusal
+    from aoc_migrate.report.formatting import plain
+    from aoc_migrate.run.target_run import on_target, refusal
 
     def work(target: "Target") -> "Report":
         report = on_target(target, command, options, verb)
@@ -105,18 +105,18 @@ def run(
         outcomes = side_by_side(targets, command, options, work)
     else:
         outcomes = _in_order(targets, work, stop_at_error)
-    refused = [outcome for outcome in outcomes if isinstance(outcome, AocError)]
-    if len(refused) == len(outcomes):
-        raise refused[0]
+    aborts = [outcome for outcome in outcomes if isinstance(outcome, Abort)]
+    if len(aborts) == len(outcomes):
+        raise aborts[0]
     reports = [
-        refusal(target, command, options, outcome) if isinstance(outcome, AocError) else outcome
+        refusal(target, command, options, outcome) if isinstance(outcome, Abort) else outcome
         for target, outcome in zip(targets, outcomes, strict=False)
     ]
     exit_code = write(command, reports, form, output)
     for target, report in zip(targets, reports, strict=False):
         if acknowledge and not report.exit_code:
             acknowledge(target)
-    for error in refused:
+    for error in aborts:
         sys.stderr.write(f"aoc-migrate: {plain(str(error))}\n")
     for target in targets[len(outcomes) :]:
         sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
@@ -136,15 +136,15 @@ def _at_once(targets: "list[Target]") -> bool:
 
 def _in_order(
     targets: "list[Target]", work: "Callable[[Target], Report]", stop_at_error: bool
-) -> "list[Report | AocError]":
+) -> "list[Report | Abort]":
     """Return a report of each target; an error of one that is not the first is kept, with what came before."""
-    outcomes: list[Report | AocError] = []
+    outcomes: list[Report | Abort] = []
     for target in targets:
         try:
             outcomes.append(work(target))
-        except AocError as error:
+        except Abort as error:
             outcomes.append(error)
-        if outcomes[-1].exit_code and (stop_at_error or isinstance(outcomes[-1], AocError)):
+        if outcomes[-1].exit_code and (stop_at_error or isinstance(outcomes[-1], Abort)):
             break
     return outcomes
 
@@ -179,7 +179,7 @@ def _publish(command: str, reports: "list[Report]") -> None:
 
 
 def write_text(text: str, output: str | None) -> None:
-    """Write something else than a report: to a file, or to stdout. Raises AocError (exit 2)."""
+    """Write something else than a report: to a file, or to stdout. Raises Abort (exit 2)."""
     if output is None:
         click.echo(text, nl=False)
         return
@@ -189,7 +189,7 @@ def write_text(text: str, output: str | None) -> None:
 
 def _say_last(command: str, reports: "list[Report]") -> None:
     """Leave what stopped us as the pod's termination message; the end of a long log would not tell."""
-    from aoc_migrate.report.words import last_words
+    from aoc_migrate.report.formatting import last_words
 
     place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
     with suppress(OSError):  # the report itself matters more

@@ -45,9 +45,9 @@ def constraints(
     \b
     aoc-migrate constraints concelier --remove
     """
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.inspection import run_status
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.rollback import run_remove_constraints
+    from aoc_migrate.run.status import run_status
 
     names, _ = common.target_words(ctx, words, revision=False)
     targets = choose_targets(names)

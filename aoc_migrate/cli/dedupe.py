@@ -40,7 +40,7 @@ def dedupe(
     aoc-migrate dedupe concelier --apply
     aoc-migrate dedupe concelier --restore --run 3
     """
-    from aoc_migrate.run.dedupe import DedupeOptions, run_dedupe
+    from aoc_migrate.quarantine.dedupe import DedupeOptions, run_dedupe
 
     chosen = DedupeOptions(keep, include_different, options["limit"])
     move(ctx, words, lambda session, report, apply: run_dedupe(session, report, chosen, apply=apply), **options)

@@ -45,7 +45,7 @@ def downgrade(
     aoc-migrate downgrade concelier concelier_0004
     aoc-migrate downgrade excititor base
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.rollback import acknowledge, run_downgrade
 
     names, revision = common.target_words(ctx, words, revision=True)

@@ -30,8 +30,8 @@ def history(
     aoc-migrate history concelier
     aoc-migrate history concelier --run 3 --format markdown
     """
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.inspection import run_history
+    from aoc_migrate.database.targets import choose_targets
+    from aoc_migrate.run.history import run_history
 
     names, _ = common.target_words(ctx, words, revision=False)
     common.run(

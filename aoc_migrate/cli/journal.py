@@ -22,7 +22,7 @@ def journal(
     aoc-migrate journal concelier
     aoc-migrate journal drop concelier
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.chain import run_journal
 
     drop = "drop" in words

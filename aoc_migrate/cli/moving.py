@@ -47,8 +47,8 @@ def move(
     output: str | None,
 ) -> None:
     """Run the command: show or do its work, or put back what it did."""
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.restore import run_restore
+    from aoc_migrate.database.targets import choose_targets
+    from aoc_migrate.quarantine.restore import run_restore
 
     names, _ = common.target_words(ctx, words, revision=False)
     targets, command = choose_targets(names), str(ctx.command.name)

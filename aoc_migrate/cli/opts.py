@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from aoc_migrate.cli.values import BATCH, DURATION, Lag, Share
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 
 if TYPE_CHECKING:
     from aoc_migrate.report.accepted import Accepted
@@ -218,7 +218,7 @@ def writable(output: str | None, option: str = "--output") -> None:
         with Path(output).open("a", encoding="utf-8"):
             return
     except OSError as error:
-        raise AocError(f"{option} {output} cannot be written: {error.strerror}. Choose another file.") from None
+        raise refused(f"{option} {output} cannot be written: {error.strerror}. Choose another file.") from None
 
 
 def _reachable(gateway: str) -> None:
@@ -230,4 +230,4 @@ def _reachable(gateway: str) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise AocError("--push-gateway is no http or https URL; write it as http://HOST:PORT.")
+        raise refused("--push-gateway is no http or https URL; write it as http://HOST:PORT.")

@@ -9,9 +9,9 @@ from aoc_migrate.cli import common, opts
 
 if TYPE_CHECKING:
     from aoc_migrate.database.session import Session
-    from aoc_migrate.database.settings import Target
+    from aoc_migrate.database.targets import Target
     from aoc_migrate.report.model import Report
-    from aoc_migrate.run.common import Options
+    from aoc_migrate.run.target_run import Options
 
 
 @click.command(context_settings=common.WORDS)
@@ -44,8 +44,8 @@ def plan(
     aoc-migrate plan concelier --sql --output upgrade.sql
     aoc-migrate plan concelier base:head --sql
     """
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.offline.plan import run_plan
+    from aoc_migrate.database.targets import choose_targets
+    from aoc_migrate.run.plan import run_plan
 
     names, revision = common.target_words(ctx, words, revision=True)
     options = common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall)
@@ -65,18 +65,18 @@ def plan(
 
 
 def _without_connection(target: str, words: str, options: "Options", output: str | None) -> None:
-    from aoc_migrate.database.settings import read_place
-    from aoc_migrate.offline.plan import between, sql
+    from aoc_migrate.database.targets import read_place
+    from aoc_migrate.run.plan import between, sql
 
     common.write_text(sql(between(target, words), options.limits, *read_place(target)), output)
 
 
 def _script(target: "Target", wanted: str, options: "Options", output: str | None) -> None:
     """Print the script; what stops it goes to stderr, because stdout may be a file that psql reads next."""
-    from aoc_migrate.offline.plan import planned, refuse_partitioned, sql
     from aoc_migrate.report.render import render
-    from aoc_migrate.run.common import on_target
-    from aoc_migrate.run.history import contract_at
+    from aoc_migrate.revisions.graph import contract_at
+    from aoc_migrate.run.plan import planned, refuse_partitioned, sql
+    from aoc_migrate.run.target_run import on_target
 
     jobs = []
 

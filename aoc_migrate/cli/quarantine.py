@@ -13,13 +13,13 @@ from click.core import ParameterSource
 
 from aoc_migrate.cli import common, opts
 from aoc_migrate.cli.values import RUN
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort, refused
 
 if TYPE_CHECKING:
     from aoc_migrate.database.session import Session
-    from aoc_migrate.database.settings import Target
+    from aoc_migrate.database.targets import Target
     from aoc_migrate.report.model import Report
-    from aoc_migrate.run.common import Options
+    from aoc_migrate.run.target_run import Options
 
 
 @click.command(context_settings=common.WORDS)
@@ -52,9 +52,9 @@ def quarantine(
     aoc-migrate quarantine concelier --export rows.ndjson
     aoc-migrate quarantine concelier --export - --run 3
     """
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.export import run_export
-    from aoc_migrate.run.quarantine import run_quarantine
+    from aoc_migrate.database.targets import choose_targets
+    from aoc_migrate.quarantine.export import run_export
+    from aoc_migrate.quarantine.table import run_quarantine
 
     names, _ = common.target_words(ctx, words, revision=False)
     targets, options = choose_targets(names), common.make_options(limit, allow_session_pooler)
@@ -82,9 +82,9 @@ def quarantine(
 
 def _to_stdout(target: "Target", options: "Options", run_number: int | None) -> NoReturn:
     """Leave stdout to the rows; what stops it goes to stderr."""
+    from aoc_migrate.quarantine.export import run_export
     from aoc_migrate.report.render import render
-    from aoc_migrate.run.common import on_target
-    from aoc_migrate.run.export import run_export
+    from aoc_migrate.run.target_run import on_target
 
     def write(line: str) -> None:
         click.echo(line, nl=False)
@@ -99,7 +99,7 @@ def _to_stdout(target: "Target", options: "Options", run_number: int | None) -> 
 def new_file(place: str) -> Iterator[TextIO]:
     """Give a file for its owner alone that takes its name when it is whole, or vanishes.
 
-    Raises AocError: exit 2 where the name is taken or cannot be written to, 4 where writing fails on the way.
+    Raises Abort: exit 2 where the name is taken or cannot be written to, 4 where writing fails on the way.
     """
     path = Path(place)
     if os.path.lexists(path):
@@ -107,7 +107,7 @@ def new_file(place: str) -> Iterator[TextIO]:
     try:
         number, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise AocError(f"{place} cannot be written: {error.strerror}. Choose another file.") from None
+        raise refused(f"{place} cannot be written: {error.strerror}. Choose another file.") from None
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
             yield file
@@ -118,11 +118,11 @@ def new_file(place: str) -> Iterator[TextIO]:
     except FileExistsError:
         raise _taken(place) from None
     except OSError as error:
-        raise AocError(f"{place} was not made, because it would not be whole: {error.strerror}.", 4) from None
+        raise refused(f"{place} was not made, because it would not be whole: {error.strerror}.", 4) from None
     finally:
         with suppress(OSError):  # it has its name by now, or the disk is what failed
             Path(beside).unlink()
 
 
-def _taken(place: str) -> AocError:
-    return AocError(f"{place} is there already, and is not overwritten. Name a new file.")
+def _taken(place: str) -> Abort:
+    return refused(f"{place} is there already, and is not overwritten. Name a new file.")

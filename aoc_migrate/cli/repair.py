@@ -26,11 +26,11 @@ from aoc_migrate.cli.moving import move, moving_options
 @opts.output_options
 @click.pass_context
 def repair(ctx: click.Context, /, words: tuple[str, ...], rules: tuple[str, ...], **options: Any) -> None:
-    """Show rows that break a rule and what would become of them; --apply mends or moves them.
+    """Show rows that break a rule and what would become of them; --apply repairs or moves them.
 
-    A row is mended where nothing is lost by it: a blank or missing key is taken from the field of the envelope
+    A row is repaired where nothing is lost by it: a blank or missing key is taken from the field of the envelope
     that repeats it, forbidden keys go from the top level of the envelope, a JSON null where NULL is meant
-    becomes that. Its original is kept in quarantine (TABLE_quarantine). What cannot be mended moves there.
+    becomes that. Its original is kept in quarantine (TABLE_quarantine). What cannot be repaired moves there.
     --restore puts every row back exactly as it was.
 
     \b
@@ -50,8 +50,8 @@ def repair(ctx: click.Context, /, words: tuple[str, ...], rules: tuple[str, ...]
     aoc-migrate repair concelier --rule all --apply
     aoc-migrate repair concelier --restore
     """
-    from aoc_migrate.inspect.repair import RULES
-    from aoc_migrate.run.repair import RepairOptions, run_repair
+    from aoc_migrate.quarantine.repair import RepairOptions, run_repair
+    from aoc_migrate.quarantine.repair_rules import RULES
 
     for rule in rules:
         if rule not in (*RULES, "all"):

@@ -2,8 +2,8 @@
 
 import click
 
-from aoc_migrate.database.settings import TARGETS
-from aoc_migrate.errors import AocError
+from aoc_migrate.database.targets import TARGETS
+from aoc_migrate.errors import refused
 
 
 @click.command()
@@ -17,9 +17,9 @@ def revision(target: str, message: str) -> None:
     \b
     aoc-migrate revision concelier -m "guard the identifiers column"
     """
-    from aoc_migrate.run.authoring import new_revision
+    from aoc_migrate.run.new_revision import new_revision
 
     path = new_revision(target, message)
     if path is None:
-        raise AocError("New revisions are written in a checkout; this is an installed package.")
+        raise refused("New revisions are written in a checkout; this is an installed package.")
     click.echo(path)

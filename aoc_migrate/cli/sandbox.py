@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -36,7 +36,7 @@ def sandbox() -> None:
       aoc-migrate sandbox stop --delete
     """
     if os.name != "posix":
-        raise AocError("The sandbox runs on Linux and macOS. On Windows, use it inside WSL.")
+        raise refused("The sandbox runs on Linux and macOS. On Windows, use it inside WSL.")
 
 
 @sandbox.command()
@@ -144,13 +144,13 @@ def load(
     if target is not None and target not in _TABLES and file is None:
         target, file = None, target
     if target is not None and target not in _TABLES:
-        raise AocError(f"{target} is not a target. Type concelier or excititor before the file.")
+        raise refused(f"{target} is not a target. Type concelier or excititor before the file.")
     if (file is None) == (rows is None):
-        raise AocError("Say what to load, and only one of the two: a FILE, or --rows N.")
+        raise refused("Say what to load, and only one of the two: a FILE, or --rows N.")
     if file is None and skip:
-        raise AocError("--skip is for a FILE; invented rows are all loaded.")
+        raise refused("--skip is for a FILE; invented rows are all loaded.")
     if rows is None and (duplicates or violations or seed):
-        raise AocError("--seed, --duplicates and --violations are for invented rows: add --rows N.")
+        raise refused("--seed, --duplicates and --violations are for invented rows: add --rows N.")
     if rows is None:
         _load_file(target, Path(str(file)), tenant or "default", skip)
     else:
@@ -166,7 +166,7 @@ def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
             with _connected(name) as connection:
                 _tell(table, load_feed(connection, table, path, tenant, skip=skip))
             return
-    raise AocError(f"{path} does not say where it belongs. Type concelier or excititor before the file.")
+    raise refused(f"{path} does not say where it belongs. Type concelier or excititor before the file.")
 
 
 def _load_invented(target: str | None, rows: int, **options: Any) -> None:
@@ -184,11 +184,11 @@ def _connected(target: str) -> "Connection[Any]":
 
     server = default_server()
     if not server.running():
-        raise AocError("The sandbox is not running. Type: aoc-migrate sandbox start", _NOT_RUNNING)
+        raise refused("The sandbox is not running. Type: aoc-migrate sandbox start", _NOT_RUNNING)
     try:
         return psycopg.connect(server.url(target))
     except psycopg.OperationalError:
-        raise AocError(
+        raise refused(
             f"The sandbox has no database {target}. Type: aoc-migrate sandbox start", _NOT_RUNNING
         ) from None
 

@@ -21,8 +21,8 @@ def status(
     \b
     aoc-migrate status concelier
     """
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.inspection import run_status
+    from aoc_migrate.database.targets import choose_targets
+    from aoc_migrate.run.status import run_status
 
     names, _ = common.target_words(ctx, words, revision=False)
     options = common.make_options(allow_session_pooler=allow_session_pooler)

@@ -57,7 +57,7 @@ def upgrade(
     aoc-migrate upgrade --max-stall 50ms --deadline 30m
     aoc-migrate upgrade --evidence /var/tmp/CHG-1234
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 
     names, revision = common.target_words(ctx, words, revision=True)
@@ -77,7 +77,7 @@ def upgrade(
             stop_at_error=True,
         )
         return
-    from aoc_migrate.offline.evidence import evidence_in
+    from aoc_migrate.run.evidence import evidence_in
 
     with evidence_in(evidence) as kept:
         common.run(

@@ -8,7 +8,7 @@ import click
 
 from aoc_migrate.cli import common, opts
 from aoc_migrate.cli.values import not_empty
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 
 if TYPE_CHECKING:
     from aoc_migrate.report.accepted import Accepted
@@ -66,7 +66,7 @@ def create(
     aoc-migrate verifier create concelier --password-file /run/secrets/verifier
     vault read -field=password stella/verifier | aoc-migrate verifier create --password-file -
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.verifier import run_create
 
     names, _ = common.target_words(ctx, words, revision=False)
@@ -88,10 +88,10 @@ def _password(file: str) -> str:
         text = sys.stdin.readline() if file == "-" else Path(file).read_text(encoding="utf-8").partition("\n")[0]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise AocError(f"--password-file {file} cannot be read: {reason}.") from None
+        raise refused(f"--password-file {file} cannot be read: {reason}.") from None
     password = text.rstrip("\r\n")
     if not password or "\0" in password:
-        raise AocError(f"--password-file {file}: its first line is empty, and an empty password is none.")
+        raise refused(f"--password-file {file}: its first line is empty, and an empty password is none.")
     return password
 
 
@@ -116,7 +116,7 @@ def check(
     \b
     aoc-migrate verifier check
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.verifier import run_check
 
     names, _ = common.target_words(ctx, words, revision=False)
@@ -147,7 +147,7 @@ def drop(
     \b
     aoc-migrate verifier drop
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.verifier import run_drop
 
     names, _ = common.target_words(ctx, words, revision=False)
@@ -174,7 +174,7 @@ def authority(tenants: tuple[str, ...]) -> None:
     """
     import json
 
-    from aoc_migrate.database.settings import read_flags
+    from aoc_migrate.database.targets import read_flags
 
     quoted = json.dumps(read_flags().verifier_user)
     listed = ", ".join(json.dumps(tenant) for tenant in tenants)

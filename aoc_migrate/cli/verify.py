@@ -43,8 +43,8 @@ def verify(
     aoc-migrate verify
     aoc-migrate verify concelier --since 24h
     """
-    from aoc_migrate.database.settings import choose_targets
-    from aoc_migrate.run.inspection import VerifyOptions, run_verify
+    from aoc_migrate.database.targets import choose_targets
+    from aoc_migrate.run.verify import VerifyOptions, run_verify
 
     names, _ = common.target_words(ctx, words, revision=False)
     chosen = VerifyOptions(limit, tenant, since, probe)

@@ -24,7 +24,7 @@ def wait(ctx: click.Context, words: tuple[str, ...], timeout: float, form: str, 
     \b
     aoc-migrate wait concelier --timeout 5m
     """
-    from aoc_migrate.database.settings import choose_targets
+    from aoc_migrate.database.targets import choose_targets
     from aoc_migrate.run.wait import run_wait
 
     names, _ = common.target_words(ctx, words, revision=False)

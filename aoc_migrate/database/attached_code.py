@@ -12,8 +12,9 @@ from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.signature import FUNCTION_DIGEST
 from aoc_migrate.database.trust import owner_of, trusted
+from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import option
-from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.report.model import Finding, finding
 
 INSERT, DELETE, UPDATE = 4, 8, 16  # tgtype (PostgreSQL source, catalog/pg_trigger.h)
 LINKING = 64  # ours: an UPDATE of nothing but the link
@@ -160,7 +161,7 @@ def findings(session: Session, contract: Contract, rows: list[Row]) -> list[Find
         return []
     owner = session.value(f"SELECT quote_ident(pg_get_userbyid({owner_of(session.schema[contract.table])}))")
     return [
-        make(
+        finding(
             row["slug"],
             row["function"],
             table=contract.table,
@@ -194,7 +195,7 @@ def link_findings(session: Session, contract: Contract, to_write: Callable[[], o
 
 
 def refuse(session: Session, found: list[Finding]) -> None:
-    """Raise Stopped for the last of ``found``, if any; the report has the others too."""
+    """Raise Abort for the last of ``found``, if any; the report has the others too."""
     if found:
         session.findings += found[:-1]
-        raise Stopped(found[-1])
+        raise Abort(found[-1])

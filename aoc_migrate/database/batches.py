@@ -12,16 +12,17 @@ from typing import Any
 
 import psycopg
 
-from aoc_migrate.database.lock import announce
+from aoc_migrate.database.batch_size import BOUND, Pace
+from aoc_migrate.database.blockers import Blockers, waiting_for, watched
+from aoc_migrate.database.lock_wait import TELL, failed, gave_up, too_slow
 from aoc_migrate.database.new_triggers import Triggers
 from aoc_migrate.database.observing import cancelled_by_person
-from aoc_migrate.database.ours import ours
-from aoc_migrate.database.pace import BOUND, Pace
-from aoc_migrate.database.patience import TELL, failed, gave_up, too_slow
+from aoc_migrate.database.own_tables import ours
 from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.database.watch import Stall, waiting_for, watched
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.model import finding
 
 Values = Callable[[int], Mapping[str, Any]]
 
@@ -46,14 +47,14 @@ class Batches:
     def __init__(self, session: Session, label: str, table: str, bound: float, books: tuple[str, ...]) -> None:
         self.session, self.label, self.table, self.bound, self.books = session, label, table, bound, books
         self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table, bound)
-        self.stall, self.told, self.triggers = Stall(session), 0.0, Triggers(session)
+        self.stall, self.told, self.triggers = Blockers(session), 0.0, Triggers(session)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
         self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
 
     def run(self, statement: str, values: Values) -> Row:
         """Run one batch and return its row, with ``size`` and ``seconds``. ``values`` knows the size.
 
-        Raises Stopped ``deadline`` (exit 3).
+        Raises Abort ``deadline`` (exit 3).
         """
         first: float | None = None
         while True:
@@ -79,16 +80,16 @@ class Batches:
             self.step["attempts"] += 1
 
     def _count(self, row: Row) -> None:
-        """Raise Stopped ``rows-lost``, which rolls back, unless each row that was chosen left and arrived."""
+        """Raise Abort ``rows-lost``, which rolls back, unless each row that was chosen left and arrived."""
         if "arrived" in row and not row["chosen"] == row["written"] == row["arrived"]:
             counts = {name: row[name] for name in ("chosen", "written", "arrived")}
-            raise Stopped(make("rows-lost", self.table, **counts))
+            raise Abort(finding("rows-lost", self.table, **counts))
 
     def _done(self, row: Row, seconds: float) -> None:
         self.count += 1
         self.longest = max(self.longest, seconds)
         self.step["rows"] += row["written"]
-        self.stall = Stall(self.session)
+        self.stall = Blockers(self.session)
         if self.pauses.waiters:
             self.pace.halve()
         else:
@@ -100,7 +101,7 @@ class Batches:
         self.stall.look_back(self.session, self.session.schema[self.table], bound=self.bound)
         waited = time.monotonic() - first
         if waited >= self.session.limits.deadline:
-            raise Stopped(gave_up(self.session, self.table, waited, self.step["attempts"], self.stall))
+            raise Abort(gave_up(self.session, self.table, waited, self.step["attempts"], self.stall))
         self._say(f"waiting. {self.stall.words()}")
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
 
@@ -108,7 +109,7 @@ class Batches:
         """Try half the rows; where a single one is too slow, again until the deadline."""
         waited = time.monotonic() - first
         if self.pace.size == 1 and waited >= self.session.limits.deadline:
-            raise Stopped(too_slow(self.table, waited, self.step["attempts"], BOUND))
+            raise Abort(too_slow(self.table, waited, self.step["attempts"], BOUND))
         self.pace.halve()
         self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.pace.size:,} rows")
 
@@ -141,7 +142,7 @@ def batches(
     ``books``: the tables of ours that a batch writes to. ``bound``: the seconds of ``statement_timeout``, after
     which a batch was not cancelled by anybody.
 
-    Raises Stopped ``connection-lost`` (exit 3), ``foreign-object``, ``cancelled`` or ``step-failed``.
+    Raises Abort ``connection-lost`` (exit 3), ``foreign-object``, ``cancelled`` or ``step-failed``.
     """
     running = Batches(session, label, table, bound, books)
     announce(session, label)
@@ -149,7 +150,7 @@ def batches(
         with watched(session, running.look, every=1.0):
             yield running
     except psycopg.Error as error:
-        raise Stopped(failed(session, label, error, table, running.stall)) from None
+        raise Abort(failed(session, label, error, table, running.stall)) from None
     finally:
         step = running.summary()
         if step["rows"] or step.get("kept"):

@@ -5,8 +5,8 @@ from typing import Any
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.contract.rules import Check
-from aoc_migrate.database.books import STATE, VERSION
-from aoc_migrate.database.ours import ours
+from aoc_migrate.database.bookkeeping import STATE, VERSION
+from aoc_migrate.database.own_tables import ours
 from aoc_migrate.database.questions import exists, index_is_invalid, index_is_ours
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session

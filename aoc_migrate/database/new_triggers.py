@@ -3,8 +3,9 @@
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.trust import owner_of, trusted
+from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import option
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.report.model import finding
 
 _STRANGERS = """SELECT g.oid::bigint AS trigger, quote_ident(g.tgname) AS name,
   p.oid::regprocedure::text AS function,
@@ -31,11 +32,11 @@ class Triggers:
         self.known = {row["trigger"] for row in session.rows(self.query)}
 
     def lock(self) -> None:
-        """Lock the table against new triggers in the open transaction. Raises Stopped ``foreign-code``."""
+        """Lock the table against new triggers in the open transaction. Raises Abort ``foreign-code``."""
         self.session.quietly(f"LOCK TABLE {self.session.raw} IN ROW EXCLUSIVE MODE")
         for row in self.session.quietly(self.query):
             if row["trigger"] not in self.known and not self.session.accepted.has("foreign-code", row["function"]):
                 words = {"table": self.session.raw.name, "runs": f"trigger {row['name']}"}
                 words |= {"role": row["role"], "owner": row["owner"]}
                 accept = option("foreign-code", row["function"])
-                raise Stopped(make("foreign-code", row["function"], accept=accept, **words))
+                raise Abort(finding("foreign-code", row["function"], accept=accept, **words))

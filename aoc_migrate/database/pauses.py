@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aoc_migrate.database import others
+from aoc_migrate.database.batch_size import BOUND
 from aoc_migrate.database.observing import only_observing
-from aoc_migrate.database.pace import BOUND
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.model import Finding, finding
 
 LOOK, TELL = 1.0, 5.0  # seconds between two looks, and between two lines about the same pause
 
 _REMEDIES = {
     "standby": "Wait until it has caught up, or allow more with --max-lag",
     "slot": "Start its consumer, or drop it: SELECT pg_drop_replication_slot('NAME'); or raise --max-lag",
-    "archive": "Mend archive_command (the server's log says why it fails), or give --max-lag off",
+    "archive": "Repair archive_command (the server's log says why it fails), or give --max-lag off",
     "lock": "Let who waits have its lock, or end it: SELECT pg_terminate_backend(PID);",
 }
 
@@ -49,14 +50,14 @@ class Pauses:
         self._went_on = False
 
     def hold(self) -> None:
-        """Return when nothing speaks against the next batch. Raises Stopped ``deadline`` (exit 3)."""
+        """Return when nothing speaks against the next batch. Raises Abort ``deadline`` (exit 3)."""
         if self._looked is not None and not self.waiters and time.monotonic() - self._looked < LOOK:
             return
         begun, told = time.monotonic(), 0.0
         while reason := self._look():
             waited = time.monotonic() - begun
             if waited >= self.session.limits.deadline and reason.kind in _REMEDIES:
-                raise Stopped(self._gave_up(reason, waited))
+                raise Abort(self._gave_up(reason, waited))
             if not told or time.monotonic() - told >= TELL:
                 told = time.monotonic()
                 self.session.say(f"{self.label}: pausing because {reason.words}; {waited:.0f} s so far")
@@ -143,7 +144,9 @@ class Pauses:
             return
         self._went_on = True
         self.session.say(f"{self.label}: goes on although old snapshots are open: {'; '.join(names)}")
-        self.session.findings.append(make("snapshot-held", self.table, names="; ".join(names), label=self.label))
+        self.session.findings.append(
+            finding("snapshot-held", self.table, names="; ".join(names), label=self.label)
+        )
 
     def _stands_still(self, row: Row) -> bool:
         """Return whether a slot or a standby has held the same transaction id for too long."""
@@ -159,7 +162,7 @@ class Pauses:
         return now - since
 
     def _gave_up(self, reason: Reason, waited: float) -> Finding:
-        return make(
+        return finding(
             "deadline",
             self.label,
             what="could not go on",

@@ -13,13 +13,14 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from aoc_migrate.database.pinned import SEARCH_PATH, SETTINGS, pin
+from aoc_migrate.database.pinned_settings import SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.database.tape import Tape
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.transcript import Transcript
+from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import NOTHING, Accepted
-from aoc_migrate.report.model import Finding, Stopped, make
-from aoc_migrate.report.words import plain
+from aoc_migrate.report.formatting import plain
+from aoc_migrate.report.model import Finding, finding
 
 Row = dict[str, Any]
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -52,7 +53,7 @@ class Session:
     findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
     estimate: Callable[[Any], float | None] | None = None
-    tape: Tape | None = None
+    transcript: Transcript | None = None
     unseen: set[str] = field(default_factory=set, init=False)
     _begun: float = field(default_factory=time.monotonic, init=False)
     _failed: float | None = field(default=None, init=False)
@@ -87,12 +88,18 @@ class Session:
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
-        with self.taped(sql, parameters), self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
+        with (
+            self.transcribed(sql, parameters),
+            self.settled(),
+            self.connection.cursor(row_factory=dict_row) as cursor,
+        ):
             return cursor.execute(self._sql(sql, parameters), parameters).fetchall()
 
-    def taped(self, sql: str, parameters: Parameters | None) -> AbstractContextManager[None]:
+    def transcribed(self, sql: str, parameters: Parameters | None) -> AbstractContextManager[None]:
         """Write a statement down while it runs, if this session keeps a tape."""
-        return self.tape.statement(self._sql(sql, parameters), parameters) if self.tape else nullcontext()
+        return (
+            self.transcript.statement(self._sql(sql, parameters), parameters) if self.transcript else nullcontext()
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -101,16 +108,16 @@ class Session:
             with self.connection.transaction():
                 yield
         except BaseException:
-            if self.tape:
-                self.tape.rollback()
+            if self.transcript:
+                self.transcript.rollback()
             raise
-        if self.tape:
-            self.tape.commit()
+        if self.transcript:
+            self.transcript.commit()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Run one statement in a transaction with what `quietly` runs; the tape has the statement alone."""
-        with self.tape.alone() if self.tape else nullcontext(), self.connection.transaction():
+        with self.transcript.alone() if self.transcript else nullcontext(), self.connection.transaction():
             yield
 
     def quietly(self, sql: str) -> list[Row]:
@@ -131,7 +138,7 @@ class Session:
 
     def run(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run a statement that returns no rows; return how many it wrote, -1 where that means nothing."""
-        with self.taped(sql, parameters), self.settled():
+        with self.transcribed(sql, parameters), self.settled():
             return self.connection.execute(self._sql(sql, parameters), parameters).rowcount
 
     @contextmanager
@@ -195,7 +202,7 @@ def who() -> str:
 def connect(
     target: Target, command: str, limits: Limits, flags: Flags, accepted: Accepted = NOTHING
 ) -> Iterator[Session]:
-    """Open a session on ``target`` and close it at the end. Raises Stopped ``unreachable`` (exit 3)."""
+    """Open a session on ``target`` and close it at the end. Raises Abort ``unreachable`` (exit 3)."""
     try:
         connection = psycopg.connect(
             target.conninfo,
@@ -209,7 +216,7 @@ def connect(
         _prepare(session)
     except psycopg.Error as error:
         words = {"target": target.name, "variable": target.name.upper(), "reason": first_line(error, target)}
-        raise Stopped(make("unreachable", target.name, **words)) from None
+        raise Abort(finding("unreachable", target.name, **words)) from None
     with connection:
         yield session
 

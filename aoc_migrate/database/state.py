@@ -1,7 +1,7 @@
 """What migrations remember in the state table: facts under a name, written once, dropped by the downgrade."""
 
-from aoc_migrate.database.books import STATE
-from aoc_migrate.database.ours import lock
+from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.relation import VARIABLE, Schema
 from aoc_migrate.database.session import Session
 
@@ -28,7 +28,7 @@ def recorded(schema: Schema, name: str, more: str = "true") -> str:
 
 
 def keep(session: Session, *statements: str) -> None:
-    """Run what writes to the state table in one transaction. Raises Stopped ``foreign-object``."""
+    """Run what writes to the state table in one transaction. Raises Abort ``foreign-object``."""
     with session.transaction():
         lock(session, STATE, writes=True)
         for statement in statements:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.scope import Scope, chains_in, recent
+from aoc_migrate.inspect.chain_scope import Scope, chains_in, recent
 
 
 def chain_facts(contract: Contract, sizes: list[Row]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import JOURNAL
-from aoc_migrate.database.ours import ours
+from aoc_migrate.database.bookkeeping import JOURNAL
+from aoc_migrate.database.own_tables import ours
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, first_line

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
-from aoc_migrate.database.reading import read
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.report.model import Finding, make
+from aoc_migrate.database.table_scan import read
+from aoc_migrate.report.model import Finding, finding
 
 IDS_SHOWN = 20
 TOTALS = "count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows"
@@ -46,7 +46,7 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
         statement = f"SELECT id FROM {session.schema[contract.table]} WHERE {_null(contract)}"
         shown = session.pasteable(statement)
         sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
-        yield make(
+        yield finding(
             "null-key",
             contract.table,
             target=session.target.name,
@@ -94,7 +94,7 @@ def _orders(index: Row, contract: Contract) -> list[str] | None:
 
 def _duplicate_key(session: Session, contract: Contract, groups: list[Row]) -> Finding:
     key = ", ".join(contract.idempotency_key)
-    return make(
+    return finding(
         "duplicate-key",
         contract.table,
         target=session.target.name,

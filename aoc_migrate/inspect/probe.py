@@ -14,7 +14,7 @@ from aoc_migrate.database.partitions import index_names, key_columns
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.probe_row import ID, MOST, OTHER_HASH, ROWS, good_rows
 from aoc_migrate.inspect.probe_try import Refusal, tried
-from aoc_migrate.report.model import Finding, make
+from aoc_migrate.report.model import Finding, finding
 
 UNPROBED = {"probe-not-possible", FOREIGN, NEEDS}
 """Findings after which no bad row was tried."""
@@ -98,7 +98,7 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
             return
         columns, problem = _stored(session, contract, keys)
         if problem is not None:
-            yield make("probe-not-possible", contract.table, reason=problem, target=session.target.name)
+            yield finding("probe-not-possible", contract.table, reason=problem, target=session.target.name)
             return
         chosen = list(_routed(session, contract, keys, attempts(contract, parts)))
         statements = [_broken(session, contract, columns, keys, attempt) for attempt in chosen]
@@ -135,10 +135,10 @@ def _broken(session: Session, contract: Contract, columns: list[str], keys: set[
 
 def _judge(session: Session, contract: Contract, attempt: Attempt, refusal: Refusal | None) -> Iterator[Finding]:
     if refusal is None:
-        yield make("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
+        yield finding("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
     elif (attempt.routed and (refusal.sqlstate, refusal.name) == ("23514", None)) or (
         attempt.long and refusal.sqlstate == "22001"  # string_data_right_truncation
     ):
         return
     elif refusal.sqlstate != attempt.sqlstate or refusal.name not in attempt.names:
-        yield make("probe-wrong-error", contract.table, what=attempt.what, reason=str(refusal))
+        yield finding("probe-wrong-error", contract.table, what=attempt.what, reason=str(refusal))

@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from aoc_migrate.database.patience import gave_up, patient
+from aoc_migrate.database.blockers import Blockers, watched
+from aoc_migrate.database.lock_wait import gave_up, patient
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations.leftovers import drop_invalid, wait_for_build
 from aoc_migrate.operations.step import Step, title
-from aoc_migrate.report.model import Stopped
 
 __all__ = ["build", "wait_for_build"]
 
@@ -25,15 +25,15 @@ def build(session: Session, step: Step) -> None:
     """Build an index CONCURRENTLY; what a failed build leaves is dropped.
 
     Somebody else's index of that name, which may be why it failed, is not. Waiting for other transactions is
-    bounded by ``limits.deadline``; building is not. Raises Stopped ``deadline`` (exit 3), ``cancelled`` or
+    bounded by ``limits.deadline``; building is not. Raises Abort ``deadline`` (exit 3), ``cancelled`` or
     ``step-failed``.
     """
     try:
         # Without lock_timeout: a build that gives up leaves an INVALID index.
         with _watched(session, step.index.name), patient(session, step.relation.name, title([step]), 0):
             session.run(*step.sql)
-    except Stopped:
-        with suppress(Stopped):  # whoever stopped the build may stop this too; the next run drops it
+    except Abort:
+        with suppress(Abort):  # whoever stopped the build may stop this too; the next run drops it
             drop_invalid(session, step.relation, step.index, DROP_AFTER_FAILURE)
         raise
 
@@ -45,10 +45,10 @@ def _watched(session: Session, name: str) -> Iterator[None]:
     try:
         with watched(session, build.look, every=0.5):
             yield
-    except Stopped as stopped:
+    except Abort as stopped:
         if build.cancelled:
             finding = gave_up(session, name, session.limits.deadline, 1, build.stall)
-            raise Stopped(finding) from stopped
+            raise Abort(finding) from stopped
         raise
 
 
@@ -56,7 +56,7 @@ class _Build:
     """What the watcher of an index build knows: how far it is, and for how long it has been waiting."""
 
     def __init__(self, session: Session, name: str) -> None:
-        self.session, self.name, self.stall = session, name, Stall(session)
+        self.session, self.name, self.stall = session, name, Blockers(session)
         self.waiting_since: float | None = None
         self.told, self.cancelled = time.monotonic(), False
 

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import STATE
-from aoc_migrate.database.lock import announce
-from aoc_migrate.database.ours import create, lock, ours
+from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.lock_wait import failed, patient
+from aoc_migrate.database.own_tables import create, lock, ours
 from aoc_migrate.database.partitions import is_partitioned
-from aoc_migrate.database.patience import failed, patient
 from aoc_migrate.database.relation import Relation, Schema
+from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build, wait_for_build
 from aoc_migrate.operations.instant import with_access_exclusive
 from aoc_migrate.operations.step import BUILDS, Batches, Kind, Lock, Step, shown, strongest, title
 from aoc_migrate.operations.supersedes.backfill import backfill
-from aoc_migrate.operations.supersedes.restore import restore
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.operations.supersedes.set_back import restore
+from aoc_migrate.report.model import finding
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -53,7 +54,7 @@ class Online:
     def run(self, *steps: Step) -> None:
         """Take those of ``steps`` that are needed.
 
-        Raises Stopped: an error among the objections (``foreign-object``, ``swap-conflict``), ``deadline`` and
+        Raises Abort: an error among the objections (``foreign-object``, ``swap-conflict``), ``deadline`` and
         ``connection-lost`` (exit 3), ``cancelled``, or ``step-failed``. Nothing of an instant is changed then.
         """
         with self._outside(), self._reported(steps):
@@ -61,7 +62,7 @@ class Online:
                 self._take(some)
 
     def needed(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        """Return the Steps that the catalog needs. Raises Stopped for an objection that is an error."""
+        """Return the Steps that the catalog needs. Raises Abort for an objection that is an error."""
         asked = ", ".join(
             f"({step.needed}) AS needed_{n}, ({step.objection.reason if step.objection else 'NULL'}) AS reason_{n}"
             for n, step in enumerate(steps)
@@ -86,13 +87,13 @@ class Online:
             row["estimated_ms"] = round(expected, 1)
 
     def _objected(self, step: Step, reason: str | None) -> bool:
-        """Return whether a Step is left out. Raises Stopped where the objection is an error."""
+        """Return whether a Step is left out. Raises Abort where the objection is an error."""
         objection = step.objection
         if objection is None or reason is None:
             return False
-        found = make(objection.slug, objection.subject, **{"reason": reason, **objection.words})
+        found = finding(objection.slug, objection.subject, **{"reason": reason, **objection.words})
         if found.severity == "error":
-            raise Stopped(found)
+            raise Abort(found)
         self.session.findings.append(found)
         return True
 
@@ -171,7 +172,7 @@ class Online:
         try:
             yield
         except psycopg.Error as error:
-            raise Stopped(failed(self.session, title(steps), error)) from None
+            raise Abort(failed(self.session, title(steps), error)) from None
 
     @contextmanager
     def _outside(self) -> Iterator[None]:

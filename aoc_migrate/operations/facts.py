@@ -1,7 +1,7 @@
 """Steps that remember what a revision found, for its downgrade, and the tables of ours in which that is kept."""
 
 from aoc_migrate.database import state
-from aoc_migrate.database.books import STATE, create_books
+from aoc_migrate.database.bookkeeping import STATE, create_books
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.operations.step import Kind, Lock, Objection, Step
 

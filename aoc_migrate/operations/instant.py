@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 import psycopg
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import STATE
-from aoc_migrate.database.lock import announce
+from aoc_migrate.database.blockers import Blockers, watched
+from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.lock_wait import failed, gave_up
 from aoc_migrate.database.observing import cancelled_by_person
-from aoc_migrate.database.ours import lock
-from aoc_migrate.database.patience import failed, gave_up
+from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session, first_line
-from aoc_migrate.database.watch import Stall, watched
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Lock, Step, title
-from aoc_migrate.report.model import Stopped
 
 LEAST = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
 SLOW = 5  # tries in a row that had the lock and ran out of time: more would only make others wait
@@ -116,7 +116,7 @@ END $aoc$"""
 def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
     """Run Steps in one transaction under ACCESS EXCLUSIVE on their table, and return how that went.
 
-    Partitions are locked with their table. Tried again until it works. Raises Stopped ``deadline`` (exit 3) after
+    Partitions are locked with their table. Tried again until it works. Raises Abort ``deadline`` (exit 3) after
     ``limits.deadline`` seconds, or when it takes longer than ``limits.max_stall`` by itself, ``cancelled``, or
     ``step-failed``; nothing is changed then.
     """
@@ -125,26 +125,26 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
     while True:
         announce(session, label)
         times.again()
-        stall = Stall(session)
+        stall = Blockers(session)
         try:
             with watched(session, stall.look, every=session.limits.max_stall / 4):
                 _try(session, instant, times)
         except _TRY_AGAIN as error:
             times.ended()
             if cancelled_by_person(error, session.elapsed, times.bound):
-                raise Stopped(failed(session, label, error)) from None
+                raise Abort(failed(session, label, error)) from None
             timed_out = isinstance(error, psycopg.errors.QueryCanceled)  # not the wait for the lock
             had_lock = timed_out and (times.got is not None or instant.first.alone)
             stall.look_back(session, table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             slow = slow + 1 if stall.slow else 0
             if spent + delay > session.limits.deadline or slow == SLOW:
-                raise Stopped(gave_up(session, table.name, spent, times.attempts, stall)) from None
+                raise Abort(gave_up(session, table.name, spent, times.attempts, stall)) from None
             session.say(f"{table.name}: try {times.attempts} gave up ({reason}). {stall.words()}")
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
-            raise Stopped(failed(session, label, error)) from None
+            raise Abort(failed(session, label, error)) from None
         else:
             times.ended()
             return times

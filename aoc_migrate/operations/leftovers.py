@@ -11,20 +11,21 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from aoc_migrate.database import others
-from aoc_migrate.database.patience import failed, patient
+from aoc_migrate.database.blockers import Blockers
+from aoc_migrate.database.lock_wait import failed, patient
 from aoc_migrate.database.questions import index_is_invalid
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.watch import Stall
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations.instant import patience_for_weak_lock
-from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.report.model import Finding, finding
 
 
 def wait_for_build(session: Session, table: Relation, index: Relation, patience: float | None = None) -> None:
     """Wait until nobody else can be building ``index``, for ``patience`` seconds (None: ``limits.deadline``).
 
     An autovacuum holds the same lock, and yields only to somebody who waits for it: so we ask for it and let go.
-    No transaction of ours is open. Raises Stopped ``deadline`` (exit 3), ``connection-lost`` or ``step-failed``.
+    No transaction of ours is open. Raises Abort ``deadline`` (exit 3), ``connection-lost`` or ``step-failed``.
     """
     limit = session.limits.deadline if patience is None else patience
     begun, attempts = time.monotonic(), 0
@@ -32,7 +33,7 @@ def wait_for_build(session: Session, table: Relation, index: Relation, patience:
         while holders := session.value(f"SELECT {others.maintaining(table)}"):
             waited = time.monotonic() - begun
             if waited >= limit:
-                raise Stopped(_gave_up(session, table, index, waited, attempts))
+                raise Abort(_gave_up(session, table, index, waited, attempts))
             attempts += 1
             session.say(f"{index.name}: waiting, because {holders} may be building it")
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
@@ -42,7 +43,7 @@ def wait_for_build(session: Session, table: Relation, index: Relation, patience:
 def drop_invalid(session: Session, table: Relation, index: Relation, patience: float | None = None) -> None:
     """Drop ``index`` if it is an INVALID one of ``table``, and still is once nobody else can be building it.
 
-    Raises Stopped as `wait_for_build` does.
+    Raises Abort as `wait_for_build` does.
     """
     if not _is_invalid(session, table, index):
         return
@@ -71,15 +72,15 @@ def _reported(session: Session, index: Relation) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise Stopped(failed(session, index.name, error)) from None
+        raise Abort(failed(session, index.name, error)) from None
 
 
 def _gave_up(session: Session, table: Relation, index: Relation, waited: float, attempts: int) -> Finding:
     """Return the finding ``deadline``: who holds the lock, and whom that session waits for itself."""
-    holders, before = Stall(session), Stall(session)
+    holders, before = Blockers(session), Blockers(session)
     holders.look_back(session, table, mode=others.MAINTAINING)
     blocked = any(before.look(session, row["pid"]) for row in holders.ahead if row["gid"] is None)
-    return make(
+    return finding(
         "deadline",
         index.name,
         what="could be neither built nor dropped",

@@ -10,15 +10,16 @@ from collections import Counter
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.ours import foreign
+from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.partitions import Node, is_attached, similar, tree
 from aoc_migrate.database.questions import exists
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Row
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations.index_steps import build, definition
 from aoc_migrate.operations.leftovers import wait_for_build
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
-from aoc_migrate.report.model import Stopped, make
+from aoc_migrate.report.model import finding
 
 TWIN = "_kept"
 
@@ -40,12 +41,12 @@ def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> N
     """Give a partitioned table ``index``, with a part on each partition.
 
     ``revision`` has recorded the indexes that the partitions had before; an interrupted downgrade may have left
-    twins of them. Raises Stopped ``foreign-object``, and what running a Step raises.
+    twins of them. Raises Abort ``foreign-object``, and what running a Step raises.
     """
     session, sums, kept = run.session, _Sums(run, table, index), _kept(run, revision)
     while (state := catalog.index_state(session, table.name, index)) != "valid":
         if state == "foreign":
-            raise Stopped(foreign(index.name))
+            raise Abort(foreign(index.name))
         if state == "missing":
             run.run(_make_only(table, index, Relation(table.schema, index.name)))
         else:
@@ -116,7 +117,7 @@ def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above:
         if is_attached(run.session, node):
             _attach(run, node, above, _own(run, node, index, name))
             return
-    except Stopped:
+    except Abort:
         if is_attached(run.session, node):
             raise
     run.session.say(f"{node.table.name} is no partition of {root.name} any more and is left out")
@@ -127,7 +128,7 @@ def _own(run: OnPartitions, node: Node, index: Index, name: Relation) -> Relatio
     """Return the name of an index of this table that can be attached; built where there is none."""
     found = similar(run.session, node.table, index)
     if run.session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),)) and name not in found:
-        raise Stopped(foreign(name.name))
+        raise Abort(foreign(name.name))
     if not node.leaf:
         if name not in found:
             run.run(_make_only(node.table, index, name))
@@ -164,7 +165,7 @@ def _revalidate(run: OnPartitions, nodes: list[Node], index: Index) -> None:
                 _attach(run, node, above.index, node.index)
     if any(not node.valid for node in tree(run.session, nodes[0].table.name, index)[:1]):
         reason = "it stays invalid although every partition has its index; drop it and run the same command again"
-        raise Stopped(make("step-failed", index.name, reason=reason))
+        raise Abort(finding("step-failed", index.name, reason=reason))
 
 
 def _drop_leftover(run: OnPartitions, node: Node, index: Index, name: Relation) -> None:

@@ -1,7 +1,7 @@
 """The raw table itself: made where it is missing, and never dropped."""
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.books import HOLD, STATE, VERSION, blind, create_books, make_private, share
+from aoc_migrate.database.bookkeeping import HOLD, STATE, VERSION, blind, create_books, make_private, share
 from aoc_migrate.database.questions import column_exists, exists
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.operations.facts import claim, forget, record

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aoc_migrate.database.others import maintaining
 from aoc_migrate.database.questions import index_is_invalid
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.database.settings import Limits
+from aoc_migrate.database.targets import Limits
 from aoc_migrate.operations.instant import LEAST, Instant
 from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Printed, Step, strongest, title
 from aoc_migrate.operations.supersedes import printed

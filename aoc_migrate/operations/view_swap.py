@@ -7,7 +7,7 @@ read only some would lose them (PostgreSQL 15 manual, CREATE VIEW). More facts i
 """
 
 from aoc_migrate.contract.model import ViewSwap
-from aoc_migrate.database.books import STATE
+from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.relation import Schema, literal
 from aoc_migrate.database.state import forget, recorded
 from aoc_migrate.database.trust import owner_of, trusted

@@ -7,9 +7,9 @@ from html import escape
 from typing import Any
 
 from aoc_migrate import __version__
+from aoc_migrate.report.formatting import by_severity, cell, fact, label, numeric, plain, sentence, shown
 from aoc_migrate.report.html_style import STYLE
 from aoc_migrate.report.model import Finding, Report
-from aoc_migrate.report.words import by_severity, cell, fact, label, numeric, plain, sentence, shown
 
 SHOWN = 50  # rows of a sample; the rest is in the JSON
 _STEPS = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "paused_ms")

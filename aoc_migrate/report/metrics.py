@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from aoc_migrate.report.formatting import plain
 from aoc_migrate.report.model import Report
-from aoc_migrate.report.words import plain
 
 PREFIX = "aoc_migrate_"
 HELP = {

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from aoc_migrate.report.texts import TEXTS
+from aoc_migrate.report.messages import TEXTS
 
 Severity = Literal["error", "warning", "info"]
 
-FINDINGS, USAGE, LATER, FAILED = 1, 2, 3, 4
+FINDINGS, USAGE, TRY_LATER, FAILED = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Finding:
     """One thing that is wrong (or worth knowing), with its remedy.
 
     ``count`` is over everything, ``rows`` the number of rows concerned; ``sample`` obeys ``--limit`` and
-    holds ids, keys and counts, never document contents. ``statement`` finds the rows or mends them.
+    holds ids, keys and counts, never document contents. ``statement`` finds the rows or repairs them.
     """
 
     slug: str
@@ -68,24 +68,17 @@ class Report:
         return FAILED if self.failed else max(f.exit_code for f in self.errors)
 
 
-class Stopped(Exception):  # noqa: N818  (it is a verdict, not a programming error)
-    """A check or a step ends the command with a finding, which becomes part of the report."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.problem)
-        self.finding = finding
-
-
-def make(slug: str, subject: str, **values: Any) -> Finding:
+def finding(slug: str, subject: str, **values: Any) -> Finding:
     """Return the finding ``slug``, its texts filled with ``subject`` and ``values``.
 
-    ``count``, ``rows``, ``statement``, ``sample`` go to the finding; everything else only to the texts.
+    ``count``, ``rows``, ``statement``, ``sample``, ``exit_code`` go to the finding; everything else only to the
+    texts.
     """
     text = TEXTS[slug]
     words = {"subject": subject, "table": subject.partition(".")[0], "count": 0, "rows": 0, **values}
     words |= {"n_rows": _counted(words["rows"], "row"), "n_groups": _counted(words["count"], "group")}
     shown = {key: f"{value:,}" if type(value) is int else value for key, value in words.items()}
-    kept = {key: values[key] for key in ("count", "rows", "statement", "sample") if key in values}
+    kept = {key: values[key] for key in ("count", "rows", "statement", "sample", "exit_code") if key in values}
     return Finding(
         slug=slug,
         subject=subject,
@@ -93,8 +86,7 @@ def make(slug: str, subject: str, **values: Any) -> Finding:
         help=text.help.format(**shown),
         severity=text.severity,
         code=text.code,
-        exit_code=text.exit_code,
-        **kept,
+        **{"exit_code": text.exit_code, **kept},
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from aoc_migrate import __version__
+from aoc_migrate.report.formatting import by_severity, cell, fact, label, place, plain, sentence, shown, verdict
 from aoc_migrate.report.model import Finding, Report
-from aoc_migrate.report.words import by_severity, cell, fact, label, place, plain, sentence, shown, verdict
 
 SCHEMA = 1
 SAMPLE_LINES = 5

@@ -5,19 +5,20 @@ from contextlib import nullcontext
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
-from aoc_migrate.database.books import JOURNAL
-from aoc_migrate.database.ours import ours
+from aoc_migrate.database.bookkeeping import JOURNAL
+from aoc_migrate.database.own_tables import ours
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.state import forget, keep
-from aoc_migrate.errors import AocError
-from aoc_migrate.inspect.chain import inspect_chain
-from aoc_migrate.inspect.partitions import ambiguous_ids
-from aoc_migrate.inspect.place import readable, table_missing, writing
+from aoc_migrate.errors import refused
+from aoc_migrate.inspect.chain_links import inspect_chain
+from aoc_migrate.inspect.partitioning import ambiguous_ids
+from aoc_migrate.inspect.session_checks import readable, table_missing, writing
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
 from aoc_migrate.report.model import Report
-from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import backfilled_at, changing, locked, our_tables
-from aoc_migrate.run.history import contract_at, parts, revision_of
+from aoc_migrate.revisions import ledger
+from aoc_migrate.revisions.current import backfilled_at, changing, locked, our_tables
+from aoc_migrate.revisions.graph import contract_at, parts, revision_of
+from aoc_migrate.run import hold
 
 
 def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None:
@@ -41,11 +42,11 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
 
 
 def _chained(session: Session, report: Report) -> Contract:
-    """Return the contract in force. Raises AocError where the database has no chain."""
+    """Return the contract in force. Raises Abort where the database has no chain."""
     target = session.target.name
     if Part.CHAIN not in parts(target, report.revision):
         needed = revision_of(target, Part.CHAIN)
-        raise AocError(f"{target} has no chain yet: it is made by {needed}. Run: aoc-migrate upgrade {target}")
+        raise refused(f"{target} has no chain yet: it is made by {needed}. Run: aoc-migrate upgrade {target}")
     return contract_at(target, report.revision)
 
 
@@ -54,7 +55,7 @@ def _apply(session: Session, report: Report) -> bool:
     with locked(session, report):
         contract, held = _chained(session, report), hold.read(session)
         if held is not None and not held.finished:
-            report.findings.append(hold.finding(session, held))
+            report.findings.append(hold.to_finding(session, held))
             report.next = "nothing was changed; finish the rollback, or end its hold, and then link anew"
             return False
         check_retrofit(session, contract)

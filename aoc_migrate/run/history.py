@@ -1,170 +1,19 @@
-"""The history of each target, read from the source of its revisions: to know it, none of them is loaded.
+"""`history`: what the ledger holds."""
 
-A history is one line: each revision follows the one before it. What a revision makes stand (``part``), whether
-`constraints --remove` takes it back (``removable``), which contract it ``completes`` and which ``swap`` it makes
-are plain assignments in its file.
-"""
-
-import ast
-import importlib.util
-import re
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from types import ModuleType
-from typing import Any
-
-from aoc_migrate.contract.model import Contract, Part, ViewSwap
-from aoc_migrate.errors import AocError
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import refused
+from aoc_migrate.report.model import Report
+from aoc_migrate.revisions import ledger
 
 
-@dataclass(frozen=True)
-class Revision:
-    """One step of a history; ``down`` is the step before, None for the first.
-
-    ``title`` is the first line of its docstring, ``part`` what it makes stand, ``completes`` the contract that
-    is in force from here on, if it begins to be.
-    """
-
-    id: str
-    down: str | None
-    title: str
-    part: Part
-    removable: bool
-    completes: Contract | None
-    swap: ViewSwap | None
-    path: Path
-
-    @property
-    def module(self) -> ModuleType:
-        """The revision itself, with ``upgrade`` and ``downgrade``; loads what those need."""
-        return _load(self.path)
-
-
-def packaged_folder(name: str) -> Path:
-    """Return a folder that the wheel carries: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent.parent / name
-    return inside if inside.is_dir() else inside.parent.parent / name
-
-
-def migrations_folder() -> Path:
-    """Return the folder of the revisions."""
-    return packaged_folder("migrations")
-
-
-@cache
-def history(target: str) -> tuple[Revision, ...]:
-    """Return the revisions of ``target`` from the first to the head."""
-    read = [_read(path) for path in sorted((migrations_folder() / target).glob("[a-z]*.py"))]
-    after = {revision.down: revision for revision in read}
-    line: list[Revision] = []
-    while (following := after.get(line[-1].id if line else None)) is not None:
-        line.append(following)
-    if len(line) != len(read):
-        raise AocError(f"The history of {target} is not one line: look at the down_revision of its files.")
-    return tuple(line)
-
-
-def _read(path: Path) -> Revision:
-    """Read what a file assigns: constants, imported names and their attributes."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    origin = {a.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for a in node.names}
-    assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
-
-    def value(node: ast.expr | None) -> Any:
-        match node:
-            case None:
-                return None
-            case ast.Name(name):
-                return getattr(importlib.import_module(str(origin[name])), name)
-            case ast.Attribute(of, name):
-                return getattr(value(of), name)
-        return ast.literal_eval(node)
-
-    names = ("revision", "down_revision", "part", "removable", "completes", "swap")
-    try:
-        id_, down, part, removable, completes, swap = (value(assigned.get(name)) for name in names)
-        title = (ast.get_docstring(tree) or "").splitlines()[0]
-    except (KeyError, IndexError, AttributeError, ValueError):
-        raise AocError(f"{path} cannot be read as a revision: see migrations/README.md.") from None
-    return Revision(id_, down, title, Part(part), bool(removable), completes, swap, path)
-
-
-@cache
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"aoc_migrate_revisions.{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise AocError(f"{path} cannot be loaded as a revision.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def head(target: str) -> str:
-    """Return the id of the last revision."""
-    return history(target)[-1].id
-
-
-def position(target: str, revision: str | None) -> int:
-    """Return how many revisions are applied at ``revision``; 0 at base."""
-    ids = [None, *(r.id for r in history(target))]
-    return ids.index(revision)
-
-
-def applied(target: str, revision: str | None) -> tuple[Revision, ...]:
-    """Return the revisions up to and with ``revision``."""
-    return history(target)[: position(target, revision)]
-
-
-def parts(target: str, revision: str | None) -> set[Part]:
-    """Return what should stand at ``revision``."""
-    return {r.part for r in applied(target, revision)}
-
-
-def contract_at(target: str, revision: str | None) -> Contract:
-    """Return the contract in force: the last completed at ``revision``, or the first to come."""
-    completing = [(position(target, r.id), r.completes) for r in history(target) if r.completes]
-    done = [contract for place, contract in completing if place <= position(target, revision)]
-    return done[-1] if done else completing[0][1]
-
-
-def swap_of(target: str) -> tuple[ViewSwap, str] | None:
-    """Return the view swap of ``target`` and the revision that makes it, or None."""
-    return next(((r.swap, r.id) for r in history(target) if r.swap), None)
-
-
-def revision_of(target: str, part: Part) -> str:
-    """Return the id of the revision that makes ``part`` stand."""
-    return next(r.id for r in history(target) if r.part is part)
-
-
-def resolve(target: str, wanted: str, current: str | None) -> str | None:
-    """Return the absolute revision that ``wanted`` means at ``current``; None is base.
-
-    ``wanted`` is an id or its unique beginning, ``head``, ``base``, ``TARGET@head``, or relative (``+1``,
-    ``-1``). Raises AocError (exit 2).
-    """
-    wanted = wanted.removeprefix(f"{target}@")
-    if wanted in ("head", "heads"):
-        return head(target)
-    if wanted == "base":
-        return None
-    if re.fullmatch(r"[+-]\d{1,6}", wanted):
-        return _relative(target, int(wanted), current)
-    ids = [r.id for r in history(target) if r.id.startswith(wanted)]
-    if len(ids) != 1:
-        known = ", ".join(r.id for r in history(target))
-        raise AocError(
-            f"{wanted!r} is neither a target nor a revision of {target}. Targets are concelier and excititor; "
-            f"revisions are {known}, head and base."
-        )
-    return ids[0]
-
-
-def _relative(target: str, steps: int, current: str | None) -> str | None:
-    ids = [None, *(r.id for r in history(target))]
-    place = ids.index(current) + steps
-    if steps == 0 or not 0 <= place < len(ids):
-        where = current or "base"
-        raise AocError(f"{target} is at {where}: there are not {abs(steps)} steps in that direction.")
-    return ids[place]
+def run_history(session: Session, report: Report, limit: int, run: int | None) -> None:
+    """Tell what the ledger holds: the latest runs, and the steps of one of them (None: of the latest)."""
+    report.facts["runs"] = ledger.runs(session, limit)
+    if run is None and report.facts["runs"]:
+        run = report.facts["runs"][0]["run"]
+    if run is not None:
+        found = ledger.steps(session, run)
+        if found is None:
+            raise refused(f"The ledger of {session.target.name} has no run {run}; see: aoc-migrate history")
+        report.facts["steps_of_run"] = run
+        session.steps = found

@@ -9,10 +9,10 @@ import re
 from dataclasses import asdict, dataclass, replace
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import HOLD, STATE
-from aoc_migrate.database.ours import create, ours
+from aoc_migrate.database.bookkeeping import HOLD, STATE
+from aoc_migrate.database.own_tables import create, ours
 from aoc_migrate.database.session import Session, who
-from aoc_migrate.report.model import Finding, make
+from aoc_migrate.report.model import Finding, finding
 
 _COMMAND = re.compile(r"(psql )?downgrade [\w-]+|constraints --remove")
 _READ = (
@@ -100,9 +100,9 @@ def released(finding: Finding, target: str) -> Finding:
     return finding
 
 
-def finding(session: Session, hold: Hold) -> Finding:
+def to_finding(session: Session, hold: Hold) -> Finding:
     """Return the hold as a finding: ``held``, or ``unfinished``."""
-    return make(
+    return finding(
         "held" if hold.finished else "unfinished",
         session.target.name,
         target=session.target.name,
@@ -111,3 +111,9 @@ def finding(session: Session, hold: Hold) -> Finding:
         by=hold.held_by,
         at=hold.held_at or "now",
     )
+
+
+def findings(session: Session) -> list[Finding]:
+    """Return the hold as findings: one, or none where there is no hold."""
+    held = read(session)
+    return [to_finding(session, held)] if held else []

@@ -7,26 +7,28 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.attached_code import DDL, code_findings
-from aoc_migrate.database.books import STATE
-from aoc_migrate.database.ours import ours
+from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.own_tables import ours
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.settings import Target
-from aoc_migrate.errors import AocError
+from aoc_migrate.database.targets import Target
+from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.cost import estimated, measure
-from aoc_migrate.inspect.place import writing
-from aoc_migrate.inspect.quarantine import journaled_away, moved_ids
-from aoc_migrate.operations.supersedes.restore import objections_to_restore
-from aoc_migrate.report.model import Finding, Report, Stopped, make
-from aoc_migrate.run import hold, ledger
-from aoc_migrate.run.common import Options, changing, locked, our_tables
-from aoc_migrate.run.history import Revision, applied, contract_at, history, parts, position, resolve
+from aoc_migrate.inspect.session_checks import writing
+from aoc_migrate.operations.supersedes.set_back import objections_to_restore
+from aoc_migrate.quarantine.contents import journaled_away, moved_ids
+from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.revisions import ledger
+from aoc_migrate.revisions.current import changing, locked, our_tables
+from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve
+from aoc_migrate.run import hold
+from aoc_migrate.run.target_run import Options
 
 
 def run_downgrade(session: Session, report: Report, wanted: str) -> None:
     """Go down to ``wanted`` and leave a hold. An unfinished downgrade is resumed, not repeated."""
     target = session.target.name
     if wanted.startswith("+"):
-        raise AocError(f"downgrade does not go up: for {wanted} use `aoc-migrate upgrade {target} {wanted}`")
+        raise refused(f"downgrade does not go up: for {wanted} use `aoc-migrate upgrade {target} {wanted}`")
     relative = wanted.startswith("-")
     if not relative:
         resolve(target, wanted, report.revision)
@@ -41,11 +43,11 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             goal = held.revision
             if held.finished:
                 words = {"command": held.command, "revision": goal or "base"}
-                report.findings.append(make("ended-already", target, **words))
+                report.findings.append(finding("ended-already", target, **words))
         else:
             goal = resolve(target, wanted, report.revision)
             if position(target, goal) > position(target, report.revision):
-                raise AocError(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
+                raise refused(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
         contract = contract_at(target, report.revision)
         undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
         if _objected(session, report, contract, f"downgrade {target} {wanted}", undone=undone):
@@ -81,7 +83,7 @@ def acknowledge(target: Target, options: Options, wanted: str) -> None:
     """
     if wanted.startswith("-"):
         with (
-            suppress(psycopg.Error, Stopped),
+            suppress(psycopg.Error, Abort),
             connect(target, "downgrade", options.limits, options.flags) as session,
         ):
             hold.acknowledge(session, f"downgrade {wanted}")
@@ -90,7 +92,7 @@ def acknowledge(target: Target, options: Options, wanted: str) -> None:
 def _go_down(session: Session, current: str | None, goal: str | None) -> None:
     from alembic import command
 
-    from aoc_migrate.run.environment import make_config, run_functions
+    from aoc_migrate.run.alembic_env import make_config, run_functions
 
     if current != goal:
         run_functions(session, _above(session, current), "downgrade")
@@ -102,7 +104,7 @@ def _above(session: Session, current: str | None) -> list[Revision]:
 
     The psql script of the constraints guards content before the history gets there.
     """
-    from aoc_migrate.run.rendering import collect
+    from aoc_migrate.revisions.revision_sql import collect
 
     target, found = session.target.name, []
     for revision in reversed(history(target)[position(target, current) :]):
@@ -116,7 +118,7 @@ def _above(session: Session, current: str | None) -> list[Revision]:
 
 def _warn_guard(session: Session, report: Report) -> None:
     if session.flags.guard_enabled:
-        report.findings.append(make("guard-still-on", session.target.name))
+        report.findings.append(finding("guard-still-on", session.target.name))
 
 
 @contextmanager
@@ -139,11 +141,11 @@ def _left(session: Session, contract: Contract, count: int, ids: list[str], away
     lost = session.connection.closed
     away -= 0 if lost else journaled_away(session, contract)
     if away:
-        yield make("rows-in-quarantine", contract.quarantine, count=away, rows=away)
+        yield finding("rows-in-quarantine", contract.quarantine, count=away, rows=away)
     if count > away:
         moved = set(ids) if lost else moved_ids(session, contract, ids)
         sample = [{"id": id_} for id_ in ids if id_ not in moved]
-        yield make("rows-changed-since", contract.table, count=count - away, rows=count - away, sample=sample)
+        yield finding("rows-changed-since", contract.table, count=count - away, rows=count - away, sample=sample)
 
 
 def _after_rollback(session: Session, report: Report) -> None:
@@ -151,13 +153,13 @@ def _after_rollback(session: Session, report: Report) -> None:
     target = session.target.name
     held = hold.read(session)
     if held:
-        report.findings.append(hold.finding(session, held))
+        report.findings.append(hold.to_finding(session, held))
     report.next = f"a plain upgrade holds still now; to go up again: aoc-migrate upgrade {target} --release-hold"
 
 
 def run_remove_constraints(session: Session, report: Report) -> None:
     """Drop CHECKs, our NOT NULLs and the idempotency index; chain and view stay. Leaves a hold."""
-    from aoc_migrate.run.environment import run_functions
+    from aoc_migrate.run.alembic_env import run_functions
 
     target = session.target.name
     report.findings += writing(session, our_tables(session))

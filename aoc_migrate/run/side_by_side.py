@@ -13,13 +13,13 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import NoReturn
 
-from aoc_migrate.database.settings import Target
-from aoc_migrate.errors import AocError, unexpected
-from aoc_migrate.report.model import Report, make
-from aoc_migrate.run.common import Options, new_report
+from aoc_migrate.database.targets import Target
+from aoc_migrate.errors import Abort, refused, unexpected
+from aoc_migrate.report.model import Report, finding
+from aoc_migrate.run.target_run import Options, new_report
 
 Work = Callable[[Target], Report]
-Outcome = Report | AocError
+Outcome = Report | Abort
 
 
 def side_by_side(targets: list[Target], command: str, options: Options, work: Work) -> list[Outcome]:
@@ -29,7 +29,7 @@ def side_by_side(targets: list[Target], command: str, options: Options, work: Wo
     way that SIGTERM ends them; a second signal kills them.
     """
     if "fork" not in multiprocessing.get_all_start_methods():
-        raise AocError("--jobs needs a system that can fork; leave it out.")
+        raise refused("--jobs needs a system that can fork; leave it out.")
     context = multiprocessing.get_context("fork")
     processes: list[tuple[BaseProcess, Connection]] = []
     try:
@@ -56,7 +56,7 @@ def _outcome(target: Target, command: str, options: Options, process: BaseProces
     code = process.exitcode or 0
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended by itself (exit code {code})"
     report = new_report(target, options)
-    report.findings = [make("process-ended", target.name, how=how, command=command)]
+    report.findings = [finding("process-ended", target.name, how=how, command=command)]
     report.failed = True
     return report
 
@@ -79,7 +79,7 @@ def _work(send: Connection, target: Target, work: Work) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         send.send(work(target))
-    except AocError as error:
+    except Abort as error:
         send.send(error)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
         send.send(unexpected(error))

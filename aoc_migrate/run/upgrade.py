@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import BOOKS, READ_BY_ALL, WORK, share
-from aoc_migrate.database.ours import blind_readers, writable
+from aoc_migrate.database.bookkeeping import BOOKS, READ_BY_ALL, WORK, share
+from aoc_migrate.database.own_tables import blind_readers, writable
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.tape import Tape
-from aoc_migrate.errors import AocError
-from aoc_migrate.inspect.place import table_missing, writing
-from aoc_migrate.inspect.verify import MENDABLE
+from aoc_migrate.database.transcript import Transcript
+from aoc_migrate.errors import refused
+from aoc_migrate.inspect.catalog_state import REPAIRABLE
+from aoc_migrate.inspect.session_checks import table_missing, writing
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
+from aoc_migrate.revisions.graph import applied, contract_at, position, resolve
 from aoc_migrate.run import hold
-from aoc_migrate.run.common import catalog_findings, changing, locked, our_tables, plan
-from aoc_migrate.run.history import applied, contract_at, position, resolve
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
 def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> None:
     """Do it, under the lock; what another run has done meanwhile is looked at again."""
     from aoc_migrate.inspect.cost import estimated, measure
-    from aoc_migrate.run import ledger
+    from aoc_migrate.revisions import ledger
 
     target = session.target.name
     with locked(session, report):
@@ -67,12 +67,12 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         report.findings += _before(session, report, options, goal)
         _keep(session, report, options, "audit")
         if report.errors:
-            report.next = f"nothing was changed; mend it, then: aoc-migrate upgrade {target}"
+            report.next = f"nothing was changed; repair it, then: aoc-migrate upgrade {target}"
             return
         contract = contract_at(target, goal)
         costs = measure(session, contract)
         if options.write:
-            session.tape = Tape(session.connection, options.write)
+            session.transcript = Transcript(session.connection, options.write)
         recorded = ledger.recorded(session, report, "upgrade", goal)
         with recorded, changing(session, report), estimated(session, contract, costs):
             if hold.read(session) is not None:
@@ -80,7 +80,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
                 report.changed = True
             _go_up(session, report.revision, goal)
             _share(session)
-        session.tape = None
+        session.transcript = None
     _verify(session, report, options.limit)
     _keep(session, report, options, "verify")
     ledger.judged(session, report)
@@ -93,10 +93,10 @@ def _keep(session: Session, report: Report, options: UpgradeOptions, command: st
 
 def _goal_up(target: str, wanted: str, current: str | None) -> str | None:
     if wanted.startswith("-"):
-        raise AocError(f"upgrade does not go down: for {wanted} use `aoc-migrate downgrade {target} {wanted}`")
+        raise refused(f"upgrade does not go down: for {wanted} use `aoc-migrate downgrade {target} {wanted}`")
     goal = resolve(target, wanted, current)
     if position(target, goal) < position(target, current):
-        raise AocError(f"{target} is at {current}, beyond {goal or 'base'}: use `aoc-migrate downgrade`.")
+        raise refused(f"{target} is at {current}, beyond {goal or 'base'}: use `aoc-migrate downgrade`.")
     return goal
 
 
@@ -104,7 +104,7 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
     """Add what ends an upgrade before anything is done: a hold, or a missing table."""
     held = hold.read(session)
     if held is not None and not options.release_hold:
-        report.findings = [hold.finding(session, held)]
+        report.findings = [hold.to_finding(session, held)]
         report.next = f"to go on: aoc-migrate upgrade {session.target.name} --release-hold"
         return True
     contract = contract_at(session.target.name, goal)
@@ -128,27 +128,27 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
 
 
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
-    """Audit; what the catalog lacks and convergence cannot mend counts as well."""
+    """Audit; what the catalog lacks and convergence cannot repair counts as well."""
     from aoc_migrate.database.attached_code import DDL, code_findings
-    from aoc_migrate.inspect.audit import audit
-    from aoc_migrate.inspect.surroundings import surroundings
+    from aoc_migrate.inspect.server_activity import surroundings
+    from aoc_migrate.run.audit import audit, audit_plan
 
-    wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in MENDABLE]
+    wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in REPAIRABLE]
     contract = contract_at(session.target.name, goal)
     wrong += writable(session, *BOOKS, WORK, contract.quarantine)
     wrong += surroundings(session)
     if catalog.kind(session, contract.table) is None:
         return wrong + code_findings(session, contract, DDL)
-    return wrong + audit(session, plan(session, goal, limit=options.limit), {})
+    return wrong + audit(session, audit_plan(session, goal, limit=options.limit), {})
 
 
 def _go_up(session: Session, current: str | None, goal: str | None) -> None:
     from alembic import command
 
-    from aoc_migrate.run.environment import make_config, run_functions
+    from aoc_migrate.run.alembic_env import make_config, run_functions
 
     target = session.target.name
-    if any(f.slug in MENDABLE for f in catalog_findings(session, current)):
+    if any(f.slug in REPAIRABLE for f in catalog_findings(session, current)):
         run_functions(session, list(applied(target, current)), "upgrade")
     if goal is not None and position(target, current) < position(target, goal):
         command.upgrade(make_config(session), goal)
@@ -165,7 +165,7 @@ def _share(session: Session) -> None:
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:
-    from aoc_migrate.run.inspection import VerifyOptions, verify_all
+    from aoc_migrate.run.verify import VerifyOptions, verify_all
 
     target = session.target.name
     told = {(f.slug, f.subject) for f in report.findings}

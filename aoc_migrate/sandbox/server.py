@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 from aoc_migrate.sandbox.account import Account, account_of, choose_account
 from aoc_migrate.sandbox.address import free_port, listens, make_socket_folder, process_command, serves
 from aoc_migrate.sandbox.binaries import copy_programs, find_binaries
@@ -45,7 +45,7 @@ host replication all 127.0.0.1/32 scram-sha-256
 def default_folder() -> Path:
     """Return the sandbox's folder: ``AOC_SANDBOX_DIR``, or ``aoc-migrate/sandbox`` in the user's cache.
 
-    Raises AocError (exit 2) for a user without a home folder.
+    Raises Abort (exit 2) for a user without a home folder.
     """
     try:
         chosen = os.environ.get("AOC_SANDBOX_DIR")
@@ -54,11 +54,11 @@ def default_folder() -> Path:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         return cache.absolute() / "aoc-migrate" / "sandbox"
     except RuntimeError:
-        raise AocError("This user has no home folder: set AOC_SANDBOX_DIR to a folder for the sandbox.") from None
+        raise refused("This user has no home folder: set AOC_SANDBOX_DIR to a folder for the sandbox.") from None
 
 
 def default_server() -> "Server":
-    """Return the server that ``aoc-migrate sandbox`` manages. Raises AocError (exit 2) without programs."""
+    """Return the server that ``aoc-migrate sandbox`` manages. Raises Abort (exit 2) without programs."""
     return Server(default_folder(), find_binaries())
 
 
@@ -67,14 +67,14 @@ class Server:
     """A private server whose files are in ``folder`` and whose programs are in ``binaries``.
 
     Every method may be called at any time, from any number of processes.
-    Each raises AocError (exit 2) where the folder is not ours to read and write.
+    Each raises Abort (exit 2) where the folder is not ours to read and write.
     """
 
     folder: Path
     binaries: Path
 
     def start(self) -> None:
-        """Make the server if there is none, and have it accept connections. Raises AocError if it cannot."""
+        """Make the server if there is none, and have it accept connections. Raises Abort if it cannot."""
         with exclusively(self.folder) as lock:
             if not self.running():
                 self._start(load_state(self.folder) or self._create(lock))
@@ -99,26 +99,26 @@ class Server:
         return state is not None and listens(state)
 
     def url(self, database: str) -> str:
-        """Return the libpq URL of a database, password included. Raises AocError where never started."""
+        """Return the libpq URL of a database, password included. Raises Abort where never started."""
         state = self._known_state()
         return f"postgresql://{_SUPERUSER}:{state.password}@127.0.0.1:{state.port}/{database}"
 
     @property
     def sockets(self) -> Path:
-        """Folder of the unix socket, on which every role is trusted. Raises AocError where never started."""
+        """Folder of the unix socket, on which every role is trusted. Raises Abort where never started."""
         return Path(self._known_state().sockets)
 
     def _known_state(self) -> State:
         state = load_state(self.folder)
         if state is None:
-            raise AocError("The sandbox was never started. Type: aoc-migrate sandbox start")
+            raise refused("The sandbox was never started. Type: aoc-migrate sandbox start")
         return state
 
     def _create(self, lock: int) -> State:
         """Run initdb. The state is saved last: without it, what is here is half made and made anew."""
         foreign = sorted({entry.name for entry in self.folder.iterdir()} - _OURS)
         if foreign:
-            raise AocError(f"{self.folder} holds other files ({foreign[0]}). Set AOC_SANDBOX_DIR to a new folder.")
+            raise refused(f"{self.folder} holds other files ({foreign[0]}). Set AOC_SANDBOX_DIR to a new folder.")
         account = choose_account(self.binaries, self.folder)
         # Nobody else may look into our folder, so a server of another user gets one of its own.
         work = self.folder if account.user is None else Path(tempfile.mkdtemp(prefix="aoc-migrate-sandbox-"))
@@ -156,7 +156,7 @@ class Server:
                     return
         finally:
             secret.unlink()
-        raise AocError(f"The sandbox's server cannot be made: {problem}.")
+        raise refused(f"The sandbox's server cannot be made: {problem}.")
 
     def _start(self, state: State) -> None:
         account = account_of(state.data)
@@ -169,7 +169,7 @@ class Server:
             problem = self._run(account, state, "pg_ctl", "start", "-w", "-D", state.data, "-l", state.log)
             if problem is None:
                 return
-        raise AocError(
+        raise refused(
             f"The sandbox's server does not start: {_complaint(_read(state.log)) or problem}. "
             f"Its log is {state.log}; to begin anew, type: aoc-migrate sandbox stop --delete"
         )
@@ -198,7 +198,7 @@ class Server:
         problem = self._run(account, state, "pg_ctl", "stop", "-w", "-m", "fast", "-D", state.data)
         # A server that died by itself meanwhile is what we wanted, although pg_ctl did not find it.
         if problem is not None and (listens(state) or serves(state)):
-            raise AocError(f"The sandbox's server does not stop: {problem}.", exit_code=3)
+            raise refused(f"The sandbox's server does not stop: {problem}.", exit_code=3)
 
     def _run(
         self, account: Account, state: State, program: str, *arguments: str | Path, keep: Collection[int] = ()

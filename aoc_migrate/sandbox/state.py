@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 
 _FILE, _PARTIAL, _LOCK = "server.json", "server.json.partial", "lock"
 FILES = (_FILE, _PARTIAL, _LOCK)
@@ -47,16 +47,16 @@ class State:
 def load_state(folder: Path) -> State | None:
     """Return the state of ``folder``, None where no server was made.
 
-    Raises AocError (exit 2) where it cannot be read.
+    Raises Abort (exit 2) where it cannot be read.
     """
     try:
         return State(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise AocError(f"{folder / _FILE} cannot be read: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
+        raise refused(f"{folder / _FILE} cannot be read: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
     except (ValueError, TypeError):
-        raise AocError(f"{folder / _FILE} is damaged. Remove {folder} and start again.") from None
+        raise refused(f"{folder / _FILE} is damaged. Remove {folder} and start again.") from None
 
 
 @contextlib.contextmanager
@@ -65,14 +65,14 @@ def exclusively(folder: Path) -> Iterator[int]:
 
     Yields its file descriptor: a program that inherits it holds the lock too, even if it outlives us.
 
-    Raises AocError (exit 2) for whatever the operating system refuses meanwhile.
+    Raises Abort (exit 2) for whatever the operating system refuses meanwhile.
     """
     try:
         with _lock(folder) as lock:
             yield lock.fileno()
     except OSError as error:
         place = error.filename or folder
-        raise AocError(f"The sandbox cannot use {place}: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
+        raise refused(f"The sandbox cannot use {place}: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import refused
 from aoc_migrate.sandbox.envelope import Envelope, Loaded, as_json, copy_rows
 
 _VENDORS = {"redhat": 40, "osv": 25, "ghsa": 15, "ubuntu": 8, "suse": 6, "debian": 4, "cisco": 2}
@@ -76,10 +76,10 @@ def generate(
 
     Among them stand ``duplicates`` repeats, each of another row's idempotency key, and ``violations`` rows
     that break one rule each; both come on top of ``rows``. With ``tenant``, all rows are that tenant's.
-    Raises AocError (exit 2) for numbers that do not fit.
+    Raises Abort (exit 2) for numbers that do not fit.
     """
     if rows < 0 or duplicates < 0 or violations < 0 or duplicates > rows or (violations and not rows):
-        raise AocError("A synthetic load wants at least as many rows as duplicates, and none of them negative.")
+        raise refused("A synthetic load wants at least as many rows as duplicates, and none of them negative.")
     chance = _chance(f"dirt {table} {seed}")
     repeated = set(chance.sample(range(rows), duplicates))
     spoiled = Counter(chance.randrange(rows) for _ in range(violations))
@@ -106,7 +106,7 @@ def load_synthetic(
     violations: int = 0,
     tenant: str | None = None,
 ) -> Loaded:
-    """Load what :func:`generate` yields, in one transaction. Raises AocError (exit 2) as it does."""
+    """Load what :func:`generate` yields, in one transaction. Raises Abort (exit 2) as it does."""
     invented = generate(table, rows, seed=seed, duplicates=duplicates, violations=violations, tenant=tenant)
     return Loaded(copy_rows(connection, table, invented))
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW
-from aoc_migrate.database.reading import SORT_MEMORY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.settings import Flags, Limits, Target
-from aoc_migrate.inspect.chain import inspect_chain, verify_chain
+from aoc_migrate.database.table_scan import SORT_MEMORY
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.inspect.chain_links import inspect_chain, verify_chain
+from aoc_migrate.inspect.chain_scope import Scope
 from aoc_migrate.inspect.duplicates import audit_duplicates
-from aoc_migrate.inspect.rows import audit_rows
-from aoc_migrate.inspect.scope import Scope
+from aoc_migrate.inspect.row_rules import audit_rows
 from scripts.benchmarks.lab import TABLE, Lab
 from scripts.benchmarks.results import Ratio, in_turn
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from aoc_migrate.database.books import JOURNAL
+from aoc_migrate.database.bookkeeping import JOURNAL
 from scripts.benchmarks.lab import TABLE, Lab, step, value, wal
 from scripts.benchmarks.results import Ratio, seconds
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from aoc_migrate import __version__
 from aoc_migrate.cli import cli
 from aoc_migrate.cli.values import DURATION
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort
 from tests.deploy.conftest import CHART, HERE, Helm, Manifest, containers, pods
 
 GOLDEN = HERE / "golden"
@@ -74,7 +74,7 @@ def test_command_lines(manifests: list[Manifest]) -> None:
         unset = dict.fromkeys(f"{t}_DATABASE_URL{f}" for t in ("CONCELIER", "EXCITITOR") for f in ("", "_FILE"))
         ran = CliRunner(env=unset).invoke(cli, container["args"])
 
-        assert isinstance(ran.exception, AocError), (container["args"], ran.output)
+        assert isinstance(ran.exception, Abort), (container["args"], ran.output)
         assert "configured" in str(ran.exception)
 
 

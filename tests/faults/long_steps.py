@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from aoc_migrate.database.lock import lock_key
+from aoc_migrate.database.runner_lock import lock_key
 from tests.faults.scenarios import ROWS, Scenario
 
 MANY = 100_000

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from aoc_migrate.run.history import history
+from aoc_migrate.revisions.graph import history
 from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, create_raw_table
 
 ROWS = 250  # three batches of the backfill

@@ -5,7 +5,7 @@
 
 import pytest
 
-from aoc_migrate.run.history import history
+from aoc_migrate.revisions.graph import history
 from tests.faults.boundaries import Boundary, boundaries
 from tests.faults.lab import Lab, kill
 from tests.faults.scenarios import Scenario

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox import account
 from aoc_migrate.sandbox.server import Server, find_binaries
 
@@ -89,5 +89,5 @@ def test_nameless_without_namespaces(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(os, "geteuid", lambda: BARE)
     monkeypatch.setattr(account.Account, "can_use", lambda *_: False)
 
-    with pytest.raises(AocError, match=r"/etc/passwd"):
+    with pytest.raises(Abort, match=r"/etc/passwd"):
         account.choose_account(find_binaries(), tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aoc_migrate.cli.sandbox import sandbox
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.server import Server
 
 
@@ -66,7 +66,7 @@ def test_load_misused(run: Any, words: list[str], hint: str) -> None:
     """What cannot be meant is refused with what to type."""
     error = run("load", *words).exception
 
-    assert isinstance(error, AocError)
+    assert isinstance(error, Abort)
     assert hint in str(error)
     assert error.exit_code == 2
 
@@ -76,7 +76,7 @@ def test_load_without_server(run: Any, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(tmp_path / "none"))
     error = run("load", "concelier", "--rows", "3").exception
 
-    assert isinstance(error, AocError)
+    assert isinstance(error, Abort)
     assert (error.exit_code, "sandbox start" in str(error)) == (3, True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.feed import feed_table, load_feed
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -109,7 +109,7 @@ def test_refused(connection: psycopg.Connection[Any], write_feed: Callable[..., 
     """A line that cannot be a row stops the load, with its number and the reason, without its content."""
     feed = write_feed("feed.ndjson", {}, REFUSED[reason], {})
 
-    with pytest.raises(AocError, match=rf"line 2: .*({reason})") as refusal:
+    with pytest.raises(Abort, match=rf"line 2: .*({reason})") as refusal:
         load_feed(connection, "advisory_raw", feed)
 
     assert "secret" not in str(refusal.value)
@@ -120,7 +120,7 @@ def test_refused_by_postgresql(connection: psycopg.Connection[Any], write_feed: 
     """What only PostgreSQL can judge is refused without quoting it."""
     feed = write_feed("feed.ndjson", {"raw": '{"secret": 1e200000}'})
 
-    with pytest.raises(AocError, match="refuses a document") as refusal:
+    with pytest.raises(Abort, match="refuses a document") as refusal:
         load_feed(connection, "advisory_raw", feed)
 
     assert "secret" not in str(refusal.value)
@@ -149,7 +149,7 @@ def test_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Pa
     feed = write_feed("feed.ndjson", {})
     load_feed(connection, "advisory_raw", feed)
 
-    with pytest.raises(AocError, match="already holds"):
+    with pytest.raises(Abort, match="already holds"):
         load_feed(connection, "advisory_raw", feed)
 
     assert load_feed(connection, "advisory_raw", feed, "acme").rows == 1
@@ -173,7 +173,7 @@ def test_not_a_feed(
     """Whatever is not a feed is refused by name and reason, and nothing is loaded."""
     (tmp_path / name).write_bytes(content)
 
-    with pytest.raises(AocError, match=rf"{name}.*{reason}"):
+    with pytest.raises(Abort, match=rf"{name}.*{reason}"):
         load_feed(connection, "advisory_raw", tmp_path / name)
 
     assert count(connection) == 0
@@ -182,7 +182,7 @@ def test_not_a_feed(
 @pytest.mark.parametrize(("name", "reason"), [("", "Is a directory"), ("none", "No such file")])
 def test_not_a_file(connection: psycopg.Connection[Any], tmp_path: Path, name: str, reason: str) -> None:
     """A folder, or nothing at all, is refused with the operating system's reason."""
-    with pytest.raises(AocError, match=reason):
+    with pytest.raises(Abort, match=reason):
         load_feed(connection, "advisory_raw", tmp_path / name)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.binaries import copy_programs
 from aoc_migrate.sandbox.server import Server, default_folder, find_binaries
 
@@ -152,7 +152,7 @@ def test_foreign_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     server = Server(tmp_path, find_binaries())
 
-    with pytest.raises(AocError, match=r"thesis\.tex"):
+    with pytest.raises(Abort, match=r"thesis\.tex"):
         server.start()
     server.delete()
 
@@ -161,7 +161,7 @@ def test_foreign_folder(tmp_path: Path) -> None:
 
 def test_unusable_folder() -> None:
     """A folder that cannot be made is one clear sentence."""
-    with pytest.raises(AocError, match="AOC_SANDBOX_DIR"):
+    with pytest.raises(Abort, match="AOC_SANDBOX_DIR"):
         Server(Path("/proc/self/nowhere"), find_binaries()).start()
 
 
@@ -181,7 +181,7 @@ def test_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A bin folder that was named and lacks the programs is refused, not passed over."""
     monkeypatch.setenv("AOC_SANDBOX_PG_BIN", str(tmp_path))
 
-    with pytest.raises(AocError, match="AOC_SANDBOX_PG_BIN"):
+    with pytest.raises(Abort, match="AOC_SANDBOX_PG_BIN"):
         find_binaries()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from aoc_migrate.errors import AocError
+from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.envelope import Envelope
 from aoc_migrate.sandbox.synthetic import DIRT, generate, load_synthetic
 
@@ -60,5 +60,5 @@ def test_violations(connection: psycopg.Connection[Any]) -> None:
 def test_numbers_that_do_not_fit(numbers: tuple[int, int, int]) -> None:
     """More repeats than rows, or negative numbers, are refused."""
     rows, duplicates, violations = numbers
-    with pytest.raises(AocError, match="at least as many rows"):
+    with pytest.raises(Abort, match="at least as many rows"):
         list(generate("advisory_raw", rows, duplicates=duplicates, violations=violations))

@@ -13,14 +13,15 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import Batches, batches, index_plans_only
-from aoc_migrate.database.books import JOURNAL, STATE
-from aoc_migrate.database.ours import create
+from aoc_migrate.database.bookkeeping import JOURNAL, STATE
+from aoc_migrate.database.own_tables import create
 from aoc_migrate.database.progress import Progress
-from aoc_migrate.database.reading import read
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.state import keep
+from aoc_migrate.database.table_scan import read
+from aoc_migrate.errors import Abort
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, repair, wrong_links
-from aoc_migrate.report.model import Finding, Stopped, make
+from aoc_migrate.report.model import Finding, finding
 
 FOUND = 50_000  # rows that a scan brings at most
 SCANS, FEW = 20, 3  # scans at most, and scans that are made however long they take
@@ -30,7 +31,7 @@ LINK = "link rows of {}"
 def backfill(session: Session, contract: Contract, revision: str) -> None:
     """Link every row anew where it is wrong, unless ``revision`` has done so before.
 
-    Raises Stopped ``retrofit-not-allowed``, and what `relink` raises.
+    Raises Abort ``retrofit-not-allowed``, and what `relink` raises.
     """
     state = catalog.state(session, revision)
     if state is None or not state["done"]:
@@ -39,18 +40,18 @@ def backfill(session: Session, contract: Contract, revision: str) -> None:
 
 
 def check_retrofit(session: Session, contract: Contract) -> None:
-    """Raise Stopped ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
+    """Raise Abort ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
     if not session.flags.allow_supersedes_retrofit:
         wrong = wrong_links(contract, session.schema[contract.table])
         rows = session.value(f"SELECT count(*) FROM ({wrong}) AS wrong")
         if rows:
-            raise Stopped(make("retrofit-not-allowed", contract.table, rows=rows))
+            raise Abort(finding("retrofit-not-allowed", contract.table, rows=rows))
 
 
 def relink(session: Session, contract: Contract, name: str) -> int:
     """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written.
 
-    Raises Stopped ``foreign-code``, ``needs-search-path``, ``cancelled``, and whatever else ends a batch.
+    Raises Abort ``foreign-code``, ``needs-search-path``, ``cancelled``, and whatever else ends a batch.
     """
     refuse(session, code_on_the_way(session, contract))
     create(session, STATE, JOURNAL)

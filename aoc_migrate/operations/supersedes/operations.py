@@ -1,7 +1,7 @@
 """The operations of the backfill's revision and of its downgrade."""
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.books import JOURNAL, create_books
+from aoc_migrate.database.bookkeeping import JOURNAL, create_books
 from aoc_migrate.database.questions import exists
 from aoc_migrate.database.state import recorded
 from aoc_migrate.operations.facts import forget

@@ -7,10 +7,10 @@ that executes the statement USING a value.
 """
 
 from aoc_migrate.contract.model import Contract, key_hash
-from aoc_migrate.database.books import JOURNAL, STATE
+from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.relation import Relation, Schema
-from aoc_migrate.database.settings import Limits
 from aoc_migrate.database.state import record
+from aoc_migrate.database.targets import Limits
 
 MOST = Limits.batch_rows  # rows of a batch; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
@@ -150,3 +150,16 @@ def set_back(contract: Contract, schema: Schema, size: str = "%(size)s") -> str:
 )
 SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
   ARRAY(SELECT id FROM pairs EXCEPT SELECT id FROM written ORDER BY id) AS kept"""
+
+
+def update_triggers(contract: Contract, raw: Relation) -> str:
+    """Return a query of the triggers that an UPDATE of the link would fire (tgtype: 16 UPDATE)."""
+    table = f"to_regclass({raw.literal})"
+    parts = f"SELECT relid FROM pg_partition_tree({table})"
+    return (
+        "SELECT DISTINCT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid "
+        f"AND attname = '{contract.link}' "
+        f"WHERE (tgrelid = {table} OR tgparentid = 0 AND tgrelid IN ({parts})) "
+        "AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
+        "AND tgtype & 16 = 16 AND (tgattr::text = '' OR attnum = ANY (tgattr)) ORDER BY tgname"
+    )

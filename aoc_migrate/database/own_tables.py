@@ -1,0 +1,151 @@
+"""Whether the tables that bear our names are ours, before they are read or written.
+
+Whoever may create in the schema could have made one before us, with code on it that would run as the migrating
+role. So each is locked and checked in the very transaction that reads or writes it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from aoc_migrate.database.bookkeeping import BOOKS, WORK, blind, create_books
+from aoc_migrate.database.relation import Relation, Schema, literal
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.trust import owner_of, trusted
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.model import Finding, finding
+
+_LISTED = {"links": "text[]", "repair": "boolean", "refused": "boolean", "stuck": "boolean"}
+_KEPT = {"quarantine_run": "bigint", "quarantine_batch": "bigint", "quarantine_repaired": "jsonb"}
+"""Columns that a work list and a quarantine have for certain; others come from the raw table."""
+_REPLACE = "Rename or drop it, as its owner or as a superuser."
+_STRIP = "Drop that, and keep the table."
+
+
+def _wanted(schema: Schema, name: str) -> str:
+    """Return (name, oid, columns, whether there are no others) as SQL."""
+    known = {column: type_ for column, type_, _ in BOOKS[name].columns} if name in BOOKS else None
+    columns = known or (_LISTED if name == WORK else _KEPT)
+    listed = ", ".join(literal(f"{column} {type_}") for column, type_ in columns.items())
+    exact = str(known is not None).lower()
+    return f"({literal(name)}, to_regclass({schema[name].literal}), ARRAY[{listed}]::text[], {exact})"
+
+
+def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
+    """Return a query of (name, flaw, remedy): why a relation that bears one of ``names`` is not ours."""
+    return f"""SELECT name, flaw, remedy FROM (VALUES {", ".join(_wanted(schema, name) for name in names)})
+    AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
+  SELECT CASE
+    WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
+    WHEN NOT {trusted("c.relowner", owner_of(raw))}
+      THEN 'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner))
+    WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact))
+      THEN 'it has other columns' END AS wrong, CASE
+    WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger'
+    WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule'
+    WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
+      THEN 'it has row-level security'
+    WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child'
+    WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added
+  FROM (SELECT coalesce(array_agg(attname || ' ' || format_type(atttypid, atttypmod)), '{{}}') AS columns
+    FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
+) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
+  CASE WHEN wrong IS NULL THEN {literal(_STRIP)} ELSE {literal(_REPLACE)} END AS remedy) AS said
+WHERE flaw IS NOT NULL"""
+
+
+def guard(schema: Schema, raw: Relation) -> str:
+    """Return the statement that ends a script where a relation that bears one of our names is not ours."""
+    words = "name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy"
+    return f"""DO $aoc$
+DECLARE found text := (SELECT string_agg({words}, ' ') FROM (
+{flaws(schema, raw, tuple(BOOKS))}) AS foreign_objects);
+BEGIN
+  IF found IS NOT NULL THEN
+    RAISE EXCEPTION '%', found;
+  END IF;
+END $aoc$"""
+
+
+@contextmanager
+def ours(session: Session, *names: str, writes: bool = False) -> Iterator[None]:
+    """Lock tables of ours, which exist, and check them; what is inside runs in the same transaction.
+
+    The lock keeps everybody from dropping, renaming and altering them, with ``writes`` also from adding triggers.
+    Raises Abort ``foreign-object``.
+    """
+    with session.alone():
+        lock(session, *names, writes=writes)
+        yield
+
+
+def lock(session: Session, *names: str, writes: bool = False) -> None:
+    """Lock tables of ours in the open transaction, and check them. Raises Abort ``foreign-object``."""
+    listed = ", ".join(str(session.schema[name]) for name in names)
+    mode = "ROW EXCLUSIVE" if writes else "ACCESS SHARE"
+    try:
+        session.quietly(f"LOCK TABLE {listed} IN {mode} MODE")
+    except psycopg.errors.WrongObjectType:
+        raise Abort(foreign(names[0], "it is not an ordinary table")) from None
+    refuse_foreign(session, *names)
+
+
+def refuse_foreign(session: Session, *names: str) -> None:
+    """Raise Abort ``foreign-object`` where one of ``names`` is borne by a relation that is not ours."""
+    for row in session.quietly(flaws(session.schema, session.raw, names)):
+        raise Abort(foreign(row["name"], row["flaw"], row["remedy"]))
+
+
+def foreign(subject: str, reason: str = "it was not made by aoc-migrate", remedy: str = _REPLACE) -> Finding:
+    """Return the finding ``foreign-object``."""
+    return finding("foreign-object", subject, reason=reason, remedy=remedy)
+
+
+def create(session: Session, *names: str) -> None:
+    """Make tables of ours where they are missing, private at once. Raises Abort ``foreign-object``."""
+    refuse_foreign(session, *names)
+    tables = [str(session.schema[name]) for name in names]
+    if not session.value("SELECT bool_or(to_regclass(name) IS NULL) FROM unnest(%s::text[]) AS name", (tables,)):
+        return
+    with session.transaction():
+        session.run(create_books(session.schema, *names))
+        lock(session, *names)
+
+
+def blind_readers(session: Session) -> list[str]:
+    """Return the roles, quoted, that may read the raw table and not the tables that `wait` reads."""
+    rows = session.rows(f"SELECT DISTINCT grantee FROM ({blind(session.schema, session.raw)}) AS b ORDER BY 1")
+    return [row["grantee"] for row in rows]
+
+
+def writers(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
+    """Return a query of who else may write to tables of ours: (name, relation or sequence, grantee, rights)."""
+    listed = ", ".join(f"({literal(name)}, to_regclass({schema[name].literal}))" for name in names)
+    return f"""SELECT name, relation, grantee, string_agg(DISTINCT privilege, ', ' ORDER BY privilege) AS rights
+FROM (
+  SELECT w.name, c.oid::regclass::text AS relation, a.grantee AS oid, a.privilege_type AS privilege,
+    CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+  FROM (VALUES {listed}) AS w (name, oid) JOIN pg_class c ON c.oid = w.oid OR c.relkind = 'S' AND EXISTS (
+    SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND refclassid = classid
+      AND refobjid = w.oid)
+  CROSS JOIN LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT x.* FROM pg_attribute,
+    aclexplode(attacl) AS x WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS a
+  WHERE a.privilege_type <> 'SELECT'
+) AS granted WHERE oid = 0 OR NOT {trusted("oid", owner_of(raw))} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+
+
+def writable(session: Session, *names: str) -> list[Finding]:
+    """Return a finding ``bookkeeping-writable`` for each of our tables that others may write to."""
+    found: dict[str, list[Row]] = {}
+    for row in session.rows(writers(session.schema, session.raw, names)):
+        found.setdefault(row["name"], []).append(row)
+    return [
+        finding(
+            "bookkeeping-writable",
+            name,
+            names=", ".join(f"{row['grantee']} ({row['rights']})" for row in rows),
+            remedy=" ".join(f"REVOKE {row['rights']} ON {row['relation']} FROM {row['grantee']};" for row in rows),
+        )
+        for name, rows in found.items()
+    ]

@@ -1,0 +1,116 @@
+"""The lock between runners: one at a time migrates a schema.
+
+A session-level advisory lock on the very backend that runs the DDL, so it is held as long as a build that
+outlives its client. It is polled: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY
+(`reference/peers.md` 0.1).
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.relation import typed
+from aoc_migrate.database.session import Row, Session, application_name
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.model import finding
+
+HELD = """
+SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application,
+  coalesce(a.usename, p.owner)::text AS role, p.gid,
+  extract(epoch FROM clock_timestamp() - coalesce(a.backend_start, p.prepared))::int AS seconds
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own
+  ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction)
+  ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = {key} ORDER BY l.pid
+"""
+"""Who holds the lock: sessions, which may share it, or a prepared transaction, which has no session."""
+_HELD = HELD.format(key="%s::bigint")
+
+
+def lock_key(target: str, schema: str) -> int:
+    """Return the 64-bit key of the lock on ``target`` in ``schema``."""
+    digest = hashlib.sha256(f"aoc-migrate/{target}/{schema}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+@contextmanager
+def runner_lock(session: Session) -> Iterator[None]:
+    """Hold the runners' lock. Raises Abort ``lock-held`` (exit 3) after ``limits.lock_wait`` seconds."""
+    key = lock_key(session.target.name, session.target.schema)
+    _acquire(session, key)
+    try:
+        yield
+    finally:
+        with suppress(psycopg.Error):  # a connection that is gone has let go of its locks
+            session.connection.rollback()
+            session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
+
+
+def announce(session: Session, step: str) -> None:
+    """Say in pg_stat_activity what comes next, for those who wait; stop when the lock is not ours any more.
+
+    Raises Abort ``lock-lost`` (a pooler, a reset session).
+    """
+    key = lock_key(session.target.name, session.target.schema)
+    if not any(row["ours"] for row in session.rows(_HELD, (key,))):
+        raise Abort(finding("lock-lost", session.target.name))
+    session.set("application_name", application_name(session.command, step))
+    if session.transcript:
+        session.transcript.comment(step)
+    if session.on_step:
+        session.on_step(step)
+
+
+def holder(session: Session) -> str | None:
+    """Return who holds the lock, since when, and at which revision the database is; None if nobody does."""
+    rows = session.rows(_HELD, (lock_key(session.target.name, session.target.schema),))
+    return _words(session, rows) if rows else None
+
+
+def _words(session: Session, rows: list[Row]) -> str:
+    revision = ", ".join(catalog.revisions(session)) or "base"
+    return f"{'; '.join(map(_name, rows))}; at {revision}"
+
+
+def _name(row: Row) -> str:
+    """Return who a holder is. What it calls itself is data: anybody may call himself aoc-migrate."""
+    if row["pid"] is None:
+        return f"prepared transaction {row['gid']!r} of role {row['role']!r}, {row['seconds']} s old"
+    if row["role"] is None:
+        return f"pid {row['pid']}, of which this role sees no more"
+    since = f"connected for {row['seconds']} s"
+    if row["seconds"] is None:
+        since = "this role may not see since when (pg_read_all_stats may)"
+    known = "" if str(row["application"]).startswith("aoc-migrate ") else "not "
+    name = f"{row['application']!r}, role {row['role']!r}"
+    return f"pid {row['pid']}, {name}, {since}, {known}aoc-migrate by its own word"
+
+
+def _ending(row: Row) -> str:
+    """Return the statement that ends a holder."""
+    if row["pid"] is None:
+        return f"ROLLBACK PREPARED {typed(row['gid'])};" if row["gid"] else "SELECT * FROM pg_prepared_xacts;"
+    return f"SELECT pg_terminate_backend({row['pid']});"
+
+
+def _acquire(session: Session, key: int) -> None:
+    begun, told = time.monotonic(), 0.0
+    while not session.value("SELECT pg_try_advisory_lock(%s::bigint)", (key,)):
+        waited = time.monotonic() - begun
+        rows = session.rows(_HELD, (key,))
+        held_by = _words(session, rows) if rows else "a session that has just let go"
+        ending = " ".join(map(_ending, rows)) or "nothing to do, it has ended."
+        if waited >= session.limits.lock_wait:
+            words = {"holder": held_by, "ending": ending, "waited": f"{waited:.0f} s"}
+            raise Abort(finding("lock-held", session.target.name, **words))
+        if waited >= told:
+            session.say(f"waiting for another run ({held_by}), {waited:.0f} s so far; to end it: {ending}")
+            told = waited + 5
+        time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

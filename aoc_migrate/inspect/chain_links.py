@@ -1,0 +1,189 @@
+"""The supersedes chain: every row's link is the id of the previous revision of its document.
+
+Kinds of a wrong link, the first that fits: ``dangling`` (no such row), ``cross-group`` (a row of another
+document or tenant), ``cycle``, ``fork`` (another row has the same link), ``out of order`` (a row of the same
+document, but not the previous one), ``false head`` (no link, yet others build on it), ``missing link``.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from aoc_migrate.contract.model import Contract, key_hash
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.table_scan import read
+from aoc_migrate.inspect.chain_facts import chain_facts, chain_sample
+from aoc_migrate.inspect.chain_scope import Scope, chains_in
+from aoc_migrate.operations.supersedes.statements import wrong_links
+from aoc_migrate.report.model import Finding, finding
+
+KINDS = ("dangling", "cross-group", "cycle", "fork", "out of order", "false head", "missing link")
+ALWAYS_ERRORS = ("dangling", "cross-group", "cycle", "fork")
+
+
+def count_wrong(session: Session, contract: Contract) -> int:
+    """Return how many rows the backfill would write; without a link column, how many have a predecessor."""
+    linked = contract.link in catalog.columns(session, contract.table)
+
+    def query(source: str) -> str:
+        if linked:
+            return f"SELECT count(*) FROM ({wrong_links(contract, source)}) AS wrong"
+        digest, key = key_hash(contract.chain_key), ", ".join(contract.chain_key)
+        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {source}"
+        return f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
+
+    return int(read(session, contract.table, "following the chains", query)[0]["count"])
+
+
+def inspect_chain(
+    session: Session, contract: Contract, backfilled_at: str | None, limit: int
+) -> Iterator[Finding]:
+    """Yield ``chain-broken`` and ``chain-late`` over every row.
+
+    ``backfilled_at``: rows stored since then may be late.
+    """
+
+    def query(source: str) -> str:
+        return f"SELECT EXISTS ({wrong_links(contract, source)}) AS found"
+
+    if read(session, contract.table, "following the chains", query)[0]["found"]:
+        yield from _judged(session, contract, backfilled_at, limit, Scope())
+
+
+def verify_chain(
+    session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Return what :func:`inspect_chain` yields, in a scope, and facts about the chains there: all in one pass.
+
+    Facts are ``rows``, how many are ``linked``, how deep chains are, and the guide's sample of five in order.
+    """
+    where, values = chains_in(session, contract, scope)
+    key = ", ".join(contract.chain_key)
+
+    def query(source: str) -> str:
+        return f"""WITH linked AS (
+  SELECT {key}, {contract.link} AS old, lag(id) OVER chain AS expected, row_number() OVER chain AS revision,
+    lead(true) OVER chain IS NULL AS latest
+  FROM {source} WHERE {where}
+  WINDOW chain AS (PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {", ".join(contract.chain_order)})
+), revisions AS (
+  SELECT revision AS revisions, count(*) AS rows, count(old) AS linked,
+    count(*) FILTER (WHERE old IS DISTINCT FROM expected) AS wrong, count(*) FILTER (WHERE latest) AS documents,
+    min(ARRAY[{key}] COLLATE "C") FILTER (WHERE latest) AS first
+  FROM linked GROUP BY revision
+), totals AS (
+  SELECT *, (sum(rows) OVER ())::bigint AS all_rows, (sum(linked) OVER ())::bigint AS all_linked,
+    (sum(wrong) OVER ())::bigint AS all_wrong FROM revisions
+)
+SELECT revisions, documents, first, all_rows, all_linked, all_wrong FROM totals WHERE documents > 0
+ORDER BY revisions DESC"""
+
+    sizes = read(session, contract.table, "following the chains", query, values, whole=scope.whole)
+    found = []
+    if sizes and sizes[0]["all_wrong"]:
+        found = list(_judged(session, contract, backfilled_at, limit, scope))
+    return found, chain_facts(contract, sizes) | {"chain_sample": chain_sample(session, contract, scope)}
+
+
+def _judged(
+    session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
+) -> Iterator[Finding]:
+    """Tell apart what is wrong with the links in a scope."""
+    where, values = chains_in(session, contract, scope)
+    wrong = wrong_links(contract, session.schema[contract.table], where)
+    late = _late(session, contract, backfilled_at)
+    kept = "SELECT late, kind, NULL::bigint AS rows, id, old AS supersedes, expected FROM judged WHERE late = "
+    query = f"""{_classified(session, contract, wrong, late)}
+SELECT late, kind, count(*) AS rows, NULL AS id, NULL AS supersedes, NULL AS expected FROM judged
+GROUP BY late, kind
+UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
+UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
+    found = read(
+        session,
+        contract.table,
+        "telling apart wrong links",
+        lambda _: query,
+        [*values, limit, limit],
+        whole=False,
+    )
+    for slug, excused in (("chain-broken", False), ("chain-late", True)):
+        kinds = {row["kind"]: row["rows"] for row in found if row["late"] == excused and row["rows"] is not None}
+        if not kinds:
+            continue
+        sample = [
+            {name: row[name] for name in ("id", "kind", "supersedes", "expected")}
+            for row in found
+            if row["late"] == excused and row["rows"] is None
+        ]
+        shown = ", ".join(f"{kind} {kinds[kind]:,}" for kind in KINDS if kind in kinds)
+        rows = sum(kinds.values())
+        yield finding(
+            slug,
+            contract.table,
+            count=rows,
+            rows=rows,
+            kinds=shown,
+            target=session.target.name,
+            statement=session.pasteable(wrong, values),
+            sample=sample,
+        )
+
+
+def _late(session: Session, contract: Contract, backfilled_at: str | None) -> str:
+    """Return a predicate over a wrong row ``w``: is it so only because some revision was stored late?
+
+    Either its predecessor came later than the row itself, or the row came later than one that follows it.
+    Without ``created_at`` nobody can tell, and every wrong link is an error.
+    """
+    if backfilled_at is None or "created_at" not in catalog.columns(session, contract.table):
+        return "false"
+    same = " AND ".join(f"o.{c} = t.{c}" for c in contract.chain_key)
+    stored = f"'{backfilled_at}'::timestamptz"
+    mine = '(t.retrieved_at, t.id COLLATE "C")'
+    other = '(o.retrieved_at, o.id COLLATE "C")'
+    return (
+        f"EXISTS (SELECT FROM {session.schema[contract.table]} o WHERE {same} "
+        f"AND (o.created_at > t.created_at AND o.created_at >= {stored} AND {other} < {mine} "
+        f"OR o.created_at < t.created_at AND t.created_at >= {stored} AND {other} > {mine}))"
+    )
+
+
+def _classified(session: Session, contract: Contract, wrong: str, late: str) -> str:
+    """Return the CTEs that end in ``judged (id, old, expected, kind, late)``.
+
+    Links that all go back in order make no cycle, so only from the others are links followed; who comes back has
+    seen every row of its cycle.
+    """
+    table, link = session.schema[contract.table], contract.link
+    same = " AND ".join(f"p.{c} = t.{c}" for c in contract.chain_key)
+    key = ", ".join(contract.chain_key)
+    beside = {row: " AND ".join(f"{row}.{c} = t.{c}" for c in contract.chain_key) for row in ("fork", "next")}
+    always = ", ".join(f"'{kind}'" for kind in ALWAYS_ERRORS)
+    mine, other = (f"({', '.join(f'{row}.{c}' for c in contract.chain_order)})" for row in "tp")
+    return f"""WITH RECURSIVE wrong AS MATERIALIZED ({wrong}), walk (start, at) AS (
+  SELECT w.id, w.old FROM wrong w JOIN {table} t ON t.id = w.id JOIN {table} p ON p.id = w.old
+  WHERE ({same}) IS NOT TRUE OR {other} >= {mine}
+  UNION SELECT walk.start, t.{link} FROM walk JOIN {table} t ON t.id = walk.at
+  WHERE t.{link} IS NOT NULL AND walk.at <> walk.start
+), cycles AS (
+  SELECT DISTINCT at AS id FROM walk WHERE start IN (SELECT start FROM walk WHERE at = start)
+), linking AS MATERIALIZED (
+  SELECT {key}, {link} AS link, count(*) AS rows
+  FROM (SELECT DISTINCT {key} FROM {table} JOIN wrong USING (id)) AS chains JOIN {table} USING ({key})
+  WHERE {link} IN (SELECT old FROM wrong UNION ALL SELECT id FROM wrong) GROUP BY {key}, {link}
+), named AS (
+  SELECT w.id, w.old, w.expected, {late} AS stored_late, CASE
+    WHEN w.old IS NOT NULL AND p.id IS NULL THEN 'dangling'
+    WHEN w.old IS NOT NULL AND NOT ({same}) THEN 'cross-group'
+    WHEN cycles.id IS NOT NULL THEN 'cycle'
+    WHEN fork.rows > 1 THEN 'fork'
+    WHEN w.old IS NOT NULL THEN 'out of order'
+    WHEN next.rows > 0 THEN 'false head'
+    ELSE 'missing link' END AS kind
+  FROM wrong w JOIN {table} t ON t.id = w.id LEFT JOIN {table} p ON p.id = w.old
+    LEFT JOIN cycles ON cycles.id = w.id
+    LEFT JOIN linking AS fork ON {beside["fork"]} AND fork.link = w.old
+    LEFT JOIN linking AS next ON {beside["next"]} AND next.link = w.id
+), judged AS (
+  SELECT id, old, expected, kind, stored_late AND kind NOT IN ({always}) AS late FROM named
+)"""

@@ -1,0 +1,58 @@
+"""What part of the chains `verify` looks at."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Finding, finding
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which chains to look at: one ``tenant``'s, those with a revision stored in the last ``since`` seconds."""
+
+    tenant: str | None = None
+    since: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is every chain."""
+        return self.tenant is None and self.since is None
+
+
+def chains_in(session: Session, contract: Contract, scope: Scope) -> tuple[str, list[Any]]:
+    """Return the predicate of a scope over rows, and its parameters: whole chains, whichever row is recent."""
+    where, values = ["true"], list[Any]()
+    if scope.tenant is not None:
+        where.append("tenant = %s")
+        values.append(scope.tenant)
+    if scope.since is not None:
+        key = ", ".join(contract.chain_key)
+        rows, seconds = recent(session, contract, scope.since)
+        where.append(f"({key}) IN (SELECT {key} FROM {session.schema[contract.table]} WHERE {rows})")
+        values += seconds
+    return " AND ".join(where), values
+
+
+def strange_tenant(session: Session, contract: Contract, tenant: str | None) -> list[Finding]:
+    """Return a warning where no row is of ``tenant``: it may be mistyped."""
+    if tenant is None or "tenant" not in catalog.columns(session, contract.table):
+        return []
+    if session.value(f"SELECT EXISTS (SELECT FROM {session.schema[contract.table]} WHERE tenant = %s)", (tenant,)):
+        return []
+    return [finding("tenant-without-rows", contract.table, tenant=tenant)]
+
+
+def recent(session: Session, contract: Contract, since: float) -> tuple[str, list[float]]:
+    """Return a predicate of the rows stored in the last ``since`` seconds.
+
+    A revision that was retrieved long before it was stored is recent as well: it may break its chain. Only where
+    ``created_at`` does not tell, ``retrieved_at`` does. Either can use an index.
+    """
+    after = "{} >= now() - make_interval(secs => %s)"
+    retrieved = after.format("retrieved_at")
+    if "created_at" not in catalog.columns(session, contract.table):
+        return retrieved, [since]
+    return f"({after.format('created_at')} OR created_at IS NULL AND {retrieved})", [since, since]

@@ -1,0 +1,195 @@
+"""Audit of the view swap: what stands in its way, what would follow the table, who still writes to it."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from aoc_migrate.contract.model import ViewSwap
+from aoc_migrate.database import catalog
+from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.view import guard_function, read_only, underlying
+from aoc_migrate.report.accepted import option
+from aoc_migrate.report.model import Finding, finding
+
+WATCHED = 1.2  # seconds; backends report their counters once a second (PostgreSQL 15 source, pgstat.c)
+
+
+def audit_swap(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    """Yield what the audit finds on the legacy table."""
+    kind, backup = catalog.kind(session, swap.view), catalog.kind(session, swap.backup)
+    if kind is None and backup is None:
+        yield finding("swap-not-applicable", swap.view)
+    elif kind is None:
+        yield _conflict(swap, f"there is a {swap.backup}, but no {swap.view}")
+    elif kind == "v":
+        yield from _is_a_view(session, swap)
+    elif kind not in ("r", "p"):
+        yield _conflict(swap, "it is neither a table nor a view")
+    elif backup is not None:
+        yield _conflict(swap, f"the name {swap.backup} is taken")
+    else:
+        yield from _table(session, swap)
+
+
+def _conflict(swap: ViewSwap, reason: str, remedy: str = "") -> Finding:
+    usual = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view over it."
+    return finding("swap-conflict", swap.view, reason=reason, remedy=remedy or usual)
+
+
+def _is_a_view(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    if session.value(f"SELECT {underlying(session.schema[swap.view])} = ARRAY[%s]", (swap.backup,)) is not True:
+        yield _conflict(swap, f"it is a view over something else than {swap.backup}")
+    elif not (
+        session.value(read_only(session.schema, swap))
+        or session.value(
+            "SELECT pg_relation_is_updatable(to_regclass(%s), false) & 28 = 0", (str(session.schema[swap.view]),)
+        )
+    ):
+        yield _conflict(swap, "it is a view already, and can be written to")
+
+
+def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    function = guard_function(swap)
+    if session.value("SELECT to_regproc(%s) IS NOT NULL", (str(session.schema[function]),)):
+        yield _conflict(swap, f"a function {function} exists already", f"Rename or drop function {function}.")
+    for broken in session.rows(breaking(session.schema[swap.view])):
+        if not session.accepted.has("swap-conflict", broken["name"]):
+            yield _conflict(
+                swap,
+                f"the {broken['kind']} {broken['name']} would silently change its meaning",
+                f"Change it first, or accept that: {option('swap-conflict', broken['name'])}",
+            )
+    for row in session.rows(partial_readers(session.schema[swap.view])):
+        role = row["role"]
+        if not session.accepted.has("swap-conflict", role):
+            yield _conflict(
+                swap,
+                f"role {role} may read only some columns of it, which no view over a table with row-level "
+                "security can keep",
+                "Grant it SELECT on the whole table, or accept that it cannot read the view: "
+                f"{option('swap-conflict', role)}",
+            )
+    if _swapper(session, swap.view):
+        yield from _missing_rights(session, swap)
+    following = _following(session, swap.view)
+    if following:
+        yield finding("swap-dependents", swap.view, count=len(following), names=", ".join(following[:12]))
+
+
+def _swapper(session: Session, table: str) -> bool:
+    """Return whether this role could swap the table at all; an auditor's own lack of rights stops nobody."""
+    able: bool = session.value(
+        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)",
+        (str(session.schema[table]),),
+    )
+    return able
+
+
+def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
+    for role in _roles_we_cannot_be(session, swap.view):
+        remedy = f"Run as a superuser, or: GRANT {session.quoted(role)} TO the migrating role."
+        yield _conflict(swap, f"we may not act as role {role}, which owns it or granted privileges on it", remedy)
+    owner = _owner_without_create(session, swap.view)
+    if owner is not None:
+        reason = f"its owner {owner} may not create a view in this schema"
+        yield _conflict(swap, reason, f"Run: GRANT CREATE ON SCHEMA {session.schema} TO {session.quoted(owner)};")
+
+
+def breaking(table: Relation) -> str:
+    """Return a query of (kind, name): publications that carry ``table`` by name, functions with its row type."""
+    return f"""SELECT 'publication' AS kind, p.pubname::text AS name FROM pg_publication_tables p
+  JOIN pg_class c ON c.relname = p.tablename AND c.relnamespace = to_regnamespace(quote_ident(p.schemaname))
+  WHERE c.oid = to_regclass({table.literal})
+UNION ALL SELECT 'function', p.proname FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
+  JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
+  JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+  WHERE c.oid = to_regclass({table.literal}) ORDER BY 1, 2"""
+
+
+def partial_readers(table: Relation) -> str:
+    """Return a query of the roles that may read columns of ``table`` under row-level security, but not all."""
+    return f"""SELECT DISTINCT
+    CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS role
+  FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
+  WHERE c.oid = to_regclass({table.literal}) AND c.relrowsecurity AND a.privilege_type = 'SELECT'
+    AND NOT CASE WHEN a.grantee = 0 THEN has_table_privilege('public', c.oid, 'SELECT')
+      ELSE has_table_privilege(a.grantee, c.oid, 'SELECT') END ORDER BY 1"""
+
+
+def _owner_without_create(session: Session, table: str) -> str | None:
+    owner: str | None = session.value(
+        "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = to_regclass(%s) "
+        "AND NOT has_schema_privilege(relowner, relnamespace, 'CREATE') "
+        "AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)",
+        (str(session.schema[table]),),
+    )
+    return owner
+
+
+def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
+    """Return owner and grantors of the table that SET ROLE would refuse us."""
+    right = "SET" if session.connection.info.server_version >= 160000 else "MEMBER"
+    rows = session.rows(
+        "SELECT DISTINCT pg_get_userbyid(held.role)::text AS role FROM pg_class c LEFT JOIN pg_attribute t "
+        "ON t.attrelid = c.oid AND t.attacl IS NOT NULL CROSS JOIN LATERAL (SELECT c.relowner AS role "
+        "UNION SELECT grantor FROM aclexplode(c.relacl) UNION SELECT grantor FROM aclexplode(t.attacl)) AS held "
+        "WHERE c.oid = to_regclass(%s) AND NOT pg_has_role(held.role, %s) ORDER BY 1",
+        (str(session.schema[table]), right),
+    )
+    return [row["role"] for row in rows]
+
+
+def _following(session: Session, table: str) -> list[str]:
+    """Return what depends on the table by its OID, in PostgreSQL's words, but for its own parts."""
+    rows = session.rows(
+        "SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' "
+        "THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) "
+        "ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END AS name FROM pg_depend d "
+        "LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid "
+        "LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid "
+        "LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid "
+        "LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid "
+        "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s) "
+        "AND d.deptype = 'n' AND d.refobjid <> coalesce(r.ev_class, p.polrelid, k.conrelid, g.tgrelid, 0) "
+        "ORDER BY 1",
+        (str(session.schema[table]),),
+    )
+    return [row["name"] for row in rows]
+
+
+def watch_writers(session: Session, swap: ViewSwap) -> Callable[[], Iterator[Finding]]:
+    """Begin to watch the legacy table's write counters; the returned function ends it and tells.
+
+    It waits for sessions that have written and not reported yet. There are none where nobody else is connected,
+    because a session reports as it ends, nor where the table was never written to since PostgreSQL counts.
+    """
+    if catalog.kind(session, swap.view) not in ("r", "p"):
+        return lambda: iter(())
+    before, begun = _written(session, swap.view), time.monotonic()
+
+    def ended() -> Iterator[Finding]:
+        if before and _others(session):
+            time.sleep(max(0.0, WATCHED - (time.monotonic() - begun)))
+        if _written(session, swap.view) != before:
+            yield finding("advisory-still-written", swap.view)
+
+    return ended
+
+
+def _others(session: Session) -> bool:
+    """Return whether another session is in this database; of those it may not look into, a role sees the pid."""
+    others: bool = session.value(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker')"
+    )
+    return others
+
+
+def _written(session: Session, table: str) -> int | None:
+    value: int | None = session.value(
+        "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_all_tables WHERE relid IN ("
+        "SELECT relid FROM pg_partition_tree(to_regclass(%s)) "
+        "UNION SELECT to_regclass(%s))",
+        [str(session.schema[table])] * 2,
+    )
+    return value

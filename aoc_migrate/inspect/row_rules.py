@@ -1,0 +1,214 @@
+"""Audit of the rows: would each satisfy the contract?
+
+One scan counts for every rule the rows that break it. Where there are any, one more tells apart in what way, and
+takes samples.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.rules import KEY_BYTES, TIME, Check, Column, blank, not_finite, without_harmless
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.table_scan import read
+from aoc_migrate.report.model import Finding, finding
+
+KEYS_SHOWN = 12
+
+_WELL_FORMED_HASH = (
+    "octet_length(content_hash) = 71 AND starts_with(content_hash, 'sha256:') "
+    "AND substr(content_hash, 8) COLLATE \"C\" !~ '[^0-9a-f]'"
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to break a rule: its finding, the predicate of such rows, and the keys to name, as an SQL array."""
+
+    slug: str
+    column: str
+    where: str
+    keys: str = "NULL::text[]"
+
+
+def audit_rows(
+    session: Session,
+    contract: Contract,
+    checks: list[Check],
+    required: list[str],
+    limit: int,
+    facts: dict[str, Any],
+) -> Iterator[Finding]:
+    """Yield what the rows break: ``checks`` that are not proven yet and ``required`` columns still nullable.
+
+    ``limit`` caps the sample of each finding; counts are over every row. ``facts`` is given their number, where
+    they are read.
+    """
+    rules = row_rules(contract, checks, required)
+    if not rules:
+        return
+    doing = f"reading every row of {contract.table}"
+    (counts,) = read(session, contract.table, doing, lambda source: row_scan(rules, source))
+    facts["rows"] = counts["rows"]
+    broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
+    if broken:
+        kinds = [kind for of_rule in broken.values() for kind in of_rule]
+        doing = f"looking closer at rows of {contract.table} that stand out"
+        found = read(session, contract.table, doing, lambda source: _closer(broken, source), (limit,))
+        for row in found:
+            yield _finding(session, contract, kinds[row["n"]], row)
+
+
+def row_scan(rules: dict[str, list[Kind]], source: str) -> str:
+    """Return the query that counts for every rule the rows that break it, in one scan."""
+    counted = ", ".join(f"count(*) FILTER (WHERE {rule}) AS {_count(rules, rule)}" for rule in rules)
+    return f"SELECT count(*) AS rows, {counted} FROM {source}"
+
+
+def _count(rules: dict[str, list[Kind]], rule: str) -> str:
+    return f"rule_{list(rules).index(rule)}"
+
+
+def _closer(broken: dict[str, list[Kind]], source: str) -> str:
+    """Return the query of (n, rows, keys, sample) for each kind that there is; one parameter caps the sample."""
+    kinds = list(enumerate(kind for of_rule in broken.values() for kind in of_rule))
+    listed = ", ".join(f"({n}, {kind.where})" for n, kind in kinds)
+    keys = " ".join(f"WHEN {n} THEN {kind.keys}" for n, kind in kinds)
+    return f"""WITH broken AS MATERIALIZED (
+  SELECT kind.n, id, CASE kind.n {keys} END AS keys
+  FROM {source} CROSS JOIN LATERAL (VALUES {listed}) AS kind (n, broken)
+  WHERE ({" OR ".join(broken)}) AND kind.broken
+)
+SELECT n, count(*) AS rows, ARRAY(
+  SELECT DISTINCT key FROM broken AS b, unnest(b.keys) AS key WHERE b.n = broken.n ORDER BY key LIMIT {KEYS_SHOWN}
+) AS keys, (SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(s))) FROM (
+  SELECT id, keys FROM broken AS b WHERE b.n = broken.n ORDER BY id COLLATE "C" LIMIT %s) AS s
+) AS sample FROM broken GROUP BY n ORDER BY n"""
+
+
+def _finding(session: Session, contract: Contract, kind: Kind, found: Row) -> Finding:
+    table = contract.table
+    words: dict[str, Any] = {}
+    if kind.slug == "envelope-mismatch":
+        field = next(f"{json}.{key}" for name, json, key in contract.mirrors if name == kind.column)
+        words["field"] = field
+    return finding(
+        kind.slug,
+        f"{table}.{kind.column}" if kind.column else table,
+        column=kind.column,
+        target=session.target.name,
+        count=found["rows"],
+        rows=found["rows"],
+        keys=", ".join(found["keys"]),
+        limit=KEY_BYTES,
+        statement=session.pasteable(f"SELECT id FROM {session.schema[table]} WHERE {kind.where} ORDER BY id"),
+        sample=found["sample"],
+        **words,
+    )
+
+
+def row_rules(contract: Contract, checks: list[Check], required: list[str]) -> dict[str, list[Kind]]:
+    """Return for each predicate that finds rows the kinds that these can be of."""
+    objects = {column.name for column in contract.objects}
+    judged = {column for check in checks for column in check.columns if column in objects}
+    nulls = [f"{column} IS NULL" for column in required]
+    rules = {
+        null: [Kind("missing-required", column, null)]
+        for column, null in zip(required, nulls, strict=True)
+        if column not in judged  # those rules see NULLs as well
+    }
+    rules |= {f"NOT ({check.predicate})": _kinds(contract, check) for check in checks}
+    return rules | {kind.where: [kind] for kind in _warnings(contract, checks)}
+
+
+def _kinds(contract: Contract, check: Check) -> list[Kind]:
+    """Return the ways in which rows can break a CHECK."""
+    if check == contract.keys_check():
+        return [
+            *(Kind("blank-key", key, blank(key)) for key in contract.keys),
+            Kind("key-too-long", "", contract.too_long()),
+            Kind("time-not-finite", TIME, not_finite()),
+        ]
+    return [
+        Kind(
+            slug,
+            column.name,
+            f"NOT {contract.unforbidden([column])} AND {where}",
+            _keys(contract, slug, column.name),
+        )
+        for column in contract.objects
+        if column.name in check.columns
+        for slug, where in object_kinds(contract, column).items()
+    ]
+
+
+def _keys(contract: Contract, slug: str, column: str) -> str:
+    """Return the keys of an object that make the finding, as an SQL array; NULL where it names none."""
+    if slug not in ("forbidden-key", "derived-key", "case-variant-key"):
+        return "NULL::text[]"
+    matching = _matching(contract, slug)
+    return f"ARRAY(SELECT key FROM jsonb_object_keys({column}) AS key WHERE {matching} ORDER BY key)"
+
+
+def object_kinds(contract: Contract, column: Column) -> dict[str, str]:
+    """Return slug and predicate of each way in which a row can break the rule of a JSONB column."""
+    kinds = {}
+    if column.required:
+        kinds["missing-required"] = f"coalesce(jsonb_typeof({column.name}) <> 'object', true)"
+    else:
+        kinds["not-an-object"] = f"jsonb_typeof({column.name}) <> 'object'"
+    for slug in ("forbidden-key", "derived-key"):
+        kinds[slug] = _has_key(column.name, _matching(contract, slug))
+    return kinds
+
+
+def _matching(contract: Contract, slug: str) -> str:
+    """Return a predicate over ``key``: is it forbidden, derived, or a variant in another spelling?"""
+    exact = ", ".join(f"'{k}'" for k in contract.forbidden_keys)
+    derived = f"starts_with(key, '{contract.forbidden_prefix}')"
+    if slug == "derived-key":
+        return derived
+    if slug == "forbidden-key":
+        return f"(key IN ({exact}) AND NOT {derived})"
+    names, prefix = _variants(contract)
+    return f"(NOT {derived} AND key NOT IN ({exact}) AND (key ~* '{names}' OR key ~ '{prefix}'))"
+
+
+def _variants(contract: Contract) -> tuple[str, str]:
+    """Return two regular expressions: the names in any case, and the prefix in camel, kebab or upper case."""
+    names = "|".join(k.replace("_", "[-_]?") for k in contract.forbidden_keys)
+    word = contract.forbidden_prefix.rstrip("_")
+    return f"^({names})$", f"^({word}|{word.capitalize()}|{word.upper()})[-_A-Z]"
+
+
+def _has_variant(contract: Contract, column: Column) -> str:
+    """Return the predicate for a variant key; like the CHECK's, cheap because harmless keys go first."""
+    names, prefix = _variants(contract)
+    exact = " || ".join(f'@.key == "{k}"' for k in contract.forbidden_keys)
+    return (
+        f"coalesce(jsonb_path_exists({without_harmless(column)}, 'strict $.keyvalue() ? ("
+        f'(@.key like_regex "{names}" flag "i" || @.key like_regex "{prefix}") && '
+        f"!(@.key starts with \"{contract.forbidden_prefix}\" || {exact}))', '{{}}', true), false)"
+    )
+
+
+def _has_key(column: str, matching: str) -> str:
+    return (
+        f"(jsonb_typeof({column}) = 'object' AND EXISTS (SELECT FROM jsonb_object_keys("
+        f"CASE jsonb_typeof({column}) WHEN 'object' THEN {column} ELSE '{{}}' END) AS key WHERE {matching}))"
+    )
+
+
+def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Kind]:
+    """Yield what is suspicious but not refused, for the columns whose rules are being audited anyway."""
+    audited = {column for check in checks for column in check.columns}
+    for column in contract.objects:
+        if column.name in audited:
+            keys = _keys(contract, "case-variant-key", column.name)
+            yield Kind("case-variant-key", column.name, _has_variant(contract, column), keys)
+    if "content_hash" in audited:
+        yield Kind("content-hash-form", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
+        for name, json, key in contract.mirrors:
+            if json in audited:
+                yield Kind("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")

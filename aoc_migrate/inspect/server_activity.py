@@ -1,0 +1,80 @@
+"""Who and what else is at work in the database that would slow an upgrade down, or be hurt by it."""
+
+from collections.abc import Iterator
+
+from aoc_migrate.database import others
+from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.planted_objects import planted_objects
+from aoc_migrate.report.model import Finding, finding
+
+OLD = 5  # seconds; shorter transactions end before an index build would notice them
+
+_TIMEOUTS = (
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+)
+
+
+def surroundings(session: Session) -> Iterator[Finding]:
+    """Yield what is worth knowing before a maintenance window; nothing here stops an upgrade."""
+    yield from limited_visibility(session)
+    yield from _timeouts(session)
+    yield from _old_transactions(session)
+    yield from _prepared(session)
+    yield from _slots(session)
+    yield from planted_objects(session)
+
+
+def limited_visibility(session: Session) -> list[Finding]:
+    """Return the finding that this role does not see what other roles' sessions and standbys do, where so.
+
+    Such a role sees locks, who waits for them, prepared transactions and slots, and of another role's session its
+    pid, its application and the transaction id that it holds at; not since when, and not what it builds.
+    """
+    if others.sees_all(session):
+        return []
+    role = session.row("SELECT current_user AS role, quote_ident(current_user) AS quoted")
+    return [finding("limited-visibility", session.target.name, **role)]
+
+
+def _timeouts(session: Session) -> Iterator[Finding]:
+    """Yield the timeouts that role or database set, and that we lift for our own session."""
+    rows = session.rows(
+        "SELECT name || ' = ' || reset_val || coalesce(unit, '') AS setting FROM pg_settings "
+        "WHERE name = ANY (%s) AND reset_val <> '0' ORDER BY name",
+        (list(_TIMEOUTS),),
+    )
+    if rows:
+        yield finding("role-timeouts", session.target.name, settings=", ".join(row["setting"] for row in rows))
+
+
+def _old_transactions(session: Session) -> Iterator[Finding]:
+    """Yield transactions that an index build of this database would wait for."""
+    rows = others.old_transactions(session, OLD)
+    if rows:
+        names = "; ".join(
+            f"pid {r['pid']} ({r['role']}, {r['application']!r}, open for {r['seconds']} s)" for r in rows
+        )
+        yield finding("old-transaction", session.target.name, count=len(rows), names=names)
+
+
+def _prepared(session: Session) -> Iterator[Finding]:
+    rows = others.prepared(session)
+    if rows:
+        names = "; ".join(f"{r['gid']!r} of {r['owner']}, {r['seconds']} s old" for r in rows)
+        yield finding("prepared-transaction", session.target.name, count=len(rows), names=names)
+
+
+def _slots(session: Session) -> Iterator[Finding]:
+    rows = session.rows(
+        "SELECT slot_name, pg_size_pretty(CASE WHEN pg_is_in_recovery() THEN 0 "
+        "ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END) AS kept FROM pg_replication_slots "
+        "WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost' "
+        "ORDER BY restart_lsn LIMIT 12"
+    )
+    if rows:
+        names = "; ".join(f"{r['slot_name']} (keeps {r['kept']} of WAL)" for r in rows)
+        yield finding("replication-slot", session.target.name, count=len(rows), names=names)

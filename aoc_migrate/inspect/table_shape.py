@@ -1,0 +1,62 @@
+"""Audit of the table's shape: the columns that the contract needs, forbids, or does not know."""
+
+import re
+from collections.abc import Iterator
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.rules import Column
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.partitioning import audit_partitions
+from aoc_migrate.report.model import Finding, finding
+
+_OPTIONAL = ("supersedes", "created_at")
+_SAME = {
+    "text": ("text", "character varying"),
+    "timestamptz": ("timestamp with time zone",),
+    "jsonb": ("jsonb",),
+}
+_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
+
+
+def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield what is wrong with the table itself, before any row is read."""
+    table = contract.table
+    kind = catalog.kind(session, table)
+    if kind not in ("r", "p"):
+        yield finding("table-kind", table, kind=_KINDS.get(str(kind), "relation"))
+        return
+    there = catalog.columns(session, table)
+    for column in contract.columns:
+        yield from _needed(table, column, there)
+    known = {column.name for column in contract.columns}
+    for name, type_ in there.items():
+        if name in contract.forbidden_keys or name.startswith(contract.forbidden_prefix):
+            yield finding("forbidden-column", f"{table}.{name}", column=name)
+        if name not in known and type_ in ("jsonb", "json"):
+            yield finding("unguarded-column", f"{table}.{name}", column=name)
+    if kind == "p":
+        yield from audit_partitions(session, contract)
+    elif not _identified(session, table):
+        yield finding("primary-key-missing", table)
+
+
+def _needed(table: str, column: Column, there: dict[str, str]) -> Iterator[Finding]:
+    actual = there.get(column.name)
+    words = {"column": column.name, "type": column.type}
+    if actual is None:
+        if column.name not in _OPTIONAL:
+            yield finding("column-missing", f"{table}.{column.name}", **words)
+    elif re.sub(r"\(\d+\)", "", actual) not in _SAME[column.type]:
+        yield finding("column-type", f"{table}.{column.name}", actual=actual, **words)
+
+
+def _identified(session: Session, table: str) -> bool:
+    return bool(
+        session.value(
+            "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "
+            "AND a.attnum = i.indkey[0] WHERE i.indrelid = to_regclass(%s) AND i.indisunique "
+            "AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'id' AND a.attnotnull)",
+            (str(session.schema[table]),),
+        )
+    )

@@ -1,0 +1,1 @@
+"""The Offline Kit."""

@@ -1,0 +1,179 @@
+"""`bundle`: the slice of the Offline Kit that carries this package to a site without a network.
+
+The same input gives the same bytes: nothing in it depends on the time or on the order of a directory.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aoc_migrate import __version__
+from aoc_migrate.database.targets import TARGETS, Limits
+from aoc_migrate.errors import refused
+from aoc_migrate.kit.checksums import SUMS, sha256, write_sums
+from aoc_migrate.kit.readme import README
+from aoc_migrate.kit.sbom import sbom
+from aoc_migrate.kit.wheels import download
+from aoc_migrate.psql.operators import operator_scripts
+from aoc_migrate.psql.script import script
+from aoc_migrate.psql.script_steps import downgrade_job, upgrade_job
+from aoc_migrate.report.model import Report
+from aoc_migrate.revisions.graph import contract_at, head, packaged_folder
+
+MANIFEST, SBOM = "manifest.json", "sbom.cdx.json"
+SCHEMA = 1
+_PURPOSES = {
+    "sql": "psql script",
+    "wheels": "Python package",
+    "docs": "documentation",
+    "reports": "report made beforehand",
+}
+_MTIME = 315532800  # 1980-01-01, the first day that a zip file knows
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What goes into a bundle. ``platforms`` and ``python`` are pip's; ``wheels`` False leaves packages out."""
+
+    wheels: bool = True
+    platforms: tuple[str, ...] = ()
+    python: str | None = None
+    wheel: Path | None = None
+    reports: tuple[Path, ...] = ()
+    sign_command: str | None = None
+
+
+def write_bundle(folder: Path, kit: Kit, report: Report) -> None:
+    """Write a bundle into ``folder``, which must be new or empty; whatever fails leaves nothing behind.
+
+    Raises Abort: exit 2 for what cannot be meant, 3 where the package index does not answer.
+    """
+    _refuse(folder, kit)
+    with _new(folder) as new:
+        _fill(new, kit)
+        _seal(new, kit)
+        files = sorted(path for path in new.rglob("*") if path.is_file())
+        report.facts |= {
+            "files": len(files),
+            "size_bytes": sum(path.stat().st_size for path in files),
+            "wheels": sorted(path.name for path in files if path.suffix == ".whl"),
+            "sha256_of_sums": sha256(new / SUMS),
+        }
+    report.changed = True
+    report.next = f"carry {folder} over, then there: sha256sum --check {SUMS}, and read README.md"
+
+
+def _refuse(folder: Path, kit: Kit) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise refused(f"{folder} is there already and not an empty folder. Name a new one.")
+    names = [path.name for path in kit.reports]
+    if len(names) != len(set(names)):
+        raise refused("Two reports have one file name; rename one, because both go into one folder.")
+    for path in (*kit.reports, *([kit.wheel] if kit.wheel else [])):
+        if not path.is_file():
+            raise refused(f"{path} is not a file.")
+
+
+@contextmanager
+def _new(folder: Path) -> Iterator[Path]:
+    """Make a folder beside ``folder`` that takes its place in the end, or vanishes."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise refused(f"{folder} cannot be made: {error.strerror}. Choose another place.") from None
+    try:
+        yield new
+        for path in [*new.rglob("*"), new]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+            os.utime(path, (_mtime(), _mtime()))
+        new.replace(folder)
+    except OSError as error:
+        raise refused(f"{folder} cannot be written: {error.strerror}.", 4) from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _mtime() -> int:
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or _MTIME)
+
+
+def _fill(new: Path, kit: Kit) -> None:
+    for name, text in {**operator_scripts(), **_scripts()}.items():
+        _write(new / "sql" / name, text)
+    for path in sorted(packaged_folder("docs").glob("*")):
+        if path.suffix in (".md", ".json", ".svg"):
+            _write(new / "docs" / path.name, path.read_text(encoding="utf-8"))
+    for path in kit.reports:
+        (new / "reports").mkdir(exist_ok=True)
+        shutil.copyfile(path, new / "reports" / path.name)
+    if kit.wheels:
+        download(new / "wheels", kit.platforms, kit.python, kit.wheel)
+    _write(new / SBOM, sbom(sorted((new / "wheels").glob("*.whl"))))
+    _write(new / "README.md", README.format(version=__version__))
+
+
+def _scripts() -> dict[str, str]:
+    found = {}
+    for target in TARGETS:
+        up, down = upgrade_job(target, None, head(target)), downgrade_job(target, head(target), None)
+        found[f"{target}-upgrade.sql"] = script(up, Limits())
+        found[f"{target}-downgrade.sql"] = script(down, Limits())
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _seal(new: Path, kit: Kit) -> None:
+    """Write the manifest over all there is, the sums over that, and have them signed."""
+    files = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "package": {"name": "aoc-migrate", "version": __version__},
+        "targets": {t: _target(t) for t in TARGETS},
+        "python": {"version": kit.python, "platforms": list(kit.platforms)} if kit.wheels else None,
+        "files": [
+            {
+                "path": name,
+                "bytes": (new / name).stat().st_size,
+                "sha256": sha256(new / name),
+                "purpose": _PURPOSES.get(name.partition("/")[0], "about this bundle"),
+            }
+            for name in files
+        ],
+    }
+    _write(new / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    write_sums(new, [*files, MANIFEST])
+    if kit.sign_command:
+        _sign(new, kit.sign_command)
+
+
+def _target(name: str) -> dict[str, Any]:
+    contract = contract_at(name, head(name))
+    return {"head": head(name), "contract": contract.version, "quarantine": contract.quarantine}
+
+
+def _sign(new: Path, command: str) -> None:
+    try:
+        words = [*shlex.split(command), SUMS]
+        ran = subprocess.run(words, cwd=new, check=False, capture_output=True, text=True)
+    except (OSError, ValueError) as error:
+        name = command.split(maxsplit=1)[0] if command.strip() else "''"  # its options may hold a passphrase
+        reason = error.strerror if isinstance(error, OSError) else "its quotes do not match"
+        raise refused(f"The signer {name} could not be started: {reason}.") from None
+    if ran.returncode:
+        told = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise refused(f"The signer ended with exit code {ran.returncode}: {told}")
+    if not any(new.glob(f"{SUMS}.*")):
+        raise refused(f"The signer left no {SUMS}.asc or {SUMS}.sig beside {SUMS}.")

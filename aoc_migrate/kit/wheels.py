@@ -1,0 +1,42 @@
+"""The packages of a bundle, fetched by pip: its own settings say from which index."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from aoc_migrate import __version__
+from aoc_migrate.errors import refused
+
+_NO_ANSWER = re.compile("connection|timed out|name resolution|unreachable|retrying", re.IGNORECASE)
+
+
+def download(folder: Path, platforms: tuple[str, ...], python: str | None, wheel: Path | None) -> None:
+    """Put the wheels of this package and of what it needs into ``folder``.
+
+    In a checkout the package's own is built; installed, it is ``wheel`` or comes from the index. Raises
+    Abort: exit 3 where the index does not answer, else 2.
+    """
+    folder.mkdir()
+    checkout = Path(__file__).parents[2]
+    if wheel is None and (checkout / "pyproject.toml").is_file():
+        _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(checkout))
+        (wheel,) = folder.glob("*.whl")
+    wanted = str(wheel) if wheel else f"aoc-migrate=={__version__}"
+    chosen = [word for platform in platforms for word in ("--platform", platform)]
+    chosen += ["--python-version", python] if python else []
+    _pip("download", "--only-binary=:all:", "--dest", str(folder), *chosen, wanted)
+
+
+def _pip(*words: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *words, "--quiet"]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        lines = ran.stderr.strip().splitlines() or ["it said nothing"]
+        told = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
+        unreachable = _NO_ANSWER.search(ran.stderr)
+        raise refused(
+            f"pip could not get the packages: {told.removeprefix('ERROR: ')}. "
+            "Look at --platform, --python-version and pip's index, or leave packages out with --no-wheels.",
+            3 if unreachable else 2,
+        )

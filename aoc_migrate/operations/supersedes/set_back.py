@@ -1,0 +1,44 @@
+"""The way back online: the links that were written here are set back in batches, the latest first."""
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import link_findings, refuse
+from aoc_migrate.database.batches import batches, index_plans_only
+from aoc_migrate.database.bookkeeping import JOURNAL
+from aoc_migrate.database.own_tables import ours, writable
+from aoc_migrate.database.progress import Progress
+from aoc_migrate.database.session import Session
+from aoc_migrate.operations.supersedes.statements import set_back
+from aoc_migrate.report.model import Finding
+
+SET_BACK = "set back links of {}"
+SAMPLE = 200  # ids of rows that were left alone
+
+
+def restore(session: Session, contract: Contract) -> None:
+    """Set back what the journal holds. Rows changed since are left alone.
+
+    Raises Abort ``foreign-code``, ``needs-search-path``, ``bookkeeping-writable``, ``cancelled``, and whatever
+    else ends a batch.
+    """
+    refuse(session, objections_to_restore(session, contract))
+    label = SET_BACK.format(contract.table)
+    with batches(session, label, contract.table, (JOURNAL,)) as running, index_plans_only(session):
+        running.step |= {"kept": 0, "kept_ids": []}
+        statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
+        while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
+            progress.add(page["written"])
+            running.step["kept"] += len(page["kept"])
+            running.step["kept_ids"] = (running.step["kept_ids"] + page["kept"])[:SAMPLE]
+
+
+def objections_to_restore(session: Session, contract: Contract) -> list[Finding]:
+    """Return what speaks against setting links back: who else may write to the journal, and code it would run."""
+    if catalog.kind(session, JOURNAL) is None:
+        return []
+
+    def journaled() -> object:
+        with ours(session, JOURNAL):
+            return session.value(f"SELECT EXISTS (SELECT FROM {session.schema[JOURNAL]})")
+
+    return [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]

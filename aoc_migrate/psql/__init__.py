@@ -1,0 +1,1 @@
+"""Scripts for psql, made from the same Steps."""

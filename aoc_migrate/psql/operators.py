@@ -1,0 +1,140 @@
+"""The operators' psql scripts of the guide: the duplicate audit of each target, and the constraints of either."""
+
+import json
+from typing import Any
+
+from aoc_migrate import __version__
+from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database.pinned_settings import preamble
+from aoc_migrate.database.relation import VARIABLE
+from aoc_migrate.database.targets import TARGETS, Limits
+from aoc_migrate.inspect.duplicates import duplicates_and_nulls
+from aoc_migrate.psql.script import VARIABLES, audit, run_of, shared
+from aoc_migrate.psql.script_steps import Job, constraints_job, due, remove_job
+from aoc_migrate.psql.sections import Marks, section
+from aoc_migrate.psql.templates import plain, rendered
+from aoc_migrate.revisions.graph import contract_at, head, history
+
+APPLY = "apply-aoc-constraints.sql"
+
+
+def operator_scripts() -> dict[str, str]:
+    """Return file name and text of each."""
+    contracts = [contract_at(target, head(target)) for target in TARGETS]
+    checks = {f"check-{c.table.replace('_', '-')}-duplicates.sql": duplicate_script(c) for c in contracts}
+    return {**checks, APPLY: constraints_script()}
+
+
+def duplicate_script(contract: Contract) -> str:
+    """Return the duplicate audit of one raw table; psql ends with 3 when there are conflicts."""
+    raw = VARIABLE[contract.table]
+    columns = ["n bigint", *(f"{column} text" for column in contract.idempotency_key), "ids text[]"]
+    groups = duplicates_and_nulls(contract, str(raw)).replace("%s", ":LIMIT")
+    settings = {"lock_timeout": "0", "row_security": "off", "default_transaction_read_only": "on"}
+    return rendered(
+        "duplicates.sql.j2",
+        version=__version__,
+        table=contract.table,
+        key=", ".join(contract.idempotency_key),
+        preamble=preamble(settings),
+        groups=plain(groups),
+        columns=", ".join(columns),
+    )
+
+
+def constraints_script() -> str:
+    """Return the script that puts constraints and idempotency index in, of either target, or takes them away.
+
+    Its steps are printed once, with marks where the two targets differ: in names, and in hashes of these.
+    """
+    models = [_model(target) for target in TARGETS]
+    marks = [_marks(target) for target in TARGETS]
+    first, other = (mark.all(model) for mark, model in zip(marks, models, strict=True))
+    if first != other:
+        raise AssertionError("the targets differ in more than their names")
+    tables = {target: contract_at(target, head(target)).table for target in TARGETS}
+    return rendered(
+        "constraints.sql.j2",
+        **first["shared"],
+        **_same(),
+        swap=None,
+        down=False,
+        **{way: first[way] for way in ("apply", "remove")},
+        both=[_json(mark) for mark in marks],
+        first=TARGETS[0],
+        names=", ".join(f"'{target}'" for target in TARGETS),
+        known=", ".join(f"('{target}', '{table}')" for target, table in tables.items()),
+        marks=":'aoc_marks'",
+        tables="format('{%s,advisory,advisory_backup_20251028}', :'aoc_table')",
+    )
+
+
+def _json(marks: Marks) -> str:
+    """Return marks as a script reads them: by their name, with the checksums in an object of their own."""
+    values = {name: value for value, name in marks.values.items()}
+    return json.dumps({**values, "sums": json.loads(values["sums"])})
+
+
+def _same() -> dict[str, Any]:
+    """Return what is the same for both targets: how the script is run, and whose functions it knows."""
+    line, found = history(TARGETS[0]), shared(TARGETS[0], Limits(), "public", links=False)
+    goals = " or ".join(job.name(job.goal) for job in map(constraints_job, TARGETS))
+    return {
+        "about": "AOC constraints of concelier or excititor",
+        "defaults": {**found["defaults"], "remove": "0", "content": "0", "target": "''"},
+        "history": " ".join(["", *(revision.id.replace(TARGETS[0], "<target>") for revision in line)]),
+        "lowest": 0,
+        "highest": len(line),
+        "bounds": f"base to {line[-1].id}".replace(TARGETS[0], "<target>"),
+        "description": [
+            f"Constraints and idempotency index: the state of `aoc-migrate upgrade TARGET {goals}`.",
+            "The guard of the column content follows the backfill, which it would slow down: with the upgrade to",
+            "head, or here where no row needs the backfill.",
+            "",
+        ],
+        "variables": {
+            "remove=1": "take constraints and idempotency index away, and hold there",
+            "content=1": "guard content now, also where rows need the backfill",
+            "target=NAME": f"{' or '.join(TARGETS)}; else it is found by its table",
+            **{name: words for name, words in VARIABLES.items() if not name.startswith("retrofit")},
+        },
+    }
+
+
+def _model(target: str) -> dict[str, Any]:
+    """Return what the script prints for one target."""
+    up, down, limits = constraints_job(target), remove_job(target), Limits()
+    own = contract_at(target, head(target))
+    found = shared(target, limits, "public", links=False)
+    for name in ("defaults", "history", "swap"):
+        found.pop(name)
+    content = next(r for r in history(target) if r.part is Part.CONTENT)
+    guarded = {content.id: f"{due(up, content)} OR :'aoc_guard'::boolean"}
+    sections = [section(up, revision, None, guarded.get(revision.id)) for revision in up.revisions]
+    return {
+        "shared": found,
+        "apply": {
+            **_written(up),
+            "position": up.goal,
+            "audit": audit(target, own, [r for r in up.revisions if r is not content]),
+            "content_audit": audit(target, own, [content]),
+            "sections": sections,
+        },
+        "remove": {**_written(down), "sections": [section(down, revision, None) for revision in down.revisions]},
+    }
+
+
+def _written(job: Job) -> dict[str, Any]:
+    return {**run_of(job), "job": {"down": job.down}}
+
+
+def _marks(target: str) -> Marks:
+    """Return what differs between the targets; what holds another's name comes before that."""
+    contract = contract_at(target, head(target))
+    values = {run_of(constraints_job(target))["sums"]: "sums"}
+    for check in contract.checks():
+        what = check.name.removeprefix(f"{contract.table}_").removesuffix(f"_v{contract.version}")
+        values[check.signature.rpartition(":")[2]] = f"{what} signature"
+        if check.function:
+            values[check.function_digest] = f"{what} digest"
+    return Marks({**values, contract.table: "table", target: "target"})

@@ -1,0 +1,205 @@
+"""Migrations as psql scripts: what `plan --sql` prints, and the operators' script of the guide.
+
+The templates in psql/ are SQL; what they share with the commands, such as predicates and the Steps of revisions,
+comes from here. A script asks the catalog what is left to do, so it may be run again after an interruption.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from aoc_migrate import __version__
+from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database.attached_code import LINKING, NEEDS, attached, attached_to_ddl
+from aoc_migrate.database.bookkeeping import BOOKS, HOLD, JOURNAL, LOG, STATE, VERSION, create_books, share
+from aoc_migrate.database.new_triggers import strangers
+from aoc_migrate.database.own_tables import flaws, writers
+from aoc_migrate.database.pinned_settings import preamble
+from aoc_migrate.database.questions import QUESTIONS, column_exists
+from aoc_migrate.database.relation import VARIABLE, literal
+from aoc_migrate.database.runner_lock import HELD
+from aoc_migrate.database.state import recorded
+from aoc_migrate.database.targets import Limits
+from aoc_migrate.inspect.dependents import breaking, partial_readers
+from aoc_migrate.inspect.duplicates import duplicates
+from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
+from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
+from aoc_migrate.psql.script_steps import Job, due
+from aoc_migrate.psql.sections import section
+from aoc_migrate.psql.templates import RAW, in_body, plain, rendered
+from aoc_migrate.report.accepted import ACCEPTABLE
+from aoc_migrate.revisions.graph import Revision, contract_at, history, position, swap_of
+from aoc_migrate.revisions.revision_sql import checksum
+
+VARIABLES = {
+    "schema=NAME": "where the tables are",
+    "release_hold=1": "go up although a rollback holds the database",
+    "retrofit=1": "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does",
+    "accept=SLUG:OBJECT": "findings to accept, separated by commas",
+}
+_OPTION = (
+    "'-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object "
+    """ELSE '\'\'' || replace('accept=' || object, '\'\'', '\'\'"\'\'"\'\'') || '\'\'' END"""
+)
+_DOWN = ("schema=NAME", "accept=SLUG:OBJECT")
+
+
+def script(job: Job, limits: Limits, schema: str = "public", owner: str | None = None) -> str:
+    """Return the psql script of a job. ``schema`` is its default; ``owner`` is for a table that it makes."""
+    left = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
+    links = any(revision.part is Part.CHAIN for revision in job.revisions)
+    return rendered(
+        "job.sql.j2",
+        **shared(job.target, limits, schema, links=links),
+        **run_of(job),
+        about=f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}",
+        description=[],
+        variables={name: VARIABLES[name] for name in (_DOWN if job.down else VARIABLES)},
+        marks="'{}'",
+        tables=literal(f"{{{','.join(_tables(job.target))}}}"),
+        down=job.down,
+        batches=procedures(limits.deadline, "PERFORM pg_temp.aoc_our_tables(), pg_temp.aoc_triggers()"),
+        lowest=min(job.start, job.goal),
+        highest=max(job.start, job.goal),
+        bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
+        left=left,
+        journal=_private_journal(job.target) if job.down and links else "",
+        audits=[] if job.down else list(_audits(job)),
+        sections=[section(job, revision, owner) for revision in job.revisions],
+    )
+
+
+def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str, Any]:
+    """Return what every script needs: settings, refusals, procedures; ``links``: it sets some, or back."""
+    contract = contract_at(target, None)
+    raw = VARIABLE[contract.table]
+    swap = swap_of(target)
+    quoted = literal(schema).replace("\\", "\\\\")  # psql reads a backslash as C does
+    key = ", ".join(contract.chain_key)
+    return {
+        "version": __version__,
+        "target": target,
+        "limits": limits,
+        "stall_ms": round(limits.max_stall * 1000),
+        "deadline_ms": round(limits.deadline * 1000),
+        "defaults": {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"},
+        "preamble": preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"}),
+        "accepted": f"regexp_split_to_array(current_setting('aoc.accept'), ',(?=({'|'.join(ACCEPTABLE)}):)')",
+        "acceptable": ACCEPTABLE,
+        "questions": [question.function for question in QUESTIONS],
+        "locked_books": f"'{VARIABLE[STATE]}', '{VARIABLE[JOURNAL]}'",
+        "flaws": in_body(flaws(VARIABLE, RAW, tuple(BOOKS))),
+        "version_name": VERSION,
+        "hold_name": HOLD,
+        "journal_name": JOURNAL,
+        "log": plain(str(VARIABLE[LOG])),
+        "hold": plain(str(VARIABLE[HOLD])),
+        "holders": HOLDERS,
+        "held": HELD.format(key="current_setting('aoc.lock')::bigint").strip(),
+        "history": " ".join(["", *(revision.id for revision in history(target))]),
+        "links": links,
+        "code": in_body(attached(RAW, [contract], LINKING)),
+        "strangers": in_body(strangers(RAW)),
+        "code_of_ddl": in_body(attached_to_ddl(RAW)),
+        "option": _OPTION,
+        "needs": NEEDS,
+        "columns": ", ".join(
+            literal(c.name) for c in contract.columns if c.name not in (contract.link, "created_at")
+        ),
+        "column_exists": column_exists(raw, contract.link),
+        "wrong": wrong_links(contract, raw),
+        "chain_key": key,
+        "raw": str(raw),
+        "triggers": in_body(update_triggers(contract, RAW)),
+        "swap": None
+        if swap is None
+        else {
+            "view": in_body(VARIABLE[swap[0].view].literal),
+            "backup": in_body(VARIABLE[swap[0].backup].literal),
+            "breaking": in_body(breaking(VARIABLE[swap[0].view])),
+            "readers": in_body(partial_readers(VARIABLE[swap[0].view])),
+        },
+        "books": create_books(VARIABLE, VERSION, STATE, HOLD, LOG),
+        "share": share(VARIABLE, raw),
+    }
+
+
+def run_of(job: Job) -> dict[str, Any]:
+    """Return how a job is written down: its command, its goal, the checksums of its revisions, and its hold."""
+    return {
+        "job": job,
+        "command": job.command,
+        "goal": job.name(job.goal),
+        "sums": json.dumps({r.id: checksum(r) for r in job.revisions if not job.down}),
+        "begin_hold": _hold(job, finished=False),
+        "end_hold": _hold(job, finished=True),
+    }
+
+
+def audit(target: str, contract: Contract, revisions: Iterable[Revision]) -> str:
+    """Return the arguments of the audit of what ``revisions`` prove."""
+    within = list(revisions)
+    parts, swap = {revision.part for revision in within}, swap_of(target)
+    rules = [*contract.row_checks(), contract.required_check()] if Part.GUARD in parts else []
+    rules += [contract.document_check()] if Part.CONTENT in parts else []
+    listed = ",\n  ".join(f"ARRAY['{r.name}', '{r.signature}', $p${r.predicate}$p$]" for r in rules)
+    index = VARIABLE[contract.idempotency_index().name]
+    valid = f"EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({index.literal}) AND indisvalid)"
+    groups = (
+        f"SELECT d.groups FROM ({duplicates(contract, VARIABLE[contract.table])} LIMIT 1) AS d WHERE NOT {valid}"
+    )
+    chain = next((revision.id for revision in within if revision.part is Part.CHAIN), None)
+    names = [swap[0].view, swap[0].backup] if swap and swap[1] in [r.id for r in within] else None
+    return ", ".join(
+        [
+            f"ARRAY[\n  {listed}]" if listed else "NULL",
+            f"\n  $g${groups}$g$" if Part.IDEMPOTENCY in parts else "NULL",
+            _to_link(chain) if chain else "false",
+            f"ARRAY{names}" if names else "NULL",
+        ]
+    )
+
+
+def _to_link(revision: str) -> str:
+    """Return whether the backfill is still to be done, as SQL."""
+    done = recorded(VARIABLE, revision, "(value->>'done')::boolean")
+    return f"NOT {done}"
+
+
+def _audits(job: Job) -> Iterable[dict[str, str]]:
+    """Yield the audit of what the goal proves, and of other rules where they were proven and are put back."""
+    within = [r for r in job.revisions if job.start < position(job.target, r.id) <= job.goal]
+    goal = contract_at(job.target, within[-1].id if within else None)
+    yield {"due": "", "call": audit(job.target, goal, within)}
+    for revision in (r for r in job.revisions if r not in within):
+        contract = contract_at(job.target, revision.id)
+        call = audit(job.target, contract, [revision])
+        if "ARRAY" in call or "$g$" in call:
+            yield {"due": due(job, revision), "call": call}
+
+
+def _tables(target: str) -> list[str]:
+    swap = swap_of(target)
+    return [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
+
+
+def _hold(job: Job, *, finished: bool) -> str:
+    revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
+    columns = ("command", "revision", "held_by", "held_at", "finished", "acknowledged")
+    changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return f"""INSERT INTO {plain(str(VARIABLE[HOLD]))} ({", ".join(columns)})
+  SELECT '{job.command}', {revision}, current_user || '@psql', now(), {str(finished).lower()}, true
+  ON CONFLICT (one) DO UPDATE SET {changed};"""
+
+
+def _private_journal(target: str) -> str:
+    """Return the statement that refuses to set links back from a journal that others may write to."""
+    found = f"SELECT * FROM ({writers(VARIABLE, VARIABLE[_tables(target)[0]], (JOURNAL,))}) AS w"
+    return f"""DO $aoc$
+DECLARE names text := (SELECT string_agg(format('%s (%s)', grantee, rights), ', ') FROM (
+{found}) AS w);
+BEGIN
+  IF names IS NOT NULL THEN
+    RAISE EXCEPTION 'others may write to {JOURNAL}: %; find out whether they did, and revoke that', names;
+  END IF;
+END $aoc$"""

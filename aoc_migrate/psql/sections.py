@@ -1,0 +1,126 @@
+"""What a psql script does for one revision, in the form that its template prints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from aoc_migrate.database.others import maintaining
+from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.relation import VARIABLE, literal
+from aoc_migrate.operations.render import comment
+from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
+from aoc_migrate.operations.supersedes import printed
+from aoc_migrate.psql.script_steps import Job, due, stamp
+from aoc_migrate.psql.templates import MARK, plain
+from aoc_migrate.revisions.graph import Revision
+from aoc_migrate.revisions.revision_sql import collect
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Names that a script learns when it runs; in its SQL a mark such as ``<schema>`` is where each belongs.
+
+    ``values``: what the text has now, and the name of the mark that replaces it.
+    """
+
+    values: Mapping[str, str]
+
+    def put(self, text: str) -> str:
+        """Return SQL with marks instead of names. It becomes SQL again by ``pg_temp.aoc_sql``."""
+        for value, name in self.values.items():
+            text = text.replace(value, f"<{name}>")
+        return text.replace(str(VARIABLE), MARK)
+
+    def all(self, found: Any) -> Any:
+        """Return the same structure with marks in all of its texts."""
+        match found:
+            case str():
+                return self.put(found)
+            case dict():
+                return {key: self.all(value) for key, value in found.items()}
+            case list():
+                return [self.all(one) for one in found]
+        return found
+
+
+def section(job: Job, revision: Revision, owner: str | None, condition: str | None = None) -> dict[str, Any]:
+    """Return a revision's part of a script; ``condition``: when it is due, where the job does not know that."""
+    groups = collect(revision, job.function, VARIABLE, owner)
+    common = (Kind.MAKE_BOOKS, Kind.SHARE)  # what a script does at its beginning and at its end
+    return {
+        "id": revision.id,
+        "title": revision.title,
+        "part": f"{job.function} {revision.id}: {revision.title}",
+        "due": condition or due(job, revision),
+        "groups": [_group(steps) for steps in groups if steps[0].kind not in common],
+        "move": stamp(job, revision),
+    }
+
+
+def _group(steps: tuple[Step, ...]) -> dict[str, Any]:
+    first, lock = steps[0], strongest(steps)
+    comments = [
+        comment(list(same)).removeprefix("-- ") for _, same in groupby(shown(steps), lambda step: step.kind)
+    ]
+    if isinstance(first, Batches):
+        call = printed.call(first, lambda text: f"pg_temp.aoc_sql($b${text}$b$)")
+        return {
+            "form": "batches",
+            "comments": comments,
+            "needed": first.needed,
+            "before": list(first.sql),  # without the gate: the audit has asked that
+            "call": call,
+            "after": printed.after(first),
+        }
+    if first.kind is Kind.STOCK:
+        return {"form": "stock", "comments": comments, "sql": plain(first.sql[0])}
+    if first.kind in CONCURRENTLY:
+        return {
+            "form": "alone",
+            "comments": comments,
+            "refused": _builder(first) if first.kind is Kind.DROP_INDEX else "NULL",
+            "objection": _objection(first.objection),
+            "needed": first.needed,
+            "sql": first.sql[0],
+        }
+    locked = next((step for step in steps if step.lock is lock), first)
+    modes = {Lock.ACCESS_EXCLUSIVE: "ACCESS EXCLUSIVE", Lock.SHARE_UPDATE_EXCLUSIVE: "SHARE UPDATE EXCLUSIVE"}
+    return {
+        "form": "step",
+        "comments": comments,
+        "relation": str(locked.relation),
+        "lock": modes.get(lock, "none"),
+        "steps": [
+            {
+                "flag": _flag(step),
+                "needed": step.needed,
+                "objection": _objection(step.objection),
+                "sql": ";\n".join(step.sql),
+            }
+            for step in steps
+        ],
+    }
+
+
+def _flag(step: Step) -> str:
+    if step.lock is not Lock.NONE:
+        return "locked"
+    return "kept" if step.objection and step.objection.slug == KEPT else "free"
+
+
+def _objection(objection: Objection | None) -> str:
+    """Return the SQL of what speaks against a Step, as a text in quotes of its own; NULL for nothing."""
+    if objection is None:
+        return "'NULL'"
+    kept = " is kept" if objection.slug == KEPT else ""
+    return f"$o${literal(f'{objection.subject}{kept}: ')} || ({objection.reason})$o$"
+
+
+def _builder(step: Step) -> str:
+    """Return the SQL of why an INVALID index cannot be dropped now: somebody else may be building it."""
+    holders, name = maintaining(step.relation), step.index.name
+    return (
+        f"CASE WHEN {index_is_invalid(step.relation, step.index)} THEN {literal(f'{name} is INVALID, and ')} "
+        f"|| {holders} || ' may be building it: let that end, and run this again' END"
+    )

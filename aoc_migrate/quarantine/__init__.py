@@ -1,0 +1,1 @@
+"""Rows that leave the raw table, or change, and come back."""

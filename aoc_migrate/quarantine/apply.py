@@ -1,0 +1,236 @@
+"""The one mechanism of `dedupe` and `repair`: rows move into quarantine, or are repaired when their original is.
+
+A row leaves the raw table, or changes, only in the statement that puts it into quarantine. What is to be done is
+listed once; the list shrinks with each batch, and the same command goes on from it after an interruption.
+"""
+
+from collections.abc import Callable
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import DELETE, FOREIGN, UPDATE, code_findings
+from aoc_migrate.database.bookkeeping import WORK
+from aoc_migrate.database.lock_wait import patient
+from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.relation import literal
+from aoc_migrate.database.runner_lock import announce
+from aoc_migrate.database.session import Session, who
+from aoc_migrate.inspect.partitioning import ambiguous_ids
+from aoc_migrate.inspect.session_checks import readable, table_missing, writing
+from aoc_migrate.inspect.table_shape import audit_columns
+from aoc_migrate.quarantine.row_batches import SIZE, repeat
+from aoc_migrate.quarantine.table import hand_over, make_quarantine, stored_columns
+from aoc_migrate.quarantine.work_list import (
+    Work,
+    digest,
+    fired,
+    foreign_tables,
+    guards,
+    references,
+    refused,
+    unfinished,
+)
+from aoc_migrate.report.model import Report
+from aoc_migrate.revisions import ledger
+from aoc_migrate.revisions.current import locked, our_tables
+from aoc_migrate.revisions.graph import contract_at
+
+
+def maybe_locked(session: Session, report: Report, do: Callable[[], None], *, writes: bool) -> None:
+    """Look, or ``do`` what ``writes``: under the lock, where it looks at everything, as others may have run."""
+    if not writes:
+        do()
+        return
+    report.findings += writing(session, our_tables(session))
+    if not report.errors:
+        with locked(session, report):
+            do()
+
+
+def raw_contract(session: Session, report: Report) -> Contract | None:
+    """Return the contract in force, or None with the findings why its table cannot be worked on."""
+    contract = contract_at(session.target.name, report.revision)
+    if catalog.kind(session, contract.table) is None:
+        report.findings.append(table_missing(session, contract))
+        return None
+    report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
+    report.findings += readable(session, contract.table)
+    if not report.errors:  # what looks for rows evaluates the table's CHECKs
+        report.findings += [f for f in code_findings(session, contract, UPDATE) if f.slug == FOREIGN]
+    if not report.errors:
+        report.findings += ambiguous_ids(session, contract, limit=200)
+    return None if report.errors else contract
+
+
+def show_work(
+    session: Session,
+    report: Report,
+    contract: Contract,
+    work: Work,
+    look: Callable[[], bool],
+) -> bool:
+    """Tell what would be done and what is in the way; return whether there is anything.
+
+    ``look`` adds the facts, and says so.
+    """
+    with patient(session, contract.table, session.command):
+        found = look()
+        if found:
+            report.findings += fired(session, contract, DELETE | UPDATE)
+            report.findings += references(
+                session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT repair"
+            )
+    report.findings += foreign_tables(session, contract)
+    return found
+
+
+def apply_work(
+    session: Session,
+    report: Report,
+    contract: Contract,
+    work: Work,
+    look: Callable[[], bool],
+) -> None:
+    """Do what is listed; where the same command was interrupted, what is left of its list. The lock is held."""
+    report.findings += foreign_tables(session, contract)
+    if report.errors:
+        return
+    begun = unfinished(session)
+    resumed = begun is not None and begun.signature == _signature(session, contract, work)
+    if resumed:
+        with ours(session, WORK):
+            report.facts["resumed"] = session.value(f"SELECT count(*) FROM {session.schema[WORK]}")
+        report.findings += fired(session, contract, DELETE | UPDATE)
+    elif not show_work(session, report, contract, work, look):
+        drop_list(session)  # left by a command that will not be typed again
+        return
+    if report.errors:
+        return
+    with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
+        if not resumed:
+            _list(session, contract, work)
+        with ours(session, WORK):
+            leaving = f"SELECT id FROM {session.schema[WORK]} WHERE NOT repair"
+            report.findings += references(session, contract, leaving)
+        report.findings += refused(session, contract)
+        if not report.errors:
+            report.changed = True
+            _do(session, report, contract, work)
+        drop_list(session)
+
+
+def drop_list(session: Session) -> None:
+    """Drop the work list, if there is one. Raises Abort ``foreign-object``."""
+    if catalog.kind(session, WORK) is not None:
+        with ours(session, WORK, writes=True):
+            session.run(f"DROP TABLE {session.schema[WORK]}")
+
+
+def _signature(session: Session, contract: Contract, work: Work) -> str:
+    oid = session.value("SELECT to_regclass(%s)::oid::bigint", (str(session.schema[contract.table]),))
+    return f"{work.command}, contract v{contract.version}, table {oid}"
+
+
+def _list(session: Session, contract: Contract, work: Work) -> None:
+    """List what is to be done, all of it or nothing, and make the quarantine.
+
+    A row that is ``stuck`` breaks a constraint that stands: its own link cannot be set while it waits to be moved.
+    """
+    make_quarantine(session, contract)
+    announce(session, f"list rows of {contract.table}")
+    listed, raw = session.schema[WORK], session.schema[contract.table]
+    drop_list(session)
+    with patient(session, contract.table, "list"), session.transaction():
+        session.run(
+            f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, repair, refused, false AS stuck "
+            f"FROM ({work.listed}) AS w"
+        )
+        session.run(f"ALTER TABLE {listed} ADD PRIMARY KEY (repair, id)")
+        session.run(f"CREATE INDEX ON {listed} (id) WHERE stuck")
+        session.run(
+            f"UPDATE {listed} SET stuck = true WHERE NOT repair AND id IN (SELECT id FROM {raw} "
+            f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({guards(session, contract.table)}))"
+        )
+        hand_over(session, listed)
+        session.run(f"COMMENT ON TABLE {listed} IS {literal(_signature(session, contract, work))}")
+    session.run(f"ANALYZE {listed}")
+
+
+def _do(session: Session, report: Report, contract: Contract, work: Work) -> None:
+    """Repair first, so that a row that names a moved one can be written when its turn comes."""
+    session.set("aoc.run", str(report.facts["run"]))
+    session.set("aoc.by", who())
+    columns, books = stored_columns(session, contract), (contract.quarantine, WORK)
+    if work.repairing:
+        batch = _repair(session, contract, work, columns, stored_columns(session, contract, "w."))
+        repeat(session, report, contract, "repaired", batch, books)
+    batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
+    repeat(session, report, contract, "moved", batch, books)
+
+
+def _batch(session: Session, repair: bool) -> str:
+    kind, listed = "repair" if repair else "NOT repair", session.schema[WORK]
+    chosen = f"SELECT id FROM {listed} WHERE {kind} ORDER BY id LIMIT {SIZE}"
+    returned = "id AS listed_id, kept, links, reason"
+    return f"DELETE FROM {listed} WHERE {kind} AND id IN ({chosen}) RETURNING {returned}"
+
+
+_SAVED = (
+    "quarantine_run, quarantine_batch, quarantine_by, quarantine_reason, quarantine_kept, quarantine_links, "
+    "quarantine_repaired"
+)
+_RUN = (
+    "current_setting('aoc.run')::bigint, pg_current_xact_id()::text::bigint, "
+    "current_user || '@' || current_setting('aoc.by')"
+)
+
+
+_COUNTED = (
+    "(SELECT count(*) FROM was) AS chosen, (SELECT count(*) FROM {}) AS written, "
+    "(SELECT count(*) FROM kept) AS arrived"
+)
+
+
+def _repair(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
+    """Return one batch of repairs; originals go into quarantine with a digest of each value that came instead."""
+    changed = ", ".join(f"('{c}', w.{c}::text, n.{c}::text)" for c in work.repaired)
+    return f"""WITH listed AS ({_batch(session, True)}
+), was AS ({work.repairing}
+), new AS (SELECT t.id, {", ".join(f"{value} AS {c}" for c, value in work.repaired.items())} FROM was AS t
+), repaired AS (
+  UPDATE {session.schema[contract.table]} AS t SET {", ".join(f"{c} = n.{c}" for c in work.repaired)} FROM new AS n
+  WHERE t.id = n.id RETURNING t.id
+), kept AS (
+  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_SAVED})
+  SELECT {values}, {_RUN}, l.reason, NULL, '{{}}', coalesce((SELECT jsonb_object_agg(name, {digest("after")})
+    FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
+  FROM repaired m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
+  RETURNING id
+)
+SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTED.format("repaired")}"""
+
+
+def _move(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
+    """Return one batch of moves; rows that named a moved one name the one that stands in for it."""
+    table, link = session.schema[contract.table], contract.link
+    repoint = "SELECT NULL::text AS id, NULL::text AS was WHERE false"
+    if link in catalog.columns(session, contract.table):
+        repoint = (
+            f"UPDATE {table} AS p SET {link} = CASE WHEN p.id = m.kept THEN NULL ELSE m.kept END "
+            "FROM (SELECT o.id, l.kept, unnest(l.links) AS pointing "
+            "FROM listed l JOIN moved o ON o.id = l.listed_id) AS m "
+            f"WHERE p.id = m.pointing AND p.{link} = m.id "
+            "AND NOT EXISTS (SELECT FROM moved AS o WHERE o.id = p.id) "
+            f"AND NOT EXISTS (SELECT FROM {session.schema[WORK]} AS s WHERE s.id = p.id AND s.stuck) "
+            "RETURNING p.id, m.id AS was"
+        )
+    return f"""WITH listed AS ({_batch(session, False)}
+), was AS ({work.moving}
+), moved AS (DELETE FROM {table} AS t USING was AS w WHERE t.id = w.id RETURNING t.*
+), pointed AS ({repoint}
+), kept AS (
+  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_SAVED})
+  SELECT {values}, {_RUN}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
+  FROM moved m JOIN listed l ON l.listed_id = m.id RETURNING id
+)
+SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTED.format("moved")}"""

@@ -1,0 +1,137 @@
+"""The quarantine as it stands: what is in it, who may look at it, and what keeps rows from going back."""
+
+from collections.abc import Iterator
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import INSERT, UPDATE
+from aoc_migrate.database.bookkeeping import JOURNAL
+from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.quarantine.work_list import DUPLICATE, digest, fired, guards, unfinished
+from aoc_migrate.report.model import Finding, finding
+
+
+def there(session: Session, contract: Contract) -> bool:
+    """Return whether there is a quarantine."""
+    return catalog.kind(session, contract.quarantine) is not None
+
+
+def quarantine_facts(session: Session, contract: Contract) -> Row:
+    """Return how many rows were moved there and how many were repaired; None where this role may not look."""
+    if not there(session, contract):
+        return {"quarantine": 0, "repaired": 0}
+    if not catalog.readable(session, contract.quarantine):
+        return {"quarantine": None, "repaired": None}
+    with ours(session, contract.quarantine):
+        return session.row(
+            "SELECT count(*) FILTER (WHERE quarantine_repaired IS NULL) AS quarantine, "
+            f"count(quarantine_repaired) AS repaired FROM {session.schema[contract.quarantine]}"
+        )
+
+
+def quarantine_findings(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield what is wrong with the quarantine: others have rights on it, or work on it was begun and not ended."""
+    if there(session, contract):
+        yield from _open(session, contract)
+    begun = unfinished(session)
+    if begun:
+        words = {"verb": begun.verb, "options": begun.options, "target": session.target.name}
+        yield finding("work-unfinished", contract.table, **words)
+
+
+def _open(session: Session, contract: Contract) -> Iterator[Finding]:
+    rows = session.rows(
+        "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END "
+        "AS role FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, "
+        "LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(t.attacl)) AS a "
+        "WHERE c.oid = to_regclass(%(name)s) AND a.grantee <> c.relowner "
+        "UNION SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
+        "WHERE oid = to_regclass(%(name)s) AND relowner <> "
+        "(SELECT relowner FROM pg_class WHERE oid = to_regclass(%(table)s)) ORDER BY 1",
+        {"name": str(session.schema[contract.quarantine]), "table": str(session.schema[contract.table])},
+    )
+    if rows:
+        names = ", ".join(row["role"] for row in rows)
+        yield finding("quarantine-open", contract.quarantine, names=names)
+
+
+def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
+    """Return which of the ids are of rows that were moved."""
+    if not there(session, contract):
+        return set()
+    query = (
+        f"SELECT id FROM {session.schema[contract.quarantine]} WHERE quarantine_repaired IS NULL AND id = ANY (%s)"
+    )
+    with ours(session, contract.quarantine):
+        return {row["id"] for row in session.rows(query, (ids,))}
+
+
+def journaled_away(session: Session, contract: Contract) -> int:
+    """Count the links in the journal whose rows were moved since, so that a downgrade does not find them."""
+    if catalog.kind(session, JOURNAL) is None or not there(session, contract):
+        return 0
+    query = (
+        f"WITH away AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} AS q "
+        "WHERE quarantine_repaired IS NULL "
+        f"AND NOT EXISTS (SELECT FROM {session.schema[contract.table]} AS t WHERE t.id = q.id)) "
+        f"SELECT count(*) FROM {session.schema[JOURNAL]}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
+    )
+    with ours(session, JOURNAL, contract.quarantine):
+        return int(session.value(query))
+
+
+def unchanged(contract: Contract, row: str, saved: str) -> str:
+    """Return whether the repaired columns of ``row`` still hold what the repair wrote, which ``saved`` records."""
+    pairs = ", ".join(
+        f"('{c}', CASE WHEN {saved}.quarantine_repaired ? '{c}' THEN {row}.{c}::text END)"
+        for c in repairable(contract)
+    )
+    return (
+        f"NOT EXISTS (SELECT FROM (VALUES {pairs}) AS v (name, now) WHERE {saved}.quarantine_repaired ? name "
+        f"AND {saved}.quarantine_repaired->>name <> {digest('now')})"
+    )
+
+
+def repairable(contract: Contract) -> list[str]:
+    """Return the columns that a repair may write."""
+    return [*(name for name, _, _ in contract.mirrors), *(column.name for column in contract.objects)]
+
+
+def command_of(reason: str) -> str:
+    """Return the command that puts rows into quarantine for this reason."""
+    return "dedupe" if reason == DUPLICATE else "repair"
+
+
+def kept_back(session: Session, contract: Contract, chosen: str) -> Iterator[Finding]:
+    """Yield why rows cannot go back; ``chosen`` is a condition on the quarantine. Runs go back latest first."""
+    table, name, target = contract.table, contract.quarantine, session.target.name
+    raw, quarantine = session.schema[table], session.schema[name]
+    later_runs = (
+        f"SELECT quarantine_run AS run, quarantine_reason AS reason FROM {quarantine} WHERE NOT ({chosen}) "
+        f"AND quarantine_run > (SELECT min(quarantine_run) FROM {quarantine} WHERE {chosen}) "
+        "ORDER BY quarantine_run DESC LIMIT 1"
+    )
+    in_the_way = f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
+), moved AS (SELECT id FROM chosen WHERE quarantine_repaired IS NULL
+), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
+SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
+    + (SELECT count(*) FROM moved JOIN {raw} USING (id)) AS taken,
+  (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_repaired IS NOT NULL
+    AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
+  (SELECT count(*) FROM chosen WHERE NOT ({guards(session, table)})) AS guarded"""
+    with ours(session, contract.quarantine):
+        later, rows = session.rows(later_runs), session.row(in_the_way)
+    if later:
+        yield finding(
+            "later-run", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"])
+        )
+    if rows["taken"]:
+        yield finding("id-taken", table, rows=rows["taken"])
+    if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):
+        yield finding("index-stands", table, target=target)
+    if rows["guarded"]:
+        yield finding("guards-stand", table, rows=rows["guarded"], target=target)
+    if rows["changed"]:
+        yield finding("changed-since", table, rows=rows["changed"])
+    yield from fired(session, contract, INSERT | UPDATE)

@@ -1,0 +1,128 @@
+"""`dedupe`: surplus rows of duplicate groups move into quarantine; one of each group stays."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from aoc_migrate.contract.model import Contract, key_hash
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
+from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
+from aoc_migrate.quarantine.work_list import DUPLICATE, Work
+from aoc_migrate.report.model import Report, finding
+
+
+@dataclass(frozen=True)
+class DedupeOptions:
+    """``keep``: earliest or latest. ``different``: move rows too that differ from the one that stays."""
+
+    keep: str = "earliest"
+    different: bool = False
+    limit: int = 200
+
+
+def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
+    """Show what would move; with ``apply`` move it."""
+    maybe_locked(session, report, partial(_dedupe, session, report, options, apply=apply), writes=apply)
+
+
+def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
+    contract = raw_contract(session, report)
+    if contract is None:
+        return
+    target = session.target.name
+    work = dedupe_work(session, contract, options.keep, different=options.different)
+
+    def look() -> bool:
+        counts, sample = look_for_duplicates(session, contract, options.keep, options.limit)
+        report.facts |= {**counts, "stays": options.keep, "duplicates": sample}
+        if counts["different"] and not options.different:
+            report.findings.append(finding("duplicates-differ", contract.table, rows=counts["different"]))
+        return bool(counts["surplus"])
+
+    report.next = f"aoc-migrate audit {target}"
+    if apply:
+        apply_work(session, report, contract, work, look)
+    elif show_work(session, report, contract, work, look):
+        report.next = f"aoc-migrate dedupe {target} --apply"
+
+
+_OWN = ("id", "retrieved_at", "created_at")  # what two fetches of one document may differ in
+
+
+def dedupe_work(session: Session, contract: Contract, keep: str, *, different: bool) -> Work:
+    """Return the moving of surplus rows; ``different``: also of those that differ from the one that stays."""
+    table, key = session.schema[contract.table], contract.idempotency_key
+    same = "true" if different else "differs = '{}'"
+    listed = (
+        f"SELECT id, kept, links, '{DUPLICATE}' AS reason, false AS repair, false AS refused "
+        f"FROM ({surplus(session, contract, keep)}) AS s WHERE {same}"
+    )
+    moving = (
+        f"SELECT t.* FROM listed AS l JOIN {table} AS t ON t.id = l.listed_id JOIN {table} AS k ON k.id = l.kept "
+        f"WHERE ({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)}) FOR UPDATE OF t"
+    )
+    words = f"dedupe --keep {keep}{' --include-different' if different else ''}"
+    return Work(words, listed, moving)
+
+
+def surplus(session: Session, contract: Contract, keep: str) -> str:
+    """Return a query of (id, kept, differs, links): every row of a duplicate group but the one that stays.
+
+    The earliest (or latest) ``retrieved_at`` stays, of several the first id by its bytes. ``differs`` are the
+    names of the columns in which the two rows differ, ``links`` the ids of rows that name it as superseded.
+    """
+    table, key = session.schema[contract.table], ", ".join(contract.idempotency_key)
+    order = 'retrieved_at, id COLLATE "C"' if keep == "earliest" else 'retrieved_at DESC, id COLLATE "C"'
+    digest = key_hash(contract.idempotency_key)
+    named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
+    if contract.link in catalog.columns(session, contract.table):
+        named = (
+            f'SELECT {contract.link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links FROM {table} '
+            f"WHERE {contract.link} IN (SELECT id FROM ranked WHERE id <> kept) GROUP BY {contract.link}"
+        )
+    return f"""WITH {candidates(digest, str(table))}, ranked AS MATERIALIZED (
+  SELECT id, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
+  FROM {table} WHERE {digest} IN (SELECT digest FROM candidates)
+), named AS ({named})
+SELECT r.id, r.kept, {_differing(session, contract)} AS differs, coalesce(n.links, '{{}}') AS links
+FROM ranked r JOIN {table} t ON t.id = r.id JOIN {table} k ON k.id = r.kept LEFT JOIN named n ON n.id = r.id
+WHERE r.id <> r.kept"""
+
+
+def _differing(session: Session, contract: Contract) -> str:
+    """Return the names of the columns in which t and k differ, but for when a row was fetched, stored, linked.
+
+    Nor does a number count that PostgreSQL gives each row.
+    """
+    ignored = session.value(
+        "SELECT string_agg(quote_literal(name), ', ') FROM (SELECT unnest(%s::text[]) AS name UNION SELECT "
+        "attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attidentity <> '') AS n",
+        ([*_OWN, contract.link], str(session.schema[contract.table])),
+    )
+    value = "CASE {0}.key WHEN 'upstream' THEN {0}.value #- '{{fetched_at}}' ELSE {0}.value END"
+    return (
+        "ARRAY(SELECT a.key FROM jsonb_each(to_jsonb(t)) AS a JOIN jsonb_each(to_jsonb(k)) AS b ON b.key = a.key "
+        f"WHERE a.key NOT IN ({ignored}) AND {value.format('a')} IS DISTINCT FROM {value.format('b')} "
+        "ORDER BY a.key)"
+    )
+
+
+def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> tuple[Row, list[Row]]:
+    """Return counts over all groups, and a sample.
+
+    Of each group it tells what stays, how many move, the first of them, and in which columns they differ.
+    """
+    session.say("looking for duplicates …")
+    found = session.rows(
+        f"""SELECT kept AS stays, count(*) AS rows,
+  (array_agg(id ORDER BY id COLLATE "C"))[1:{IDS_SHOWN}] AS moves,
+  sum(cardinality(links))::int AS links, string_agg(DISTINCT array_to_string(differs, ', '), '; ') AS differs,
+  count(*) OVER () AS groups, (sum(count(*)) OVER ())::bigint AS surplus,
+  (sum(count(*) FILTER (WHERE differs <> '{{}}')) OVER ())::bigint AS different
+FROM ({surplus(session, contract, keep)}) AS s GROUP BY kept ORDER BY count(*) DESC, kept COLLATE "C" LIMIT %s""",
+        (limit,),
+    )
+    counts = {name: found[0][name] if found else 0 for name in ("groups", "surplus", "different")}
+    shown = [{name: row[name] for name in ("stays", "rows", "moves", "links", "differs")} for row in found]
+    return counts, shown

@@ -1,0 +1,77 @@
+"""`repair`: rows that break a rule are repaired where nothing is lost, and moved into quarantine otherwise."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
+from aoc_migrate.quarantine.repair_rules import RULES, collisions, look_for_broken, repair_work, rule_words
+from aoc_migrate.report.model import Report, finding
+
+
+@dataclass(frozen=True)
+class RepairOptions:
+    """``rules``: those whose rows are repaired; none is all of them."""
+
+    rules: tuple[str, ...] = ()
+    limit: int = 200
+
+
+def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
+    """Show what would be repaired and what would move; with ``apply`` do it."""
+    maybe_locked(session, report, partial(_repair, session, report, options, apply=apply), writes=apply)
+
+
+def _repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
+    contract = raw_contract(session, report)
+    if contract is None:
+        return
+    target = session.target.name
+    rules = tuple(rule for rule in RULES if rule in options.rules) or RULES
+    work = repair_work(session, contract, rules)
+
+    def look() -> bool:
+        found = look_for_broken(session, contract, rules, options.limit)
+        report.facts |= {key: value for key, value in _facts(found).items() if key != "sample" or not apply}
+        if found["refused"]:
+            report.findings.append(finding("guard-refuses", contract.table, rows=found["refused"], target=target))
+        if found["repairs"] and _unique(session, contract):
+            rows = collisions(session, contract, rules)
+            report.findings += (
+                [finding("repairs-collide", contract.table, rows=rows, target=target)] if rows else []
+            )
+        return bool(found["repairs"] + found["moves"])
+
+    report.next = f"aoc-migrate audit {target}"
+    if apply:
+        apply_work(session, report, contract, work, look)
+    elif show_work(session, report, contract, work, look):
+        report.next = f"aoc-migrate repair {target} {rule_words(rules)} --apply"
+
+
+def _facts(found: Row) -> Row:
+    """Return counts by rule and column, and ids with what would become of them; a row may break several rules."""
+    return {
+        "to_repair": found["repairs"],
+        "to_move": found["moves"],
+        "broken": [
+            {
+                "rule": row["rule"],
+                "column": row["column_"],
+                "rows": row["rows"],
+                "repair": row["repaired"],
+                "move": row["rows"] - row["repaired"],
+            }
+            for row in found["by_rule"]
+        ],
+        "sample": [
+            {"id": row["id"], "becomes": "repaired" if row["repair"] else "moved", "breaks": row["flags"]}
+            for row in found["sample"]
+        ],
+    }
+
+
+def _unique(session: Session, contract: Contract) -> bool:
+    return catalog.index_state(session, contract.table, contract.idempotency_index()) in ("valid", "invalid")

@@ -1,0 +1,232 @@
+"""Rows that break a rule, before they are repaired: what can be repaired without loss, and what has to move?
+
+A row is repaired where all the chosen rules hold for it afterwards: a key is taken from the field of the envelope
+that repeats it, forbidden keys go, and a JSON null where SQL's is meant becomes that. Else it moves.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.rules import TIME, Column, blank, not_finite
+from aoc_migrate.database import catalog
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.inspect.row_rules import object_kinds
+from aoc_migrate.quarantine.work_list import Work, guards
+
+RULES = (
+    "blank-key",
+    "null-key",
+    "missing-required",
+    "not-an-object",
+    "forbidden-key",
+    "derived-key",
+    "key-too-long",
+    "time-not-finite",
+)
+
+
+class Break(NamedTuple):
+    """One way in which a row breaks a rule: the finding that the audit makes of it, the column, the predicate."""
+
+    rule: str
+    column: str
+    broken: str
+
+
+def breaks(contract: Contract, rules: tuple[str, ...]) -> list[Break]:
+    """Return every way to break one of the rules; no predicate is ever NULL."""
+    return [found for found in _all_breaks(contract) if found.rule in rules]
+
+
+def _all_breaks(contract: Contract) -> Iterator[Break]:
+    for key in contract.keys:
+        yield Break("blank-key", key, blank(key))
+    for key in contract.idempotency_key:
+        yield Break("null-key", key, f"{key} IS NULL")
+    objects = {column.name for column in contract.objects}
+    for name in contract.required:
+        if name not in objects:
+            yield Break("missing-required", name, f"{name} IS NULL")
+    for column in contract.objects:
+        check = contract.unforbidden([column])
+        for slug, predicate in object_kinds(contract, column).items():
+            yield Break(slug, column.name, f"(NOT {check} AND coalesce({predicate}, false))")
+    yield Break("key-too-long", "", contract.too_long())
+    yield Break("time-not-finite", TIME, not_finite())
+
+
+def repaired_columns(session: Session, contract: Contract, chosen: list[Break]) -> dict[str, str]:
+    """Return the value that each column gets where one of the ``chosen`` breaks is in it."""
+    there = catalog.columns(session, contract.table)
+    values = {name: _mirrored(name, json, key, there[name]) for name, json, key in contract.mirrors}
+    for column in contract.objects:
+        rules = {found.rule for found in chosen if found.column == column.name}
+        values[column.name] = _cleaned(contract, column, rules)
+    broken: dict[str, list[str]] = {}
+    for found in chosen:
+        broken.setdefault(found.column, []).append(found.broken)
+    return {
+        name: f"CASE WHEN {' OR '.join(broken[name])} THEN {value} ELSE {name} END"
+        for name, value in values.items()
+        if name in broken and value != name
+    }
+
+
+def _mirrored(name: str, json: str, key: str, type_: str) -> str:
+    """Return the string that the envelope repeats, where it is one that says something and fits."""
+    longest = re.search(r"\((\d+)\)", type_)
+    fits = f" AND char_length({json}->>'{key}') <= {longest[1]}" if longest else ""
+    says = blank(f"({json}->>'{key}')")
+    usable = f"jsonb_typeof({json}->'{key}') = 'string' AND NOT {says}{fits}"
+    return f"CASE WHEN {usable} THEN {json}->>'{key}' ELSE {name} END"
+
+
+def _cleaned(contract: Contract, column: Column, rules: set[str]) -> str:
+    """Return the JSON without forbidden keys; where nothing is to be done, the column's name."""
+    name, less = column.name, ""
+    if "forbidden-key" in rules:
+        exact = [f"'{key}'" for key in contract.forbidden_keys if not key.startswith(contract.forbidden_prefix)]
+        less += f" - ARRAY[{', '.join(exact)}]"
+    if "derived-key" in rules:
+        derived = f"starts_with(key, '{contract.forbidden_prefix}')"
+        less += f" - ARRAY(SELECT key FROM jsonb_object_keys({name}) AS key WHERE {derived})"
+    null = "NULL" if "not-an-object" in rules else name
+    if not less and null == name:
+        return name
+    return f"CASE jsonb_typeof({name}) WHEN 'object' THEN {name}{less} WHEN 'null' THEN {null} ELSE {name} END"
+
+
+class _Plan(NamedTuple):
+    """Predicates of a row ``t``: may it break a rule, does it, is it repaired, would a constraint refuse it?"""
+
+    chosen: list[Break]
+    repaired: dict[str, str]
+    suspect: str
+    broken: str
+    repairable: str
+    refused: str
+
+
+def _plan(session: Session, contract: Contract, rules: tuple[str, ...]) -> _Plan:
+    chosen = breaks(contract, rules)
+    repaired = repaired_columns(session, contract, chosen)
+    broken = " OR ".join(found.broken for found in chosen)
+    names = [session.quoted(name) for name in catalog.columns(session, contract.table)]
+    values = ", ".join(f"{repaired.get(name, f't.{name}')} AS {name}" for name in names)
+    after, long = f"FROM (SELECT {values}) AS repaired", contract.too_long()
+    return _Plan(
+        chosen=chosen,
+        repaired=repaired,
+        suspect=_suspect(contract, chosen),
+        broken=broken,
+        repairable=f"((SELECT NOT ({broken}) {after}) AND ({long} OR (SELECT NOT {long} {after})))",
+        refused=f"NOT (SELECT {guards(session, contract.table)} {after})",
+    )
+
+
+def _suspect(contract: Contract, chosen: list[Break]) -> str:
+    """Return a predicate for every row that may be broken, which reads each JSON column of a good row once."""
+    objects = {column.name: f"NOT {contract.unforbidden([column])}" for column in contract.objects}
+    return " OR ".join(dict.fromkeys(objects.get(found.column, found.broken) for found in chosen))
+
+
+def repair_work(session: Session, contract: Contract, rules: tuple[str, ...]) -> Work:
+    """Return the repairing, and the moving of what cannot be repaired, of the rows that break ``rules``."""
+    plan = _plan(session, contract, rules)
+    raw = session.schema[contract.table]
+    batch = f"SELECT t.* FROM listed JOIN {raw} AS t ON t.id = listed_id WHERE ({plan.broken})"
+    return Work(
+        command=f"repair {rule_words(rules)}",
+        listed=_listed(session, contract, plan),
+        moving=f"{batch} AND NOT {plan.repairable} FOR UPDATE OF t",
+        repairing=f"{batch} AND {plan.repairable} FOR UPDATE OF t" if plan.repaired else "",
+        repaired=plan.repaired,
+    )
+
+
+def rule_words(rules: tuple[str, ...]) -> str:
+    """Return the rules as one types them."""
+    return "--rule all" if rules == RULES else " ".join(f"--rule {rule}" for rule in rules)
+
+
+def _broken(session: Session, contract: Contract, plan: _Plan, link: str) -> str:
+    """Return a query of (id, link, flags, repair, refused) over broken rows; a flag is RULE:COLUMN."""
+    flags = ", ".join(f"CASE WHEN {found.broken} THEN '{found.rule}:{found.column}' END" for found in plan.chosen)
+    return (
+        f"SELECT id, {link} AS link, array_remove(ARRAY[{flags}], NULL) AS flags, {plan.repairable} AS repair, "
+        f"{plan.repairable} AND {plan.refused} AS refused "
+        f"FROM {session.schema[contract.table]} AS t WHERE ({plan.suspect}) AND ({plan.broken})"
+    )
+
+
+def _listed(session: Session, contract: Contract, plan: _Plan) -> str:
+    """Return the work list. Who named a row that goes will name the first before it that does not go.
+
+    The walk back along the links ends in a cycle too, because UNION adds no row twice.
+    """
+    table, linked = session.schema[contract.table], contract.link in catalog.columns(session, contract.table)
+    named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
+    if linked:
+        named = (
+            f'SELECT {contract.link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links FROM {table} '
+            f"WHERE {contract.link} IN (SELECT id FROM going) GROUP BY {contract.link}"
+        )
+    return f"""WITH RECURSIVE broken AS MATERIALIZED (
+  {_broken(session, contract, plan, contract.link if linked else "NULL::text")}
+), going AS (SELECT id, link FROM broken WHERE NOT repair
+), walk AS (
+  SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
+), ended AS (
+  SELECT w.id, w.at FROM walk w LEFT JOIN going g ON g.id = w.at WHERE w.at IS NOT NULL AND g.id IS NULL
+), named AS ({named})
+SELECT b.id, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.repair, b.refused,
+  (SELECT string_agg(DISTINCT split_part(flag, ':', 1), ', ') FROM unnest(b.flags) AS flag) AS reason
+FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"""
+
+
+def look_for_broken(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
+    """Count over every row: how many would be repaired and moved, by rule and column; with a sample of ids."""
+    session.say(f"reading every row of {contract.table} …")
+    plan = _plan(session, contract, rules)
+    link = contract.link if contract.link in catalog.columns(session, contract.table) else "NULL::text"
+    broken = _broken(session, contract, plan, link).replace("%", "%%")  # a CHECK of somebody's may have one
+    return session.row(
+        f"""WITH broken AS MATERIALIZED ({broken}), counted AS (
+  SELECT split_part(flag, ':', 1) AS rule, split_part(flag, ':', 2) AS column_, count(*) AS rows,
+    count(*) FILTER (WHERE repair) AS repaired FROM broken, unnest(flags) AS flag GROUP BY flag
+), sample AS (
+  SELECT id, repair, flags FROM broken ORDER BY id COLLATE "C" LIMIT %s
+)
+SELECT (SELECT count(*) FILTER (WHERE repair) FROM broken) AS repairs,
+  (SELECT count(*) FILTER (WHERE NOT repair) FROM broken) AS moves,
+  (SELECT count(*) FILTER (WHERE refused) FROM broken) AS refused,
+  coalesce((SELECT jsonb_agg(to_jsonb(c) ORDER BY rule, column_) FROM counted c), '[]') AS by_rule,
+  coalesce((SELECT jsonb_agg(to_jsonb(s) ORDER BY id COLLATE "C") FROM sample s), '[]') AS sample""",
+        (limit,),
+    )
+
+
+def collisions(session: Session, contract: Contract, rules: tuple[str, ...]) -> int:
+    """Count the repaired rows that would have the idempotency key of another row."""
+    plan, key = _plan(session, contract, rules), contract.idempotency_key
+    if not plan.repaired.keys() & set(key):
+        return 0
+    names, raw = ", ".join(key), session.schema[contract.table]
+    same = " AND ".join(f"o.{c} = m.{c}" for c in key)
+    repaired = ", ".join(f"{plan.repaired.get(c, c)} AS {c}" for c in key)
+    repairs = f"({plan.suspect}) AND ({plan.broken}) AND {plan.repairable}"
+    return int(
+        session.value(
+            f"""WITH repaired AS MATERIALIZED (SELECT id, {repaired} FROM {raw} AS t WHERE {repairs})
+, twins AS (
+  SELECT id FROM (SELECT id, ({names}) IS NOT NULL AND count(*) OVER (PARTITION BY {names}) > 1 AS twin
+    FROM repaired) AS counted WHERE twin
+), others AS (
+  SELECT m.id FROM repaired AS m JOIN {raw} AS o ON {same}
+  WHERE NOT EXISTS (SELECT FROM repaired AS x WHERE x.id = o.id)
+)
+SELECT count(*) FROM (SELECT id FROM twins UNION SELECT id FROM others) AS collide"""
+        )
+    )

@@ -1,0 +1,95 @@
+"""`--restore` of `dedupe` and `repair`: rows go back exactly as they were, links too, latest run first."""
+
+from functools import partial
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.lock_wait import patient
+from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import refused
+from aoc_migrate.quarantine.apply import drop_list, maybe_locked, raw_contract
+from aoc_migrate.quarantine.contents import kept_back, repairable, there, unchanged
+from aoc_migrate.quarantine.row_batches import repeat
+from aoc_migrate.quarantine.table import stored_columns
+from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
+from aoc_migrate.report.model import Report
+from aoc_migrate.revisions import ledger
+
+
+def run_restore(session: Session, report: Report, command: str, run: int | None) -> None:
+    """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
+    do = partial(_restore, session, report, command, run)
+    maybe_locked(session, report, do, writes=True)
+
+
+def _restore(session: Session, report: Report, command: str, run: int | None) -> None:
+    contract = raw_contract(session, report)
+    if contract is None:
+        return
+    name, target = session.schema[contract.quarantine], session.target.name
+    if not there(session, contract):
+        raise refused(f"{target} has no quarantine: nothing was ever moved there.")
+    chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{DUPLICATE}'"
+    chosen += "" if run is None else f" AND quarantine_run = {run}"
+    words = f"{command} --restore{'' if run is None else f' --run {run}'}"
+    with ours(session, contract.quarantine):
+        any_rows = session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})")
+    begun = unfinished(session)
+    if not any_rows:
+        if run is not None or begun is None or begun.verb != command:
+            rows = "" if run is None else f" of run {run}"
+            raise refused(
+                f"The quarantine of {target} has no rows{rows} that {command} put there; "
+                f"see: aoc-migrate quarantine {target}"
+            )
+        with ledger.recorded(session, report, words, report.revision):
+            drop_list(session)
+        report.facts["restored"] = 0
+        report.next = f"{command} had moved nothing when it was interrupted; its list is gone now"
+        return
+    with patient(session, contract.table, "restore"):
+        report.findings += kept_back(session, contract, chosen)
+    if report.errors:
+        return
+    with ledger.recorded(session, report, words, report.revision):
+        drop_list(session)
+        report.changed = True
+        batch = _batch(session, contract, chosen)
+        repeat(session, report, contract, "restored", batch, (contract.quarantine,))
+    report.next = f"aoc-migrate audit {target}"
+
+
+def _batch(session: Session, contract: Contract, chosen: str) -> str:
+    """Return the statement that puts the latest batch back; ``left`` are rows that were changed meanwhile."""
+    table, name = session.schema[contract.table], session.schema[contract.quarantine]
+    columns = stored_columns(session, contract)
+    relinked = "SELECT WHERE false"
+    if contract.link in catalog.columns(session, contract.table):
+        relinked = (
+            f"UPDATE {table} AS p SET {contract.link} = b.id FROM (SELECT id, quarantine_kept AS kept, "
+            "unnest(quarantine_links) AS pointing FROM batch) AS b WHERE p.id = b.pointing "
+            f"AND p.{contract.link} IS NOT DISTINCT FROM CASE WHEN p.id = b.kept THEN NULL ELSE b.kept END"
+        )
+    values = ", ".join(
+        f"{c} = CASE WHEN b.quarantine_repaired ? '{c}' THEN b.{c} ELSE t.{c} END" for c in repairable(contract)
+    )
+    return f"""WITH batch AS (
+  SELECT * FROM {name} WHERE {chosen} AND (quarantine_run, quarantine_batch) = (
+    SELECT quarantine_run, quarantine_batch FROM {name} WHERE {chosen}
+    ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1)
+), stored AS (
+  INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE
+  SELECT {columns} FROM batch WHERE quarantine_repaired IS NULL RETURNING id
+), unrepaired AS (
+  UPDATE {table} AS t SET {values} FROM batch AS b
+  WHERE t.id = b.id AND b.quarantine_repaired IS NOT NULL AND {unchanged(contract, "t", "b")} RETURNING t.id
+), relinked AS ({relinked}
+), back AS (
+  DELETE FROM {name} AS q USING batch AS b, (SELECT id FROM stored UNION ALL SELECT id FROM unrepaired) AS d
+  WHERE q.id = b.id AND q.quarantine_run = b.quarantine_run AND b.id = d.id RETURNING q.id
+)
+SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM back) AS written,
+  (SELECT count(*) FROM stored) + (SELECT count(*) FROM unrepaired) AS chosen,
+  (SELECT count(*) FROM back) AS arrived,
+  (SELECT count(*) FROM batch) - (SELECT count(*) FROM back) AS left"""

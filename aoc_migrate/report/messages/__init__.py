@@ -1,0 +1,16 @@
+"""The words of every finding: slug, code, severity, problem and help. A finding without a text cannot exist.
+
+The problem says what is wrong and why it hurts, the help what to type next, with the reader's own names in
+it. Slugs are stable; each has a section in docs/rules.md. The codes ERR_AOC_… are StellaOps' violation codes
+(domain.md, The rules).
+"""
+
+from aoc_migrate.report.messages.bundles import BUNDLES
+from aoc_migrate.report.messages.message import Text
+from aoc_migrate.report.messages.quarantine import QUARANTINE
+from aoc_migrate.report.messages.rows import ROWS
+from aoc_migrate.report.messages.session import RUNNING
+from aoc_migrate.report.messages.verifier_role import VERIFIER
+from aoc_migrate.report.messages.verify import STANDING
+
+TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **VERIFIER, **QUARANTINE, **BUNDLES}

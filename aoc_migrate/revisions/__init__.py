@@ -1,0 +1,1 @@
+"""The revisions of each target: their order, and the Steps of each."""

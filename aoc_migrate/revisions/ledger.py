@@ -1,0 +1,183 @@
+"""The ledger: who ran what, when, for how long, with what outcome.
+
+A run is written down before its first step and after each. One that was killed keeps its row open; the next
+that changes something, and so holds the lock, closes it as interrupted.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from aoc_migrate import __version__
+from aoc_migrate.database import catalog
+from aoc_migrate.database.bookkeeping import LOG
+from aoc_migrate.database.own_tables import create, ours
+from aoc_migrate.database.session import Row, Session, who
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.revisions.graph import applied
+
+
+@contextmanager
+def recorded(session: Session, report: Report, command: str, goal: str | None) -> Iterator[None]:
+    """Write the run down. The lock is held; ``goal`` is the absolute revision that it is going to.
+
+    The outcome is ``done``, ``refused`` (a check inside found errors, and nothing was done), ``failed`` or
+    ``interrupted``; `judged` adds what verify says.
+    """
+    run = _begin(session, command, report.revision, goal)
+    report.facts["run"] = run
+    session.on_step = lambda step: _step(session, run, step)
+    outcome, slugs = "failed", list[str]()
+    try:
+        yield
+        slugs = [finding.slug for finding in report.errors]
+        outcome = "refused" if slugs else "done"
+    except Abort as stopped:
+        slugs = [stopped.finding.slug]
+        raise
+    except (SystemExit, KeyboardInterrupt):
+        outcome = "interrupted"
+        raise
+    finally:
+        session.on_step = None
+        with suppress(psycopg.Error):  # the connection may be gone; the next run closes the row then
+            _write(
+                session,
+                f"UPDATE {session.schema[LOG]} SET outcome = %s, findings = %s, revision = %s, steps = %s, "
+                "step = NULL, seen_at = now(), ended_at = now() WHERE run = %s",
+                (outcome, slugs, report.revision or "base", _steps(session), run),
+            )
+
+
+def judged(session: Session, report: Report) -> None:
+    """Write down that the run ended and its verify failed."""
+    if report.errors:
+        slugs = [finding.slug for finding in report.errors]
+        _write(
+            session,
+            f"UPDATE {session.schema[LOG]} SET outcome = 'not verified', findings = %s WHERE run = %s",
+            (slugs, report.facts["run"]),
+        )
+
+
+def _begin(session: Session, command: str, revision: str | None, goal: str | None) -> int:
+    from aoc_migrate.revisions.revision_sql import checksum
+
+    create(session, LOG)
+    _write(
+        session,
+        f"UPDATE {session.schema[LOG]} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL",
+    )
+    coming = [r for r in applied(session.target.name, goal) if r not in applied(session.target.name, revision)]
+    row = {
+        "command": command,
+        "from_revision": revision or "base",
+        "goal": goal or "base",
+        "host": who(),
+        "image": os.environ.get("AOC_IMAGE") or None,
+        "version": __version__,
+        "checksums": Jsonb({revision.id: checksum(revision) for revision in coming}),
+    }
+    names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+    insert = f"INSERT INTO {session.schema[LOG]} ({names}) VALUES ({marks}) RETURNING run"
+    with ours(session, LOG, writes=True):
+        return int(session.value(insert, list(row.values())))
+
+
+def _write(session: Session, sql: str, parameters: Sequence[Any] | None = None) -> None:
+    with ours(session, LOG, writes=True):
+        session.run(sql, parameters)
+
+
+def _read(session: Session, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    with ours(session, LOG):
+        return session.rows(sql.format(session.schema[LOG]), parameters)
+
+
+def _step(session: Session, run: int, step: str | None) -> None:
+    _write(
+        session,
+        f"UPDATE {session.schema[LOG]} SET step = %s, steps = %s, seen_at = now() WHERE run = %s",
+        (step, _steps(session), run),
+    )
+
+
+def _steps(session: Session) -> Jsonb:
+    return Jsonb([{key: value for key, value in step.items() if key != "kept_ids"} for step in session.steps])
+
+
+def runs(session: Session, limit: int) -> list[Row]:
+    """Return the latest runs, newest first. An open one is ``running`` as long as its backend holds the lock."""
+    if catalog.kind(session, LOG) is None:
+        return []
+    return _read(
+        session,
+        "SELECT run, command, from_revision, goal, revision, coalesce(outcome, CASE WHEN pid IN ("
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
+        "AS outcome, step, findings, started_at::text, "
+        "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS seconds, "
+        "role, host, image, version, server_version FROM {} ORDER BY run DESC LIMIT %s",
+        (limit,),
+    )
+
+
+def latest(session: Session) -> list[Row]:
+    """Return the last three runs in a few words, as far as this role may read the ledger."""
+    if not catalog.readable(session, LOG):
+        return []
+    told = ("run", "command", "outcome", "revision", "started_at", "seconds", "role", "host")
+    return [{key: row[key] for key in told} for row in runs(session, 3)]
+
+
+def steps(session: Session, run: int) -> list[Row] | None:
+    """Return the steps of one run, or None if there is no such run."""
+    if catalog.kind(session, LOG) is None:
+        return None
+    found = _read(session, "SELECT steps FROM {} WHERE run = %s", (run,))
+    if not found:
+        return None
+    written = found[0]["steps"] if isinstance(found[0]["steps"], list) else []
+    return [step for step in map(_readable, written) if step]
+
+
+_NUMBERS = (
+    *("attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "kept"),
+    *("batches", "longest_ms", "paused_ms"),
+)
+
+
+def _readable(written: Any) -> Row:
+    """Return a step as reports know it, nothing where it is none: the ledger may hold any JSON."""
+    if not isinstance(written, dict) or not isinstance(written.get("statement"), str):
+        return {}
+    step: Row = {"statement": written["statement"]}
+    step |= {key: written[key] for key in _NUMBERS if _is_count(written.get(key))}
+    pauses = written.get("pauses")
+    if isinstance(pauses, dict):
+        step["pauses"] = {reason: spent for reason, spent in pauses.items() if _is_count(spent)}
+    return step
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
+
+
+def edited(session: Session, revision: str | None) -> Iterator[Finding]:
+    """Yield ``edited-revision`` for applied revisions whose SQL is not what the ledger says was applied."""
+    from aoc_migrate.revisions.revision_sql import checksum
+
+    if not catalog.readable(session, LOG):
+        return
+    for applied_revision in applied(session.target.name, revision):
+        written = _read(
+            session,
+            "SELECT checksums->>%s AS checksum FROM {} WHERE checksums ? %s ORDER BY run DESC LIMIT 1",
+            (applied_revision.id, applied_revision.id),
+        )
+        if written and written[0]["checksum"] != checksum(applied_revision):
+            yield finding("edited-revision", applied_revision.id, target=session.target.name)

@@ -1,0 +1,247 @@
+"""Alembic's environment: the same for the wrapper and for stock Alembic.
+
+The wrapper hands over its session. Stock `alembic -n concelier …` gets one made here, with the same lock,
+stall bound and retrofit gate; audit and verify are the wrapper's alone.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from typing import Any
+
+import psycopg
+from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import DDL, code_findings, refuse
+from aoc_migrate.database.bookkeeping import VERSION, share
+from aoc_migrate.database.own_tables import create, guard, lock
+from aoc_migrate.database.pinned_settings import preamble
+from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.runner_lock import runner_lock
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.targets import RAW_TABLES, TARGETS, Limits, choose_targets, read_flags, read_place
+from aoc_migrate.database.transcript import Transcript
+from aoc_migrate.errors import Abort, refused
+from aoc_migrate.inspect.server_activity import limited_visibility
+from aoc_migrate.operations import registered as _registered  # noqa: F401 - the operations that revisions call
+from aoc_migrate.operations.execute import Online
+from aoc_migrate.operations.registry import EXECUTOR
+from aoc_migrate.operations.render import OWNER, Printer, tidy
+from aoc_migrate.report.accepted import Accepted
+from aoc_migrate.report.formatting import plain
+from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.revisions import ledger
+from aoc_migrate.revisions.current import changing, read_revision
+from aoc_migrate.revisions.graph import Revision, contract_at, head, migrations_folder, resolve
+from aoc_migrate.run import hold
+
+# Alembic prints CREATE TABLE for its version table; after a downgrade to base it is there, and empty.
+_FROM_BASE = """DO $aoc$
+BEGIN
+  IF to_regclass({0.literal}) IS NOT NULL THEN
+    IF NOT EXISTS (SELECT FROM {0}) THEN
+      DROP TABLE {0};
+    END IF;
+  END IF;
+END $aoc$;"""
+_SESSION = "aoc_session"
+_AS_IS = {"paramstyle": "named"}  # a ``%`` in a name is no placeholder then, and is not doubled
+_LOCKING = ("upgrade", "downgrade", "stamp")
+
+
+def make_config(session: Session) -> Config:
+    """Return Alembic's configuration for the session's target, made in code: no ini, no interpolation."""
+    folder = str(migrations_folder()).replace("%", "%%")
+    config = Config()
+    config.set_main_option("script_location", folder)
+    config.set_main_option("version_locations", f"{folder}/{session.target.name}")
+    config.set_main_option("path_separator", "newline")
+    config.attributes[_SESSION] = session
+    return config
+
+
+def run(context: Any) -> None:
+    """Do what migrations/env.py is for. ``context`` is ``alembic.context``."""
+    session = context.config.attributes.get(_SESSION)
+    if context.is_offline_mode():
+        _print_sql(context)
+    elif session is not None:
+        create(session, VERSION)
+        _migrate(context, session)
+    else:
+        _run_stock(context)
+
+
+def _print_sql(context: Any) -> None:
+    name = _target_name(context)
+    schema, owner = read_place(name)
+    printed = io.StringIO()
+    context.configure(
+        dialect_name="postgresql",
+        output_buffer=printed,
+        dialect_opts=_AS_IS,
+        version_table=VERSION,
+        version_table_schema=schema,
+        transaction_per_migration=True,
+        literal_binds=True,
+        **{OWNER: owner, EXECUTOR: Printer},
+    )
+    put = context.get_context().impl.static_output
+    put(preamble({"row_security": "off"}))
+    put(f"{guard(Schema(schema), Schema(schema)[RAW_TABLES[name]])};")
+    if context.get_starting_revision_argument() is None:
+        put(_FROM_BASE.format(Schema(schema)[VERSION]))
+    with context.begin_transaction():
+        context.run_migrations()
+    (context.config.output_buffer or context.config.stdout).write(tidy(printed.getvalue()))
+
+
+def _target_name(context: Any) -> str:
+    name = context.config.config_ini_section
+    if name not in TARGETS:
+        raise CommandError(f"Choose a database: alembic -n {TARGETS[0]} … or alembic -n {TARGETS[1]} …")
+    return str(name)
+
+
+def _run_stock(context: Any) -> None:
+    verb = context.config.cmd_opts.cmd[0].__name__ if context.config.cmd_opts else "upgrade"
+    try:
+        (target,) = choose_targets([_target_name(context)])
+        with (
+            connect(target, f"alembic {verb}", Limits(), read_flags(), _accepted(context)) as session,
+            runner_lock(session) if verb in _LOCKING else nullcontext(),
+            _saying_findings(session),
+        ):
+            if verb == "upgrade" and (held := hold.read(session)) is not None:
+                raise CommandError(plain(hold.to_finding(session, held).problem))
+            if verb in _LOCKING:
+                refuse(session, code_findings(session, contract_at(target.name, None), DDL))
+                create(session, VERSION)
+                session.findings += limited_visibility(session)
+            with _recorded(session, verb, context.config.cmd_opts):
+                _migrate(context, session)
+            if verb == "upgrade":
+                session.run(share(session.schema, session.raw))
+    except Abort as abort:
+        remedy = "" if abort.refused else f"\n{plain(_help(abort.finding))}"
+        raise CommandError(f"{plain(abort.finding.problem)}{remedy}") from None
+
+
+def _accepted(context: Any) -> Accepted:
+    """Return what ``-x accept=SLUG:OBJECT`` accepts, which may be repeated."""
+    given = [text.partition("=") for text in context.get_x_argument()]
+    try:
+        return Accepted.of(value for name, _, value in given if name == "accept")
+    except ValueError as error:
+        raise CommandError(f"-x accept: {error}") from None
+
+
+def _help(finding: Finding) -> str:
+    """Return the help with its option as stock Alembic takes it, before the word upgrade or downgrade."""
+    return finding.help.replace("--accept ", "-x accept=")
+
+
+@contextmanager
+def _saying_findings(session: Session) -> Iterator[None]:
+    """Say at the end what the steps found, also where they were stopped."""
+    try:
+        yield
+    finally:
+        for finding in session.findings:
+            session.say(f"{finding.problem} {_help(finding)}")
+
+
+@contextmanager
+def _recorded(session: Session, verb: str, words: Any) -> Iterator[None]:
+    """Write a stock upgrade or downgrade into the ledger, as the wrapper's own are."""
+    if verb not in ("upgrade", "downgrade") or words is None:
+        yield
+        return
+    target = session.target.name
+    report = Report(target, head(target), read_revision(session))
+    goal = resolve(target, words.revision, report.revision)
+    command = f"alembic {verb} {words.revision}"
+    with ledger.recorded(session, report, command, goal), changing(session, report):
+        yield
+
+
+def _migrate(context: Any, session: Session) -> None:
+    with alembic_connection(session) as connection:
+        context.configure(
+            connection=connection,
+            version_table=VERSION,
+            version_table_schema=session.target.schema,
+            transaction_per_migration=True,
+            **{EXECUTOR: partial(Online, session)},
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+@contextmanager
+def alembic_connection(session: Session) -> Iterator[Connection]:
+    """Lend the session's own backend to SQLAlchemy, so that the lock and the DDL are one session's.
+
+    With ``row_security`` off, a policy that would hide rows from the backfill makes it fail instead
+    (PostgreSQL 15 manual, 5.8).
+    """
+    session.set("row_security", "off")
+    engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
+    event.listen(engine, "begin", lambda _: _guard_version(session))
+    if session.transcript:
+        _listen(engine, session.transcript)
+    session.connection.autocommit = False
+    try:
+        with engine.connect() as connection, session.settled():
+            yield connection
+    except DBAPIError as error:
+        raise error.orig or error from None
+    except CommandError as error:
+        raise refused(f"Alembic: {error}") from None
+    finally:
+        with suppress(psycopg.Error):  # an error of the block matters more than this one
+            session.connection.rollback()
+            session.connection.autocommit = True
+
+
+def _guard_version(session: Session) -> None:
+    """Lock and check Alembic's version table in each transaction in which Alembic may write to it."""
+    if not session.connection.autocommit and catalog.kind(session, VERSION) is not None:
+        lock(session, VERSION, writes=True)
+
+
+def _listen(engine: Engine, tape: Transcript) -> None:
+    """Let the tape hear what Alembic itself runs: the version table and its transactions."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _(_connection: Connection, cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
+        with tape.statement(sql, parameters):
+            pass
+
+    event.listen(engine, "commit", lambda _: tape.commit())
+    event.listen(engine, "rollback", lambda _: tape.rollback())
+
+
+@contextmanager
+def operations(session: Session) -> Iterator[None]:
+    """Let operations run on this session, outside of any revision."""
+    with alembic_connection(session) as connection:
+        options = {EXECUTOR: partial(Online, session), "version_table_schema": session.target.schema}
+        context = MigrationContext.configure(connection, opts=options)
+        with Operations.context(context), context.begin_transaction():
+            yield
+
+
+def run_functions(session: Session, revisions: list[Revision], function: str) -> None:
+    """Run ``upgrade`` or ``downgrade`` of some revisions without moving the version."""
+    with operations(session):
+        for revision in revisions:
+            session.say(f"{revision.id} {function}: {revision.title}")
+            getattr(revision.module, function)()

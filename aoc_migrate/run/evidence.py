@@ -1,0 +1,101 @@
+"""`upgrade --evidence DIR`: what the change ticket wants, written as it comes, so a failed run leaves it too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from aoc_migrate import __version__
+from aoc_migrate.database.session import Session, say
+from aoc_migrate.database.targets import Target
+from aoc_migrate.errors import refused
+from aoc_migrate.kit.checksums import SUMS, write_sums
+from aoc_migrate.report.model import Report
+from aoc_migrate.report.render import render
+from aoc_migrate.run.plan import run_plan
+from aoc_migrate.run.target_run import Options, on_target
+from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
+from aoc_migrate.run.verify import VerifyOptions, run_verify
+
+FORMS = {"json": "json", "markdown": "md", "html": "html"}
+
+
+class Evidence:
+    """A folder of one run: for each target plan, audit, run and verify in every format, and the SQL that ran.
+
+    A disk that is full does not stop a migration half way: the log says that the evidence is incomplete.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kept: set[tuple[str, str]] = set()
+        self._sql: dict[str, TextIO] = {}
+
+    def keep(self, command: str, report: Report) -> None:
+        """Write a report."""
+        self.kept.add((report.target, command))
+        for form, suffix in FORMS.items():
+            text = render(form, command, [report], report.exit_code)
+            with _attempt():
+                (self.folder / f"{report.target}-{command}.{suffix}").write_text(text, encoding="utf-8")
+
+    def upgrade(self, session: Session, report: Report, options: UpgradeOptions) -> None:
+        """Plan and upgrade, and write what there is to write on the way."""
+        planned = Report(report.target, report.head, report.revision, reached=True)
+        run_plan(session, planned, options.revision)
+        self.keep("plan", planned)
+        run_upgrade(
+            session, report, replace(options, keep=self.keep, write=lambda sql: self.write(report.target, sql))
+        )
+
+    def close_run(self, target: Target, options: Options, report: Report) -> None:
+        """Write the report of the run, and of verify where the run did not come to that."""
+        self.keep("upgrade", report)
+        if report.reached and (target.name, "verify") not in self.kept:
+            chosen = VerifyOptions(options.limit)
+            self.keep("verify", on_target(target, "verify", options, lambda s, r: run_verify(s, r, chosen)))
+
+    def write(self, target: str, sql: str) -> None:
+        """Write on the SQL that runs on a target, so that it is there whatever happens next."""
+        path = self.folder / f"{target}-upgrade.sql"
+        with _attempt():
+            if target not in self._sql:
+                self._sql[target] = path.open("w", encoding="utf-8")
+                sql = f"-- The SQL that aoc-migrate {__version__} ran on {target}, without what it read.\n{sql}"
+            self._sql[target].write(sql)
+            self._sql[target].flush()
+
+    def close(self) -> None:
+        """Write the sums of all files, as `sha256sum --check` reads them."""
+        with _attempt():
+            for file in self._sql.values():
+                file.close()
+            write_sums(self.folder, [path.name for path in self.folder.iterdir() if path.name != SUMS])
+
+
+@contextmanager
+def _attempt() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        say(f"the evidence is incomplete: {error.strerror}")
+
+
+@contextmanager
+def evidence_in(parent: str) -> Iterator[Evidence]:
+    """Make a folder for this run below ``parent``, named by the time in UTC, and close it whatever happens.
+
+    Raises Abort (exit 2) where it cannot be made.
+    """
+    folder = Path(parent) / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise refused(f"--evidence {parent}: {error.strerror}. Choose a folder that can be written to.") from None
+    evidence = Evidence(folder)
+    try:
+        yield evidence
+    finally:
+        evidence.close()

@@ -1,0 +1,30 @@
+"""A new revision from the template."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from aoc_migrate.errors import refused
+from aoc_migrate.revisions.graph import head, history, migrations_folder
+
+
+def new_revision(target: str, message: str) -> Path | None:
+    """Write the file of the next revision of ``target`` and return its path; None outside a checkout."""
+    folder = migrations_folder()
+    checkout = folder.parent
+    if not (checkout / "alembic.ini").is_file():
+        return None
+    if not message.strip():
+        raise refused("-m needs a title, such as -m 'guard the identifiers column'.")
+    from alembic import command
+    from alembic.config import Config
+
+    number = len(history(target)) + 1
+    script = command.revision(
+        Config(str(checkout / "alembic.ini"), ini_section=target, cmd_opts=Namespace(quiet=True)),
+        message=message,
+        head=head(target),
+        rev_id=f"{target}_{number:04d}",
+    )
+    if script is None or isinstance(script, list):
+        raise refused("Alembic wrote no revision.")
+    return Path(script.path)

@@ -1,0 +1,191 @@
+"""`plan`: what an upgrade or a downgrade would run, with its locks, scans and sizes; or the psql script for it."""
+
+import re
+from collections.abc import Iterator
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.partitions import is_partitioned
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.targets import Limits
+from aoc_migrate.errors import refused
+from aoc_migrate.inspect.cost import Costs, Work, measure, sizes, wal, work
+from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title
+from aoc_migrate.psql.script import script
+from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
+from aoc_migrate.report.model import Report
+from aoc_migrate.revisions.graph import contract_at, position, resolve
+from aoc_migrate.revisions.revision_sql import collect
+from aoc_migrate.run import hold
+
+_MADE = (
+    Kind.CREATE_TABLE,
+    Kind.ADD_COLUMN,
+    Kind.CREATE_FUNCTION,
+    Kind.GRANT_EXECUTE,
+    Kind.ADD_CHECK,
+    *BUILDS,
+    Kind.DROP_INDEX,
+)
+_FOLLOWS = (Kind.VALIDATE, Kind.DROP_CHECK)
+PARTS = (
+    "SHARE UPDATE EXCLUSIVE on one partition at a time; for an instant SHARE on the table and ACCESS EXCLUSIVE on "
+    "each new index"
+)
+
+
+def run_plan(session: Session, report: Report, wanted: str) -> None:
+    """Tell what ``wanted`` (a revision, relative or not) would run from where the database is."""
+    target = session.target.name
+    job = planned(target, report.revision, wanted)
+    highest = max(job.start, job.goal)
+    contract = contract_at(target, job.name(highest) if highest else None)
+    report.facts |= {"direction": job.function, "from": job.name(job.start), "to": job.name(job.goal)}
+    report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
+    costs = measure(session, contract)
+    report.facts |= _sizes(session, contract, costs)
+    left = list(_left(session, job))
+    partitioned = is_partitioned(session, contract.table)
+    report.facts["plan"] = [
+        {"revision": revision, **_named(steps, partitioned=partitioned), **_cost(contract, steps, costs)}
+        for revision, steps in left
+    ]
+    if costs:
+        every = [step for _, steps in left for step in steps]
+        report.facts |= _whole(report.facts["plan"]) | _wal(session, contract, costs, every)
+    held = hold.read(session)
+    if held:
+        report.findings.append(hold.to_finding(session, held))
+    verb = f"aoc-migrate {job.function} {target}"
+    report.next = f"aoc-migrate audit {target}" if not job.down else f"{verb} {job.name(job.goal)}"
+
+
+def planned(target: str, current: str | None, wanted: str) -> Job:
+    """Return the job that leads from ``current`` to ``wanted``. Raises Abort (exit 2) for nonsense."""
+    goal = resolve(target, wanted, current)
+    make = upgrade_job if position(target, goal) >= position(target, current) else downgrade_job
+    return make(target, current, goal)
+
+
+def between(target: str, words: str) -> Job:
+    """Return the job for ``FROM:TO``, for a database that cannot be reached from here."""
+    start, _, goal = words.partition(":")
+    if re.match(r"[+-]", start) or re.match(r"[+-]", goal):
+        raise refused(f"{words!r}: without a connection, a relative revision is relative to nothing. Name both.")
+    return planned(target, resolve(target, start or "base", None), goal or "head")
+
+
+def refuse_partitioned(session: Session, table: str) -> None:
+    """Raise Abort (exit 2) for a partitioned table: a script cannot go from partition to partition."""
+    if is_partitioned(session, table):
+        raise refused(
+            f"{table} is partitioned, and psql scripts do not build indexes partition by partition: "
+            "run the command itself (aoc-migrate upgrade, downgrade, constraints)."
+        )
+
+
+def sql(job: Job, limits: Limits, schema: str, owner: str | None) -> str:
+    """Return the psql script of a job."""
+    return script(job, limits, schema, owner)
+
+
+def _left(session: Session, job: Job) -> Iterator[tuple[str, tuple[Step, ...]]]:
+    """Yield what is left to do: the Steps of each transaction, with their revision.
+
+    Of revisions that are applied, what the catalog lacks now, and what becomes of that: a CHECK that is added is
+    proven, and dropped if it is a passing one. Of the others, all but what is there already.
+    """
+    owner, added = session.target.table_owner, set[str]()
+    for revision in job.revisions:
+        applied = job.down == (position(job.target, revision.id) > job.start)
+        for group in collect(revision, job.function, session.schema, owner):
+            needed = group if job.down and not applied else _needed(session, group, added, applied=applied)
+            steps = tuple(step for step in shown(needed) if step.printed is not Printed.NEVER or applied)
+            added |= {name for step in steps if step.kind is Kind.ADD_CHECK for name in step.objects}
+            if steps:
+                yield revision.id, steps
+
+
+def _needed(session: Session, group: tuple[Step, ...], added: set[str], *, applied: bool) -> tuple[Step, ...]:
+    """Return the Steps of a group without those that the catalog does not need.
+
+    What a revision to come needs can only be asked of what it makes: other Steps follow from its first ones.
+    """
+    asked = [step for step in group if applied or step.kind in _MADE]
+    if not asked:
+        return group
+    conditions = ", ".join(f"({step.needed}) AS n{n}" for n, step in enumerate(asked))
+    row = session.row(f"SELECT {conditions}")
+    follows = [s for s in asked if s.kind in _FOLLOWS and s.printed is Printed.PLAIN and added & {*s.objects}]
+    spare = [step for n, step in enumerate(asked) if not row[f"n{n}"] and step not in follows]
+    return tuple(step for step in group if step not in spare)
+
+
+def _named(steps: tuple[Step, ...], *, partitioned: bool) -> Row:
+    """Return how a plan names Steps, and their lock; indexes of a partitioned table are not made as a whole."""
+    first = steps[0]
+    if partitioned and first.kind in BUILDS:
+        unique = "UNIQUE " if first.kind is Kind.BUILD_UNIQUE_INDEX else ""
+        name = f"CREATE {unique}INDEX {', '.join(first.objects)} ON {first.relation.name}, on each partition"
+        return {"statement": name, "lock": PARTS}
+    if partitioned and first.kind is Kind.DROP_INDEX:
+        name = f"{Kind.DROP_INDEX_AT_ONCE.name_in_reports} {', '.join(first.objects)} ON {first.relation.name}"
+        return {"statement": name, "lock": Lock.ACCESS_EXCLUSIVE.value}
+    strong = strongest(steps)
+    return {"statement": title(step for step in steps if step.lock is strong), "lock": strong.value}
+
+
+def _cost(contract: Contract, steps: tuple[Step, ...], costs: Costs | None) -> Row:
+    """Return what Steps read and write, and as far as that is known, how many bytes and for how long."""
+    of = max((work(contract, step) for step in steps), key=list(Work).index)
+    cost: Row = {"reads": of.reads, "writes": of.writes}
+    if costs:
+        estimated = costs.estimate(contract, steps)
+        cost["size_bytes"] = costs.size(contract, steps)
+        cost["estimated_ms"] = None if estimated is None else round(estimated)
+    return cost
+
+
+def _whole(plan: list[Row]) -> Row:
+    """Return how long the steps will take together; audit before and verify after come on top."""
+    return {"estimated_seconds": round(sum(step["estimated_ms"] or 0 for step in plan) / 1000, 1)}
+
+
+def _wal(session: Session, contract: Contract, costs: Costs, left: list[Step]) -> Row:
+    """Return what the backfill writes ahead, where it is among the steps, and what compression would leave."""
+    if all(work(contract, step) is not Work.LINK for step in left):
+        return {}
+    compression = session.value("SHOW wal_compression")
+    return {"links_estimated": costs.links, "wal_compression": compression, **wal(costs)}
+
+
+def _sizes(session: Session, contract: Contract, costs: Costs | None) -> Row:
+    """Return rows and bytes of the raw table, and bytes that the two indexes will need.
+
+    Rows are PostgreSQL's estimate; an index entry is estimated from 1,000 rows or so: its columns, 8 bytes of
+    header and 4 of pointer, pages filled to 90 % (PostgreSQL 15 manual, 67.4 and CREATE INDEX).
+    """
+    table = contract.table
+    if catalog.kind(session, table) is None:
+        return {"rows_estimated": 0}
+    known = sizes(session, table)
+    rows = costs.rows if costs else known["rows"]
+    room = 0
+    for index in (contract.idempotency_index(), contract.chain_index()):
+        if catalog.index_state(session, table, index) != "valid":
+            room += _room(session, table, [column.split()[0] for column in index.columns], rows)
+    partitions = {"partitions": known["partitions"]} if is_partitioned(session, table) else {}
+    return partitions | {
+        "rows_estimated": rows,
+        "table_bytes": known["main_bytes"],
+        "with_documents_and_indexes_bytes": known["total_bytes"],
+        "new_indexes_estimated_bytes": room,
+    }
+
+
+def _room(session: Session, table: str, columns: list[str], rows: int) -> int:
+    width = " + ".join(f"coalesce(pg_column_size({column}), 0)" for column in columns)
+    sampled = session.value(
+        f"SELECT avg({width}) FROM (SELECT * FROM {session.schema[table]} LIMIT 1000) AS sample"
+    )
+    return int(rows * (float(sampled or 0) + 12) / 0.9)

@@ -1,0 +1,53 @@
+"""`status`: where a target is, and what is going on there."""
+
+from dataclasses import replace
+
+from aoc_migrate.database import catalog
+from aoc_migrate.database.bookkeeping import BOOKS, WORK
+from aoc_migrate.database.own_tables import writable
+from aoc_migrate.database.partitions import building
+from aoc_migrate.database.runner_lock import holder
+from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.server_activity import surroundings
+from aoc_migrate.inspect.session_checks import writing
+from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
+from aoc_migrate.report.model import Report
+from aoc_migrate.revisions.current import chain_state, our_tables
+from aoc_migrate.revisions.graph import applied, contract_at, history, position
+from aoc_migrate.run import hold
+
+
+def run_status(session: Session, report: Report) -> None:
+    """Tell where the target stands: revision, pending, rules guarded or proven, hold, lock, running build."""
+    target = session.target.name
+    contract = contract_at(target, report.revision)
+    standing = catalog.constraints(session, contract.table)
+    rules = {
+        check.name: standing[check.name].state(check)
+        for check in sorted(contract.checks(), key=lambda check: check.name)
+        if check.name in standing and standing[check.name].is_(check)
+    }
+    pending = history(target)[position(target, report.revision) :]
+    indexes = {
+        index.name: catalog.index_state(session, contract.table, index)
+        for index in (contract.idempotency_index(), contract.chain_index())
+    }
+    state = chain_state(session)
+    report.findings += hold.findings(session)
+    report.findings += [replace(f, severity="warning") for f in writing(session, our_tables(session))]
+    report.findings += writable(session, *BOOKS, WORK, contract.quarantine)
+    report.findings += quarantine_findings(session, contract)
+    report.findings += surroundings(session)
+    report.facts |= {
+        "applied": len(applied(target, report.revision)),
+        "pending": [f"{r.id} {r.title}" for r in pending],
+        "rules": rules,
+        "indexes": indexes,
+        "backfill": "not begun"
+        if state is None
+        else ("done" if state["done"] else f"{state['rows']} rows so far"),
+        **quarantine_facts(session, contract),
+        "lock": holder(session) or "free",
+        "building": building(session, contract.table, list(indexes)),
+    }
+    report.next = f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}"

@@ -1,0 +1,82 @@
+"""What every verb shares: a report per target, and one way to end when something stops it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.errors import Abort
+from aoc_migrate.inspect.session_checks import reading
+from aoc_migrate.report.accepted import NOTHING, Accepted
+from aoc_migrate.report.model import TRY_LATER, Report
+from aoc_migrate.revisions.current import read_revision
+from aoc_migrate.revisions.graph import head
+
+if TYPE_CHECKING:
+    pass
+
+Verb = Callable[[Session, Report], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options that more than one verb takes."""
+
+    limits: Limits = field(default_factory=Limits)
+    flags: Flags = field(default_factory=Flags)
+    limit: int = 200
+    allow_pooler: bool = False
+    accepted: Accepted = NOTHING
+
+    def parameters(self) -> dict[str, object]:
+        """Return what a report tells of them: limits in seconds, and the guide's flags."""
+        return {**asdict(self.limits), **asdict(self.flags), "limit": self.limit}
+
+
+def new_report(target: Target, options: Options) -> Report:
+    """Return the report of a command that has found nothing yet."""
+    return Report(target.name, head(target.name), parameters=options.parameters())
+
+
+def refusal(target: Target, command: str, options: Options, error: Abort) -> Report:
+    """Return the report of a target that a command does not fit, beside another target that it fits."""
+    report = new_report(target, options)
+    report.findings = [replace(error.finding, subject=target.name)]
+    return report
+
+
+def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
+    """Connect, run ``verb`` and return its report; whatever stops it becomes a finding of the report."""
+    report = new_report(target, options)
+    begun = time.monotonic()
+    try:
+        with connect(target, command, options.limits, options.flags, options.accepted) as session:
+            _on_session(session, report, command, options, verb)
+    except Abort as stopped:
+        if stopped.refused:
+            raise
+        report.findings.append(stopped.finding)
+        report.failed = report.changed and stopped.finding.exit_code != TRY_LATER
+    report.seconds = time.monotonic() - begun
+    return report
+
+
+def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
+    try:
+        report.server_version = session.connection.info.parameter_status("server_version")
+        report.findings += reading(session, allow_pooler=options.allow_pooler)
+        if not report.errors:
+            report.revision = read_revision(session)
+            report.reached = True
+            verb(session, report)
+    except psycopg.Error as error:
+        from aoc_migrate.database.lock_wait import failed
+
+        raise Abort(failed(session, command, error)) from None
+    finally:
+        report.steps = session.steps
+        report.findings += session.findings

@@ -1,0 +1,95 @@
+"""`verify`: does what the current revision promises still hold?"""
+
+from dataclasses import dataclass, replace
+
+from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database import catalog
+from aoc_migrate.database.bookkeeping import BOOKS, WORK
+from aoc_migrate.database.lock_wait import patient
+from aoc_migrate.database.own_tables import writable
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import refused
+from aoc_migrate.inspect.catalog_state import standing_facts, verifier_findings
+from aoc_migrate.inspect.chain_links import verify_chain
+from aoc_migrate.inspect.chain_scope import Scope, strange_tenant
+from aoc_migrate.inspect.partitioning import ambiguous_ids
+from aoc_migrate.inspect.planted_objects import planted_objects
+from aoc_migrate.inspect.probe import UNPROBED, probe
+from aoc_migrate.inspect.session_checks import only_tenant, readable, table_missing
+from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
+from aoc_migrate.report.model import Report, finding
+from aoc_migrate.revisions import ledger
+from aoc_migrate.revisions.current import backfilled_at, catalog_findings
+from aoc_migrate.revisions.graph import contract_at, head, parts
+from aoc_migrate.run import hold
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """``since`` in seconds; ``probe``: also try to write what must be refused, and roll it back."""
+
+    limit: int = 200
+    tenant: str | None = None
+    since: float | None = None
+    probe: bool = False
+
+
+def run_verify(session: Session, report: Report, options: VerifyOptions) -> None:
+    """Check that what the current revision promises stands."""
+    target, contract = session.target.name, contract_at(session.target.name, report.revision)
+    if not options.probe:
+        session.run("SET default_transaction_read_only = on")
+    report.findings += hold.findings(session)
+    if report.revision != head(target):
+        words = {"revision": report.revision or "base", "head": head(target)}
+        report.findings.append(finding("not-at-head", target, target=target, **words))
+    if catalog.kind(session, contract.table) is None:
+        report.findings.append(table_missing(session, contract))
+        return
+    report.findings += readable(session, contract.table, one_tenant=True)
+    if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
+        return
+    limited = only_tenant(session, contract.table)
+    if limited is not None:
+        if options.tenant not in (None, limited):
+            raise refused(f"This role sees the rows of tenant {limited!r} only: leave --tenant out, or name that.")
+        options = replace(options, tenant=limited)
+    verify_all(session, report, contract, options)
+    if hold.read(session):
+        report.findings = [hold.released(finding, target) for finding in report.findings]
+    if session.flags.allow_supersedes_retrofit and report.revision == head(target):
+        report.findings.append(finding("retrofit-still-allowed", target))
+
+
+def verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
+    """Verify catalog, chain and, if asked, the probe for the revision in the report."""
+    with patient(session, contract.table, "verify"):
+        _verify_all(session, report, contract, options)
+
+
+def _verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
+    standing = parts(session.target.name, report.revision)
+    report.findings += catalog_findings(session, report.revision)
+    report.findings += verifier_findings(session, contract)
+    report.findings += writable(session, *BOOKS, WORK, contract.quarantine)
+    report.findings += quarantine_findings(session, contract)
+    report.findings += planted_objects(session)
+    report.findings += ledger.edited(session, report.revision)
+    report.facts |= standing_facts(session, contract, standing)
+    report.facts |= quarantine_facts(session, contract)
+    report.facts["latest_runs"] = ledger.latest(session)
+    if Part.CHAIN in standing:
+        scope = Scope(options.tenant, options.since)
+        found, facts = verify_chain(session, contract, backfilled_at(session), options.limit, scope)
+        report.findings += found
+        report.facts |= facts
+        report.findings += ambiguous_ids(session, contract, options.limit, options.since)
+    report.findings += strange_tenant(session, contract, options.tenant)
+    if options.tenant is not None:
+        report.facts["tenant"] = options.tenant
+    if options.since is not None:
+        report.facts["since_seconds"] = options.since
+    if options.probe:
+        found = list(probe(session, contract, standing))
+        report.findings += found
+        report.facts["probed"] = not {finding.slug for finding in found} & UNPROBED
