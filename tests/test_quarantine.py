@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aoc_migrate.cli.quarantine import new_file
 from aoc_migrate.errors import Abort
+from aoc_migrate.quarantine.export import new_file
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 
@@ -76,7 +76,7 @@ def test_an_export_is_whole(tmp_path: Path) -> None:
         (beside,) = tmp_path.iterdir()
         assert (beside.name.startswith(".rows."), stat.S_IMODE(beside.stat().st_mode)) == (True, 0o600)
     assert place.read_text(encoding="utf-8") == "row\n"
-    with pytest.raises(Abort, match="is there already"), new_file(str(tmp_path / "late")):
+    with pytest.raises(Abort, match="exists already"), new_file(str(tmp_path / "late")):
         (tmp_path / "late").write_text("mine", encoding="utf-8")
 
     assert (tmp_path / "late").read_text(encoding="utf-8") == "mine"

@@ -19,11 +19,12 @@ STARTING = {"aoc_migrate.__main__", "atexit", "gc", "runpy", "signal", "importli
 STARTED = {"aoc_migrate", "aoc_migrate.cli"}
 ERRORS = {"aoc_migrate.errors", "aoc_migrate.report", "aoc_migrate.report.model", "aoc_migrate.report.messages"}
 COMMON = """
-cli.common cli.opts cli.values contract contract.model contract.rules contract.v1 database database.bookkeeping
-database.catalog database.own_tables database.trust database.partitions database.pinned_settings database.questions
-database.relation database.session database.targets database.signature database.transcript database.view
-errors inspect inspect.session_checks inspect.catalog_state revisions revisions.graph run run.target_run run.hold
-report report.accepted report.model report.render report.messages report.formatting
+cli.command cli.options cli.output cli.param_types contract contract.model contract.rules contract.v1 database
+database.bookkeeping database.catalog database.own_tables database.partitions database.pinned_settings
+database.questions database.relation database.session database.signature database.targets database.transcript
+database.trust database.view errors inspect inspect.catalog_state inspect.session_checks report
+report.accepted report.formatting report.messages report.model report.render revisions revisions.current
+revisions.graph run run.hold run.target_run
 """
 
 
@@ -66,7 +67,7 @@ def test_help_of_a_command_loads_little(words: str, aoc: Aoc) -> None:
     """The help of a command loads that command alone, and no database driver."""
     modules = loaded(["-m", "aoc_migrate", *words.split()], aoc.env())
 
-    own = {f"aoc_migrate.cli.{name}" for name in (*words.split(), "common", "opts", "values")}
+    own = {f"aoc_migrate.cli.{name}" for name in (*words.split(), "command", "options", "output", "param_types")}
     assert ours(modules) <= STARTED | ERRORS | own | {"aoc_migrate.__main__"}
     assert not {m.partition(".")[0] for m in modules} & {"sqlalchemy", "alembic", "psycopg"}
 
@@ -85,7 +86,7 @@ def test_the_end_searches_no_garbage(aoc: Aoc) -> None:
 
 def test_commands_are_the_modules_with_a_line_each() -> None:
     """Each command is a module of its name in cli/, and its line fits into 80 columns."""
-    helpers = {"__init__", "common", "moving", "opts", "telemetry", "values"}
+    helpers = {"__init__", "command", "options", "output", "param_types", "row_options", "telemetry"}
     widest = max(map(len, COMMANDS))
 
     assert {path.stem for path in (ROOT / "aoc_migrate" / "cli").glob("*.py")} - helpers == set(COMMANDS)

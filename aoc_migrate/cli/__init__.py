@@ -13,40 +13,60 @@ import click
 
 from aoc_migrate import __version__
 
-# In the order in which one uses them, with the line that `aoc-migrate --help` shows without loading them.
-COMMANDS = {
-    "audit": "Find what would stop an upgrade. Read-only.",
-    "plan": "Tell what an upgrade would run, or print it for psql.",
-    "repair": "Repair rows that break a rule, or move them into quarantine.",
-    "dedupe": "Show duplicate rows; move the surplus into quarantine.",
-    "upgrade": "Audit, migrate online, put back what is missing, verify.",
-    "verify": "Check that the contract stands. Read-only.",
-    "status": "Tell where a target stands.",
-    "wait": "Wait until the database is at head.",
-    "history": "Show who ran what, when, with what outcome.",
-    "downgrade": "Undo revisions, and hold there.",
-    "constraints": "Remove the constraints when ingestion breaks.",
-    "chain": "Show late or broken supersedes links; link them anew.",
-    "journal": "Show what the backfill's downgrade could set back.",
-    "quarantine": "List and export what is in quarantine.",
-    "verifier": "Make, check and drop the read-only role of verification.",
-    "bundle": "Write the Offline Kit.",
-    "sandbox": "Run a throwaway PostgreSQL with both databases.",
-    "revision": "Write the file of a new revision, in a checkout.",
+GROUPS = {
+    "Before": {
+        "audit": "Find what would stop an upgrade. Read-only.",
+        "plan": "Show what an upgrade would run, or print it for psql.",
+        "repair": "Repair rows that break a rule, or move them into quarantine.",
+        "dedupe": "Show duplicate rows; move the surplus into quarantine.",
+    },
+    "Migrate": {
+        "upgrade": "Audit, migrate online, put back what is missing, verify.",
+        "wait": "Wait until the database is at head.",
+    },
+    "After": {
+        "verify": "Check that the contract holds. Read-only.",
+        "status": "Show where a target is.",
+        "history": "Show who ran what, when, with what outcome.",
+        "chain": "Show late or broken supersedes links; link them again.",
+        "quarantine": "List and export what is in quarantine.",
+    },
+    "Roll back": {
+        "downgrade": "Undo revisions, and hold there.",
+        "constraints": "Remove the constraints when ingestion breaks.",
+    },
+    "Set up": {
+        "verifier": "Make, check and drop the read-only role of verification.",
+        "bundle": "Write the Offline Kit.",
+        "sandbox": "Run a throwaway PostgreSQL with both databases.",
+        "revision": "Write the file of a new revision, in a checkout.",
+    },
 }
+"""The commands in the order of their use, with the line that `aoc-migrate --help` shows without loading them."""
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
+ALEMBIC_COMMANDS = {
+    "check": "Run: aoc-migrate verify",
+    "current": "Run: aoc-migrate status",
+    "heads": "Run: aoc-migrate status",
+    "show": "Run: aoc-migrate history",
+    "stamp": "The version follows the catalog. Run: aoc-migrate status",
+}
+"""What to run instead of commands that Alembic's users type."""
 
 
 class Lazy(click.Group):
     """A group whose commands are the modules of this package, each loaded when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which one uses them."""
+        """Return the commands in the order of their use."""
         return list(COMMANDS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without loading them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """List the commands by group, without loading them."""
+        width = max(map(len, COMMANDS))
+        for group, commands in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load the module of a command."""
@@ -55,6 +75,17 @@ class Lazy(click.Group):
         module = importlib.import_module(f"aoc_migrate.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; for one that there is not, suggest what may be meant."""
+        name = args[0]
+        if name in ALEMBIC_COMMANDS:
+            raise click.UsageError(f"No such command {name!r}. {ALEMBIC_COMMANDS[name]}", ctx)
+        if name not in COMMANDS and not name.startswith("-"):
+            raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -74,7 +105,7 @@ def cli() -> None:
       1    findings; the part that found them changed nothing
       2    wrong usage or configuration
       3    try again later: unreachable, lock or deadline
-      4    failed half way, or done but verify failed; what stands and what to type is printed
+      4    failed half way, or done but verify failed; the report says what is done and what to type
       130  ended by SIGINT
       143  ended by SIGTERM
     """
@@ -87,16 +118,16 @@ def main() -> NoReturn:
     for stream in (sys.__stdout__, sys.__stderr__):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character must not lose the report
             stream.reconfigure(errors="backslashreplace")
-    atexit.register(gc.freeze)  # Python would search all that was loaded for garbage before it ends
+    atexit.register(gc.freeze)  # or Python searches all that was loaded for garbage before it ends
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
         from aoc_migrate.errors import Abort, unexpected
         from aoc_migrate.report.formatting import plain
 
-        told = error if isinstance(error, Abort) else unexpected(error)
-        sys.stderr.write(f"aoc-migrate: {plain(str(told))}\n")
-        sys.exit(told.exit_code)
+        abort = error if isinstance(error, Abort) else unexpected(error)
+        sys.stderr.write(f"aoc-migrate: {plain(str(abort))}\n")
+        sys.exit(abort.exit_code)
     sys.exit(0)
 
 

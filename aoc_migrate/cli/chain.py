@@ -1,60 +1,28 @@
 """`aoc-migrate chain`."""
 
-from typing import TYPE_CHECKING
-
 import click
 
-from aoc_migrate.cli import common, opts
-
-if TYPE_CHECKING:
-    from aoc_migrate.report.accepted import Accepted
+from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.options import ACCEPT, LIMIT, METRICS, POOLER, WAITING, batches
 
 
-@click.command(context_settings=common.WORDS)
-@click.argument("words", nargs=-1, metavar="[TARGET]")
-@click.option("--apply", is_flag=True, help="Link the rows anew; needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
-@opts.accept_option
-@opts.batch_options()
-@opts.waiting_options
-@opts.limit_option
-@opts.jobs_option
-@opts.connection_options
-@opts.metrics_options
-@opts.output_options
-@click.pass_context
-def chain(
-    ctx: click.Context,
-    words: tuple[str, ...],
-    apply: bool,
-    accept: "Accepted",
-    limit: int,
-    allow_session_pooler: bool,
-    deadline: float,
-    lock_wait: float,
-    show_queries: bool,
-    form: str,
-    output: str | None,
-) -> None:
-    """Show rows whose supersedes link is late or broken; with --apply, link them anew.
+@click.command(cls=TargetCommand, shared=(ACCEPT, *WAITING, *batches(), LIMIT, *METRICS, POOLER))
+@click.option("--drop-journal", is_flag=True, help="Show the journal of links; with --apply, drop it.")
+@click.option("--apply", is_flag=True, help="Do it; linking needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
+def chain(run: Run, drop_journal: bool, apply: bool) -> None:
+    """Show rows whose supersedes link is late or broken; with --apply, link them again.
 
-    Writes to the same journal as the backfill, so a downgrade takes it back.
+    The old links go into the journal of the backfill, and a downgrade sets them back. --drop-journal frees its
+    space: a downgrade then leaves the links as they are.
 
     \b
     aoc-migrate chain concelier
     AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain concelier --apply
+    aoc-migrate chain concelier --drop-journal --apply
     """
-    from aoc_migrate.database.targets import choose_targets
-    from aoc_migrate.run.chain import run_chain
+    from aoc_migrate.run.chain import run_chain, run_drop_journal
 
-    names, _ = common.target_words(ctx, words, revision=False)
-    common.run(
-        "chain",
-        choose_targets(names),
-        common.make_options(
-            limit, allow_session_pooler, deadline, lock_wait, show_queries=show_queries, accept=accept
-        ),
-        lambda session, report: run_chain(session, report, limit, apply),
-        form,
-        output,
-        stop_at_error=apply,
-    )
+    if drop_journal:
+        run.only(unless=not apply)
+        run.verb(lambda session, report: run_drop_journal(session, report, apply=apply), stops=apply)
+    run.verb(lambda session, report: run_chain(session, report, run.options.limit, apply), stops=apply)

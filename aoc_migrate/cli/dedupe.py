@@ -1,16 +1,12 @@
 """`aoc-migrate dedupe`."""
 
-from typing import Any
-
 import click
 
-from aoc_migrate.cli import common, opts
-from aoc_migrate.cli.moving import move, moving_options
+from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.row_options import MOVING, show_apply_or_restore
 
 
-@click.command(context_settings=common.WORDS)
-@click.argument("words", nargs=-1, metavar="[TARGET]")
-@moving_options
+@click.command(cls=TargetCommand, shared=MOVING)
 @click.option(
     "--keep",
     type=click.Choice(["earliest", "latest"]),
@@ -18,22 +14,15 @@ from aoc_migrate.cli.moving import move, moving_options
     show_default=True,
     help="Which row of a group stays, by retrieved_at.",
 )
-@click.option("--include-different", is_flag=True, help="Move rows too that differ from the one that stays.")
-@opts.batch_options(500)
-@opts.waiting_options
-@opts.limit_option
-@opts.jobs_option
-@opts.connection_options
-@opts.output_options
-@click.pass_context
+@click.option("--include-different", is_flag=True, help="Also move rows that differ from the one that stays.")
 def dedupe(
-    ctx: click.Context, /, words: tuple[str, ...], keep: str, include_different: bool, **options: Any
+    run: Run, keep: str, include_different: bool, apply: bool, restore: bool, run_number: int | None
 ) -> None:
     """Show duplicate rows and what would become of them; --apply moves the surplus into quarantine.
 
     One row of each group stays, untouched. Rows that named a moved one as superseded name the one that stays.
-    No row is deleted without being in quarantine (TABLE_quarantine) in the same transaction, and --restore
-    puts all of it back, links too.
+    A row leaves the table only in the transaction that puts it into quarantine (TABLE_quarantine), and --restore
+    puts all of them back, links included.
 
     \b
     aoc-migrate dedupe concelier
@@ -42,5 +31,11 @@ def dedupe(
     """
     from aoc_migrate.quarantine.dedupe import DedupeOptions, run_dedupe
 
-    chosen = DedupeOptions(keep, include_different, options["limit"])
-    move(ctx, words, lambda session, report, apply: run_dedupe(session, report, chosen, apply=apply), **options)
+    options = DedupeOptions(keep, include_different, run.options.limit)
+    show_apply_or_restore(
+        run,
+        lambda session, report: run_dedupe(session, report, options, apply=apply),
+        apply=apply,
+        restore=restore,
+        run_number=run_number,
+    )

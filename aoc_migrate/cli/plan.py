@@ -1,42 +1,20 @@
 """`aoc-migrate plan`."""
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
-from aoc_migrate.cli import common, opts
-
-if TYPE_CHECKING:
-    from aoc_migrate.database.session import Session
-    from aoc_migrate.database.targets import Target
-    from aoc_migrate.report.model import Report
-    from aoc_migrate.run.target_run import Options
+from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.options import DEADLINE, LOCK_WAIT, MAX_STALL, POOLER
 
 
-@click.command(context_settings=common.WORDS)
-@click.argument("words", nargs=-1, metavar="[TARGET] [REVISION | FROM:TO]")
-@click.option("--sql", "as_sql", is_flag=True, help="Print the psql script instead of the plan.")
-@opts.stall_option
-@opts.patience_options
-@opts.connection_options
-@opts.output_options
-@click.pass_context
-def plan(
-    ctx: click.Context,
-    words: tuple[str, ...],
-    as_sql: bool,
-    allow_session_pooler: bool,
-    max_stall: float,
-    deadline: float,
-    lock_wait: float,
-    form: str,
-    output: str | None,
-) -> None:
-    """Tell what an upgrade or a downgrade would run: statements, locks, scans, sizes. Changes nothing.
+@click.command(cls=TargetCommand, revision="[REVISION | FROM:TO]", shared=(MAX_STALL, DEADLINE, LOCK_WAIT, POOLER))
+@click.option("--sql", is_flag=True, help="Print the psql script instead of the plan.")
+def plan(run: Run, sql: bool) -> None:
+    """Show what an upgrade or a downgrade would run: statements, locks, scans, sizes. Changes nothing.
 
-    REVISION is as for upgrade and downgrade; the default is head. With --sql, the same as a script for psql:
-    same transactions, locks, limits and audit. FROM:TO writes it without a connection.
+    REVISION is as for upgrade and downgrade; the default is head. With --sql, print the same as a script for
+    psql: same transactions, locks, limits and audit. FROM:TO prints it without a connection.
 
     \b
     aoc-migrate plan concelier
@@ -44,48 +22,19 @@ def plan(
     aoc-migrate plan concelier --sql --output upgrade.sql
     aoc-migrate plan concelier base:head --sql
     """
-    from aoc_migrate.database.targets import choose_targets
-    from aoc_migrate.run.plan import run_plan
+    from aoc_migrate.run.plan import run_plan, script_between, script_from
 
-    names, revision = common.target_words(ctx, words, revision=True)
-    options = common.make_options(200, allow_session_pooler, deadline, lock_wait, max_stall)
-    if revision and ":" in revision:
-        if not as_sql or not names:
-            raise click.UsageError("FROM:TO goes with TARGET and --sql: there is no database to look at.")
-        _without_connection(names[0], revision, options, output)
+    wanted = run.revision or "head"
+    if ":" in wanted:
+        if not sql or not run.names:
+            raise click.UsageError("FROM:TO goes with TARGET and --sql: there is no database to connect to.")
+        run.output.write_text(script_between(run.names[0], wanted, run.options.limits))
         return
-    targets = choose_targets(names)
-    if len(targets) > 1 and (as_sql or (revision or "").startswith("-")):
-        raise click.UsageError("Several targets are configured: name one.")
-    wanted = revision or "head"
-    if as_sql:
-        _script(targets[0], wanted, options, output)
-        return
-    common.run("plan", targets, options, lambda session, report: run_plan(session, report, wanted), form, output)
-
-
-def _without_connection(target: str, words: str, options: "Options", output: str | None) -> None:
-    from aoc_migrate.database.targets import read_place
-    from aoc_migrate.run.plan import between, sql
-
-    common.write_text(sql(between(target, words), options.limits, *read_place(target)), output)
-
-
-def _script(target: "Target", wanted: str, options: "Options", output: str | None) -> None:
-    """Print the script; what stops it goes to stderr, because stdout may be a file that psql reads next."""
-    from aoc_migrate.report.render import render
-    from aoc_migrate.revisions.graph import contract_at
-    from aoc_migrate.run.plan import planned, refuse_partitioned, sql
-    from aoc_migrate.run.target_run import on_target
-
-    jobs = []
-
-    def look(session: "Session", found: "Report") -> None:
-        refuse_partitioned(session, contract_at(target.name, found.revision).table)
-        jobs.append(planned(target.name, found.revision, wanted))
-
-    report = on_target(target, "plan", options, look)
+    target = run.only(unless=not sql and not wanted.startswith("-"))
+    if not sql:
+        run.verb(lambda session, report: run_plan(session, report, wanted))
+    report, script = script_from(target, wanted, run.options)
     if report.exit_code:
-        sys.stderr.write(render("table", "plan", [report], report.exit_code))
+        run.output.stderr("plan", report)
         sys.exit(report.exit_code)
-    common.write_text(sql(jobs[0], options.limits, target.schema, target.table_owner), output)
+    run.output.write_text(script)

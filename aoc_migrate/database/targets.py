@@ -6,7 +6,7 @@ Secrets stay in ``Target.conninfo``, which is never printed.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,7 +179,7 @@ def _read_url(variable: str, environment: Mapping[str, str]) -> str:
     return url
 
 
-def choose_targets(names: list[str], environment: Mapping[str, str] = os.environ) -> list[Target]:
+def choose_targets(names: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Target]:
     """Return the named targets, or all configured ones. Raises Abort (exit 2) where there is none."""
     configured = read_targets(environment)
     for name in names:

@@ -1,15 +1,27 @@
 """Quarantined rows, whole, for whoever asks for them by name: one JSON object a line."""
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
 
 from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.session import Session
-from aoc_migrate.errors import refused
+from aoc_migrate.errors import Abort, refused
 from aoc_migrate.quarantine.contents import there
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
 
 PAGE = 5  # rows that are held in memory; a document has up to 4 MB, and a repaired row is kept beside what it was
+
+
+def export_to_file(session: Session, report: Report, place: str, run: int | None) -> None:
+    """Write the rows of `run_export` to a new file. Raises Abort as that does, and as `new_file` does."""
+    with new_file(place) as file:
+        run_export(session, report, file.write, run)
+    session.say(f"{place} holds whole rows, documents included; you alone may read it")
 
 
 def run_export(session: Session, report: Report, write: Callable[[str], object], run: int | None) -> None:
@@ -31,3 +43,36 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
         for (line,) in cursor:
             write(f"{line}\n")
             report.facts["exported"] += 1
+
+
+@contextmanager
+def new_file(place: str) -> Iterator[TextIO]:
+    """Open a file for its owner alone that takes its name when it is whole, or vanishes.
+
+    Raises Abort: exit 2 where the name is taken or cannot be written to, 4 where writing fails on the way.
+    """
+    path = Path(place)
+    if os.path.lexists(path):
+        raise _taken(place)
+    try:
+        number, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise refused(f"{place} cannot be written: {error.strerror}. Choose another file.") from None
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        path.touch(0o600, exist_ok=False)
+        Path(unfinished).replace(path)
+    except FileExistsError:
+        raise _taken(place) from None
+    except OSError as error:
+        raise refused(f"{place} was not made, because it would not be whole: {error.strerror}.", 4) from None
+    finally:
+        with suppress(OSError):  # it has its name by now, or the disk is what failed
+            Path(unfinished).unlink()
+
+
+def _taken(place: str) -> Abort:
+    return refused(f"{place} exists already and is not overwritten. Name a new file.")

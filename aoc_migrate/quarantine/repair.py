@@ -6,6 +6,7 @@ from functools import partial
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.errors import refused
 from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
 from aoc_migrate.quarantine.repair_rules import RULES, collisions, look_for_broken, repair_work, rule_words
 from aoc_migrate.report.model import Report, finding
@@ -17,6 +18,14 @@ class RepairOptions:
 
     rules: tuple[str, ...] = ()
     limit: int = 200
+
+    @classmethod
+    def of(cls, words: tuple[str, ...], limit: int) -> "RepairOptions":
+        """Return what these words choose; ``all`` is every rule. Raises Abort (exit 2) for no rule."""
+        for word in words:
+            if word not in (*RULES, "all"):
+                raise refused(f"No such rule: {word}. Rules are {', '.join(RULES)}, and all.")
+        return cls(() if "all" in words else words, limit)
 
 
 def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:

@@ -41,21 +41,22 @@ class Evidence:
             with _attempt():
                 (self.folder / f"{report.target}-{command}.{suffix}").write_text(text, encoding="utf-8")
 
-    def upgrade(self, session: Session, report: Report, options: UpgradeOptions) -> None:
-        """Plan and upgrade, and write what there is to write on the way."""
+    def upgrade(self, target: Target, options: Options, upgrade: UpgradeOptions) -> Report:
+        """Plan and upgrade one target, write what there is to write on the way, and return the report."""
+        report = on_target(target, "upgrade", options, lambda s, r: self._plan_and_upgrade(s, r, upgrade))
+        self.keep("upgrade", report)
+        if report.reached and (target.name, "verify") not in self.kept:  # the run ended before its own verify
+            chosen = VerifyOptions(options.limit)
+            self.keep("verify", on_target(target, "verify", options, lambda s, r: run_verify(s, r, chosen)))
+        return report
+
+    def _plan_and_upgrade(self, session: Session, report: Report, options: UpgradeOptions) -> None:
         planned = Report(report.target, report.head, report.revision, reached=True)
         run_plan(session, planned, options.revision)
         self.keep("plan", planned)
         run_upgrade(
             session, report, replace(options, keep=self.keep, write=lambda sql: self.write(report.target, sql))
         )
-
-    def close_run(self, target: Target, options: Options, report: Report) -> None:
-        """Write the report of the run, and of verify where the run did not come to that."""
-        self.keep("upgrade", report)
-        if report.reached and (target.name, "verify") not in self.kept:
-            chosen = VerifyOptions(options.limit)
-            self.keep("verify", on_target(target, "verify", options, lambda s, r: run_verify(s, r, chosen)))
 
     def write(self, target: str, sql: str) -> None:
         """Write on the SQL that runs on a target, so that it is there whatever happens next."""

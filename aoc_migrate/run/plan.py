@@ -7,7 +7,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.database.targets import Limits
+from aoc_migrate.database.targets import Limits, Target, read_place
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.cost import Costs, Work, measure, sizes, wal, work
 from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title
@@ -17,6 +17,7 @@ from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at, position, resolve
 from aoc_migrate.revisions.revision_sql import collect
 from aoc_migrate.run import hold
+from aoc_migrate.run.target_run import Options, on_target
 
 _MADE = (
     Kind.CREATE_TABLE,
@@ -67,26 +68,39 @@ def planned(target: str, current: str | None, wanted: str) -> Job:
     return make(target, current, goal)
 
 
-def between(target: str, words: str) -> Job:
-    """Return the job for ``FROM:TO``, for a database that cannot be reached from here."""
+def script_between(target: str, words: str, limits: Limits) -> str:
+    """Return the psql script for ``FROM:TO``, for a database that cannot be reached from here.
+
+    Raises Abort (exit 2) for nonsense.
+    """
     start, _, goal = words.partition(":")
     if re.match(r"[+-]", start) or re.match(r"[+-]", goal):
         raise refused(f"{words!r}: without a connection, a relative revision is relative to nothing. Name both.")
-    return planned(target, resolve(target, start or "base", None), goal or "head")
+    job = planned(target, resolve(target, start or "base", None), goal or "head")
+    return script(job, limits, *read_place(target))
 
 
-def refuse_partitioned(session: Session, table: str) -> None:
+def script_from(target: Target, wanted: str, options: Options) -> tuple[Report, str]:
+    """Return the psql script from where the database is to ``wanted``; empty where the report has errors."""
+    jobs: list[Job] = []
+
+    def find(session: Session, report: Report) -> None:
+        _refuse_partitioned(session, contract_at(target.name, report.revision).table)
+        jobs.append(planned(target.name, report.revision, wanted))
+
+    report = on_target(target, "plan", options, find)
+    if report.errors:
+        return report, ""
+    return report, script(jobs[0], options.limits, target.schema, target.table_owner)
+
+
+def _refuse_partitioned(session: Session, table: str) -> None:
     """Raise Abort (exit 2) for a partitioned table: a script cannot go from partition to partition."""
     if is_partitioned(session, table):
         raise refused(
             f"{table} is partitioned, and psql scripts do not build indexes partition by partition: "
             "run the command itself (aoc-migrate upgrade, downgrade, constraints)."
         )
-
-
-def sql(job: Job, limits: Limits, schema: str, owner: str | None) -> str:
-    """Return the psql script of a job."""
-    return script(job, limits, schema, owner)
 
 
 def _left(session: Session, job: Job) -> Iterator[tuple[str, tuple[Step, ...]]]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -16,9 +15,6 @@ from aoc_migrate.report.model import TRY_LATER, Report
 from aoc_migrate.revisions.current import read_revision
 from aoc_migrate.revisions.graph import head
 
-if TYPE_CHECKING:
-    pass
-
 Verb = Callable[[Session, Report], None]
 
 
@@ -29,8 +25,8 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
     limit: int = 200
-    allow_pooler: bool = False
-    accepted: Accepted = NOTHING
+    allow_session_pooler: bool = False
+    accept: Accepted = NOTHING
 
     def parameters(self) -> dict[str, object]:
         """Return what a report tells of them: limits in seconds, and the guide's flags."""
@@ -42,10 +38,10 @@ def new_report(target: Target, options: Options) -> Report:
     return Report(target.name, head(target.name), parameters=options.parameters())
 
 
-def refusal(target: Target, command: str, options: Options, error: Abort) -> Report:
-    """Return the report of a target that a command does not fit, beside another target that it fits."""
+def refusal(target: Target, options: Options, abort: Abort) -> Report:
+    """Return the report of a target that the command refuses, after another target that has a report."""
     report = new_report(target, options)
-    report.findings = [replace(error.finding, subject=target.name)]
+    report.findings = [replace(abort.finding, subject=target.name)]
     return report
 
 
@@ -54,7 +50,7 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
     report = new_report(target, options)
     begun = time.monotonic()
     try:
-        with connect(target, command, options.limits, options.flags, options.accepted) as session:
+        with connect(target, command, options.limits, options.flags, options.accept) as session:
             _on_session(session, report, command, options, verb)
     except Abort as stopped:
         if stopped.refused:
@@ -68,7 +64,7 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
 def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
     try:
         report.server_version = session.connection.info.parameter_status("server_version")
-        report.findings += reading(session, allow_pooler=options.allow_pooler)
+        report.findings += reading(session, allow_pooler=options.allow_session_pooler)
         if not report.errors:
             report.revision = read_revision(session)
             report.reached = True

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from aoc_migrate import __version__
 from aoc_migrate.cli import cli
-from aoc_migrate.cli.values import DURATION
+from aoc_migrate.cli.param_types import DURATION
 from aoc_migrate.errors import Abort
 from tests.deploy.conftest import CHART, HERE, Helm, Manifest, containers, pods
 

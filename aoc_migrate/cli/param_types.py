@@ -1,9 +1,14 @@
 """The types of the values that options take: times, shares, lags, ages. A number without its unit is refused."""
 
 import re
+import sys
+from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import click
+
+from aoc_migrate.errors import refused
 
 
 class Duration(click.ParamType[float]):
@@ -75,6 +80,38 @@ class Lag(click.ParamType[dict[str, float | None]]):
         return found
 
 
+class RunNumber(click.ParamType[int]):
+    """The number of a run in the ledger, a bigint."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; refuse what no run can have."""
+        if isinstance(value, int):
+            return value
+        if not re.fullmatch(r"[0-9]{1,19}", value) or not 0 < int(value) < 2**63:
+            self.fail(f"{value!r} is not the number of a run; see: aoc-migrate history", param, ctx)
+        return int(value)
+
+
+class Gateway(click.ParamType[str]):
+    """The URL of a push gateway. It is never repeated: it may hold a password."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the URL; refuse one that no request could be sent to."""
+        try:
+            url = urlsplit(value)
+            fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+            fits = fits and not (url.query or url.fragment) and re.fullmatch("[!-~]+", value) is not None
+        except ValueError:
+            fits = False
+        if not fits:
+            self.fail("not an http or https URL; write it as http://HOST:PORT", param, ctx)
+        return str(value)
+
+
 def not_empty(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Refuse an empty name: it would name nothing, and find nothing wrong with it."""
     if value is not None and not value.strip():
@@ -82,7 +119,23 @@ def not_empty(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     return value
 
 
-RUN = click.IntRange(1, 2**63 - 1)  # of the ledger
+def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) -> str | None:
+    """Return the password on the first line of a file (``-``: stdin). Raises Abort (exit 2) without one."""
+    if file is None:
+        return None
+    try:
+        text = sys.stdin.readline() if file == "-" else Path(file).read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise refused(f"--password-file {file} cannot be read: {reason}.") from None
+    password = text.rstrip("\r\n")
+    if not password or "\0" in password:
+        raise refused(f"--password-file {file}: its first line is empty; write the password there.")
+    return password
+
+
+RUN_NUMBER = RunNumber()
+GATEWAY = Gateway()
 AGE = Duration(longest=876_000 * 3600)  # a hundred years
 BATCH = Duration(longest=0.5)  # a batch is over within a second, whatever it aims at
 DURATION = Duration(longest=590 * 3600)  # PostgreSQL's timeouts are 31 bits of milliseconds

@@ -1,0 +1,181 @@
+"""A command on targets: the words and options that are typed become one frozen `Run`."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from aoc_migrate.cli.options import OUTPUT, SECTIONS
+from aoc_migrate.cli.output import Output
+from aoc_migrate.errors import Abort, refused
+
+if TYPE_CHECKING:
+    from aoc_migrate.database.targets import Target
+    from aoc_migrate.report.model import Report
+    from aoc_migrate.run.target_run import Options, Verb
+
+OTHER_OPTIONS = {
+    "--dry-run": "To see what would run and change nothing: aoc-migrate plan",
+    "--sql": "To print the SQL: aoc-migrate plan TARGET --sql",
+}
+"""What to type instead of options that other tools have."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a command: what was typed, parsed once.
+
+    ``names`` are the targets that were named, ``revision`` is the word as it was typed.
+    """
+
+    command: str
+    names: tuple[str, ...]
+    revision: str | None
+    options: "Options"
+    output: Output
+
+    @cached_property
+    def targets(self) -> "list[Target]":
+        """The named targets, or all that are configured. Raises Abort (exit 2) where there is none."""
+        from aoc_migrate.database.targets import choose_targets
+
+        return choose_targets(self.names)
+
+    def only(self, *, unless: bool = False, hint: str = "name one") -> "Target":
+        """Return the first target, which must be the only one ``unless`` several are meant (exit 2)."""
+        if len(self.targets) > 1 and not unless:
+            raise click.UsageError(f"Several targets are configured: {hint}.")
+        return self.targets[0]
+
+    def report(self, verb: "Verb", target: "Target") -> "Report":
+        """Run ``verb`` on one target and return its report."""
+        from aoc_migrate.run.target_run import on_target
+
+        return on_target(target, self.command, self.options, verb)
+
+    def verb(self, verb: "Verb", *, stops: bool = False) -> NoReturn:
+        """Run ``verb`` on each target, write the report, and exit. See `work` for ``stops``."""
+        self.work(lambda target: self.report(verb, target), stops=stops)
+
+    def work(
+        self,
+        work: "Callable[[Target], Report]",
+        *,
+        stops: bool = False,
+        reported: "Callable[[Target], None] | None" = None,
+    ) -> NoReturn:
+        """Do ``work`` on the targets in order, write the reports, and exit with the highest exit code.
+
+        ``stops``: a target that fails is the last one. ``reported`` is called for each target that ended well,
+        after its report is written. A refusal ends the run; what came before it is reported all the same.
+        """
+        self.output.check()
+        reports, abort = self._reports(work, stops)
+        exit_code = self.output.write(self.command, reports)
+        for target, report in zip(self.targets, reports, strict=False):
+            if reported and not report.exit_code:
+                reported(target)
+        if abort is not None:
+            self.output.say(str(abort))
+        for target in self.targets[len(reports) :]:
+            self.output.say(f"{target.name} was not touched")
+        self.output.publish(self.command, reports)
+        sys.exit(exit_code)
+
+    def _reports(self, work: "Callable[[Target], Report]", stops: bool) -> "tuple[list[Report], Abort | None]":
+        reports: list[Report] = []
+        for target in self.targets:
+            try:
+                reports.append(work(target))
+            except Abort as abort:
+                if not reports:
+                    raise
+                from aoc_migrate.run.target_run import refusal
+
+                return [*reports, refusal(target, self.options, abort)], abort
+            if stops and reports[-1].exit_code:
+                break
+        return reports, None
+
+
+class GroupedHelp(click.Command):
+    """A command whose options come in sections, and whose typed values for shared options become objects."""
+
+    def __init__(self, *args: Any, shared: Sequence[click.Option] = (), **words: Any) -> None:
+        super().__init__(*args, **words)
+        self.params += [*shared, *OUTPUT]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first, then those that commands share, by section."""
+        sections: dict[str, list[tuple[str, str]]] = {name: [] for name in SECTIONS}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
+                sections[getattr(param, "section", SECTIONS[0])].append(record)
+        for name, records in sections.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command with one `Output` in place of the options that make it."""
+        ctx.params["output"] = Output(**_taken(ctx.params, Output))
+        return super().invoke(ctx)
+
+
+class TargetCommand(GroupedHelp):
+    """A command that takes TARGET and, where ``revision`` is set, REVISION; its function gets a `Run`."""
+
+    def __init__(self, *args: Any, revision: str = "", **words: Any) -> None:
+        super().__init__(*args, **words)
+        self.takes_revision = bool(revision)
+        metavar = f"[TARGET] {revision}".strip()
+        self.params.insert(0, click.Argument(["words"], nargs=-1, metavar=metavar))
+        self.ignore_unknown_options = True  # -1 is a revision; other unknown options are refused here
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command with its own options and one `Run`."""
+        names, revision = self._words(ctx, ctx.params.pop("words"))
+        options = _options(ctx.params)
+        output = Output(**_taken(ctx.params, Output))
+        command = ctx.command_path.partition(" ")[2]
+        ctx.params["run"] = Run(command, tuple(names), revision, options, output)
+        return click.Command.invoke(self, ctx)
+
+    def _words(self, ctx: click.Context, words: tuple[str, ...]) -> tuple[list[str], str | None]:
+        """Return the targets that are named, and the revision: a word that is no target."""
+        from aoc_migrate.database.targets import TARGETS
+
+        for word in words:
+            if word.startswith("-") and not word[1:].isdecimal():
+                self._refuse_option(ctx, word.partition("=")[0])
+        targets = [word for word in words if word in TARGETS]
+        rest = [word for word in words if word not in TARGETS]
+        if len(targets) > 1 or len(rest) > self.takes_revision:
+            surplus = rest[1] if len(rest) > 1 else (rest or targets[1:])[0]
+            raise click.UsageError(f"Unexpected word {surplus!r}. Targets are {' and '.join(TARGETS)}.", ctx)
+        return targets, rest[0] if rest else None
+
+    def _refuse_option(self, ctx: click.Context, name: str) -> NoReturn:
+        if name in OTHER_OPTIONS:
+            raise click.UsageError(f"No such option {name!r}. {OTHER_OPTIONS[name]}", ctx)
+        known = [option for param in self.params if isinstance(param, click.Option) for option in param.opts]
+        raise click.NoSuchOption(name, possibilities=known, ctx=ctx)
+
+
+def _taken(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Take the fields of a dataclass out of ``values`` and return them."""
+    return {field.name: values.pop(field.name) for field in fields(kind) if field.name in values}
+
+
+def _options(values: dict[str, Any]) -> "Options":
+    """Return the shared options of a run. Raises Abort (exit 2) where they contradict each other."""
+    from aoc_migrate.database.targets import Limits, read_flags
+    from aoc_migrate.run.target_run import Options
+
+    limits = Limits(**_taken(values, Limits), **values.pop("max_lag", {}))
+    if limits.max_stall > limits.deadline:
+        raise refused("--max-stall is longer than --deadline: not even one try would fit.")
+    return Options(limits=limits, flags=read_flags(), **_taken(values, Options))

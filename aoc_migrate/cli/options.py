@@ -1,0 +1,151 @@
+"""The options that commands share, by the section of the help in which they are listed."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aoc_migrate.cli.param_types import BATCH, DURATION, GATEWAY, Lag, Share
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.accepted import Accepted
+
+
+SECTIONS = ("Options", "Locks and pace", "Output", "Connection")
+
+
+class Shared(click.Option):
+    """An option in one of the SECTIONS."""
+
+    def __init__(self, *names: str, section: str = SECTIONS[0], **words: Any) -> None:
+        super().__init__([*names], **words)
+        self.section = section
+
+
+def _locks(*names: str, **words: Any) -> Shared:
+    return Shared(*names, section=SECTIONS[1], **words)
+
+
+def _output(*names: str, **words: Any) -> Shared:
+    return Shared(*names, section=SECTIONS[2], **words)
+
+
+def _accepted(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> "Accepted":
+    from aoc_migrate.report.accepted import Accepted
+
+    try:
+        return Accepted.of(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _merged(
+    _ctx: click.Context, _param: click.Parameter, given: Iterable[dict[str, float | None]]
+) -> dict[str, float | None]:
+    return {name: bound for bounds in given for name, bound in bounds.items()}
+
+
+ACCEPT = Shared(
+    "--accept",
+    multiple=True,
+    metavar="SLUG:OBJECT",
+    callback=_accepted,
+    help="Accept a finding, in the form that it prints. May be repeated.",
+)
+ALL = Shared("--all", "every", is_flag=True, help="All configured targets.")
+MAX_STALL = _locks(
+    "--max-stall",
+    type=DURATION,
+    default="100ms",
+    show_default=True,
+    help="Longest time that other sessions may wait behind one of our strong locks.",
+)
+DEADLINE = _locks(
+    "--deadline",
+    type=DURATION,
+    default="10m",
+    show_default=True,
+    help="How long one step tries before it gives up (exit 3).",
+)
+LOCK_WAIT = _locks(
+    "--lock-wait",
+    type=DURATION,
+    default="30m",
+    show_default=True,
+    help="How long to wait for another run (exit 3).",
+)
+SHOW_QUERIES = _locks(
+    "--show-queries", is_flag=True, help="Name who blocks us with the text of its query; it may hold data."
+)
+WAITING = (DEADLINE, LOCK_WAIT, SHOW_QUERIES)
+
+
+def batches(most: int = 20_000) -> tuple[Shared, ...]:
+    """Return the options of a command that writes rows in batches of at most ``most`` rows."""
+    return (
+        _locks(
+            "--batch-time",
+            type=BATCH,
+            default="50ms",
+            show_default=True,
+            help="Time that a batch of rows aims at; its rows are locked that long.",
+        ),
+        _locks(
+            "--batch-rows",
+            type=click.IntRange(1, most),
+            default=most,
+            show_default=True,
+            help="Most rows in a batch.",
+        ),
+        _locks(
+            "--pace",
+            type=Share(),
+            default="100%",
+            show_default=True,
+            help="Share of the time that batches run; it sleeps in between.",
+        ),
+        _locks(
+            "--max-lag",
+            type=Lag(),
+            multiple=True,
+            default=["1GB"],
+            show_default=True,
+            callback=_merged,
+            help="Pause while a standby, a replication slot or the WAL archive is further behind: 64MB, or 10s "
+            "for standbys, or 64MB,10s, or off.",
+        ),
+    )
+
+
+LIMIT = _output(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=200,
+    show_default=True,
+    help="Most groups or rows in each sample; counts always cover everything.",
+)
+METRICS = (
+    _output(
+        "--metrics",
+        type=click.Path(dir_okay=False),
+        help="Write Prometheus metrics to a file, for the textfile collector.",
+    ),
+    _output("--push-gateway", type=GATEWAY, metavar="URL", help="Send them to a push gateway as well."),
+)
+OUTPUT = (
+    _output(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json", "ndjson", "markdown", "html"]),
+        default="table",
+        show_default=True,
+        help="How the report is written.",
+    ),
+    _output("--output", "file", type=click.Path(dir_okay=False), help="Write the report to a file."),
+)
+POOLER = Shared(
+    "--allow-session-pooler",
+    is_flag=True,
+    section=SECTIONS[3],
+    help="Go through a pooler that is known to be in session mode.",
+)

@@ -1,0 +1,96 @@
+"""Where a command's output goes: report, metrics, and the last words of a pod."""
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aoc_migrate.errors import refused
+
+if TYPE_CHECKING:
+    from aoc_migrate.report.model import Report
+
+
+@dataclass(frozen=True)
+class Output:
+    """The form of the report, the file that it goes to (None: stdout), and where metrics go."""
+
+    form: str = "table"
+    file: str | None = None
+    metrics: str | None = None
+    push_gateway: str | None = None
+
+    def check(self) -> None:
+        """Refuse a file that cannot be written, before anything is done. Raises Abort (exit 2)."""
+        _writable("--output", self.file)
+        _writable("--metrics", self.metrics)
+
+    def say(self, message: str) -> None:
+        """Write one line to stderr."""
+        from aoc_migrate.report.formatting import plain
+
+        sys.stderr.write(f"aoc-migrate: {plain(message)}\n")
+
+    def write(self, command: str, reports: "list[Report]") -> int:
+        """Write the reports and return the worst of their exit codes."""
+        from aoc_migrate.report.render import render
+
+        exit_code = max(report.exit_code for report in reports)
+        if exit_code:
+            _leave_last_words(command, reports)
+        text = render(self.form, command, reports, exit_code)
+        if self.file is None:
+            click.echo(text, nl=False)
+            return exit_code
+        try:
+            Path(self.file).write_text(text, encoding="utf-8")
+        except OSError as error:  # the work is done, so its report must not be lost
+            click.echo(render(self.form, command, reports, 4), nl=False)
+            self.say(f"{self.file} could not be written: {error.strerror}; here is the report")
+            return 4
+        return exit_code
+
+    def write_text(self, text: str) -> None:
+        """Write something that is no report. Raises Abort (exit 2)."""
+        if self.file is None:
+            click.echo(text, nl=False)
+            return
+        self.check()
+        Path(self.file).write_text(text, encoding="utf-8")
+
+    def stderr(self, command: str, report: "Report") -> None:
+        """Write a report to stderr, for a command whose stdout is something else."""
+        from aoc_migrate.report.render import render
+
+        sys.stderr.write(render("table", command, [report], report.exit_code))
+
+    def publish(self, command: str, reports: "list[Report]") -> None:
+        """Publish the metrics that were asked for: last, because a push gateway may keep us waiting."""
+        if self.metrics or self.push_gateway:
+            from aoc_migrate.cli.telemetry import publish
+
+            publish(command, reports, self.metrics, self.push_gateway)
+
+
+def _writable(option: str, file: str | None) -> None:
+    if file is None:
+        return
+    try:
+        with Path(file).open("a", encoding="utf-8"):
+            return
+    except OSError as error:
+        raise refused(f"{option} {file} cannot be written: {error.strerror}. Choose another file.") from None
+
+
+def _leave_last_words(command: str, reports: "list[Report]") -> None:
+    """Write what stopped the run to the pod's termination message, which outlives its log."""
+    from aoc_migrate.report.formatting import last_words
+
+    place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
+    with suppress(OSError):  # the report itself matters more
+        if Path(place).is_file() and os.access(place, os.W_OK):
+            Path(place).write_text(last_words(command, reports), encoding="utf-8")

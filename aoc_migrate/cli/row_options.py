@@ -1,0 +1,31 @@
+"""What `dedupe` and `repair` share: show, --apply, --restore."""
+
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from aoc_migrate.cli.options import ACCEPT, LIMIT, POOLER, WAITING, Shared, batches
+from aoc_migrate.cli.param_types import RUN_NUMBER
+
+if TYPE_CHECKING:
+    from aoc_migrate.cli.command import Run
+    from aoc_migrate.run.target_run import Verb
+
+APPLY = Shared("--apply", is_flag=True, help="Do it; without this, nothing is changed.")
+RESTORE = Shared("--restore", is_flag=True, help="Put rows back exactly as they were, latest run first.")
+RUN = Shared("--run", "run_number", type=RUN_NUMBER, help="With --restore: of this run only.")
+MOVING = (APPLY, RESTORE, RUN, ACCEPT, *WAITING, *batches(500), LIMIT, POOLER)
+
+
+def show_apply_or_restore(
+    run: "Run", verb: "Verb", *, apply: bool, restore: bool, run_number: int | None
+) -> NoReturn:
+    """Run ``verb``, which shows or applies, or put back what the same command did."""
+    from aoc_migrate.quarantine.restore import run_restore
+
+    if (apply and restore) or (run_number is not None and not restore):
+        raise click.UsageError("--apply and --restore exclude each other, and --run goes with --restore.")
+    run.only(unless=not (apply or restore))
+    if restore:
+        run.verb(lambda session, report: run_restore(session, report, run.command, run_number), stops=True)
+    run.verb(verb, stops=apply)
