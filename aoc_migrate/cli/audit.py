@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="[TARGET]")
 @opts.accept_option
 @opts.limit_option
-@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 @opts.batch_options()
 @opts.waiting_options
 @opts.limit_option
-@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

@@ -84,9 +84,9 @@ def run(
     reported: "Callable[[Target, Report], None] | None" = None,
     acknowledge: "Callable[[Target], None] | None" = None,
 ) -> None:
-    """Run ``verb`` on each target, in order or with --jobs at once, write the report, and exit.
+    """Run ``verb`` on each target in order, write the report, and exit.
 
-    ``stop_at_error``: in order, do not touch the next target after one that failed. ``reported`` is given each
+    ``stop_at_error``: do not touch the next target after one that failed. ``reported`` is given each
     report as it comes; ``acknowledge`` is told of each target that ended well, once the report is written.
     """
     from aoc_migrate.report.formatting import plain
@@ -99,12 +99,7 @@ def run(
         return report
 
     opts.writable(output)
-    if _at_once(targets):
-        from aoc_migrate.run.side_by_side import side_by_side
-
-        outcomes = side_by_side(targets, command, options, work)
-    else:
-        outcomes = _in_order(targets, work, stop_at_error)
+    outcomes = _in_order(targets, work, stop_at_error)
     aborts = [outcome for outcome in outcomes if isinstance(outcome, Abort)]
     if len(aborts) == len(outcomes):
         raise aborts[0]
@@ -122,16 +117,6 @@ def run(
         sys.stderr.write(f"aoc-migrate: {target.name} was not touched\n")
     _publish(command, reports)
     sys.exit(exit_code)
-
-
-def _at_once(targets: "list[Target]") -> bool:
-    """Return whether --jobs asks for it and it can be: in one database, each waits for the other's snapshots."""
-    if click.get_current_context().meta.get("aoc.jobs", 1) < 2 or len(targets) < 2:
-        return False
-    databases = {target.place()[:-1] for target in targets}
-    if len(databases) < len(targets):
-        sys.stderr.write("aoc-migrate: both targets are in one database: one after the other, despite --jobs\n")
-    return len(databases) == len(targets)
 
 
 def _in_order(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 @opts.accept_option
 @opts.stall_option
 @opts.waiting_options
-@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options

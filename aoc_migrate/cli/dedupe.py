@@ -22,7 +22,6 @@ from aoc_migrate.cli.moving import move, moving_options
 @opts.batch_options(500)
 @opts.waiting_options
 @opts.limit_option
-@opts.jobs_option
 @opts.connection_options
 @opts.output_options
 @click.pass_context

@@ -87,24 +87,6 @@ def connection_options(command: F) -> F:
     )(command)
 
 
-def jobs_option(command: F) -> F:
-    """Add --jobs, which `run` reads."""
-
-    def keep(ctx: click.Context, param: click.Parameter, value: int) -> None:
-        ctx.meta["aoc.jobs"] = value
-
-    return click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        expose_value=False,
-        callback=keep,
-        help="2: both targets at the same time, where they are in different databases. Both run to their end, "
-        "also where one fails.",
-    )(command)
-
-
 def limit_option(command: F) -> F:
     """Add --limit."""
     return click.option(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 @click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
 @opts.accept_option
 @opts.limit_option
-@opts.jobs_option
 @opts.connection_options
 @opts.metrics_options
 @opts.output_options
