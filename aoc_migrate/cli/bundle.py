@@ -10,7 +10,6 @@ from aoc_migrate.cli import common, opts
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--check", is_flag=True, help="Look whether every file is what it was; write nothing.")
 @click.option("--platform", "platforms", multiple=True, help="Wheels for this platform (pip's tag); repeatable.")
 @click.option("--python-version", metavar="X.Y", help="Wheels for this Python; default: the one that runs this.")
 @click.option("--no-wheels", is_flag=True, help="For psql alone.")
@@ -26,7 +25,6 @@ from aoc_migrate.cli import common, opts
 @opts.output_options
 def bundle(
     folder: Path,
-    check: bool,
     platforms: tuple[str, ...],
     python_version: str | None,
     no_wheels: bool,
@@ -39,27 +37,19 @@ def bundle(
     """Write the Offline Kit into DIR: psql scripts, wheels, docs, SBOM, manifest, sums and a README.
 
     For sites without a network. pip's own settings say where wheels come from. The same input gives the same
-    bytes. With --check, DIR is compared with its sums: exit 1 for any missing, changed or extra file.
+    bytes. There, sha256sum checks it, and pip installs only wheels whose sums requirements.txt pins.
 
     \b
     aoc-migrate bundle kit --platform manylinux2014_x86_64 --python-version 3.12
     aoc-migrate bundle kit --no-wheels --report verify.html
     aoc-migrate bundle kit --sign-command "gpg --armor --detach-sign"
-    aoc-migrate bundle --check kit
     """
     from aoc_migrate.kit.bundle import Kit, write_bundle
-    from aoc_migrate.kit.bundle_check import check_bundle
     from aoc_migrate.report.model import Report
 
-    making = (platforms, python_version, no_wheels, wheel, reports, sign_command)
-    if check and any(making):
-        raise click.UsageError("--check goes with no other option of the making.")
     if no_wheels and (platforms or python_version or wheel):
         raise click.UsageError("--no-wheels leaves nothing for --platform, --python-version or --wheel to choose.")
     opts.writable(output)
     report = Report(str(folder))
-    if check:
-        check_bundle(folder, report)
-    else:
-        write_bundle(folder, Kit(not no_wheels, platforms, python_version, wheel, reports, sign_command), report)
+    write_bundle(folder, Kit(not no_wheels, platforms, python_version, wheel, reports, sign_command), report)
     sys.exit(common.write("bundle", [report], form, output))
