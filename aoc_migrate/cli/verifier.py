@@ -160,25 +160,3 @@ def drop(
         output,
         stop_at_error=True,
     )
-
-
-@verifier.command()
-@click.option("--tenant", "tenants", multiple=True, default=["default"], show_default=True, help="Repeatable.")
-def authority(tenants: tuple[str, ...]) -> None:
-    """Print the client that Authority's bootstrap wants for the verifier, as YAML.
-
-    Its credentials come from the secret store; rotate them quarterly.
-
-    \b
-    aoc-migrate verifier authority --tenant default
-    """
-    import json
-
-    from aoc_migrate.database.targets import read_flags
-
-    quoted = json.dumps(read_flags().verifier_user)
-    listed = ", ".join(json.dumps(tenant) for tenant in tenants)
-    click.echo(
-        f"clients:\n  - clientId: {quoted}\n    grantTypes: [client_credentials]\n"
-        f"    scopes: [aoc:verify, advisory:read, vex:read]\n    tenants: [{listed}]"
-    )
