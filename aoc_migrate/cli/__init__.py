@@ -27,7 +27,6 @@ COMMANDS = {
     "downgrade": "Undo revisions, and hold there.",
     "constraints": "Remove the constraints when ingestion breaks.",
     "chain": "Show late or broken supersedes links; link them anew.",
-    "journal": "Show what the backfill's downgrade could set back.",
     "quarantine": "List and export what is in quarantine.",
     "verifier": "Make, check and drop the read-only role of verification.",
     "bundle": "Write the Offline Kit.",

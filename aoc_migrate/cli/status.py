@@ -14,7 +14,7 @@ from aoc_migrate.cli import common, opts
 def status(
     ctx: click.Context, words: tuple[str, ...], allow_session_pooler: bool, form: str, output: str | None
 ) -> None:
-    """Tell where a target stands: revision, pending, rules guarded or proven, hold, lock, running build.
+    """Tell where a target stands: revision, pending, rules guarded or proven, hold, lock, running build, journal.
 
     Exits 0 when it could tell; being behind is no error here (see verify).
 
