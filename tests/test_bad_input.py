@@ -54,7 +54,7 @@ USAGE = [
     (["audit", "concelier", "--format", "xml"], "'xml' is not one of"),
     (["audit", "nosuch"], "Unexpected word 'nosuch'"),
     (["verify", "excititor"], "excititor is not configured"),
-    (["journal", "dropp", "concelier"], "Unexpected word 'dropp'"),
+    (["chain", "dropp", "concelier"], "Unexpected word 'dropp'"),
     (["chain", "concelier"], "has no chain yet"),
     (["nosuch"], "No such command"),
     (["revision", "concelier", "-m", " "], "-m needs a title"),
@@ -112,7 +112,7 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize("url", UNREACHABLE)
-@pytest.mark.parametrize("command", ["audit", "upgrade", "verify", "status", "downgrade -1", "chain", "journal"])
+@pytest.mark.parametrize("command", ["audit", "upgrade", "verify", "status", "downgrade -1", "chain"])
 def test_unreachable(url: str, command: str, aoc: Aoc) -> None:
     """A server that does not answer is exit 3 and a finding in the report, without the password."""
     ran = aoc.json(*command.split(), CONCELIER_DATABASE_URL=url)

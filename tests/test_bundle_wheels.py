@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,18 +27,31 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def clean_environment() -> dict[str, str]:
+    """Return this environment without what says where packages come from, and without our own settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "AOC_"))}
+    return kept | {"PIP_CONFIG_FILE": os.devnull}
+
+
+def install(bundle: Path, venv: Path) -> subprocess.CompletedProcess[str]:
+    """Make a virtual environment and install into it, with the words of the bundle's README."""
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    (words,) = re.findall(
+        "(?m)^../aoc/bin/python (-m pip .*)$", (bundle / "README.md").read_text(encoding="utf-8")
+    )
+    command = [str(venv / "bin" / "python"), *words.split()]
+    return subprocess.run(
+        command, cwd=bundle, env=clean_environment(), check=False, capture_output=True, text=True
+    )
+
+
 def test_install_and_upgrade_without_a_network(
     wheels: Path, tmp_path: Path, database: Database, aoc: Aoc, allowed: dict[str, str]
 ) -> None:
-    """Installed with --no-index from the bundle alone, the command upgrades, verifies, and checks the bundle."""
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    programs = tmp_path / "venv" / "bin"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "AOC_"))} | {
-        "PIP_CONFIG_FILE": os.devnull
-    }
-    install = [str(programs / "pip"), "install", "--quiet", "--no-index", "--find-links", "wheels", "aoc-migrate"]
-    subprocess.run(install, cwd=wheels, env=environment, check=True)
-    environment |= aoc.environment | allowed
+    """Installed from the bundle alone, each wheel by its sum, the command says its version, upgrades, verifies."""
+    installed = install(wheels, tmp_path / "venv")
+    assert installed.returncode == 0, installed.stderr
+    programs, environment = tmp_path / "venv" / "bin", clean_environment()
 
     def run(*words: str) -> int:
         command = [str(programs / "aoc-migrate"), *words]
@@ -43,11 +59,39 @@ def test_install_and_upgrade_without_a_network(
             command, cwd="/", env=environment | aoc.environment | allowed, check=False
         ).returncode
 
+    assert run("--version") == 0
     assert run("upgrade", database.target) == 0
     assert run("verify", database.target, "--probe") == 0
-    assert run("bundle", "--check", str(wheels)) == 0
     assert run("bundle", str(tmp_path / "again"), "--no-wheels") == 0
     assert contents(tmp_path / "again")["docs/cli.md"] == contents(wheels)["docs/cli.md"]
+
+
+def test_a_changed_wheel_is_refused(wheels: Path, tmp_path: Path) -> None:
+    """pip refuses a wheel whose bytes changed, even one that would install, and so does sha256sum."""
+    copy = tmp_path / "kit"
+    shutil.copytree(wheels, copy)
+    (wheel,) = (copy / "wheels").glob("aoc_migrate-*.whl")
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.comment = b"changed"
+
+    installed = install(copy, tmp_path / "venv")
+    summed = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=copy, check=False)
+
+    assert installed.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in installed.stderr
+    assert not (tmp_path / "venv" / "bin" / "aoc-migrate").exists()
+    assert summed.returncode == 1
+
+
+def test_each_wheel_is_pinned(wheels: Path) -> None:
+    """requirements.txt names exactly the wheels of the bundle, each by version and sum."""
+    pins = re.findall(
+        r"(?m)^(\S+)==(\S+) --hash=sha256:([0-9a-f]{64})$", (wheels / "requirements.txt").read_text()
+    )
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheels / "wheels").iterdir()}
+
+    assert len(pins) == len(files)
+    assert {digest for *_, digest in pins} == set(files.values())
 
 
 def test_bill_of_materials(wheels: Path) -> None:

@@ -153,14 +153,14 @@ def test_apply_with_nothing_to_do(chained: Database, aoc: Aoc) -> None:
 
 def test_apply_is_journaled(chained: Database, aoc: Aoc) -> None:
     """What --apply replaced stands in the journal, and the downgrade of the backfill takes both back."""
-    before = aoc.json("journal").report["facts"]
+    before = aoc.json("chain", "--drop-journal").report["facts"]
     late(chained, "a4")
     assert aoc("chain", "--apply", **ALLOWED).exit_code == 0
 
-    after = aoc.json("journal").report["facts"]
+    after = aoc.json("chain", "--drop-journal").report["facts"]
     down = aoc.json("downgrade", f"{chained.target}_0005")
 
-    assert (before, after) == ({"batches": 1, "rows": 6}, {"batches": 2, "rows": 8})
+    assert (before, after) == ({"batches": 1, "links": 6}, {"batches": 2, "links": 8})
     assert (down.exit_code, down.slugs("error"), down.slugs("warning")) == (0, [], ["guard-still-on"])
     assert links(chained) == dict.fromkeys(GOOD) | {"late": "a4"}
     assert aoc("upgrade", "--release-hold", **ALLOWED).exit_code == 0
@@ -192,22 +192,35 @@ def test_a_stopped_downgrade_tells_what_it_left(chained: Database, aoc: Aoc) -> 
     assert not any("kept_ids" in step for step in ran.report["steps"])
 
 
-def test_journal_drop_ends_the_way_back(chained: Database, aoc: Aoc) -> None:
-    """`journal drop` empties the journal; the downgrade of the backfill then leaves every link."""
-    dropped, shown = aoc.json("journal", "drop"), aoc.json("journal")
+def test_a_dropped_journal_ends_the_way_back(chained: Database, aoc: Aoc) -> None:
+    """`chain --drop-journal --apply` empties the journal; the downgrade of the backfill then leaves every link."""
+    dropped, again = (aoc.json("chain", "--drop-journal", "--apply") for _ in range(2))
 
     assert (dropped.exit_code, dropped.report["changed"]) == (0, True)
-    assert (shown.report["facts"], shown.report["changed"]) == ({"batches": 0, "rows": 0}, False)
+    assert (dropped.report["facts"]["batches"], dropped.report["facts"]["links"]) == (1, 6)
+    assert "leaves the links as they are" in dropped.report["next"]
+    assert (again.report["facts"], again.report["changed"]) == ({"batches": 0, "links": 0}, False)
     assert aoc("downgrade", f"{chained.target}_0005").exit_code == 0
     assert links(chained) == GOOD
-    assert aoc.json("journal").report["facts"] == {"batches": 0, "rows": 0}
+    assert aoc.json("chain", "--drop-journal").report["facts"] == {"batches": 0, "links": 0}
     assert aoc("upgrade", "--release-hold").exit_code == 0
 
 
-def test_journal_drop_wants_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """With several targets configured, `journal drop` wants one named, because it cannot be undone."""
+def test_drop_journal_shows_first(chained: Database, aoc: Aoc) -> None:
+    """Without --apply it shows what it would drop, drops nothing and says how; `status` counts the same links."""
+    shown = aoc.json("chain", "--drop-journal")
+
+    assert (shown.exit_code, shown.report["changed"]) == (0, False)
+    assert shown.report["facts"] == {"batches": 1, "links": 6}
+    assert shown.report["next"] == f"aoc-migrate chain {chained.target} --drop-journal --apply"
+    assert aoc.json("status").report["facts"]["journal"] == 6
+
+
+def test_drop_journal_wants_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """With several targets configured, the drop wants one named, because it cannot be undone."""
     aoc.configure(concelier, excititor)
     assert aoc("upgrade").exit_code == 0
 
-    assert aoc("journal", "drop").exit_code == 2
-    assert aoc("journal", "drop", "excititor").exit_code == 0
+    assert aoc("chain", "--drop-journal").exit_code == 0
+    assert aoc("chain", "--drop-journal", "--apply").exit_code == 2
+    assert aoc("chain", "excititor", "--drop-journal", "--apply").exit_code == 0

@@ -40,7 +40,14 @@ def test_said_once(words: str, owner: str, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["dedupe --apply", "repair --rule all --apply", "journal drop", "chain --apply", "dedupe --restore"]
+    "words",
+    [
+        "dedupe --apply",
+        "repair --rule all --apply",
+        "chain --drop-journal --apply",
+        "chain --apply",
+        "dedupe --restore",
+    ],
 )
 def test_said_by_whatever_waits_for_the_lock(words: str, owner: str, excititor: Database, aoc: Aoc) -> None:
     """Whatever runs under the runners' lock says it once, also where there is nothing to do."""

@@ -46,9 +46,18 @@ def test_every_command(database: Database, aoc: Aoc, allowed: dict[str, str], tm
     for command in ("create", "check", "drop"):
         runs.append(aoc.json("verifier", command, target, AOC_VERIFIER_USER="a-verifier"))
     database.run(f"UPDATE {database.table} SET supersedes = 'r49' WHERE id = 'r3'")
-    for command in ("chain", "status", "history", "journal", "quarantine", "wait", "verify", "constraints"):
-        runs.append(aoc.json(command, target))
-    runs += [aoc.json("downgrade", target, "base"), aoc.json("bundle", "--check", str(tmp_path))]
+    for command in (
+        "chain",
+        "status",
+        "history",
+        "chain --drop-journal",
+        "quarantine",
+        "wait",
+        "verify",
+        "constraints",
+    ):
+        runs.append(aoc.json(*command.split(), target))
+    runs += [aoc.json("downgrade", target, "base"), aoc.json("bundle", str(tmp_path / "kit"), "--no-wheels")]
 
     found = [problem for ran in runs for problem in problems(ran.json)]
 

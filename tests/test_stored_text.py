@@ -32,7 +32,7 @@ COMMANDS = (
     "history",
     "wait --timeout 100ms",
     "chain",
-    "journal",
+    "chain --drop-journal",
     "quarantine",
     "repair",
     "dedupe",

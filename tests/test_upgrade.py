@@ -139,6 +139,20 @@ def test_stops_at_the_first_failing_target(concelier: Database, excititor: Datab
     assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
+def test_the_second_target_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """What is wrong usage for one target only is said with exit 2, also in the report, with that of the other."""
+    aoc.configure(concelier, excititor)
+
+    ran = aoc.json("upgrade", "concelier_0001")
+
+    assert (ran.exit_code, ran.json["exit_code"], ran.json["ok"]) == (2, 2, False)
+    done, refused = ran.json["reports"]
+    assert (done["target"], done["revision"], done["exit_code"]) == ("concelier", "concelier_0001", 0)
+    assert [(f["slug"], f["subject"]) for f in refused["findings"]] == [("refused", "excititor")]
+    assert "neither a target nor a revision of excititor" in refused["findings"][0]["problem"]
+    assert "neither a target nor a revision of excititor" in ran.err
+
+
 def test_update_trigger(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A trigger that the backfill would fire stops the upgrade, unless it is accepted."""
     database.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'")

@@ -1,12 +1,14 @@
 """The verifier: a role that reads what verification needs, can do nothing else, and goes without a trace."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
-from tests.conftest import Aoc, Database
+from tests.conftest import ROOT, Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import wait_until
 
@@ -230,11 +232,16 @@ def test_bad_password_files(ready: Database, aoc: Aoc, tmp_path: Path, content: 
     assert not ready.rows("SELECT FROM pg_roles WHERE rolname = %s", [ROLE])
 
 
-def test_the_authority_client(aoc: Aoc) -> None:
-    """The YAML for Authority has the guide's client, with the role's name and the tenants that are asked for."""
-    ran = aoc("verifier", "authority", "--tenant", "one", "--tenant", "two", AOC_VERIFIER_USER="reader")
+def test_the_authority_client() -> None:
+    """The client that docs/rollout.md gives to Authority is YAML with the guide's grant, scopes and tenants."""
+    page = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"(?ms)^```yaml\n(clients:.*?)^```$", page)
 
-    assert ran.out == (
-        'clients:\n  - clientId: "reader"\n    grantTypes: [client_credentials]\n'
-        '    scopes: [aoc:verify, advisory:read, vex:read]\n    tenants: ["one", "two"]\n'
-    )
+    (client,) = yaml.safe_load(block)["clients"]
+
+    assert client == {
+        "clientId": ROLE,
+        "grantTypes": ["client_credentials"],
+        "scopes": ["aoc:verify", "advisory:read", "vex:read"],
+        "tenants": ["default"],
+    }

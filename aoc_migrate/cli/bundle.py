@@ -36,7 +36,7 @@ def bundle(
     """Write the Offline Kit into DIR: psql scripts, wheels, docs, SBOM, manifest, sums and a README.
 
     For sites without a network. pip's own settings say where wheels come from. The same input gives the same
-    bytes.
+    bytes. At the site, sha256sum checks them, and pip installs only wheels whose sums requirements.txt pins.
 
     \b
     aoc-migrate bundle kit --platform manylinux2014_x86_64 --python-version 3.12

@@ -24,5 +24,5 @@ def chain(run: Run, drop_journal: bool, apply: bool) -> None:
 
     if drop_journal:
         run.only(unless=not apply)
-        run.verb(lambda session, report: run_drop_journal(session, report, apply=apply), stops=apply)
+        run.verb(lambda session, report: run_drop_journal(session, report, apply), stops=apply)
     run.verb(lambda session, report: run_chain(session, report, run.options.limit, apply), stops=apply)

@@ -8,7 +8,7 @@ from aoc_migrate.cli.options import METRICS, POOLER
 
 @click.command(cls=TargetCommand, shared=(*METRICS, POOLER))
 def status(run: Run) -> None:
-    """Show where a target is: revision, pending, rules guarded or proven, hold, lock, running build.
+    """Show where a target is: revision, pending, rules guarded or proven, hold, lock, running build, journal.
 
     Exits 0 when it could find out; to be behind is no error here (see verify).
 

@@ -23,16 +23,14 @@ ALWAYS_ERRORS = ("dangling", "cross-group", "cycle", "fork")
 
 def count_wrong(session: Session, contract: Contract) -> int:
     """Return how many rows the backfill would write; without a link column, how many have a predecessor."""
-    linked = contract.link in catalog.columns(session, contract.table)
-
-    def query(source: str) -> str:
-        if linked:
-            return f"SELECT count(*) FROM ({wrong_links(contract, source)}) AS wrong"
+    table = session.schema[contract.table]
+    if contract.link in catalog.columns(session, contract.table):
+        query = f"SELECT count(*) FROM ({wrong_links(contract, table)}) AS wrong"
+    else:
         digest, key = key_hash(contract.chain_key), ", ".join(contract.chain_key)
-        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {source}"
-        return f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
-
-    return int(read(session, contract.table, "following the chains", query)[0]["count"])
+        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {table}"
+        query = f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
+    return int(read(session, "following the chains", query)[0]["count"])
 
 
 def inspect_chain(
@@ -42,11 +40,8 @@ def inspect_chain(
 
     ``backfilled_at``: rows stored since then may be late.
     """
-
-    def query(source: str) -> str:
-        return f"SELECT EXISTS ({wrong_links(contract, source)}) AS found"
-
-    if read(session, contract.table, "following the chains", query)[0]["found"]:
+    query = f"SELECT EXISTS ({wrong_links(contract, session.schema[contract.table])}) AS found"
+    if read(session, "following the chains", query)[0]["found"]:
         yield from _judged(session, contract, backfilled_at, limit, Scope())
 
 
@@ -59,12 +54,10 @@ def verify_chain(
     """
     where, values = chains_in(session, contract, scope)
     key = ", ".join(contract.chain_key)
-
-    def query(source: str) -> str:
-        return f"""WITH linked AS (
+    query = f"""WITH linked AS (
   SELECT {key}, {contract.link} AS old, lag(id) OVER chain AS expected, row_number() OVER chain AS revision,
     lead(true) OVER chain IS NULL AS latest
-  FROM {source} WHERE {where}
+  FROM {session.schema[contract.table]} WHERE {where}
   WINDOW chain AS (PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {", ".join(contract.chain_order)})
 ), revisions AS (
   SELECT revision AS revisions, count(*) AS rows, count(old) AS linked,
@@ -77,8 +70,7 @@ def verify_chain(
 )
 SELECT revisions, documents, first, all_rows, all_linked, all_wrong FROM totals WHERE documents > 0
 ORDER BY revisions DESC"""
-
-    sizes = read(session, contract.table, "following the chains", query, values, whole=scope.whole)
+    sizes = read(session, "following the chains", query, values)
     found = []
     if sizes and sizes[0]["all_wrong"]:
         found = list(_judged(session, contract, backfilled_at, limit, scope))
@@ -98,14 +90,7 @@ SELECT late, kind, count(*) AS rows, NULL AS id, NULL AS supersedes, NULL AS exp
 GROUP BY late, kind
 UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
 UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
-    found = read(
-        session,
-        contract.table,
-        "telling apart wrong links",
-        lambda _: query,
-        [*values, limit, limit],
-        whole=False,
-    )
+    found = read(session, "telling apart wrong links", query, [*values, limit, limit])
     for slug, excused in (("chain-broken", False), ("chain-late", True)):
         kinds = {row["kind"]: row["rows"] for row in found if row["late"] == excused and row["rows"] is not None}
         if not kinds:

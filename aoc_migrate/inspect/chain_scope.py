@@ -16,11 +16,6 @@ class Scope:
     tenant: str | None = None
     since: float | None = None
 
-    @property
-    def whole(self) -> bool:
-        """Whether that is every chain."""
-        return self.tenant is None and self.since is None
-
 
 def chains_in(session: Session, contract: Contract, scope: Scope) -> tuple[str, list[Any]]:
     """Return the predicate of a scope over rows, and its parameters: whole chains, whichever row is recent."""

@@ -17,11 +17,10 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import JOURNAL
-from aoc_migrate.database.own_tables import ours
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, first_line
+from aoc_migrate.inspect import journal
 from aoc_migrate.operations.step import BUILDS, Kind, Step
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
@@ -158,16 +157,12 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
         )
         took, _ = _timed(session, ordered)
         sort[index.name] = took / sampled * math.log(rows + 2) / math.log(sampled + 2)
-    state = []
-    if catalog.readable(session, JOURNAL):
-        with ours(session, JOURNAL):
-            state = session.rows(_JOURNALED.format(session.schema[JOURNAL]))
     return Costs(
         rows=rows,
         main_bytes=known["main_bytes"],
         whole_bytes=known["whole_bytes"],
         links=_links(session, contract, rows),
-        journaled=int(state[0]["rows"]) if state else 0,
+        journaled=journal.held(session)["links"] or 0,
         scan=scan / sampled,
         documents=documents / read,
         sort=sort,
@@ -182,9 +177,6 @@ def estimated(session: Session, contract: Contract, costs: Costs | None) -> Iter
         yield
     finally:
         session.estimate = before
-
-
-_JOURNALED = "SELECT coalesce(sum(cardinality(ids)), 0) AS rows FROM {}"
 
 
 def sizes(session: Session, table: str) -> Row:

@@ -69,14 +69,8 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
         return session.value(counted) if nullable else 0, []
     order = next((columns for index in indexes if (columns := _orders(index, contract))), None)
     settings = _BY_INDEX if order else None
-    rows = read(
-        session,
-        contract.table,
-        "looking for duplicates",
-        lambda source: duplicates_and_nulls(contract, source, order),
-        (limit,),
-        settings,
-    )
+    query = duplicates_and_nulls(contract, str(session.schema[contract.table]), order)
+    rows = read(session, "looking for duplicates", query, (limit,), settings)
     return rows[0]["nulls"], [row for row in rows if row["n"] is not None]
 
 
@@ -118,15 +112,12 @@ def _largest(contract: Contract) -> str:
 
 def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
     """Return groups and rows with one idempotency key for each vendor, over all groups."""
-
-    def query(source: str) -> str:
-        return (
-            f"WITH {_groups(contract, source)[1]} SELECT source_vendor, count(*) AS groups, "
-            "sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
-            'ORDER BY rows DESC, source_vendor COLLATE "C"'
-        )
-
-    return read(session, contract.table, "counting duplicates of each vendor", query)
+    query = (
+        f"WITH {_groups(contract, str(session.schema[contract.table]))[1]} SELECT source_vendor, "
+        "count(*) AS groups, sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
+        'ORDER BY rows DESC, source_vendor COLLATE "C"'
+    )
+    return read(session, "counting duplicates of each vendor", query)
 
 
 def candidates(digest: str, source: str) -> str:

@@ -81,14 +81,10 @@ def ambiguous_ids(
     shared = f"SELECT id, count(*) AS rows FROM ({among}) AS among GROUP BY id HAVING count(*) > 1"
     found = read(
         session,
-        table,
         "looking for shared ids",
-        lambda _: (
-            "SELECT *, count(*) OVER () AS ids, sum(rows) OVER ()::bigint AS total "
-            f'FROM ({shared}) AS shared ORDER BY id COLLATE "C" LIMIT %s'
-        ),
+        "SELECT *, count(*) OVER () AS ids, sum(rows) OVER ()::bigint AS total "
+        f'FROM ({shared}) AS shared ORDER BY id COLLATE "C" LIMIT %s',
         [*values, limit],
-        whole=False,
     )
     if found:
         yield finding(

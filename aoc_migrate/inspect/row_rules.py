@@ -48,14 +48,14 @@ def audit_rows(
     rules = row_rules(contract, checks, required)
     if not rules:
         return
-    doing = f"reading every row of {contract.table}"
-    (counts,) = read(session, contract.table, doing, lambda source: row_scan(rules, source))
+    source = str(session.schema[contract.table])
+    (counts,) = read(session, f"reading every row of {contract.table}", row_scan(rules, source))
     facts["rows"] = counts["rows"]
     broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
     if broken:
         kinds = [kind for of_rule in broken.values() for kind in of_rule]
         doing = f"looking closer at rows of {contract.table} that stand out"
-        found = read(session, contract.table, doing, lambda source: _closer(broken, source), (limit,))
+        found = read(session, doing, _closer(broken, source), (limit,))
         for row in found:
             yield _finding(session, contract, kinds[row["n"]], row)
 

@@ -21,7 +21,7 @@ from aoc_migrate.errors import refused
 from aoc_migrate.kit.checksums import SUMS, sha256, write_sums
 from aoc_migrate.kit.readme import README
 from aoc_migrate.kit.sbom import sbom
-from aoc_migrate.kit.wheels import download
+from aoc_migrate.kit.wheels import REQUIREMENTS, download, pinned
 from aoc_migrate.psql.operators import operator_scripts
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import downgrade_job, upgrade_job
@@ -117,7 +117,10 @@ def _fill(new: Path, kit: Kit) -> None:
         shutil.copyfile(path, new / "reports" / path.name)
     if kit.wheels:
         download(new / "wheels", kit.platforms, kit.python, kit.wheel)
-    _write(new / SBOM, sbom(sorted((new / "wheels").glob("*.whl"))))
+    wheels = sorted((new / "wheels").glob("*.whl"))
+    if wheels:
+        _write(new / REQUIREMENTS, pinned(wheels))
+    _write(new / SBOM, sbom(wheels))
     _write(new / "README.md", README.format(version=__version__))
 
 

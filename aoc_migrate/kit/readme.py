@@ -11,15 +11,14 @@ whatever is put in here no longer matches its sums.
 sha256sum --check --quiet SHA256SUMS && echo whole
 ```
 
-Beside `SHA256SUMS` there may be a signature (`.asc` or `.sig`); check it with its signer's key first.
-Do this before anything is installed from here; aoc-migrate itself then finds extra files as well (below).
+The signature over `SHA256SUMS` (`.asc` or `.sig`), where there is one, is checked with its signer's key first. Do
+both before you install anything from here.
 
 ## 2. With Python 3.11 or newer
 
 ```sh
 python3 -m venv ../aoc
-../aoc/bin/pip install --no-index --find-links wheels aoc-migrate
-../aoc/bin/aoc-migrate bundle --check .
+../aoc/bin/python -m pip install --require-hashes --no-index --find-links wheels -r requirements.txt
 export CONCELIER_DATABASE_URL=postgresql://stella@db/concelier
 ../aoc/bin/aoc-migrate audit concelier
 ../aoc/bin/aoc-migrate repair concelier
@@ -64,7 +63,7 @@ The first takes constraints and idempotency index away, the second everything. T
 | path | what |
 | --- | --- |
 | `sql/` | psql scripts |
-| `wheels/` | Python packages |
+| `wheels/`, `requirements.txt` | Python packages, each pinned with its sum |
 | `docs/` | documentation, and the JSON Schema of reports |
 | `reports/` | verification reports made beforehand |
 | `sbom.cdx.json` | bill of materials, CycloneDX 1.6 |

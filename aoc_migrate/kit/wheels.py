@@ -7,6 +7,9 @@ from pathlib import Path
 
 from aoc_migrate import __version__
 from aoc_migrate.errors import refused
+from aoc_migrate.kit.checksums import sha256
+
+REQUIREMENTS = "requirements.txt"
 
 _NO_ANSWER = re.compile("connection|timed out|name resolution|unreachable|retrying", re.IGNORECASE)
 
@@ -26,6 +29,12 @@ def download(folder: Path, platforms: tuple[str, ...], python: str | None, wheel
     chosen = [word for platform in platforms for word in ("--platform", platform)]
     chosen += ["--python-version", python] if python else []
     _pip("download", "--only-binary=:all:", "--dest", str(folder), *chosen, wanted)
+
+
+def pinned(wheels: list[Path]) -> str:
+    """Return requirements that pin the version and the sum of each wheel, for pip's --require-hashes."""
+    named = ([*wheel.name.split("-", 2)[:2], sha256(wheel)] for wheel in wheels)
+    return "".join(f"{name}=={version} --hash=sha256:{digest}\n" for name, version, digest in named)
 
 
 def _pip(*words: str) -> None:

@@ -1,4 +1,4 @@
-"""`chain` and `journal`: show the supersedes links, repair them, and end the way back on purpose."""
+"""`chain`: show the supersedes links, repair them, and end the way back on purpose."""
 
 from contextlib import nullcontext
 
@@ -10,6 +10,7 @@ from aoc_migrate.database.own_tables import ours
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.state import forget, keep
 from aoc_migrate.errors import refused
+from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import readable, table_missing, writing
@@ -71,20 +72,19 @@ def _apply(session: Session, report: Report) -> bool:
     return True
 
 
-def run_journal(session: Session, report: Report, drop: bool) -> None:
-    """Show the journal of links that were written; with ``drop`` empty it, which ends the way back."""
-    with locked(session, report) if drop else nullcontext():
-        if catalog.kind(session, JOURNAL) is None:
-            report.facts |= {"batches": 0, "rows": 0}
+def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
+    """Show how many links the journal holds; with ``apply`` empty it, which ends the way back."""
+    with locked(session, report) if apply else nullcontext():
+        if catalog.kind(session, JOURNAL) is not None:
+            report.findings += readable(session, JOURNAL)
+        report.facts |= journal.held(session)
+        if not report.facts["links"]:
             return
-        journal = session.schema[JOURNAL]
-        rows = "coalesce(sum(cardinality(ids)), 0)::bigint"
-        with ours(session, JOURNAL):
-            report.facts |= session.row(f"SELECT count(*) AS batches, {rows} AS rows FROM {journal}")
-        if not drop:
+        if not apply:
+            report.next = f"aoc-migrate chain {session.target.name} --drop-journal --apply"
             return
-        with ledger.recorded(session, report, "journal drop", report.revision):
-            report.changed = bool(report.facts["rows"])
+        with ledger.recorded(session, report, "chain --drop-journal", report.revision):
+            report.changed = True
             with ours(session, JOURNAL, writes=True):
-                session.run(f"DELETE FROM {journal}")
+                session.run(f"DELETE FROM {session.schema[JOURNAL]}")
     report.next = "a downgrade of the backfill now leaves the links as they are"

@@ -8,6 +8,7 @@ from aoc_migrate.database.own_tables import writable
 from aoc_migrate.database.partitions import building
 from aoc_migrate.database.runner_lock import holder
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.server_activity import surroundings
 from aoc_migrate.inspect.session_checks import writing
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
@@ -46,6 +47,7 @@ def run_status(session: Session, report: Report) -> None:
         "backfill": "not begun"
         if state is None
         else ("done" if state["done"] else f"{state['rows']} rows so far"),
+        "journal": journal.held(session)["links"],
         **quarantine_facts(session, contract),
         "lock": holder(session) or "free",
         "building": building(session, contract.table, list(indexes)),

@@ -90,13 +90,10 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
     """
     session, begun = running.session, time.monotonic()
     progress = Progress(session, "links repaired")
-
-    def query(source: str) -> str:
-        return f"{wrong_links(contract, source)} LIMIT {FOUND}"
-
+    query = f"{wrong_links(contract, session.schema[contract.table])} LIMIT {FOUND}"
     scans = 0
     while scans < SCANS and (scans < FEW or time.monotonic() - begun < session.limits.deadline):
-        found = read(session, contract.table, "looking for wrong links", query)
+        found = read(session, "looking for wrong links", query)
         if not found:
             return
         written = 0

@@ -5,7 +5,6 @@ it. Slugs are stable; each has a section in docs/rules.md. The codes ERR_AOC_…
 (domain.md, The rules).
 """
 
-from aoc_migrate.report.messages.bundles import BUNDLES
 from aoc_migrate.report.messages.message import Text
 from aoc_migrate.report.messages.quarantine import QUARANTINE
 from aoc_migrate.report.messages.rows import ROWS
@@ -13,4 +12,4 @@ from aoc_migrate.report.messages.session import RUNNING
 from aoc_migrate.report.messages.verifier_role import VERIFIER
 from aoc_migrate.report.messages.verify import STANDING
 
-TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **VERIFIER, **QUARANTINE, **BUNDLES}
+TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **VERIFIER, **QUARANTINE}

@@ -30,11 +30,6 @@ RUNNING: dict[str, Text] = {
         "Point {variable}_DATABASE_URL at the primary, or add target_session_attrs=read-write to it.",
         exit_code=3,
     ),
-    "process-ended": Text(
-        "The process that worked on {subject} {how} before it could report; what it had finished stands.",
-        "Run: aoc-migrate status {subject}. To go on, run the same {command} again.",
-        exit_code=4,
-    ),
     "refused": Text(
         "{reason}",
         "Correct that, and run the same command again.",
