@@ -47,7 +47,7 @@ def test_there_is_one_option(command: str, concelier: Database, aoc: Aoc) -> Non
     """No command takes --allow-triggers any more."""
     aoc.configure(concelier)
 
-    assert "No such option: --allow-triggers" in aoc(command, "concelier", "--allow-triggers", "x").err
+    assert "No such option '--allow-triggers'" in aoc(command, "concelier", "--allow-triggers", "x").err
 
 
 @pytest.mark.parametrize("slug", SLUGS.split(", "))

@@ -19,7 +19,7 @@ def quarantine(ctx: click.Context, run: Run, place: str | None, run_number: int 
 
     The rows stay in the database, readable by the raw table's owner alone. --export writes them as they are,
     documents included, one JSON object a line: to a new file that you alone may read (mode 0600), or to stdout,
-    without a report. It is for reading; `repair --restore` and `dedupe --restore` put rows back.
+    without a report. It is for reading: the command that moved rows puts them back.
 
     \b
     aoc-migrate quarantine concelier
