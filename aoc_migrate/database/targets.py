@@ -6,12 +6,11 @@ Secrets stay in ``Target.conninfo``, which is never printed.
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 from aoc_migrate.errors import refused
 
@@ -84,41 +83,28 @@ class Flags:
 
 
 def conninfo_of(url: str) -> str:
-    """Return the conninfo of a URL, with or without a driver in its scheme, or of a conninfo string.
+    """Return the conninfo of a URL, as libpq reads it without a driver in its scheme, or of a conninfo string.
 
-    Passwords are taken as they are typed, ``@``, ``/``, ``%`` and spaces included, where libpq would read
-    something else than a place out of that. Raises ValueError for what names no place either way.
+    Raises ValueError for what libpq refuses, and for a URL whose host, port or database must be a part of a
+    password that is not percent-encoded.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     match = re.match(r"postgres(?:ql)?(?:\+\w+)?://", url, re.IGNORECASE)
     rest = url[match.end() :] if match else ""
-    for reading in _readings(rest) if match else (url,):
-        with suppress(ProgrammingError):
-            found = conninfo_to_dict(reading)
-            if not match or _is_place(found, odd="@" in rest):
-                return make_conninfo("", **found)
+    with suppress(ProgrammingError):
+        found = conninfo_to_dict(f"postgresql://{rest}" if match else url)
+        if not match or _is_place(found, rest):
+            return make_conninfo("", **found)
     raise ValueError("no place")  # and not the URL: it may hold a password
 
 
-def _is_place(found: Mapping[str, Any], *, odd: bool) -> bool:
-    """Return whether host, port and, of an ``odd`` URL, database can be meant, and are no parts of a password."""
-    host, port, database = (str(found.get(name, "")) for name in ("host", "port", "dbname"))
-    strange = re.search("[@?&=]", host) or re.search("[^0-9,]", port) or (odd and re.search("[@/?&=]", database))
-    return not strange
-
-
-def _readings(rest: str) -> Iterator[str]:
-    """Yield what a URL, given without its scheme, can mean: as it is, or with any ``@`` before the place.
-
-    User and password are percent-encoded once; a percent sequence that is already there stays.
-    """
-    yield f"postgresql://{rest}"
-    for at in re.finditer("@", rest):
-        user, colon, password = rest[: at.start()].partition(":")
-        login = quote(unquote(user), safe="") + colon + quote(unquote(password), safe="")
-        yield f"postgresql://{login}{rest[at.start() :]}"
+def _is_place(found: Mapping[str, Any], rest: str) -> bool:
+    """Return whether host, port and database of a URL, given without its scheme, are no parts of a password."""
+    host, port = str(found.get("host", "")), str(found.get("port", ""))
+    database = rest.partition("/")[2].partition("?")[0]  # not decoded: its name may have an encoded @
+    return not (re.search("[@?&=]", host) or re.search("[^0-9,]", port) or "@" in database)
 
 
 def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Target]:
@@ -142,8 +128,10 @@ def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
         conninfo = conninfo_of(url)
     except ValueError:
         raise refused(
-            f"{prefix}_DATABASE_URL is not a PostgreSQL URL. "
-            "Write it as postgresql://user:password@host:5432/database"
+            f"{prefix}_DATABASE_URL is not a PostgreSQL URL. Write it as "
+            "postgresql://user:password@host:5432/database and percent-encode the password ("
+            """python3 -c "import urllib.parse; print(urllib.parse.quote(input(), safe=''))"), """
+            "or leave the password out and set PGPASSWORD or PGPASSFILE."
         ) from None
     return Target(name, conninfo, *read_place(name, environment))
 

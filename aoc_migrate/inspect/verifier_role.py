@@ -1,13 +1,16 @@
 """Is the verifier what it should be: a role that reads what verification needs, and can do nothing else?"""
 
 from collections.abc import Iterator
+from typing import LiteralString
 
 import psycopg
+from psycopg import sql
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, DELETE, FOREIGN, INSERT, UPDATE, code_findings
 from aoc_migrate.database.bookkeeping import LOG, READ_BY_ALL, STATE
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.inspect.session_checks import policy_of, tenant_of
@@ -25,6 +28,19 @@ def needed_tables(session: Session, contract: Contract, role: str) -> list[str]:
     limited = tenant_of(session, contract.table, role) is not None
     names = (contract.table, *READ_BY_ALL, *(() if limited else (STATE, LOG)))
     return [name for name in names if catalog.kind(session, name) is not None]
+
+
+def composed(session: Session, text: LiteralString, *names: str | Relation | sql.Composable) -> str:
+    """Return a statement with names as psycopg quotes them on this connection."""
+    parts = (
+        sql.Identifier(name)
+        if isinstance(name, str)
+        else sql.Identifier(name.schema, name.name)
+        if isinstance(name, Relation)
+        else name
+        for name in names
+    )
+    return sql.SQL(text).format(*parts).as_string(session.connection)
 
 
 def exists(session: Session, role: str) -> bool:
@@ -155,7 +171,7 @@ def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]
         session.run("SET LOCAL lock_timeout = '1s'")
         try:
             if session.value("SELECT current_user <> %s", (role,)):
-                session.run(f"SET LOCAL ROLE {session.quoted(role)}")
+                session.run(composed(session, "SET LOCAL ROLE {}", role))
         except psycopg.errors.InsufficientPrivilege:
             quoted = session.quoted(role)
             yield finding("verifier-not-tried", role, quoted=quoted, target=session.target.name)

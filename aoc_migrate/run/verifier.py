@@ -1,16 +1,19 @@
 """`verifier`: the read-only role that verification runs under (the guide's section 3)."""
 
+from typing import LiteralString
+
 import psycopg
+from psycopg import sql
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import BOOKS
-from aoc_migrate.database.relation import Relation, literal
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier_role as verifier
 from aoc_migrate.inspect.chain_scope import strange_tenant
 from aoc_migrate.inspect.session_checks import ALL, policy_of, table_missing, tenant_of, writing
-from aoc_migrate.inspect.verifier_role import exists, needed_tables, too_mighty
+from aoc_migrate.inspect.verifier_role import composed, exists, needed_tables, too_mighty
 from aoc_migrate.operations.execute import Online
 from aoc_migrate.operations.step import Kind, Lock, Step
 from aoc_migrate.report.model import Finding, Report, finding
@@ -72,17 +75,15 @@ def run_drop(session: Session, report: Report) -> None:
     with locked(session, report), ledger.recorded(session, report, "verifier drop", report.revision):
         report.changed = True
         _drop_policies(session)
-        quoted = session.quoted(role)
         for table in (name for name in (contract.table, *BOOKS) if catalog.kind(session, name) is not None):
-            session.run(f"REVOKE ALL ON {session.schema[table]} FROM {quoted}")
-        session.run(f"REVOKE ALL ON SCHEMA {session.schema} FROM {quoted}")
-        database = session.quoted(session.connection.info.dbname)
-        session.run(f"REVOKE ALL ON DATABASE {database} FROM {quoted}")
+            _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
+        _run(session, "REVOKE ALL ON SCHEMA {} FROM {}", session.target.schema, role)
+        _run(session, "REVOKE ALL ON DATABASE {} FROM {}", session.connection.info.dbname, role)
         try:
-            session.run(f"DROP ROLE {quoted}")
+            _run(session, "DROP ROLE {}", role)
         except psycopg.errors.DependentObjectsStillExist as error:
-            reason = first_line(error, session.target)
-            report.findings.append(finding("verifier-stays", role, reason=reason, quoted=quoted))
+            words = {"reason": first_line(error, session.target), "quoted": session.quoted(role)}
+            report.findings.append(finding("verifier-stays", role, **words))
 
 
 def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding]:
@@ -115,13 +116,15 @@ def _tell_tenant(report: Report, tenant: str | None) -> None:
         report.facts["tenant"] = tenant
 
 
+def _run(session: Session, text: LiteralString, *names: str | Relation | sql.Composable) -> None:
+    session.run(composed(session, text, *names))
+
+
 def _make_role(session: Session, role: str) -> None:
-    quoted = session.quoted(role)
     if not exists(session, role):
-        session.run(f"CREATE ROLE {quoted} LOGIN CONNECTION LIMIT {CONNECTIONS}")
-    else:
-        session.run(f"ALTER ROLE {quoted} LOGIN CONNECTION LIMIT {CONNECTIONS}")
-    session.run(f"ALTER ROLE {quoted} SET default_transaction_read_only = on")
+        _run(session, "CREATE ROLE {}", role)
+    _run(session, "ALTER ROLE {} LOGIN CONNECTION LIMIT {}", role, sql.Literal(CONNECTIONS))
+    _run(session, "ALTER ROLE {} SET default_transaction_read_only = on", role)
 
 
 def _set_password(session: Session, role: str, password: str | None) -> None:
@@ -129,20 +132,18 @@ def _set_password(session: Session, role: str, password: str | None) -> None:
     if password is not None:
         libpq = session.connection.pgconn
         scram = libpq.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-        quoted = session.quoted(role)
-        session.run(f"ALTER ROLE {quoted} PASSWORD '{scram}'")  # letters, digits and +/=$: nothing to escape
+        _run(session, "ALTER ROLE {} PASSWORD {}", role, sql.Literal(scram))
 
 
 def _grant(session: Session, contract: Contract, role: str) -> None:
-    quoted = session.quoted(role)
     if not session.value("SELECT has_database_privilege(%s, current_database(), 'CONNECT')", (role,)):
-        database = session.quoted(session.connection.info.dbname)
-        session.run(f"GRANT CONNECT ON DATABASE {database} TO {quoted}")
-    session.run(f"GRANT USAGE ON SCHEMA {session.schema} TO {quoted}")
+        _run(session, "GRANT CONNECT ON DATABASE {} TO {}", session.connection.info.dbname, role)
+    _run(session, "GRANT USAGE ON SCHEMA {} TO {}", session.target.schema, role)
     needed = needed_tables(session, contract, role)
-    session.run(f"GRANT SELECT ON {', '.join(str(session.schema[table]) for table in needed)} TO {quoted}")
+    tables = sql.SQL(", ").join(sql.Identifier(session.target.schema, table) for table in needed)
+    _run(session, "GRANT SELECT ON {} TO {}", tables, role)
     for table in (name for name in BOOKS if name not in needed and catalog.kind(session, name) is not None):
-        session.run(f"REVOKE ALL ON {session.schema[table]} FROM {quoted}")
+        _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
 
 
 def _guarded(session: Session, contract: Contract) -> list[str]:
@@ -171,19 +172,22 @@ def _policies(session: Session, contract: Contract, role: str, tenant: str | Non
 
 def _limit(session: Session, table: str, role: str, tenant: str | None) -> None:
     relation = session.schema[table]
-    made = _dropped(relation)
+    made = _dropped(session, relation)
     if tenant is None:
-        made.append(_policy(session, ALL, relation, "PERMISSIVE", role, "true"))
+        made.append(_policy(session, ALL, relation, "PERMISSIVE", role, sql.SQL("true")))
     elif "tenant" in catalog.columns(session, table):  # else all of its rows stay hidden
-        seen = f"tenant = {literal(tenant)}"
+        seen = sql.SQL("tenant = {}").format(sql.Literal(tenant))
         made.append(_policy(session, ALL, relation, "PERMISSIVE", role, seen))
         # The services' own policies may be for every role, and would show it more.
         made.append(_policy(session, ONE, relation, "RESTRICTIVE", role, seen))
     Online(session).run(_changed(relation, made))
 
 
-def _policy(session: Session, name: str, table: Relation, kind: str, role: str, seen: str) -> str:
-    return f"CREATE POLICY {name} ON {table} AS {kind} FOR SELECT TO {session.quoted(role)} USING ({seen})"
+def _policy(
+    session: Session, name: str, table: Relation, kind: LiteralString, role: str, seen: sql.Composable
+) -> str:
+    text: LiteralString = "CREATE POLICY {} ON {} AS {} FOR SELECT TO {} USING ({})"
+    return composed(session, text, name, table, sql.SQL(kind), role, seen)
 
 
 def _changed(table: Relation, statements: list[str]) -> Step:
@@ -191,8 +195,8 @@ def _changed(table: Relation, statements: list[str]) -> Step:
     return Step(Kind.CHANGE_POLICIES, table, (table.name,), Lock.ACCESS_EXCLUSIVE, tuple(statements))
 
 
-def _dropped(table: Relation) -> list[str]:
-    return [f"DROP POLICY IF EXISTS {name} ON {table}" for name in (ALL, ONE)]
+def _dropped(session: Session, table: Relation) -> list[str]:
+    return [composed(session, "DROP POLICY IF EXISTS {} ON {}", name, table) for name in (ALL, ONE)]
 
 
 def _drop_policies(session: Session) -> None:
@@ -203,4 +207,4 @@ def _drop_policies(session: Session) -> None:
     )
     for row in with_ours:
         table = session.schema[row["relname"]]
-        Online(session).run(_changed(table, _dropped(table)))
+        Online(session).run(_changed(table, _dropped(session, table)))
