@@ -123,7 +123,8 @@ def test_shell_commands_parse(line: str) -> None:
     """A command in the documents gets as far as asking for its database: its words and options exist."""
     line = line.partition(" | ")[0]
     words = list(dropwhile(lambda word: "=" in word, shlex.split(line, comments=True)))[1:]
-    if words[0] in ("revision", "sandbox", "bundle") or {"--metrics", "--password-file"} & {*words} or any(":" in w for w in words):
+    apart = words[0] in ("revision", "sandbox", "bundle") or {"--metrics", "--password-file"} & {*words}
+    if apart or any(":" in w for w in words):
         words = [*words, "--help"]  # these need no database, or a file
     unset = dict.fromkeys(f"{t}_DATABASE_URL{f}" for t in ("CONCELIER", "EXCITITOR") for f in ("", "_FILE"))
 
