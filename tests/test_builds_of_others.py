@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build
 from aoc_migrate.operations.step import Kind, Lock, Step

@@ -9,11 +9,12 @@ import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.blockers import Blockers, waiting_for, watched
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.others import queue
 from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.supersedes import backfill
 from aoc_migrate.operations.supersedes.backfill import relink
 from tests.conftest import Aoc, Database

@@ -7,8 +7,9 @@ import pytest
 
 from aoc_migrate.database import blockers, others, pauses
 from aoc_migrate.database.blockers import Blockers, watched
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from tests.conftest import Aoc, Database
 from tests.helpers import backfill, make_ready, wrong_links
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoc_migrate.database.batch_size import LEAST, Pace
-from aoc_migrate.database.targets import Limits
+from aoc_migrate.database.limits import Limits
 from tests.conftest import Aoc, Database
 
 PER_ROW = st.floats(1e-7, 1e-1)

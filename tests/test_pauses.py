@@ -7,9 +7,10 @@ import psycopg
 import pytest
 
 from aoc_migrate.database.blockers import waiting_for
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from tests.conftest import Aoc, Database, Ran
 from tests.helpers import backfill, fill, make_ready, unread_slot, wait_until, wrong_links
 

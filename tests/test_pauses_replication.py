@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.others import behind, horizons
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
 from tests.faults.pair import Pair, pair, running_server

@@ -62,7 +62,7 @@ def make_options(
     accept: "Accepted | None" = None,
 ) -> "Options":
     """Return the options of a run. Raises Abort (exit 2) where they contradict each other."""
-    from aoc_migrate.database.targets import Limits, read_flags
+    from aoc_migrate.database.limits import Limits, read_flags
     from aoc_migrate.report.accepted import NOTHING
     from aoc_migrate.run.target_run import Options
 
@@ -128,7 +128,7 @@ def _at_once(targets: "list[Target]") -> bool:
     """Return whether --jobs asks for it and it can be: in one database, each waits for the other's snapshots."""
     if click.get_current_context().meta.get("aoc.jobs", 1) < 2 or len(targets) < 2:
         return False
-    databases = {target.place()[:-1] for target in targets}
+    databases = {target.database() for target in targets}
     if len(databases) < len(targets):
         sys.stderr.write("aoc-migrate: both targets are in one database: one after the other, despite --jobs\n")
     return len(databases) == len(targets)

@@ -174,7 +174,7 @@ def authority(tenants: tuple[str, ...]) -> None:
     """
     import json
 
-    from aoc_migrate.database.targets import read_flags
+    from aoc_migrate.database.limits import read_flags
 
     quoted = json.dumps(read_flags().verifier_user)
     listed = ", ".join(json.dumps(tenant) for tenant in tenants)

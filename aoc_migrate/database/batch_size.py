@@ -2,7 +2,7 @@
 
 import time
 
-from aoc_migrate.database.targets import Limits
+from aoc_migrate.database.limits import Limits
 
 FIRST, LEAST = 500, 100  # rows
 BOUND = 1.0  # seconds; no batch may take longer, whatever it aims at

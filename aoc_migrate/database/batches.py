@@ -17,7 +17,7 @@ from aoc_migrate.database.blockers import Blockers, waiting_for, watched
 from aoc_migrate.database.lock_wait import TELL, failed, gave_up, too_slow
 from aoc_migrate.database.new_triggers import Triggers
 from aoc_migrate.database.observing import cancelled_by_person
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Row, Session
@@ -63,7 +63,7 @@ class Batches:
             begun, size = time.monotonic(), self.pace.size
             first = begun if first is None else first
             try:
-                with ours(self.session, *self.books, writes=True):
+                with own_tables_locked(self.session, *self.books, writes=True):
                     self.triggers.lock()
                     row = self.session.row(statement, values(size))
                     self._count(row)

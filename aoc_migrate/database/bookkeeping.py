@@ -18,7 +18,7 @@ _NOW = "NOT NULL DEFAULT now()"
 
 
 @dataclass(frozen=True)
-class Book:
+class BookkeepingTable:
     """A table of ours. ``columns`` are (name, type as `format_type` prints it, what else defines it)."""
 
     name: str
@@ -31,15 +31,15 @@ class Book:
         return ",\n      ".join(lines)
 
 
-BOOKS = {
-    book.name: book
-    for book in (
-        Book(
+BOOKKEEPING = {
+    table.name: table
+    for table in (
+        BookkeepingTable(
             VERSION,
             (("version_num", "character varying(32)", "NOT NULL"),),
             f"CONSTRAINT {VERSION}_pkc PRIMARY KEY (version_num)",  # as Alembic makes it
         ),
-        Book(
+        BookkeepingTable(
             HOLD,
             (
                 ("one", "boolean", "PRIMARY KEY DEFAULT true CHECK (one)"),
@@ -51,7 +51,7 @@ BOOKS = {
                 ("acknowledged", "boolean", "NOT NULL"),
             ),
         ),
-        Book(
+        BookkeepingTable(
             STATE,
             (
                 ("name", "text", "PRIMARY KEY"),
@@ -59,7 +59,7 @@ BOOKS = {
                 ("recorded_at", "timestamp with time zone", _NOW),
             ),
         ),
-        Book(
+        BookkeepingTable(
             LOG,
             (
                 ("run", "bigint", "GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
@@ -83,7 +83,7 @@ BOOKS = {
                 ("checksums", "jsonb", "NOT NULL DEFAULT '{}'"),
             ),
         ),
-        Book(
+        BookkeepingTable(
             JOURNAL,
             (
                 ("batch", "bigint", "GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
@@ -112,12 +112,12 @@ _PRIVATE = f"""FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
 """What takes every right on the tables ``made``, and on their sequences, from everybody but their owners."""
 
 
-def create_books(schema: Schema, *names: str) -> str:
+def create_bookkeeping(schema: Schema, *names: str) -> str:
     """Return the statement that makes tables of ours where they are missing, each for its owner alone."""
     made = "".join(
         f"""  IF to_regclass({schema[name].literal}) IS NULL THEN
     CREATE TABLE {schema[name]} (
-      {BOOKS[name].definition()}
+      {BOOKKEEPING[name].definition()}
     );
     made := made || to_regclass({schema[name].literal})::oid;
   END IF;

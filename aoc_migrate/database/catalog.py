@@ -6,7 +6,7 @@ from typing import Any
 from aoc_migrate.contract.model import Index
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database.bookkeeping import STATE, VERSION
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.questions import exists, index_is_invalid, index_is_ours
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
@@ -45,7 +45,7 @@ def kind(session: Session, relation: str) -> str | None:
     return found
 
 
-def readable(session: Session, relation: str) -> bool:
+def may_read(session: Session, relation: str) -> bool:
     """Return whether ``relation`` exists and this role may read all of it."""
     return bool(
         session.value("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", (str(session.schema[relation]),))
@@ -146,7 +146,7 @@ def users_of(session: Session, check: Check) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def all_readable(session: Session, relations: tuple[str, ...]) -> list[str]:
+def which_may_be_read(session: Session, relations: tuple[str, ...]) -> list[str]:
     """Return which of ``relations`` exist and may be read by this role."""
     rows = session.rows(
         "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND has_table_privilege(oid, 'SELECT') "
@@ -160,7 +160,7 @@ def revisions(session: Session) -> list[str]:
     """Return what the version table holds: nothing, or one revision."""
     if kind(session, VERSION) is None:
         return []
-    with ours(session, VERSION):
+    with own_tables_locked(session, VERSION):
         return versions(session)
 
 
@@ -171,9 +171,9 @@ def versions(session: Session) -> list[str]:
 
 def state(session: Session, name: str) -> dict[str, Any] | None:
     """Return what was recorded under ``name`` in the state table, None also where this role may not read it."""
-    if not readable(session, STATE):
+    if not may_read(session, STATE):
         return None
-    with ours(session, STATE):
+    with own_tables_locked(session, STATE):
         return recorded(session, name)
 
 

@@ -15,7 +15,7 @@ TELL = 3.0  # seconds between two lines that say who blocks
 
 
 @contextmanager
-def patient(session: Session, subject: str, label: str, seconds: float | None = None) -> Iterator[None]:
+def bounded_lock_wait(session: Session, subject: str, label: str, seconds: float | None = None) -> Iterator[None]:
     """Let statements wait so many seconds for each lock; turn their errors into findings.
 
     None is ``limits.deadline``, 0 is without end. Raises Abort ``deadline``, ``connection-lost`` (exit 3),

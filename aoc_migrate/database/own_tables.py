@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aoc_migrate.database.bookkeeping import BOOKS, WORK, blind, create_books
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, WORK, blind, create_bookkeeping
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.trust import owner_of, trusted
@@ -25,7 +25,7 @@ _STRIP = "Drop that, and keep the table."
 
 def _wanted(schema: Schema, name: str) -> str:
     """Return (name, oid, columns, whether there are no others) as SQL."""
-    known = {column: type_ for column, type_, _ in BOOKS[name].columns} if name in BOOKS else None
+    known = {column: type_ for column, type_, _ in BOOKKEEPING[name].columns} if name in BOOKKEEPING else None
     columns = known or (_LISTED if name == WORK else _KEPT)
     listed = ", ".join(literal(f"{column} {type_}") for column, type_ in columns.items())
     exact = str(known is not None).lower()
@@ -60,7 +60,7 @@ def guard(schema: Schema, raw: Relation) -> str:
     words = "name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy"
     return f"""DO $aoc$
 DECLARE found text := (SELECT string_agg({words}, ' ') FROM (
-{flaws(schema, raw, tuple(BOOKS))}) AS foreign_objects);
+{flaws(schema, raw, tuple(BOOKKEEPING))}) AS foreign_objects);
 BEGIN
   IF found IS NOT NULL THEN
     RAISE EXCEPTION '%', found;
@@ -69,7 +69,7 @@ END $aoc$"""
 
 
 @contextmanager
-def ours(session: Session, *names: str, writes: bool = False) -> Iterator[None]:
+def own_tables_locked(session: Session, *names: str, writes: bool = False) -> Iterator[None]:
     """Lock tables of ours, which exist, and check them; what is inside runs in the same transaction.
 
     The lock keeps everybody from dropping, renaming and altering them, with ``writes`` also from adding triggers.
@@ -109,7 +109,7 @@ def create(session: Session, *names: str) -> None:
     if not session.value("SELECT bool_or(to_regclass(name) IS NULL) FROM unnest(%s::text[]) AS name", (tables,)):
         return
     with session.transaction():
-        session.run(create_books(session.schema, *names))
+        session.run(create_bookkeeping(session.schema, *names))
         lock(session, *names)
 
 

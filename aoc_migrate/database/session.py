@@ -13,9 +13,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.pinned_settings import SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import NOTHING, Accepted

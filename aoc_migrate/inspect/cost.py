@@ -18,14 +18,14 @@ import psycopg
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import JOURNAL
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session, first_line
 from aoc_migrate.operations.step import BUILDS, Kind, Step
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
-PATIENCE = "1s"  # for a lock
+LOCK_WAIT = "1s"
 _WRITE = 12.0  # updating and journaling a row, as a multiple of sorting one (scripts/bench holds it to the fact)
 _WAL_OF_LINK, _WAL_OF_LINK_COMPRESSED = 8100, 1700  # bytes, once every update meets a page anew (limits.md 8)
 
@@ -125,7 +125,7 @@ def measure(session: Session, contract: Contract) -> Costs | None:
     """
     try:
         with session.transaction():
-            session.run(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+            session.run(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
             return _measure(session, contract)
     except psycopg.Error as error:
         if session.connection.closed:
@@ -136,7 +136,7 @@ def measure(session: Session, contract: Contract) -> Costs | None:
 
 def _measure(session: Session, contract: Contract) -> Costs | None:
     table = contract.table
-    if catalog.kind(session, table) is None or not catalog.readable(session, table):
+    if catalog.kind(session, table) is None or not catalog.may_read(session, table):
         return None
     known = sizes(session, table)
     if not known["main_bytes"]:
@@ -159,8 +159,8 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
         took, _ = _timed(session, ordered)
         sort[index.name] = took / sampled * math.log(rows + 2) / math.log(sampled + 2)
     state = []
-    if catalog.readable(session, JOURNAL):
-        with ours(session, JOURNAL):
+    if catalog.may_read(session, JOURNAL):
+        with own_tables_locked(session, JOURNAL):
             state = session.rows(_JOURNALED.format(session.schema[JOURNAL]))
     return Costs(
         rows=rows,

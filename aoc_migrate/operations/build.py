@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from aoc_migrate.database.blockers import Blockers, watched
-from aoc_migrate.database.lock_wait import gave_up, patient
+from aoc_migrate.database.lock_wait import bounded_lock_wait, gave_up
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.leftovers import drop_invalid, wait_for_build
@@ -30,7 +30,7 @@ def build(session: Session, step: Step) -> None:
     """
     try:
         # Without lock_timeout: a build that gives up leaves an INVALID index.
-        with _watched(session, step.index.name), patient(session, step.relation.name, title([step]), 0):
+        with _watched(session, step.index.name), bounded_lock_wait(session, step.relation.name, title([step]), 0):
             session.run(*step.sql)
     except Abort:
         with suppress(Abort):  # whoever stopped the build may stop this too; the next run drops it

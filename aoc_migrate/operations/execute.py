@@ -9,8 +9,8 @@ import psycopg
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import STATE
-from aoc_migrate.database.lock_wait import failed, patient
-from aoc_migrate.database.own_tables import create, lock, ours
+from aoc_migrate.database.lock_wait import bounded_lock_wait, failed
+from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.runner_lock import announce
@@ -68,7 +68,7 @@ class Online:
             for n, step in enumerate(steps)
         )
         kept = catalog.kind(self.session, STATE) is not None
-        with ours(self.session, STATE) if kept else nullcontext():
+        with own_tables_locked(self.session, STATE) if kept else nullcontext():
             row = self.session.row(f"SELECT {asked}") if steps else {}
         return tuple(
             step
@@ -133,7 +133,7 @@ class Online:
             else:
                 # An index of a partition is rebuilt like one that is built: giving up would leave an INVALID one.
                 endless = step.kind is Kind.REBUILD_INDEX
-                with patient(self.session, step.relation.name, title([step]), 0 if endless else None):
+                with bounded_lock_wait(self.session, step.relation.name, title([step]), 0 if endless else None):
                     self.session.run(*step.sql)
 
     def _batches(self, step: Step) -> None:
@@ -149,10 +149,10 @@ class Online:
 
     def _unlocked(self, steps: tuple[Step, ...]) -> None:
         """Run what needs no lock on a table of others, in one transaction in which our own tables are locked."""
-        if steps[0].kind is Kind.MAKE_BOOKS:
+        if steps[0].kind is Kind.CREATE_BOOKKEEPING:
             create(self.session, *steps[0].objects)
             return
-        dropped = [name for step in steps if step.kind is Kind.DROP_BOOK for name in step.objects]
+        dropped = [name for step in steps if step.kind is Kind.DROP_BOOKKEEPING for name in step.objects]
         visible = tuple(shown(steps))
         with self._timed(visible) if visible else nullcontext(), self.session.transaction():
             lock(self.session, STATE, *dropped, writes=True)

@@ -150,7 +150,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
             return times
 
 
-def patience_for_weak_lock(session: Session) -> float:
+def weak_lock_wait(session: Session) -> float:
     """Return the seconds to wait for the weak lock: an autovacuum yields after ``deadlock_timeout``."""
     milliseconds: float = session.value("SELECT setting::float8 FROM pg_settings WHERE name = 'deadlock_timeout'")
     return min(max(LEAST, 2 * milliseconds / 1000), session.limits.deadline)
@@ -158,7 +158,7 @@ def patience_for_weak_lock(session: Session) -> float:
 
 def _try(session: Session, instant: Instant, times: Times) -> None:
     stall = session.limits.max_stall
-    *weak_first, strong_lock = [*instant.before, *instant.locks(patience_for_weak_lock(session), stall)]
+    *weak_first, strong_lock = [*instant.before, *instant.locks(weak_lock_wait(session), stall)]
     keeps = catalog.kind(session, STATE) is not None  # what was found is recorded with the change
     with session.transaction():
         if keeps:

@@ -12,12 +12,12 @@ import psycopg
 
 from aoc_migrate.database import others
 from aoc_migrate.database.blockers import Blockers
-from aoc_migrate.database.lock_wait import failed, patient
+from aoc_migrate.database.lock_wait import bounded_lock_wait, failed
 from aoc_migrate.database.questions import index_is_invalid
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
-from aoc_migrate.operations.instant import patience_for_weak_lock
+from aoc_migrate.operations.instant import weak_lock_wait
 from aoc_migrate.report.model import Finding, finding
 
 
@@ -37,7 +37,7 @@ def wait_for_build(session: Session, table: Relation, index: Relation, patience:
             attempts += 1
             session.say(f"{index.name}: waiting, because {holders} may be building it")
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                _ask(session, table, min(patience_for_weak_lock(session), limit - waited))
+                _ask(session, table, min(weak_lock_wait(session), limit - waited))
 
 
 def drop_invalid(session: Session, table: Relation, index: Relation, patience: float | None = None) -> None:
@@ -50,7 +50,7 @@ def drop_invalid(session: Session, table: Relation, index: Relation, patience: f
     wait_for_build(session, table, index, patience)
     if _is_invalid(session, table, index):
         label, begun = f"DROP INDEX CONCURRENTLY {index.name} ON {table.name}", time.monotonic()
-        with patient(session, table.name, label, patience):
+        with bounded_lock_wait(session, table.name, label, patience):
             session.run(f"DROP INDEX CONCURRENTLY {index}")
         session.note(label, total_ms=time.monotonic() - begun)
 

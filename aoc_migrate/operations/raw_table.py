@@ -1,7 +1,7 @@
 """The raw table itself: made where it is missing, and never dropped."""
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.bookkeeping import HOLD, STATE, VERSION, blind, create_books, make_private, share
+from aoc_migrate.database.bookkeeping import HOLD, STATE, VERSION, blind, create_bookkeeping, make_private, share
 from aoc_migrate.database.questions import column_exists, exists
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.operations.facts import claim, forget, record
@@ -18,9 +18,12 @@ def create_raw_table(run: Executor, table: str, contract: Contract, revision: st
     at, raw, link = run.schema, run.schema[table], contract.link
     found = f"'table_found', {exists(raw)}, 'link_found', {column_exists(raw, link)}"
     add = f"ALTER TABLE {raw} ADD COLUMN IF NOT EXISTS {link} text"
-    books = (make_private(at[VERSION]), create_books(at, STATE, HOLD))  # Alembic prints its own for the version
+    books = (
+        make_private(at[VERSION]),
+        create_bookkeeping(at, STATE, HOLD),
+    )  # Alembic prints its own for the version
     missing = " OR ".join(f"NOT {exists(at[name])}" for name in (STATE, HOLD))
-    run.run(Step(Kind.MAKE_BOOKS, at[STATE], (STATE, HOLD), Lock.NONE, books, missing))
+    run.run(Step(Kind.CREATE_BOOKKEEPING, at[STATE], (STATE, HOLD), Lock.NONE, books, missing))
     run.run(
         claim(at, revision.rpartition("_")[0]),
         record(at, revision, f"jsonb_build_object({found})"),

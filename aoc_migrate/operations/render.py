@@ -9,10 +9,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.others import maintaining
 from aoc_migrate.database.questions import index_is_invalid
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.database.targets import Limits
 from aoc_migrate.operations.instant import LEAST, Instant
 from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Printed, Step, strongest, title
 from aoc_migrate.operations.supersedes import printed

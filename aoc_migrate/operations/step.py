@@ -26,8 +26,8 @@ class Lock(Enum):
 class Kind(Enum):
     """What a Step does: its name in reports, and why it is done the way it is."""
 
-    MAKE_BOOKS = ("CREATE TABLE", "our own tables, private from the start")
-    DROP_BOOK = ("DROP TABLE", "a table of our own; no raw row is in it")
+    CREATE_BOOKKEEPING = ("CREATE TABLE", "our own tables, private from the start")
+    DROP_BOOKKEEPING = ("DROP TABLE", "a table of our own; no raw row is in it")
     RECORD = ("record", "what the downgrade must know of the database as it was")
     FORGET = ("forget", "what was recorded for the downgrade, which is done")
     SHARE = ("GRANT SELECT", "whoever reads the raw table may read revision and hold")
@@ -194,5 +194,5 @@ def strongest(steps: Iterable[Step]) -> Lock:
 
 def shown(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield what a plan and a report name: not the bookkeeping that goes with it."""
-    hidden = (Kind.RECORD, Kind.FORGET, Kind.MAKE_BOOKS, Kind.SHARE)
+    hidden = (Kind.RECORD, Kind.FORGET, Kind.CREATE_BOOKKEEPING, Kind.SHARE)
     yield from (step for step in steps if step.kind not in hidden)

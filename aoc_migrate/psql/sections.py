@@ -47,7 +47,7 @@ class Marks:
 def section(job: Job, revision: Revision, owner: str | None, condition: str | None = None) -> dict[str, Any]:
     """Return a revision's part of a script; ``condition``: when it is due, where the job does not know that."""
     groups = collect(revision, job.function, VARIABLE, owner)
-    common = (Kind.MAKE_BOOKS, Kind.SHARE)  # what a script does at its beginning and at its end
+    common = (Kind.CREATE_BOOKKEEPING, Kind.SHARE)  # what a script does at its beginning and at its end
     return {
         "id": revision.id,
         "title": revision.title,

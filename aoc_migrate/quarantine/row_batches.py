@@ -16,7 +16,7 @@ from aoc_migrate.report.model import Report, finding
 
 BATCH = 500  # rows at most; each is locked until its batch ends
 SIZE = "%(size)s"  # stands for that number in a batch
-PATIENCE = 0.5  # seconds for a row that others have locked; then the batch lets go of its own and tries again
+ROW_LOCK_WAIT = 0.5  # seconds for a row that others have locked; then the batch lets go of its own and tries again
 _DOING = {"repaired": "repair", "moved": "move", "restored": "restore"}
 
 
@@ -45,7 +45,7 @@ def repeat(
 @contextmanager
 def _brief(session: Session) -> Iterator[None]:
     """Wait only for a moment for what others have locked."""
-    session.set("lock_timeout", f"{round(PATIENCE * 1000)}ms")
+    session.set("lock_timeout", f"{round(ROW_LOCK_WAIT * 1000)}ms")
     try:
         yield
     finally:

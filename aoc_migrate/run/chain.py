@@ -6,13 +6,13 @@ from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
 from aoc_migrate.database.bookkeeping import JOURNAL
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.state import forget, keep
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
-from aoc_migrate.inspect.session_checks import readable, table_missing, writing
+from aoc_migrate.inspect.session_checks import table_missing, unreadable, writing
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions import ledger
@@ -27,7 +27,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return
-    report.findings += readable(session, contract.table)
+    report.findings += unreadable(session, contract.table)
     if apply and not report.errors:
         report.findings += writing(session, our_tables(session))
         report.findings += ambiguous_ids(session, contract, limit)
@@ -79,12 +79,12 @@ def run_journal(session: Session, report: Report, drop: bool) -> None:
             return
         journal = session.schema[JOURNAL]
         rows = "coalesce(sum(cardinality(ids)), 0)::bigint"
-        with ours(session, JOURNAL):
+        with own_tables_locked(session, JOURNAL):
             report.facts |= session.row(f"SELECT count(*) AS batches, {rows} AS rows FROM {journal}")
         if not drop:
             return
         with ledger.recorded(session, report, "journal drop", report.revision):
             report.changed = bool(report.facts["rows"])
-            with ours(session, JOURNAL, writes=True):
+            with own_tables_locked(session, JOURNAL, writes=True):
                 session.run(f"DELETE FROM {journal}")
     report.next = "a downgrade of the backfill now leaves the links as they are"

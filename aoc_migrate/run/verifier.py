@@ -4,7 +4,7 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import BOOKS
+from aoc_migrate.database.bookkeeping import BOOKKEEPING
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier_role as verifier
@@ -73,7 +73,7 @@ def run_drop(session: Session, report: Report) -> None:
         report.changed = True
         _drop_policies(session)
         quoted = session.quoted(role)
-        for table in (name for name in (contract.table, *BOOKS) if catalog.kind(session, name) is not None):
+        for table in (name for name in (contract.table, *BOOKKEEPING) if catalog.kind(session, name) is not None):
             session.run(f"REVOKE ALL ON {session.schema[table]} FROM {quoted}")
         session.run(f"REVOKE ALL ON SCHEMA {session.schema} FROM {quoted}")
         database = session.quoted(session.connection.info.dbname)
@@ -90,7 +90,7 @@ def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding
     mighty = too_mighty(session, role) if exists(session, role) else []
     if mighty:
         return [finding("verifier-mighty", role, powers=", ".join(mighty))]
-    books = (table for table in BOOKS if catalog.kind(session, table) is not None)
+    books = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
     found = writing(session, [contract.table, *books])
     we = session.row(
         "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
@@ -141,14 +141,14 @@ def _grant(session: Session, contract: Contract, role: str) -> None:
     session.run(f"GRANT USAGE ON SCHEMA {session.schema} TO {quoted}")
     needed = needed_tables(session, contract, role)
     session.run(f"GRANT SELECT ON {', '.join(str(session.schema[table]) for table in needed)} TO {quoted}")
-    for table in (name for name in BOOKS if name not in needed and catalog.kind(session, name) is not None):
+    for table in (name for name in BOOKKEEPING if name not in needed and catalog.kind(session, name) is not None):
         session.run(f"REVOKE ALL ON {session.schema[table]} FROM {quoted}")
 
 
 def _guarded(session: Session, contract: Contract) -> list[str]:
     """Return which of the raw table and the backup have row-level security."""
-    swap = swap_of(session.target.name)
-    names = [contract.table, *([swap[0].backup] if swap else [])]
+    found = swap_of(session.target.name)
+    names = [contract.table, *([found.swap.backup] if found else [])]
     rows = session.rows(
         "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND relrowsecurity "
         "AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",

@@ -57,7 +57,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
 def _look(session: Session, report: Report) -> str | None:
     """Return what is missing, None when there is nothing more to wait for."""
     target = session.target.name
-    if catalog.kind(session, VERSION) is not None and not catalog.readable(session, VERSION):
+    if catalog.kind(session, VERSION) is not None and not catalog.may_read(session, VERSION):
         role = session.value("SELECT quote_ident(current_user)")
         remedy = f"Run: {grant_select(session, VERSION)}"
         raise Abort(finding("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
@@ -65,7 +65,7 @@ def _look(session: Session, report: Report) -> str | None:
     if report.revision == report.head:
         return None
     unseen = ""
-    if catalog.readable(session, HOLD):
+    if catalog.may_read(session, HOLD):
         held = hold.read(session)
         if held is not None and held.finished:
             report.findings = [hold.to_finding(session, held)]

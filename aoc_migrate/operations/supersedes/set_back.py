@@ -5,7 +5,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import batches, index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL
-from aoc_migrate.database.own_tables import ours, writable
+from aoc_migrate.database.own_tables import own_tables_locked, writable
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.supersedes.statements import set_back
@@ -38,7 +38,7 @@ def objections_to_restore(session: Session, contract: Contract) -> list[Finding]
         return []
 
     def journaled() -> object:
-        with ours(session, JOURNAL):
+        with own_tables_locked(session, JOURNAL):
             return session.value(f"SELECT EXISTS (SELECT FROM {session.schema[JOURNAL]})")
 
     return [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]

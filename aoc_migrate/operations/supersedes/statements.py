@@ -8,9 +8,9 @@ that executes the statement USING a value.
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
+from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.state import record
-from aoc_migrate.database.targets import Limits
 
 MOST = Limits.batch_rows  # rows of a batch; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
