@@ -20,10 +20,11 @@ STARTED = {"aoc_migrate", "aoc_migrate.cli"}
 ERRORS = {"aoc_migrate.errors", "aoc_migrate.report", "aoc_migrate.report.model", "aoc_migrate.report.messages"}
 COMMON = """
 cli.common cli.opts cli.values contract contract.model contract.rules contract.v1 database database.bookkeeping
-database.catalog database.own_tables database.trust database.partitions database.pinned_settings database.questions
-database.relation database.session database.targets database.signature database.transcript database.view
-errors inspect inspect.session_checks inspect.catalog_state revisions revisions.graph run run.target_run run.hold
-report report.accepted report.model report.render report.messages report.formatting
+database.catalog database.every_seconds database.limits database.own_tables database.trust database.partitions
+database.pinned_settings database.questions database.relation database.session database.targets database.signature
+database.transcript database.view errors inspect inspect.session_checks inspect.catalog_state revisions
+revisions.current revisions.graph run run.target_run run.hold report report.accepted report.model report.render
+report.messages report.formatting
 """
 
 

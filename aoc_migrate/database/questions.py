@@ -169,6 +169,20 @@ def index_is_invalid(table: Relation, index: Relation) -> str:
     )
 
 
+MAINTAINING = "ShareUpdateExclusiveLock"
+"""The lock of whoever builds or drops an index CONCURRENTLY, vacuums or analyzes, as pg_locks writes it."""
+
+
+def maintaining(table: Relation) -> str:
+    """Return an SQL text: which other sessions hold the lock `MAINTAINING` on ``table``; NULL for none."""
+    return (
+        "(SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks "
+        f"WHERE relation = to_regclass({table.literal}) AND mode = '{MAINTAINING}' AND granted "
+        "AND pid IS DISTINCT FROM pg_backend_pid() "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    )
+
+
 def nullable(table: Relation, columns: Iterable[str]) -> str:
     """Return the condition that one of ``columns`` may hold NULL."""
     return NULLABLE.ask(table, literal(f"{{{','.join(columns)}}}"))

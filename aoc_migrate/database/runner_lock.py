@@ -14,10 +14,13 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from aoc_migrate.database import catalog
+from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.relation import typed
 from aoc_migrate.database.session import Row, Session, application_name
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import finding
+
+SECONDS_BETWEEN_LINES = 5.0
 
 HELD = """
 SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application,
@@ -101,7 +104,7 @@ def _ending(row: Row) -> str:
 
 
 def _acquire(session: Session, key: int) -> None:
-    begun, told = time.monotonic(), 0.0
+    begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
     while not session.value("SELECT pg_try_advisory_lock(%s::bigint)", (key,)):
         waited = time.monotonic() - begun
         rows = session.rows(_HELD, (key,))
@@ -110,7 +113,6 @@ def _acquire(session: Session, key: int) -> None:
         if waited >= session.limits.lock_wait:
             words = {"holder": held_by, "ending": ending, "waited": f"{waited:.0f} s"}
             raise Abort(finding("lock-held", session.target.name, **words))
-        if waited >= told:
+        if line.due():
             session.say(f"waiting for another run ({held_by}), {waited:.0f} s so far; to end it: {ending}")
-            told = waited + 5
         time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

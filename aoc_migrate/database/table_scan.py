@@ -10,7 +10,7 @@ from aoc_migrate.database.session import Parameters, Row, Session
 Query = Callable[[str], str]
 """Makes a query from what stands behind its FROM: the table, or a slice of it under the table's name."""
 
-INTERVAL = 5.0  # seconds between two lines
+SECONDS_BETWEEN_LINES = 5.0
 SORT_MEMORY = "64MB"  # more does not make these sorts faster (`reference/limits.md` 3 and 8)
 LARGE = 25_000  # pages, 200 MB: below, a query ends before its estimate would be worth reading
 SLICE = 500  # pages that are read to estimate the time of all
@@ -34,7 +34,7 @@ def read(
     with session.transaction():
         _set(session, settings or {})
         seconds = estimate(session, table, query, parameters) if whole else None
-        about = f" about {seconds:,.0f} s" if seconds and seconds >= INTERVAL else ""
+        about = f" about {seconds:,.0f} s" if seconds and seconds >= SECONDS_BETWEEN_LINES else ""
         session.say(f"{doing} …{about}")
         with _heartbeat(session, doing, seconds):
             return session.rows(query(str(session.schema[table])), parameters)
@@ -80,7 +80,7 @@ def _heartbeat(session: Session, doing: str, seconds: float | None) -> Iterator[
     ended, begun = threading.Event(), time.monotonic()
 
     def beat() -> None:
-        while not ended.wait(INTERVAL):
+        while not ended.wait(SECONDS_BETWEEN_LINES):
             passed = time.monotonic() - begun
             beside = "" if seconds is None else f" of about {seconds:,.0f} s"
             if seconds is not None and passed > seconds:

@@ -4,9 +4,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from aoc_migrate.database.blockers import Blockers, watched
+from aoc_migrate.database.blockers import Blockers
+from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.lock_wait import bounded_lock_wait, gave_up
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.leftovers import drop_invalid, wait_for_build
 from aoc_migrate.operations.step import Step, title
@@ -14,6 +16,7 @@ from aoc_migrate.operations.step import Step, title
 __all__ = ["build", "wait_for_build"]
 
 DROP_AFTER_FAILURE = 5.0  # seconds
+SECONDS_BETWEEN_LINES = 5.0
 
 _PROGRESS = (
     "SELECT phase, blocks_done, blocks_total, tuples_done, tuples_total "
@@ -43,11 +46,11 @@ def _watched(session: Session, name: str) -> Iterator[None]:
     """Say how the build goes; cancel it when it waits for other sessions beyond the deadline."""
     build = _Build(session, name)
     try:
-        with watched(session, build.look, every=0.5):
+        with watched(session, build.observe, every=0.5):
             yield
     except Abort as stopped:
         if build.cancelled:
-            finding = gave_up(session, name, session.limits.deadline, 1, build.stall)
+            finding = gave_up(session, name, session.limits.deadline, 1, build.blockers)
             raise Abort(finding) from stopped
         raise
 
@@ -56,18 +59,17 @@ class _Build:
     """What the watcher of an index build knows: how far it is, and for how long it has been waiting."""
 
     def __init__(self, session: Session, name: str) -> None:
-        self.session, self.name, self.stall = session, name, Blockers(session)
+        self.session, self.name, self.blockers = session, name, Blockers(session)
         self.waiting_since: float | None = None
-        self.told, self.cancelled = time.monotonic(), False
+        self.line, self.cancelled = EverySeconds(SECONDS_BETWEEN_LINES, at_once=False), False
 
-    def look(self, other: Session, pid: int) -> None:
-        """Look once; cancel the build when it waits for too long."""
+    def observe(self, other: Session, pid: int) -> None:
+        """Log the state of the build; cancel it when it waits for too long."""
         now = time.monotonic()
-        waits = self.stall.look(other, pid)
+        waits = self.blockers.observe(other, pid).ahead
         self.waiting_since = (self.waiting_since or now) if waits else None
-        if now - self.told >= 5:
-            self.told = now
-            state = f"waiting. {self.stall.words()}" if waits else self._progress(other, pid)
+        if self.line.due():
+            state = f"waiting. {self.blockers.words()}" if waits else self._progress(other, pid)
             self.session.say(f"{self.name}: {state}")
         if (
             not self.cancelled

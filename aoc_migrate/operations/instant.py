@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.blockers import Blockers, watched
+from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.lock_wait import failed, gave_up
 from aoc_migrate.database.observing import cancelled_by_person
@@ -21,10 +21,11 @@ from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Lock, Step, title
 
-LEAST = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
+LEAST_WEAK_WAIT = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
 SLOW = 5  # tries in a row that had the lock and ran out of time: more would only make others wait
 ALIVE = "5s"  # a client that has stopped, or whose network has, keeps the strong lock for no longer
 
@@ -86,13 +87,13 @@ class Instant:
         """The statements under the lock; a Step that stands alone took it with its own."""
         return [sql for step in self.steps[self.steps.index(self.first) :] for sql in step.sql if not step.alone]
 
-    def locks(self, patience: float, max_stall: float) -> list[str]:
-        """Return the statements that take the locks, after ``patience`` and ``max_stall`` seconds at most."""
+    def locks(self, weak_wait: float, max_stall: float) -> list[str]:
+        """Return the statements that take the weak and the strong lock, each with its bound in seconds."""
         table, optional, alone = self.first.relation, self.first.optional, self.first.alone
         # Alone it waits and works in one statement, which is not to time out while it still waits.
         wait = max_stall * 0.8 if alone else max_stall
         return [
-            f"SET LOCAL lock_timeout = '{round(patience * 1000)}ms'",
+            f"SET LOCAL lock_timeout = '{round(weak_wait * 1000)}ms'",
             _lock(table, "SHARE UPDATE EXCLUSIVE", optional=optional, only="ONLY " if alone else ""),
             f"SET LOCAL lock_timeout = '{round(wait * 1000)}ms'",
             f"SET LOCAL statement_timeout = '{round(max_stall * 1000)}ms'",
@@ -125,9 +126,9 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
     while True:
         announce(session, label)
         times.again()
-        stall = Blockers(session)
+        blockers = Blockers(session)
         try:
-            with watched(session, stall.look, every=session.limits.max_stall / 4):
+            with watched(session, blockers.observe, every=session.limits.max_stall / 4):
                 _try(session, instant, times)
         except _TRY_AGAIN as error:
             times.ended()
@@ -135,12 +136,12 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
                 raise Abort(failed(session, label, error)) from None
             timed_out = isinstance(error, psycopg.errors.QueryCanceled)  # not the wait for the lock
             had_lock = timed_out and (times.got is not None or instant.first.alone)
-            stall.look_back(session, table, had_lock=had_lock)
+            blockers.find_holders(session, table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
-            slow = slow + 1 if stall.slow else 0
+            slow = slow + 1 if blockers.slow else 0
             if spent + delay > session.limits.deadline or slow == SLOW:
-                raise Abort(gave_up(session, table.name, spent, times.attempts, stall)) from None
-            session.say(f"{table.name}: try {times.attempts} gave up ({reason}). {stall.words()}")
+                raise Abort(gave_up(session, table.name, spent, times.attempts, blockers)) from None
+            session.say(f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}")
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
@@ -153,7 +154,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
 def weak_lock_wait(session: Session) -> float:
     """Return the seconds to wait for the weak lock: an autovacuum yields after ``deadlock_timeout``."""
     milliseconds: float = session.value("SELECT setting::float8 FROM pg_settings WHERE name = 'deadlock_timeout'")
-    return min(max(LEAST, 2 * milliseconds / 1000), session.limits.deadline)
+    return min(max(LEAST_WEAK_WAIT, 2 * milliseconds / 1000), session.limits.deadline)
 
 
 def _try(session: Session, instant: Instant, times: Times) -> None:

@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from aoc_migrate.database import others
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.lock_wait import bounded_lock_wait, failed
-from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.questions import MAINTAINING, index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
@@ -21,16 +20,16 @@ from aoc_migrate.operations.instant import weak_lock_wait
 from aoc_migrate.report.model import Finding, finding
 
 
-def wait_for_build(session: Session, table: Relation, index: Relation, patience: float | None = None) -> None:
-    """Wait until nobody else can be building ``index``, for ``patience`` seconds (None: ``limits.deadline``).
+def wait_for_build(session: Session, table: Relation, index: Relation, seconds: float | None = None) -> None:
+    """Wait until nobody else can be building ``index``, for ``seconds`` at most (None: ``limits.deadline``).
 
     An autovacuum holds the same lock, and yields only to somebody who waits for it: so we ask for it and let go.
     No transaction of ours is open. Raises Abort ``deadline`` (exit 3), ``connection-lost`` or ``step-failed``.
     """
-    limit = session.limits.deadline if patience is None else patience
+    limit = session.limits.deadline if seconds is None else seconds
     begun, attempts = time.monotonic(), 0
     with _reported(session, index):
-        while holders := session.value(f"SELECT {others.maintaining(table)}"):
+        while holders := session.value(f"SELECT {maintaining(table)}"):
             waited = time.monotonic() - begun
             if waited >= limit:
                 raise Abort(_gave_up(session, table, index, waited, attempts))
@@ -40,17 +39,17 @@ def wait_for_build(session: Session, table: Relation, index: Relation, patience:
                 _ask(session, table, min(weak_lock_wait(session), limit - waited))
 
 
-def drop_invalid(session: Session, table: Relation, index: Relation, patience: float | None = None) -> None:
+def drop_invalid(session: Session, table: Relation, index: Relation, seconds: float | None = None) -> None:
     """Drop ``index`` if it is an INVALID one of ``table``, and still is once nobody else can be building it.
 
     Raises Abort as `wait_for_build` does.
     """
     if not _is_invalid(session, table, index):
         return
-    wait_for_build(session, table, index, patience)
+    wait_for_build(session, table, index, seconds)
     if _is_invalid(session, table, index):
         label, begun = f"DROP INDEX CONCURRENTLY {index.name} ON {table.name}", time.monotonic()
-        with bounded_lock_wait(session, table.name, label, patience):
+        with bounded_lock_wait(session, table.name, label, seconds):
             session.run(f"DROP INDEX CONCURRENTLY {index}")
         session.note(label, total_ms=time.monotonic() - begun)
 
@@ -78,8 +77,8 @@ def _reported(session: Session, index: Relation) -> Iterator[None]:
 def _gave_up(session: Session, table: Relation, index: Relation, waited: float, attempts: int) -> Finding:
     """Return the finding ``deadline``: who holds the lock, and whom that session waits for itself."""
     holders, before = Blockers(session), Blockers(session)
-    holders.look_back(session, table, mode=others.MAINTAINING)
-    blocked = any(before.look(session, row["pid"]) for row in holders.ahead if row["gid"] is None)
+    holders.find_holders(session, table, mode=MAINTAINING)
+    blocked = any(before.observe(session, row["pid"]).ahead for row in holders.ahead if row["gid"] is None)
     return finding(
         "deadline",
         index.name,

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aoc_migrate.database.limits import Limits
-from aoc_migrate.database.others import maintaining
-from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.questions import index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.operations.instant import LEAST, Instant
+from aoc_migrate.operations.instant import LEAST_WEAK_WAIT, Instant
 from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Printed, Step, strongest, title
 from aoc_migrate.operations.supersedes import printed
 
@@ -64,7 +63,7 @@ class Printer:
         for step in steps[: steps.index(first)]:
             self._step(step)
         table, stall = first.relation.name, f"{round(self.limits.max_stall * 1000)} ms"
-        locks = Instant(steps).locks(min(LEAST, self.limits.deadline), self.limits.max_stall)
+        locks = Instant(steps).locks(min(LEAST_WEAK_WAIT, self.limits.deadline), self.limits.max_stall)
         self._put(
             f"-- ACCESS EXCLUSIVE on {table}, for an instant: waits {stall} at most, and others wait as long.\n"
             "-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.\n"

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from aoc_migrate.database.others import maintaining
-from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.questions import index_is_invalid, maintaining
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.operations.render import comment
 from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest

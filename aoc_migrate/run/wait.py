@@ -6,6 +6,7 @@ import psycopg
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, VERSION
+from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.session import Session, connect, first_line, say
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
@@ -17,7 +18,7 @@ from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
 
 POLL = 1.0  # seconds between two looks
-TELL = 10.0  # seconds between two lines that say the same
+SECONDS_BETWEEN_LINES = 10.0  # that say the same
 
 
 def run_wait(target: Target, options: Options, timeout: float) -> Report:
@@ -27,7 +28,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
     ``not-there-yet`` (exit 3).
     """
     report = Report(target.name, head(target.name))
-    begun, told, said = time.monotonic(), 0.0, ""
+    begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
     while True:
         try:
             with connect(target, "wait", options.limits, options.flags) as session:
@@ -48,9 +49,8 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
                 finding("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing)
             )
             return report
-        if missing != said or waited - told >= TELL:
+        if line.due(missing):
             say(f"{target.name}: {missing} ({waited:.0f} s so far)")
-            said, told = missing, waited
         time.sleep(min(POLL, timeout))
 
 

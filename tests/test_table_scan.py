@@ -13,7 +13,7 @@ from tests.test_scans import session_of
 def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long read of a large table says how long it takes beside an estimate; its settings end with it."""
     fill(excititor, 200)
-    monkeypatch.setattr(table_scan, "INTERVAL", 0.02)
+    monkeypatch.setattr(table_scan, "SECONDS_BETWEEN_LINES", 0.02)
     monkeypatch.setattr(table_scan, "LARGE", 2)
     monkeypatch.setattr(table_scan, "SLICE", 2)
     said: list[str] = []
