@@ -1,6 +1,7 @@
-"""The tables that we keep in the target's schema: what they are made of, and who may read them.
+"""The bookkeeping tables in the target's schema: their columns, and who may read them.
 
-Each is private from its creation, whatever default privileges say: it decides what an upgrade and a downgrade do.
+They decide what an upgrade and a downgrade do, so each is private from its creation, whatever default privileges
+say.
 """
 
 from dataclasses import dataclass
@@ -19,14 +20,14 @@ _NOW = "NOT NULL DEFAULT now()"
 
 @dataclass(frozen=True)
 class BookkeepingTable:
-    """A table of ours. ``columns`` are (name, type as `format_type` prints it, what else defines it)."""
+    """A bookkeeping table. ``columns`` are (name, type as `format_type` prints it, rest of the definition)."""
 
     name: str
     columns: tuple[tuple[str, str, str], ...]
     key: str = ""
 
     def definition(self) -> str:
-        """Return what stands between the parentheses of CREATE TABLE."""
+        """Return the text between the parentheses of CREATE TABLE."""
         lines = [" ".join(filter(None, column)) for column in self.columns] + ([self.key] if self.key else [])
         return ",\n      ".join(lines)
 
@@ -96,7 +97,7 @@ BOOKKEEPING = {
     )
 }
 READ_BY_ALL = (VERSION, HOLD)
-"""Whoever may read the raw table may read these, so that `wait` works; of the others only the owner may."""
+"""Roles that may read the raw table may read these, so that `wait` works; the others are their owner's alone."""
 
 _GRANTEE = "CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END"
 
@@ -109,11 +110,11 @@ _PRIVATE = f"""FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
   LOOP
     EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
   END LOOP;"""
-"""What takes every right on the tables ``made``, and on their sequences, from everybody but their owners."""
+"""A loop that revokes every right on the tables ``made`` and on their sequences, except their owners'."""
 
 
 def create_bookkeeping(schema: Schema, *names: str) -> str:
-    """Return the statement that makes tables of ours where they are missing, each for its owner alone."""
+    """Return the statement that creates missing bookkeeping tables, each for its owner alone."""
     made = "".join(
         f"""  IF to_regclass({schema[name].literal}) IS NULL THEN
     CREATE TABLE {schema[name]} (
@@ -132,7 +133,7 @@ END $aoc$"""
 
 
 def make_private(table: Relation) -> str:
-    """Return the statement that takes every right on ``table`` from everybody but its owner."""
+    """Return the statement that revokes every right on ``table`` except its owner's."""
     return f"""DO $aoc$
 DECLARE made oid[] := ARRAY[to_regclass({table.literal})]; entry record;
 BEGIN
@@ -141,7 +142,7 @@ END $aoc$"""
 
 
 def share(schema: Schema, raw: Relation) -> str:
-    """Return the statement that lets whoever may read the raw table read `READ_BY_ALL` too."""
+    """Return the statement that lets the readers of the raw table read `READ_BY_ALL` as well."""
     return f"""DO $aoc$
 DECLARE entry record;
 BEGIN
@@ -153,7 +154,7 @@ END $aoc$"""
 
 
 def blind(schema: Schema, raw: Relation) -> str:
-    """Return a query of (relation, grantee): who may read the raw table, and not one of `READ_BY_ALL`."""
+    """Return a query of (relation, grantee): who may read the raw table, but not that table of `READ_BY_ALL`."""
     listed = ", ".join(f"to_regclass({schema[name].literal})" for name in READ_BY_ALL)
     named = "CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END"
     return f"""SELECT DISTINCT c.oid::regclass AS relation, {_GRANTEE} AS grantee

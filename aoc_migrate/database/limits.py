@@ -9,16 +9,16 @@ from aoc_migrate.errors import refused
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to wait and for what, in seconds.
+    """How long to wait for what, in seconds.
 
     ``max_stall``: longest time that writers may wait behind one of our strong locks. ``deadline``: how long
-    one step may go on trying. ``lock_wait``: how long to wait for another runner. ``show_queries``: name
-    what blocks with the text of its query.
+    one step may keep trying. ``lock_wait``: how long to wait for another runner. ``show_queries``: show
+    the query text of blockers.
 
-    Of the backfill: ``batch_time`` is what a batch aims at, ``batch_rows`` the most that it looks at, ``pace`` the
-    share of the time spent working. It pauses while standbys, slots or the archive are more than
-    ``max_lag_bytes`` behind, or standbys more than ``max_lag_seconds`` (None: never for that); and for
-    ``snapshot_wait`` at most while a snapshot is older than ``old_snapshot``.
+    Of the backfill: a batch aims at ``batch_time`` and reads at most ``batch_rows``; ``pace`` is the share of the
+    time spent working. It pauses while standbys, slots or the archive are more than ``max_lag_bytes`` behind, or
+    standbys more than ``max_lag_seconds`` (None: never for that), and at most ``snapshot_wait`` in all while a
+    snapshot is older than ``old_snapshot``.
     """
 
     max_stall: float = 0.1

@@ -1,7 +1,7 @@
 """The lock between runners: one at a time migrates a schema.
 
-A session-level advisory lock on the very backend that runs the DDL, so it is held as long as a build that
-outlives its client. It is polled: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY
+A session-level advisory lock on the backend that runs the DDL, so a build that outlives its client still holds
+it. Runners poll for it: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY
 (`reference/peers.md` 0.1).
 """
 
@@ -33,7 +33,7 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND ((l.classid::bigint << 32) | l.objid::bigint) = {key} ORDER BY l.pid
 """
-"""Who holds the lock: sessions, which may share it, or a prepared transaction, which has no session."""
+"""The holders of the lock: sessions, which may share it, or a prepared transaction, which has no session."""
 _HELD = HELD.format(key="%s::bigint")
 
 
@@ -51,13 +51,13 @@ def runner_lock(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(psycopg.Error):  # a connection that is gone has let go of its locks
+        with suppress(psycopg.Error):  # a lost connection has released its locks
             session.connection.rollback()
             session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
 
 
 def announce(session: Session, step: str) -> None:
-    """Say in pg_stat_activity what comes next, for those who wait; stop when the lock is not ours any more.
+    """Show the next step in pg_stat_activity, for those who wait; stop where the lock is no longer ours.
 
     Raises Abort ``lock-lost`` (a pooler, a reset session).
     """
@@ -72,7 +72,7 @@ def announce(session: Session, step: str) -> None:
 
 
 def holder(session: Session) -> str | None:
-    """Return who holds the lock, since when, and at which revision the database is; None if nobody does."""
+    """Return who holds the lock, since when, and the revision of the database; None where nobody holds it."""
     rows = session.rows(_HELD, (lock_key(session.target.name, session.target.schema),))
     return _words(session, rows) if rows else None
 
@@ -83,7 +83,7 @@ def _words(session: Session, rows: list[Row]) -> str:
 
 
 def _name(row: Row) -> str:
-    """Return who a holder is. What it calls itself is data: anybody may call himself aoc-migrate."""
+    """Return who a holder is. Its application name is data: any session may call itself aoc-migrate."""
     if row["pid"] is None:
         return f"prepared transaction {row['gid']!r} of role {row['role']!r}, {row['seconds']} s old"
     if row["role"] is None:
@@ -108,7 +108,7 @@ def _acquire(session: Session, key: int) -> None:
     while not session.value("SELECT pg_try_advisory_lock(%s::bigint)", (key,)):
         waited = time.monotonic() - begun
         rows = session.rows(_HELD, (key,))
-        held_by = _words(session, rows) if rows else "a session that has just let go"
+        held_by = _words(session, rows) if rows else "a session that has just released it"
         ending = " ".join(map(_ending, rows)) or "nothing to do, it has ended."
         if waited >= session.limits.lock_wait:
             words = {"holder": held_by, "ending": ending, "waited": f"{waited:.0f} s"}

@@ -1,4 +1,4 @@
-"""Queries that read a whole table: settings under which they are fast, and word of how far they may be."""
+"""Queries that read a whole table: the settings that make them fast, and lines that show how far they are."""
 
 import threading
 import time
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from aoc_migrate.database.session import Parameters, Row, Session
 
 Query = Callable[[str], str]
-"""Makes a query from what stands behind its FROM: the table, or a slice of it under the table's name."""
+"""Makes a query from the source in its FROM: the table, or a slice of it."""
 
 SECONDS_BETWEEN_LINES = 5.0
 SORT_MEMORY = "64MB"  # more does not make these sorts faster (`reference/limits.md` 3 and 8)
-LARGE = 25_000  # pages, 200 MB: below, a query ends before its estimate would be worth reading
-SLICE = 500  # pages that are read to estimate the time of all
+LARGE = 25_000  # pages, 200 MB: a smaller table is read before an estimate would help
+SLICE = 500  # pages that are read for the estimate
 
 
 def read(
@@ -26,10 +26,10 @@ def read(
     *,
     whole: bool = True,
 ) -> list[Row]:
-    """Return the rows of ``query``, and say what it is ``doing`` until it ends.
+    """Return the rows of ``query``, and log what it is ``doing`` until it ends.
 
-    Of a large table a small slice is read first, to estimate the time of the ``whole``; False where the query
-    reads a part of it. ``settings`` hold for this query alone.
+    A small slice of a large table is read first, to estimate the time; ``whole`` is False where the query reads
+    only a part of the table. ``settings`` hold for this query alone.
     """
     with session.transaction():
         _set(session, settings or {})
@@ -41,7 +41,7 @@ def read(
 
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:
-    """Set parameters until the transaction ends, and have memory to sort in; a server may give more."""
+    """Set parameters until the transaction ends, among them memory for sorts, unless the server gives more."""
     chosen = {"jit": "off", **settings}  # compiling takes longer than it can save here
     session.rows(
         "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS ours (name, value) "
@@ -52,9 +52,9 @@ def _set(session: Session, settings: Mapping[str, str]) -> None:
 
 
 def estimate(session: Session, table: str, query: Query, parameters: Parameters | None = None) -> float | None:
-    """Return about how many seconds ``query`` will take, from a slice of the table; None where it is small.
+    """Return the seconds that ``query`` will take, estimated from a slice of the table; None for a small table.
 
-    The slice lies in the middle of the largest partition. One process reads it: where the server reads in
+    The slice is from the middle of the largest partition. One process reads it: where the server reads in
     parallel, the whole takes less.
     """
     largest = session.row(
@@ -76,16 +76,16 @@ def estimate(session: Session, table: str, query: Query, parameters: Parameters 
 
 @contextmanager
 def _heartbeat(session: Session, doing: str, seconds: float | None) -> Iterator[None]:
-    """Say every few seconds how long the block has been running, beside the estimate."""
+    """Log every few seconds how long the block has been running, with the estimate."""
     ended, begun = threading.Event(), time.monotonic()
 
     def beat() -> None:
         while not ended.wait(SECONDS_BETWEEN_LINES):
             passed = time.monotonic() - begun
-            beside = "" if seconds is None else f" of about {seconds:,.0f} s"
+            of_about = "" if seconds is None else f" of about {seconds:,.0f} s"
             if seconds is not None and passed > seconds:
-                beside = f", {seconds:,.0f} s were expected"
-            session.say(f"{doing}: {passed:,.0f} s{beside}")
+                of_about = f", {seconds:,.0f} s were expected"
+            session.say(f"{doing}: {passed:,.0f} s{of_about}")
 
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()

@@ -20,7 +20,7 @@ TARGETS = tuple(RAW_TABLES)
 
 @dataclass(frozen=True)
 class Target:
-    """A named database: libpq connection string, schema of its tables, owner for tables made here."""
+    """A named database: libpq connection string, schema of its tables, owner of tables that we create."""
 
     name: str
     conninfo: str = field(repr=False)
@@ -48,8 +48,8 @@ class Target:
 def conninfo_of(url: str) -> str:
     """Return the conninfo of a URL, with or without a driver in its scheme, or of a conninfo string.
 
-    Passwords are taken as they are typed, ``@``, ``/``, ``%`` and spaces included, where libpq would read
-    something else than a place out of that. Raises ValueError for what names no place either way.
+    A password may be typed as it is, with ``@``, ``/``, ``%`` and spaces, where libpq would otherwise misread
+    the host. Raises ValueError for a URL that names no host and database either way.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -65,16 +65,16 @@ def conninfo_of(url: str) -> str:
 
 
 def _is_place(found: Mapping[str, Any], *, odd: bool) -> bool:
-    """Return whether host, port and, of an ``odd`` URL, database can be meant, and are no parts of a password."""
+    """Return whether host, port and, in an ``odd`` URL, database are plausible, not parts of a password."""
     host, port, database = (str(found.get(name, "")) for name in ("host", "port", "dbname"))
     strange = re.search("[@?&=]", host) or re.search("[^0-9,]", port) or (odd and re.search("[@/?&=]", database))
     return not strange
 
 
 def _readings(rest: str) -> Iterator[str]:
-    """Yield what a URL, given without its scheme, can mean: as it is, or with any ``@`` before the place.
+    """Yield the possible readings of a URL without its scheme: as it is, or with the host after any ``@``.
 
-    User and password are percent-encoded once; a percent sequence that is already there stays.
+    User and password are percent-encoded once; existing percent sequences are kept.
     """
     yield f"postgresql://{rest}"
     for at in re.finditer("@", rest):
@@ -84,7 +84,7 @@ def _readings(rest: str) -> Iterator[str]:
 
 
 def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Target]:
-    """Return the configured targets in order. Raises Abort (exit 2) for what cannot be meant."""
+    """Return the configured targets in order. Raises Abort (exit 2) for invalid settings."""
     targets = {name: target for name in TARGETS if (target := _read_target(name, environment))}
     places = {(target.database(), target.schema) for target in targets.values()}
     if len(places) < len(targets):
@@ -111,9 +111,9 @@ def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
 
 
 def read_place(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
-    """Return what is known of a target without a URL: schema, and owner for tables made here.
+    """Return the schema of a target, and the owner of tables that we create; neither needs a URL.
 
-    Raises Abort (exit 2) for a schema whose name ends our DO blocks.
+    Raises Abort (exit 2) for a schema whose name would end our DO blocks.
     """
     prefix = name.upper()
     schema = environment.get(f"{prefix}_DATABASE_SCHEMA") or "public"
@@ -142,7 +142,7 @@ def _read_url(variable: str, environment: Mapping[str, str]) -> str:
 
 
 def choose_targets(names: list[str], environment: Mapping[str, str] = os.environ) -> list[Target]:
-    """Return the named targets, or all configured ones. Raises Abort (exit 2) where there is none."""
+    """Return the named targets, or all configured ones. Raises Abort (exit 2) where one is not configured."""
     configured = read_targets(environment)
     for name in names:
         if name not in configured:
