@@ -61,7 +61,7 @@ def test_the_deadline_names_the_builder(ready: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
     assert f"pid {pid} (sandbox, " in ran.finding("deadline")["problem"]
-    assert f"Before that one: pid {old} (sandbox, " in ran.finding("deadline")["problem"]
+    assert f"Ahead of that one: pid {old} (sandbox, " in ran.finding("deadline")["problem"]
     assert f"pg_terminate_backend({old})" in ran.finding("deadline")["help"]
     assert after == (theirs, False)
     assert (oid(ready), valid(ready)) == (theirs, True)

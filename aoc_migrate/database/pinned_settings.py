@@ -52,8 +52,7 @@ SETTINGS = {
 
 
 def pin(ours: str) -> str:
-    """Return the query that applies the settings in ``ours (ours, wanted)``, an SQL table, as far as the server has
-    them.
+    """Return the query that applies the settings of ``ours (ours, wanted)``, an SQL table, that this server has.
 
     A setting of PL/pgSQL counts as known before its library is loaded.
     """

@@ -7,7 +7,7 @@ from aoc_migrate.database.session import Session
 
 
 def record(schema: Schema, name: str, facts: str) -> str:
-    """Return the statement that records ``facts`` (a jsonb expression) under ``name``, unless something is there."""
+    """Return the statement that records ``facts`` (a jsonb expression) under ``name`` if nothing is there."""
     return f"INSERT INTO {schema[STATE]} (name, value) SELECT '{name}', {facts} ON CONFLICT (name) DO NOTHING"
 
 

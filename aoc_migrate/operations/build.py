@@ -1,4 +1,4 @@
-"""Builds of indexes CONCURRENTLY: logged while they run, bounded where they wait, their leftovers dropped."""
+"""Builds of indexes CONCURRENTLY: logged while they run, bounded while they wait; leftovers are dropped."""
 
 import time
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ _PROGRESS = (
 
 
 def build(session: Session, step: Step) -> None:
-    """Build an index CONCURRENTLY; what a failed build leaves is dropped.
+    """Build an index CONCURRENTLY; drop what a failed build leaves.
 
-    Somebody else's index of that name, which may be why it failed, is not. Waiting for other transactions is
+    Another relation of that name, which may be why it failed, is not dropped. Waiting for other transactions is
     bounded by ``limits.deadline``; building is not. Raises Abort ``deadline`` (exit 3), ``cancelled`` or
     ``step-failed``.
     """
@@ -36,14 +36,14 @@ def build(session: Session, step: Step) -> None:
         with _watched(session, step.index.name), bounded_lock_wait(session, step.relation.name, title([step]), 0):
             session.run(*step.sql)
     except Abort:
-        with suppress(Abort):  # whoever stopped the build may stop this too; the next run drops it
+        with suppress(Abort):  # the cause may stop this as well; the next run drops it
             drop_invalid(session, step.relation, step.index, DROP_AFTER_FAILURE)
         raise
 
 
 @contextmanager
 def _watched(session: Session, name: str) -> Iterator[None]:
-    """Say how the build goes; cancel it when it waits for other sessions beyond the deadline."""
+    """Log the progress of the build; cancel it when it waits for other sessions beyond the deadline."""
     build = _Build(session, name)
     try:
         with watched(session, build.observe, every=0.5):
@@ -56,7 +56,7 @@ def _watched(session: Session, name: str) -> Iterator[None]:
 
 
 class _Build:
-    """What the watcher of an index build knows: how far it is, and for how long it has been waiting."""
+    """A watched index build: its progress, and for how long it has been waiting."""
 
     def __init__(self, session: Session, name: str) -> None:
         self.session, self.name, self.blockers = session, name, Blockers(session)

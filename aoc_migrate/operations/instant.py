@@ -1,8 +1,8 @@
-"""Steps under a strong lock: tried for an instant, let go, and tried again until they have worked.
+"""Steps under a strong lock: tried for an instant, released, and tried again until they succeed.
 
-The order of the locks (design.md 6): SHARE UPDATE EXCLUSIVE first, longer than ``deadlock_timeout``, because an
-autovacuum yields only to a waiter that outlasts it, and nobody who reads or writes waits for that lock; then the
-strong lock, with ``--max-stall`` for waiting and working together.
+The order of the locks (design.md 6): SHARE UPDATE EXCLUSIVE first, with a wait longer than ``deadlock_timeout``,
+because only then an autovacuum yields, and no reader or writer waits for that lock; then the strong lock, with
+``--max-stall`` for waiting and working together.
 """
 
 import math
@@ -26,8 +26,8 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Lock, Step, title
 
 LEAST_WEAK_WAIT = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
-SLOW = 5  # tries in a row that had the lock and ran out of time: more would only make others wait
-ALIVE = "5s"  # a client that has stopped, or whose network has, keeps the strong lock for no longer
+SLOW = 5  # consecutive tries that had the lock and ran out of time: more would only make others wait
+ALIVE = "5s"  # the longest that a dead client keeps the strong lock
 
 _TRY_AGAIN = (
     psycopg.errors.LockNotAvailable,
@@ -38,7 +38,7 @@ _TRY_AGAIN = (
 
 @dataclass
 class Times:
-    """The tries of one instant. Of the current one: when it asked for the strong lock, got it and let go.
+    """The tries of one instant. Of the current one: when it asked for the strong lock, got it and released it.
 
     Seconds of a monotonic clock. ``bound``: the ``statement_timeout`` of the statement that runs now.
     """
@@ -57,19 +57,19 @@ class Times:
         self.bound = math.inf
 
     def ended(self) -> None:
-        """End a try: keep how long the longest wait was."""
+        """End a try, and keep the longest wait."""
         waited = 0.0 if self.asked is None else (self.got or time.monotonic()) - self.asked
         self.longest = max(self.longest, waited)
 
     @property
     def held(self) -> float:
-        """For how long the last try held the strong lock."""
+        """The seconds for which the last try held the strong lock."""
         return 0.0 if self.got is None else (self.gone or time.monotonic()) - self.got
 
 
 @dataclass(frozen=True)
 class Instant:
-    """Steps of one relation in one transaction; those that lock nothing and come first precede the lock."""
+    """Steps of one relation in one transaction; leading Steps that lock nothing precede the lock."""
 
     steps: tuple[Step, ...]
     first: Step = field(init=False)
@@ -84,13 +84,13 @@ class Instant:
 
     @property
     def inside(self) -> list[str]:
-        """The statements under the lock; a Step that stands alone took it with its own."""
+        """The statements under the lock; a Step that comes ``alone`` took it with its own."""
         return [sql for step in self.steps[self.steps.index(self.first) :] for sql in step.sql if not step.alone]
 
     def locks(self, weak_wait: float, max_stall: float) -> list[str]:
         """Return the statements that take the weak and the strong lock, each with its bound in seconds."""
         table, optional, alone = self.first.relation, self.first.optional, self.first.alone
-        # Alone it waits and works in one statement, which is not to time out while it still waits.
+        # Alone, one statement waits and works; it must not time out while it still waits.
         wait = max_stall * 0.8 if alone else max_stall
         return [
             f"SET LOCAL lock_timeout = '{round(weak_wait * 1000)}ms'",
@@ -115,11 +115,11 @@ END $aoc$"""
 
 
 def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
-    """Run Steps in one transaction under ACCESS EXCLUSIVE on their table, and return how that went.
+    """Run Steps in one transaction under ACCESS EXCLUSIVE on their table; return the times of its tries.
 
-    Partitions are locked with their table. Tried again until it works. Raises Abort ``deadline`` (exit 3) after
-    ``limits.deadline`` seconds, or when it takes longer than ``limits.max_stall`` by itself, ``cancelled``, or
-    ``step-failed``; nothing is changed then.
+    Partitions are locked with their table. It tries until it succeeds. Raises Abort ``deadline`` (exit 3) after
+    ``limits.deadline`` seconds, or when the Steps alone take longer than ``limits.max_stall``, ``cancelled``, or
+    ``step-failed``; then nothing has changed.
     """
     instant, label = Instant(steps), title(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
     table, begun, delay, slow, times = instant.first.relation, time.monotonic(), 1.0, 0, Times()
@@ -160,7 +160,7 @@ def weak_lock_wait(session: Session) -> float:
 def _try(session: Session, instant: Instant, times: Times) -> None:
     stall = session.limits.max_stall
     *weak_first, strong_lock = [*instant.before, *instant.locks(weak_lock_wait(session), stall)]
-    keeps = catalog.kind(session, STATE) is not None  # what was found is recorded with the change
+    keeps = catalog.kind(session, STATE) is not None  # a finding is recorded with its change
     with session.transaction():
         if keeps:
             lock(session, STATE, writes=True)
@@ -170,7 +170,7 @@ def _try(session: Session, instant: Instant, times: Times) -> None:
         times.asked, times.bound = time.monotonic(), stall
         session.run(strong_lock)
         times.got = time.monotonic()
-        for statement in instant.inside:  # whoever waits behind us does so since we asked for the lock
+        for statement in instant.inside:  # sessions behind us have waited since we asked for the lock
             times.bound = max(0.001, stall - (time.monotonic() - times.asked))
             session.run(f"SET LOCAL statement_timeout = '{max(1, round(times.bound * 1000))}ms'")
             session.run(statement)

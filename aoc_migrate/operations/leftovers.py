@@ -1,7 +1,7 @@
-"""What a build that failed leaves behind: an INVALID index, dropped only once nobody can be building it.
+"""Leftovers of a failed build: an INVALID index, dropped only once no other session can be building it.
 
-Whoever builds an index CONCURRENTLY holds SHARE UPDATE EXCLUSIVE on its table until the index is valid. Every role
-sees that in pg_locks; in pg_stat_progress_create_index a role without pg_read_all_stats sees only its own builds.
+A concurrent build holds SHARE UPDATE EXCLUSIVE on the table until the index is valid. Every role sees that in
+pg_locks; in pg_stat_progress_create_index a role without pg_read_all_stats sees only its own builds.
 """
 
 import time
@@ -21,10 +21,12 @@ from aoc_migrate.report.model import Finding, finding
 
 
 def wait_for_build(session: Session, table: Relation, index: Relation, seconds: float | None = None) -> None:
-    """Wait until nobody else can be building ``index``, for ``seconds`` at most (None: ``limits.deadline``).
+    """Wait until no other session can be building ``index``, at most ``seconds`` (None: ``limits.deadline``).
 
-    An autovacuum holds the same lock, and yields only to somebody who waits for it: so we ask for it and let go.
-    No transaction of ours is open. Raises Abort ``deadline`` (exit 3), ``connection-lost`` or ``step-failed``.
+    An autovacuum holds the same lock, and yields only to a session that waits for it: so we request the lock and
+    release it. No transaction of ours is open.
+
+    Raises Abort ``deadline`` (exit 3), ``connection-lost`` or ``step-failed``.
     """
     limit = session.limits.deadline if seconds is None else seconds
     begun, attempts = time.monotonic(), 0
@@ -40,7 +42,7 @@ def wait_for_build(session: Session, table: Relation, index: Relation, seconds: 
 
 
 def drop_invalid(session: Session, table: Relation, index: Relation, seconds: float | None = None) -> None:
-    """Drop ``index`` if it is an INVALID one of ``table``, and still is once nobody else can be building it.
+    """Drop ``index`` of ``table`` if it is INVALID, and still is once no other session can be building it.
 
     Raises Abort as `wait_for_build` does.
     """
@@ -60,7 +62,7 @@ def _is_invalid(session: Session, table: Relation, index: Relation) -> bool:
 
 
 def _ask(session: Session, table: Relation, seconds: float) -> None:
-    """Ask for the lock in a transaction of its own; LOCK takes no snapshot, which a build would wait for."""
+    """Request the lock in a transaction of its own; LOCK takes no snapshot, for which a build would wait."""
     with session.transaction():
         session.run(f"SET LOCAL lock_timeout = '{max(1, round(seconds * 1000))}ms'")
         session.run(f"LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE")
@@ -75,7 +77,7 @@ def _reported(session: Session, index: Relation) -> Iterator[None]:
 
 
 def _gave_up(session: Session, table: Relation, index: Relation, waited: float, attempts: int) -> Finding:
-    """Return the finding ``deadline``: who holds the lock, and whom that session waits for itself."""
+    """Return the finding ``deadline``: who holds the lock, and who blocks that session in turn."""
     holders, before = Blockers(session), Blockers(session)
     holders.find_holders(session, table, mode=MAINTAINING)
     blocked = any(before.observe(session, row["pid"]).ahead for row in holders.ahead if row["gid"] is None)
@@ -85,6 +87,6 @@ def _gave_up(session: Session, table: Relation, index: Relation, waited: float, 
         what="could be neither built nor dropped",
         waited=f"{waited:.0f} s",
         attempts=attempts,
-        blockers=holders.words() + (f" Before that one: {before.named()}." if blocked else ""),
+        blockers=holders.words() + (f" Ahead of that one: {before.named()}." if blocked else ""),
         remedy=f"{(before if blocked else holders).remedy()} and run the same command again.",
     )

@@ -1,4 +1,4 @@
-"""The raw table itself: made where it is missing, and never dropped."""
+"""The raw table itself: created where it is missing, and never dropped."""
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.bookkeeping import HOLD, STATE, VERSION, blind, create_bookkeeping, make_private, share
@@ -11,9 +11,9 @@ from aoc_migrate.operations.step import Executor, Kind, Lock, Printed, Step
 
 @operation
 def create_raw_table(run: Executor, table: str, contract: Contract, revision: str) -> None:
-    """Make the raw table where there is none, with nullable columns, and add the link column where it is missing.
+    """Create the raw table if it is missing, with nullable columns, and the link column if that is missing.
 
-    A table made here gets the owner that ``…_TABLE_OWNER`` names. So do our own tables come into being.
+    A new table belongs to the owner that ``…_TABLE_OWNER`` names. The bookkeeping tables are created as well.
     """
     at, raw, link = run.schema, run.schema[table], contract.link
     found = f"'table_found', {exists(raw)}, 'link_found', {column_exists(raw, link)}"

@@ -12,7 +12,7 @@ from aoc_migrate.operations.supersedes.statements import begin, gate
 
 @operation
 def backfill_supersedes(run: Executor, table: str, contract: Contract, revision: str) -> None:
-    """Set missing and wrong links, in batches, journaled; goes on where it was interrupted.
+    """Set missing and wrong links in batches, with a journal; resumes where it was interrupted.
 
     Stops with ``retrofit-not-allowed`` unless the flag allows it or no row needs it.
     """
@@ -34,7 +34,7 @@ def backfill_supersedes(run: Executor, table: str, contract: Contract, revision:
 
 @operation
 def restore_supersedes(run: Executor, table: str, contract: Contract, revision: str) -> None:
-    """Set back the links that were written here, latest batch first; rows changed since are left alone."""
+    """Set back the links of the backfill, the latest batch first; rows changed since are left alone."""
     at, journal = run.schema, run.schema[JOURNAL]
     there = exists(journal)
     run.run(Batches(Kind.SET_BACK, at[table], (table,), Lock.ROWS, (), there, contract=contract, name=revision))
