@@ -81,7 +81,7 @@ def test_one_statement_answers_who_is_ahead_and_who_waits_behind(excititor: Data
     ):
         running = Batches(session, "link rows", "vex_raw", 1.0, ())
         counting = Counting(target, watch.connection, "watch")
-        pid = session.connection.info.backend_pid
+        pid, blocker = session.connection.info.backend_pid, holder.info.backend_pid
         holder.execute("SELECT FROM vex_raw")
         statement = "LOCK TABLE public.vex_raw IN ACCESS EXCLUSIVE MODE"
         ours = threading.Thread(target=lambda: session.run(f"BEGIN; {statement}; COMMIT"))
@@ -97,7 +97,7 @@ def test_one_statement_answers_who_is_ahead_and_who_waits_behind(excititor: Data
         ours.join()
         behind.join()
 
-    assert [row["pid"] for row in running.blockers.ahead] == [holder.info.backend_pid]
+    assert [row["pid"] for row in running.blockers.ahead] == [blocker]
     assert (running.blockers.behind, running.throttle.step.waiting) == (1, 1)
     assert len(counting.asked) == 1
     assert counting.asked[0].count("pg_blocking_pids") == 1

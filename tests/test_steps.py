@@ -181,7 +181,7 @@ def test_a_script_keeps_stock_operations() -> None:
 
 def test_nobody_reads_a_label() -> None:
     """What a step is called in reports is written, and read by nothing but what shows and stores reports."""
-    readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "run" / "ledger.py"
+    readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "revisions" / "ledger.py"
     wrong = [
         str(path.relative_to(ROOT))
         for path in (ROOT / "aoc_migrate").rglob("*.py")

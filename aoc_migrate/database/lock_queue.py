@@ -20,14 +20,21 @@ FROM ahead JOIN pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NU
   AND own.virtualtransaction = ahead.prepared
 JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
 """
-# pg_locks shows every role every session; pg_stat_activity does not.
+_OBJECT = (
+    "ROW({0}.locktype, {0}.database, {0}.relation, {0}.page, {0}.tuple, {0}.virtualxid, {0}.transactionid, "
+    "{0}.classid, {0}.objid, {0}.objsubid)"
+)
+# pg_locks shows every role every session; pg_stat_activity does not. pg_blocking_pids stops the lock manager for a
+# moment, so it is called only for sessions that wait for something that ours holds or awaits.
 _QUEUE = f"""
 WITH locks AS MATERIALIZED (SELECT * FROM pg_locks),
-waiting AS MATERIALIZED (
-  SELECT pid, pg_blocking_pids(pid) AS blockers
-  FROM (SELECT pid FROM locks WHERE NOT granted UNION SELECT %(pid)s) AS w
-),
 mine AS (SELECT * FROM locks WHERE pid = %(pid)s AND NOT granted),
+waiting AS MATERIALIZED (
+  SELECT pid, pg_blocking_pids(pid) AS blockers FROM (
+    SELECT %(pid)s AS pid UNION SELECT w.pid FROM locks w JOIN locks own ON own.pid = %(pid)s
+      AND {_OBJECT.format("w")} IS NOT DISTINCT FROM {_OBJECT.format("own")} WHERE NOT w.granted
+  ) AS around
+),
 blocking AS (SELECT DISTINCT unnest(blockers) AS pid FROM waiting WHERE pid = %(pid)s),
 ahead AS (
   SELECT b.pid, NULL AS prepared, EXISTS (SELECT FROM locks w JOIN mine USING (locktype)
