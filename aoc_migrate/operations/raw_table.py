@@ -18,12 +18,12 @@ def create_raw_table(run: Executor, table: str, contract: Contract, revision: st
     at, raw, link = run.schema, run.schema[table], contract.link
     found = f"'table_found', {exists(raw)}, 'link_found', {column_exists(raw, link)}"
     add = f"ALTER TABLE {raw} ADD COLUMN IF NOT EXISTS {link} text"
-    books = (
+    statements = (
         make_private(at[VERSION]),
         create_bookkeeping(at, STATE, HOLD),
     )  # Alembic prints its own for the version
     missing = " OR ".join(f"NOT {exists(at[name])}" for name in (STATE, HOLD))
-    run.run(Step(Kind.CREATE_BOOKKEEPING, at[STATE], (STATE, HOLD), Lock.NONE, books, missing))
+    run.run(Step(Kind.CREATE_BOOKKEEPING, at[STATE], (STATE, HOLD), Lock.NONE, statements, missing))
     run.run(
         claim(at, revision.rpartition("_")[0]),
         record(at, revision, f"jsonb_build_object({found})"),

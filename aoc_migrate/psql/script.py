@@ -128,7 +128,7 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
             "breaking": in_body(breaking(VARIABLE[found.swap.view])),
             "readers": in_body(partial_readers(VARIABLE[found.swap.view])),
         },
-        "books": create_bookkeeping(VARIABLE, VERSION, STATE, HOLD, LOG),
+        "bookkeeping": create_bookkeeping(VARIABLE, VERSION, STATE, HOLD, LOG),
         "share": share(VARIABLE, raw),
     }
 

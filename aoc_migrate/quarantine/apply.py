@@ -160,12 +160,12 @@ def _do(session: Session, report: Report, contract: Contract, work: Work) -> Non
     """Repair first, so that a row that names a moved one can be written when its turn comes."""
     session.set("aoc.run", str(report.facts["run"]))
     session.set("aoc.by", who())
-    columns, books = stored_columns(session, contract), (contract.quarantine, WORK)
+    columns, written = stored_columns(session, contract), (contract.quarantine, WORK)
     if work.repairing:
         batch = _repair(session, contract, work, columns, stored_columns(session, contract, "w."))
-        repeat(session, report, contract, "repaired", batch, books)
+        repeat(session, report, contract, "repaired", batch, written)
     batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
-    repeat(session, report, contract, "moved", batch, books)
+    repeat(session, report, contract, "moved", batch, written)
 
 
 def _batch(session: Session, repair: bool) -> str:

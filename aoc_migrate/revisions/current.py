@@ -95,7 +95,7 @@ def catalog_findings(session: Session, revision: str | None) -> list[Finding]:
 
 
 def our_tables(session: Session) -> list[str]:
-    """Return the tables that revisions of this target alter or keep their books in, as far as they exist."""
+    """Return the tables that revisions of this target alter or keep their records in, as far as they exist."""
     target = session.target.name
     found = swap_of(target)
     names = [contract_at(target, None).table, *([found.swap.view, found.swap.backup] if found else [])]

@@ -90,8 +90,8 @@ def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding
     mighty = too_mighty(session, role) if exists(session, role) else []
     if mighty:
         return [finding("verifier-mighty", role, powers=", ".join(mighty))]
-    books = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
-    found = writing(session, [contract.table, *books])
+    bookkeeping = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
+    found = writing(session, [contract.table, *bookkeeping])
     we = session.row(
         "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
         "WHERE rolname = current_user"
