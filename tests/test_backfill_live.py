@@ -1,4 +1,4 @@
-"""The backfill beside writers, on plain and partitioned tables: exact at the end, and exactly taken back."""
+"""The backfill among writers, on plain and partitioned tables: exact at the end, and exactly taken back."""
 
 import random
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ class Disturbed(Session):
     rows_to_come: Iterator[None]
 
     def rows(self, sql: str, parameters: Any = None) -> list[Row]:
-        """Run a query; before its rows are looked at, somebody else may have written."""
+        """Run a query; before its rows are used, somebody else may have written."""
         found = super().rows(sql, parameters)
         if "vex_raw" in sql:
             next(self.rows_to_come, None)

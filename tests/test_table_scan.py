@@ -1,4 +1,4 @@
-"""Long reads: what is said while they run, on what settings they run, and what is left of those."""
+"""Long reads: the lines that they log, the settings under which they run, and that those end with them."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.test_scans import session_of
 
 
 def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long read of a large table says how long it takes beside an estimate; its settings end with it."""
+    """A long read of a large table logs its time with an estimate; its settings end with it."""
     fill(excititor, 200)
     monkeypatch.setattr(table_scan, "SECONDS_BETWEEN_LINES", 0.02)
     monkeypatch.setattr(table_scan, "LARGE", 2)
@@ -37,7 +37,7 @@ def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_small_table_is_not_estimated(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a small table only what is read is said."""
+    """For a small table, the log only says what is read."""
     said: list[str] = []
 
     with session_of(excititor) as session:

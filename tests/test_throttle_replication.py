@@ -92,7 +92,7 @@ def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) ->
 
 
 def test_a_standby_on_a_quiet_server_holds_nothing_back(both: Pair, database: Connection) -> None:
-    """What a standby holds counts only once younger ids were given: while nothing is written, its mark stands."""
+    """An id that a standby holds counts only once younger ids exist: while nothing is written, it cannot move."""
     configure(both.standby.url("postgres"), hot_standby_feedback="on", wal_receiver_status_interval="1s")
     target = Target("excititor", both.primary.url("excititor"))
     reported = "SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL"

@@ -28,8 +28,8 @@ from aoc_migrate.report.model import finding
 
 Values = Callable[[int], Mapping[str, Any]]
 
-# By key through the indexes, whatever the statistics say of a table that was just loaded; and nothing to compile.
-# Planned once: over hundreds of partitions that takes longer than a batch.
+# Rows are found by key through the indexes, whatever the statistics of a freshly loaded table say; nothing is
+# compiled. Plans are made once: over hundreds of partitions, planning takes longer than a batch.
 _SETTINGS = {
     "statement_timeout": f"{round(BOUND * 1000)}ms",
     "lock_timeout": f"{round(BOUND * 500)}ms",
@@ -40,7 +40,7 @@ _SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-_COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal; where the server was built with it
+_COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal, if the server was built with it
 
 
 class Batches:
@@ -55,7 +55,7 @@ class Batches:
         self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
 
     def run(self, statement: str, values: Values) -> Row:
-        """Run one batch and return its row, with ``size`` and ``seconds``. ``values`` knows the size.
+        """Run one batch and return its row, with ``size`` and ``seconds``; ``values`` makes its parameters of a size.
 
         Raises Abort ``deadline`` (exit 3).
         """
@@ -162,7 +162,7 @@ def batches(
 
 @contextmanager
 def index_plans_only(session: Session) -> Iterator[None]:
-    """Let the statements inside be short or fail, and find their rows through indexes only."""
+    """Make the statements in the block fail after a second, and find their rows only through indexes."""
     wanted = _SETTINGS | _COMPRESSION
     before = {
         row["name"]: row["value"]

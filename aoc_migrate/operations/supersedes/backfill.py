@@ -24,7 +24,7 @@ from aoc_migrate.operations.supersedes.statements import batch, begin, done, rep
 from aoc_migrate.report.model import Finding, finding
 
 FOUND = 50_000  # rows that one scan returns at most
-MOST_SCANS, LEAST_SCANS = 20, 3  # the latter however long they take
+MOST_SCANS, LEAST_SCANS = 20, 3  # the deadline ends the scans between these
 LINK = "link rows of {}"
 
 
