@@ -55,7 +55,7 @@ class Batches:
         self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
 
     def run(self, statement: str, values: Values) -> Row:
-        """Run one batch and return its row, with ``size`` and ``seconds``; ``values`` makes its parameters of a size.
+        """Run one batch and return its row, with ``size`` and ``seconds``; ``values(size)`` binds it.
 
         Raises Abort ``deadline`` (exit 3).
         """
