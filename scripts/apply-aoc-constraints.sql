@@ -146,11 +146,11 @@ CREATE OR REPLACE FUNCTION pg_temp.aoc_function_is_kept(relation text, function 
   ) AS used (users)) $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_our_tables() RETURNS void LANGUAGE plpgsql AS $$
 -- Our own tables are ordinary tables of a trusted role, without code of others; locked, they stay so.
-DECLARE book text; found text;
+DECLARE our_table text; found text;
 BEGIN
-  FOREACH book IN ARRAY ARRAY['<schema>."aoc_migration_state"', '<schema>."aoc_supersedes_journal"'] LOOP
-    IF to_regclass(pg_temp.aoc_sql(book)) IS NOT NULL THEN
-      EXECUTE pg_temp.aoc_sql(format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', book));
+  FOREACH our_table IN ARRAY ARRAY['<schema>."aoc_migration_state"', '<schema>."aoc_supersedes_journal"'] LOOP
+    IF to_regclass(pg_temp.aoc_sql(our_table)) IS NOT NULL THEN
+      EXECUTE pg_temp.aoc_sql(format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', our_table));
     END IF;
   END LOOP;
   SELECT string_agg(f.name || ' bears a name of ours, but ' || f.flaw || '. Find out who made it, and what for. ' || f.remedy,
@@ -169,13 +169,13 @@ SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass((curr
   'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said WHERE flaw IS NOT NULL) AS f;
   IF found IS NOT NULL THEN RAISE EXCEPTION '%', found; END IF;
 END $$;
-CREATE OR REPLACE FUNCTION pg_temp.aoc_read(book text, what text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION pg_temp.aoc_read(our_table text, what text) RETURNS text LANGUAGE plpgsql AS $$
 -- Return what a table of ours says; NULL where there is no such table, or no row.
 DECLARE found text;
 BEGIN
-  book := current_setting('aoc.schema') || '.' || book;
-  IF to_regclass(book) IS NOT NULL THEN
-    EXECUTE format('SELECT %s FROM %s', what, book) INTO found;
+  our_table := current_setting('aoc.schema') || '.' || our_table;
+  IF to_regclass(our_table) IS NOT NULL THEN
+    EXECUTE format('SELECT %s FROM %s', what, our_table) INTO found;
   END IF;
   RETURN found;
 END $$;

@@ -11,9 +11,10 @@ from typing import Any
 import psycopg
 
 from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.supersedes.backfill import relink
 from aoc_migrate.report.model import Report
 from aoc_migrate.run.target_run import Options, on_target

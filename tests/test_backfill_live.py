@@ -1,4 +1,4 @@
-"""The backfill beside writers, on plain and partitioned tables: exact at the end, and exactly taken back."""
+"""The backfill among writers, on plain and partitioned tables: exact at the end, and exactly taken back."""
 
 import random
 from collections.abc import Iterator
@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.bookkeeping import STATE, create_books
+from aoc_migrate.database.bookkeeping import STATE, create_bookkeeping
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Row, Session, connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.supersedes.backfill import relink
 from aoc_migrate.operations.supersedes.set_back import restore
 from tests.conftest import Database
@@ -40,7 +41,7 @@ SHAPES = {
 @pytest.fixture(params=SHAPES)
 def shaped(request: pytest.FixtureRequest, excititor: Database) -> Database:
     """A raw table in several shapes, with what the backfill needs."""
-    excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {create_books(Schema('public'), STATE)}")
+    excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {create_bookkeeping(Schema('public'), STATE)}")
     return excititor
 
 
@@ -50,7 +51,7 @@ class Disturbed(Session):
     rows_to_come: Iterator[None]
 
     def rows(self, sql: str, parameters: Any = None) -> list[Row]:
-        """Run a query; before its rows are looked at, somebody else may have written."""
+        """Run a query; before its rows are used, somebody else may have written."""
         found = super().rows(sql, parameters)
         if "vex_raw" in sql:
             next(self.rows_to_come, None)

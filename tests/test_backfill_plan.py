@@ -12,10 +12,11 @@ from aoc_migrate.cli.upgrade import upgrade
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.batches import index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.own_tables import create
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.supersedes.statements import MOST, batch
 from tests.conftest import Aoc, Database
 from tests.helpers import fill

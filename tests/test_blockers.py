@@ -47,7 +47,7 @@ def waiting(database: Database, statement: str, **settings: str) -> Iterator[Non
 
 
 def test_queue_is_described(excititor: Database, aoc: Aoc) -> None:
-    """A failed try names who holds the lock, who waits before us, and how many sessions wait behind us."""
+    """A failed try names who holds the lock, who waits ahead of us, and how many sessions wait behind us."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="a report") as holder, ExitStack() as stack:
         holder.execute("SELECT 'planted-text' FROM vex_raw")
@@ -65,7 +65,7 @@ def test_queue_is_described(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_soft_blocker(excititor: Database, aoc: Aoc) -> None:
-    """Somebody who waits for the same lock before us is named as waiting, not as holding it."""
+    """Somebody who waits for the same lock ahead of us is named as waiting, not as holding it."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
         holder.execute("SELECT count(*) FROM vex_raw")

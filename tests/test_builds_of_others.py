@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build
 from aoc_migrate.operations.step import Kind, Lock, Step
@@ -60,7 +61,7 @@ def test_the_deadline_names_the_builder(ready: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
     assert f"pid {pid} (sandbox, " in ran.finding("deadline")["problem"]
-    assert f"Before that one: pid {old} (sandbox, " in ran.finding("deadline")["problem"]
+    assert f"Ahead of that one: pid {old} (sandbox, " in ran.finding("deadline")["problem"]
     assert f"pg_terminate_backend({old})" in ran.finding("deadline")["help"]
     assert after == (theirs, False)
     assert (oid(ready), valid(ready)) == (theirs, True)

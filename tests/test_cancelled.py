@@ -6,8 +6,9 @@ import threading
 import psycopg
 import pytest
 
-from aoc_migrate.database import others, pauses
+from aoc_migrate.database import old_transactions
 from aoc_migrate.database.observing import cancelled_by_person
+from aoc_migrate.database.throttle import throttle, waiters
 from tests.conftest import Aoc, Database, Ran
 from tests.helpers import PINNED, backfill, make_ready, wait_until, wrong_links
 
@@ -67,11 +68,11 @@ def test_a_batch_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
     assert wrong_links(ready) == 0
 
 
-def test_a_look_that_a_person_cancels(ready: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person may cancel a look for lag and waiters as well, however long the queries before it took."""
-    monkeypatch.setattr(pauses, "LOOK", 0)
-    monkeypatch.setattr(others, "_QUEUE", "SELECT %s::text AS name WHERE pg_sleep(0.7) IS NULL")
-    monkeypatch.setattr(others, "_PREPARED", "SELECT pg_sleep(30)::text AS gid, 0 AS seconds")
+def test_a_signal_that_a_person_cancels(ready: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person may cancel the query of a signal as well, however long the queries before it took."""
+    monkeypatch.setattr(throttle, "SECONDS_BETWEEN_EVALUATIONS", 0)
+    monkeypatch.setattr(waiters, "_QUEUE", "SELECT %s::text AS name WHERE pg_sleep(0.7) IS NULL")
+    monkeypatch.setattr(old_transactions, "_PREPARED", "SELECT pg_sleep(30)::text AS gid, 0 AS seconds")
     person = threading.Thread(target=cancel, args=[ready, 0.4, "(30)"])
     person.start()
 

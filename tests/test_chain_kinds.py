@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.inspect.chain_links import inspect_chain
 from tests.conftest import Aoc, Database
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations import instant
 from aoc_migrate.operations.step import Kind, Lock, Step
@@ -92,4 +93,4 @@ def test_the_weak_lock_outlasts_deadlock_timeout(
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
         session.set("deadlock_timeout", deadlock_timeout)
 
-        assert instant.patience_for_weak_lock(session) == expected
+        assert instant.weak_lock_wait(session) == expected

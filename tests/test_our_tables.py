@@ -147,7 +147,7 @@ def test_another_shape(shape: str, excititor: Database, aoc: Aoc) -> None:
 
 
 def test_a_table_that_we_may_not_read(excititor: Database, aoc: Aoc) -> None:
-    """Where a stranger's table lets us not even read it, nobody is told to ask for that right."""
+    """Where a stranger's table lets us not even read it, no finding asks for that right."""
     owning = "GRANT CREATE, USAGE ON SCHEMA public TO {role}; ALTER TABLE vex_raw OWNER TO {role}"
     with stranger(excititor) as role, stranger(excititor, owning, "owner") as owner:
         role.run(f"CREATE TABLE public.aoc_migration_log ({PREMADE['aoc_migration_log']})")

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.runner_lock import lock_key
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.report.metrics import metrics
 from aoc_migrate.report.model import Finding, Report

@@ -89,7 +89,7 @@ def test_blockers_and_wrong_password(planted: Database, aoc: Aoc) -> None:
     wrong = planted.url_as(planted.connection.info.user, "wrong-planted-77")
     refused = everything(aoc, "upgrade", EXCITITOR_DATABASE_URL=wrong)
 
-    assert "before us" in blocked.lower()
+    assert "ahead of us" in blocked.lower()
     assert (SECRET in blocked, PASSWORD in blocked, "planted-77" in refused) == (False, False, False)
 
 

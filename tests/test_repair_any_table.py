@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aoc_migrate.database.limits import Flags
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.targets import Flags, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.quarantine.dedupe import DedupeOptions, run_dedupe
 from aoc_migrate.quarantine.repair import RepairOptions, run_repair
 from aoc_migrate.quarantine.restore import run_restore

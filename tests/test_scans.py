@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.inspect.chain_links import verify_chain
 from aoc_migrate.inspect.chain_scope import Scope
 from aoc_migrate.inspect.row_rules import row_rules, row_scan

@@ -19,7 +19,7 @@ STARTING = {"aoc_migrate.__main__", "atexit", "gc", "runpy", "signal", "importli
 STARTED = {"aoc_migrate", "aoc_migrate.cli"}
 ERRORS = {"aoc_migrate.errors", "aoc_migrate.report", "aoc_migrate.report.model", "aoc_migrate.report.messages"}
 COMMON = """
-cli.command cli.options cli.output cli.param_types contract contract.model contract.rules contract.v1 database
+cli.command database.limits database.every_seconds cli.options cli.output cli.param_types contract contract.model contract.rules contract.v1 database
 database.bookkeeping database.catalog database.own_tables database.partitions database.pinned_settings
 database.questions database.relation database.session database.signature database.targets database.transcript
 database.trust database.view errors inspect inspect.catalog_state inspect.session_checks report

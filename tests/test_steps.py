@@ -10,11 +10,12 @@ import sqlalchemy
 from alembic import op
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW, VEX_RAW
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.questions import QUESTIONS
 from aoc_migrate.database.relation import VARIABLE, Relation, Schema
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.index_steps import definition
 from aoc_migrate.operations.step import Kind, Lock, Step, shown
 from aoc_migrate.psql.sections import _group
@@ -48,7 +49,13 @@ def steps(revision: Revision, function: str, schema: Schema = PUBLIC) -> list[St
 def test_a_revision_names_what_it_makes(revision: Revision, function: str) -> None:
     """Table, constraints and indexes of each Step are in the file of the revision; only functions follow."""
     text = revision.path.read_text(encoding="utf-8")
-    implied = (Kind.CREATE_FUNCTION, Kind.GRANT_EXECUTE, Kind.DROP_FUNCTION, Kind.ADD_COLUMN, Kind.DROP_BOOK)
+    implied = (
+        Kind.CREATE_FUNCTION,
+        Kind.GRANT_EXECUTE,
+        Kind.DROP_FUNCTION,
+        Kind.ADD_COLUMN,
+        Kind.DROP_BOOKKEEPING,
+    )
     columns = (Kind.SET_NOT_NULL, Kind.DROP_NOT_NULL, Kind.MAKE_READ_ONLY)
     named = [step for step in shown(steps(revision, function)) if step.kind not in (*implied, *columns)]
 
@@ -174,7 +181,7 @@ def test_a_script_keeps_stock_operations() -> None:
 
 def test_nobody_reads_a_label() -> None:
     """What a step is called in reports is written, and read by nothing but what shows and stores reports."""
-    readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "run" / "ledger.py"
+    readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "revisions" / "ledger.py"
     wrong = [
         str(path.relative_to(ROOT))
         for path in (ROOT / "aoc_migrate").rglob("*.py")

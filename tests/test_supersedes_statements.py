@@ -1,7 +1,7 @@
 """The statements of the backfill, as a procedure runs them: with EXECUTE and its own placeholders."""
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.bookkeeping import JOURNAL, STATE, create_books
+from aoc_migrate.database.bookkeeping import JOURNAL, STATE, create_bookkeeping
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, repair, set_back, wrong_links
 from tests.conftest import Database
@@ -27,7 +27,7 @@ END $aoc$"""
 def test_in_a_procedure(excititor: Database) -> None:
     """Batches, the repair of what a scan found and the way back do in a procedure what they do online."""
     fill(excititor, 100)
-    excititor.run(f"ALTER TABLE vex_raw ADD supersedes text; {create_books(AT, STATE, JOURNAL)}")
+    excititor.run(f"ALTER TABLE vex_raw ADD supersedes text; {create_bookkeeping(AT, STATE, JOURNAL)}")
     excititor.run(begin(VEX_RAW, AT, "walk"))
 
     excititor.run(loop(batch(VEX_RAW, AT, "walk", size="$1"), "7", "< 7"))

@@ -58,7 +58,7 @@ def test_unreachable_then_there(empty: Database, aoc: Aoc) -> None:
 
 
 def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
-    """Where a rollback holds the database, services may start: exit 0, and the hold is told."""
+    """Where a rollback holds the database, services may start: exit 0, and the report shows the hold."""
     aoc.configure(excititor)
     aoc("upgrade")
     aoc("downgrade", "-1")

@@ -172,7 +172,7 @@ def _taken(values: dict[str, Any], kind: type) -> dict[str, Any]:
 
 def _options(values: dict[str, Any]) -> "Options":
     """Return the shared options of a run. Raises Abort (exit 2) where they contradict each other."""
-    from aoc_migrate.database.targets import Limits, read_flags
+    from aoc_migrate.database.limits import Limits, read_flags
     from aoc_migrate.run.target_run import Options
 
     limits = Limits(**_taken(values, Limits), **values.pop("max_lag", {}))

@@ -20,7 +20,7 @@ _PATIENCE = 10  # seconds
 
 def publish(command: str, reports: "list[Report]", file: str | None, gateway: str | None) -> None:
     """Write and send the metrics of a run; what fails is told on stderr and changes no exit code."""
-    from aoc_migrate.database.targets import read_flags
+    from aoc_migrate.database.limits import read_flags
     from aoc_migrate.report.metrics import groups, metrics
 
     if not read_flags().metrics_enabled:

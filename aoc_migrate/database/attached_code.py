@@ -1,8 +1,8 @@
-"""Code of others that our writes to the raw table run: whose owner is not trusted, or that needs a search_path.
+"""Code of others that our writes to the raw table would run: its owner is not trusted, or it needs a search_path.
 
-It would run with the rights of the migrating role. And our session's search_path holds only pg_catalog and
-pg_temp, so that nobody's planted functions and operators are taken for PostgreSQL's: code that relies on the
-service's path would break, or find something else.
+Such code would run with the rights of the migrating role. Our session's search_path holds only pg_catalog and
+pg_temp, so that planted functions and operators never pass for PostgreSQL's: code that relies on the service's
+path would break, or find something else.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ _CALLED = ", ".join(
 def _parts(link: str) -> str:
     """Return what belongs to a table and runs when it is written: (rel, class, object, name, events).
 
-    A column of a composite type runs nothing: a row of that type is made by an expression, or not at all.
+    A column of a composite type runs nothing: only an expression makes a row of that type.
     """
     linked = f"(SELECT attnum FROM pg_attribute WHERE attrelid = {{}} AND attname = {link} AND NOT attisdropped)"
     return f"""
@@ -74,17 +74,17 @@ def _parts(link: str) -> str:
 
 
 def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) -> str:
-    """Return a query of (slug, function, schema, owner, names, events) of what writes to ``raw`` run.
+    """Return a query of (slug, function, schema, owner, names, events): the code that writes to ``raw`` would run.
 
-    A function of both kinds has two rows. ``names`` is what runs it, ``events`` are those of the asked ones at
-    which it runs; both are sums of INSERT, DELETE, UPDATE, LINKING and DDL. The contract's own functions are known
-    by their digest: their bodies name everything with its schema.
+    A function of both kinds has two rows. ``names`` are the objects that run it, ``events`` those of the given
+    events at which it runs: a sum of INSERT, DELETE, UPDATE, LINKING and DDL. The contract's own functions are
+    recognized by their digest: their bodies name everything with its schema.
 
-    It walks from what the table has, and the partition keys of the tables above it, to the functions that this
-    depends on: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,
-    and what the tables have that a rule, such a body or a foreign key may write to. ``pinned``: a function on the
-    way brings its own search_path. An SQL-standard body was bound when it was made; what it calls was not, and
-    runs under the path that it has.
+    The query follows dependencies from the table's own objects, and the partition keys of the tables above it, to
+    functions: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,
+    and the objects of tables to which a rule, such a body or a foreign key may write. ``pinned``: a function on
+    the way sets its own search_path. An SQL-standard body was bound when it was made; the functions that it calls
+    were not, and run under the current path.
     """
     known = [check for contract in contracts for check in contract.checks() if check.function]
     ours, (link,) = ", ".join(literal(check.function_digest) for check in known), {c.link for c in contracts}
@@ -140,7 +140,7 @@ WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner OR
 
 
 def attached_to_ddl(raw: Relation) -> str:
-    """Return the rows of `attached` for DDL alone: what event triggers run, which depends on nothing else."""
+    """Return the rows of `attached` for DDL alone: the functions of event triggers."""
     return f"""SELECT '{FOREIGN}' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema,
   pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names,
   {DDL} AS events
@@ -178,15 +178,15 @@ def findings(session: Session, contract: Contract, rows: list[Row]) -> list[Find
 
 
 def code_findings(session: Session, contract: Contract, events: int) -> list[Finding]:
-    """Return what a write would run, or DDL, and must not; ``events`` is a sum of the constants above."""
+    """Return the code that a write, or DDL, would run and must not; ``events`` is a sum of the constants above."""
     return findings(session, contract, unaccepted(session, contract, events))
 
 
 def link_findings(session: Session, contract: Contract, to_write: Callable[[], object]) -> list[Finding]:
-    """Return what batches that set links would run and must not.
+    """Return the code that batches which set links would run and must not.
 
-    Triggers of a statement fire also where it finds no row, and rows may come meanwhile: foreign code stops in any
-    case. What only needs a search_path stops where ``to_write()`` says that there are rows to write.
+    A statement's triggers fire even where it finds no row, and rows may arrive at any time: foreign code always
+    stops the step. Code that only needs a search_path stops it where ``to_write()`` finds rows to write.
     """
     rows = unaccepted(session, contract, LINKING)
     if rows and not to_write():
@@ -195,7 +195,7 @@ def link_findings(session: Session, contract: Contract, to_write: Callable[[], o
 
 
 def refuse(session: Session, found: list[Finding]) -> None:
-    """Raise Abort for the last of ``found``, if any; the report has the others too."""
+    """Raise Abort for the last of ``found``, if any; the report has the others as well."""
     if found:
         session.findings += found[:-1]
         raise Abort(found[-1])

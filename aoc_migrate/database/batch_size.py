@@ -1,43 +1,43 @@
-"""How large the next batch is and how long to rest after one: batches aim at a time, not at a number of rows."""
+"""The size of the next batch, and the rest after one: batches aim at a time, not at a number of rows."""
 
 import time
 
-from aoc_migrate.database.targets import Limits
+from aoc_migrate.database.limits import Limits
 
 FIRST, LEAST = 500, 100  # rows
 BOUND = 1.0  # seconds; no batch may take longer, whatever it aims at
-_KEEP = (0.75, 1.5)  # a wish that is so near to the size changes nothing
+_KEEP = (0.75, 1.5)  # a wish within this range of the size changes nothing
 
 
-class Pace:
+class BatchSize:
     """Learns from each batch how many rows fit into ``limits.batch_time``, and keeps to ``limits.pace``.
 
-    ``size`` is the number of rows for the next batch: from 100 to ``limits.batch_rows``, at most twice or half
-    of the one before. It falls below 100 only where even so many rows do not fit into a second.
+    ``rows`` is the size of the next batch: from 100 to ``limits.batch_rows``, at most twice and at least half of
+    the one before. It falls below 100 only where not even 100 rows fit into a second.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.size = min(FIRST, limits.batch_rows)
+        self.rows = min(FIRST, limits.batch_rows)
         self._per_row: float | None = None
 
-    def took(self, rows: int, seconds: float) -> None:
-        """Learn from a batch that looked at ``rows`` rows."""
+    def learn(self, rows: int, seconds: float) -> None:
+        """Learn from a batch that read ``rows`` rows."""
         if not rows:
             return
         now = seconds / rows
         self._per_row = now if self._per_row is None else (self._per_row + now) / 2
         wish = self.limits.batch_time / self._per_row
-        if not _KEEP[0] <= wish / self.size <= _KEEP[1]:
-            least = min(LEAST, self.limits.batch_rows, 2 * self.size)
-            wish = min(max(wish, self.size / 2), 2 * self.size)
-            self.size = round(min(max(wish, least), self.limits.batch_rows))
+        if not _KEEP[0] <= wish / self.rows <= _KEEP[1]:
+            least = min(LEAST, self.limits.batch_rows, 2 * self.rows)
+            wish = min(max(wish, self.rows / 2), 2 * self.rows)
+            self.rows = round(min(max(wish, least), self.limits.batch_rows))
 
     def halve(self) -> None:
-        """Make the next batch smaller: this one did not fit into its bound, or somebody waited for it."""
-        self.size, self._per_row = max(1, self.size // 2), None
+        """Make the next batch smaller: this one did not fit into its bound, or others waited for it."""
+        self.rows, self._per_row = max(1, self.rows // 2), None
 
     def rest(self, seconds: float) -> None:
-        """Sleep after a batch of so many seconds, so that ``limits.pace`` of the time is spent working."""
+        """Sleep after a batch that took ``seconds``, so that ``limits.pace`` of the time is spent working."""
         if self.limits.pace < 1:
             time.sleep(seconds * (1 / self.limits.pace - 1))

@@ -1,7 +1,7 @@
-"""The loop that runs batches one after the other, each a transaction of its own that is over within a second.
+"""The loop that runs batches one after the other, each in a transaction of its own that ends within a second.
 
-A batch that does not fit into its second is made smaller and tried again; one that meets locked rows lets go of
-its own and tries again, until ``limits.deadline``.
+A batch that does not fit into its second is made smaller and tried again; one that meets locked rows releases its
+own and tries again, until ``limits.deadline``.
 """
 
 import random
@@ -12,22 +12,24 @@ from typing import Any
 
 import psycopg
 
-from aoc_migrate.database.batch_size import BOUND, Pace
-from aoc_migrate.database.blockers import Blockers, waiting_for, watched
-from aoc_migrate.database.lock_wait import TELL, failed, gave_up, too_slow
+from aoc_migrate.database.batch_size import BOUND, BatchSize
+from aoc_migrate.database.blockers import Blockers
+from aoc_migrate.database.every_seconds import EverySeconds
+from aoc_migrate.database.lock_wait import SECONDS_BETWEEN_LINES, failed, gave_up, too_slow
 from aoc_migrate.database.new_triggers import Triggers
 from aoc_migrate.database.observing import cancelled_by_person
-from aoc_migrate.database.own_tables import ours
-from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.throttle.throttle import Throttle
+from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import finding
 
 Values = Callable[[int], Mapping[str, Any]]
 
-# By key through the indexes, whatever the statistics say of a table that was just loaded; and nothing to compile.
-# Planned once: over hundreds of partitions that takes longer than a batch.
+# Rows are found by key through the indexes, whatever the statistics of a freshly loaded table say; nothing is
+# compiled. Plans are made once: over hundreds of partitions, planning takes longer than a batch.
 _SETTINGS = {
     "statement_timeout": f"{round(BOUND * 1000)}ms",
     "lock_timeout": f"{round(BOUND * 500)}ms",
@@ -38,32 +40,33 @@ _SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-_COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal; where the server was built with it
+_COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal, if the server was built with it
 
 
 class Batches:
     """Runs the batches of one step on ``table`` at the pace that the limits allow, and counts what they do."""
 
-    def __init__(self, session: Session, label: str, table: str, bound: float, books: tuple[str, ...]) -> None:
-        self.session, self.label, self.table, self.bound, self.books = session, label, table, bound, books
-        self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table, bound)
-        self.stall, self.told, self.triggers = Blockers(session), 0.0, Triggers(session)
+    def __init__(self, session: Session, label: str, table: str, bound: float, written: tuple[str, ...]) -> None:
+        self.session, self.label, self.table, self.bound, self.written = session, label, table, bound, written
+        self.size, self.throttle = BatchSize(session.limits), Throttle(session, label, table, bound)
+        self.blockers, self.triggers = Blockers(session), Triggers(session)
+        self._line = EverySeconds(SECONDS_BETWEEN_LINES)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
         self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
 
     def run(self, statement: str, values: Values) -> Row:
-        """Run one batch and return its row, with ``size`` and ``seconds``. ``values`` knows the size.
+        """Run one batch and return its row, with ``size`` and ``seconds``; ``values(size)`` binds it.
 
         Raises Abort ``deadline`` (exit 3).
         """
         first: float | None = None
         while True:
             if self.count:
-                self.pauses.hold()
-            begun, size = time.monotonic(), self.pace.size
+                self.throttle.wait()
+            begun, size = time.monotonic(), self.size.rows
             first = begun if first is None else first
             try:
-                with ours(self.session, *self.books, writes=True):
+                with own_tables_locked(self.session, *self.written, writes=True):
                     self.triggers.lock()
                     row = self.session.row(statement, values(size))
                     self._count(row)
@@ -89,68 +92,66 @@ class Batches:
         self.count += 1
         self.longest = max(self.longest, seconds)
         self.step["rows"] += row["written"]
-        self.stall = Blockers(self.session)
-        if self.pauses.waiters:
-            self.pace.halve()
+        self.blockers = Blockers(self.session)
+        if self.throttle.step.waiting:
+            self.size.halve()
         else:
-            self.pace.took(row["seen"], seconds)
-        self.pace.rest(seconds)
+            self.size.learn(row["seen"], seconds)
+        self.size.rest(seconds)
 
     def _locked(self, first: float) -> None:
-        """Rest for a moment, or give up where nothing has come through until the deadline."""
-        self.stall.look_back(self.session, self.session.schema[self.table], bound=self.bound)
+        """Rest for a moment; give up where no batch has succeeded until the deadline."""
+        self.blockers.find_holders(self.session, self.session.schema[self.table], bound=self.bound)
         waited = time.monotonic() - first
         if waited >= self.session.limits.deadline:
-            raise Abort(gave_up(self.session, self.table, waited, self.step["attempts"], self.stall))
-        self._say(f"waiting. {self.stall.words()}")
+            raise Abort(gave_up(self.session, self.table, waited, self.step["attempts"], self.blockers))
+        self._say(f"waiting. {self.blockers.words()}")
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
 
     def _too_slow(self, first: float) -> None:
-        """Try half the rows; where a single one is too slow, again until the deadline."""
+        """Try half the rows; a single row that is too slow is tried again until the deadline."""
         waited = time.monotonic() - first
-        if self.pace.size == 1 and waited >= self.session.limits.deadline:
+        if self.size.rows == 1 and waited >= self.session.limits.deadline:
             raise Abort(too_slow(self.table, waited, self.step["attempts"], BOUND))
-        self.pace.halve()
-        self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.pace.size:,} rows")
+        self.size.halve()
+        self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.size.rows:,} rows")
 
     def _say(self, words: str) -> None:
-        if not self.told or time.monotonic() - self.told >= TELL:
-            self.told = time.monotonic()
+        if self._line.due():
             self.session.say(f"{self.label}: {words}")
 
-    def look(self, other: Session, pid: int) -> None:
-        """Note from another session who blocks us, and who waits for us."""
-        self.stall.look(other, pid)
-        self.pauses.waiters = waiting_for(other, pid)
+    def observe(self, other: Session, pid: int) -> None:
+        """Keep who blocks us and how many wait for us, as another session sees it."""
+        self.throttle.step.waiting = self.blockers.observe(other, pid).behind
 
     def summary(self) -> Row:
-        """Return the step as it is reported: rows, batches, the longest of them, time in all, pauses."""
-        paused = {kind: round(seconds * 1000, 1) for kind, seconds in self.pauses.seconds.items()}
-        told: Row = {"batches": self.count, "longest_ms": round(self.longest * 1000, 1)}
-        told["total_ms"] = round((time.monotonic() - self.begun) * 1000, 1)
+        """Return the step as it is reported: rows, batches, the longest of them, total time, pauses."""
+        paused = {kind: round(seconds * 1000, 1) for kind, seconds in self.throttle.seconds.items()}
+        times: Row = {"batches": self.count, "longest_ms": round(self.longest * 1000, 1)}
+        times["total_ms"] = round((time.monotonic() - self.begun) * 1000, 1)
         return (
-            self.step | told | ({"paused_ms": round(sum(paused.values()), 1), "pauses": paused} if paused else {})
+            self.step | times | ({"paused_ms": round(sum(paused.values()), 1), "pauses": paused} if paused else {})
         )
 
 
 @contextmanager
 def batches(
-    session: Session, label: str, table: str, books: tuple[str, ...], bound: float = BOUND
+    session: Session, label: str, table: str, written: tuple[str, ...], bound: float = BOUND
 ) -> Iterator[Batches]:
     """Yield what runs the batches of a step; note the step at the end, if it did anything.
 
-    ``books``: the tables of ours that a batch writes to. ``bound``: the seconds of ``statement_timeout``, after
-    which a batch was not cancelled by anybody.
+    ``written``: the tables of ours that a batch writes to. ``bound``: the seconds of ``statement_timeout``; a
+    cancel after that is no person's.
 
     Raises Abort ``connection-lost`` (exit 3), ``foreign-object``, ``cancelled`` or ``step-failed``.
     """
-    running = Batches(session, label, table, bound, books)
+    running = Batches(session, label, table, bound, written)
     announce(session, label)
     try:
-        with watched(session, running.look, every=1.0):
+        with watched(session, running.observe, every=1.0):
             yield running
     except psycopg.Error as error:
-        raise Abort(failed(session, label, error, table, running.stall)) from None
+        raise Abort(failed(session, label, error, table, running.blockers)) from None
     finally:
         step = running.summary()
         if step["rows"] or step.get("kept"):
@@ -161,7 +162,7 @@ def batches(
 
 @contextmanager
 def index_plans_only(session: Session) -> Iterator[None]:
-    """Let the statements inside be short or fail, and find their rows through indexes only."""
+    """Make the statements in the block fail after a second, and find their rows only through indexes."""
     wanted = _SETTINGS | _COMPRESSION
     before = {
         row["name"]: row["value"]

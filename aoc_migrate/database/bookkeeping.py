@@ -1,6 +1,7 @@
-"""The tables that we keep in the target's schema: what they are made of, and who may read them.
+"""The bookkeeping tables in the target's schema: their columns, and who may read them.
 
-Each is private from its creation, whatever default privileges say: it decides what an upgrade and a downgrade do.
+They decide what an upgrade and a downgrade do, so each is private from its creation, whatever default privileges
+say.
 """
 
 from dataclasses import dataclass
@@ -18,28 +19,28 @@ _NOW = "NOT NULL DEFAULT now()"
 
 
 @dataclass(frozen=True)
-class Book:
-    """A table of ours. ``columns`` are (name, type as `format_type` prints it, what else defines it)."""
+class BookkeepingTable:
+    """A bookkeeping table. ``columns`` are (name, type as `format_type` prints it, rest of the definition)."""
 
     name: str
     columns: tuple[tuple[str, str, str], ...]
     key: str = ""
 
     def definition(self) -> str:
-        """Return what stands between the parentheses of CREATE TABLE."""
+        """Return the text between the parentheses of CREATE TABLE."""
         lines = [" ".join(filter(None, column)) for column in self.columns] + ([self.key] if self.key else [])
         return ",\n      ".join(lines)
 
 
-BOOKS = {
-    book.name: book
-    for book in (
-        Book(
+BOOKKEEPING = {
+    table.name: table
+    for table in (
+        BookkeepingTable(
             VERSION,
             (("version_num", "character varying(32)", "NOT NULL"),),
             f"CONSTRAINT {VERSION}_pkc PRIMARY KEY (version_num)",  # as Alembic makes it
         ),
-        Book(
+        BookkeepingTable(
             HOLD,
             (
                 ("one", "boolean", "PRIMARY KEY DEFAULT true CHECK (one)"),
@@ -51,7 +52,7 @@ BOOKS = {
                 ("acknowledged", "boolean", "NOT NULL"),
             ),
         ),
-        Book(
+        BookkeepingTable(
             STATE,
             (
                 ("name", "text", "PRIMARY KEY"),
@@ -59,7 +60,7 @@ BOOKS = {
                 ("recorded_at", "timestamp with time zone", _NOW),
             ),
         ),
-        Book(
+        BookkeepingTable(
             LOG,
             (
                 ("run", "bigint", "GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
@@ -83,7 +84,7 @@ BOOKS = {
                 ("checksums", "jsonb", "NOT NULL DEFAULT '{}'"),
             ),
         ),
-        Book(
+        BookkeepingTable(
             JOURNAL,
             (
                 ("batch", "bigint", "GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
@@ -96,7 +97,7 @@ BOOKS = {
     )
 }
 READ_BY_ALL = (VERSION, HOLD)
-"""Whoever may read the raw table may read these, so that `wait` works; of the others only the owner may."""
+"""Roles that may read the raw table may read these, so that `wait` works; the others are their owner's alone."""
 
 _GRANTEE = "CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END"
 
@@ -109,15 +110,15 @@ _PRIVATE = f"""FOR entry IN SELECT DISTINCT c.oid::regclass AS relation,
   LOOP
     EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
   END LOOP;"""
-"""What takes every right on the tables ``made``, and on their sequences, from everybody but their owners."""
+"""A loop that revokes every right on the tables ``made`` and on their sequences, except their owners'."""
 
 
-def create_books(schema: Schema, *names: str) -> str:
-    """Return the statement that makes tables of ours where they are missing, each for its owner alone."""
+def create_bookkeeping(schema: Schema, *names: str) -> str:
+    """Return the statement that creates missing bookkeeping tables, each for its owner alone."""
     made = "".join(
         f"""  IF to_regclass({schema[name].literal}) IS NULL THEN
     CREATE TABLE {schema[name]} (
-      {BOOKS[name].definition()}
+      {BOOKKEEPING[name].definition()}
     );
     made := made || to_regclass({schema[name].literal})::oid;
   END IF;
@@ -132,7 +133,7 @@ END $aoc$"""
 
 
 def make_private(table: Relation) -> str:
-    """Return the statement that takes every right on ``table`` from everybody but its owner."""
+    """Return the statement that revokes every right on ``table`` except its owner's."""
     return f"""DO $aoc$
 DECLARE made oid[] := ARRAY[to_regclass({table.literal})]; entry record;
 BEGIN
@@ -141,7 +142,7 @@ END $aoc$"""
 
 
 def share(schema: Schema, raw: Relation) -> str:
-    """Return the statement that lets whoever may read the raw table read `READ_BY_ALL` too."""
+    """Return the statement that lets the readers of the raw table read `READ_BY_ALL` as well."""
     return f"""DO $aoc$
 DECLARE entry record;
 BEGIN
@@ -153,7 +154,7 @@ END $aoc$"""
 
 
 def blind(schema: Schema, raw: Relation) -> str:
-    """Return a query of (relation, grantee): who may read the raw table, and not one of `READ_BY_ALL`."""
+    """Return a query of (relation, grantee): who may read the raw table, but not that table of `READ_BY_ALL`."""
     listed = ", ".join(f"to_regclass({schema[name].literal})" for name in READ_BY_ALL)
     named = "CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_get_userbyid(a.grantee) END"
     return f"""SELECT DISTINCT c.oid::regclass AS relation, {_GRANTEE} AS grantee

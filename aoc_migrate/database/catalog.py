@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalog says is true. Relations that are asked for by name are in the target's schema."""
+"""Facts of PostgreSQL's catalog. Relations given by name are in the target's schema."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from aoc_migrate.contract.model import Index
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database.bookkeeping import STATE, VERSION
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.questions import exists, index_is_invalid, index_is_ours
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
@@ -17,7 +17,7 @@ from aoc_migrate.database.signature import SIGNATURE, is_ours, named
 class Constraint:
     """A CHECK constraint as the catalog has it.
 
-    ``signature`` is computed from the catalog, ``comment`` is the constraint's COMMENT; ``executable``: everybody
+    ``signature`` is computed from the catalog, ``comment`` is the constraint's COMMENT; ``executable``: every role
     may run its function.
     """
 
@@ -28,11 +28,11 @@ class Constraint:
     executable: bool
 
     def is_(self, check: Check) -> bool:
-        """Return whether it is this rule of the contract, and was made by a revision."""
+        """Return whether this is the contract's ``check``, made by a revision."""
         return self.signature == self.comment == check.signature
 
     def state(self, check: Check) -> str:
-        """``proven``, ``guarded`` (only new rows are held) or ``changed`` (not the rule of the contract)."""
+        """``proven``, ``guarded`` (it checks only new rows) or ``changed`` (not the contract's rule)."""
         return ("proven" if self.validated else "guarded") if self.is_(check) else "changed"
 
 
@@ -45,7 +45,7 @@ def kind(session: Session, relation: str) -> str | None:
     return found
 
 
-def readable(session: Session, relation: str) -> bool:
+def may_read(session: Session, relation: str) -> bool:
     """Return whether ``relation`` exists and this role may read all of it."""
     return bool(
         session.value("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", (str(session.schema[relation]),))
@@ -65,7 +65,7 @@ def columns(session: Session, table: str) -> dict[str, str]:
 def nullable(session: Session, table: str, names: tuple[str, ...]) -> list[str]:
     """Return which of the columns ``names`` may hold NULL.
 
-    ``attnotnull`` alone lies in PostgreSQL 18: a NOT NULL constraint that is NOT VALID sets it as well.
+    ``attnotnull`` alone is not enough in PostgreSQL 18: a NOT NULL constraint that is NOT VALID sets it as well.
     """
     unproven = "SELECT unnest(conkey) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' "
     rows = session.rows(
@@ -101,7 +101,7 @@ def check_function(session: Session, table: str, check: Check) -> str:
 
 
 def function_name(session: Session, check: Check) -> str:
-    """Return the function of ``check`` as SQL names it, with the types of its arguments."""
+    """Return the name of the function of ``check`` in SQL, with the types of its arguments."""
     return named(session.schema, check)
 
 
@@ -111,7 +111,7 @@ def index_state(session: Session, table: str, index: Index) -> str:
 
 
 def defined(session: Session, table: Relation, name: Relation, index: Index) -> str:
-    """Return the same for the relation ``name`` as an index of ``table``: it is valid once it is finished."""
+    """Return the same for the relation ``name`` as an index of ``table``."""
     return str(
         session.value(
             f"SELECT CASE WHEN NOT {exists(name)} THEN 'missing' "
@@ -122,9 +122,9 @@ def defined(session: Session, table: Relation, name: Relation, index: Index) -> 
 
 
 def cannot_execute(session: Session, table: str, check: Check) -> list[str]:
-    """Return the roles that may write to ``table``, and may not run the function of ``check``.
+    """Return the roles that may write to ``table``, but may not run the function of ``check``.
 
-    PostgreSQL's own roles are left out: whoever acts by pg_write_all_data is named itself.
+    PostgreSQL's own roles are left out: the members of pg_write_all_data are listed themselves.
     """
     raw, function = str(session.schema[table]), function_name(session, check)
     rows = session.rows(
@@ -146,8 +146,8 @@ def users_of(session: Session, check: Check) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def all_readable(session: Session, relations: tuple[str, ...]) -> list[str]:
-    """Return which of ``relations`` exist and may be read by this role."""
+def which_may_be_read(session: Session, relations: tuple[str, ...]) -> list[str]:
+    """Return which of ``relations`` exist and this role may read."""
     rows = session.rows(
         "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND has_table_privilege(oid, 'SELECT') "
         "AND relnamespace = to_regnamespace(quote_ident(%s))",
@@ -157,27 +157,27 @@ def all_readable(session: Session, relations: tuple[str, ...]) -> list[str]:
 
 
 def revisions(session: Session) -> list[str]:
-    """Return what the version table holds: nothing, or one revision."""
+    """Return the content of the version table: nothing, or one revision."""
     if kind(session, VERSION) is None:
         return []
-    with ours(session, VERSION):
+    with own_tables_locked(session, VERSION):
         return versions(session)
 
 
 def versions(session: Session) -> list[str]:
-    """Return what the version table holds, where it is locked and ours."""
+    """Return the content of the version table, which the caller has locked and checked."""
     return [row["version_num"] for row in session.rows(f"SELECT version_num FROM {session.schema[VERSION]}")]
 
 
 def state(session: Session, name: str) -> dict[str, Any] | None:
-    """Return what was recorded under ``name`` in the state table, None also where this role may not read it."""
-    if not readable(session, STATE):
+    """Return what is recorded under ``name`` in the state table; None also where this role may not read it."""
+    if not may_read(session, STATE):
         return None
-    with ours(session, STATE):
+    with own_tables_locked(session, STATE):
         return recorded(session, name)
 
 
 def recorded(session: Session, name: str) -> dict[str, Any] | None:
-    """Return the same where the state table is locked and ours."""
+    """Return the same; the caller has locked and checked the state table."""
     value = session.value(f"SELECT value FROM {session.schema[STATE]} WHERE name = %s", (name,))
     return value if isinstance(value, dict) else None

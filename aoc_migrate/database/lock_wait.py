@@ -1,58 +1,56 @@
-"""Waiting for locks with a bound, and what is told when it was in vain."""
+"""Waiting for locks with a bound, and the findings where the lock or the change does not come in time."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 import psycopg
 
-from aoc_migrate.database.blockers import Blockers, watched
+from aoc_migrate.database.blockers import Blockers
+from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, finding
 
-TELL = 3.0  # seconds between two lines that say who blocks
+SECONDS_BETWEEN_LINES = 3.0  # that say who blocks
 
 
 @contextmanager
-def patient(session: Session, subject: str, label: str, seconds: float | None = None) -> Iterator[None]:
-    """Let statements wait so many seconds for each lock; turn their errors into findings.
+def bounded_lock_wait(session: Session, subject: str, label: str, seconds: float | None = None) -> Iterator[None]:
+    """Let statements wait at most ``seconds`` for each lock; turn their errors into findings.
 
-    None is ``limits.deadline``, 0 is without end. Raises Abort ``deadline``, ``connection-lost`` (exit 3),
+    None is ``limits.deadline``, 0 waits without end. Raises Abort ``deadline``, ``connection-lost`` (exit 3),
     ``cancelled`` or ``step-failed``.
     """
     limit = session.limits.deadline if seconds is None else seconds
-    stall = Blockers(session)
-    told = time.monotonic()
+    blockers, line = Blockers(session), EverySeconds(SECONDS_BETWEEN_LINES, at_once=False)
 
-    def look(other: Session, pid: int) -> None:
-        nonlocal told
-        if stall.look(other, pid) and time.monotonic() - told >= TELL:
-            told = time.monotonic()
-            session.say(f"{label}: waiting. {stall.words()}")
+    def observe(other: Session, pid: int) -> None:
+        if blockers.observe(other, pid).ahead and line.due():
+            session.say(f"{label}: waiting. {blockers.words()}")
 
     session.set("lock_timeout", f"{round(limit * 1000)}ms")
     try:
-        with watched(session, look, every=min(1.0, limit / 3)) if limit else nullcontext():
+        with watched(session, observe, every=min(1.0, limit / 3)) if limit else nullcontext():
             yield
     except psycopg.Error as error:
-        raise Abort(failed(session, label, error, subject, stall)) from None
+        raise Abort(failed(session, label, error, subject, blockers)) from None
     finally:
         with suppress(psycopg.Error):  # an error of the block matters more than this one
             session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")
 
 
 def failed(
-    session: Session, label: str, error: psycopg.Error, subject: str = "", stall: Blockers | None = None
+    session: Session, label: str, error: psycopg.Error, subject: str = "", blockers: Blockers | None = None
 ) -> Finding:
     """Return the finding for an error of PostgreSQL: waited too long, connection lost, cancelled, or refused.
 
-    Whoever sets a ``statement_timeout`` handles it; a cancel that comes here is a person's. The error's DETAIL
-    holds whole rows and is never shown.
+    Whoever sets a ``statement_timeout`` handles it, so a cancel that arrives here is a person's. The error's
+    DETAIL holds whole rows and is never shown.
     """
     reason = first_line(error, session.target).rstrip(".")
     if isinstance(error, psycopg.errors.LockNotAvailable):
-        return gave_up(session, subject or label, session.limits.deadline, 1, stall or Blockers(session))
+        return gave_up(session, subject or label, session.limits.deadline, 1, blockers or Blockers(session))
     if session.connection.closed:
         return finding("connection-lost", session.target.name, reason=reason)
     if isinstance(error, psycopg.errors.QueryCanceled):
@@ -68,20 +66,20 @@ def too_slow(subject: str, waited: float, attempts: int, bound: float) -> Findin
         what="could not be written",
         waited=f"{waited:.0f} s",
         attempts=attempts,
-        blockers=f"Nobody was before us: one row alone takes longer than {bound:.0f} s.",
-        remedy="Look what triggers, partitions (too many?) or the disk do to an UPDATE of one row, and run the "
-        "same command again.",
+        blockers=f"Nobody was ahead of us: one row alone takes longer than {bound:.0f} s.",
+        remedy="Find out what makes an UPDATE of one row slow (triggers, too many partitions, the disk), and run "
+        "the same command again.",
     )
 
 
-def gave_up(session: Session, subject: str, waited: float, attempts: int, stall: Blockers) -> Finding:
+def gave_up(session: Session, subject: str, waited: float, attempts: int, blockers: Blockers) -> Finding:
     """Return the finding ``deadline``: how long and how often we tried, who blocks, and how to end that."""
     return finding(
         "deadline",
         subject,
-        what="could not be changed" if stall.slow else "could not be locked",
+        what="could not be changed" if blockers.slow else "could not be locked",
         waited=f"{waited:.0f} s",
         attempts=attempts,
-        blockers=stall.words(),
-        remedy=f"{stall.remedy()} and run the same command again.",
+        blockers=blockers.words(),
+        remedy=f"{blockers.remedy()} and run the same command again.",
     )

@@ -1,4 +1,4 @@
-"""A trigger that somebody attaches to the raw table while a step writes to it: no batch runs it."""
+"""Triggers that others attach to the raw table while a step writes to it: no batch runs them."""
 
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
@@ -16,15 +16,15 @@ WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND NOT {trusted}
 
 
 def strangers(raw: Relation) -> str:
-    """Return a query of the triggers with a stranger's function: (trigger, name, function, role, owner)."""
+    """Return a query of the triggers whose function is not trusted: (trigger, name, function, role, owner)."""
     owner = owner_of(raw)
     return _STRANGERS.format(owner=owner, trusted=trusted("p.proowner", owner), raw=raw.literal)
 
 
 class Triggers:
-    """The triggers of strangers on the raw table, as they were when a step had been let begin.
+    """The triggers on the raw table whose functions are not trusted, as they were when the step began.
 
-    TRIGGER is the one right by which a role that does not own the table can add code to it.
+    TRIGGER is the only right with which a role that does not own the table can add code to it.
     """
 
     def __init__(self, session: Session) -> None:
@@ -32,7 +32,7 @@ class Triggers:
         self.known = {row["trigger"] for row in session.rows(self.query)}
 
     def lock(self) -> None:
-        """Lock the table against new triggers in the open transaction. Raises Abort ``foreign-code``."""
+        """Lock the table against new triggers in the open transaction; Abort ``foreign-code`` for a new one."""
         self.session.quietly(f"LOCK TABLE {self.session.raw} IN ROW EXCLUSIVE MODE")
         for row in self.session.quietly(self.query):
             if row["trigger"] not in self.known and not self.session.accepted.has("foreign-code", row["function"]):

@@ -1,7 +1,7 @@
-"""Whether the tables that bear our names are ours, before they are read or written.
+"""Checks that the tables that bear our names are ours, before they are read or written.
 
-Whoever may create in the schema could have made one before us, with code on it that would run as the migrating
-role. So each is locked and checked in the very transaction that reads or writes it.
+Any role that may create in the schema could have made one first, with code on it that would run as the migrating
+role. So each is locked and checked in the same transaction that reads or writes it.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aoc_migrate.database.bookkeeping import BOOKS, WORK, blind, create_books
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, WORK, blind, create_bookkeeping
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.trust import owner_of, trusted
@@ -18,14 +18,14 @@ from aoc_migrate.report.model import Finding, finding
 
 _LISTED = {"links": "text[]", "repair": "boolean", "refused": "boolean", "stuck": "boolean"}
 _KEPT = {"quarantine_run": "bigint", "quarantine_batch": "bigint", "quarantine_repaired": "jsonb"}
-"""Columns that a work list and a quarantine have for certain; others come from the raw table."""
+"""Columns that every work list and every quarantine has; others come from the raw table."""
 _REPLACE = "Rename or drop it, as its owner or as a superuser."
 _STRIP = "Drop that, and keep the table."
 
 
 def _wanted(schema: Schema, name: str) -> str:
-    """Return (name, oid, columns, whether there are no others) as SQL."""
-    known = {column: type_ for column, type_, _ in BOOKS[name].columns} if name in BOOKS else None
+    """Return (name, oid, columns, whether it may have no others) as SQL."""
+    known = {column: type_ for column, type_, _ in BOOKKEEPING[name].columns} if name in BOOKKEEPING else None
     columns = known or (_LISTED if name == WORK else _KEPT)
     listed = ", ".join(literal(f"{column} {type_}") for column, type_ in columns.items())
     exact = str(known is not None).lower()
@@ -33,7 +33,7 @@ def _wanted(schema: Schema, name: str) -> str:
 
 
 def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
-    """Return a query of (name, flaw, remedy): why a relation that bears one of ``names`` is not ours."""
+    """Return a query of (name, flaw, remedy): why a relation with one of ``names`` is not ours."""
     return f"""SELECT name, flaw, remedy FROM (VALUES {", ".join(_wanted(schema, name) for name in names)})
     AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
   SELECT CASE
@@ -56,11 +56,11 @@ WHERE flaw IS NOT NULL"""
 
 
 def guard(schema: Schema, raw: Relation) -> str:
-    """Return the statement that ends a script where a relation that bears one of our names is not ours."""
+    """Return the statement that ends a script where a relation with one of our names is not ours."""
     words = "name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy"
     return f"""DO $aoc$
 DECLARE found text := (SELECT string_agg({words}, ' ') FROM (
-{flaws(schema, raw, tuple(BOOKS))}) AS foreign_objects);
+{flaws(schema, raw, tuple(BOOKKEEPING))}) AS foreign_objects);
 BEGIN
   IF found IS NOT NULL THEN
     RAISE EXCEPTION '%', found;
@@ -69,10 +69,10 @@ END $aoc$"""
 
 
 @contextmanager
-def ours(session: Session, *names: str, writes: bool = False) -> Iterator[None]:
-    """Lock tables of ours, which exist, and check them; what is inside runs in the same transaction.
+def own_tables_locked(session: Session, *names: str, writes: bool = False) -> Iterator[None]:
+    """Lock and check existing tables of ours; the block runs in the same transaction.
 
-    The lock keeps everybody from dropping, renaming and altering them, with ``writes`` also from adding triggers.
+    The lock prevents others from dropping, renaming and altering them, with ``writes`` also from adding triggers.
     Raises Abort ``foreign-object``.
     """
     with session.alone():
@@ -92,7 +92,7 @@ def lock(session: Session, *names: str, writes: bool = False) -> None:
 
 
 def refuse_foreign(session: Session, *names: str) -> None:
-    """Raise Abort ``foreign-object`` where one of ``names`` is borne by a relation that is not ours."""
+    """Raise Abort ``foreign-object`` where a relation with one of ``names`` is not ours."""
     for row in session.quietly(flaws(session.schema, session.raw, names)):
         raise Abort(foreign(row["name"], row["flaw"], row["remedy"]))
 
@@ -103,18 +103,18 @@ def foreign(subject: str, reason: str = "it was not made by aoc-migrate", remedy
 
 
 def create(session: Session, *names: str) -> None:
-    """Make tables of ours where they are missing, private at once. Raises Abort ``foreign-object``."""
+    """Create missing tables of ours, private from the start. Raises Abort ``foreign-object``."""
     refuse_foreign(session, *names)
     tables = [str(session.schema[name]) for name in names]
     if not session.value("SELECT bool_or(to_regclass(name) IS NULL) FROM unnest(%s::text[]) AS name", (tables,)):
         return
     with session.transaction():
-        session.run(create_books(session.schema, *names))
+        session.run(create_bookkeeping(session.schema, *names))
         lock(session, *names)
 
 
 def blind_readers(session: Session) -> list[str]:
-    """Return the roles, quoted, that may read the raw table and not the tables that `wait` reads."""
+    """Return the roles, quoted, that may read the raw table but not the tables that `wait` reads."""
     rows = session.rows(f"SELECT DISTINCT grantee FROM ({blind(session.schema, session.raw)}) AS b ORDER BY 1")
     return [row["grantee"] for row in rows]
 

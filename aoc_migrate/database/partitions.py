@@ -1,7 +1,7 @@
-"""What the catalog says of a partitioned table: its tree, its keys, and the index of each part.
+"""A partitioned table in the catalog: its tree, its keys, and the index of each partition.
 
-A partition whose DETACH … CONCURRENTLY has begun is no part any more: PostgreSQL leaves it out of
-``pg_partition_tree`` and of what ALTER TABLE recurses to.
+A partition whose DETACH … CONCURRENTLY has begun no longer belongs to it: PostgreSQL leaves it out of
+``pg_partition_tree``, and ALTER TABLE does not recurse to it.
 """
 
 import hashlib
@@ -12,15 +12,15 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 
-NAME = 63  # bytes; PostgreSQL cuts longer names with no more than a notice
+NAME = 63  # bytes; PostgreSQL truncates longer names with only a notice
 
 
 @dataclass(frozen=True)
 class Node:
     """A table of the tree.
 
-    ``leaf``: it holds rows. ``parent``: None for the root. ``index``: what hangs on the parent's index (for the
-    root, the index itself), None where nothing does; ``valid``: it is valid.
+    ``leaf``: it holds rows. ``parent``: None for the root. ``index``: its index that is attached to the parent's
+    (for the root, the index itself), or None; ``valid``: that index is valid.
     """
 
     table: Relation
@@ -30,7 +30,7 @@ class Node:
     valid: bool
 
     def own_index(self, root: Relation, index: Index, more: str = "") -> Relation:
-        """Return the name that our own index of this table has; it is in the table's schema."""
+        """Return the name of our own index of this table; it is in the table's schema."""
         if self.parent is None:
             return Relation(self.table.schema, index.name + more)
         relname, suffix = self.table.name, index.name.removeprefix(f"{root.name}_") + more
@@ -76,7 +76,7 @@ def tree(session: Session, table: str, index: Index) -> list[Node]:
 
 
 def is_attached(session: Session, node: Node) -> bool:
-    """Return whether a partition is still one of its table."""
+    """Return whether a partition still belongs to its table."""
     return bool(
         session.value(
             "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s) "
@@ -111,14 +111,14 @@ ORDER BY x.relname COLLATE "C"
 def similar(session: Session, table: Relation, index: Index) -> dict[Relation, bool]:
     """Return the indexes of a partition that could be attached to ``index``, and whether each is valid.
 
-    One that a constraint stands on is none: it would not let the index be dropped again.
+    An index that backs a constraint is left out: once attached, it would keep ``index`` from being dropped.
     """
     values = {"table": str(table), "index": str(session.schema[index.name])}
     return {Relation(row["schema"], row["name"]): row["valid"] for row in session.rows(_SIMILAR, values)}
 
 
 def key_columns(session: Session, table: str) -> dict[str, list[str | None]]:
-    """Return the partition key of each partitioned table of the tree; an expression in it is None."""
+    """Return the partition key of each partitioned table of the tree; an expression in a key is None."""
     rows = session.rows(
         "SELECT c.relname::text AS name, ARRAY(SELECT a.attname::text FROM unnest(p.partattrs::int2[]) "
         "WITH ORDINALITY AS k (attnum, n) LEFT JOIN pg_attribute a ON a.attrelid = t.relid "
@@ -131,7 +131,7 @@ def key_columns(session: Session, table: str) -> dict[str, list[str | None]]:
 
 
 def index_names(session: Session, index: Index) -> set[str]:
-    """Return the bare names of ``index`` and of all that hangs on it: an error names the partition's own."""
+    """Return the bare names of ``index`` and of the indexes attached to it: an error names the partition's."""
     rows = session.rows(
         "SELECT relname::text AS name FROM pg_class WHERE oid IN ("
         "SELECT relid FROM pg_partition_tree(to_regclass(%s)))",
@@ -163,5 +163,5 @@ FAMILY = (
 )
 """A subquery of a table and all of its partitions; it binds the table's name.
 
-Unlike pg_partition_tree it locks none of them, so that it never waits where somebody else has.
+Unlike pg_partition_tree it locks none of them, so it never waits for another session's lock.
 """

@@ -1,15 +1,15 @@
-"""What every session of ours sets for itself, whatever role, database or PGOPTIONS say: online and in scripts.
+"""Settings that every session of ours pins, online and in scripts, whatever role, database or PGOPTIONS say.
 
 Of the settings that any role may change, these decide what the catalog prints, how values are read and written, or
-what an error does. Those that only make a plan slower, or say where files go, stay the operator's. Time limits
-that follow from ours, and ``row_security`` of what writes, are set on top.
+what an error does. Settings that only slow a plan down, or place files, remain the operator's. Time limits
+derived from ours, and ``row_security`` for writes, are set on top.
 """
 
 from collections.abc import Mapping
 
 from aoc_migrate.database.relation import literal
 
-SEARCH_PATH = "pg_catalog, pg_temp"  # nobody else's functions and operators; relations are named with their schema
+SEARCH_PATH = "pg_catalog, pg_temp"  # no planted functions and operators; relations are named with their schema
 
 SETTINGS = {
     # Errors and waiting
@@ -23,7 +23,7 @@ SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "client_min_messages": "warning",
-    "log_parameter_max_length_on_error": "0",  # values of rows do not belong in the server's log
+    "log_parameter_max_length_on_error": "0",  # no values of rows in the server's log
     "check_function_bodies": "on",
     "plpgsql.extra_errors": "none",
     "plpgsql.extra_warnings": "none",
@@ -52,7 +52,7 @@ SETTINGS = {
 
 
 def pin(ours: str) -> str:
-    """Return the query that sets what this server knows of the settings in ``ours (ours, wanted)``, an SQL table.
+    """Return the query that applies the settings of ``ours (ours, wanted)``, an SQL table, that this server has.
 
     A setting of PL/pgSQL counts as known before its library is loaded.
     """
@@ -63,7 +63,7 @@ def pin(ours: str) -> str:
 
 
 def preamble(more: Mapping[str, str]) -> str:
-    """Return the statements that a script begins with: the same, and ``more`` on top."""
+    """Return the first statements of a script: the same settings, and ``more`` on top."""
     pairs = [f"({literal(name)}, {literal(value)})" for name, value in {**SETTINGS, **more}.items()]
     lines = [", ".join(pairs[n : n + 3]) for n in range(0, len(pairs), 3)]
     ours = "(VALUES\n    " + ",\n    ".join(lines) + "\n  ) AS ours (ours, wanted)"

@@ -1,7 +1,7 @@
-"""Questions to the catalog that Steps ask: SQL conditions that serve online, in a plan and in psql scripts alike.
+"""SQL conditions on the catalog that Steps use online, in a plan and in psql scripts alike.
 
-Online a question is written out where it is asked. A script asks a function of the same name in pg_temp, which it
-makes at its beginning: that keeps the conditions of its steps short enough to read.
+Online, a condition is written out in full. A script calls a function of the same name in pg_temp, which it creates
+first: its steps stay short enough to read.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from aoc_migrate.database.signature import FUNCTION_DIGEST, SIGNATURE, TRUSTED, 
 
 @dataclass(frozen=True)
 class Question:
-    """A condition with parameters: names and types; ``body`` names them in braces. Or a text, of that ``type``."""
+    """A condition, or an expression of another ``type``; ``body`` has its parameters (name, type) in braces."""
 
     name: str
     parameters: tuple[tuple[str, str], ...]
@@ -31,7 +31,7 @@ class Question:
 
     @property
     def function(self) -> str:
-        """The statement that makes the function of a script."""
+        """The statement that creates the function of a script."""
         listed = ", ".join(f"{name} {type_}" for name, type_ in self.parameters)
         body = self.body.format(**{name: f"${n}" for n, (name, _) in enumerate(self.parameters, 1)})
         head = f"CREATE OR REPLACE FUNCTION pg_temp.{self.name}({listed}) RETURNS {self.type} LANGUAGE sql"
@@ -67,8 +67,8 @@ INDEX = Question(
     JOIN unnest({columns}) WITH ORDINALITY AS w (name, n) ON w.n = k.n JOIN pg_opclass o ON o.oid = k.class
     LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum))""",
 )
-"""A column is in its own collation, or in C where the contract says so, in ascending order, with the operators of
-its type; an index that is checked only at the end of a transaction (DEFERRABLE) does not serve ON CONFLICT."""
+"""Each column has its own collation, or C where the contract says so, ascending order, and the default operators
+of its type. A DEFERRABLE index does not count: ON CONFLICT cannot use it."""
 EXISTS = Question(
     "aoc_has_constraint",
     (("relation", "text"), ("name", "text")),
@@ -88,7 +88,7 @@ NULLABLE = Question(
     "  AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid "
     "AND c.contype = 'n'\n    AND a.attnum = ANY (c.conkey) AND NOT c.convalidated)))",
 )
-"""``attnotnull`` alone lies in PostgreSQL 18: a NOT NULL constraint that is NOT VALID sets it as well."""
+"""``attnotnull`` is not enough in PostgreSQL 18: a NOT NULL constraint that is NOT VALID sets it as well."""
 CANNOT_EXECUTE = Question(
     "aoc_somebody_cannot_execute",
     (("relation", "text"), ("function", "text")),
@@ -98,7 +98,7 @@ CANNOT_EXECUTE = Question(
     "  AND (has_any_column_privilege(r.oid, to_regclass({relation}), 'INSERT') "
     "OR has_any_column_privilege(r.oid, to_regclass({relation}), 'UPDATE')))",
 )
-"""PostgreSQL's own roles are left out: whoever acts by pg_write_all_data is named itself."""
+"""PostgreSQL's own roles are left out: the members of pg_write_all_data are listed themselves."""
 KEPT = Question(
     "aoc_function_is_kept",
     (("relation", "text"), ("function", "text"), ("digest", "text")),
@@ -131,7 +131,7 @@ def constraint_is_unproven(table: Relation, name: str) -> str:
 
 
 def function_exists(table: Relation, check: Check) -> str:
-    """Return the condition that there is a function of the name and arguments of that of ``check``."""
+    """Return the condition that a function with the name and arguments of that of ``check`` exists."""
     return f"to_regprocedure({literal(named(Schema(table.schema), check))}) IS NOT NULL"
 
 
@@ -141,23 +141,23 @@ def function_is_ours(table: Relation, check: Check) -> str:
 
 
 def cannot_execute(table: Relation, check: Check) -> str:
-    """Return the condition that a role may write to the table, and may not run the function of ``check``."""
+    """Return the condition that a role may write to the table, but may not run the function of ``check``."""
     return CANNOT_EXECUTE.ask(table, literal(named(Schema(table.schema), check)))
 
 
 def function_is_kept(table: Relation, check: Check) -> str:
-    """Return an SQL text: why the function of ``check`` has to stay; NULL where it need not."""
+    """Return an SQL text: why the function of ``check`` cannot be dropped; NULL where it can."""
     return KEPT.ask(table, literal(named(Schema(table.schema), check)), literal(check.function_digest))
 
 
 def index_is_ours(table: Relation, name: Relation, index: Index) -> str:
-    """Return the condition that ``name`` is what ``index`` asks for, on ``table``; it may be unfinished."""
+    """Return the condition that ``name`` is ``index`` of the contract on ``table``; it may be unfinished."""
     columns = ", ".join(literal(column) for column in index.columns)
     return INDEX.ask(table, name.literal, str(index.unique).lower(), f"ARRAY[{columns}]")
 
 
 def exists(relation: Relation) -> str:
-    """Return the condition that there is a relation of this name."""
+    """Return the condition that a relation of this name exists."""
     return f"to_regclass({relation.literal}) IS NOT NULL"
 
 
@@ -166,6 +166,20 @@ def index_is_invalid(table: Relation, index: Relation) -> str:
     return (
         f"EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({index.literal}) "
         f"AND indrelid = to_regclass({table.literal}) AND NOT (indisvalid AND indisready AND indislive))"
+    )
+
+
+MAINTAINING = "ShareUpdateExclusiveLock"
+"""The lock of CREATE and DROP INDEX CONCURRENTLY, VACUUM and ANALYZE, as pg_locks writes it."""
+
+
+def maintaining(table: Relation) -> str:
+    """Return an SQL text: which other sessions hold the lock `MAINTAINING` on ``table``; NULL if none does."""
+    return (
+        "(SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks "
+        f"WHERE relation = to_regclass({table.literal}) AND mode = '{MAINTAINING}' AND granted "
+        "AND pid IS DISTINCT FROM pg_backend_pid() "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
     )
 
 

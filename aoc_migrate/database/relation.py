@@ -1,4 +1,4 @@
-"""How SQL names what exists: always with its schema, always quoted, whatever ``search_path`` holds."""
+"""Names of existing objects in SQL: always with their schema, always quoted, whatever ``search_path`` holds."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ def literal(text: str) -> str:
 
 
 def typed(text: str) -> str:
-    """Return a string literal for a person to paste: what a terminal would act on is escaped."""
+    """Return a string literal for a person to paste: control characters are escaped."""
     if text.isprintable():
         return literal(text)
     return "E'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in text) + "'"
@@ -23,10 +23,10 @@ def typed(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation or function that exists, or a table that is being made: schema and bare name.
+    """A relation or function that exists, or a table that is being created: schema and bare name.
 
-    As a string it is what SQL writes: ``"public"."advisory_raw"``. A name that is only being given (in CREATE
-    INDEX, ADD CONSTRAINT, RENAME TO) is ``name``.
+    ``str()`` is its form in SQL: ``"public"."advisory_raw"``. Where a statement gives a new name (CREATE INDEX,
+    ADD CONSTRAINT, RENAME TO), use ``name``.
     """
 
     schema: str
@@ -37,7 +37,7 @@ class Relation:
 
     @property
     def bare(self) -> str:
-        """The name without its schema, quoted where SQL asks for that, as one that is only being given."""
+        """The name without its schema, quoted where SQL needs that, for a statement that gives a new name."""
         return self.name if re.fullmatch("[a-z_][a-z0-9_]*", self.name) else quoted(self.name)
 
     @property
@@ -60,4 +60,4 @@ class Schema:
 
 
 VARIABLE = Schema("$aoc")
-"""In a psql script: the schema that its variable names when it runs. A real schema of such a name is refused."""
+"""In a psql script: the schema that its variable names at run time. A real schema of that name is refused."""

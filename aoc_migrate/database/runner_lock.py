@@ -1,7 +1,7 @@
 """The lock between runners: one at a time migrates a schema.
 
-A session-level advisory lock on the very backend that runs the DDL, so it is held as long as a build that
-outlives its client. It is polled: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY
+A session-level advisory lock on the backend that runs the DDL, so a build that outlives its client still holds
+it. Runners poll for it: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY
 (`reference/peers.md` 0.1).
 """
 
@@ -14,10 +14,13 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from aoc_migrate.database import catalog
+from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.relation import typed
 from aoc_migrate.database.session import Row, Session, application_name
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import finding
+
+SECONDS_BETWEEN_LINES = 5.0
 
 HELD = """
 SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application,
@@ -30,7 +33,7 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND ((l.classid::bigint << 32) | l.objid::bigint) = {key} ORDER BY l.pid
 """
-"""Who holds the lock: sessions, which may share it, or a prepared transaction, which has no session."""
+"""The holders of the lock: sessions, which may share it, or a prepared transaction, which has no session."""
 _HELD = HELD.format(key="%s::bigint")
 
 
@@ -48,13 +51,13 @@ def runner_lock(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(psycopg.Error):  # a connection that is gone has let go of its locks
+        with suppress(psycopg.Error):  # a lost connection has released its locks
             session.connection.rollback()
             session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
 
 
 def announce(session: Session, step: str) -> None:
-    """Say in pg_stat_activity what comes next, for those who wait; stop when the lock is not ours any more.
+    """Show the next step in pg_stat_activity, for those who wait; stop where the lock is no longer ours.
 
     Raises Abort ``lock-lost`` (a pooler, a reset session).
     """
@@ -69,7 +72,7 @@ def announce(session: Session, step: str) -> None:
 
 
 def holder(session: Session) -> str | None:
-    """Return who holds the lock, since when, and at which revision the database is; None if nobody does."""
+    """Return who holds the lock, since when, and the revision of the database; None where nobody holds it."""
     rows = session.rows(_HELD, (lock_key(session.target.name, session.target.schema),))
     return _words(session, rows) if rows else None
 
@@ -80,7 +83,7 @@ def _words(session: Session, rows: list[Row]) -> str:
 
 
 def _name(row: Row) -> str:
-    """Return who a holder is. What it calls itself is data: anybody may call himself aoc-migrate."""
+    """Return who a holder is. Its application name is data: any session may call itself aoc-migrate."""
     if row["pid"] is None:
         return f"prepared transaction {row['gid']!r} of role {row['role']!r}, {row['seconds']} s old"
     if row["role"] is None:
@@ -101,16 +104,15 @@ def _ending(row: Row) -> str:
 
 
 def _acquire(session: Session, key: int) -> None:
-    begun, told = time.monotonic(), 0.0
+    begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
     while not session.value("SELECT pg_try_advisory_lock(%s::bigint)", (key,)):
         waited = time.monotonic() - begun
         rows = session.rows(_HELD, (key,))
-        held_by = _words(session, rows) if rows else "a session that has just let go"
+        held_by = _words(session, rows) if rows else "a session that has just released it"
         ending = " ".join(map(_ending, rows)) or "nothing to do, it has ended."
         if waited >= session.limits.lock_wait:
             words = {"holder": held_by, "ending": ending, "waited": f"{waited:.0f} s"}
             raise Abort(finding("lock-held", session.target.name, **words))
-        if waited >= told:
+        if line.due():
             session.say(f"waiting for another run ({held_by}), {waited:.0f} s so far; to end it: {ending}")
-            told = waited + 5
         time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

@@ -1,4 +1,4 @@
-"""One connection to one target, prepared so that no setting of the role or the server surprises us."""
+"""One connection to one target, whose settings depend neither on the role nor on the server."""
 
 import os
 import socket
@@ -13,9 +13,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.pinned_settings import SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import NOTHING, Accepted
@@ -27,7 +28,7 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 def say(message: str) -> None:
-    """Write one line of log to stderr, whatever names are in it; stdout belongs to the report."""
+    """Write one line of log to stderr, with control characters escaped; stdout belongs to the report."""
     sys.stderr.write(f"{plain(message)}\n")
     sys.stderr.flush()
 
@@ -36,11 +37,11 @@ def say(message: str) -> None:
 class Session:
     """A connection in autocommit, with the target, limits and flags that hold for this run.
 
-    ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is told
-    of each step that begins, by its name, and of each that has ended, by None. ``tape`` writes down what runs.
-    ``findings`` are what steps have to tell and do not stop for; ``accepted`` are those that a person accepts.
-    ``estimate`` returns the milliseconds that steps will take, where somebody has measured that beforehand.
-    ``unseen`` is what queries that only observe could not see, as far as the log says so already.
+    ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is called
+    with the name of each step that begins, and with None when it has ended. ``transcript`` writes down what runs.
+    ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``estimate`` returns
+    the milliseconds that steps will take, where that was measured beforehand. ``unseen``: what the log has already
+    reported as not visible.
     """
 
     target: Target
@@ -96,14 +97,14 @@ class Session:
             return cursor.execute(self._sql(sql, parameters), parameters).fetchall()
 
     def transcribed(self, sql: str, parameters: Parameters | None) -> AbstractContextManager[None]:
-        """Write a statement down while it runs, if this session keeps a tape."""
+        """Write a statement down while it runs, if this session has a transcript."""
         return (
             self.transcript.statement(self._sql(sql, parameters), parameters) if self.transcript else nullcontext()
         )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run what is inside in one transaction."""
+        """Run the block in one transaction."""
         try:
             with self.connection.transaction():
                 yield
@@ -116,12 +117,12 @@ class Session:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Run one statement in a transaction with what `quietly` runs; the tape has the statement alone."""
+        """Run one statement in a transaction with what `quietly` runs; the transcript has the statement alone."""
         with self.transcript.alone() if self.transcript else nullcontext(), self.connection.transaction():
             yield
 
     def quietly(self, sql: str) -> list[Row]:
-        """Run a statement of ours that the tape leaves out, and return its rows, if it has any."""
+        """Run a statement that the transcript leaves out, and return its rows, if it has any."""
         with self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(self._sql(sql, None))
             return cursor.fetchall() if cursor.description else []
@@ -137,15 +138,15 @@ class Session:
         return next(iter(row.values())) if row else None
 
     def run(self, sql: str, parameters: Parameters | None = None) -> int:
-        """Run a statement that returns no rows; return how many it wrote, -1 where that means nothing."""
+        """Run a statement that returns no rows; return how many it wrote, -1 where it writes none."""
         with self.transcribed(sql, parameters), self.settled():
             return self.connection.execute(self._sql(sql, parameters), parameters).rowcount
 
     @contextmanager
     def settled(self) -> Iterator[None]:
-        """Leave a usable connection when a signal ends a statement, so that what cleans up can run on it.
+        """Leave a usable connection when a signal ends a statement, so that the clean-up can run on it.
 
-        psycopg cancels the statement only where the signal finds it waiting, not where it is just sending.
+        psycopg cancels the statement only if the signal arrives while it waits, not while it sends.
         """
         self._begun, self._failed = time.monotonic(), None
         try:
@@ -162,11 +163,11 @@ class Session:
             raise
 
     def quoted(self, name: str) -> str:
-        """Return a name as SQL writes it, in quotes where it needs them."""
+        """Return a name in the form of SQL, quoted where it needs quotes."""
         return str(self.value("SELECT quote_ident(%s)", (name,)))
 
     def pasteable(self, sql: str, parameters: Parameters | None = None) -> str:
-        """Return a query as one pastes it into psql, with its values."""
+        """Return a query with its values, ready to paste into psql."""
         return self.mogrify(sql, parameters) if parameters else sql
 
     def mogrify(self, sql: str, parameters: Parameters) -> str:
@@ -174,9 +175,9 @@ class Session:
         return psycopg.ClientCursor(self.connection).mogrify(self._sql(sql, parameters), parameters)
 
     def _sql(self, text: str, parameters: Parameters | None) -> LiteralString:
-        """Return what psycopg may read: it takes a ``%`` in the schema's name for a placeholder, unless doubled.
+        """Return SQL for psycopg, which takes a ``%`` in the schema's name for a placeholder unless it is doubled.
 
-        To the type checker this says that we know: names are rendered by `Relation`, values are always bound.
+        The cast is safe: names are rendered by `Relation`, values are always bound.
         """
         if parameters is not None and "%" in self.target.schema:
             for name in {str(self.schema), literal(str(self.schema))[1:-1]}:
@@ -189,12 +190,12 @@ class Session:
 
 
 def application_name(command: str, doing: str) -> str:
-    """Return what pg_stat_activity shows of us: command, pod and step, in the 63 bytes that there are."""
+    """Return our name in pg_stat_activity: command, pod and step, in at most 63 bytes."""
     return f"aoc-migrate {command} @{who()[:30]}: {doing}".encode("ascii", "replace").decode()[:63]
 
 
 def who() -> str:
-    """Return the pod's or the machine's name."""
+    """Return the name of the pod or the machine."""
     return os.environ.get("HOSTNAME") or socket.gethostname()
 
 
@@ -224,8 +225,8 @@ def connect(
 def first_line(error: BaseException, target: Target) -> str:
     """Return the first line of an error's message without its DETAIL and without the password.
 
-    PostgreSQL puts whole rows into DETAIL (`reference/peers.md` 3.3), so of its errors only the primary message
-    is kept, which never holds a password; an error of libpq's own might.
+    PostgreSQL puts whole rows into DETAIL (`reference/peers.md` 3.3), so only the primary message of its errors is
+    kept, which never holds a password; libpq's own errors might.
     """
     message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     if message:

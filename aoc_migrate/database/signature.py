@@ -1,7 +1,7 @@
-"""SQL that shows whether a CHECK and its function are still those of the contract.
+"""SQL that shows whether a CHECK and its function are still the contract's.
 
-It computes from the catalog what `Check.signature` and `Check.function_digest` are computed from in the contract,
-so that any role can compare the two, and the settings of its session do not matter.
+It computes from the catalog the same hashes that the contract has as `Check.signature` and
+`Check.function_digest`, so that any role can compare the two, whatever the settings of its session.
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ _FUNCTION = (
     "p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.proretset, p.prosupport::oid, "
     "p.proconfig, p.prosrc)"
 )
-"""All that decides what the function ``p`` of language ``l`` does: not its owner, nor its schema."""
+"""Everything that decides what the function ``p`` of language ``l`` does; neither its owner nor its schema."""
 _DEFINITION = (
     "regexp_replace(replace(replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), '\"', ''), "
     "'CHECK (' || replace(n.nspname, '\"', '') || '.', 'CHECK ('), "
     "'\\((\\w+)\\)::(text|timestamp with time zone)', '\\1', 'g')"
 )
-"""A constraint without quotes and schema, which settings may add, and the casts of varchar and timestamptz(3)."""
+"""A constraint without quotes and schema, which settings may add, and without casts to text and timestamptz."""
 _HASH = "encode(sha256(convert_to({}, 'UTF8')), 'hex')"
 
 TRUSTED = trusted("p.proowner", "t.relowner")
@@ -41,12 +41,12 @@ SIGNATURE = (
 
 
 def named(schema: Schema, check: Check) -> str:
-    """Return the function of ``check`` as SQL names it, with the types of its arguments."""
+    """Return the name of the function of ``check`` in SQL, with the types of its arguments."""
     return f"{schema[check.function]}({', '.join(check.types)})"
 
 
 def is_ours(table: Relation, check: Check, function: str) -> str:
-    """Return a condition: ``function``, an SQL expression, is that of ``check``, and its owner is trusted."""
+    """Return the condition that ``function``, an SQL expression, is that of ``check``, with a trusted owner."""
     return (
         f"EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t "
         f"ON t.oid = to_regclass({table.literal}) WHERE p.oid = {function} AND {TRUSTED} "

@@ -1,4 +1,4 @@
-"""What migrations remember in the state table: facts under a name, written once, dropped by the downgrade."""
+"""Facts that migrations record in the state table: each under a name, written once, dropped by the downgrade."""
 
 from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.own_tables import lock
@@ -7,17 +7,17 @@ from aoc_migrate.database.session import Session
 
 
 def record(schema: Schema, name: str, facts: str) -> str:
-    """Return the statement that keeps ``facts`` (a jsonb expression) under ``name``, if nothing is there."""
+    """Return the statement that records ``facts`` (a jsonb expression) under ``name`` if nothing is there."""
     return f"INSERT INTO {schema[STATE]} (name, value) SELECT '{name}', {facts} ON CONFLICT (name) DO NOTHING"
 
 
 def forget(schema: Schema, name: str) -> str:
-    """Return the statement that drops what was kept under ``name``."""
+    """Return the statement that drops what is recorded under ``name``."""
     return f"DELETE FROM {schema[STATE]} WHERE name = '{name}'"
 
 
 def recorded(schema: Schema, name: str, more: str = "true") -> str:
-    """Return the condition that something is kept under ``name``, for whose ``value`` ``more`` holds."""
+    """Return the condition that something is recorded under ``name``, and ``more`` holds for its ``value``."""
     if schema == VARIABLE:  # a script has a function for that, which keeps its conditions short
         value = f"pg_temp.aoc_found('{name}')"
         if more == "true":
@@ -28,7 +28,7 @@ def recorded(schema: Schema, name: str, more: str = "true") -> str:
 
 
 def keep(session: Session, *statements: str) -> None:
-    """Run what writes to the state table in one transaction. Raises Abort ``foreign-object``."""
+    """Run statements that write to the state table in one transaction. Raises Abort ``foreign-object``."""
     with session.transaction():
         lock(session, STATE, writes=True)
         for statement in statements:
@@ -36,5 +36,5 @@ def keep(session: Session, *statements: str) -> None:
 
 
 def claim(schema: Schema, target: str) -> str:
-    """Return the statement that says whose schema this is, so that another history is refused here."""
+    """Return the statement that records which target owns this schema, so that another history is refused."""
     return record(schema, "target", f"jsonb_build_object('name', '{target}')")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from aoc_migrate.database.session import Parameters, Row, Session
 
-INTERVAL = 5.0  # seconds between two lines
+SECONDS_BETWEEN_LINES = 5.0  # seconds between two lines
 SORT_MEMORY = "64MB"  # more does not make these sorts faster (`reference/limits.md` 3 and 8)
 
 
@@ -27,7 +27,7 @@ def read(
 
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:
-    """Set parameters until the transaction ends, and have memory to sort in; a server may give more."""
+    """Set parameters until the transaction ends, among them memory for sorts, unless the server gives more."""
     chosen = {"jit": "off", **settings}  # compiling takes longer than it can save here
     session.rows(
         "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS ours (name, value) "
@@ -43,7 +43,7 @@ def _heartbeat(session: Session, doing: str) -> Iterator[None]:
     ended, begun = threading.Event(), time.monotonic()
 
     def beat() -> None:
-        while not ended.wait(INTERVAL):
+        while not ended.wait(SECONDS_BETWEEN_LINES):
             session.say(f"{doing}: {time.monotonic() - begun:,.0f} s")
 
     heart = threading.Thread(target=beat, daemon=True)

@@ -1,6 +1,5 @@
-"""Where the targets are and how careful to be, from environment variables and options.
+"""Where the targets are, from environment variables: a target is configured when its URL is.
 
-A target is configured when its URL is. Options win over the environment, the environment over defaults.
 Secrets stay in ``Target.conninfo``, which is never printed.
 """
 
@@ -20,7 +19,7 @@ TARGETS = tuple(RAW_TABLES)
 
 @dataclass(frozen=True)
 class Target:
-    """A named database: libpq connection string, schema of its tables, owner for tables made here."""
+    """A named database: libpq connection string, schema of its tables, owner of tables that we create."""
 
     name: str
     conninfo: str = field(repr=False)
@@ -32,54 +31,17 @@ class Target:
         """The name of its raw table."""
         return RAW_TABLES[self.name]
 
-    def place(self) -> tuple[str, ...]:
-        """Return what says where this is (host, port, database, schema), to compare two targets."""
+    def database(self) -> tuple[str, ...]:
+        """Return what identifies its database (service, host, port, name), to compare two targets."""
         from psycopg.conninfo import conninfo_to_dict
 
         known = conninfo_to_dict(self.conninfo)
         host = known.get("hostaddr") or known.get("host") or os.environ.get("PGHOST", "")
         port = known.get("port") or os.environ.get("PGPORT", "5432")
         user = known.get("user") or os.environ.get("PGUSER", "")
-        database = known.get("dbname") or os.environ.get("PGDATABASE") or user
+        name = known.get("dbname") or os.environ.get("PGDATABASE") or user
         service = known.get("service") or os.environ.get("PGSERVICE", "")
-        return (str(service), str(host), str(port), str(database), self.schema)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait and for what, in seconds.
-
-    ``max_stall``: longest time that writers may wait behind one of our strong locks. ``deadline``: how long
-    one step may go on trying. ``lock_wait``: how long to wait for another runner. ``show_queries``: name
-    what blocks with the text of its query.
-
-    Of the backfill: ``batch_time`` is what a batch aims at, ``batch_rows`` the most that it looks at, ``pace`` the
-    share of the time spent working. It pauses while standbys, slots or the archive are more than
-    ``max_lag_bytes`` behind, or standbys more than ``max_lag_seconds`` (None: never for that); and for
-    ``snapshot_wait`` at most while a snapshot is older than ``old_snapshot``.
-    """
-
-    max_stall: float = 0.1
-    deadline: float = 600.0
-    lock_wait: float = 1800.0
-    show_queries: bool = False
-    batch_time: float = 0.05
-    batch_rows: int = 20_000
-    pace: float = 1.0
-    max_lag_bytes: int | None = 2**30
-    max_lag_seconds: float | None = None
-    old_snapshot: float = 10.0
-    snapshot_wait: float = 60.0
-
-
-@dataclass(frozen=True)
-class Flags:
-    """The guide's flags of the services, as far as they matter here (domain.md, Flags of the services)."""
-
-    guard_enabled: bool = True
-    allow_supersedes_retrofit: bool = False
-    verifier_user: str = "stella-aoc-verify"
-    metrics_enabled: bool = True
+        return (str(service), str(host), str(port), str(name))
 
 
 def conninfo_of(url: str) -> str:
@@ -108,9 +70,9 @@ def _is_place(found: Mapping[str, Any], rest: str) -> bool:
 
 
 def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Target]:
-    """Return the configured targets in order. Raises Abort (exit 2) for what cannot be meant."""
+    """Return the configured targets in order. Raises Abort (exit 2) for invalid settings."""
     targets = {name: target for name in TARGETS if (target := _read_target(name, environment))}
-    places = {target.place() for target in targets.values()}
+    places = {(target.database(), target.schema) for target in targets.values()}
     if len(places) < len(targets):
         raise refused(
             "CONCELIER_DATABASE_URL and EXCITITOR_DATABASE_URL name the same database and schema; their "
@@ -137,9 +99,9 @@ def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
 
 
 def read_place(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
-    """Return what is known of a target without a URL: schema, and owner for tables made here.
+    """Return the schema of a target, and the owner of tables that we create; neither needs a URL.
 
-    Raises Abort (exit 2) for a schema whose name ends our DO blocks.
+    Raises Abort (exit 2) for a schema whose name would end our DO blocks.
     """
     prefix = name.upper()
     schema = environment.get(f"{prefix}_DATABASE_SCHEMA") or "public"
@@ -181,20 +143,3 @@ def choose_targets(names: Sequence[str], environment: Mapping[str, str] = os.env
             "CONCELIER_DATABASE_URL=postgresql://user@host/concelier"
         )
     return [configured[name] for name in names] if names else list(configured.values())
-
-
-def read_flags(environment: Mapping[str, str] = os.environ) -> Flags:
-    """Return the guide's flags. Raises Abort (exit 2) for a value that is neither true nor false."""
-    return Flags(
-        _read_boolean("AOC_GUARD_ENABLED", True, environment),
-        _read_boolean("AOC_ALLOW_SUPERSEDES_RETROFIT", False, environment),
-        environment.get("AOC_VERIFIER_USER") or "stella-aoc-verify",
-        _read_boolean("AOC_METRICS_ENABLED", True, environment),
-    )
-
-
-def _read_boolean(variable: str, default: bool, environment: Mapping[str, str]) -> bool:
-    value = environment.get(variable, "").strip().lower()
-    if value not in ("", "true", "false"):
-        raise refused(f"{variable} is neither true nor false. Write {variable}={str(default).lower()}")
-    return default if not value else value == "true"

@@ -1,4 +1,4 @@
-"""The SQL that changes something, written down while it runs, in a form that psql reads."""
+"""The SQL that changes something, written down while it runs, in a form that psql can run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ _READS = ("SELECT", "SHOW")
 
 
 class Transcript:
-    r"""Gives each statement to ``write`` before it runs, but for reads; ``\g`` is psql's word for once more.
+    r"""Passes each statement to ``write`` before it runs, except reads; ``\g`` makes psql repeat the last one.
 
-    Values stand in the statements: they are names, times and counts of our own bookkeeping, never a document's.
+    Statements contain their values: names, times and counts of our own bookkeeping, never parts of a document.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], write: Callable[[str], None]) -> None:
@@ -24,7 +24,7 @@ class Transcript:
 
     @contextmanager
     def statement(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Iterator[None]:
-        """Write a statement down, and that it failed if it does."""
+        """Write a statement down, and a comment where it fails."""
         if sql.lstrip().upper().startswith(_READS):
             yield
             return
@@ -38,7 +38,7 @@ class Transcript:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Write the statement inside down without the transaction that it shares with checks of ours."""
+        """Write the statement in the block down without the transaction that it shares with our checks."""
         before, self.lone = self.lone, not self._inside()
         try:
             yield

@@ -1,4 +1,4 @@
-"""SQL that asks what stands of the view swap, for revisions, audit and verify alike."""
+"""SQL on the state of the view swap, for revisions, audit and verify alike."""
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database.relation import Relation, Schema
@@ -20,7 +20,7 @@ def underlying(relation: Relation) -> str:
 
 
 def read_only(schema: Schema, swap: ViewSwap) -> str:
-    """Return a query of one boolean: does our trigger refuse INSERT, UPDATE and DELETE on the view?"""
+    """Return a query of one boolean: our trigger refuses INSERT, UPDATE and DELETE on the view."""
     # tgtype: 1 row, 64 INSTEAD, 4 INSERT, 8 DELETE, 16 UPDATE (PostgreSQL source, catalog/pg_trigger.h)
     return (
         "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
@@ -41,9 +41,9 @@ def refusal(swap: ViewSwap) -> str:
 
 
 def needs_invoker(schema: Schema, swap: ViewSwap) -> str:
-    """Return a query of one boolean: must the view run with its caller's rights?
+    """Return a query of one boolean: the view must run with its caller's rights.
 
-    Also where the owner has no right to read its own table: a view with its rights would read nothing.
+    That includes a table that its own owner may not read: a view with the owner's rights would read nothing.
     """
     return (
         "SELECT relrowsecurity OR NOT has_table_privilege(relowner, oid, 'SELECT') FROM pg_class "
@@ -52,7 +52,7 @@ def needs_invoker(schema: Schema, swap: ViewSwap) -> str:
 
 
 def bypasses_policies(schema: Schema, swap: ViewSwap) -> str:
-    """Return a query of one boolean: does the view run with its owner's rights where it may not?"""
+    """Return a query of one boolean: the view runs with its owner's rights where it must not."""
     return (
         f"SELECT ({needs_invoker(schema, swap)}) AND NOT EXISTS ("
         "SELECT FROM pg_class, pg_options_to_table(reloptions) "

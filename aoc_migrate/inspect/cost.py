@@ -24,7 +24,7 @@ from aoc_migrate.inspect import journal
 from aoc_migrate.operations.step import BUILDS, Kind, Step
 
 PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
-PATIENCE = "1s"  # for a lock
+LOCK_WAIT = "1s"
 _WRITE = 12.0  # updating and journaling a row, as a multiple of sorting one (scripts/bench holds it to the fact)
 _WAL_OF_LINK, _WAL_OF_LINK_COMPRESSED = 8100, 1700  # bytes, once every update meets a page anew (limits.md 8)
 
@@ -124,7 +124,7 @@ def measure(session: Session, contract: Contract) -> Costs | None:
     """
     try:
         with session.transaction():
-            session.run(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+            session.run(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
             return _measure(session, contract)
     except psycopg.Error as error:
         if session.connection.closed:
@@ -135,7 +135,7 @@ def measure(session: Session, contract: Contract) -> Costs | None:
 
 def _measure(session: Session, contract: Contract) -> Costs | None:
     table = contract.table
-    if catalog.kind(session, table) is None or not catalog.readable(session, table):
+    if catalog.kind(session, table) is None or not catalog.may_read(session, table):
         return None
     known = sizes(session, table)
     if not known["main_bytes"]:

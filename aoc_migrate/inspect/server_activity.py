@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.database import others
+from aoc_migrate.database.old_transactions import old_transactions, prepared
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.report.model import Finding, finding
@@ -34,7 +34,7 @@ def limited_visibility(session: Session) -> list[Finding]:
     Such a role sees locks, who waits for them, prepared transactions and slots, and of another role's session its
     pid, its application and the transaction id that it holds at; not since when, and not what it builds.
     """
-    if others.sees_all(session):
+    if session.value("SELECT pg_has_role('pg_read_all_stats', 'USAGE')"):
         return []
     role = session.row("SELECT current_user AS role, quote_ident(current_user) AS quoted")
     return [finding("limited-visibility", session.target.name, **role)]
@@ -53,7 +53,7 @@ def _timeouts(session: Session) -> Iterator[Finding]:
 
 def _old_transactions(session: Session) -> Iterator[Finding]:
     """Yield transactions that an index build of this database would wait for."""
-    rows = others.old_transactions(session, OLD)
+    rows = old_transactions(session, OLD)
     if rows:
         names = "; ".join(
             f"pid {r['pid']} ({r['role']}, {r['application']!r}, open for {r['seconds']} s)" for r in rows
@@ -62,7 +62,7 @@ def _old_transactions(session: Session) -> Iterator[Finding]:
 
 
 def _prepared(session: Session) -> Iterator[Finding]:
-    rows = others.prepared(session)
+    rows = prepared(session)
     if rows:
         names = "; ".join(f"{r['gid']!r} of {r['owner']}, {r['seconds']} s old" for r in rows)
         yield finding("prepared-transaction", session.target.name, count=len(rows), names=names)

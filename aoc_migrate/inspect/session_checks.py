@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import BOOKS, LOG, READ_BY_ALL, STATE, VERSION
-from aoc_migrate.database.own_tables import ours, refuse_foreign
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, LOG, READ_BY_ALL, STATE, VERSION
+from aoc_migrate.database.own_tables import own_tables_locked, refuse_foreign
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.targets import TARGETS
@@ -24,9 +24,9 @@ def current_revision(session: Session, known: list[str]) -> str | None:
     Raises Abort ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's, and
     ``foreign-object`` for a table of ours that somebody else made.
     """
-    refuse_foreign(session, *BOOKS)
-    there = catalog.all_readable(session, (VERSION, STATE))
-    with ours(session, *there) if there else nullcontext():
+    refuse_foreign(session, *BOOKKEEPING)
+    there = catalog.which_may_be_read(session, (VERSION, STATE))
+    with own_tables_locked(session, *there) if there else nullcontext():
         found = catalog.versions(session) if VERSION in there else []
         owner = catalog.recorded(session, "target") if STATE in there else None
     _refuse_other(session, [*([owner["name"]] if owner else []), *(r.rpartition("_")[0] for r in found)])
@@ -66,7 +66,7 @@ def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
         place = session.row(_PLACE, {"schema": str(session.schema), "ours": list(READ_BY_ALL)})
     found = [*_connection(session, place, allow_pooler), *_schema(schema, place)]
     if place["hidden"]:
-        refuse_foreign(session, *BOOKS)  # no right on a stranger's table is worth asking for
+        refuse_foreign(session, *BOOKKEEPING)  # no right on a stranger's table is worth asking for
     return [*found, *_bookkeeping(place)]
 
 
@@ -138,7 +138,7 @@ def only_tenant(session: Session, table: str) -> str | None:
     return tenant_of(session, table, session.value("SELECT current_user"))
 
 
-def readable(session: Session, table: str, *, one_tenant: bool = False) -> list[Finding]:
+def unreadable(session: Session, table: str, *, one_tenant: bool = False) -> list[Finding]:
     """Return why rows of ``table`` cannot all be read: missing SELECT, or row-level security.
 
     ``one_tenant``: a verifier that our own policy limits to one tenant may go on.

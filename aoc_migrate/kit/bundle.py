@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from aoc_migrate import __version__
-from aoc_migrate.database.targets import TARGETS, Limits
+from aoc_migrate.database.limits import Limits
+from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import refused
 from aoc_migrate.kit.checksums import SUMS, sha256, write_sums
 from aoc_migrate.kit.readme import README

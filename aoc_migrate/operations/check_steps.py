@@ -19,9 +19,9 @@ from aoc_migrate.operations.step import KEPT, Kind, Lock, Objection, Printed, St
 
 
 def function_definition(table: Relation, check: Check) -> str:
-    """Return the statement that makes the function of ``check``.
+    """Return the statement that creates the function of ``check``.
 
-    Never CREATE OR REPLACE: it would keep the owner of a function that somebody else had planted.
+    Never CREATE OR REPLACE: that would keep the owner of a planted function.
     """
     return f"""CREATE FUNCTION {Relation(table.schema, check.function)}({check.parameters}) RETURNS boolean
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -29,9 +29,9 @@ def function_definition(table: Relation, check: Check) -> str:
 
 
 def add_constraint(table: Relation, check: Check) -> str:
-    """Return the part of an ALTER TABLE that adds ``check`` to ``table`` as NOT VALID; its function is there.
+    """Return the part of an ALTER TABLE that adds ``check`` to ``table`` as NOT VALID; its function exists.
 
-    The casts find that function and no other: an overload that somebody planted might fit varchar better.
+    The casts select that function and no other: a planted overload might fit varchar better.
     """
     rule = check.predicate
     if check.function:
@@ -46,7 +46,7 @@ def sign(table: Relation, check: Check) -> str:
 
 
 def create_function(raw: Relation, check: Check) -> Step:
-    """Return the Step that makes the function which ``check`` calls."""
+    """Return the Step that creates the function that ``check`` calls."""
     exists = function_exists(raw, check)
     foreign = foreign_object(check.function, f"{exists} AND NOT {function_is_ours(raw, check)}")
     sql, needed = (function_definition(raw, check),), f"NOT ({exists})"
@@ -54,7 +54,7 @@ def create_function(raw: Relation, check: Check) -> Step:
 
 
 def grant_execute(raw: Relation, check: Check) -> Step:
-    """Return the Step that lets everybody run the function, which default privileges may leave out."""
+    """Return the Step that lets every role run the function, which default privileges may not allow."""
     sql = (f"GRANT EXECUTE ON FUNCTION {named(Schema(raw.schema), check)} TO PUBLIC",)
     needed = f"NOT ({function_exists(raw, check)}) OR {cannot_execute(raw, check)}"
     return Step(Kind.GRANT_EXECUTE, raw, (check.function,), Lock.NONE, sql, needed)
@@ -75,7 +75,7 @@ def add(raw: Relation, check: Check, more: str = "") -> Step:
 
 
 def add_again(raw: Relation, check: Check, needed: str) -> Step:
-    """Drop and add: no statement makes a constraint NOT VALID. Two, because a distributed table takes one each."""
+    """Drop and add: no statement makes a constraint NOT VALID. Two statements, as a distributed table needs."""
     drop = f"ALTER TABLE {raw} DROP CONSTRAINT IF EXISTS {check.name}"
     add = f"ALTER TABLE {raw} {add_constraint(raw, check)}"
     return Step(Kind.INVALIDATE, raw, (check.name,), Lock.ACCESS_EXCLUSIVE, (drop, add, sign(raw, check)), needed)

@@ -26,11 +26,11 @@ from aoc_migrate.operations.step import Executor
 
 @operation
 def add_checks(run: Executor, table: str, names: Sequence[str], contract: Contract, proof: str = "") -> None:
-    """Add CHECKs of ``contract`` as NOT VALID, with the functions that they call: new rows are held from now on.
+    """Add CHECKs of ``contract`` as NOT VALID, with the functions that they call: from now on they check new rows.
 
-    ``proof``: the CHECK that its columns are NOT NULL; left out once they are. Each constraint's COMMENT carries
-    its signature, so that any role can see whether it was changed. Objects to constraints and functions of these
-    names that are not the contract's (``foreign-object``).
+    ``proof``: the CHECK that proves NOT NULL of its columns; left out once they are. Each constraint's COMMENT
+    carries its signature, so that any role can see whether it was changed. Objects to constraints and functions of
+    these names that are not the contract's (``foreign-object``).
     """
     raw = run.schema[table]
     checks = [contract.check(name) for name in names]
@@ -45,9 +45,9 @@ def add_checks(run: Executor, table: str, names: Sequence[str], contract: Contra
 
 @operation
 def drop_checks(run: Executor, table: str, names: Sequence[str], contract: Contract) -> None:
-    """Drop CHECKs and their functions; those that are gone or not ours stay.
+    """Drop CHECKs and their functions, except those that are not ours.
 
-    A function that something else uses as well stays, with the finding ``function-kept``.
+    A function that something else uses is kept, with the finding ``function-kept``.
     """
     raw = run.schema[table]
     checks = [contract.check(name) for name in names]
@@ -68,7 +68,7 @@ def validate_checks(run: Executor, table: str, names: Sequence[str], proof: str 
 def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, revision: str) -> None:
     """Set NOT NULL without a scan, because ``proof`` is validated; then drop the proof.
 
-    Two statements: in one ALTER the drop would come first and the table be scanned under ACCESS EXCLUSIVE
+    Two statements: in one ALTER the drop would come first, and the scan would run under ACCESS EXCLUSIVE
     (`reference/limits.md` 1.5). Columns that were NOT NULL already are recorded for the downgrade.
     """
     raw, listed = run.schema[table], ", ".join(literal(column) for column in columns)
@@ -89,7 +89,7 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
 def invalidate_checks(
     run: Executor, table: str, names: Sequence[str], contract: Contract, proof: str, revision: str
 ) -> None:
-    """Make CHECKs NOT VALID again, and take NOT NULL back where ``revision`` had set it; new rows stay guarded."""
+    """Make CHECKs NOT VALID again, and drop the NOT NULL that ``revision`` had set; new rows stay guarded."""
     raw, check = run.schema[table], contract.check(proof)
     again = [add_again(raw, contract.check(name), recorded(run.schema, revision)) for name in names]
     again.append(add_again(raw, check, recorded(run.schema, revision, nullable_before(check.columns))))

@@ -9,7 +9,7 @@ from aoc_migrate.operations.step import Kind, Lock, Step
 
 @dataclass
 class Collector:
-    """Steps as operations group them: those of a group share one transaction and one lock.
+    """Collects Steps in groups: those of a group share one transaction and one lock.
 
     ``printed``: where Alembic prints what its own operations do.
     """
@@ -20,7 +20,7 @@ class Collector:
     groups: list[tuple[Step, ...]] = field(default_factory=list)
 
     def run(self, *steps: Step) -> None:
-        """Keep a group, behind what Alembic has printed since the last one."""
+        """Keep a group, after the statements that Alembic has printed since the last one."""
         if stock := self.printed.getvalue().strip().removesuffix(";"):
             self.groups.append((Step(Kind.STOCK, self.schema[""], (), Lock.ACCESS_EXCLUSIVE, (stock,)),))
             self.printed.seek(0)
@@ -29,4 +29,4 @@ class Collector:
             self.groups.append(steps)
 
     def on_partitions(self, _: Relation) -> None:
-        """Return None: a script is refused for a partitioned table, and a plan says what is different there."""
+        """Return None: a script refuses a partitioned table, and a plan says what differs there."""

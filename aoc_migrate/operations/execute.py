@@ -9,8 +9,8 @@ import psycopg
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import STATE
-from aoc_migrate.database.lock_wait import failed, patient
-from aoc_migrate.database.own_tables import create, lock, ours
+from aoc_migrate.database.lock_wait import bounded_lock_wait, failed
+from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.runner_lock import announce
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class Online:
-    """Takes Steps on a session. ``ran``: what ran, with its row in the report.
+    """Runs Steps on a session. ``ran``: the Steps that ran, with their row in the report.
 
-    Everything runs outside of Alembic's own transaction, which ``context`` knows how to leave.
+    Everything runs outside Alembic's own transaction, which ``context`` can leave.
     """
 
     def __init__(self, session: Session, context: "MigrationContext | None" = None) -> None:
@@ -44,7 +44,7 @@ class Online:
 
     @property
     def owner(self) -> str | None:
-        """The role that a raw table which is made here will belong to."""
+        """The role that a new raw table will belong to."""
         return self.session.target.table_owner
 
     def on_partitions(self, table: Relation) -> "Online | None":
@@ -52,23 +52,23 @@ class Online:
         return self if is_partitioned(self.session, table.name) else None
 
     def run(self, *steps: Step) -> None:
-        """Take those of ``steps`` that are needed.
+        """Run those of ``steps`` that are needed.
 
         Raises Abort: an error among the objections (``foreign-object``, ``swap-conflict``), ``deadline`` and
-        ``connection-lost`` (exit 3), ``cancelled``, or ``step-failed``. Nothing of an instant is changed then.
+        ``connection-lost`` (exit 3), ``cancelled``, or ``step-failed``. An instant that fails changes nothing.
         """
         with self._outside(), self._reported(steps):
-            for some in self._instants(self.needed(steps)):
+            for some in self._lock_groups(self.needed(steps)):
                 self._take(some)
 
     def needed(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        """Return the Steps that the catalog needs. Raises Abort for an objection that is an error."""
+        """Return the Steps whose result the catalog lacks. Raises Abort for an objection that is an error."""
         asked = ", ".join(
             f"({step.needed}) AS needed_{n}, ({step.objection.reason if step.objection else 'NULL'}) AS reason_{n}"
             for n, step in enumerate(steps)
         )
         kept = catalog.kind(self.session, STATE) is not None
-        with ours(self.session, STATE) if kept else nullcontext():
+        with own_tables_locked(self.session, STATE) if kept else nullcontext():
             row = self.session.row(f"SELECT {asked}") if steps else {}
         return tuple(
             step
@@ -77,7 +77,7 @@ class Online:
         )
 
     def note(self, steps: tuple[Step, ...], attempts: int = 1, **seconds: float) -> None:
-        """Keep Steps for the report, with their times in milliseconds, and what was estimated beforehand."""
+        """Keep Steps for the report, with their times and the estimate in milliseconds."""
         self._estimated(steps, self.session.note(title(steps), attempts, **seconds))
 
     def _estimated(self, steps: tuple[Step, ...], row: Row) -> None:
@@ -97,10 +97,10 @@ class Online:
         self.session.findings.append(found)
         return True
 
-    def _instants(self, steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
-        """Return what is done under one strong lock: all, or on a partitioned table one Step after the other.
+    def _lock_groups(self, steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
+        """Return the groups that share one strong lock: one group, or one a strong Step on a partitioned table.
 
-        There each is done in every partition, under a lock on all of them.
+        There each Step changes every partition, under a lock on all of them.
         """
         strong = [step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE]
         if len(strong) < 2 or not self.on_partitions(strong[0].relation):
@@ -131,14 +131,14 @@ class Online:
             if step.kind in BUILDS:
                 build(self.session, step)
             else:
-                # An index of a partition is rebuilt like one that is built: giving up would leave an INVALID one.
+                # A rebuild that gave up would leave an INVALID index, just as a build.
                 endless = step.kind is Kind.REBUILD_INDEX
-                with patient(self.session, step.relation.name, title([step]), 0 if endless else None):
+                with bounded_lock_wait(self.session, step.relation.name, title([step]), 0 if endless else None):
                     self.session.run(*step.sql)
 
     def _batches(self, step: Step) -> None:
         if not isinstance(step, Batches):
-            raise TypeError(f"{title([step])} locks rows and says nothing of batches")
+            raise TypeError(f"{title([step])} locks rows, but has no batches")
         before = len(self.session.steps)
         if step.kind is Kind.LINK:
             backfill(self.session, step.contract, step.name)
@@ -148,11 +148,11 @@ class Online:
             self._estimated((step,), row)
 
     def _unlocked(self, steps: tuple[Step, ...]) -> None:
-        """Run what needs no lock on a table of others, in one transaction in which our own tables are locked."""
-        if steps[0].kind is Kind.MAKE_BOOKS:
+        """Run Steps that lock only our own tables, in one transaction."""
+        if steps[0].kind is Kind.CREATE_BOOKKEEPING:
             create(self.session, *steps[0].objects)
             return
-        dropped = [name for step in steps if step.kind is Kind.DROP_BOOK for name in step.objects]
+        dropped = [name for step in steps if step.kind is Kind.DROP_BOOKKEEPING for name in step.objects]
         visible = tuple(shown(steps))
         with self._timed(visible) if visible else nullcontext(), self.session.transaction():
             lock(self.session, STATE, *dropped, writes=True)

@@ -1,4 +1,4 @@
-"""The Steps that build and drop an index CONCURRENTLY, and the objection to what else has its name."""
+"""The Steps that build and drop an index CONCURRENTLY, and the objection to any other relation of its name."""
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database.questions import exists, index_is_ours
@@ -7,7 +7,7 @@ from aoc_migrate.operations.step import Kind, Lock, Objection, Printed, Step, fo
 
 
 def definition(index: Index, name: Relation, table: str, how: str = "") -> str:
-    """Return the statement that makes ``index`` under ``name`` on ``table``."""
+    """Return the statement that builds ``index`` under ``name`` on ``table``."""
     listed = ", ".join(index.columns)
     return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {how}{name.bare} ON {table} ({listed})"
 
@@ -27,7 +27,7 @@ def foreign(table: Relation, name: Relation, index: Index) -> Objection:
 
 
 def drop(table: Relation, name: Relation, needed: str, objection: Objection | None = None) -> Step:
-    """Return the Step that drops an index of ``table``, once nobody else can be building it."""
+    """Return the Step that drops an index of ``table``, once no other session can be building it."""
     sql, kind = f"DROP INDEX CONCURRENTLY IF EXISTS {name}", Kind.DROP_INDEX
     lock = Lock.SHARE_UPDATE_EXCLUSIVE
     return Step(kind, table, (name.name,), lock, (sql,), needed, objection, Printed.ASKING)

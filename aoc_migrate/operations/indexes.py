@@ -18,11 +18,11 @@ NOT_FOUND = "NOT (value->>'index_found')::boolean"
 def create_index_concurrently(
     run: Executor, name: str, table: str, columns: Sequence[str], revision: str, *, unique: bool = False
 ) -> None:
-    """Build an index CONCURRENTLY. An INVALID leftover is dropped and built anew.
+    """Build an index CONCURRENTLY. An INVALID leftover is dropped and rebuilt.
 
-    ``columns`` are names, some with ``COLLATE "C"``. A build that still runs for a dead client is waited for. An
+    ``columns`` are names, some with ``COLLATE "C"``. It waits for a build that still runs for a dead client. An
     index that was there before is recorded, so that the downgrade leaves it. Waiting for other transactions is
-    bounded by ``limits.deadline``; building is not. Objects to what else has the name (``foreign-object``).
+    bounded by ``limits.deadline``; building is not. Objects to another relation of that name (``foreign-object``).
     """
     raw, named, index = run.schema[table], run.schema[name], Index(name, tuple(columns), unique)
     objection = foreign(raw, named, index)

@@ -1,8 +1,8 @@
-"""Steps under a strong lock: tried for an instant, let go, and tried again until they have worked.
+"""Steps under a strong lock: tried for an instant, released, and tried again until they succeed.
 
-The order of the locks (design.md 6): SHARE UPDATE EXCLUSIVE first, longer than ``deadlock_timeout``, because an
-autovacuum yields only to a waiter that outlasts it, and nobody who reads or writes waits for that lock; then the
-strong lock, with ``--max-stall`` for waiting and working together.
+The order of the locks (design.md 6): SHARE UPDATE EXCLUSIVE first, with a wait longer than ``deadlock_timeout``,
+because only then an autovacuum yields, and no reader or writer waits for that lock; then the strong lock, with
+``--max-stall`` for waiting and working together.
 """
 
 import math
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.blockers import Blockers, watched
+from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.lock_wait import failed, gave_up
 from aoc_migrate.database.observing import cancelled_by_person
@@ -21,12 +21,13 @@ from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Lock, Step, title
 
-LEAST = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
-SLOW = 5  # tries in a row that had the lock and ran out of time: more would only make others wait
-ALIVE = "5s"  # a client that has stopped, or whose network has, keeps the strong lock for no longer
+LEAST_WEAK_WAIT = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
+SLOW = 5  # consecutive tries that had the lock and ran out of time: more would only make others wait
+ALIVE = "5s"  # the longest that a dead client keeps the strong lock
 
 _TRY_AGAIN = (
     psycopg.errors.LockNotAvailable,
@@ -37,7 +38,7 @@ _TRY_AGAIN = (
 
 @dataclass
 class Times:
-    """The tries of one instant. Of the current one: when it asked for the strong lock, got it and let go.
+    """The tries of one instant. Of the current one: when it asked for the strong lock, got it and released it.
 
     Seconds of a monotonic clock. ``bound``: the ``statement_timeout`` of the statement that runs now.
     """
@@ -56,19 +57,19 @@ class Times:
         self.bound = math.inf
 
     def ended(self) -> None:
-        """End a try: keep how long the longest wait was."""
+        """End a try, and keep the longest wait."""
         waited = 0.0 if self.asked is None else (self.got or time.monotonic()) - self.asked
         self.longest = max(self.longest, waited)
 
     @property
     def held(self) -> float:
-        """For how long the last try held the strong lock."""
+        """The seconds for which the last try held the strong lock."""
         return 0.0 if self.got is None else (self.gone or time.monotonic()) - self.got
 
 
 @dataclass(frozen=True)
 class Instant:
-    """Steps of one relation in one transaction; those that lock nothing and come first precede the lock."""
+    """Steps of one relation in one transaction; leading Steps that lock nothing precede the lock."""
 
     steps: tuple[Step, ...]
     first: Step = field(init=False)
@@ -83,16 +84,16 @@ class Instant:
 
     @property
     def inside(self) -> list[str]:
-        """The statements under the lock; a Step that stands alone took it with its own."""
+        """The statements under the lock; a Step that comes ``alone`` took it with its own."""
         return [sql for step in self.steps[self.steps.index(self.first) :] for sql in step.sql if not step.alone]
 
-    def locks(self, patience: float, max_stall: float) -> list[str]:
-        """Return the statements that take the locks, after ``patience`` and ``max_stall`` seconds at most."""
+    def locks(self, weak_wait: float, max_stall: float) -> list[str]:
+        """Return the statements that take the weak and the strong lock, each with its bound in seconds."""
         table, optional, alone = self.first.relation, self.first.optional, self.first.alone
-        # Alone it waits and works in one statement, which is not to time out while it still waits.
+        # Alone, one statement waits and works; it must not time out while it still waits.
         wait = max_stall * 0.8 if alone else max_stall
         return [
-            f"SET LOCAL lock_timeout = '{round(patience * 1000)}ms'",
+            f"SET LOCAL lock_timeout = '{round(weak_wait * 1000)}ms'",
             _lock(table, "SHARE UPDATE EXCLUSIVE", optional=optional, only="ONLY " if alone else ""),
             f"SET LOCAL lock_timeout = '{round(wait * 1000)}ms'",
             f"SET LOCAL statement_timeout = '{round(max_stall * 1000)}ms'",
@@ -114,20 +115,20 @@ END $aoc$"""
 
 
 def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
-    """Run Steps in one transaction under ACCESS EXCLUSIVE on their table, and return how that went.
+    """Run Steps in one transaction under ACCESS EXCLUSIVE on their table; return the times of its tries.
 
-    Partitions are locked with their table. Tried again until it works. Raises Abort ``deadline`` (exit 3) after
-    ``limits.deadline`` seconds, or when it takes longer than ``limits.max_stall`` by itself, ``cancelled``, or
-    ``step-failed``; nothing is changed then.
+    Partitions are locked with their table. It tries until it succeeds. Raises Abort ``deadline`` (exit 3) after
+    ``limits.deadline`` seconds, or when the Steps alone take longer than ``limits.max_stall``, ``cancelled``, or
+    ``step-failed``; then nothing has changed.
     """
     instant, label = Instant(steps), title(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
     table, begun, delay, slow, times = instant.first.relation, time.monotonic(), 1.0, 0, Times()
     while True:
         announce(session, label)
         times.again()
-        stall = Blockers(session)
+        blockers = Blockers(session)
         try:
-            with watched(session, stall.look, every=session.limits.max_stall / 4):
+            with watched(session, blockers.observe, every=session.limits.max_stall / 4):
                 _try(session, instant, times)
         except _TRY_AGAIN as error:
             times.ended()
@@ -135,12 +136,12 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
                 raise Abort(failed(session, label, error)) from None
             timed_out = isinstance(error, psycopg.errors.QueryCanceled)  # not the wait for the lock
             had_lock = timed_out and (times.got is not None or instant.first.alone)
-            stall.look_back(session, table, had_lock=had_lock)
+            blockers.find_holders(session, table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
-            slow = slow + 1 if stall.slow else 0
+            slow = slow + 1 if blockers.slow else 0
             if spent + delay > session.limits.deadline or slow == SLOW:
-                raise Abort(gave_up(session, table.name, spent, times.attempts, stall)) from None
-            session.say(f"{table.name}: try {times.attempts} gave up ({reason}). {stall.words()}")
+                raise Abort(gave_up(session, table.name, spent, times.attempts, blockers)) from None
+            session.say(f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}")
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
@@ -150,16 +151,16 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
             return times
 
 
-def patience_for_weak_lock(session: Session) -> float:
+def weak_lock_wait(session: Session) -> float:
     """Return the seconds to wait for the weak lock: an autovacuum yields after ``deadlock_timeout``."""
     milliseconds: float = session.value("SELECT setting::float8 FROM pg_settings WHERE name = 'deadlock_timeout'")
-    return min(max(LEAST, 2 * milliseconds / 1000), session.limits.deadline)
+    return min(max(LEAST_WEAK_WAIT, 2 * milliseconds / 1000), session.limits.deadline)
 
 
 def _try(session: Session, instant: Instant, times: Times) -> None:
     stall = session.limits.max_stall
-    *weak_first, strong_lock = [*instant.before, *instant.locks(patience_for_weak_lock(session), stall)]
-    keeps = catalog.kind(session, STATE) is not None  # what was found is recorded with the change
+    *weak_first, strong_lock = [*instant.before, *instant.locks(weak_lock_wait(session), stall)]
+    keeps = catalog.kind(session, STATE) is not None  # a finding is recorded with its change
     with session.transaction():
         if keeps:
             lock(session, STATE, writes=True)
@@ -169,7 +170,7 @@ def _try(session: Session, instant: Instant, times: Times) -> None:
         times.asked, times.bound = time.monotonic(), stall
         session.run(strong_lock)
         times.got = time.monotonic()
-        for statement in instant.inside:  # whoever waits behind us does so since we asked for the lock
+        for statement in instant.inside:  # sessions behind us have waited since we asked for the lock
             times.bound = max(0.001, stall - (time.monotonic() - times.asked))
             session.run(f"SET LOCAL statement_timeout = '{max(1, round(times.bound * 1000))}ms'")
             session.run(statement)

@@ -1,7 +1,7 @@
-"""NOT NULL that a partition had by itself, where its partitioned table had none.
+"""NOT NULL of a partition whose partitioned table had none.
 
-Before PostgreSQL 18, DROP NOT NULL on the table takes it from every partition, whoever set it there. A downgrade
-sets it again, and a CHECK that was proven under a weak lock spares it the scan under the strong one.
+Before PostgreSQL 18, DROP NOT NULL on the table drops it on every partition, whoever set it. A downgrade sets it
+again, and a CHECK proven under a weak lock avoids the scan under the strong one.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 def own(table: Relation, listed: str) -> str:
     """Return an expression for (schema, name, columns) of partitions with NOT NULL that their parents lack.
 
-    ``listed``: the columns that are asked for, as SQL literals.
+    ``listed``: the columns to examine, as SQL literals.
     """
     return (
         "(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, columns)), '[]') FROM ("
@@ -32,7 +32,7 @@ def own(table: Relation, listed: str) -> str:
 
 
 def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision: str) -> None:
-    """Drop NOT NULL of a partitioned table, but for what ``revision`` found there, one column at a time."""
+    """Drop NOT NULL of a partitioned table, except what ``revision`` found there, one column at a time."""
     found = catalog.state(run.session, revision)
     if found is None:
         return
@@ -55,9 +55,9 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
 def _still_parts(
     session: Session, table: Relation, columns: tuple[str, ...], own: list[list[Any]]
 ) -> dict[Relation, list[str]]:
-    """Return those that PostgreSQL would not keep; a partition that was detached keeps what it has.
+    """Return those that PostgreSQL would drop; a detached partition keeps its own.
 
-    What was recorded is data: of it only partitions and columns count that there are.
+    The record is data: only existing partitions and columns in it count.
     """
     if session.connection.info.server_version >= 180000:
         return {}

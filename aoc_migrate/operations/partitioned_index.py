@@ -1,9 +1,9 @@
 """Indexes of a partitioned table, which PostgreSQL cannot build or drop CONCURRENTLY as a whole.
 
-Up: made ONLY on the table, built CONCURRENTLY on each partition, then attached; the index is valid once every
-partition has its part (PostgreSQL 15 manual, 5.11.2.2). Each step is the next thing that the catalog lacks, so
-partitions that come or go meanwhile are taken up or left out. From the first step on, PostgreSQL itself gives a
-new partition its index. Down: dropped with its parts in one instant.
+Up: created ONLY on the table, built CONCURRENTLY on each partition, then attached; the index is valid once every
+partition has its part (PostgreSQL 15 manual, 5.11.2.2). Each step adds what the catalog lacks next, so partitions
+may come and go in between. From the first step on, PostgreSQL itself gives a new partition its index.
+Down: dropped with its parts in one instant.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ TWIN = "_kept"
 
 
 def leaf_indexes(table: Relation) -> str:
-    """Return an expression for (schema, name) of the indexes that partitions have by themselves.
+    """Return an expression for (schema, name) of the partitions' own indexes.
 
     A downgrade keeps those that were attached.
     """
@@ -57,10 +57,10 @@ def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> N
 
 
 def drop(run: OnPartitions, table: Relation, name: str, revision: str) -> None:
-    """Drop the index ``name``, unless ``revision`` found it there, and what was built below it.
+    """Drop the index ``name`` with its parts, unless ``revision`` found it there.
 
-    An index of a partition that was there before and was attached is there again afterwards. PostgreSQL drops
-    attached indexes with the one they hang on. So a twin is built first, and gets the name.
+    PostgreSQL drops attached indexes with their parent. So a partition's earlier index, which was attached, gets a
+    twin first, which takes its name afterwards.
     """
     session, index, kept = run.session, Index(name, ()), _kept(run, revision)
     if (catalog.state(session, revision) or {"index_found": True})["index_found"]:
@@ -81,13 +81,13 @@ def drop(run: OnPartitions, table: Relation, name: str, revision: str) -> None:
 
 
 def _kept(run: OnPartitions, revision: str) -> list[Relation]:
-    """Return the indexes that partitions had before us."""
+    """Return the indexes that partitions had before the upgrade."""
     found = catalog.state(run.session, revision) or {}
     return [Relation(*names) for names in found.get("leaf_indexes", [])]
 
 
 def _go_on(run: OnPartitions, index: Index, nodes: list[Node], sums: "_Sums") -> None:
-    """Take up what lacks its index below one that has it: a level at a time, so that a query serves for many."""
+    """Give an index to tables that lack it below one that has it: a level at a time, so one query covers many."""
     above = {node.table: node.index for node in nodes}
     lacking = [node for node in nodes if node.index is None]
     for node in lacking:
@@ -99,13 +99,13 @@ def _go_on(run: OnPartitions, index: Index, nodes: list[Node], sums: "_Sums") ->
 
 
 def _make_only(table: Relation, index: Index, name: Relation) -> Step:
-    """Make the index of a partitioned table without those of its partitions: SHARE on it, for an instant."""
+    """Create the index of a partitioned table without those of its partitions: SHARE, for an instant."""
     sql = (definition(index, name, f"ONLY {table}"),)
     return Step(Kind.MAKE_INDEX, table, (name.name,), Lock.ACCESS_EXCLUSIVE, sql, alone=True)
 
 
 def _attach(run: OnPartitions, node: Node, above: Relation, name: Relation) -> None:
-    """Attach an index: ACCESS EXCLUSIVE on it, which whoever reads or writes its table waits for."""
+    """Attach an index: ACCESS EXCLUSIVE on it, so readers and writers of its table wait."""
     sql = (f"ALTER INDEX {above} ATTACH PARTITION {name}",)
     run.run(Step(Kind.ATTACH_INDEX, node.table, (name.name,), Lock.ACCESS_EXCLUSIVE, sql, alone=True))
 
@@ -125,7 +125,7 @@ def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above:
 
 
 def _own(run: OnPartitions, node: Node, index: Index, name: Relation) -> Relation:
-    """Return the name of an index of this table that can be attached; built where there is none."""
+    """Return the name of an index of this table that can be attached; build one where there is none."""
     found = similar(run.session, node.table, index)
     if run.session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),)) and name not in found:
         raise Abort(foreign(name.name))
@@ -150,9 +150,9 @@ def _build(node: Node, name: Relation, sql: str) -> Step:
 
 
 def _revalidate(run: OnPartitions, nodes: list[Node], index: Index) -> None:
-    """Repair an index that is invalid although every partition has its part: one of them was, or went away.
+    """Repair an index that is invalid although every partition has its part: one of them was invalid, or is gone.
 
-    Attaching once more what is attached makes PostgreSQL check again (PostgreSQL 15 source, tablecmds.c).
+    Attaching an attached index again makes PostgreSQL check once more (PostgreSQL 15 source, tablecmds.c).
     """
     for node in nodes:
         if node.leaf and not node.valid and node.index:
@@ -169,7 +169,7 @@ def _revalidate(run: OnPartitions, nodes: list[Node], index: Index) -> None:
 
 
 def _drop_leftover(run: OnPartitions, node: Node, index: Index, name: Relation) -> None:
-    """Drop an index of ours that hangs on nothing, once nobody else can be building it."""
+    """Drop an index of ours that is not attached, once no other session can be building it."""
     if node.leaf and name in similar(run.session, node.table, index):
         wait_for_build(run.session, node.table, name)
     if name not in similar(run.session, node.table, index):
@@ -205,7 +205,7 @@ class _Sums:
         self.times: Counter[Kind] = Counter()
 
     def add(self) -> None:
-        """Add what was done since the last time."""
+        """Add the work since the last call."""
         for steps, row in self.run.ran[self.seen :]:
             kind = steps[0].kind
             known = self.sums.setdefault(kind, {"statement": "", "attempts": 0})

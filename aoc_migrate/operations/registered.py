@@ -1,4 +1,4 @@
-"""Importing this makes every operation Alembic's: ``op.add_checks(…)`` and the others that revisions call."""
+"""Importing this registers every operation with Alembic: ``op.add_checks(…)`` and the others of revisions."""
 
 from aoc_migrate.operations import checks, indexes, raw_table, view_swap
 from aoc_migrate.operations.supersedes import operations as supersedes

@@ -1,4 +1,4 @@
-"""How operations become Alembic's: ``op.add_checks(…)`` in a revision calls a function with its executor."""
+"""Registers operations with Alembic: ``op.add_checks(…)`` in a revision calls a function with its executor."""
 
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
@@ -9,14 +9,14 @@ from alembic.runtime.migration import MigrationContext
 from aoc_migrate.operations.step import Executor
 
 EXECUTOR = "aoc_executor"
-"""The option of Alembic's context that says who takes the Steps."""
+"""The option of Alembic's context that holds the executor of Steps."""
 
 _P = ParamSpec("_P")
 _Operation = Callable[Concatenate[Executor, _P], None]
 
 
 def operation(function: _Operation[_P]) -> _Operation[_P]:
-    """Make ``function`` an operation of Alembic's, under its own name."""
+    """Register ``function`` as an operation of Alembic, under its own name."""
     name = function.__name__
 
     class Invoked(MigrateOperation):
@@ -38,6 +38,6 @@ def operation(function: _Operation[_P]) -> _Operation[_P]:
 
 
 def executor(context: MigrationContext) -> Executor:
-    """Return who takes the Steps of a revision in this context."""
+    """Return the executor of a revision's Steps in this context."""
     found: Executor = context.opts[EXECUTOR](context)
     return found

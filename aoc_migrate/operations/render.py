@@ -1,7 +1,7 @@
 r"""The executor that prints Steps for Alembic's ``--sql``: each below a comment with lock, time and reason.
 
-It cannot ask the catalog beforehand. So a Step whose need depends on what the upgrade found asks for itself, and
-one that repairs what somebody changed is left out. Outside of a transaction a Step asks by psql's ``\gexec``.
+It cannot query the catalog beforehand. So a Step that depends on what the upgrade found carries its own condition,
+and one that repairs changes by others is left out. Outside a transaction, that condition uses psql's ``\gexec``.
 """
 
 import re
@@ -9,11 +9,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aoc_migrate.database.others import maintaining
-from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.limits import Limits
+from aoc_migrate.database.questions import index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.database.targets import Limits
-from aoc_migrate.operations.instant import LEAST, Instant
+from aoc_migrate.operations.instant import LEAST_WEAK_WAIT, Instant
 from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Printed, Step, strongest, title
 from aoc_migrate.operations.supersedes import printed
 
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
 
 OWNER = "aoc_table_owner"
-"""The option of Alembic's context that names the owner of a raw table made here."""
+"""The option of Alembic's context that names the owner of a new raw table."""
 
 
 class Printer:
-    """Prints Steps through ``context``, with the limits that hold where nothing else is said."""
+    """Prints Steps through ``context``, with the default limits."""
 
     def __init__(self, context: "MigrationContext") -> None:
         self.context, self.limits = context, Limits()
@@ -37,12 +36,12 @@ class Printer:
 
     @property
     def owner(self) -> str | None:
-        """The role that a raw table which is made here will belong to."""
+        """The role that a new raw table will belong to."""
         owner: str | None = self.context.opts.get(OWNER)
         return owner
 
     def on_partitions(self, _: Relation) -> None:
-        """Return None: what is printed is for a table that is not partitioned."""
+        """Return None: the printed SQL is for a table that is not partitioned."""
 
     def run(self, *steps: Step) -> None:
         """Print Steps that belong together."""
@@ -64,7 +63,7 @@ class Printer:
         for step in steps[: steps.index(first)]:
             self._step(step)
         table, stall = first.relation.name, f"{round(self.limits.max_stall * 1000)} ms"
-        locks = Instant(steps).locks(min(LEAST, self.limits.deadline), self.limits.max_stall)
+        locks = Instant(steps).locks(min(LEAST_WEAK_WAIT, self.limits.deadline), self.limits.max_stall)
         self._put(
             f"-- ACCESS EXCLUSIVE on {table}, for an instant: waits {stall} at most, and others wait as long.\n"
             "-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.\n"
@@ -74,7 +73,7 @@ class Printer:
             self._step(step)
 
     def _step(self, step: Step) -> None:
-        """Print a Step inside of Alembic's transaction."""
+        """Print a Step inside Alembic's transaction."""
         if step.kind is Kind.RECORD or step.printed is Printed.ASKING:
             self._object(step)
         body = ";\n".join(step.sql) + ";"
@@ -86,7 +85,7 @@ class Printer:
         self._put(f"{comment([step])}\n{body}")
 
     def _alone(self, step: Step) -> None:
-        """Print a Step that runs outside of a transaction."""
+        """Print a Step that runs outside a transaction."""
         if isinstance(step, Batches):
             before = [step.gate, *step.sql] if step.gate else step.sql
             self._put("\n".join([comment([step]), *(f"{sql};" for sql in before)]))
@@ -102,7 +101,7 @@ class Printer:
             self._put(f"{comment([step])}\n{sql};")
 
     def _object(self, step: Step) -> None:
-        """Print what ends the script where something speaks against a Step."""
+        """Print the statement that ends the script where a Step has an objection."""
         objection = step.objection
         if objection and objection.slug != KEPT:
             declare = f"reason text := {objection.reason};"
@@ -117,7 +116,7 @@ class Printer:
 
 
 def comment(steps: Sequence[Step]) -> str:
-    """Return the comment above Steps of one kind: what they do, under which lock, for how long, and why so."""
+    """Return the comment above Steps of one kind: what they do, under which lock, for how long, and why."""
     first = steps[0]
     lock = {
         Lock.NONE: "takes no lock on your tables",
@@ -129,9 +128,9 @@ def comment(steps: Sequence[Step]) -> str:
 
 
 def tidy(printed_sql: str) -> str:
-    r"""Return what Alembic printed without transactions in which nothing happens, and with psql told to stop.
+    r"""Return Alembic's output without empty transactions, and with psql set to stop at an error.
 
-    psql is needed where a statement asks the catalog by ``\gexec``; it would run on after an error.
+    A statement with ``\gexec`` needs psql, which by default goes on after an error.
     """
     text = re.sub(r"^BEGIN;\n\n((?:--.*\n\n?)*)COMMIT;\n\n", r"\1", printed_sql, flags=re.MULTILINE)
     return "\\set ON_ERROR_STOP on\n\n" + text if "\\gexec" in text else text
@@ -143,7 +142,7 @@ def _block(body: str, declare: str = "") -> str:
 
 
 def _refuse_running(step: Step) -> str:
-    """Return what ends the script where the index is INVALID and somebody else may still be building it."""
+    """Return the statement that ends the script where the index is INVALID and may still be in build elsewhere."""
     holders, name = maintaining(step.relation), step.index.name
     waits = f"RAISE EXCEPTION '{name} is INVALID, and % may be building it: let that end, and run this again',\n  "
     asked = f"IF {index_is_invalid(step.relation, step.index)} AND {holders} IS NOT NULL THEN"

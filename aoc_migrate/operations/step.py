@@ -1,6 +1,6 @@
-"""A Step: one statement of a revision, with its lock and with what the catalog must lack for it to be needed.
+"""A Step: one statement of a revision, with its lock, and what the catalog must lack for it to be needed.
 
-Everything that runs, prints, plans or estimates a statement reads its Step; nobody reads the statement.
+Code that runs, prints, plans or estimates a statement reads its Step, never the statement itself.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,8 +26,8 @@ class Lock(Enum):
 class Kind(Enum):
     """What a Step does: its name in reports, and why it is done the way it is."""
 
-    MAKE_BOOKS = ("CREATE TABLE", "our own tables, private from the start")
-    DROP_BOOK = ("DROP TABLE", "a table of our own; no raw row is in it")
+    CREATE_BOOKKEEPING = ("CREATE TABLE", "our own tables, private from the start")
+    DROP_BOOKKEEPING = ("DROP TABLE", "a table of our own; no raw row is in it")
     RECORD = ("record", "what the downgrade must know of the database as it was")
     FORGET = ("forget", "what was recorded for the downgrade, which is done")
     SHARE = ("GRANT SELECT", "whoever reads the raw table may read revision and hold")
@@ -63,12 +63,12 @@ class Kind(Enum):
 
     @property
     def name_in_reports(self) -> str:
-        """The words that a plan and a report begin with."""
+        """The first words of a plan and of a report."""
         return self.value[0]
 
     @property
     def why(self) -> str:
-        """Why it is done, in a few words for whoever reads the SQL."""
+        """Why it is done, in a few words for a reader of the SQL."""
         return self.value[1]
 
 
@@ -80,7 +80,7 @@ KEPT = "function-kept"
 
 
 class Printed(Enum):
-    """How Alembic's ``--sql``, which asks the catalog nothing beforehand, prints a Step."""
+    """How Alembic's ``--sql``, which cannot query the catalog beforehand, prints a Step."""
 
     PLAIN = "as it is"
     ASKING = "with its condition: it depends on what the upgrade found"
@@ -89,10 +89,10 @@ class Printed(Enum):
 
 @dataclass(frozen=True)
 class Objection:
-    """What speaks against a Step: ``reason`` is SQL for a text, NULL where nothing does.
+    """An objection to a Step: ``reason`` is SQL for a text, NULL where there is no objection.
 
-    Where ``slug`` is an error the revision stops; where it is a warning the Step is left out. ``words`` complete
-    the text of the finding.
+    If ``slug`` is an error, the revision stops; if it is a warning, the Step is left out. ``words`` complete the
+    text of the finding.
     """
 
     slug: str
@@ -112,9 +112,9 @@ class Step:
     """One statement.
 
     ``relation``: the table whose lock it takes. ``objects``: the bare names of what it makes, changes or drops.
-    ``sql``: the statement, and what belongs to it, such as a COMMENT. ``needed``: an SQL condition that holds
-    where the catalog lacks what the Step makes. ``optional``: the table may be missing, and then there is nothing
-    to lock. ``alone``: the statement itself takes the strong lock, on an index or without partitions, where LOCK
+    ``sql``: the statement, and others that belong to it, such as a COMMENT. ``needed``: an SQL condition that
+    holds where the catalog lacks what the Step makes. ``optional``: the table may be missing; then nothing is
+    locked. ``alone``: the statement itself takes the strong lock, on an index or without partitions, where LOCK
     TABLE would take more.
     """
 
@@ -137,10 +137,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Batches(Step):
-    """A Step that writes rows in batches; ``sql`` is what comes before the first one.
+    """A Step that writes rows in batches; ``sql`` runs before the first one.
 
-    ``contract`` and ``name`` (under which it keeps its cursor) say which rows; `supersedes` knows how. ``gate``: a
-    statement that ends a printed migration where rows are to be written and that is not allowed.
+    ``contract`` and ``name`` (under which it keeps its cursor) define the rows; `supersedes` has the batches.
+    ``gate``: a statement that ends a printed migration where rows need a link and the flag does not allow it.
     """
 
     contract: Contract = field(kw_only=True)
@@ -157,12 +157,12 @@ class Executor(Protocol):
 
     @property
     def owner(self) -> str | None:
-        """The role that a raw table which is made here will belong to; None: the migrating role."""
+        """The role that a new raw table will belong to; None: the migrating role."""
 
     def run(self, *steps: Step) -> None:
         """Take Steps that belong together: one transaction, under the strongest lock that one of them needs.
 
-        A Step with SHARE UPDATE EXCLUSIVE or with batches stands alone.
+        A Step with SHARE UPDATE EXCLUSIVE or with batches comes alone.
         """
 
     def on_partitions(self, table: Relation) -> "OnPartitions | None":
@@ -177,7 +177,7 @@ class OnPartitions(Executor, Protocol):
 
 
 def title(steps: Iterable[Step]) -> str:
-    """Return the name that Steps have together in logs, plans and reports, with bare names."""
+    """Return the common name of Steps in logs, plans and reports, with bare names."""
     parts = []
     for (kind, relation), some in groupby(steps, lambda step: (step.kind, step.relation)):
         names = ", ".join(name for step in some for name in step.objects)
@@ -193,6 +193,6 @@ def strongest(steps: Iterable[Step]) -> Lock:
 
 
 def shown(steps: Iterable[Step]) -> Iterator[Step]:
-    """Yield what a plan and a report name: not the bookkeeping that goes with it."""
-    hidden = (Kind.RECORD, Kind.FORGET, Kind.MAKE_BOOKS, Kind.SHARE)
+    """Yield the Steps that a plan and a report name: all but the bookkeeping."""
+    hidden = (Kind.RECORD, Kind.FORGET, Kind.CREATE_BOOKKEEPING, Kind.SHARE)
     yield from (step for step in steps if step.kind not in hidden)

@@ -30,8 +30,8 @@ _SWAPPED = "(value->>'swapped')::boolean"
 def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None:
     """Rename ``table`` to ``backup`` and put a read-only view in its place, with owner, privileges and comments.
 
-    Nothing to do without such a table, or where the view is there already. Objects to another relation that has
-    one of the two names (``swap-conflict``), and to a function of somebody else's (``foreign-object``).
+    Does nothing without such a table, or where the view exists. Objects to another relation with one of the two
+    names (``swap-conflict``), and to a function of another owner (``foreign-object``).
     """
     at, swap = run.schema, ViewSwap(table, backup)
     view = at[table]
@@ -78,7 +78,7 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
 def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
     """Drop the view and give the table its name back; its owner and privileges never left it.
 
-    DROP VIEW without CASCADE: what was built on the view meanwhile stops this, rightly.
+    DROP VIEW without CASCADE: anything since built on the view stops this, as it should.
     """
     at = run.schema
     sql = _back(at, ViewSwap(table, backup), revision)
@@ -99,7 +99,7 @@ def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
 
 
 def _foreign(at: Schema, swap: ViewSwap, needed: str) -> Objection:
-    """Return the objection to a stranger's function: CREATE OR REPLACE would leave it to the stranger."""
+    """Return the objection to another owner's function: CREATE OR REPLACE would keep that owner."""
     name = guard_function(swap)
     theirs = (
         f"EXISTS (SELECT FROM pg_proc WHERE oid = to_regproc({at[name].literal}) "

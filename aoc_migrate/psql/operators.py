@@ -5,9 +5,10 @@ from typing import Any
 
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.relation import VARIABLE
-from aoc_migrate.database.targets import TARGETS, Limits
+from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
 from aoc_migrate.psql.script import VARIABLES, audit, run_of, shared
 from aoc_migrate.psql.script_steps import Job, constraints_job, due, remove_job

@@ -11,7 +11,17 @@ from typing import Any
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.attached_code import LINKING, NEEDS, attached, attached_to_ddl
-from aoc_migrate.database.bookkeeping import BOOKS, HOLD, JOURNAL, LOG, STATE, VERSION, create_books, share
+from aoc_migrate.database.bookkeeping import (
+    BOOKKEEPING,
+    HOLD,
+    JOURNAL,
+    LOG,
+    STATE,
+    VERSION,
+    create_bookkeeping,
+    share,
+)
+from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.new_triggers import strangers
 from aoc_migrate.database.own_tables import flaws, writers
 from aoc_migrate.database.pinned_settings import preamble
@@ -19,7 +29,6 @@ from aoc_migrate.database.questions import QUESTIONS, column_exists
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.database.runner_lock import HELD
 from aoc_migrate.database.state import recorded
-from aoc_migrate.database.targets import Limits
 from aoc_migrate.inspect.dependents import breaking, partial_readers
 from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
@@ -73,7 +82,7 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
     """Return what every script needs: settings, refusals, procedures; ``links``: it sets some, or back."""
     contract = contract_at(target, None)
     raw = VARIABLE[contract.table]
-    swap = swap_of(target)
+    found = swap_of(target)
     quoted = literal(schema).replace("\\", "\\\\")  # psql reads a backslash as C does
     key = ", ".join(contract.chain_key)
     return {
@@ -87,8 +96,8 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
         "accepted": f"regexp_split_to_array(current_setting('aoc.accept'), ',(?=({'|'.join(ACCEPTABLE)}):)')",
         "acceptable": ACCEPTABLE,
         "questions": [question.function for question in QUESTIONS],
-        "locked_books": f"'{VARIABLE[STATE]}', '{VARIABLE[JOURNAL]}'",
-        "flaws": in_body(flaws(VARIABLE, RAW, tuple(BOOKS))),
+        "locked_bookkeeping": f"'{VARIABLE[STATE]}', '{VARIABLE[JOURNAL]}'",
+        "flaws": in_body(flaws(VARIABLE, RAW, tuple(BOOKKEEPING))),
         "version_name": VERSION,
         "hold_name": HOLD,
         "journal_name": JOURNAL,
@@ -112,14 +121,14 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
         "raw": str(raw),
         "triggers": in_body(update_triggers(contract, RAW)),
         "swap": None
-        if swap is None
+        if found is None
         else {
-            "view": in_body(VARIABLE[swap[0].view].literal),
-            "backup": in_body(VARIABLE[swap[0].backup].literal),
-            "breaking": in_body(breaking(VARIABLE[swap[0].view])),
-            "readers": in_body(partial_readers(VARIABLE[swap[0].view])),
+            "view": in_body(VARIABLE[found.swap.view].literal),
+            "backup": in_body(VARIABLE[found.swap.backup].literal),
+            "breaking": in_body(breaking(VARIABLE[found.swap.view])),
+            "readers": in_body(partial_readers(VARIABLE[found.swap.view])),
         },
-        "books": create_books(VARIABLE, VERSION, STATE, HOLD, LOG),
+        "bookkeeping": create_bookkeeping(VARIABLE, VERSION, STATE, HOLD, LOG),
         "share": share(VARIABLE, raw),
     }
 
@@ -139,7 +148,7 @@ def run_of(job: Job) -> dict[str, Any]:
 def audit(target: str, contract: Contract, revisions: Iterable[Revision]) -> str:
     """Return the arguments of the audit of what ``revisions`` prove."""
     within = list(revisions)
-    parts, swap = {revision.part for revision in within}, swap_of(target)
+    parts, found = {revision.part for revision in within}, swap_of(target)
     rules = [*contract.row_checks(), contract.required_check()] if Part.GUARD in parts else []
     rules += [contract.document_check()] if Part.CONTENT in parts else []
     listed = ",\n  ".join(f"ARRAY['{r.name}', '{r.signature}', $p${r.predicate}$p$]" for r in rules)
@@ -149,7 +158,7 @@ def audit(target: str, contract: Contract, revisions: Iterable[Revision]) -> str
         f"SELECT d.groups FROM ({duplicates(contract, VARIABLE[contract.table])} LIMIT 1) AS d WHERE NOT {valid}"
     )
     chain = next((revision.id for revision in within if revision.part is Part.CHAIN), None)
-    names = [swap[0].view, swap[0].backup] if swap and swap[1] in [r.id for r in within] else None
+    names = [found.swap.view, found.swap.backup] if found and found.revision in [r.id for r in within] else None
     return ", ".join(
         [
             f"ARRAY[\n  {listed}]" if listed else "NULL",
@@ -179,8 +188,8 @@ def _audits(job: Job) -> Iterable[dict[str, str]]:
 
 
 def _tables(target: str) -> list[str]:
-    swap = swap_of(target)
-    return [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
+    found = swap_of(target)
+    return [contract_at(target, None).table, *([found.swap.view, found.swap.backup] if found else [])]
 
 
 def _hold(job: Job, *, finished: bool) -> str:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from aoc_migrate.database.others import maintaining
-from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.questions import index_is_invalid, maintaining
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.operations.render import comment
 from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
@@ -47,7 +46,7 @@ class Marks:
 def section(job: Job, revision: Revision, owner: str | None, condition: str | None = None) -> dict[str, Any]:
     """Return a revision's part of a script; ``condition``: when it is due, where the job does not know that."""
     groups = collect(revision, job.function, VARIABLE, owner)
-    common = (Kind.MAKE_BOOKS, Kind.SHARE)  # what a script does at its beginning and at its end
+    common = (Kind.CREATE_BOOKKEEPING, Kind.SHARE)  # what a script does at its beginning and at its end
     return {
         "id": revision.id,
         "title": revision.title,

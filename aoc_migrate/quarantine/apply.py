@@ -10,13 +10,13 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DELETE, FOREIGN, UPDATE, code_findings
 from aoc_migrate.database.bookkeeping import WORK
-from aoc_migrate.database.lock_wait import patient
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.lock_wait import bounded_lock_wait
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.relation import literal
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.inspect.partitioning import ambiguous_ids
-from aoc_migrate.inspect.session_checks import readable, table_missing, writing
+from aoc_migrate.inspect.session_checks import table_missing, unreadable, writing
 from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.quarantine.row_batches import SIZE, repeat
 from aoc_migrate.quarantine.table import hand_over, make_quarantine, stored_columns
@@ -54,7 +54,7 @@ def raw_contract(session: Session, report: Report) -> Contract | None:
         report.findings.append(table_missing(session, contract))
         return None
     report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
-    report.findings += readable(session, contract.table)
+    report.findings += unreadable(session, contract.table)
     if not report.errors:  # what looks for rows evaluates the table's CHECKs
         report.findings += [f for f in code_findings(session, contract, UPDATE) if f.slug == FOREIGN]
     if not report.errors:
@@ -73,7 +73,7 @@ def show_work(
 
     ``look`` adds the facts, and says so.
     """
-    with patient(session, contract.table, session.command):
+    with bounded_lock_wait(session, contract.table, session.command):
         found = look()
         if found:
             report.findings += fired(session, contract, DELETE | UPDATE)
@@ -98,7 +98,7 @@ def apply_work(
     begun = unfinished(session)
     resumed = begun is not None and begun.signature == _signature(session, contract, work)
     if resumed:
-        with ours(session, WORK):
+        with own_tables_locked(session, WORK):
             report.facts["resumed"] = session.value(f"SELECT count(*) FROM {session.schema[WORK]}")
         report.findings += fired(session, contract, DELETE | UPDATE)
     elif not show_work(session, report, contract, work, look):
@@ -109,7 +109,7 @@ def apply_work(
     with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
         if not resumed:
             _list(session, contract, work)
-        with ours(session, WORK):
+        with own_tables_locked(session, WORK):
             leaving = f"SELECT id FROM {session.schema[WORK]} WHERE NOT repair"
             report.findings += references(session, contract, leaving)
         report.findings += refused(session, contract)
@@ -122,7 +122,7 @@ def apply_work(
 def drop_list(session: Session) -> None:
     """Drop the work list, if there is one. Raises Abort ``foreign-object``."""
     if catalog.kind(session, WORK) is not None:
-        with ours(session, WORK, writes=True):
+        with own_tables_locked(session, WORK, writes=True):
             session.run(f"DROP TABLE {session.schema[WORK]}")
 
 
@@ -140,7 +140,7 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
     announce(session, f"list rows of {contract.table}")
     listed, raw = session.schema[WORK], session.schema[contract.table]
     drop_list(session)
-    with patient(session, contract.table, "list"), session.transaction():
+    with bounded_lock_wait(session, contract.table, "list"), session.transaction():
         session.run(
             f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, repair, refused, false AS stuck "
             f"FROM ({work.listed}) AS w"
@@ -160,12 +160,12 @@ def _do(session: Session, report: Report, contract: Contract, work: Work) -> Non
     """Repair first, so that a row that names a moved one can be written when its turn comes."""
     session.set("aoc.run", str(report.facts["run"]))
     session.set("aoc.by", who())
-    columns, books = stored_columns(session, contract), (contract.quarantine, WORK)
+    columns, written = stored_columns(session, contract), (contract.quarantine, WORK)
     if work.repairing:
         batch = _repair(session, contract, work, columns, stored_columns(session, contract, "w."))
-        repeat(session, report, contract, "repaired", batch, books)
+        repeat(session, report, contract, "repaired", batch, written)
     batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
-    repeat(session, report, contract, "moved", batch, books)
+    repeat(session, report, contract, "moved", batch, written)
 
 
 def _batch(session: Session, repair: bool) -> str:

@@ -6,7 +6,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.bookkeeping import JOURNAL
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.quarantine.work_list import DUPLICATE, digest, fired, guards, unfinished
 from aoc_migrate.report.model import Finding, finding
@@ -21,9 +21,9 @@ def quarantine_facts(session: Session, contract: Contract) -> Row:
     """Return how many rows were moved there and how many were repaired; None where this role may not look."""
     if not there(session, contract):
         return {"quarantine": 0, "repaired": 0}
-    if not catalog.readable(session, contract.quarantine):
+    if not catalog.may_read(session, contract.quarantine):
         return {"quarantine": None, "repaired": None}
-    with ours(session, contract.quarantine):
+    with own_tables_locked(session, contract.quarantine):
         return session.row(
             "SELECT count(*) FILTER (WHERE quarantine_repaired IS NULL) AS quarantine, "
             f"count(quarantine_repaired) AS repaired FROM {session.schema[contract.quarantine]}"
@@ -63,7 +63,7 @@ def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
     query = (
         f"SELECT id FROM {session.schema[contract.quarantine]} WHERE quarantine_repaired IS NULL AND id = ANY (%s)"
     )
-    with ours(session, contract.quarantine):
+    with own_tables_locked(session, contract.quarantine):
         return {row["id"] for row in session.rows(query, (ids,))}
 
 
@@ -77,7 +77,7 @@ def journaled_away(session: Session, contract: Contract) -> int:
         f"AND NOT EXISTS (SELECT FROM {session.schema[contract.table]} AS t WHERE t.id = q.id)) "
         f"SELECT count(*) FROM {session.schema[JOURNAL]}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
     )
-    with ours(session, JOURNAL, contract.quarantine):
+    with own_tables_locked(session, JOURNAL, contract.quarantine):
         return int(session.value(query))
 
 
@@ -120,7 +120,7 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
   (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_repaired IS NOT NULL
     AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
   (SELECT count(*) FROM chosen WHERE NOT ({guards(session, table)})) AS guarded"""
-    with ours(session, contract.quarantine):
+    with own_tables_locked(session, contract.quarantine):
         later, rows = session.rows(later_runs), session.row(in_the_way)
     if later:
         yield finding(

@@ -4,8 +4,8 @@ from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.lock_wait import patient
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.lock_wait import bounded_lock_wait
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
 from aoc_migrate.quarantine.apply import drop_list, maybe_locked, raw_contract
@@ -33,7 +33,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
     chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{DUPLICATE}'"
     chosen += "" if run is None else f" AND quarantine_run = {run}"
     words = f"{command} --restore{'' if run is None else f' --run {run}'}"
-    with ours(session, contract.quarantine):
+    with own_tables_locked(session, contract.quarantine):
         any_rows = session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})")
     begun = unfinished(session)
     if not any_rows:
@@ -48,7 +48,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         report.facts["restored"] = 0
         report.next = f"{command} had moved nothing when it was interrupted; its list is gone now"
         return
-    with patient(session, contract.table, "restore"):
+    with bounded_lock_wait(session, contract.table, "restore"):
         report.findings += kept_back(session, contract, chosen)
     if report.errors:
         return

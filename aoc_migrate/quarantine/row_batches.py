@@ -16,16 +16,16 @@ from aoc_migrate.report.model import Report, finding
 
 BATCH = 500  # rows at most; each is locked until its batch ends
 SIZE = "%(size)s"  # stands for that number in a batch
-PATIENCE = 0.5  # seconds for a row that others have locked; then the batch lets go of its own and tries again
+ROW_LOCK_WAIT = 0.5  # seconds for a row that others have locked; then the batch lets go of its own and tries again
 _DOING = {"repaired": "repair", "moved": "move", "restored": "restore"}
 
 
 def repeat(
-    session: Session, report: Report, contract: Contract, fact: str, batch: str, books: tuple[str, ...]
+    session: Session, report: Report, contract: Contract, fact: str, batch: str, written: tuple[str, ...]
 ) -> None:
     """Run a batch until it sees no row more; the report's ``fact`` is how many rows were done, also when it stops.
 
-    ``books``: the tables of ours that it writes to. Raises Abort ``deadline``, ``connection-lost``,
+    ``written``: the tables of ours that it writes to. Raises Abort ``deadline``, ``connection-lost``,
     ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
     """
     label, progress = f"{_DOING[fact]} rows of {contract.table}", Progress(session, "rows")
@@ -34,7 +34,7 @@ def repeat(
     session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
     report.facts[fact] = 0
     inner = replace(session, limits=limits)
-    with batches(inner, label, contract.table, books, math.inf) as running, _brief(session):
+    with batches(inner, label, contract.table, written, math.inf) as running, _brief(session):
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             report.facts[fact] += page["written"]
             progress.add(page["written"])
@@ -45,7 +45,7 @@ def repeat(
 @contextmanager
 def _brief(session: Session) -> Iterator[None]:
     """Wait only for a moment for what others have locked."""
-    session.set("lock_timeout", f"{round(PATIENCE * 1000)}ms")
+    session.set("lock_timeout", f"{round(ROW_LOCK_WAIT * 1000)}ms")
     try:
         yield
     finally:

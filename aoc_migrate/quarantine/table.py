@@ -3,7 +3,7 @@
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import make_private
-from aoc_migrate.database.own_tables import lock, ours, refuse_foreign
+from aoc_migrate.database.own_tables import lock, own_tables_locked, refuse_foreign
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
 from aoc_migrate.quarantine.contents import there
@@ -76,7 +76,7 @@ def run_quarantine(session: Session, report: Report, limit: int) -> None:
     report.facts["rows"] = 0
     if not there(session, contract):
         return
-    with ours(session, contract.quarantine):
+    with own_tables_locked(session, contract.quarantine):
         _list(session, report, name, limit)
 
 

@@ -9,7 +9,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
 from aoc_migrate.database.bookkeeping import WORK
-from aoc_migrate.database.own_tables import flaws, foreign, ours
+from aoc_migrate.database.own_tables import flaws, foreign, own_tables_locked
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.trust import owner_of, trusted
@@ -105,7 +105,7 @@ def refused(session: Session, contract: Contract) -> Iterator[Finding]:
         f"WHERE id IN (SELECT unnest(links) FROM {listed}) "
         f"AND NOT EXISTS (SELECT FROM {listed} AS w WHERE w.id = t.id) AND NOT ({held}))"
     )
-    with ours(session, WORK):
+    with own_tables_locked(session, WORK):
         rows = session.value(query)
     if rows:
         yield finding("guard-refuses", contract.table, rows=rows, target=session.target.name)
@@ -137,7 +137,7 @@ def unfinished(session: Session) -> Begun | None:
     """
     if catalog.kind(session, WORK) is None:
         return None
-    with ours(session, WORK) if catalog.readable(session, WORK) else nullcontext():
+    with own_tables_locked(session, WORK) if catalog.may_read(session, WORK) else nullcontext():
         named = str(session.schema[WORK])
         comment = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (named,))
     signed = _SIGNED.fullmatch(comment or "")

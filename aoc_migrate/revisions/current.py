@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import BOOKS, STATE
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, STATE
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.view import guard_function
 from aoc_migrate.inspect.catalog_state import verify_catalog
@@ -53,13 +53,15 @@ def read_revision(session: Session) -> str | None:
 
 def was_swapped(session: Session) -> bool:
     """Return whether the view swap was done by our revision."""
-    swap = swap_of(session.target.name)
-    if swap is None:
+    found = swap_of(session.target.name)
+    if found is None:
         return False
-    if catalog.readable(session, STATE):
-        state = catalog.state(session, swap[1])
+    if catalog.may_read(session, STATE):
+        state = catalog.state(session, found.revision)
         return bool(state and state["swapped"])
-    named = str(session.schema[guard_function(swap[0])])  # a verifier of one tenant may not read what was recorded
+    named = str(
+        session.schema[guard_function(found.swap)]
+    )  # a verifier of one tenant may not read what was recorded
     return session.value("SELECT to_regproc(%s) IS NOT NULL", (named,)) is True
 
 
@@ -73,7 +75,7 @@ def backfilled_at(session: Session) -> str | None:
 
     A verifier of one tenant may not read that; to it every row may be late.
     """
-    if catalog.kind(session, STATE) is not None and not catalog.readable(session, STATE):
+    if catalog.kind(session, STATE) is not None and not catalog.may_read(session, STATE):
         return "-infinity"
     started = (chain_state(session) or {}).get("started_at")
     return str(started) if started else None
@@ -82,19 +84,19 @@ def backfilled_at(session: Session) -> str | None:
 def catalog_findings(session: Session, revision: str | None) -> list[Finding]:
     """Return what the catalog says is wrong at ``revision``."""
     target = session.target.name
-    swap = swap_of(target)
+    found = swap_of(target)
     return verify_catalog(
         session,
         contract_at(target, revision),
         parts(target, revision),
-        swap[0] if swap else None,
+        found.swap if found else None,
         swapped=was_swapped(session),
     )
 
 
 def our_tables(session: Session) -> list[str]:
-    """Return the tables that revisions of this target alter or keep their books in, as far as they exist."""
+    """Return the tables that revisions of this target alter or keep their records in, as far as they exist."""
     target = session.target.name
-    swap = swap_of(target)
-    names = [contract_at(target, None).table, *([swap[0].view, swap[0].backup] if swap else [])]
-    return [name for name in (*names, *BOOKS) if catalog.kind(session, name) is not None]
+    found = swap_of(target)
+    names = [contract_at(target, None).table, *([found.swap.view, found.swap.backup] if found else [])]
+    return [name for name in (*names, *BOOKKEEPING) if catalog.kind(session, name) is not None]

@@ -128,9 +128,17 @@ def contract_at(target: str, revision: str | None) -> Contract:
     return done[-1] if done else completing[0][1]
 
 
-def swap_of(target: str) -> tuple[ViewSwap, str] | None:
-    """Return the view swap of ``target`` and the revision that makes it, or None."""
-    return next(((r.swap, r.id) for r in history(target) if r.swap), None)
+@dataclass(frozen=True)
+class SwapRevision:
+    """A view swap and the id of the revision that makes it."""
+
+    swap: ViewSwap
+    revision: str
+
+
+def swap_of(target: str) -> SwapRevision | None:
+    """Return the view swap of ``target`` and its revision, None where it has none."""
+    return next((SwapRevision(r.swap, r.id) for r in history(target) if r.swap), None)
 
 
 def revision_of(target: str, part: Part) -> str:

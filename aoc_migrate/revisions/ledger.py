@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from aoc_migrate import __version__
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import LOG
-from aoc_migrate.database.own_tables import create, ours
+from aoc_migrate.database.own_tables import create, own_tables_locked
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, Report, finding
@@ -85,17 +85,17 @@ def _begin(session: Session, command: str, revision: str | None, goal: str | Non
     }
     names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
     insert = f"INSERT INTO {session.schema[LOG]} ({names}) VALUES ({marks}) RETURNING run"
-    with ours(session, LOG, writes=True):
+    with own_tables_locked(session, LOG, writes=True):
         return int(session.value(insert, list(row.values())))
 
 
 def _write(session: Session, sql: str, parameters: Sequence[Any] | None = None) -> None:
-    with ours(session, LOG, writes=True):
+    with own_tables_locked(session, LOG, writes=True):
         session.run(sql, parameters)
 
 
 def _read(session: Session, sql: str, parameters: Sequence[Any]) -> list[Row]:
-    with ours(session, LOG):
+    with own_tables_locked(session, LOG):
         return session.rows(sql.format(session.schema[LOG]), parameters)
 
 
@@ -128,7 +128,7 @@ def runs(session: Session, limit: int) -> list[Row]:
 
 def latest(session: Session) -> list[Row]:
     """Return the last three runs in a few words, as far as this role may read the ledger."""
-    if not catalog.readable(session, LOG):
+    if not catalog.may_read(session, LOG):
         return []
     told = ("run", "command", "outcome", "revision", "started_at", "seconds", "role", "host")
     return [{key: row[key] for key in told} for row in runs(session, 3)]
@@ -171,7 +171,7 @@ def edited(session: Session, revision: str | None) -> Iterator[Finding]:
     """Yield ``edited-revision`` for applied revisions whose SQL is not what the ledger says was applied."""
     from aoc_migrate.revisions.revision_sql import checksum
 
-    if not catalog.readable(session, LOG):
+    if not catalog.may_read(session, LOG):
         return
     for applied_revision in applied(session.target.name, revision):
         written = _read(

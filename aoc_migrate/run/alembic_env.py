@@ -21,12 +21,13 @@ from sqlalchemy.exc import DBAPIError
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings, refuse
 from aoc_migrate.database.bookkeeping import VERSION, share
+from aoc_migrate.database.limits import Limits, read_flags
 from aoc_migrate.database.own_tables import create, guard, lock
 from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import RAW_TABLES, TARGETS, Limits, choose_targets, read_flags, read_place
+from aoc_migrate.database.targets import RAW_TABLES, TARGETS, choose_targets, read_place
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.server_activity import limited_visibility
@@ -217,16 +218,16 @@ def _guard_version(session: Session) -> None:
         lock(session, VERSION, writes=True)
 
 
-def _listen(engine: Engine, tape: Transcript) -> None:
-    """Let the tape hear what Alembic itself runs: the version table and its transactions."""
+def _listen(engine: Engine, transcript: Transcript) -> None:
+    """Let the transcript hear what Alembic itself runs: the version table and its transactions."""
 
     @event.listens_for(engine, "before_cursor_execute")
     def _(_connection: Connection, cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
-        with tape.statement(sql, parameters):
+        with transcript.statement(sql, parameters):
             pass
 
-    event.listen(engine, "commit", lambda _: tape.commit())
-    event.listen(engine, "rollback", lambda _: tape.rollback())
+    event.listen(engine, "commit", lambda _: transcript.commit())
+    event.listen(engine, "rollback", lambda _: transcript.rollback())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, FOREIGN, INSERT, LINKING, findings, unaccepted
-from aoc_migrate.database.lock_wait import patient
+from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
@@ -18,7 +18,7 @@ from aoc_migrate.inspect.duplicates import audit_duplicates, duplicates_by_vendo
 from aoc_migrate.inspect.partitioning import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.row_rules import audit_rows
 from aoc_migrate.inspect.server_activity import surroundings
-from aoc_migrate.inspect.session_checks import readable, table_missing
+from aoc_migrate.inspect.session_checks import table_missing, unreadable
 from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.operations.supersedes.statements import update_triggers
 from aoc_migrate.report.accepted import option
@@ -46,13 +46,13 @@ class Plan:
 def audit_plan(session: Session, goal: str | None, **options: object) -> Plan:
     """Return what an audit for revision ``goal`` has to look at."""
     target = session.target.name
-    swap, linked = swap_of(target), chain_state(session)
+    found, linked = swap_of(target), chain_state(session)
     return Plan(
         contract=contract_at(target, goal),
         parts=frozenset(parts(target, goal)),
-        swap=swap[0] if swap else None,
+        swap=found.swap if found else None,
         linked=bool(linked and linked["done"]),
-        swapped=bool(swap and catalog.state(session, swap[1])),
+        swapped=bool(found and catalog.state(session, found.revision)),
         **options,  # type: ignore[arg-type]
     )
 
@@ -70,7 +70,7 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
     report.findings += audit(session, audit_plan(session, goal, limit=limit), report.facts)
     if any(finding.slug == "duplicate-key" for finding in report.findings):
         report.facts["duplicates_by_vendor"] = duplicates_by_vendor(session, contract)
-    if "rows" not in report.facts and not readable(session, contract.table):
+    if "rows" not in report.facts and not unreadable(session, contract.table):
         report.facts["rows"] = session.value(f"SELECT count(*) FROM {session.schema[contract.table]}")
     name = session.target.name
     report.next = (
@@ -87,7 +87,7 @@ def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
     """
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
     ended = watch_writers(session, swap) if swap else None
-    with patient(session, plan.contract.table, "audit"):
+    with bounded_lock_wait(session, plan.contract.table, "audit"):
         findings = [*_table(session, plan, facts)]
         if swap and ended:
             findings += [*audit_swap(session, swap), *ended()]
@@ -96,7 +96,7 @@ def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
 
 def _table(session: Session, plan: Plan, facts: dict[str, Any]) -> Iterator[Finding]:
     contract = plan.contract
-    shape = [*audit_columns(session, contract), *readable(session, contract.table)]
+    shape = [*audit_columns(session, contract), *unreadable(session, contract.table)]
     yield from shape
     if any(finding.severity == "error" and finding.slug != "forbidden-column" for finding in shape):
         return

@@ -6,14 +6,14 @@ from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
 from aoc_migrate.database.bookkeeping import JOURNAL
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.state import forget, keep
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
-from aoc_migrate.inspect.session_checks import readable, table_missing, writing
+from aoc_migrate.inspect.session_checks import table_missing, unreadable, writing
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions import ledger
@@ -28,7 +28,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return
-    report.findings += readable(session, contract.table)
+    report.findings += unreadable(session, contract.table)
     if apply and not report.errors:
         report.findings += writing(session, our_tables(session))
         report.findings += ambiguous_ids(session, contract, limit)
@@ -76,7 +76,7 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
     """Show how many links the journal holds; with ``apply`` empty it, which ends the way back."""
     with locked(session, report) if apply else nullcontext():
         if catalog.kind(session, JOURNAL) is not None:
-            report.findings += readable(session, JOURNAL)
+            report.findings += unreadable(session, JOURNAL)
         report.facts |= journal.held(session)
         if not report.facts["links"]:
             return
@@ -85,6 +85,6 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
             return
         with ledger.recorded(session, report, "chain --drop-journal", report.revision):
             report.changed = True
-            with ours(session, JOURNAL, writes=True):
+            with own_tables_locked(session, JOURNAL, writes=True):
                 session.run(f"DELETE FROM {session.schema[JOURNAL]}")
     report.next = "a downgrade of the backfill now leaves the links as they are"

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, STATE
-from aoc_migrate.database.own_tables import create, ours
+from aoc_migrate.database.own_tables import create, own_tables_locked
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.report.model import Finding, finding
 
@@ -40,9 +40,9 @@ class Hold:
 
 def read(session: Session) -> Hold | None:
     """Return the hold of this target, None also where this role may not read it."""
-    if not catalog.readable(session, HOLD):
+    if not catalog.may_read(session, HOLD):
         return None
-    with ours(session, HOLD):
+    with own_tables_locked(session, HOLD):
         rows = session.rows(_READ.format(session.schema[HOLD]))
     return Hold(**rows[0]) if rows else None
 
@@ -67,7 +67,7 @@ def finish(session: Session, hold: Hold) -> None:
 def acknowledge(session: Session, command: str) -> None:
     """Note that whoever typed ``command`` has seen that it ended."""
     if catalog.kind(session, HOLD) is not None:
-        with ours(session, HOLD, writes=True):
+        with own_tables_locked(session, HOLD, writes=True):
             session.run(
                 f"UPDATE {session.schema[HOLD]} SET acknowledged = true WHERE command = %s AND finished",
                 (command,),
@@ -76,7 +76,7 @@ def acknowledge(session: Session, command: str) -> None:
 
 def release(session: Session) -> None:
     """Let upgrades go on."""
-    with ours(session, HOLD, writes=True):
+    with own_tables_locked(session, HOLD, writes=True):
         session.run(f"DELETE FROM {session.schema[HOLD]}")
 
 
@@ -84,7 +84,7 @@ def _write(session: Session, hold: Hold) -> None:
     values = {name: value for name, value in asdict(hold).items() if name != "held_at"}
     names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
     changed = ", ".join(f"{name} = excluded.{name}" for name in (*values, "held_at"))
-    with ours(session, HOLD, writes=True):
+    with own_tables_locked(session, HOLD, writes=True):
         session.run(
             f"INSERT INTO {session.schema[HOLD]} ({names}) VALUES ({marks}) "
             f"ON CONFLICT (one) DO UPDATE SET {changed}",

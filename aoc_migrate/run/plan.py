@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.database.targets import Limits, Target, read_place
+from aoc_migrate.database.targets import Target, read_place
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.cost import Costs, Work, measure, sizes, wal, work
 from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title

@@ -8,7 +8,7 @@ import psycopg
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.attached_code import DDL, code_findings
 from aoc_migrate.database.bookkeeping import STATE
-from aoc_migrate.database.own_tables import ours
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort, refused
@@ -110,7 +110,7 @@ def _above(session: Session, current: str | None) -> list[Revision]:
     for revision in reversed(history(target)[position(target, current) :]):
         groups = collect(revision, "downgrade", session.schema, None) if revision.removable else []
         asked = " OR ".join(f"({step.needed})" for group in groups for step in group)
-        with ours(session, STATE):
+        with own_tables_locked(session, STATE):
             if asked and session.value(f"SELECT {asked}"):
                 found.append(revision)
     return found

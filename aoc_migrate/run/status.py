@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import BOOKS, WORK
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, WORK
 from aoc_migrate.database.own_tables import writable
 from aoc_migrate.database.partitions import building
 from aoc_migrate.database.runner_lock import holder
@@ -36,7 +36,7 @@ def run_status(session: Session, report: Report) -> None:
     state = chain_state(session)
     report.findings += hold.findings(session)
     report.findings += [replace(f, severity="warning") for f in writing(session, our_tables(session))]
-    report.findings += writable(session, *BOOKS, WORK, contract.quarantine)
+    report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
     report.findings += surroundings(session)
     report.facts |= {

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 
 import psycopg
 
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.session_checks import reading
 from aoc_migrate.report.accepted import NOTHING, Accepted

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import BOOKS, READ_BY_ALL, WORK, share
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, READ_BY_ALL, WORK, share
 from aoc_migrate.database.own_tables import blind_readers, writable
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.transcript import Transcript
@@ -135,7 +135,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
 
     wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in REPAIRABLE]
     contract = contract_at(session.target.name, goal)
-    wrong += writable(session, *BOOKS, WORK, contract.quarantine)
+    wrong += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     wrong += surroundings(session)
     if catalog.kind(session, contract.table) is None:
         return wrong + code_findings(session, contract, DDL)

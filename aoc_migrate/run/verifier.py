@@ -7,7 +7,7 @@ from psycopg import sql
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import BOOKS
+from aoc_migrate.database.bookkeeping import BOOKKEEPING
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier_role as verifier
@@ -75,7 +75,7 @@ def run_drop(session: Session, report: Report) -> None:
     with locked(session, report), ledger.recorded(session, report, "verifier drop", report.revision):
         report.changed = True
         _drop_policies(session)
-        for table in (name for name in (contract.table, *BOOKS) if catalog.kind(session, name) is not None):
+        for table in (name for name in (contract.table, *BOOKKEEPING) if catalog.kind(session, name) is not None):
             _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
         _run(session, "REVOKE ALL ON SCHEMA {} FROM {}", session.target.schema, role)
         _run(session, "REVOKE ALL ON DATABASE {} FROM {}", session.connection.info.dbname, role)
@@ -91,8 +91,8 @@ def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding
     mighty = too_mighty(session, role) if exists(session, role) else []
     if mighty:
         return [finding("verifier-mighty", role, powers=", ".join(mighty))]
-    books = (table for table in BOOKS if catalog.kind(session, table) is not None)
-    found = writing(session, [contract.table, *books])
+    bookkeeping = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
+    found = writing(session, [contract.table, *bookkeeping])
     we = session.row(
         "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
         "WHERE rolname = current_user"
@@ -142,14 +142,14 @@ def _grant(session: Session, contract: Contract, role: str) -> None:
     needed = needed_tables(session, contract, role)
     tables = sql.SQL(", ").join(sql.Identifier(session.target.schema, table) for table in needed)
     _run(session, "GRANT SELECT ON {} TO {}", tables, role)
-    for table in (name for name in BOOKS if name not in needed and catalog.kind(session, name) is not None):
+    for table in (name for name in BOOKKEEPING if name not in needed and catalog.kind(session, name) is not None):
         _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
 
 
 def _guarded(session: Session, contract: Contract) -> list[str]:
     """Return which of the raw table and the backup have row-level security."""
-    swap = swap_of(session.target.name)
-    names = [contract.table, *([swap[0].backup] if swap else [])]
+    found = swap_of(session.target.name)
+    names = [contract.table, *([found.swap.backup] if found else [])]
     rows = session.rows(
         "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND relrowsecurity "
         "AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",

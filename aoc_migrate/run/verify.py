@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
-from aoc_migrate.database.bookkeeping import BOOKS, WORK
-from aoc_migrate.database.lock_wait import patient
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, WORK
+from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import writable
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
@@ -15,7 +15,7 @@ from aoc_migrate.inspect.chain_scope import Scope, strange_tenant
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.inspect.probe import UNPROBED, probe
-from aoc_migrate.inspect.session_checks import only_tenant, readable, table_missing
+from aoc_migrate.inspect.session_checks import only_tenant, table_missing, unreadable
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
 from aoc_migrate.report.model import Report, finding
 from aoc_migrate.revisions import ledger
@@ -46,7 +46,7 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return
-    report.findings += readable(session, contract.table, one_tenant=True)
+    report.findings += unreadable(session, contract.table, one_tenant=True)
     if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
         return
     limited = only_tenant(session, contract.table)
@@ -63,7 +63,7 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
 
 def verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
     """Verify catalog, chain and, if asked, the probe for the revision in the report."""
-    with patient(session, contract.table, "verify"):
+    with bounded_lock_wait(session, contract.table, "verify"):
         _verify_all(session, report, contract, options)
 
 
@@ -71,7 +71,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     standing = parts(session.target.name, report.revision)
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)
-    report.findings += writable(session, *BOOKS, WORK, contract.quarantine)
+    report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
     report.findings += planted_objects(session)
     report.findings += ledger.edited(session, report.revision)

@@ -6,6 +6,7 @@ import psycopg
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, VERSION
+from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.session import Session, connect, first_line, say
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
@@ -17,7 +18,7 @@ from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
 
 POLL = 1.0  # seconds between two looks
-TELL = 10.0  # seconds between two lines that say the same
+SECONDS_BETWEEN_LINES = 10.0  # that say the same
 
 
 def run_wait(target: Target, options: Options, timeout: float) -> Report:
@@ -27,7 +28,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
     ``not-there-yet`` (exit 3).
     """
     report = Report(target.name, head(target.name))
-    begun, told, said = time.monotonic(), 0.0, ""
+    begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
     while True:
         try:
             with connect(target, "wait", options.limits, options.flags) as session:
@@ -48,16 +49,15 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
                 finding("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing)
             )
             return report
-        if missing != said or waited - told >= TELL:
+        if line.due(missing):
             say(f"{target.name}: {missing} ({waited:.0f} s so far)")
-            said, told = missing, waited
         time.sleep(min(POLL, timeout))
 
 
 def _look(session: Session, report: Report) -> str | None:
     """Return what is missing, None when there is nothing more to wait for."""
     target = session.target.name
-    if catalog.kind(session, VERSION) is not None and not catalog.readable(session, VERSION):
+    if catalog.kind(session, VERSION) is not None and not catalog.may_read(session, VERSION):
         role = session.value("SELECT quote_ident(current_user)")
         remedy = f"Run: {grant_select(session, VERSION)}"
         raise Abort(finding("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
@@ -65,7 +65,7 @@ def _look(session: Session, report: Report) -> str | None:
     if report.revision == report.head:
         return None
     unseen = ""
-    if catalog.readable(session, HOLD):
+    if catalog.may_read(session, HOLD):
         held = hold.read(session)
         if held is not None and held.finished:
             report.findings = [hold.to_finding(session, held)]

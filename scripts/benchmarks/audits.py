@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.table_scan import SORT_MEMORY
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
 from aoc_migrate.inspect.chain_links import inspect_chain, verify_chain
 from aoc_migrate.inspect.chain_scope import Scope
 from aoc_migrate.inspect.duplicates import audit_duplicates

@@ -148,7 +148,7 @@ def test_a_pod_that_is_told_to_end(kubelet: Kubelet, helm: Helm, service: Path, 
     with psycopg.connect(concelier.url) as reader:
         reader.execute("SELECT FROM advisory_raw")
         pod = kubelet.start(spec)
-        wait_until(lambda: "Before us" in kubelet.logs(pod, "aoc-migrate"), 60)
+        wait_until(lambda: "Ahead of us" in kubelet.logs(pod, "aoc-migrate"), 60)
         kubelet.run("kill", "--signal", "TERM", f"{pod}-aoc-migrate")
         assert kubelet.exit_code(pod, "aoc-migrate") == 143
     assert "run the same command to go on" in kubelet.logs(pod, "aoc-migrate")

@@ -1,1 +1,1 @@
-"""The supersedes links: what sets them, and what sets them back."""
+"""The supersedes links: setting them, and setting them back."""

@@ -1,8 +1,8 @@
-"""The backfill online: in batches, exact at the end whatever others store meanwhile.
+"""The backfill online: in batches, and exact at the end whatever others store during it.
 
-First a walk over the table in key order, its cursor committed with each batch. Then scans for rows that came
-meanwhile, out of order too, or that others changed: whatever a scan finds is repaired in batches, until one finds
-nothing. A scan is a plain SELECT, and holds no lock on any row.
+First it walks over the table in key order, and commits its cursor with each batch. Then it scans for rows that
+arrived since, even out of order, or that others changed, and repairs them in batches, until a scan finds nothing.
+A scan is a plain SELECT, and locks no row.
 """
 
 import time
@@ -23,13 +23,13 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, repair, wrong_links
 from aoc_migrate.report.model import Finding, finding
 
-FOUND = 50_000  # rows that a scan brings at most
-SCANS, FEW = 20, 3  # scans at most, and scans that are made however long they take
+FOUND = 50_000  # rows that one scan returns at most
+MOST_SCANS, LEAST_SCANS = 20, 3  # the deadline ends the scans between these
 LINK = "link rows of {}"
 
 
 def backfill(session: Session, contract: Contract, revision: str) -> None:
-    """Link every row anew where it is wrong, unless ``revision`` has done so before.
+    """Correct every wrong link, unless ``revision`` has done so before.
 
     Raises Abort ``retrofit-not-allowed``, and what `relink` raises.
     """
@@ -40,7 +40,7 @@ def backfill(session: Session, contract: Contract, revision: str) -> None:
 
 
 def check_retrofit(session: Session, contract: Contract) -> None:
-    """Raise Abort ``retrofit-not-allowed`` where rows need a new link and the flag does not allow it."""
+    """Raise Abort ``retrofit-not-allowed`` where links are wrong and the flag does not allow to write them."""
     if not session.flags.allow_supersedes_retrofit:
         wrong = wrong_links(contract, session.schema[contract.table])
         rows = session.value(f"SELECT count(*) FROM ({wrong}) AS wrong")
@@ -49,7 +49,7 @@ def check_retrofit(session: Session, contract: Contract) -> None:
 
 
 def relink(session: Session, contract: Contract, name: str) -> int:
-    """Link every row anew where it is wrong, with the cursor kept under ``name``; return rows written.
+    """Correct every wrong link, with the cursor kept under ``name``; return the number of rows written.
 
     Raises Abort ``foreign-code``, ``needs-search-path``, ``cancelled``, and whatever else ends a batch.
     """
@@ -65,13 +65,13 @@ def relink(session: Session, contract: Contract, name: str) -> int:
 
 
 def code_on_the_way(session: Session, contract: Contract) -> list[Finding]:
-    """Return the findings on code of others that linking anew would run."""
+    """Return the findings on code of others that writing links would run."""
     wrong = wrong_links(contract, session.schema[contract.table])
     return link_findings(session, contract, lambda: session.value(f"SELECT EXISTS ({wrong})"))
 
 
 def _walk(running: Batches, contract: Contract, name: str) -> None:
-    """Go over the table once in key order, on from the cursor that is kept under ``name``."""
+    """Read the table once in key order, from the cursor that is kept under ``name``."""
     session = running.session
     statement, progress = batch(contract, session.schema, name), Progress(session, "rows checked")
     with index_plans_only(session):
@@ -85,14 +85,14 @@ def _walk(running: Batches, contract: Contract, name: str) -> None:
 def _settle(running: Batches, contract: Contract, name: str) -> None:
     """Scan and repair until a scan finds nothing.
 
-    Where writers go on storing rows with wrong links, no scan ever finds nothing: after so many scans, or a few
-    that took longer than ``limits.deadline``, the rest is left to verify, which names it.
+    Where writers keep storing rows with wrong links, every scan finds some: after `MOST_SCANS`, or `LEAST_SCANS`
+    and ``limits.deadline``, the rest is left to verify, which names it.
     """
     session, begun = running.session, time.monotonic()
     progress = Progress(session, "links repaired")
     query = f"{wrong_links(contract, session.schema[contract.table])} LIMIT {FOUND}"
     scans = 0
-    while scans < SCANS and (scans < FEW or time.monotonic() - begun < session.limits.deadline):
+    while scans < MOST_SCANS and (scans < LEAST_SCANS or time.monotonic() - begun < session.limits.deadline):
         found = read(session, "looking for wrong links", query)
         if not found:
             return
@@ -106,7 +106,7 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
 
 
 def _repair(running: Batches, statement: str, found: list[Row]) -> Iterator[Row]:
-    """Repair what was found in batches; yield each one's row."""
+    """Repair the rows of a scan in batches; yield each batch's row."""
     place = 0
     while place < len(found):
         row = running.run(statement, partial(_columns, found, place))

@@ -1,7 +1,7 @@
 """The operations of the backfill's revision and of its downgrade."""
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.bookkeeping import JOURNAL, create_books
+from aoc_migrate.database.bookkeeping import JOURNAL, create_bookkeeping
 from aoc_migrate.database.questions import exists
 from aoc_migrate.database.state import recorded
 from aoc_migrate.operations.facts import forget
@@ -12,7 +12,7 @@ from aoc_migrate.operations.supersedes.statements import begin, gate
 
 @operation
 def backfill_supersedes(run: Executor, table: str, contract: Contract, revision: str) -> None:
-    """Set missing and wrong links, in batches, journaled; goes on where it was interrupted.
+    """Set missing and wrong links in batches, with a journal; resumes where it was interrupted.
 
     Stops with ``retrofit-not-allowed`` unless the flag allows it or no row needs it.
     """
@@ -23,7 +23,7 @@ def backfill_supersedes(run: Executor, table: str, contract: Contract, revision:
             raw,
             (table,),
             Lock.ROWS,
-            (create_books(at, JOURNAL), begin(contract, at, revision)),
+            (create_bookkeeping(at, JOURNAL), begin(contract, at, revision)),
             needed=f"NOT {recorded(at, revision, '''(value->>'done')::boolean''')}",
             contract=contract,
             name=revision,
@@ -34,9 +34,9 @@ def backfill_supersedes(run: Executor, table: str, contract: Contract, revision:
 
 @operation
 def restore_supersedes(run: Executor, table: str, contract: Contract, revision: str) -> None:
-    """Set back the links that were written here, latest batch first; rows changed since are left alone."""
+    """Set back the links of the backfill, the latest batch first; rows changed since are left alone."""
     at, journal = run.schema, run.schema[JOURNAL]
     there = exists(journal)
     run.run(Batches(Kind.SET_BACK, at[table], (table,), Lock.ROWS, (), there, contract=contract, name=revision))
     drop = f"DROP TABLE IF EXISTS {journal}"
-    run.run(Step(Kind.DROP_BOOK, journal, (JOURNAL,), Lock.NONE, (drop,), there), forget(at, revision))
+    run.run(Step(Kind.DROP_BOOKKEEPING, journal, (JOURNAL,), Lock.NONE, (drop,), there), forget(at, revision))

@@ -1,15 +1,15 @@
-"""The backfill and its way back as psql runs them: procedures in pg_temp that go from batch to batch.
+"""The backfill and its undoing in psql: procedures in pg_temp that run batch after batch.
 
-A procedure that is called outside of a transaction may commit. ``statement_timeout`` set in it never fires, so it
-bounds how long a batch *waits*: at most half a second for a row that others have locked. Then it lets go of its
-own rows and tries again, and whoever writes another row of that batch has waited no longer than that.
+A procedure that is called outside a transaction may commit. ``statement_timeout`` set in it never fires, so it
+bounds how long a batch *waits*: at most half a second for a row that others have locked. Then it releases its own
+rows and tries again, so no writer of another row of that batch waits longer than that.
 """
 
 from collections.abc import Callable
 
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.operations.step import Batches, Kind
-from aoc_migrate.operations.supersedes.backfill import FEW, FOUND, SCANS
+from aoc_migrate.operations.supersedes.backfill import FOUND, LEAST_SCANS, MOST_SCANS
 from aoc_migrate.operations.supersedes.statements import batch, done, repair, set_back, wrong_links
 
 SIZE = 2000  # rows of a batch
@@ -21,11 +21,11 @@ SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.relation = to_regclass(locked) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
 $$;"""
-"""The function that names who holds locks on a table."""
+"""The function that names the holders of locks on a table."""
 
 
 def procedures(deadline: float, guard: str = "") -> str:
-    """Return the statements that make the procedures, which need `HOLDERS`.
+    """Return the statements that create the procedures, which need `HOLDERS`.
 
     A batch gives up after ``deadline`` seconds. ``guard``: a statement that each batch runs first.
     """
@@ -73,7 +73,7 @@ BEGIN
     EXIT WHEN seen < {SIZE};
   END LOOP;
   begun := clock_timestamp();
-  WHILE scans < {FEW} OR scans < {SCANS} AND clock_timestamp() - begun < interval '{deadline} s' LOOP
+  WHILE scans < {LEAST_SCANS} OR scans < {MOST_SCANS} AND clock_timestamp() - begun < interval '{deadline} s' LOOP
     EXECUTE format('SELECT array_agg(id), array_agg(old), array_agg(expected) '
       'FROM (%s LIMIT {FOUND}) AS wrong', scan) INTO ids, olds, expecteds;
     COMMIT;
@@ -105,7 +105,7 @@ END $aoc_body$;"""
 
 
 def call(step: Batches, quote: Callable[[str], str] = lambda text: f"$aoc${text}$aoc$") -> str:
-    """Return what runs the batches of a Step; ``quote`` makes an SQL expression of an SQL text."""
+    """Return the statement that runs the batches of a Step; ``quote`` turns an SQL text into an expression."""
     contract, schema = step.contract, Schema(step.relation.schema)
     relation = quote(str(step.relation))
     if step.kind is Kind.SET_BACK:
@@ -118,5 +118,5 @@ def call(step: Batches, quote: Callable[[str], str] = lambda text: f"$aoc${text}
 
 
 def after(step: Batches) -> str:
-    """Return what follows the batches of a Step: a note that the backfill has ended."""
+    """Return the statement after the batches of a Step: it records that the backfill has ended."""
     return done(Schema(step.relation.schema), step.name) if step.kind is Kind.LINK else ""

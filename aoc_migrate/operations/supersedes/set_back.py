@@ -1,11 +1,11 @@
-"""The way back online: the links that were written here are set back in batches, the latest first."""
+"""The backfill undone online: its links are set back in batches, the latest first."""
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import batches, index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL
-from aoc_migrate.database.own_tables import ours, writable
+from aoc_migrate.database.own_tables import own_tables_locked, writable
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.supersedes.statements import set_back
@@ -16,7 +16,7 @@ SAMPLE = 200  # ids of rows that were left alone
 
 
 def restore(session: Session, contract: Contract) -> None:
-    """Set back what the journal holds. Rows changed since are left alone.
+    """Set back the links in the journal. Rows changed since are left alone.
 
     Raises Abort ``foreign-code``, ``needs-search-path``, ``bookkeeping-writable``, ``cancelled``, and whatever
     else ends a batch.
@@ -33,12 +33,12 @@ def restore(session: Session, contract: Contract) -> None:
 
 
 def objections_to_restore(session: Session, contract: Contract) -> list[Finding]:
-    """Return what speaks against setting links back: who else may write to the journal, and code it would run."""
+    """Return the findings against setting links back: others may write to the journal, or code would run."""
     if catalog.kind(session, JOURNAL) is None:
         return []
 
     def journaled() -> object:
-        with ours(session, JOURNAL):
+        with own_tables_locked(session, JOURNAL):
             return session.value(f"SELECT EXISTS (SELECT FROM {session.schema[JOURNAL]})")
 
     return [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]

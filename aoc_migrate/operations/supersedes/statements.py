@@ -2,15 +2,15 @@
 
 Key order in small transactions lets PostgreSQL update in place (HOT), where one big UPDATE would double the table
 (`reference/limits.md` 5). The old values stay in the journal, so that the downgrade sets back exactly the rows
-that were written here. Arguments such as ``size`` are placeholders: psycopg's by default, ``$1`` in a procedure
+that the backfill wrote. Arguments such as ``size`` are placeholders: psycopg's by default, ``$1`` in a procedure
 that executes the statement USING a value.
 """
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
+from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.state import record
-from aoc_migrate.database.targets import Limits
 
 MOST = Limits.batch_rows  # rows of a batch; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
@@ -31,7 +31,7 @@ def wrong_links(contract: Contract, source: Relation | str, where: str = "true")
 
 
 def begin(contract: Contract, schema: Schema, name: str) -> str:
-    """Return what keeps a cursor before the first possible row: every comparison with it is true."""
+    """Return the facts of a cursor before the first possible row: every comparison with it is true."""
     fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))
     cursor = f"jsonb_build_object({fields}, 'retrieved_at', '-infinity')"
     return record(
@@ -42,7 +42,7 @@ def begin(contract: Contract, schema: Schema, name: str) -> str:
 
 
 def gate(contract: Contract, schema: Schema) -> str:
-    """Return what refuses to go on where rows need a link and the setting `RETROFIT` does not allow it."""
+    """Return the statement that fails where rows need a link and the setting `RETROFIT` does not allow it."""
     return f"""DO $aoc$
 BEGIN
   IF coalesce(current_setting('{RETROFIT}', true), '') <> 'true'
@@ -53,7 +53,7 @@ END $aoc$"""
 
 
 def done(schema: Schema, name: str) -> str:
-    """Return what notes that the backfill has ended."""
+    """Return the statement that records that the backfill has ended."""
     return (
         f"UPDATE {schema[STATE]} SET value = value || '{{\"done\": true}}', recorded_at = now() "
         f"WHERE name = '{name}'"
@@ -74,11 +74,11 @@ def _write(contract: Contract, schema: Schema, match: tuple[str, ...]) -> str:
 
 
 def batch(contract: Contract, schema: Schema, name: str, size: str = "%(size)s") -> str:
-    """Return one batch: reads on from the cursor kept under ``name``, writes, journals, moves the cursor.
+    """Return one batch: it reads from the cursor kept under ``name``, writes, journals, and moves the cursor.
 
-    The cursor's own row is read again, because the first row of the page needs its predecessor. Returns
-    (seen, written); ``seen`` is less than ``size`` when the end is reached. A row is found again by its ctid, and
-    its partition by the key. The inner LIMIT bounds ``size`` for a planner that does not know it.
+    It reads the cursor's own row again, because the first row of the page needs its predecessor. The batch returns
+    (seen, written); ``seen`` is less than ``size`` at the end of the table. A row is found again by its ctid, its
+    partition by the key. The inner LIMIT bounds ``size`` for a planner that does not know it.
     """
     match = ("id", "ctid", *contract.chain_key)
     columns = [*contract.chain_key, "retrieved_at", "id"]
@@ -119,7 +119,7 @@ def repair(
     olds: str = "%(olds)s::text[]",
     expecteds: str = "%(expecteds)s::text[]",
 ) -> str:
-    """Return the statement that repairs what a scan found: the three columns of `wrong_links`, as arrays."""
+    """Return the statement that repairs the rows of a scan, given as arrays of the columns of `wrong_links`."""
     return f"""WITH wrong AS (
   SELECT * FROM unnest({ids}, {olds}, {expecteds}) AS found (id, old, expected)
 ), {_write(contract, schema, ("id",))}, counted AS (
@@ -130,10 +130,10 @@ SELECT cardinality({ids}) AS seen, (SELECT count(*) FROM written) AS written"""
 
 
 def set_back(contract: Contract, schema: Schema, size: str = "%(size)s") -> str:
-    """Return the statement that takes back the last ``size`` rows of the latest batch, and leaves the rest of it.
+    """Return the statement that sets back the last ``size`` rows of the latest batch, and keeps the rest of it.
 
-    Returns (seen, written, ids of rows that others changed since and that are kept); ``seen`` is 0 at the end.
-    It runs without hash and merge joins, where NOT EXISTS would compare each id with each; EXCEPT needs no join.
+    It returns (seen, written, ids of rows that others have changed, which it leaves); ``seen`` is 0 at the end.
+    It runs without hash and merge joins, where NOT EXISTS would compare every pair of ids; EXCEPT needs no join.
     """
     return f"""WITH latest AS (
   SELECT *, greatest(cardinality(ids) - {size}, 0) AS rest FROM {schema[JOURNAL]} ORDER BY batch DESC LIMIT 1

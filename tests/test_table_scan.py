@@ -1,4 +1,4 @@
-"""Long reads: what is said while they run, on what settings they run, and what is left of those."""
+"""Long reads: the lines that they log, the settings under which they run, and that those end with them."""
 
 import re
 
@@ -15,7 +15,7 @@ from tests.test_scans import session_of
 def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long read says how long it has been running; its settings end with it."""
     fill(excititor, 200)
-    monkeypatch.setattr(table_scan, "INTERVAL", 0.02)
+    monkeypatch.setattr(table_scan, "SECONDS_BETWEEN_LINES", 0.02)
     said: list[str] = []
     work = "SELECT count(*), current_setting('jit') AS jit, current_setting('work_mem') AS memory"
 

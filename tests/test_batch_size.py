@@ -1,10 +1,10 @@
-"""How batches find their size, and what the key order gains: in place, without growing the table."""
+"""How batches find their size, and what the key order gains: updates in place, and a table that hardly grows."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoc_migrate.database.batch_size import LEAST, Pace
-from aoc_migrate.database.targets import Limits
+from aoc_migrate.database.batch_size import LEAST, BatchSize
+from aoc_migrate.database.limits import Limits
 from tests.conftest import Aoc, Database
 
 PER_ROW = st.floats(1e-7, 1e-1)
@@ -13,56 +13,56 @@ PER_ROW = st.floats(1e-7, 1e-1)
 @given(st.lists(PER_ROW, min_size=1, max_size=60), st.integers(1, 20_000), st.floats(0.001, 0.5))
 def test_sizes_stay_in_bounds(costs: list[float], most: int, target: float) -> None:
     """However costs jump, a size is at most doubled or halved, and stays between 100 and --batch-rows."""
-    pace = Pace(Limits(batch_rows=most, batch_time=target))
+    batch = BatchSize(Limits(batch_rows=most, batch_time=target))
     for cost in costs:
-        before = pace.size
-        pace.took(before, before * cost)
+        before = batch.rows
+        batch.learn(before, before * cost)
 
-        assert min(LEAST, most) <= pace.size <= most
-        assert before // 2 <= pace.size <= 2 * before
+        assert min(LEAST, most) <= batch.rows <= most
+        assert before // 2 <= batch.rows <= 2 * before
 
 
 @given(PER_ROW, st.floats(0.001, 0.5))
 def test_it_finds_the_time(cost: float, target: float) -> None:
     """At a constant cost a row, batches soon take what they aim at, as far as their bounds allow."""
-    pace = Pace(Limits(batch_time=target))
+    batch = BatchSize(Limits(batch_time=target))
     for _ in range(30):
-        pace.took(pace.size, pace.size * cost)
+        batch.learn(batch.rows, batch.rows * cost)
 
-    settled = pace.size
-    pace.took(settled, settled * cost)
+    settled = batch.rows
+    batch.learn(settled, settled * cost)
 
-    assert pace.size == settled
+    assert batch.rows == settled
     assert settled in (LEAST, 20_000) or 0.6 <= settled * cost / target <= 1.4
 
 
 def test_one_slow_batch_changes_little() -> None:
     """One batch that meets a checkpoint halves the size at most, and two ordinary ones bring it back."""
-    pace = Pace(Limits())
+    batch = BatchSize(Limits())
     for _ in range(20):
-        pace.took(pace.size, pace.size * 25e-6)
-    usual = pace.size
+        batch.learn(batch.rows, batch.rows * 25e-6)
+    usual = batch.rows
 
-    pace.took(pace.size, 0.8)
-    after = pace.size
+    batch.learn(batch.rows, 0.8)
+    after = batch.rows
     for _ in range(8):
-        pace.took(pace.size, pace.size * 25e-6)
+        batch.learn(batch.rows, batch.rows * 25e-6)
 
     assert after >= usual // 2
-    assert pace.size >= usual * 0.6
+    assert batch.rows >= usual * 0.6
 
 
 def test_what_does_not_fit_is_made_smaller_down_to_one_row() -> None:
     """Where even 100 rows do not fit into a second it goes down to one, and comes back when that is over."""
-    pace = Pace(Limits())
+    batch = BatchSize(Limits())
     for _ in range(20):
-        pace.halve()
-    smallest = pace.size
+        batch.halve()
+    smallest = batch.rows
     for _ in range(20):
-        pace.took(pace.size, pace.size * 25e-6)
+        batch.learn(batch.rows, batch.rows * 25e-6)
 
     assert smallest == 1
-    assert pace.size > 1000
+    assert batch.rows > 1000
 
 
 def test_updates_in_place(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:

@@ -1,19 +1,27 @@
-"""Looking at who waits, lags and blocks: it waits for no lock itself, and needs no more rights than there are."""
+"""Seeing who waits and who blocks: it waits for no lock itself, and needs no extra rights."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import psycopg
 import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.blockers import Blockers, waiting_for, watched
-from aoc_migrate.database.others import queue
-from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.batches import Batches
+from aoc_migrate.database.blockers import Blockers
+from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.lock_queue import lock_queue
 from aoc_migrate.database.runner_lock import runner_lock
-from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.session import Parameters, Row, Session, connect
+from aoc_migrate.database.targets import Target
+from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
+from aoc_migrate.database.throttle.signal import WritingStep
+from aoc_migrate.database.throttle.throttle import Throttle
+from aoc_migrate.database.throttle.waiters import Waiters
+from aoc_migrate.database.watcher import watched
 from aoc_migrate.operations.supersedes import backfill
 from aoc_migrate.operations.supersedes.backfill import relink
 from tests.conftest import Aoc, Database
@@ -24,7 +32,7 @@ ALL = Flags(allow_supersedes_retrofit=True)
 
 
 def test_a_locked_partition_is_named(excititor: Database) -> None:
-    """Who holds a partition, and who waits for one, is seen while nobody else gets at it."""
+    """Sessions that hold a partition, and that wait for one, are seen while nobody else can reach it."""
     partition(excititor.connection, "vex_raw")
     with (
         connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session,
@@ -37,22 +45,67 @@ def test_a_locked_partition_is_named(excititor: Database) -> None:
         waiter.start()
         wait_until(lambda: excititor.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1)
         session.set("lock_timeout", "100ms")
-        stall = Blockers(session)
+        blockers = Blockers(session)
 
         try:
-            stall.look_back(session, session.schema["vex_raw"])
-            waiting = [row["name"] for row in queue(session, session.schema["vex_raw"])]
+            blockers.find_holders(session, session.schema["vex_raw"])
+            waiting = Waiters(WritingStep(session, "link rows", "vex_raw", math.inf)).queue()
         finally:
             holder.rollback()
             waiter.join()
 
-    assert [row["pid"] for row in stall.ahead] == [pids[0]]
+    assert [row["pid"] for row in blockers.ahead] == [pids[0]]
     assert waiting == [f"pid {pids[1]}"]
+
+
+@dataclass
+class Counting(Session):
+    """A session that keeps each statement that it is asked for."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """Keep the statement, and run it."""
+        self.asked.append(sql)
+        return super().rows(sql, parameters)
+
+
+def test_one_statement_answers_who_is_ahead_and_who_waits_behind(excititor: Database) -> None:
+    """The blockers of a batch and the sessions that the throttle makes way for come from one query."""
+    target = Target("excititor", excititor.url)
+    with (
+        connect(target, "test", Limits(), Flags()) as session,
+        connect(target, "watch", Limits(), Flags()) as watch,
+        psycopg.connect(excititor.url) as holder,
+        psycopg.connect(excititor.url, autocommit=True) as reader,
+    ):
+        running = Batches(session, "link rows", "vex_raw", 1.0, ())
+        counting = Counting(target, watch.connection, "watch")
+        pid, blocker = session.connection.info.backend_pid, holder.info.backend_pid
+        holder.execute("SELECT FROM vex_raw")
+        statement = "LOCK TABLE public.vex_raw IN ACCESS EXCLUSIVE MODE"
+        ours = threading.Thread(target=lambda: session.run(f"BEGIN; {statement}; COMMIT"))
+        ours.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        wait_until(lambda: excititor.value(waiting) == 1)
+        behind = threading.Thread(target=lambda: reader.execute("SELECT FROM vex_raw"))
+        behind.start()
+        wait_until(lambda: excititor.value(waiting) == 2)
+
+        running.observe(counting, pid)
+        holder.rollback()
+        ours.join()
+        behind.join()
+
+    assert [row["pid"] for row in running.blockers.ahead] == [blocker]
+    assert (running.blockers.behind, running.throttle.step.waiting) == (1, 1)
+    assert len(counting.asked) == 1
+    assert counting.asked[0].count("pg_blocking_pids") == 1
 
 
 @pytest.fixture
 def plain(excititor: Database) -> Iterator[str]:
-    """The URL of a role that may look at nobody else's sessions."""
+    """The URL of a role that may see nobody else's sessions."""
     role = f"looks_{excititor.connection.info.backend_pid}"
     excititor.run(f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
     yield excititor.url_as(role, "p")
@@ -60,7 +113,7 @@ def plain(excititor: Database) -> Iterator[str]:
 
 
 def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> None:
-    """Who waits for us is counted without pg_read_all_stats, whichever role it is."""
+    """Sessions that wait for us are counted without pg_read_all_stats, whichever their role."""
     excititor.add("1")
     with (
         connect(Target("excititor", plain), "test", Limits(), Flags()) as watch,
@@ -71,7 +124,7 @@ def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> Non
         waiter = threading.Thread(target=lambda: other.execute("DELETE FROM vex_raw WHERE id = '1'"))
         waiter.start()
         try:
-            wait_until(lambda: waiting_for(watch, holder.info.backend_pid) == 1, seconds=5)
+            wait_until(lambda: lock_queue(watch, holder.info.backend_pid).behind == 1, seconds=5)
         finally:
             holder.rollback()
             waiter.join()
@@ -97,25 +150,25 @@ def test_a_row_that_is_too_slow_is_no_lock(excititor: Database, aoc: Aoc, allowe
     assert "pg_terminate_backend" not in ran.finding("deadline")["help"]
 
 
-def test_who_waits_for_rows_has_its_turn_at_once(excititor: Database, aoc: Aoc) -> None:
-    """A pause for those who wait for our rows begins with the next batch, not with the next look around."""
+def test_waiters_for_rows_have_their_turn_at_once(excititor: Database, aoc: Aoc) -> None:
+    """A pause for those who wait for our rows begins with the next batch, not with the next evaluation."""
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
-        pauses = Pauses(session, "link rows", "vex_raw")
-        pauses.hold()
-        pauses.waiters = 1
-        pauses.hold()
+        throttle = Throttle(session, "link rows", "vex_raw")
+        throttle.wait()
+        throttle.step.waiting = 1
+        throttle.wait()
 
-    assert list(pauses.seconds) == ["lock"]
+    assert list(throttle.seconds) == ["lock"]
 
 
 def test_standbys_of_one_name_are_several(excititor: Database) -> None:
     """Two standbys of one name, whose marks differ, are not taken for one that moves."""
     with connect(Target("excititor", excititor.url), "test", Limits(old_snapshot=0.01), Flags()) as session:
-        pauses = Pauses(session, "link rows", "vex_raw")
+        signal = OldSnapshot(WritingStep(session, "link rows", "vex_raw", math.inf))
         rows = [{"name": "standby 'walreceiver'", "pid": pid, "mark": str(pid)} for pid in (1, 2)]
-        first = [pauses._stands_still(row) for row in rows]
+        first = [signal.is_old(row) for row in rows]
         time.sleep(0.05)
-        second = [pauses._stands_still(row) for row in rows]
+        second = [signal.is_old(row) for row in rows]
 
     assert (first, second) == ([False, False], [True, True])
 
@@ -125,10 +178,10 @@ def test_a_watcher_that_was_ended_comes_back(excititor: Database) -> None:
     pids = set[int]()
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
 
-        def look(other: Session, _: int) -> None:
+        def observe(other: Session, _: int) -> None:
             pids.add(other.value("SELECT pg_backend_pid()"))
 
-        with watched(session, look, every=0.02):
+        with watched(session, observe, every=0.02):
             wait_until(lambda: len(pids) == 1)
             excititor.run("SELECT pg_terminate_backend(%s)", [next(iter(pids))])
             wait_until(lambda: len(pids) == 2)
@@ -157,6 +210,6 @@ def test_updates_that_do_nothing_end(
     with connect(Target("excititor", excititor.url), "test", limits, ALL) as session, runner_lock(session):
         relink(session, VEX_RAW, "excititor_0006")
 
-    told = capsys.readouterr().err
-    assert "rows with wrong links keep coming" in told
-    assert told.count("looking for wrong links …") == scans
+    log = capsys.readouterr().err
+    assert "rows with wrong links keep coming" in log
+    assert log.count("looking for wrong links …") == scans

@@ -1,4 +1,4 @@
-"""The backfill holds still for others: who it is, is told, and it goes on by itself or gives up in time."""
+"""The backfill pauses for others: it names them, and goes on by itself or gives up in time."""
 
 import threading
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from aoc_migrate.database.blockers import waiting_for
-from aoc_migrate.database.pauses import Pauses
+from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.lock_queue import lock_queue
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
+from aoc_migrate.database.throttle.throttle import Throttle
 from tests.conftest import Aoc, Database, Ran
 from tests.helpers import backfill, fill, make_ready, unread_slot, wait_until, wrong_links
 
@@ -34,7 +35,7 @@ def linked(database: Database) -> int:
 
 
 def test_a_slot_falls_behind(ready: Database, aoc: Aoc) -> None:
-    """Behind a slot that nobody reads: exit 3 with its name, finished batches stand, and it goes on there."""
+    """Behind a slot that nobody reads: exit 3 with its name, finished batches are kept, and it goes on there."""
     with unread_slot(ready) as slot:
         ran = aoc.json("upgrade", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
         off = aoc("upgrade", "excititor_0006", *SMALL, "--max-lag", "off")
@@ -52,7 +53,7 @@ def test_a_slot_falls_behind(ready: Database, aoc: Aoc) -> None:
 
 
 def test_the_downgrade_pauses_too(ready: Database, aoc: Aoc) -> None:
-    """Setting links back is paced the same way: stopped by a slot after its first batch, and resumed."""
+    """Setting links back pauses the same way: stopped by a slot after its first batch, and resumed."""
     assert aoc("upgrade", "excititor_0006").exit_code == 0
     with unread_slot(ready):
         ran = aoc("downgrade", "-1", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
@@ -64,7 +65,7 @@ def test_the_downgrade_pauses_too(ready: Database, aoc: Aoc) -> None:
 
 
 def test_rows_on_their_way_into_quarantine_pause_too(excititor: Database, aoc: Aoc) -> None:
-    """Moving rows is paced the same way: stopped by a slot after its first batch, and resumed."""
+    """Moving rows pauses the same way: stopped by a slot after its first batch, and resumed."""
     fill(excititor, 150)
     excititor.run("UPDATE vex_raw SET upstream_id = 'CVE-1', content_hash = 'sha256:1'")
     aoc.configure(excititor)
@@ -77,7 +78,7 @@ def test_rows_on_their_way_into_quarantine_pause_too(excititor: Database, aoc: A
 
 
 def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:
-    """What is over after one batch does not look around: a fresh installation waits for nobody."""
+    """A step of one batch evaluates no signal: a fresh installation waits for nobody."""
     with unread_slot(ready):
         ran = aoc.json("upgrade", "excititor_0006", "--max-lag", "1kB")
 
@@ -86,7 +87,7 @@ def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:
 
 
 def test_an_old_snapshot(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    """It waits for an old snapshot, though not for ever: it goes on, and the report warns."""
+    """It waits for an old snapshot, but not for ever: it goes on, and the report warns."""
     with psycopg.connect(ready.url, application_name="pg_dump") as dump:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         dump.execute("SELECT pg_sleep(0.2)")
@@ -120,7 +121,7 @@ def test_a_snapshot_that_ends(ready: Database) -> None:
 
 
 def test_a_queue_for_the_table(ready: Database, aoc: Aoc) -> None:
-    """While somebody waits for a lock that writers would queue behind, it pauses, and then comes to its end."""
+    """While somebody waits for a lock that writers would queue behind, it pauses, and then ends well."""
     process = aoc.start("upgrade", "excititor_0006", *SMALL, "--pace", "1%")
     wait_until(lambda: linked(ready) > 0)
     with psycopg.connect(ready.url) as reader, psycopg.connect(ready.url, autocommit=True) as other:
@@ -139,30 +140,30 @@ def test_a_queue_for_the_table(ready: Database, aoc: Aoc) -> None:
 
 
 def test_rows_that_others_wait_for(ready: Database) -> None:
-    """Who waits for a row that we have locked is seen from a second session, and gets a pause."""
+    """A session that waits for a row that we have locked is seen from a second session, and gets a pause."""
     target = Target("excititor", ready.url)
     with (
         connect(target, "test", Limits(), Flags()) as session,
         connect(target, "watch", Limits(), Flags()) as watch,
     ):
-        pauses = Pauses(session, "link rows of vex_raw", "vex_raw")
+        throttle = Throttle(session, "link rows of vex_raw", "vex_raw")
         pid = session.connection.info.backend_pid
         with psycopg.connect(ready.url, autocommit=True) as other, session.transaction():
             session.run("SELECT FROM public.vex_raw WHERE id = 'r1' FOR UPDATE")
             update = "UPDATE vex_raw SET linkset = linkset WHERE id = 'r1'"
             waiter = threading.Thread(target=lambda: other.execute(update))
             waiter.start()
-            wait_until(lambda: waiting_for(watch, pid) == 1)
-            pauses.waiters = waiting_for(watch, pid)
+            wait_until(lambda: lock_queue(watch, pid).behind == 1)
+            throttle.step.waiting = lock_queue(watch, pid).behind
         waiter.join()
 
-        pauses.hold()
+        throttle.wait()
 
-    assert list(pauses.seconds) == ["lock"]
+    assert list(throttle.seconds) == ["lock"]
 
 
 def test_rows_locked_by_others(ready: Database, aoc: Aoc) -> None:
-    """Behind a locked row no batch keeps its own locks; at the deadline who holds the row is named."""
+    """Behind a locked row no batch keeps its own locks; at the deadline the holder of the row is named."""
     with psycopg.connect(ready.url, application_name="a slow service") as holder:
         holder.execute("SELECT FROM vex_raw WHERE id = 'r399' FOR UPDATE")
         pid = holder.info.backend_pid
@@ -180,7 +181,7 @@ def test_rows_locked_by_others(ready: Database, aoc: Aoc) -> None:
 
 
 def test_a_role_that_sees_little(ready: Database, aoc: Aoc) -> None:
-    """A role that may not see how far others are works, and its report says once that it did not see them."""
+    """A role that may not see standbys and sessions of others works, and its report says so once."""
     role = f"plain_{ready.connection.info.backend_pid}"
     ready.run(
         f"CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CREATE ON SCHEMA public TO {role}; "
@@ -196,7 +197,7 @@ def test_a_role_that_sees_little(ready: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "answer"),
     [
         (["--max-lag", "3"], "write 64MB, 10s"),
         (["--max-lag", "64 elephants"], "write 64MB, 10s"),
@@ -206,12 +207,12 @@ def test_a_role_that_sees_little(ready: Database, aoc: Aoc) -> None:
         (["--batch-rows", "0"], "1<=x<=20000"),
     ],
 )
-def test_what_cannot_be_meant(words: list[str], told: str, aoc: Aoc) -> None:
+def test_what_cannot_be_meant(words: list[str], answer: str, aoc: Aoc) -> None:
     """A lag without unit, a pace that is no share, a batch that would last too long: exit 2 with what to write."""
     ran = aoc("upgrade", *words)
 
     assert ran.exit_code == 2
-    assert told in ran.err
+    assert answer in ran.err
 
 
 def test_limits_are_in_the_report(ready: Database, aoc: Aoc) -> None:

@@ -1,5 +1,6 @@
 """The backfill waits for a standby that lags and for an archive that fails, and goes on when they follow again."""
 
+import math
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from aoc_migrate.database.others import behind, horizons
+from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import connect
-from aoc_migrate.database.targets import Flags, Limits, Target
+from aoc_migrate.database.targets import Target
+from aoc_migrate.database.throttle.archive import Archive
+from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
+from aoc_migrate.database.throttle.signal import WritingStep
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
 from tests.faults.pair import Pair, pair, running_server
@@ -88,21 +92,22 @@ def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) ->
 
 
 def test_a_standby_on_a_quiet_server_holds_nothing_back(both: Pair, database: Connection) -> None:
-    """What a standby holds counts only once younger ids were given: while nothing is written, its mark stands."""
+    """An id that a standby holds counts only once younger ids exist: while nothing is written, it cannot move."""
     configure(both.standby.url("postgres"), hot_standby_feedback="on", wal_receiver_status_interval="1s")
     target = Target("excititor", both.primary.url("excititor"))
-    told = "SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL"
+    reported = "SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL"
     try:
         with (
             connect(target, "test", Limits(), Flags()) as session,
             psycopg.connect(both.standby.url("excititor")) as reader,
         ):
-            wait_until(lambda: database.execute(told).fetchone() == (1,))
-            wait_until(lambda: not horizons(session))
+            wait_until(lambda: database.execute(reported).fetchone() == (1,))
+            signal = OldSnapshot(WritingStep(session, "link rows", "vex_raw", math.inf))
+            wait_until(lambda: not signal.horizons())
             reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             reader.execute("SELECT 1")
             database.execute("SELECT pg_current_xact_id()")
-            wait_until(lambda: bool(horizons(session)))
+            wait_until(lambda: bool(signal.horizons()))
     finally:
         configure(both.standby.url("postgres"), hot_standby_feedback="off")
 
@@ -160,6 +165,6 @@ def test_how_far_the_archive_is_behind(both: Pair, database: Connection) -> None
     wait_until(lambda: database.execute(archived, [segment]).fetchone() == (True,))
 
     with connect(Target("excititor", both.primary.url("excititor")), "test", Limits(), Flags()) as session:
-        (row,) = behind(session)["archive"]
+        (row,) = Archive(WritingStep(session, "link rows", "vex_raw", math.inf)).state()
 
     assert row["bytes"] == 0

@@ -1,0 +1,61 @@
+"""How careful to be, from options and environment variables; options win over the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aoc_migrate.errors import refused
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait for what, in seconds.
+
+    ``max_stall``: longest time that writers may wait behind one of our strong locks. ``deadline``: how long
+    one step may keep trying. ``lock_wait``: how long to wait for another runner. ``show_queries``: show
+    the query text of blockers.
+
+    Of the backfill: a batch aims at ``batch_time`` and reads at most ``batch_rows``; ``pace`` is the share of the
+    time spent working. It pauses while standbys, slots or the archive are more than ``max_lag_bytes`` behind, or
+    standbys more than ``max_lag_seconds`` (None: never for that), and at most ``snapshot_wait`` in all while a
+    snapshot is older than ``old_snapshot``.
+    """
+
+    max_stall: float = 0.1
+    deadline: float = 600.0
+    lock_wait: float = 1800.0
+    show_queries: bool = False
+    batch_time: float = 0.05
+    batch_rows: int = 20_000
+    pace: float = 1.0
+    max_lag_bytes: int | None = 2**30
+    max_lag_seconds: float | None = None
+    old_snapshot: float = 10.0
+    snapshot_wait: float = 60.0
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The guide's flags of the services, as far as they matter here (domain.md, Flags of the services)."""
+
+    guard_enabled: bool = True
+    allow_supersedes_retrofit: bool = False
+    verifier_user: str = "stella-aoc-verify"
+    metrics_enabled: bool = True
+
+
+def read_flags(environment: Mapping[str, str] = os.environ) -> Flags:
+    """Return the guide's flags. Raises Abort (exit 2) for a value that is neither true nor false."""
+    return Flags(
+        _read_boolean("AOC_GUARD_ENABLED", True, environment),
+        _read_boolean("AOC_ALLOW_SUPERSEDES_RETROFIT", False, environment),
+        environment.get("AOC_VERIFIER_USER") or "stella-aoc-verify",
+        _read_boolean("AOC_METRICS_ENABLED", True, environment),
+    )
+
+
+def _read_boolean(variable: str, default: bool, environment: Mapping[str, str]) -> bool:
+    value = environment.get(variable, "").strip().lower()
+    if value not in ("", "true", "false"):
+        raise refused(f"{variable} is neither true nor false. Write {variable}={str(default).lower()}")
+    return default if not value else value == "true"

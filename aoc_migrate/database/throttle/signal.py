@@ -1,0 +1,78 @@
+"""What a signal is: a reason to pause, with its own query, words and remedy."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import psycopg
+
+from aoc_migrate.database.observing import ends_the_work
+from aoc_migrate.database.session import Session, first_line
+
+
+@dataclass(frozen=True)
+class Normal:
+    """The step may go on."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The step pauses, for this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The signal cannot be read, for this reason; the step goes on."""
+
+    reason: str
+
+
+Verdict = Normal | Stop | Unknown
+
+
+@dataclass
+class WritingStep:
+    """A step in batches that writes to ``table``.
+
+    ``bound``: its ``statement_timeout`` in seconds. ``waiting``: how many sessions wait for rows that it locks, as
+    another session saw last.
+    """
+
+    session: Session
+    label: str
+    table: str
+    bound: float
+    waiting: int = 0
+
+
+class Signal(ABC):
+    """A reason to pause a step.
+
+    ``kind`` is its name in the report. ``what`` completes "cannot see …". ``remedy`` ends a pause that outlasts
+    ``limits.deadline``; a signal without one bounds its pause itself. ``seconds``: for how long it has paused the
+    step.
+    """
+
+    kind: ClassVar[str]
+    what: str
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, step: WritingStep) -> None:
+        self.step, self.session = step, step.session
+        self.seconds = 0.0
+
+    def evaluate(self) -> Verdict:
+        """Return the verdict now. A query that fails makes it Unknown, unless its error ends the work."""
+        try:
+            reason = self.reason()
+        except psycopg.Error as error:
+            if ends_the_work(self.session, error, self.step.bound):
+                raise
+            return Unknown(first_line(error, self.session.target))
+        return Stop(reason) if reason else Normal()
+
+    @abstractmethod
+    def reason(self) -> str | None:
+        """Return why the step has to pause now, None where it may go on."""

@@ -1,0 +1,27 @@
+"""Signal: a replication slot keeps more WAL than --max-lag allows."""
+
+from aoc_migrate.database.throttle.signal import Signal
+
+_SLOTS = (
+    "SELECT slot_name AS name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint AS bytes "
+    "FROM pg_replication_slots WHERE restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost' "
+    "ORDER BY bytes DESC"
+)
+
+
+class Slot(Signal):
+    """Replication slots: each keeps the WAL that its consumer has not confirmed."""
+
+    kind = "slot"
+    what = "how far replication slots are behind"
+    remedy = "Start its consumer, or drop it: SELECT pg_drop_replication_slot('NAME'); or raise --max-lag"
+
+    def reason(self) -> str | None:
+        """Return the slot that keeps most, where that is too much."""
+        most = self.session.limits.max_lag_bytes
+        if most is None:
+            return None
+        row = next(iter(self.session.rows(_SLOTS)), None)
+        if row is None or row["bytes"] is None or row["bytes"] <= most:
+            return None
+        return f"slot {row['name']!r} is {row['bytes'] / 2**20:,.1f} MB behind"

@@ -1,0 +1,92 @@
+"""The throttle of a step that writes much: it pauses between two batches while a signal says Stop.
+
+It evaluates the signals once a second, when the session holds no lock and no snapshot.
+"""
+
+import time
+
+from aoc_migrate.database.batch_size import BOUND
+from aoc_migrate.database.every_seconds import EverySeconds
+from aoc_migrate.database.observing import say_unseen
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.throttle.archive import Archive
+from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
+from aoc_migrate.database.throttle.signal import Signal, Stop, Unknown, WritingStep
+from aoc_migrate.database.throttle.slot import Slot
+from aoc_migrate.database.throttle.standby import Standby
+from aoc_migrate.database.throttle.waiters import Waiters
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.model import Finding, finding
+
+SIGNALS: tuple[type[Signal], ...] = (Waiters, Standby, Slot, Archive, OldSnapshot)
+"""In the order in which they are evaluated; the first that says Stop pauses the step."""
+
+SECONDS_BETWEEN_EVALUATIONS = 1.0
+SECONDS_BETWEEN_LINES = 5.0  # about the same pause
+
+
+class Throttle:
+    """The pauses of one step that writes to ``table``; ``bound`` is its ``statement_timeout`` in seconds."""
+
+    def __init__(self, session: Session, label: str, table: str, bound: float = BOUND) -> None:
+        self.session, self.step = session, WritingStep(session, label, table, bound)
+        self.signals = [signal(self.step) for signal in SIGNALS]
+        self._evaluated: float | None = None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The seconds of pause by kind of signal."""
+        return {signal.kind: signal.seconds for signal in self.signals if signal.seconds}
+
+    def wait(self) -> None:
+        """Return once no signal says Stop. Raises Abort ``deadline`` (exit 3)."""
+        if self._is_fresh():
+            return
+        begun, line, paused = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES), False
+        while stopped := self._stopped():
+            (signal, stop), waited, paused = stopped, time.monotonic() - begun, True
+            if signal.remedy and waited >= self.session.limits.deadline:
+                raise Abort(self._gave_up(signal, stop, waited))
+            if line.due():
+                self._say(f"pausing because {stop.reason}; {waited:.0f} s so far")
+            self._sleep(signal)
+        self._evaluated = time.monotonic()
+        if paused:
+            self._say(f"goes on after a pause of {self._evaluated - begun:.0f} s")
+
+    def _is_fresh(self) -> bool:
+        """Return whether the last evaluation still counts; sessions that wait for our rows end that at once."""
+        if self._evaluated is None or self.step.waiting:
+            return False
+        return time.monotonic() - self._evaluated < SECONDS_BETWEEN_EVALUATIONS
+
+    def _stopped(self) -> tuple[Signal, Stop] | None:
+        """Return the first signal that says Stop, and log what cannot be seen."""
+        for signal in self.signals:
+            match signal.evaluate():
+                case Stop() as stop:
+                    return signal, stop
+                case Unknown(reason):
+                    say_unseen(self.session, signal.what, reason)
+        return None
+
+    def _sleep(self, signal: Signal) -> None:
+        begun = time.monotonic()
+        try:
+            time.sleep(min(SECONDS_BETWEEN_EVALUATIONS, self.session.limits.deadline))
+        finally:
+            signal.seconds += time.monotonic() - begun
+
+    def _say(self, line: str) -> None:
+        self.session.say(f"{self.step.label}: {line}")
+
+    def _gave_up(self, signal: Signal, stop: Stop, waited: float) -> Finding:
+        return finding(
+            "deadline",
+            self.step.label,
+            what="could not go on",
+            waited=f"{waited:.0f} s",
+            attempts=1,
+            blockers=f"It paused because {stop.reason}.",
+            remedy=f"{signal.remedy}. Then run the same command again; it goes on behind its last batch.",
+        )
