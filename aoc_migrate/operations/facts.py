@@ -1,7 +1,7 @@
 """Steps that remember what a revision found, for its downgrade, and the tables of ours in which that is kept."""
 
 from aoc_migrate.database import state
-from aoc_migrate.database.bookkeeping import STATE, create_books
+from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.operations.step import Kind, Lock, Objection, Step
 
@@ -22,9 +22,3 @@ def claim(schema: Schema, target: str) -> Step:
     """Return the Step that says whose schema this is, so that another history is refused here."""
     sql, needed = state.claim(schema, target), f"NOT {state.recorded(schema, 'target')}"
     return Step(Kind.RECORD, schema[STATE], ("target",), Lock.NONE, (sql,), needed)
-
-
-def make_books(schema: Schema, *names: str) -> Step:
-    """Return the Step that makes tables of ours where they are missing."""
-    missing = " OR ".join(f"to_regclass({schema[name].literal}) IS NULL" for name in names)
-    return Step(Kind.MAKE_BOOKS, schema[names[0]], names, Lock.NONE, (create_books(schema, *names),), missing)
