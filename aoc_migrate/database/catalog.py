@@ -136,16 +136,6 @@ def cannot_execute(session: Session, table: str, check: Check) -> list[str]:
     return [row["rolname"] for row in rows]
 
 
-def users_of(session: Session, check: Check) -> list[str]:
-    """Return what depends on the function of ``check``, in PostgreSQL's words."""
-    rows = session.rows(
-        "SELECT pg_describe_object(classid, objid, objsubid) AS name FROM pg_depend "
-        "WHERE refclassid = 'pg_proc'::regclass AND refobjid = to_regprocedure(%s) ORDER BY 1",
-        (function_name(session, check),),
-    )
-    return [row["name"] for row in rows]
-
-
 def which_may_be_read(session: Session, relations: tuple[str, ...]) -> list[str]:
     """Return which of ``relations`` exist and this role may read."""
     rows = session.rows(
