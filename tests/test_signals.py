@@ -1,0 +1,68 @@
+"""The signals of the throttle: each a class in a file of its own, with one of three verdicts."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+from aoc_migrate.database import throttle
+from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.session import connect
+from aoc_migrate.database.targets import Target
+from aoc_migrate.database.throttle import slot
+from aoc_migrate.database.throttle.signal import Normal, Signal, Stop, Unknown, WritingStep
+from aoc_migrate.database.throttle.slot import Slot
+from aoc_migrate.database.throttle.throttle import SIGNALS
+from tests.conftest import Database
+from tests.helpers import unread_slot
+
+
+def test_every_signal_is_in_the_list() -> None:
+    """Each file of the package has at most one signal, and the throttle evaluates all of them."""
+    names = [f"{throttle.__name__}.{module.name}" for module in pkgutil.iter_modules(throttle.__path__)]
+    found = [
+        [member for member in vars(importlib.import_module(name)).values() if is_signal_of(member, name)]
+        for name in names
+    ]
+
+    assert max(map(len, found)) == 1
+    assert {signal for signals in found for signal in signals} == set(SIGNALS)
+
+
+def is_signal_of(member: object, module: str) -> bool:
+    """Return whether a module defines this signal."""
+    return (
+        isinstance(member, type)
+        and issubclass(member, Signal)
+        and member is not Signal
+        and member.__module__ == module
+    )
+
+
+def test_kinds_are_distinct() -> None:
+    """Each signal counts its pauses under a name of its own."""
+    assert len({signal.kind for signal in SIGNALS}) == len(SIGNALS)
+
+
+@pytest.fixture
+def step(excititor: Database) -> Iterator[WritingStep]:
+    """A step of one session."""
+    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
+        yield WritingStep(session, "link rows", "vex_raw", 1.0)
+
+
+def test_the_three_verdicts(step: WritingStep, excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal says Normal, Stop with its reason, or Unknown where its query fails."""
+    signal = Slot(step)
+    normal = signal.evaluate()
+    step.session.limits = Limits(max_lag_bytes=1)
+    with unread_slot(excititor) as name:
+        stop = signal.evaluate()
+    monkeypatch.setattr(slot, "_SLOTS", "SELECT nothing")
+    unknown = signal.evaluate()
+
+    assert normal == Normal()
+    assert isinstance(stop, Stop)
+    assert stop.reason.startswith(f"slot '{name}' is ")
+    assert unknown == Unknown('column "nothing" does not exist')
