@@ -1,6 +1,7 @@
 """What the commands share: words on the command line, running on each target, output."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -151,12 +152,14 @@ def _in_order(
 
 def write(command: str, reports: "list[Report]", form: str, output: str | None) -> int:
     """Write the reports and return the worst of their exit codes."""
-    from aoc_migrate.report.render import render
+    from aoc_migrate.report.forms import WIDTH, render
 
     exit_code = max(report.exit_code for report in reports)
     if exit_code:
         _say_last(command, reports)
-    text = render(form, command, reports, exit_code)
+    terminal = output is None and os.isatty(1)
+    width = shutil.get_terminal_size().columns if terminal else WIDTH
+    text = render(form, command, reports, exit_code, width)
     if output is None:
         click.echo(text, nl=False)
         return exit_code
@@ -189,7 +192,7 @@ def write_text(text: str, output: str | None) -> None:
 
 def _say_last(command: str, reports: "list[Report]") -> None:
     """Leave what stopped us as the pod's termination message; the end of a long log would not tell."""
-    from aoc_migrate.report.formatting import last_words
+    from aoc_migrate.report.verdict import last_words
 
     place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
     with suppress(OSError):  # the report itself matters more

@@ -73,7 +73,7 @@ def _without_connection(target: str, words: str, options: "Options", output: str
 
 def _script(target: "Target", wanted: str, options: "Options", output: str | None) -> None:
     """Print the script; what stops it goes to stderr, because stdout may be a file that psql reads next."""
-    from aoc_migrate.report.render import render
+    from aoc_migrate.report.forms import render
     from aoc_migrate.revisions.graph import contract_at
     from aoc_migrate.run.plan import planned, refuse_partitioned, sql
     from aoc_migrate.run.target_run import on_target

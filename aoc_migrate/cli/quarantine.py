@@ -83,7 +83,7 @@ def quarantine(
 def _to_stdout(target: "Target", options: "Options", run_number: int | None) -> NoReturn:
     """Leave stdout to the rows; what stops it goes to stderr."""
     from aoc_migrate.quarantine.export import run_export
-    from aoc_migrate.report.render import render
+    from aoc_migrate.report.forms import render
     from aoc_migrate.run.target_run import on_target
 
     def write(line: str) -> None:

@@ -22,7 +22,7 @@ from aoc_migrate.database.pauses import Pauses
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import Abort
-from aoc_migrate.report.model import finding
+from aoc_migrate.report.model import StepReport, finding
 
 Values = Callable[[int], Mapping[str, Any]]
 
@@ -49,7 +49,7 @@ class Batches:
         self.pace, self.pauses = Pace(session.limits), Pauses(session, label, table, bound)
         self.stall, self.told, self.triggers = Blockers(session), 0.0, Triggers(session)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
-        self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
+        self.step, self.rows = StepReport(label), 0
 
     def run(self, statement: str, values: Values) -> Row:
         """Run one batch and return its row, with ``size`` and ``seconds``. ``values`` knows the size.
@@ -77,7 +77,7 @@ class Batches:
                 seconds = time.monotonic() - begun
                 self._done(row, seconds)
                 return row | {"size": size, "seconds": seconds}
-            self.step["attempts"] += 1
+            self.step.attempts += 1
 
     def _count(self, row: Row) -> None:
         """Raise Abort ``rows-lost``, which rolls back, unless each row that was chosen left and arrived."""
@@ -88,7 +88,7 @@ class Batches:
     def _done(self, row: Row, seconds: float) -> None:
         self.count += 1
         self.longest = max(self.longest, seconds)
-        self.step["rows"] += row["written"]
+        self.rows += row["written"]
         self.stall = Blockers(self.session)
         if self.pauses.waiters:
             self.pace.halve()
@@ -101,7 +101,7 @@ class Batches:
         self.stall.look_back(self.session, self.session.schema[self.table], bound=self.bound)
         waited = time.monotonic() - first
         if waited >= self.session.limits.deadline:
-            raise Abort(gave_up(self.session, self.table, waited, self.step["attempts"], self.stall))
+            raise Abort(gave_up(self.session, self.table, waited, self.step.attempts, self.stall))
         self._say(f"waiting. {self.stall.words()}")
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
 
@@ -109,7 +109,7 @@ class Batches:
         """Try half the rows; where a single one is too slow, again until the deadline."""
         waited = time.monotonic() - first
         if self.pace.size == 1 and waited >= self.session.limits.deadline:
-            raise Abort(too_slow(self.table, waited, self.step["attempts"], BOUND))
+            raise Abort(too_slow(self.table, waited, self.step.attempts, BOUND))
         self.pace.halve()
         self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.pace.size:,} rows")
 
@@ -123,14 +123,15 @@ class Batches:
         self.stall.look(other, pid)
         self.pauses.waiters = waiting_for(other, pid)
 
-    def summary(self) -> Row:
+    def summary(self) -> StepReport:
         """Return the step as it is reported: rows, batches, the longest of them, time in all, pauses."""
-        paused = {kind: round(seconds * 1000, 1) for kind, seconds in self.pauses.seconds.items()}
-        told: Row = {"batches": self.count, "longest_ms": round(self.longest * 1000, 1)}
-        told["total_ms"] = round((time.monotonic() - self.begun) * 1000, 1)
-        return (
-            self.step | told | ({"paused_ms": round(sum(paused.values()), 1), "pauses": paused} if paused else {})
-        )
+        step = self.step
+        step.rows, step.batches, step.longest_ms = self.rows, self.count, round(self.longest * 1000, 1)
+        step.total_ms = round((time.monotonic() - self.begun) * 1000, 1)
+        if self.pauses.seconds:
+            step.pauses = {kind: round(seconds * 1000, 1) for kind, seconds in self.pauses.seconds.items()}
+            step.paused_ms = round(sum(step.pauses.values()), 1)
+        return step
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def batches(
         raise Abort(failed(session, label, error, table, running.stall)) from None
     finally:
         step = running.summary()
-        if step["rows"] or step.get("kept"):
+        if step.rows or step.kept:
             session.steps.append(step)
             if session.on_step and not session.connection.closed:
                 session.on_step(None)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from aoc_migrate.kit.checksums import SUMS, sha256
-from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.report.facts.bundled import BundleCheckFacts
+from aoc_migrate.report.model import Finding, Next, Report, finding
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -14,13 +15,14 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 def check_bundle(folder: Path, report: Report) -> None:
     """Add a finding for each file that is missing, changed or extra; the sums themselves want a signature."""
     report.findings += _judged(folder)
-    report.facts["files"] = sum(path.is_file() for path in folder.rglob("*")) if folder.is_dir() else 0
+    files = sum(path.is_file() for path in folder.rglob("*")) if folder.is_dir() else 0
     signatures = sorted(path.name for path in folder.glob(f"{SUMS}.*")) if folder.is_dir() else []
-    report.facts["signatures"] = signatures
     if not report.errors:
         check = f"check the signature {signatures[0]} with its signer's tool" if signatures else ""
-        report.next = check or "no signature came with it: compare sha256_of_sums with what its maker told you"
-        report.facts["sha256_of_sums"] = sha256(folder / SUMS)
+        check = check or "no signature came with it: compare sha256_of_sums with what its maker told you"
+        report.next = Next(note=check)
+    sums = None if report.errors else sha256(folder / SUMS)
+    report.put(BundleCheckFacts(files, tuple(signatures), sums))
 
 
 def _judged(folder: Path) -> Iterator[Finding]:

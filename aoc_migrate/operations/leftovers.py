@@ -52,7 +52,7 @@ def drop_invalid(session: Session, table: Relation, index: Relation, patience: f
         label, begun = f"DROP INDEX CONCURRENTLY {index.name} ON {table.name}", time.monotonic()
         with patient(session, table.name, label, patience):
             session.run(f"DROP INDEX CONCURRENTLY {index}")
-        session.note(label, total_ms=time.monotonic() - begun)
+        session.note(label, total=time.monotonic() - begun)
 
 
 def _is_invalid(session: Session, table: Relation, index: Relation) -> bool:

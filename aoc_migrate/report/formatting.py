@@ -1,15 +1,17 @@
-"""What every form of a report says in the same words: verdict, place, order of findings, values without tricks.
+"""What several forms of a report share: values without tricks, units, tables, and the order of findings.
 
 Ids and vendor names come from outside: what is not printable is shown escaped, so that no control character
 reaches a terminal, and none turns the direction of a text or hides in it.
 """
 
 import json
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass, replace
+from typing import Any, NamedTuple
 
+from aoc_migrate.report.fields import Field, Unit, fields_of
 from aoc_migrate.report.model import Finding, Report
-
-_UNITS = {"_bytes": "", "_seconds": " s", "_ms": " ms"}
 
 
 def plain(value: Any) -> str:
@@ -22,31 +24,21 @@ def plain(value: Any) -> str:
 
 def cell(value: Any) -> str:
     """Return a value for a cell of a table; nothing is a dash."""
-    return "-" if value is None or value == [] else plain(value)
+    return "-" if value is None or value in ([], ()) else plain(value)
 
 
 def numeric(value: Any) -> bool:
-    """Return whether a value is a number; true and false are none."""
+    """Return whether a value is a number, which true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def shown(value: Any) -> str:
-    """Return a value as people read it: numbers with thousands apart, nothing as a dash."""
-    return f"{value:,}" if numeric(value) else cell(value)
-
-
-def label(key: str) -> str:
-    """Return the name of a fact or a column as people read it."""
-    return plain(key).replace("_", " ")
-
-
-def fact(key: str, value: Any) -> tuple[str, Any]:
-    """Return the name and the value of a fact as people read them: the unit stands beside the number."""
-    unit = next((unit for unit in _UNITS if key.endswith(unit) and numeric(value)), None)
-    if unit is None:
-        return label(key), value
-    said = _bytes(value) if unit == "_bytes" else f"{value:,}".removesuffix(".0") + _UNITS[unit]
-    return label(key.removesuffix(unit)), said
+def shown(value: Any, unit: Unit | None = None) -> str:
+    """Return a value as people read it: numbers with thousands apart and their unit, nothing as a dash."""
+    if not numeric(value):
+        return cell(value)
+    if unit is not None and not unit.words:
+        return _bytes(value)
+    return f"{value:,}" if unit is None else f"{value:,}".removesuffix(".0") + unit.words
 
 
 def _bytes(value: float) -> str:
@@ -56,46 +48,114 @@ def _bytes(value: float) -> str:
     return f"{size:.0f} {units[0]}"
 
 
-def verdict(report: Report) -> str:
-    """Return whether all is well, how many findings there are, and whether anything was changed."""
-    errors = len(report.errors)
-    warnings = sum(f.severity == "warning" for f in report.findings)
-    found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-    changed = "changed" if report.changed else "nothing changed"
-    return f"{'OK' if not errors else 'NOT OK'}: {found}; {changed}"
+def label(name: str) -> str:
+    """Return the name of a column as people read it."""
+    return plain(name).replace("_", " ")
 
 
-def place(report: Report) -> str:
-    """Return the revision that the database is at, and the head; nothing where there is no history."""
-    if report.head is None:
+def title(field: Field) -> str:
+    """Return the name of a field as people read it: its unit is behind the number."""
+    return label(field.name.removesuffix(field.unit.suffix) if field.unit else field.name)
+
+
+_LEFT_OUT: dict[str, Any] = dict.fromkeys(("batches", "longest_ms", "pauses"))
+
+
+class Cell(NamedTuple):
+    """A value in a table: what people read, and whether it is a number or missing where one could be."""
+
+    text: str
+    number: bool
+
+
+class Table(NamedTuple):
+    """Rows with the same columns. ``bars``: the last column is drawn as bars."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    bars: bool = False
+
+    def numbers(self) -> list[bool]:
+        """Return of each column whether it holds numbers alone."""
+        return [all(row[n].number for row in self.rows) for n in range(len(self.columns))]
+
+
+def scalars(report: Report) -> list[Field]:
+    """Return the facts that are one value, or a list or mapping that is empty."""
+    return [f for f in _facts(report) if not isinstance(f.value, tuple | Mapping) or not f.value]
+
+
+def lists(report: Report) -> list[Field]:
+    """Return the facts that are a list of words."""
+    return [f for f in _collections(report) if isinstance(f.value, tuple) and not is_dataclass(f.value[0])]
+
+
+def states(report: Report) -> list[Field]:
+    """Return the facts that are names with a value each, but for those that are sizes to compare."""
+    return [f for f in _collections(report) if isinstance(f.value, Mapping) and not (f.pairs and f.pairs.bars)]
+
+
+def tables(report: Report) -> list[Table]:
+    """Return the facts that are rows, or sizes to compare."""
+    found = []
+    for field in _collections(report):
+        if field.pairs and field.pairs.bars:
+            rows = [[_cell(name), _cell(value)] for name, value in field.value.items()]
+            found.append(Table(title(field), [field.pairs.name, field.pairs.value], rows, bars=True))
+        elif isinstance(field.value, tuple) and is_dataclass(field.value[0]):
+            found.append(record_table(title(field), field.value))
+    return found
+
+
+def summary(values: Mapping[str, Any]) -> str:
+    """Return names with a value each in a line that says what most of them have; empty where no two share one."""
+    most, times = Counter(map(plain, values.values())).most_common(1)[0]
+    if times == 1:
         return ""
-    if not report.reached:
-        return f"revision unknown (head {report.head})"
-    return plain(f"{report.revision or 'base'} (head {report.head})")
+    if times == len(values):
+        return f"{times}, all {most}"
+    others = [f"{plain(name)} {plain(value)}" for name, value in values.items() if plain(value) != most]
+    return f"{times} of {len(values)} {most}; {', '.join(others)}"
 
 
-def sentence(report: Report) -> str:
-    """Return verdict and place in one line of prose."""
-    at = place(report).removeprefix("revision ")
-    return f"{verdict(report)}.{f' Revision {at}.' if at else ''}"
+def named(values: Mapping[str, Any]) -> list[str]:
+    """Return each name with its value."""
+    return [f"{plain(name)}: {shown(value)}" for name, value in values.items()]
+
+
+def record_table(title_: str, records: Iterable[Any]) -> Table:
+    """Return dataclasses of one kind as a table; a column is there where it applies to one of them."""
+    rows = [{field.name: field for field in fields_of(record)} for record in records]
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = [title(next(row[name] for row in rows if name in row)) for name in names]
+    cells = [[_cell(row[n].value, row[n].unit) if n in row else Cell("-", True) for n in names] for row in rows]
+    return Table(title_, columns, cells)
+
+
+def step_table(title_: str, report: Report) -> Table:
+    """Return the steps as a table; the JSON says more of each."""
+    return record_table(title_, (replace(step, **_LEFT_OUT) for step in report.steps))
+
+
+def sample_table(title_: str, sample: list[dict[str, Any]]) -> Table:
+    """Return the sample of a finding as a table."""
+    names = list(dict.fromkeys(name for row in sample for name in row))
+    return Table(title_, [label(name) for name in names], [[_cell(row.get(n)) for n in names] for row in sample])
+
+
+def _cell(value: Any, unit: Unit | None = None) -> Cell:
+    return Cell(shown(value, unit), value is None or numeric(value))
+
+
+def _facts(report: Report) -> list[Field]:
+    return [field for group in report.facts for field in fields_of(group)]
+
+
+def _collections(report: Report) -> list[Field]:
+    return [field for field in _facts(report) if isinstance(field.value, tuple | Mapping) and field.value]
 
 
 def by_severity(findings: list[Finding]) -> list[Finding]:
     """Return errors first, then warnings, then what is only worth knowing."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))
-
-
-def last_words(command: str, reports: list[Report], most: int = 4096) -> str:
-    """Return what stopped the run and what to type next, in at most ``most`` bytes of UTF-8.
-
-    That is what Kubernetes keeps of a termination message. A report that stopped nothing is not in it.
-    """
-    lines = []
-    for report in reports:
-        if report.exit_code:
-            lines.append(f"{command} {plain(report.target)}: {verdict(report)}; exit code {report.exit_code}")
-            for finding in report.errors:
-                lines.append(f"{finding.slug} {plain(finding.subject)}: {plain(finding.problem)}")
-                lines.append(f"-> {plain(finding.help)}")
-    whole = "\n".join(lines).encode()
-    return whole.decode() if len(whole) <= most else whole[: most - 3].decode(errors="ignore") + "…"

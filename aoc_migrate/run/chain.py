@@ -14,7 +14,8 @@ from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import readable, table_missing, writing
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
-from aoc_migrate.report.model import Report
+from aoc_migrate.report.facts.chains import JournalFacts, RelinkFacts
+from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import backfilled_at, changing, locked, our_tables
 from aoc_migrate.revisions.graph import contract_at, parts, revision_of
@@ -38,7 +39,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         report.failed = bool(report.errors)
         ledger.judged(session, report)
     else:
-        report.next = f"aoc-migrate chain {target} --apply" if report.findings else ""
+        report.next = Next(f"aoc-migrate chain {target} --apply" if report.findings else "")
 
 
 def _chained(session: Session, report: Report) -> Contract:
@@ -56,18 +57,21 @@ def _apply(session: Session, report: Report) -> bool:
         contract, held = _chained(session, report), hold.read(session)
         if held is not None and not held.finished:
             report.findings.append(hold.to_finding(session, held))
-            report.next = "nothing was changed; finish the rollback, or end its hold, and then link anew"
+            report.next = Next(
+                note="Nothing was changed. Finish the rollback, or end its hold, and link anew then."
+            )
             return False
         check_retrofit(session, contract)
         report.findings += [*code_findings(session, contract, DDL), *code_on_the_way(session, contract)]
         if report.errors:
-            report.next = f"nothing was changed; repair it, then: aoc-migrate chain {session.target.name} --apply"
+            command = f"aoc-migrate chain {session.target.name} --apply"
+            report.next = Next(command, note="Nothing was changed. Repair what the findings name first.")
             return False
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
             keep(session, forget(session.schema, "chain"))
         with ledger.recorded(session, report, "chain --apply", report.revision), changing(session, report):
-            report.facts["linked_anew"] = relink(session, contract, "chain")
+            report.put(RelinkFacts(relink(session, contract, "chain")))
     return True
 
 
@@ -75,16 +79,17 @@ def run_journal(session: Session, report: Report, drop: bool) -> None:
     """Show the journal of links that were written; with ``drop`` empty it, which ends the way back."""
     with locked(session, report) if drop else nullcontext():
         if catalog.kind(session, JOURNAL) is None:
-            report.facts |= {"batches": 0, "rows": 0}
+            report.put(JournalFacts(0, 0))
             return
         journal = session.schema[JOURNAL]
         rows = "coalesce(sum(cardinality(ids)), 0)::bigint"
         with ours(session, JOURNAL):
-            report.facts |= session.row(f"SELECT count(*) AS batches, {rows} AS rows FROM {journal}")
+            facts = JournalFacts(**session.row(f"SELECT count(*) AS batches, {rows} AS rows FROM {journal}"))
+        report.put(facts)
         if not drop:
             return
         with ledger.recorded(session, report, "journal drop", report.revision):
-            report.changed = bool(report.facts["rows"])
+            report.changed = bool(facts.rows)
             with ours(session, JOURNAL, writes=True):
                 session.run(f"DELETE FROM {journal}")
-    report.next = "a downgrade of the backfill now leaves the links as they are"
+    report.next = Next(note="A downgrade of the backfill now leaves the links as they are.")
