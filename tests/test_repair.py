@@ -187,7 +187,9 @@ def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
 
     refused = aoc.json("repair", "excititor", "--restore", "--run", "1")
     assert refused.slugs("error") == ["newer-run-first", "changed-since"]
-    assert refused.finding("newer-run-first")["help"] == "Run first: aoc-migrate dedupe excititor --restore --run 2"
+    assert (
+        refused.finding("newer-run-first")["help"] == "Run first: aoc-migrate dedupe excititor --restore --run 2"
+    )
     assert aoc("dedupe", "excititor", "--restore", "--run", "2").exit_code == 0
     assert aoc("repair", "excititor", "--restore", "--run", "1").exit_code == 0
     assert dump(excititor) == before

@@ -23,6 +23,7 @@ from aoc_migrate.report.formatting import plain
 from aoc_migrate.report.model import Finding, StepReport, finding
 
 Row = dict[str, Any]
+Time = float | None
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
@@ -80,13 +81,7 @@ class Session:
         say(f"{self.target.name}: {message}")
 
     def note(
-        self,
-        statement: str,
-        attempts: int = 1,
-        *,
-        waited: float | None = None,
-        held: float | None = None,
-        total: float | None = None,
+        self, statement: str, attempts: int = 1, *, waited: Time = None, held: Time = None, total: Time = None
     ) -> StepReport:
         """Keep a step for the report, by the name it has there, with its times in seconds; return it."""
         waited_ms, held_ms, total_ms = (t if t is None else round(t * 1000, 1) for t in (waited, held, total))
