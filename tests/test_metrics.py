@@ -88,6 +88,17 @@ def test_the_last_success_is_kept(excititor: Database, aoc: Aoc, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["m.prom"]
 
 
+def test_a_file_that_holds_something_else(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A file that holds no metrics is replaced; nothing of it is kept."""
+    aoc.configure(excititor)
+    (tmp_path / "m.prom").write_text("}{ not metrics\n", encoding="utf-8")
+
+    ran = aoc("audit", "--metrics", str(tmp_path / "m.prom"))
+
+    assert (ran.exit_code, "metrics" in ran.err) == (0, False)
+    assert all(name.startswith(PREFIX) for name in samples((tmp_path / "m.prom").read_text(encoding="utf-8")))
+
+
 def test_silence(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """AOC_METRICS_ENABLED=false writes nothing and sends nothing."""
     aoc.configure(excititor)

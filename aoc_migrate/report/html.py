@@ -11,22 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aoc_migrate import __version__
-from aoc_migrate.report.formatting import (
-    Table,
-    by_severity,
-    cell,
-    label,
-    lists,
-    plain,
-    sample_table,
-    scalars,
-    shown,
-    states,
-    step_table,
-    tables,
-    title,
-)
+from aoc_migrate.report.formatting import by_severity, cell, label, plain, shown, title
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.tables import Table, lists, sample_table, scalars, states, step_table, tables
 from aoc_migrate.report.verdict import sentence
 
 SHOWN = 50  # rows of a sample; the rest is in the JSON
@@ -151,11 +138,8 @@ def _named(caption: str, pairs: Any, values: dict[str, Any]) -> Grid:
 def _measured(target: str, table: Table) -> Grid:
     """Return sizes with a bar each; the bar alone says nothing."""
     name, value = table.columns
-    sizes = [float(row[-1].text.replace(",", "")) for row in table.rows]
-    rows = [
-        [Shown(row[0].text), _bar(row[-1].text, size, max(sizes))]
-        for row, size in zip(table.rows, sizes, strict=True)
-    ]
+    largest = max(size.value for _, size in table.rows)
+    rows = [[Shown(of.text), _bar(size.text, size.value, largest)] for of, size in table.rows]
     return Grid(f"{target}: {value} by number of {name}", [(name, "text"), (value, "text")], rows)
 
 

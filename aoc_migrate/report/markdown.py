@@ -3,23 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from aoc_migrate.report.formatting import (
-    Table,
-    by_severity,
-    cell,
-    label,
-    lists,
-    named,
-    plain,
-    scalars,
-    shown,
-    states,
-    step_table,
-    summary,
-    tables,
-    title,
-)
+from aoc_migrate.report.formatting import by_severity, cell, label, plain, shown, title
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.tables import Table, lists, named, scalars, states, step_table, summary, tables
 from aoc_migrate.report.verdict import next_lines, sentence
 
 CELL = 400  # characters of a value in a sample; the JSON has the rest

@@ -10,20 +10,9 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from aoc_migrate.report.formatting import (
-    Table,
-    by_severity,
-    lists,
-    named,
-    plain,
-    sample_table,
-    states,
-    step_table,
-    summary,
-    tables,
-    title,
-)
+from aoc_migrate.report.formatting import by_severity, plain, title
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.tables import Table, lists, named, sample_table, states, step_table, summary, tables
 from aoc_migrate.report.verdict import ending, fact_lines, heading
 
 SAMPLE_ROWS = 5

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.report.formatting import lists, plain, scalars, shown, states, tables, title
+from aoc_migrate.report.formatting import plain, shown, title
 from aoc_migrate.report.model import Next, Report
+from aoc_migrate.report.tables import lists, scalars, states, tables
 
 
 def verdict(report: Report) -> str:
