@@ -95,7 +95,7 @@ def test_late_rows_are_a_warning(link: str | None, chained: Database, aoc: Aoc) 
     assert (verified.exit_code, verified.slugs()) == (0, ["chain-late"])
     assert set(kinds(verified.finding("chain-late"))) == {"late", "a2"}
     assert (shown.exit_code, shown.slugs(), shown.report["changed"]) == (0, ["chain-late"], False)
-    assert shown.report["next"] == f"aoc-migrate chain {chained.target} --apply"
+    assert shown.report["next"]["command"] == f"aoc-migrate chain {chained.target} --apply"
     applied = aoc.json("chain", "--apply", **ALLOWED)
     assert (applied.exit_code, applied.slugs(), applied.report["changed"]) == (0, [], True)
     assert links(chained) == GOOD | {"late": "a1", "a2": "late"}
@@ -189,7 +189,6 @@ def test_a_stopped_downgrade_tells_what_it_left(chained: Database, aoc: Aoc) -> 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
     assert ran.finding("rows-changed-since")["sample"] == [{"id": "a3"}]
     assert [step["kept"] for step in ran.report["steps"] if "kept" in step] == [1]
-    assert not any("kept_ids" in step for step in ran.report["steps"])
 
 
 def test_a_dropped_journal_ends_the_way_back(chained: Database, aoc: Aoc) -> None:

@@ -98,11 +98,11 @@ def test_there_and_back(dirty: Database, aoc: Aoc, keep: str, gone: list[str]) -
 def test_two_runs_and_back_one_by_one(dirty: Database, aoc: Aoc) -> None:
     """Each run is put back by its number, and together they give back the table."""
     before = rows(dirty)
-    first = aoc.json("dedupe", dirty.target, "--apply").report["facts"]["run"]
+    first = aoc.json("dedupe", dirty.target, "--apply").report["run"]
     between = rows(dirty)
     dirty.add("new", upstream_id="X", content_hash="A", retrieved_at="2025-03-01T00:00:00Z", supersedes="3C")
     grown = rows(dirty)
-    second = aoc.json("dedupe", dirty.target, "--apply").report["facts"]["run"]
+    second = aoc.json("dedupe", dirty.target, "--apply").report["run"]
     assert rows(dirty) == between
 
     assert aoc("dedupe", dirty.target, "--restore", "--run", str(second)).exit_code == 0

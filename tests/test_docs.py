@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from aoc_migrate.cli import COMMANDS, cli
 from aoc_migrate.errors import Abort
-from aoc_migrate.report.messages import TEXTS
+from aoc_migrate.report.messages import MESSAGES
 from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database
 
@@ -188,7 +188,7 @@ def test_links_resolve(page: Path) -> None:
 
 def test_every_finding_has_a_section() -> None:
     """docs/rules.md has one section for each finding, and no other."""
-    assert sorted(re.findall(r"(?m)^### (\S+)$", RULES)) == sorted(TEXTS)
+    assert sorted(re.findall(r"(?m)^### (\S+)$", RULES)) == sorted(MESSAGES)
 
 
 def test_json_example(concelier: Database, aoc: Aoc) -> None:

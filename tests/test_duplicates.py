@@ -63,7 +63,7 @@ def test_groups(index: str, excititor: Database) -> None:
     )
     assert {(row["groups"], row["rows"]) for row in found} == {(len(groups), sum(map(len, groups.values())))}
     by_vendor = {v: [len(i) for k, i in groups.items() if k[1] == v] for v in {k[1] for k in groups}}
-    assert {(v["source_vendor"], v["groups"], v["rows"]) for v in vendors} == {
+    assert {(v.source_vendor, v.groups, v.rows) for v in vendors} == {
         (vendor, len(sizes), sum(sizes)) for vendor, sizes in by_vendor.items()
     }
     assert scans(excititor) - before == 2 + (0 if index in READ_BY_INDEX else 2)

@@ -79,9 +79,9 @@ def test_verifier_check(role: str, excititor: Database, aoc: Aoc, tmp_path: Path
     refused = aoc.json("verifier", "check")
 
     assert (refused.exit_code, code(refused), ran(excititor)) == (1, ["planted.code()"], False)
-    assert "verifier-did" not in refused.slugs()
+    assert "verifier-could-write" not in refused.slugs()
     accepted = aoc.json("verifier", "check", "--accept", FOREIGN)
-    assert accepted.slugs("error") == ["verifier-can-write", "verifier-did"]
+    assert accepted.slugs("error") == ["verifier-can-write", "verifier-could-write"]
     assert ran(excititor)
     assert aoc("verifier", "drop").exit_code == 0
 

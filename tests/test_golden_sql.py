@@ -51,7 +51,7 @@ def test_released_sql(
 
 
 def test_nothing_else_is_golden() -> None:
-    """Each golden file belongs to a revision."""
+    """Each golden file of SQL belongs to a revision."""
     wanted = {f"{revision}.{direction}.sql" for _, _, revision, direction in STEPS}
 
-    assert {path.name for path in GOLDEN.iterdir()} == wanted
+    assert {path.name for path in GOLDEN.glob("*.sql")} == wanted

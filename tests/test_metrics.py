@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
-from aoc_migrate.report.metrics import HELP, PREFIX, metrics
+from aoc_migrate.report import metrics
+from aoc_migrate.report.metrics import HELP, PREFIX
 from aoc_migrate.report.model import Report, finding
 from tests.conftest import ROOT, Aoc, Database
 
@@ -51,19 +53,19 @@ def test_true(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: P
     for n in range(2):
         database.add(f"twice{n}", upstream_id="twice", content_hash="twice")
     assert aoc("audit", target, "--metrics", str(file), **allowed).exit_code == 1
-    run = f'target="{target}",command="audit"'
+    run = f'command="audit",target="{target}"'
     found = samples(file.read_text(encoding="utf-8"))
-    duplicate = f'finding="duplicate-key",code="ERR_AOC_003",subject="{database.table}"'
-    assert found[f"{PREFIX}violations{{{run},{duplicate}}}"] == 1
+    duplicate = f'finding="duplicate-key",subject="{database.table}",target="{target}"'
+    assert found[f'{PREFIX}violations{{code="ERR_AOC_003",command="audit",{duplicate}}}'] == 1
     assert found[f"{PREFIX}exit_code{{{run}}}"] == 1
     assert f"{PREFIX}last_success_timestamp_seconds{{{run}}}" not in found
     database.run(f"DELETE FROM {database.table} WHERE id ~ 'twice'")
 
     assert aoc("upgrade", target, "--metrics", str(file), **allowed).exit_code == 0
 
-    found, run = samples(file.read_text(encoding="utf-8")), f'target="{target}",command="upgrade"'
+    found, run = samples(file.read_text(encoding="utf-8")), f'command="upgrade",target="{target}"'
     assert found[f"{PREFIX}rows{{{run}}}"] == 3
-    assert found[f'{PREFIX}chain_documents{{{run},revisions="3 to 4"}}'] == 1
+    assert found[f'{PREFIX}chain_documents{{command="upgrade",revisions="3 to 4",target="{target}"}}'] == 1
     assert found[f"{PREFIX}at_head{{{run}}}"] == 1
     assert found[f"{PREFIX}duration_seconds{{{run}}}"] > 0
 
@@ -73,7 +75,7 @@ def test_the_last_success_is_kept(excititor: Database, aoc: Aoc, tmp_path: Path)
     aoc.configure(excititor)
     file, name = (
         tmp_path / "m.prom",
-        f'{PREFIX}last_success_timestamp_seconds{{target="excititor",command="audit"}}',
+        f'{PREFIX}last_success_timestamp_seconds{{command="audit",target="excititor"}}',
     )
     assert aoc("audit", "--metrics", str(file)).exit_code == 0
     good = samples(file.read_text(encoding="utf-8"))[name]
@@ -84,6 +86,17 @@ def test_the_last_success_is_kept(excititor: Database, aoc: Aoc, tmp_path: Path)
     assert samples(file.read_text(encoding="utf-8"))[name] == good
     assert file.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["m.prom"]
+
+
+def test_a_file_that_holds_something_else(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A file that holds no metrics is replaced; nothing of it is kept."""
+    aoc.configure(excititor)
+    (tmp_path / "m.prom").write_text("}{ not metrics\n", encoding="utf-8")
+
+    ran = aoc("audit", "--metrics", str(tmp_path / "m.prom"))
+
+    assert (ran.exit_code, "metrics" in ran.err) == (0, False)
+    assert all(name.startswith(PREFIX) for name in samples((tmp_path / "m.prom").read_text(encoding="utf-8")))
 
 
 def test_silence(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
@@ -112,9 +125,9 @@ def test_hostile_labels() -> None:
     """Quotes and backslashes in a label stay inside of it; a line break is shown as two letters."""
     report = Report("concelier", findings=[finding("null-key", 'a"b\\c\nd', count=1, target="concelier")])
 
-    text = metrics("audit", [report], 0.0)
+    text = generate_latest(metrics.registry(list(metrics.samples("audit", report, 0.0)))).decode()
 
-    assert 'subject="a\\"b\\\\c\\\\nd"} 1' in text
+    assert 'subject="a\\"b\\\\c\\\\nd",target="concelier"} 1.0\n' in text
     assert all(line.startswith(("#", PREFIX)) for line in text.splitlines())
 
 

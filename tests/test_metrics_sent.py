@@ -75,9 +75,9 @@ def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
 
     assert aoc("audit", "--push-gateway", listener).exit_code == 1
 
-    place, success = "/metrics/job/aoc-migrate/command/audit/target/excititor", "last_success_timestamp_seconds"
-    assert [path for path, _ in Listener.got] == [place, f"{place}/outcome/success", place]
-    assert f'{PREFIX}exit_code{{target="excititor",command="audit"}} 1' in Listener.got[2][1].decode()
+    place, success = "/metrics/job/aoc-migrate/command/audit{}/target/excititor", "last_success_timestamp_seconds"
+    assert [path for path, _ in Listener.got] == [place.format(part) for part in ("", "/outcome/success", "")]
+    assert f'{PREFIX}exit_code{{command="audit",target="excititor"}} 1' in Listener.got[2][1].decode()
     assert [success in body.decode() for _, body in Listener.got] == [False, True, False]
 
 
@@ -145,7 +145,9 @@ def test_a_real_push_gateway(concelier: Database, excititor: Database, aoc: Aoc,
         server.terminate()
         server.wait(timeout=30)
 
-    exits = {re.findall('target="(\\w+)"', line)[0]: line[-1] for line in kept if "exit_code" in line}
+    exits = {
+        re.findall('target="(\\w+)"', line)[0]: line.rpartition(" ")[2] for line in kept if "exit_code" in line
+    }
     assert exits == {"concelier": "0", "excititor": "1"}
     assert sum("last_success" in line for line in kept) == 2
 

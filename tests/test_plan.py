@@ -74,7 +74,7 @@ def test_a_plan_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> N
     facts = aoc.json("plan", database.target, "-1").report["facts"]
 
     last, before = history(database.target)[-1].id, history(database.target)[-2].id
-    assert (facts["direction"], facts["from"], facts["to"]) == ("downgrade", last, before)
+    assert (facts["direction"], facts["from_revision"], facts["to_revision"]) == ("downgrade", last, before)
     assert {step["revision"] for step in facts["plan"]} == {last}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from prometheus_client import generate_latest
 from psycopg.sql import SQL, Identifier, Literal
 
 from aoc_migrate.database.limits import Flags, Limits
@@ -13,7 +14,7 @@ from aoc_migrate.database.runner_lock import lock_key
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
-from aoc_migrate.report.metrics import metrics
+from aoc_migrate.report.metrics import registry, samples
 from aoc_migrate.report.model import Finding, Report
 from tests.conftest import ROOT, Aoc, Database
 
@@ -170,7 +171,7 @@ def test_metrics() -> None:
     """A label holds no control character, and no line of its own."""
     found = Finding("blank-key", EVIL, "", "", count=1)
 
-    text = metrics("audit", [Report("excititor", findings=[found])], 0.0)
+    text = generate_latest(registry(list(samples("audit", Report("excititor", findings=[found]), 0.0)))).decode()
 
     assert "FORGED" in text
     assert faults(text) == []

@@ -186,8 +186,10 @@ def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
     assert excititor.rows("SELECT id FROM vex_raw") == [("a",)]
 
     refused = aoc.json("repair", "excititor", "--restore", "--run", "1")
-    assert refused.slugs("error") == ["later-run", "changed-since"]
-    assert refused.finding("later-run")["help"] == "Run first: aoc-migrate dedupe excititor --restore --run 2"
+    assert refused.slugs("error") == ["newer-run-first", "changed-since"]
+    assert (
+        refused.finding("newer-run-first")["help"] == "Run first: aoc-migrate dedupe excititor --restore --run 2"
+    )
     assert aoc("dedupe", "excititor", "--restore", "--run", "2").exit_code == 0
     assert aoc("repair", "excititor", "--restore", "--run", "1").exit_code == 0
     assert dump(excititor) == before

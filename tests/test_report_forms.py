@@ -8,12 +8,15 @@ import jsonschema
 import pytest
 
 from aoc_migrate.cli import cli
-from aoc_migrate.report.formatting import last_words
-from aoc_migrate.report.model import Finding, Report
-from aoc_migrate.report.render import render
+from aoc_migrate.report.facts.raw_rows import AuditFacts
+from aoc_migrate.report.facts.runs import HistoryFacts, VerifierFacts
+from aoc_migrate.report.facts.standing import StandingFacts, StatusFacts
+from aoc_migrate.report.forms import render
+from aoc_migrate.report.model import Finding, Next, Report, StepReport
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import fill
 from tests.test_docs import commands
+from tests.test_report_text import run_of
 
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 VALID = jsonschema.Draft202012Validator(SCHEMA)
@@ -107,12 +110,32 @@ def test_the_schema_refuses(excititor: Database, aoc: Aoc) -> None:
 )
 def test_the_schema_refuses_facts(key: str, value: Any) -> None:
     """A fact of another shape than the schema says is refused."""
-    report = Report("concelier", facts={"rows": 1, "anything": [{"ids": ["a"]}]})
-    assert problems(json.loads(render("json", "verify", [report], 0))) == []
+    printed = json.loads(render("json", "verify", [Report("concelier", facts=(AuditFacts(1),))], 0))
+    facts = printed["reports"][0]["facts"]
+    facts["anything"] = [{"ids": ["a"]}]
+    assert problems(printed) == []
 
-    report.facts[key] = value
+    facts[key] = value
 
-    assert problems(json.loads(render("json", "verify", [report], 0)))
+    assert problems(printed)
+
+
+def test_the_next_command_stands_alone() -> None:
+    """What to paste, what else there is and what to know of it are three fields; no prose is in a command."""
+    report = Report("concelier", next=Next("aoc-migrate audit concelier", ("aoc-migrate status",), "Repair it."))
+
+    (printed,) = json.loads(render("json", "audit", [report], 0))["reports"]
+
+    assert printed["next"] == {
+        "command": "aoc-migrate audit concelier",
+        "choices": ["aoc-migrate status"],
+        "note": "Repair it.",
+    }
+    assert render("table", "audit", [report], 0).splitlines()[-3:] == [
+        "  note: Repair it.",
+        "  next: aoc-migrate audit concelier",
+        "  or: aoc-migrate status",
+    ]
 
 
 def test_one_finding_a_line(database: Database, aoc: Aoc) -> None:
@@ -155,10 +178,12 @@ TRICKS = "\x1b[2J\x9b\r\u202e\u2066\u200b\u061c\u2028\ufeff\U000e0041\udc80"
 def test_nothing_invisible_in_any_form(form: str) -> None:
     """Whatever a value holds, all that is written is printable, and can be written as UTF-8."""
     words = f"a{TRICKS}b"
-    facts = {words: words, "pending": [words], "rules": {words: words, "x": "y"}, "runs": [{words: words}]}
     found = Finding("blank-key", words, words, words, statement=words, sample=[{"id": words, words: [words]}])
-    report = Report(words, words, words, findings=[found], facts=facts, next=words, reached=True)
-    report.steps = [{"statement": words, "attempts": 1}]
+    report = Report(words, words, words, findings=[found], next=Next(words, (words,), words), reached=True)
+    report.put(StandingFacts({words: words, "x": "y"}, {words: words}))
+    report.put(StatusFacts(1, (words,), words, 1, words, {words: 1}))
+    report.put(HistoryFacts((run_of(words),)))
+    report.steps = [StepReport(words, pauses={words: 1.0})]
 
     written = render(form, "audit", [report], 1)
 
@@ -170,70 +195,12 @@ def test_nothing_invisible_in_any_form(form: str) -> None:
 def test_markdown_shows_what_there_is() -> None:
     """Markup in an id stays text in Markdown: no tag, link, emphasis, entity or cell comes of it."""
     hostile = "<b> [x](http://e.invalid) www.e.invalid *a* _b_ ~~c~~ `d` | &lt; \\"
-    facts = {"runs": [{"host": hostile}], "host": hostile}
+    facts = (HistoryFacts((run_of(hostile),)), VerifierFacts(hostile))
+    proven = (StandingFacts({"advisory_raw_keys_v1": "proven"}, {}),)
 
     written = render("markdown", "history", [Report("concelier", facts=facts)], 0)
 
     escaped = r"\<b\> \[x\](http\://e.invalid) www\.e.invalid \*a\* \_b\_ \~\~c\~\~ \`d\` \| \&lt; \\"
-    assert written.count(f"| {escaped} |") == 2
-    assert "advisory_raw_keys_v1" in render(
-        "markdown", "verify", [Report("concelier", facts={"rules": {"advisory_raw_keys_v1": "proven"}})], 0
-    )
-
-
-def test_facts_as_people_read_them() -> None:
-    """Table and Markdown put thousands apart and units beside, and depths in rows."""
-    facts = {
-        "rows": 12345,
-        "table_bytes": 2048,
-        "since_seconds": 86400.0,
-        "probed": True,
-        "chain_depths": {"1": 1200, "3 to 4": 1},
-        "pending": [],
-        "rules": {"a": "proven", "b": "proven"},
-        "mixed": {"a": "proven", "b": "missing", "c": "proven", "d": "changed"},
-        "indexes": {"a": "valid", "b": "missing"},
-    }
-    reports = [Report("concelier", facts=facts)]
-
-    table, markdown = (render(form, "verify", reports, 0) for form in ("table", "markdown"))
-
-    assert table.splitlines()[1:-1] == [
-        "  rows: 12,345",
-        "  table: 2 kB",
-        "  since: 86,400 s",
-        "  probed: true",
-        "  chain depths:",
-        "    revisions=1  documents=1200",
-        "    revisions=3 to 4  documents=1",
-        "  pending: none",
-        "  rules: 2, all proven",
-        "  mixed: 2 of 4 proven; b missing, d changed",
-        "  indexes:",
-        "    a: valid",
-        "    b: missing",
-    ]
-    for line in (
-        "| since | 86,400 s |",
-        "| revisions | documents |",
-        "| 1 | 1,200 |",
-        "| probed | true |",
-        "| indexes | a: valid; b: missing |",
-    ):
-        assert f"\n{line}\n" in markdown
-
-
-def test_last_words_fit_a_termination_message() -> None:
-    """The last words name each target that failed, with what to type, and never pass Kubernetes' 4096 bytes."""
-    errors = [Finding(f"slug-{n}", "tablé", "problem", "help") for n in range(200)]
-    reports = [Report("concelier"), Report("excititor", findings=errors[:1]), Report("concelier", findings=errors)]
-
-    short, long = last_words("verify", reports[:2]), last_words("verify", reports)
-
-    assert short.splitlines() == [
-        "verify excititor: NOT OK: 1 error, 0 warnings; nothing changed; exit code 1",
-        "slug-0 tablé: problem",
-        "-> help",
-    ]
-    assert 4090 < len(long.encode()) <= 4096
-    assert long.endswith("…")
+    assert f"| tenant | {escaped} |" in written
+    assert f"| {escaped} | {escaped} |" in written
+    assert "advisory_raw_keys_v1" in render("markdown", "verify", [Report("concelier", facts=proven)], 0)

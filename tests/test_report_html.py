@@ -7,10 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from aoc_migrate.report.html import page
-from aoc_migrate.report.html_style import STYLE
-from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.facts.chains import ChainFacts
+from aoc_migrate.report.facts.raw_rows import AuditFacts, VendorDuplicates
+from aoc_migrate.report.facts.runs import HistoryFacts
+from aoc_migrate.report.facts.standing import StandingFacts, StatusFacts
+from aoc_migrate.report.html import page, style
+from aoc_migrate.report.model import Finding, Next, Report, StepReport
 from tests.conftest import Aoc, Database
+from tests.test_report_text import run_of
 
 HOSTILE = (
     "</td><script>alert(1)</script><img src=http://example.invalid/x onerror=alert(2)>\"'&"
@@ -72,17 +76,17 @@ def finding(number: int = 0, **values: object) -> Finding:
 
 def hostile(findings: int = 1) -> Report:
     """Return a report in which everything that can come from outside is hostile."""
-    facts = {
-        "runs": [{"run": 1, "host": HOSTILE}],
-        "rules": {HOSTILE: HOSTILE, "keys_v1": "missing"},
-        "pending": [HOSTILE],
-        "chain_depths": {"1": 5, "2": 1},
-        "duplicates_by_vendor": [{"source_vendor": HOSTILE, "groups": 1, "rows": 2}],
-        HOSTILE: HOSTILE,
-    }
-    steps = [{"statement": HOSTILE, "attempts": 1, "waited_ms": 1.0, "held_ms": 2.5}]
+    facts = (
+        HistoryFacts((run_of(HOSTILE),)),
+        StandingFacts({HOSTILE: HOSTILE, "keys_v1": "missing"}, {}),
+        StatusFacts(1, (HOSTILE,), HOSTILE, 1, HOSTILE, {HOSTILE: 1}),
+        ChainFacts(6, 1, {"1": 5, "2": 1}, (), ()),
+        AuditFacts(duplicates_by_vendor=(VendorDuplicates(HOSTILE, 1, 2),)),
+    )
+    steps = [StepReport(HOSTILE, waited_ms=1.0, held_ms=2.5)]
     found = [finding(n, sample=[{"id": HOSTILE}] if n % 2 else finding().sample) for n in range(findings)]
-    return Report("concelier", "concelier_0008", None, findings=found, facts=facts, steps=steps, next=HOSTILE)
+    following = Next(HOSTILE, (HOSTILE,), HOSTILE)
+    return Report("concelier", "concelier_0008", None, findings=found, facts=facts, steps=steps, next=following)
 
 
 def drawn(*reports: Report) -> str:
@@ -155,7 +159,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
 def test_contrast(scheme: str) -> None:
     """Every colour of text has a contrast of 4.5 to 1 (WCAG AA) on paper and on sheet, in every scheme."""
-    roots = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    roots = re.findall(r":root \{(.*?)\}", style(), re.DOTALL)
     pairs = re.findall(r"--(\w+): (#\w+)", roots[["light", "dark", "print"].index(scheme)])
     colours = {
         name: "#" + "".join(c * 2 for c in value[1:]) if len(value) == 4 else value for name, value in pairs
@@ -163,7 +167,7 @@ def test_contrast(scheme: str) -> None:
     grounds = [luminance(colours.pop(name)) for name in ("paper", "sheet")]
     del colours["line"]
 
-    assert set(re.findall(r"[^-]color: var\(--(\w+)\)", STYLE)) <= set(colours)
+    assert set(re.findall(r"[^-]color: var\(--(\w+)\)", style())) <= set(colours)
     for name, colour in colours.items():
         for ground in grounds:
             dark, light = sorted([ground, luminance(colour)])

@@ -97,7 +97,7 @@ def test_a_resumed_upgrade(excititor: Database, aoc: Aoc) -> None:
         assert aoc("upgrade", "excititor", stopped).exit_code == 0
         before = scans(excititor)
         with session_of(excititor) as session:
-            found = audit(session, audit_plan(session, goal), {})
+            found = audit(session, audit_plan(session, goal), lambda _: None)
         assert [finding.slug for finding in found] == ["retrofit-not-allowed"]
         seen.append(scans(excititor) - before)
 
@@ -150,8 +150,8 @@ def test_since_uses_an_index(column: str, excititor: Database) -> None:
         found, facts = verify_chain(session, VEX_RAW, None, 10, Scope(since=3600))
 
     assert scans(excititor) == before
-    assert (facts["rows"], [finding.rows for finding in found]) == (6, [5])
-    assert [row["id"] for row in facts["chain_sample"]] == ["r35", "r36", "r37", "r38", "r39"]
+    assert (facts.rows, [finding.rows for finding in found]) == (6, [5])
+    assert [row.id for row in facts.chain_sample] == ["r35", "r36", "r37", "r38", "r39"]
 
 
 def subplans(node: Any, inside: bool = False) -> Iterator[str]:

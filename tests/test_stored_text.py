@@ -118,7 +118,7 @@ def test_hostile_values(table: str, excititor: Database, aoc: Aoc) -> None:
         assert ran.exit_code in (0, 1, 2, 3, 4)
         assert "InternalError" not in ran.err
         for report in ran.json["reports"] if ran.out else []:
-            printed = [report["next"], *(f["help"] for f in report["findings"])]
+            printed = [str(report["next"]), *(f["help"] for f in report["findings"])]
             assert not [text for text in printed if "curl" in text], command
         assert excititor.rows("SELECT relname FROM pg_class WHERE relname ~ '^canary'") == [], command
     assert excititor.value("SELECT count(*) FROM vex_raw") >= rows

@@ -175,9 +175,9 @@ def test_a_mighty_role_is_refused(ready: Database, aoc: Aoc, secret: str) -> Non
 
     ran = aoc.json("verifier", "create", "--password-file", secret)
 
-    assert (ran.exit_code, ran.slugs("error")) == (1, ["verifier-mighty"])
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["verifier-too-privileged"])
     assert ready.rows("SELECT * FROM pg_roles WHERE rolname = %s", [ROLE]) == before
-    assert aoc.json("verifier", "check").slugs("error") == ["verifier-mighty"]
+    assert aoc.json("verifier", "check").slugs("error") == ["verifier-too-privileged"]
 
 
 def test_rights_are_missed_beforehand(ready: Database, aoc: Aoc, secret: str) -> None:
@@ -208,7 +208,7 @@ def test_check_finds_too_much(ready: Database, aoc: Aoc, secret: str) -> None:
 
     ran = aoc.json("verifier", "check")
 
-    assert ran.slugs("error") == ["verifier-can-write", *["verifier-did"] * 6]
+    assert ran.slugs("error") == ["verifier-can-write", *["verifier-could-write"] * 6]
     assert "salaries" in ran.finding("verifier-reads-more")["problem"]
     assert fingerprint(ready.connection, without="^$") == before
 

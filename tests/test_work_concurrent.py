@@ -187,7 +187,11 @@ def test_restore_forgets_a_list_that_was_not_begun(excititor: Database, aoc: Aoc
 
     ran = aoc.json("repair", "--restore")
 
-    assert (ran.exit_code, ran.report["facts"]["restored"], "moved nothing" in ran.report["next"]) == (0, 0, True)
+    assert (ran.exit_code, ran.report["facts"]["restored"], "moved nothing" in ran.report["next"]["note"]) == (
+        0,
+        0,
+        True,
+    )
     assert excititor.value("SELECT to_regclass('aoc_work_list')") is None
     assert aoc("repair", "--restore").exit_code == 2
 

@@ -37,7 +37,7 @@ class Output:
 
     def write(self, command: str, reports: "list[Report]") -> int:
         """Write the reports and return the worst of their exit codes."""
-        from aoc_migrate.report.render import render
+        from aoc_migrate.report.forms import render
 
         exit_code = max(report.exit_code for report in reports)
         if exit_code:
@@ -64,7 +64,7 @@ class Output:
 
     def stderr(self, command: str, report: "Report") -> None:
         """Write a report to stderr, for a command whose stdout is something else."""
-        from aoc_migrate.report.render import render
+        from aoc_migrate.report.forms import render
 
         sys.stderr.write(render("table", command, [report], report.exit_code))
 
@@ -88,7 +88,7 @@ def _writable(option: str, file: str | None) -> None:
 
 def _leave_last_words(command: str, reports: "list[Report]") -> None:
     """Write what stopped the run to the pod's termination message, which outlives its log."""
-    from aoc_migrate.report.formatting import last_words
+    from aoc_migrate.report.verdict import last_words
 
     place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
     with suppress(OSError):  # the report itself matters more

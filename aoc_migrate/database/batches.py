@@ -24,7 +24,7 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.throttle.throttle import Throttle
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
-from aoc_migrate.report.model import finding
+from aoc_migrate.report.model import StepReport, finding
 
 Values = Callable[[int], Mapping[str, Any]]
 
@@ -52,7 +52,7 @@ class Batches:
         self.blockers, self.triggers = Blockers(session), Triggers(session)
         self._line = EverySeconds(SECONDS_BETWEEN_LINES)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
-        self.step: Row = {"statement": label, "attempts": 1, "rows": 0}
+        self.step, self.rows = StepReport(label), 0
 
     def run(self, statement: str, values: Values) -> Row:
         """Run one batch and return its row, with ``size`` and ``seconds``; ``values(size)`` binds it.
@@ -80,7 +80,7 @@ class Batches:
                 seconds = time.monotonic() - begun
                 self._done(row, seconds)
                 return row | {"size": size, "seconds": seconds}
-            self.step["attempts"] += 1
+            self.step.attempts += 1
 
     def _count(self, row: Row) -> None:
         """Raise Abort ``rows-lost``, which rolls back, unless each row that was chosen left and arrived."""
@@ -91,7 +91,7 @@ class Batches:
     def _done(self, row: Row, seconds: float) -> None:
         self.count += 1
         self.longest = max(self.longest, seconds)
-        self.step["rows"] += row["written"]
+        self.rows += row["written"]
         self.blockers = Blockers(self.session)
         if self.throttle.step.waiting:
             self.size.halve()
@@ -104,7 +104,7 @@ class Batches:
         self.blockers.find_holders(self.session, self.session.schema[self.table], bound=self.bound)
         waited = time.monotonic() - first
         if waited >= self.session.limits.deadline:
-            raise Abort(gave_up(self.session, self.table, waited, self.step["attempts"], self.blockers))
+            raise Abort(gave_up(self.session, self.table, waited, self.step.attempts, self.blockers))
         self._say(f"waiting. {self.blockers.words()}")
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
 
@@ -112,7 +112,7 @@ class Batches:
         """Try half the rows; a single row that is too slow is tried again until the deadline."""
         waited = time.monotonic() - first
         if self.size.rows == 1 and waited >= self.session.limits.deadline:
-            raise Abort(too_slow(self.table, waited, self.step["attempts"], BOUND))
+            raise Abort(too_slow(self.table, waited, self.step.attempts, BOUND))
         self.size.halve()
         self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.size.rows:,} rows")
 
@@ -124,14 +124,15 @@ class Batches:
         """Keep who blocks us and how many wait for us, as another session sees it."""
         self.throttle.step.waiting = self.blockers.observe(other, pid).behind
 
-    def summary(self) -> Row:
-        """Return the step as it is reported: rows, batches, the longest of them, total time, pauses."""
-        paused = {kind: round(seconds * 1000, 1) for kind, seconds in self.throttle.seconds.items()}
-        times: Row = {"batches": self.count, "longest_ms": round(self.longest * 1000, 1)}
-        times["total_ms"] = round((time.monotonic() - self.begun) * 1000, 1)
-        return (
-            self.step | times | ({"paused_ms": round(sum(paused.values()), 1), "pauses": paused} if paused else {})
-        )
+    def summary(self) -> StepReport:
+        """Return the step as it is reported: rows, batches, the longest of them, time in all, pauses."""
+        step = self.step
+        step.rows, step.batches, step.longest_ms = self.rows, self.count, round(self.longest * 1000, 1)
+        step.total_ms = round((time.monotonic() - self.begun) * 1000, 1)
+        if self.throttle.seconds:
+            step.pauses = {kind: round(seconds * 1000, 1) for kind, seconds in self.throttle.seconds.items()}
+            step.paused_ms = round(sum(step.pauses.values()), 1)
+        return step
 
 
 @contextmanager
@@ -154,7 +155,7 @@ def batches(
         raise Abort(failed(session, label, error, table, running.blockers)) from None
     finally:
         step = running.summary()
-        if step["rows"] or step.get("kept"):
+        if step.rows or step.kept:
             session.steps.append(step)
             if session.on_step and not session.connection.closed:
                 session.on_step(None)

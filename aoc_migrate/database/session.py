@@ -21,9 +21,10 @@ from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.formatting import plain
-from aoc_migrate.report.model import Finding, finding
+from aoc_migrate.report.model import Finding, StepReport, finding
 
 Row = dict[str, Any]
+Time = float | None
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
@@ -39,6 +40,7 @@ class Session:
 
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is called
     with the name of each step that begins, and with None when it has ended. ``transcript`` writes down what runs.
+    ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``estimate`` returns
     the milliseconds that steps will take, where that was measured beforehand. ``unseen``: what the log has already
     reported as not visible.
@@ -50,7 +52,8 @@ class Session:
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
     accepted: Accepted = NOTHING
-    steps: list[Row] = field(default_factory=list)
+    steps: list[StepReport] = field(default_factory=list)
+    kept_links: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
     estimate: Callable[[Any], float | None] | None = None
@@ -78,14 +81,16 @@ class Session:
         """Write one line of log that begins with the target's name."""
         say(f"{self.target.name}: {message}")
 
-    def note(self, statement: str, attempts: int = 1, **seconds: float) -> Row:
-        """Keep a step for the report, by the name it has there, with its times in milliseconds; return it."""
-        times = {name: round(value * 1000, 1) for name, value in seconds.items()}
-        row: Row = {"statement": statement, "attempts": attempts, **times}
-        self.steps.append(row)
+    def note(
+        self, statement: str, attempts: int = 1, *, waited: Time = None, held: Time = None, total: Time = None
+    ) -> StepReport:
+        """Keep a step for the report, by the name it has there, with its times in seconds; return it."""
+        waited_ms, held_ms, total_ms = (t if t is None else round(t * 1000, 1) for t in (waited, held, total))
+        step = StepReport(statement, attempts, waited_ms, held_ms, total_ms)
+        self.steps.append(step)
         if self.on_step:
             self.on_step(None)
-        return row
+        return step
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""

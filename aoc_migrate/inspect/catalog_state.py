@@ -7,6 +7,7 @@ from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.view import bypasses_policies, privileges, read_only, underlying
+from aoc_migrate.report.facts.standing import StandingFacts
 from aoc_migrate.report.model import Finding, finding
 
 REPAIRABLE = {
@@ -41,7 +42,7 @@ def _constraints(session: Session, contract: Contract, parts: set[Part]) -> Iter
         yield from _check(session, contract, contract.document_check(), standing, True)
 
 
-def standing_facts(session: Session, contract: Contract, parts: set[Part]) -> dict[str, dict[str, str]]:
+def standing_facts(session: Session, contract: Contract, parts: set[Part]) -> StandingFacts:
     """Return the state of each rule (missing, changed, guarded, proven) and index that ``parts`` promise."""
     standing = catalog.constraints(session, contract.table)
     checks = list(contract.row_checks()) if Part.GUARD in parts else []
@@ -59,7 +60,7 @@ def standing_facts(session: Session, contract: Contract, parts: set[Part]) -> di
         for part, index in wanted.items()
         if part in parts
     }
-    return {"rules": rules, "indexes": indexes}
+    return StandingFacts(rules, indexes)
 
 
 def _check(

@@ -2,35 +2,37 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.chain_scope import Scope, chains_in, recent
+from aoc_migrate.report.facts.chains import ChainFacts, LargestChain, LinkedRow
 
 
-def chain_facts(contract: Contract, sizes: list[Row]) -> dict[str, Any]:
+def chain_facts(contract: Contract, sizes: list[Row], sample: tuple[LinkedRow, ...]) -> ChainFacts:
     """Return the facts about chains, from how many documents have so many revisions, the most first.
 
-    ``chain_depths`` are documents by number of revisions, in powers of two; ``largest_chains`` the five greatest
-    numbers of revisions, how many documents have so many, and one of them.
+    ``sample`` is the guide's.
     """
     depths = Counter[int]()
     for size in sizes:
         depths[(size["revisions"] - 1).bit_length()] += size["documents"]
-    return {
-        "rows": sizes[0]["all_rows"] if sizes else 0,
-        "linked": sizes[0]["all_linked"] if sizes else 0,
-        "chain_depths": {_depth(power): documents for power, documents in sorted(depths.items())},
-        "largest_chains": [
-            {"revisions": size["revisions"], "documents": size["documents"]}
-            | dict(zip(contract.chain_key, size["first"], strict=True))
-            for size in sizes[:5]
-        ],
-    }
+    largest = (
+        LargestChain(
+            size["revisions"], size["documents"], **dict(zip(contract.chain_key, size["first"], strict=True))
+        )
+        for size in sizes[:5]
+    )
+    return ChainFacts(
+        sizes[0]["all_rows"] if sizes else 0,
+        sizes[0]["all_linked"] if sizes else 0,
+        {_depth(power): documents for power, documents in sorted(depths.items())},
+        tuple(largest),
+        sample,
+    )
 
 
-def chain_sample(session: Session, contract: Contract, scope: Scope) -> list[Row]:
+def chain_sample(session: Session, contract: Contract, scope: Scope) -> tuple[LinkedRow, ...]:
     """Return the first five rows in order, with their links; from the chain index, where there is one."""
     key, order = ", ".join(contract.chain_key), ", ".join((*contract.chain_key, *contract.chain_order))
     raw = session.schema[contract.table]
@@ -41,7 +43,8 @@ def chain_sample(session: Session, contract: Contract, scope: Scope) -> list[Row
         found, seconds = recent(session, contract, scope.since)
         documents = f"SELECT DISTINCT {key} FROM {raw} WHERE {where} AND {found} ORDER BY {key} LIMIT 5"
         rows, where, values = f"{rows} JOIN ({documents}) AS recent USING ({key})", "true", [*values, *seconds]
-    return session.rows(f"{rows} WHERE {where} ORDER BY {order} LIMIT 5", values)
+    sample = session.rows(f"{rows} WHERE {where} ORDER BY {order} LIMIT 5", values)
+    return tuple(LinkedRow(row["id"], row[contract.link]) for row in sample)
 
 
 def _depth(power: int) -> str:

@@ -6,7 +6,6 @@ document, but not the previous one), ``false head`` (no link, yet others build o
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
@@ -15,6 +14,7 @@ from aoc_migrate.database.table_scan import read
 from aoc_migrate.inspect.chain_facts import chain_facts, chain_sample
 from aoc_migrate.inspect.chain_scope import Scope, chains_in
 from aoc_migrate.operations.supersedes.statements import wrong_links
+from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.model import Finding, finding
 
 KINDS = ("dangling", "cross-group", "cycle", "fork", "out of order", "false head", "missing link")
@@ -47,7 +47,7 @@ def inspect_chain(
 
 def verify_chain(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
-) -> tuple[list[Finding], dict[str, Any]]:
+) -> tuple[list[Finding], ChainFacts]:
     """Return what :func:`inspect_chain` yields, in a scope, and facts about the chains there: all in one pass.
 
     Facts are ``rows``, how many are ``linked``, how deep chains are, and the guide's sample of five in order.
@@ -74,7 +74,7 @@ ORDER BY revisions DESC"""
     found = []
     if sizes and sizes[0]["all_wrong"]:
         found = list(_judged(session, contract, backfilled_at, limit, scope))
-    return found, chain_facts(contract, sizes) | {"chain_sample": chain_sample(session, contract, scope)}
+    return found, chain_facts(contract, sizes, chain_sample(session, contract, scope))
 
 
 def _judged(

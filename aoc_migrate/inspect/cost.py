@@ -162,7 +162,7 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
         main_bytes=known["main_bytes"],
         whole_bytes=known["whole_bytes"],
         links=_links(session, contract, rows),
-        journaled=journal.held(session)["links"] or 0,
+        journaled=journal.held(session).links or 0,
         scan=scan / sampled,
         documents=documents / read,
         sort=sort,

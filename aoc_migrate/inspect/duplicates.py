@@ -12,6 +12,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.table_scan import read
+from aoc_migrate.report.facts.raw_rows import VendorDuplicates
 from aoc_migrate.report.model import Finding, finding
 
 IDS_SHOWN = 20
@@ -110,14 +111,15 @@ def _largest(contract: Contract) -> str:
     return ", ".join(["n DESC", *(f'{column} COLLATE "C"' for column in contract.idempotency_key)])
 
 
-def duplicates_by_vendor(session: Session, contract: Contract) -> list[Row]:
+def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDuplicates, ...]:
     """Return groups and rows with one idempotency key for each vendor, over all groups."""
     query = (
         f"WITH {_groups(contract, str(session.schema[contract.table]))[1]} SELECT source_vendor, "
         "count(*) AS groups, sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
         'ORDER BY rows DESC, source_vendor COLLATE "C"'
     )
-    return read(session, "counting duplicates of each vendor", query)
+    found = read(session, "counting duplicates of each vendor", query)
+    return tuple(VendorDuplicates(**row) for row in found)
 
 
 def candidates(digest: str, source: str) -> str:

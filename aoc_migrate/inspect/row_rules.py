@@ -4,7 +4,7 @@ One scan counts for every rule the rows that break it. Where there are any, one 
 takes samples.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,19 +38,19 @@ def audit_rows(
     checks: list[Check],
     required: list[str],
     limit: int,
-    facts: dict[str, Any],
+    counted: Callable[[int], None],
 ) -> Iterator[Finding]:
     """Yield what the rows break: ``checks`` that are not proven yet and ``required`` columns still nullable.
 
-    ``limit`` caps the sample of each finding; counts are over every row. ``facts`` is given their number, where
-    they are read.
+    ``limit`` caps the sample of each finding; counts are over every row. ``counted`` is called with their number,
+    where they are read.
     """
     rules = row_rules(contract, checks, required)
     if not rules:
         return
     source = str(session.schema[contract.table])
     (counts,) = read(session, f"reading every row of {contract.table}", row_scan(rules, source))
-    facts["rows"] = counts["rows"]
+    counted(counts["rows"])
     broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
     if broken:
         kinds = [kind for of_rule in broken.values() for kind in of_rule]

@@ -72,7 +72,7 @@ def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
         return
     mighty = too_mighty(session, role)
     if mighty:
-        yield finding("verifier-mighty", role, powers=", ".join(mighty))
+        yield finding("verifier-too-privileged", role, powers=", ".join(mighty))
         return
     yield from _lacking(session, contract, role)
     yield from _beyond(session, contract, role)
@@ -178,7 +178,7 @@ def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]
             return
         for statement in attempts:
             if not _refused(session, statement):
-                yield finding("verifier-did", role, what=statement)
+                yield finding("verifier-could-write", role, what=statement)
 
 
 def _writes(session: Session, contract: Contract) -> list[str]:

@@ -26,7 +26,8 @@ from aoc_migrate.kit.wheels import REQUIREMENTS, download, pinned
 from aoc_migrate.psql.operators import operator_scripts
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import downgrade_job, upgrade_job
-from aoc_migrate.report.model import Report
+from aoc_migrate.report.facts.bundled import BundleFacts
+from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions.graph import contract_at, head, packaged_folder
 
 MANIFEST, SBOM = "manifest.json", "sbom.cdx.json"
@@ -62,14 +63,14 @@ def write_bundle(folder: Path, kit: Kit, report: Report) -> None:
         _fill(new, kit)
         _seal(new, kit)
         files = sorted(path for path in new.rglob("*") if path.is_file())
-        report.facts |= {
-            "files": len(files),
-            "size_bytes": sum(path.stat().st_size for path in files),
-            "wheels": sorted(path.name for path in files if path.suffix == ".whl"),
-            "sha256_of_sums": sha256(new / SUMS),
-        }
+        wheels = sorted(path.name for path in files if path.suffix == ".whl")
+        size = sum(path.stat().st_size for path in files)
+        report.put(BundleFacts(len(files), size, tuple(wheels), sha256(new / SUMS)))
     report.changed = True
-    report.next = f"carry {folder} over, then there: sha256sum --check {SUMS}, and read README.md"
+    report.next = Next(
+        f"cd {shlex.quote(str(folder))} && sha256sum --check {SUMS}",
+        note=f"Carry {folder} over and check it there; its README.md says how to go on.",
+    )
 
 
 def _refuse(folder: Path, kit: Kit) -> None:

@@ -14,28 +14,28 @@ from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.runner_lock import announce
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build, wait_for_build
 from aoc_migrate.operations.instant import with_access_exclusive
 from aoc_migrate.operations.step import BUILDS, Batches, Kind, Lock, Step, shown, strongest, title
 from aoc_migrate.operations.supersedes.backfill import backfill
 from aoc_migrate.operations.supersedes.set_back import restore
-from aoc_migrate.report.model import finding
+from aoc_migrate.report.model import StepReport, finding
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
 
 
 class Online:
-    """Runs Steps on a session. ``ran``: the Steps that ran, with their row in the report.
+    """Runs Steps on a session. ``ran``: the Steps that ran, with what the report says of them.
 
     Everything runs outside Alembic's own transaction, which ``context`` can leave.
     """
 
     def __init__(self, session: Session, context: "MigrationContext | None" = None) -> None:
         self.session, self.context = session, context
-        self.ran: list[tuple[tuple[Step, ...], Row]] = []
+        self.ran: list[tuple[tuple[Step, ...], StepReport]] = []
 
     @property
     def schema(self) -> Schema:
@@ -76,15 +76,12 @@ class Online:
             if not self._objected(step, row[f"reason_{n}"]) and row[f"needed_{n}"]
         )
 
-    def note(self, steps: tuple[Step, ...], attempts: int = 1, **seconds: float) -> None:
-        """Keep Steps for the report, with their times and the estimate in milliseconds."""
-        self._estimated(steps, self.session.note(title(steps), attempts, **seconds))
-
-    def _estimated(self, steps: tuple[Step, ...], row: Row) -> None:
-        self.ran.append((steps, row))
+    def _reports(self, steps: tuple[Step, ...], noted: StepReport) -> None:
+        """Keep what the report says of Steps, with what was estimated beforehand."""
+        self.ran.append((steps, noted))
         expected = self.session.estimate(steps) if self.session.estimate else None
         if expected is not None:
-            row["estimated_ms"] = round(expected, 1)
+            noted.estimated_ms = round(expected, 1)
 
     def _objected(self, step: Step, reason: str | None) -> bool:
         """Return whether a Step is left out. Raises Abort where the objection is an error."""
@@ -113,7 +110,8 @@ class Online:
             case Lock.ACCESS_EXCLUSIVE:
                 times = with_access_exclusive(self.session, steps)
                 locked = tuple(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
-                self.note(locked, times.attempts, waited_ms=times.longest, held_ms=times.held)
+                noted = self.session.note(title(locked), times.attempts, waited=times.longest, held=times.held)
+                self._reports(locked, noted)
             case Lock.SHARE_UPDATE_EXCLUSIVE:
                 self._online_statement(*steps)
             case Lock.ROWS:
@@ -144,8 +142,8 @@ class Online:
             backfill(self.session, step.contract, step.name)
         else:
             restore(self.session, step.contract)
-        for row in self.session.steps[before:]:
-            self._estimated((step,), row)
+        for noted in self.session.steps[before:]:
+            self._reports((step,), noted)
 
     def _unlocked(self, steps: tuple[Step, ...]) -> None:
         """Run Steps that lock only our own tables, in one transaction."""
@@ -165,7 +163,7 @@ class Online:
         announce(self.session, label)
         self.session.say(f"{label} …")
         yield
-        self.note(steps, total_ms=time.monotonic() - begun)
+        self._reports(steps, self.session.note(label, total=time.monotonic() - begun))
 
     @contextmanager
     def _reported(self, steps: tuple[Step, ...]) -> Iterator[None]:

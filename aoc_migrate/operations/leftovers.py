@@ -53,7 +53,7 @@ def drop_invalid(session: Session, table: Relation, index: Relation, seconds: fl
         label, begun = f"DROP INDEX CONCURRENTLY {index.name} ON {table.name}", time.monotonic()
         with bounded_lock_wait(session, table.name, label, seconds):
             session.run(f"DROP INDEX CONCURRENTLY {index}")
-        session.note(label, total_ms=time.monotonic() - begun)
+        session.note(label, total=time.monotonic() - begun)
 
 
 def _is_invalid(session: Session, table: Relation, index: Relation) -> bool:

@@ -14,12 +14,11 @@ from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.partitions import Node, is_attached, similar, tree
 from aoc_migrate.database.questions import exists
 from aoc_migrate.database.relation import Relation, quoted
-from aoc_migrate.database.session import Row
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.index_steps import build, definition
 from aoc_migrate.operations.leftovers import wait_for_build
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
-from aoc_migrate.report.model import finding
+from aoc_migrate.report.model import StepReport, finding
 
 TWIN = "_kept"
 
@@ -200,25 +199,26 @@ class _Sums:
 
     def __init__(self, run: OnPartitions, table: Relation, index: Index) -> None:
         self.run, self.table, self.index = run, table, index
-        self.rows, self.begun, self.seen = run.session.steps, len(run.session.steps), len(run.ran)
-        self.sums: dict[Kind, Row] = {}
+        self.noted, self.begun, self.seen = run.session.steps, len(run.session.steps), len(run.ran)
+        self.sums: dict[Kind, StepReport] = {}
         self.times: Counter[Kind] = Counter()
 
     def add(self) -> None:
         """Add the work since the last call."""
-        for steps, row in self.run.ran[self.seen :]:
+        for steps, noted in self.run.ran[self.seen :]:
             kind = steps[0].kind
-            known = self.sums.setdefault(kind, {"statement": "", "attempts": 0})
+            known = self.sums.setdefault(kind, StepReport("", 0))
             self.times[kind] += 1
             where = f"{self.index.name} ON {self.table.name} and its partitions"
-            known |= {"statement": f"{kind.name_in_reports} {where} ({self.times[kind]} times)"}
-            for key, value in row.items():
-                if key in ("attempts", "total_ms"):
-                    known[key] = round(known.get(key, 0) + value, 1)
-                elif key in ("waited_ms", "held_ms"):
-                    known[key] = max(known.get(key, 0), value)
+            known.statement = f"{kind.name_in_reports} {where} ({self.times[kind]} times)"
+            known.attempts += noted.attempts
+            if noted.total_ms is not None:
+                known.total_ms = round((known.total_ms or 0) + noted.total_ms, 1)
+            if noted.held_ms is not None:
+                known.waited_ms = max(known.waited_ms or 0, noted.waited_ms or 0)
+                known.held_ms = max(known.held_ms or 0, noted.held_ms)
             if kind is Kind.BUILD_INDEX and self.run.session.estimate:
                 whole = build(self.table, Relation(self.table.schema, self.index.name), self.index)
-                known["estimated_ms"] = self.run.session.estimate((whole,))
+                known.estimated_ms = self.run.session.estimate((whole,))
         self.seen = len(self.run.ran)
-        self.rows[self.begun :] = self.sums.values()
+        self.noted[self.begun :] = self.sums.values()

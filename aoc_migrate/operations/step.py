@@ -11,7 +11,8 @@ from typing import Protocol
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.relation import Relation, Schema, literal
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import StepReport
 
 
 class Lock(Enum):
@@ -170,10 +171,10 @@ class Executor(Protocol):
 
 
 class OnPartitions(Executor, Protocol):
-    """The executor that runs online. ``ran``: what ran, with its row in the report."""
+    """The executor that runs online. ``ran``: what ran, with what the report says of it."""
 
     session: Session
-    ran: list[tuple[tuple[Step, ...], Row]]
+    ran: list[tuple[tuple[Step, ...], StepReport]]
 
 
 def title(steps: Iterable[Step]) -> str:

@@ -30,6 +30,7 @@ from aoc_migrate.quarantine.work_list import (
     refused,
     unfinished,
 )
+from aoc_migrate.report.facts.raw_rows import WorkFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import locked, our_tables
@@ -99,7 +100,7 @@ def apply_work(
     resumed = begun is not None and begun.signature == _signature(session, contract, work)
     if resumed:
         with own_tables_locked(session, WORK):
-            report.facts["resumed"] = session.value(f"SELECT count(*) FROM {session.schema[WORK]}")
+            report.put(WorkFacts(resumed=session.value(f"SELECT count(*) FROM {session.schema[WORK]}")))
         report.findings += fired(session, contract, DELETE | UPDATE)
     elif not show_work(session, report, contract, work, look):
         drop_list(session)  # left by a command that will not be typed again
@@ -158,7 +159,7 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
 
 def _do(session: Session, report: Report, contract: Contract, work: Work) -> None:
     """Repair first, so that a row that names a moved one can be written when its turn comes."""
-    session.set("aoc.run", str(report.facts["run"]))
+    session.set("aoc.run", str(report.run))
     session.set("aoc.by", who())
     columns, written = stored_columns(session, contract), (contract.quarantine, WORK)
     if work.repairing:

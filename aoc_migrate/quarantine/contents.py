@@ -7,8 +7,9 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.session import Session
 from aoc_migrate.quarantine.work_list import DUPLICATE, digest, fired, guards, unfinished
+from aoc_migrate.report.facts.quarantined import QuarantineFacts
 from aoc_migrate.report.model import Finding, finding
 
 
@@ -17,17 +18,18 @@ def there(session: Session, contract: Contract) -> bool:
     return catalog.kind(session, contract.quarantine) is not None
 
 
-def quarantine_facts(session: Session, contract: Contract) -> Row:
+def quarantine_facts(session: Session, contract: Contract) -> QuarantineFacts:
     """Return how many rows were moved there and how many were repaired; None where this role may not look."""
     if not there(session, contract):
-        return {"quarantine": 0, "repaired": 0}
+        return QuarantineFacts(0, 0)
     if not catalog.may_read(session, contract.quarantine):
-        return {"quarantine": None, "repaired": None}
+        return QuarantineFacts(None, None)
     with own_tables_locked(session, contract.quarantine):
-        return session.row(
+        row = session.row(
             "SELECT count(*) FILTER (WHERE quarantine_repaired IS NULL) AS quarantine, "
             f"count(quarantine_repaired) AS repaired FROM {session.schema[contract.quarantine]}"
         )
+    return QuarantineFacts(**row)
 
 
 def quarantine_findings(session: Session, contract: Contract) -> Iterator[Finding]:
@@ -124,7 +126,7 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
         later, rows = session.rows(later_runs), session.row(in_the_way)
     if later:
         yield finding(
-            "later-run", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"])
+            "newer-run-first", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"])
         )
     if rows["taken"]:
         yield finding("id-taken", table, rows=rows["taken"])

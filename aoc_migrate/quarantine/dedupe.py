@@ -1,15 +1,16 @@
 """`dedupe`: surplus rows of duplicate groups move into quarantine; one of each group stays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
 from aoc_migrate.quarantine.work_list import DUPLICATE, Work
-from aoc_migrate.report.model import Report, finding
+from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
+from aoc_migrate.report.model import Next, Report, finding
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,17 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
     work = dedupe_work(session, contract, options.keep, different=options.different)
 
     def look() -> bool:
-        counts, sample = look_for_duplicates(session, contract, options.keep, options.limit)
-        report.facts |= {**counts, "stays": options.keep, "duplicates": sample}
-        if counts["different"] and not options.different:
-            report.findings.append(finding("duplicates-differ", contract.table, rows=counts["different"]))
-        return bool(counts["surplus"])
+        found = look_for_duplicates(session, contract, options.keep, options.limit)
+        report.put(found)
+        if found.different and not options.different:
+            report.findings.append(finding("duplicates-differ", contract.table, rows=found.different))
+        return bool(found.surplus)
 
-    report.next = f"aoc-migrate audit {target}"
+    report.next = Next(f"aoc-migrate audit {target}")
     if apply:
         apply_work(session, report, contract, work, look)
     elif show_work(session, report, contract, work, look):
-        report.next = f"aoc-migrate dedupe {target} --apply"
+        report.next = Next(f"aoc-migrate dedupe {target} --apply")
 
 
 _OWN = ("id", "retrieved_at", "created_at")  # what two fetches of one document may differ in
@@ -108,7 +109,7 @@ def _differing(session: Session, contract: Contract) -> str:
     )
 
 
-def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> tuple[Row, list[Row]]:
+def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> DedupeFacts:
     """Return counts over all groups, and a sample.
 
     Of each group it tells what stays, how many move, the first of them, and in which columns they differ.
@@ -123,6 +124,7 @@ def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: 
 FROM ({surplus(session, contract, keep)}) AS s GROUP BY kept ORDER BY count(*) DESC, kept COLLATE "C" LIMIT %s""",
         (limit,),
     )
-    counts = {name: found[0][name] if found else 0 for name in ("groups", "surplus", "different")}
-    shown = [{name: row[name] for name in ("stays", "rows", "moves", "links", "differs")} for row in found]
-    return counts, shown
+    groups, surplus_, different = (found[0][name] if found else 0 for name in ("groups", "surplus", "different"))
+    names = [field.name for field in fields(DuplicateGroup)]
+    sample = tuple(DuplicateGroup(*(row[name] for name in names)) for row in found)
+    return DedupeFacts(groups, surplus_, different, keep, sample)

@@ -11,6 +11,7 @@ from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.quarantine.contents import there
+from aoc_migrate.report.facts.quarantined import ExportFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
 
@@ -35,14 +36,17 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]
     query = f"SELECT to_jsonb(q)::text FROM {name} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
-    report.facts["exported"] = 0
-    with session.transaction(), session.connection.cursor("aoc_export") as cursor:
-        lock(session, contract.quarantine)
-        cursor.itersize = PAGE
-        cursor.execute(query.encode())
-        for (line,) in cursor:
-            write(f"{line}\n")
-            report.facts["exported"] += 1
+    exported = 0
+    try:
+        with session.transaction(), session.connection.cursor("aoc_export") as cursor:
+            lock(session, contract.quarantine)
+            cursor.itersize = PAGE
+            cursor.execute(query.encode())
+            for (line,) in cursor:
+                write(f"{line}\n")
+                exported += 1
+    finally:
+        report.put(ExportFacts(exported))
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import refused
 from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
 from aoc_migrate.quarantine.repair_rules import RULES, collisions, look_for_broken, repair_work, rule_words
-from aoc_migrate.report.model import Report, finding
+from aoc_migrate.report.facts.raw_rows import BrokenRow, BrokenRule, RepairFacts
+from aoc_migrate.report.model import Next, Report, finding
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
 
     def look() -> bool:
         found = look_for_broken(session, contract, rules, options.limit)
-        report.facts |= {key: value for key, value in _facts(found).items() if key != "sample" or not apply}
+        report.put(_facts(found, apply=apply))
         if found["refused"]:
             report.findings.append(finding("guard-refuses", contract.table, rows=found["refused"], target=target))
         if found["repairs"] and _unique(session, contract):
@@ -53,33 +54,23 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
             )
         return bool(found["repairs"] + found["moves"])
 
-    report.next = f"aoc-migrate audit {target}"
+    report.next = Next(f"aoc-migrate audit {target}")
     if apply:
         apply_work(session, report, contract, work, look)
     elif show_work(session, report, contract, work, look):
-        report.next = f"aoc-migrate repair {target} {rule_words(rules)} --apply"
+        report.next = Next(f"aoc-migrate repair {target} {rule_words(rules)} --apply")
 
 
-def _facts(found: Row) -> Row:
-    """Return counts by rule and column, and ids with what would become of them; a row may break several rules."""
-    return {
-        "to_repair": found["repairs"],
-        "to_move": found["moves"],
-        "broken": [
-            {
-                "rule": row["rule"],
-                "column": row["column_"],
-                "rows": row["rows"],
-                "repair": row["repaired"],
-                "move": row["rows"] - row["repaired"],
-            }
-            for row in found["by_rule"]
-        ],
-        "sample": [
-            {"id": row["id"], "becomes": "repaired" if row["repair"] else "moved", "breaks": row["flags"]}
-            for row in found["sample"]
-        ],
-    }
+def _facts(found: Row, *, apply: bool) -> RepairFacts:
+    """Return counts by rule and column, and ids with what would become of them, unless it becomes so now."""
+    broken = (
+        BrokenRule(row["rule"], row["column_"], row["rows"], row["repaired"], row["rows"] - row["repaired"])
+        for row in found["by_rule"]
+    )
+    sample = (
+        BrokenRow(row["id"], "repaired" if row["repair"] else "moved", row["flags"]) for row in found["sample"]
+    )
+    return RepairFacts(found["repairs"], found["moves"], tuple(broken), None if apply else tuple(sample))
 
 
 def _unique(session: Session, contract: Contract) -> bool:

@@ -13,7 +13,8 @@ from aoc_migrate.quarantine.contents import kept_back, repairable, there, unchan
 from aoc_migrate.quarantine.row_batches import repeat
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
-from aoc_migrate.report.model import Report
+from aoc_migrate.report.facts.raw_rows import WorkFacts
+from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions import ledger
 
 
@@ -45,8 +46,8 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
             )
         with ledger.recorded(session, report, words, report.revision):
             drop_list(session)
-        report.facts["restored"] = 0
-        report.next = f"{command} had moved nothing when it was interrupted; its list is gone now"
+        report.put(WorkFacts(restored=0))
+        report.next = Next(note=f"{command} had moved nothing when it was interrupted; its list is gone now.")
         return
     with bounded_lock_wait(session, contract.table, "restore"):
         report.findings += kept_back(session, contract, chosen)
@@ -57,7 +58,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         report.changed = True
         batch = _batch(session, contract, chosen)
         repeat(session, report, contract, "restored", batch, (contract.quarantine,))
-    report.next = f"aoc-migrate audit {target}"
+    report.next = Next(f"aoc-migrate audit {target}")
 
 
 def _batch(session: Session, contract: Contract, chosen: str) -> str:

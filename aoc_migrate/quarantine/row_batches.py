@@ -12,6 +12,7 @@ from aoc_migrate.database.batches import batches
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
+from aoc_migrate.report.facts.raw_rows import WorkFacts
 from aoc_migrate.report.model import Report, finding
 
 BATCH = 500  # rows at most; each is locked until its batch ends
@@ -32,14 +33,20 @@ def repeat(
     statement = batch.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may have one
     limits = replace(session.limits, batch_rows=min(BATCH, session.limits.batch_rows))
     session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
-    report.facts[fact] = 0
+    count = 0
+    report.put(_done(report, fact, count))
     inner = replace(session, limits=limits)
     with batches(inner, label, contract.table, written, math.inf) as running, _brief(session):
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
-            report.facts[fact] += page["written"]
+            count += page["written"]
+            report.put(_done(report, fact, count))
             progress.add(page["written"])
             if page.get("left"):
                 raise Abort(finding("changed-since", contract.table, rows=page["left"]))
+
+
+def _done(report: Report, fact: str, count: int) -> WorkFacts:
+    return replace(report.known(WorkFacts) or WorkFacts(), **{fact: count})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from aoc_migrate.database.own_tables import lock, own_tables_locked, refuse_fore
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
 from aoc_migrate.quarantine.contents import there
+from aoc_migrate.report.facts.quarantined import QuarantinedRow, QuarantinedRun, QuarantineListFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
 
@@ -73,24 +74,27 @@ def run_quarantine(session: Session, report: Report, limit: int) -> None:
     """List what is in quarantine: runs with their reasons, and a sample of ids."""
     contract = contract_at(session.target.name, report.revision)
     name = session.schema[contract.quarantine]
-    report.facts["rows"] = 0
-    if not there(session, contract):
-        return
-    with own_tables_locked(session, contract.quarantine):
-        _list(session, report, name, limit)
+    report.put(QuarantineListFacts(0))
+    if there(session, contract):
+        with own_tables_locked(session, contract.quarantine):
+            report.put(_listed(session, name, limit))
 
 
-def _list(session: Session, report: Report, name: Relation, limit: int) -> None:
-    report.facts["rows"] = session.value(f"SELECT count(*) FROM {name}")
-    report.facts["quarantined_by_run"] = session.rows(
+def _listed(session: Session, name: Relation, limit: int) -> QuarantineListFacts:
+    by_run = session.rows(
         "SELECT quarantine_run AS run, quarantine_reason AS reason, "
         "count(*) FILTER (WHERE quarantine_repaired IS NULL) AS moved, count(quarantine_repaired) AS repaired, "
         f"min(quarantine_at)::text AS since, min(quarantine_by) AS by FROM {name} "
         'GROUP BY 1, 2 ORDER BY 1 DESC, quarantine_reason COLLATE "C"'
     )
-    report.facts["sample"] = session.rows(
+    sample = session.rows(
         "SELECT id, quarantine_run AS run, CASE WHEN quarantine_repaired IS NULL THEN 'moved' ELSE 'repaired' END "
         f"AS what, quarantine_reason AS reason, quarantine_kept AS kept FROM {name} "
         'ORDER BY id COLLATE "C", run LIMIT %s',
         (limit,),
+    )
+    return QuarantineListFacts(
+        session.value(f"SELECT count(*) FROM {name}"),
+        tuple(QuarantinedRun(**row) for row in by_run),
+        tuple(QuarantinedRow(**row) for row in sample),
     )

@@ -1,4 +1,4 @@
-"""What every form of a report says in the same words: verdict, place, order of findings, values without tricks.
+"""What several forms of a report share: values without tricks, their units, and the order of findings.
 
 Ids and vendor names come from outside: what is not printable is shown escaped, so that no control character
 reaches a terminal, and none turns the direction of a text or hides in it.
@@ -7,9 +7,8 @@ reaches a terminal, and none turns the direction of a text or hides in it.
 import json
 from typing import Any
 
-from aoc_migrate.report.model import Finding, Report
-
-_UNITS = {"_bytes": "", "_seconds": " s", "_ms": " ms"}
+from aoc_migrate.report.fields import Field, Unit
+from aoc_migrate.report.model import Finding
 
 
 def plain(value: Any) -> str:
@@ -22,31 +21,21 @@ def plain(value: Any) -> str:
 
 def cell(value: Any) -> str:
     """Return a value for a cell of a table; nothing is a dash."""
-    return "-" if value is None or value == [] else plain(value)
+    return "-" if value is None or value in ([], ()) else plain(value)
 
 
 def numeric(value: Any) -> bool:
-    """Return whether a value is a number; true and false are none."""
+    """Return whether a value is a number, which true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def shown(value: Any) -> str:
-    """Return a value as people read it: numbers with thousands apart, nothing as a dash."""
-    return f"{value:,}" if numeric(value) else cell(value)
-
-
-def label(key: str) -> str:
-    """Return the name of a fact or a column as people read it."""
-    return plain(key).replace("_", " ")
-
-
-def fact(key: str, value: Any) -> tuple[str, Any]:
-    """Return the name and the value of a fact as people read them: the unit stands beside the number."""
-    unit = next((unit for unit in _UNITS if key.endswith(unit) and numeric(value)), None)
-    if unit is None:
-        return label(key), value
-    said = _bytes(value) if unit == "_bytes" else f"{value:,}".removesuffix(".0") + _UNITS[unit]
-    return label(key.removesuffix(unit)), said
+def shown(value: Any, unit: Unit | None = None) -> str:
+    """Return a value as people read it: numbers with thousands apart and their unit, nothing as a dash."""
+    if not numeric(value):
+        return cell(value)
+    if unit is not None and not unit.words:
+        return _bytes(value)
+    return f"{value:,}" if unit is None else f"{value:,}".removesuffix(".0") + unit.words
 
 
 def _bytes(value: float) -> str:
@@ -56,46 +45,16 @@ def _bytes(value: float) -> str:
     return f"{size:.0f} {units[0]}"
 
 
-def verdict(report: Report) -> str:
-    """Return whether all is well, how many findings there are, and whether anything was changed."""
-    errors = len(report.errors)
-    warnings = sum(f.severity == "warning" for f in report.findings)
-    found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-    changed = "changed" if report.changed else "nothing changed"
-    return f"{'OK' if not errors else 'NOT OK'}: {found}; {changed}"
+def label(name: str) -> str:
+    """Return the name of a column as people read it."""
+    return plain(name).replace("_", " ")
 
 
-def place(report: Report) -> str:
-    """Return the revision that the database is at, and the head; nothing where there is no history."""
-    if report.head is None:
-        return ""
-    if not report.reached:
-        return f"revision unknown (head {report.head})"
-    return plain(f"{report.revision or 'base'} (head {report.head})")
-
-
-def sentence(report: Report) -> str:
-    """Return verdict and place in one line of prose."""
-    at = place(report).removeprefix("revision ")
-    return f"{verdict(report)}.{f' Revision {at}.' if at else ''}"
+def title(field: Field) -> str:
+    """Return the name of a field as people read it: its unit is behind the number."""
+    return label(field.name.removesuffix(field.unit.suffix) if field.unit else field.name)
 
 
 def by_severity(findings: list[Finding]) -> list[Finding]:
     """Return errors first, then warnings, then what is only worth knowing."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))
-
-
-def last_words(command: str, reports: list[Report], most: int = 4096) -> str:
-    """Return what stopped the run and what to type next, in at most ``most`` bytes of UTF-8.
-
-    That is what Kubernetes keeps of a termination message. A report that stopped nothing is not in it.
-    """
-    lines = []
-    for report in reports:
-        if report.exit_code:
-            lines.append(f"{command} {plain(report.target)}: {verdict(report)}; exit code {report.exit_code}")
-            for finding in report.errors:
-                lines.append(f"{finding.slug} {plain(finding.subject)}: {plain(finding.problem)}")
-                lines.append(f"-> {plain(finding.help)}")
-    whole = "\n".join(lines).encode()
-    return whole.decode() if len(whole) <= most else whole[: most - 3].decode(errors="ignore") + "…"

@@ -3,232 +3,195 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator
-from html import escape
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from aoc_migrate import __version__
-from aoc_migrate.report.formatting import by_severity, cell, fact, label, numeric, plain, sentence, shown
-from aoc_migrate.report.html_style import STYLE
+from aoc_migrate.report.formatting import by_severity, cell, label, plain, shown, title
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.tables import Table, lists, sample_table, scalars, states, step_table, tables
+from aoc_migrate.report.verdict import sentence
 
 SHOWN = 50  # rows of a sample; the rest is in the JSON
-_STEPS = ("statement", "attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "paused_ms")
+_HERE = Path(__file__).parent
 _SECONDS = ("max_stall", "deadline", "lock_wait", "batch_time", "max_lag_seconds", "old_snapshot", "snapshot_wait")
-_VERDICTS = {0: "clean", 1: "look at the findings", 3: "try again later", 4: "ended half way, or not verified"}
-_STATES = {"missing": "error", "changed": "error", "foreign": "error", "invalid": "error", "guarded": "warning"}
+_MEANINGS = {0: "clean", 1: "look at the findings", 3: "try again later", 4: "ended half way, or not verified"}
+_MARKS = {"missing": "error", "changed": "error", "foreign": "error", "invalid": "error", "guarded": "warning"}
 
 
-class Html(str):
-    """Markup that is safe as it is; any other text is escaped where it becomes a child or an attribute."""
+@dataclass(frozen=True)
+class Shown:
+    """A cell: its text, which may have the mark of a severity, a bar (in percent) before it, or a link."""
 
-    __slots__ = ()
+    text: str
+    mark: str = ""
+    bar: float | None = None
+    link: str = ""
 
 
-def tag(name: str, *children: object, **attributes: object) -> Html:
-    """Return an element; ``_`` in an attribute's name is ``-``, and ends a name that Python keeps for itself."""
-    given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(plain(str(value)))}"' for key, value in attributes.items()
-    )
-    inner = "".join(c if isinstance(c, Html) else escape(plain(c)) for c in children if c is not None)
-    return Html(f"<{name}{given}>{inner}</{name}>")
+class Grid(NamedTuple):
+    """A table of the page: each column has a name, and its side: number or text."""
+
+    caption: str
+    columns: list[tuple[str, str]]
+    rows: list[list[Shown]]
+
+
+class Sample(NamedTuple):
+    """The sample of a finding: a table, or ids alone."""
+
+    summary: str
+    grid: Grid
+    name: str
+    ids: list[str] | None
+
+
+class View(NamedTuple):
+    """What the page shows of a report."""
+
+    report: Report
+    sentence: str
+    findings: list[Finding]
+    steps: Grid | None
+    longest: str
+    facts: Grid
+    lists: list[tuple[str, list[str]]]
+    tables: list[tuple[str, Grid]]
+
+
+def style() -> str:
+    """Return the style sheet: light and dark, narrow and wide, on paper."""
+    return (_HERE / "report.css").read_text(encoding="utf-8")
 
 
 def page(command: str, reports: list[Report], exit_code: int, json: str) -> str:
     """Return the page; ``json`` is the same report in that form, whose SHA-256 the page shows."""
-    title = f"aoc-migrate {command}: {', '.join(report.target for report in reports)}"
-    mark = "ok" if exit_code == 0 else "error"
-    said = f"exit code {exit_code}: {_VERDICTS.get(exit_code, 'look at the findings')}"
-    body = tag(
-        "body",
-        tag("a", "Skip to the report", class_="skip", href="#report"),
-        tag("header", tag("h1", title), tag("p", _mark(mark), " ", said)),
-        tag(
-            "main",
-            _summary(reports) if len(reports) > 1 else None,
-            *(_report(report, f"target-{n}") for n, report in enumerate(reports)),
-            id="report",
-        ),
-        _footer(reports, json),
+    templates = Environment(
+        loader=FileSystemLoader(_HERE),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else plain(value),
     )
-    policy = f"default-src 'none'; style-src 'sha256-{_sha256(STYLE)}'"
-    head = "".join(
-        [
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            tag("title", title),
-            f"<style>{STYLE}</style>",
-        ]
+    templates.filters |= {"lines": _lines, "digest": _digest, "sample": _sample}
+    return templates.get_template("report.html.j2").render(
+        title=f"aoc-migrate {command}: {', '.join(report.target for report in reports)}",
+        exit_code=exit_code,
+        meaning=_MEANINGS.get(exit_code, "look at the findings"),
+        style=Markup(style()),  # noqa: S704 - a file of ours
+        views=[_view(report) for report in reports],
+        summary=_summary(reports),
+        made_with=_made_with(reports, json),
     )
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n{body}</html>\n'
 
 
-def _sha256(text: str) -> str:
+def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _mark(severity: str, text: str | None = None) -> Html:
-    return tag("strong", text or severity, class_=f"mark {severity}")
+def _lines(text: str) -> Markup:
+    """Return text whose line breaks stay, as a query's should."""
+    return Markup("\n").join(escape(plain(line)) for line in text.split("\n"))
 
 
-def _summary(reports: list[Report]) -> Html:
+def _view(report: Report) -> View:
+    name = report.target
+    slowest = max(report.steps, key=lambda step: step.stall_ms or 0, default=None)
+    most = slowest.stall_ms if slowest else None
+    found = [(title(f), _named(f"{name}: {title(f)}", f.pairs, f.value)) for f in states(report)]
+    found += [
+        (table.title, _measured(name, table) if table.bars else _plain(name, table)) for table in tables(report)
+    ]
+    return View(
+        report,
+        sentence(report),
+        by_severity(report.findings),
+        _steps(report, most or 0) if report.steps else None,
+        f"The longest: {most:,} ms, {slowest.statement}" if slowest and most else "",
+        _grid(f"{name}: facts", ("fact", "value"), ([title(f), shown(f.value, f.unit)] for f in scalars(report))),
+        [(title(f).capitalize(), list(f.value)) for f in lists(report)],
+        [(heading.capitalize(), grid) for heading, grid in found],
+    )
+
+
+def _grid(caption: str, names: Iterable[str], rows: Iterable[Iterable[str]]) -> Grid:
+    return Grid(caption, [(name, "text") for name in names], [[Shown(value) for value in row] for row in rows])
+
+
+def _plain(target: str, table: Table) -> Grid:
+    sides = ["number" if number else "text" for number in table.numbers()]
+    rows = [[Shown(value.text) for value in row] for row in table.rows]
+    return Grid(f"{target}: {table.title}", list(zip(table.columns, sides, strict=True)), rows)
+
+
+def _named(caption: str, pairs: Any, values: dict[str, Any]) -> Grid:
+    """Return names with a state each; what does not stand is marked."""
+    rows = [[Shown(name), Shown(shown(value), _MARKS.get(value, ""))] for name, value in values.items()]
+    return Grid(caption, [(pairs.name, "text"), (pairs.value, "text")], rows)
+
+
+def _measured(target: str, table: Table) -> Grid:
+    """Return sizes with a bar each; the bar alone says nothing."""
+    name, value = table.columns
+    largest = max(size.value for _, size in table.rows)
+    rows = [[Shown(of.text), _bar(size.text, size.value, largest)] for of, size in table.rows]
+    return Grid(f"{target}: {value} by number of {name}", [(name, "text"), (value, "text")], rows)
+
+
+def _bar(text: str, value: float, longest: float) -> Shown:
+    return Shown(text, bar=round(100 * value / longest if longest else 0, 1))
+
+
+def _steps(report: Report, longest: float) -> Grid:
+    grid = _plain(report.target, step_table("steps in order", report))
+    for row, step in zip(grid.rows, report.steps, strict=True):
+        stall = step.stall_ms
+        row.append(Shown("-") if stall is None else _bar(f"{stall:,} ms", stall, longest))
+    return Grid(grid.caption, [*grid.columns, ("stall", "text")], grid.rows)
+
+
+def _sample(finding: Finding) -> Sample:
+    rows, more = len(finding.sample), len(finding.sample) - SHOWN
+    words = f"Sample of {finding.slug}: {rows:,} row{'s' * (rows != 1)}"
+    table = sample_table(f"{words} on {finding.subject}", finding.sample[:SHOWN])
+    grid = _plain(finding.slug, table)._replace(caption=table.title)
+    names = list(finding.sample[0])
+    ids = [cell(row[names[0]]) for row in finding.sample[:SHOWN]] if len(table.columns) == 1 else None
+    return Sample(words + (f", {more:,} of them only in the JSON" if more > 0 else ""), grid, names[0], ids)
+
+
+def _summary(reports: list[Report]) -> Grid:
+    names = ("target", "verdict", "errors", "warnings", "changed", "revision", "head")
     rows = [
         [
-            tag("a", report.target, href=f"#target-{n}"),
-            _mark("error" if report.errors else "ok"),
-            len(report.errors),
-            sum(finding.severity == "warning" for finding in report.findings),
-            "yes" if report.changed else "no",
-            report.revision or ("base" if report.reached else "unknown"),
-            report.head,
+            Shown(report.target, link=f"#target-{n}"),
+            Shown("error", "error") if report.errors else Shown("ok", "ok"),
+            Shown(shown(len(report.errors))),
+            Shown(shown(sum(finding.severity == "warning" for finding in report.findings))),
+            Shown("yes" if report.changed else "no"),
+            Shown(report.revision or ("base" if report.reached else "unknown")),
+            Shown(cell(report.head)),
         ]
         for n, report in enumerate(reports)
     ]
-    return _table("Summary", ("target", "verdict", "errors", "warnings", "changed", "revision", "head"), rows)
-
-
-def _report(report: Report, anchor: str) -> Html:
-    name = report.target
-    plain_facts = [fact(k, v) for k, v in report.facts.items() if not (v and isinstance(v, dict | list))]
-    return tag(
-        "section",
-        tag("h2", name, id=anchor),
-        tag("p", sentence(report)),
-        tag("p", "Next: ", tag("code", report.next)) if report.next else None,
-        *_findings(report),
-        _steps(report) if report.steps else None,
-        tag("div", tag("h3", "Facts"), _table(f"{name}: facts", ("fact", "value"), plain_facts))
-        if plain_facts
-        else None,
-        *(_fact_table(name, k, v) for k, v in report.facts.items() if v and isinstance(v, dict | list)),
-        aria_labelledby=anchor,
+    return Grid(
+        "Summary", [(name, "number" if name in ("errors", "warnings") else "text") for name in names], rows
     )
 
 
-def _findings(report: Report) -> Iterator[Html]:
-    yield tag("h3", "Findings")
-    if not report.findings:
-        yield tag("p", "None.")
-    for finding in by_severity(report.findings):
-        yield _finding(finding)
+def _made_with(reports: list[Report], json: str) -> Grid:
+    return _grid("Versions and parameters", ("name", "value"), _known(reports, json))
 
 
-def _finding(finding: Finding) -> Html:
-    code = Html("")
-    if finding.code:
-        code = Html(f" {tag('code', finding.code)}")
-    return tag(
-        "article",
-        tag("h4", _mark(finding.severity), " ", finding.slug, code, " ", tag("code", finding.subject)),
-        tag("p", finding.problem),
-        tag("p", tag("b", "What to do: "), finding.help),
-        _details("Query", tag("pre", _lines(finding.statement))) if finding.statement else None,
-        _sample(finding) if finding.sample else None,
-        class_=finding.severity,
-    )
-
-
-def _lines(text: str) -> Html:
-    """Return text whose line breaks stay, as a query's should."""
-    return Html("\n".join(escape(plain(line)) for line in text.split("\n")))
-
-
-def _sample(finding: Finding) -> Html:
-    more = len(finding.sample) - SHOWN
-    told = f"Sample of {finding.slug}: {len(finding.sample):,} row{'s' * (len(finding.sample) != 1)}"
-    rows = finding.sample[:SHOWN]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if len(names) == 1:
-        inside = tag("ul", *(tag("li", cell(row[names[0]])) for row in rows), class_="short", aria_label=names[0])
-    else:
-        inside = _table(f"{told} on {finding.subject}", names, ([row.get(name) for name in names] for row in rows))
-    return _details(told + (f", {more:,} of them only in the JSON" if more > 0 else ""), inside)
-
-
-def _details(summary: str, inside: Html) -> Html:
-    return tag("details", tag("summary", summary), inside)
-
-
-def _steps(report: Report) -> Html:
-    longest = max(report.steps, key=_stall)
-    rows = [[*(step.get(name) for name in _STEPS), _stalled(step, _stall(longest))] for step in report.steps]
-    told = "A stall is how long a strong lock was waited for and held: others may have waited for so long."
-    most = f" The longest: {_stall(longest):,} ms, {longest['statement']}"
-    return tag(
-        "div",
-        tag("h3", "Steps"),
-        tag("p", told, most) if _stall(longest) else None,
-        _table(f"{report.target}: steps in order", (*_STEPS, "stall"), rows),
-    )
-
-
-def _stalled(step: dict[str, Any], longest: float) -> Html | None:
-    return _bar(_stall(step), longest, "ms") if "held_ms" in step else None
-
-
-def _stall(step: dict[str, Any]) -> float:
-    return round(float(step.get("waited_ms", 0)) + float(step.get("held_ms", 0)), 3)
-
-
-def _bar(value: float, longest: float, unit: str) -> Html:
-    """Return a bar and its value in words; the bar alone tells nothing."""
-    width = 100 * value / longest if longest else 0
-    drawn = tag("rect", width=f"{width:.1f}", height="10", class_="bar")
-    svg = tag("svg", drawn, viewBox="0 0 100 10", width="100", height="10", aria_hidden="true")
-    return tag("span", svg, f" {value:,} {unit}".rstrip(), class_="measure")
-
-
-def _fact_table(name: str, key: str, value: Any) -> Html:
-    heading = tag("h3", label(key).capitalize())
-    caption = f"{name}: {label(key)}"
-    if key == "chain_depths":
-        bars = [[depth, _bar(documents, max(value.values()), "")] for depth, documents in value.items()]
-        table = _table(f"{name}: documents by number of revisions", ("revisions", "documents"), bars)
-    elif isinstance(value, dict):
-        table = _table(caption, ("name", "state"), ([k, _state(v)] for k, v in value.items()))
-    elif all(isinstance(row, dict) for row in value):
-        names = list(dict.fromkeys(column for row in value for column in row))
-        table = _table(caption, names, ([row.get(column) for column in names] for row in value))
-    else:
-        table = tag("ul", *(tag("li", item) for item in value))
-    return tag("div", heading, table)
-
-
-def _state(value: Any) -> Any:
-    return _mark(_STATES[value], value) if isinstance(value, str) and value in _STATES else value
-
-
-def _table(caption: str, names: Iterable[str], rows: Iterable[Iterable[object]]) -> Html:
-    lines = [list(row) for row in rows]
-    aligned = [
-        (name, "number" if all(line[n] is None or numeric(line[n]) for line in lines) else "text")
-        for n, name in enumerate(names)
-    ]
-    head = tag("tr", *(tag("th", label(name), scope="col", class_=side) for name, side in aligned))
-    body = [tag("tr", *(_cell(v, side) for v, (_, side) in zip(line, aligned, strict=True))) for line in lines]
-    table = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
-    return tag("div", table, class_="scroll", role="group", tabindex="0", aria_label=caption)
-
-
-def _cell(value: object, side: str) -> Html:
-    return tag("td", value if isinstance(value, Html) else shown(value), class_=side)
-
-
-def _footer(reports: list[Report], json: str) -> Html:
+def _known(reports: list[Report], json: str) -> Iterator[list[str]]:
+    yield ["aoc-migrate", __version__]
+    yield from ([f"PostgreSQL of {r.target}", r.server_version] for r in reports if r.server_version)
     given = {key: value for report in reports for key, value in report.parameters.items()}
-    known = {
-        "aoc-migrate": __version__,
-        **{f"PostgreSQL of {r.target}": r.server_version for r in reports if r.server_version},
-        **{
-            label(key): f"{value:g} s" if key in _SECONDS and value is not None else value
-            for key, value in given.items()
-        },
-        "SHA-256 of the JSON": tag("code", hashlib.sha256(json.encode()).hexdigest()),
-    }
-    return tag(
-        "footer",
-        tag("h2", "Made with"),
-        _table("Versions and parameters", ("name", "value"), known.items()),
-        tag("p", "The sum is that of this report as --format json writes it: compare with sha256sum."),
-    )
+    for key, value in given.items():
+        yield [label(key), f"{value:g} s" if key in _SECONDS and value is not None else shown(value)]
+    yield ["SHA-256 of the JSON", hashlib.sha256(json.encode()).hexdigest()]

@@ -1,13 +1,21 @@
-"""Metrics of a run in Prometheus' text format, for the textfile collector of the node exporter.
+"""Metrics of a run for Prometheus: a file for the textfile collector of the node exporter, and a push gateway.
 
 All names begin with ``aoc_migrate_``, so that none is one of the services' own (domain.md, Flags of the services).
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client.exposition import basic_auth_handler, default_handler, push_to_gateway
+from prometheus_client.parser import text_string_to_metric_families
+
+from aoc_migrate.report.facts.chains import ChainFacts
+from aoc_migrate.report.facts.raw_rows import AuditFacts
 from aoc_migrate.report.formatting import plain
 from aoc_migrate.report.model import Report
 
@@ -26,80 +34,117 @@ HELP = {
     "last_run_timestamp_seconds": "When the last run ended.",
     "last_success_timestamp_seconds": "When the last run that ended with exit code 0 ended.",
 }
-_LAST_SUCCESS = "last_success_timestamp_seconds"
+LAST_SUCCESS = "last_success_timestamp_seconds"
+_JOB = "aoc-migrate"
+_PATIENCE = 10  # seconds
 
 
-def metrics(command: str, reports: list[Report], now: float, before: str = "") -> str:
-    """Return the metrics of a run that ended at ``now`` (seconds since 1970).
+class Sample(NamedTuple):
+    """A value of a metric of `HELP`, with its labels."""
 
-    ``before`` is what the file held: of it stays when the last success was, where this run is none.
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+def write(file: Path, command: str, reports: list[Report], now: float) -> None:
+    """Write the metrics of a run that ended at ``now`` (seconds since 1970), in one move.
+
+    When the last success was stays in the file where this run is none.
     """
-    return _text([sample for report in reports for sample in _samples(command, report, now, before)])
+    before = list(_last_successes(file))
+    found = [sample for report in reports for sample in samples(command, report, now)]
+    named = [sample.labels for sample in found if sample.name == LAST_SUCCESS]
+    runs = [_run(command, report) for report in reports]
+    kept = [sample for sample in before if sample.labels in runs and sample.labels not in named]
+    write_to_textfile(str(file), registry([*found, *kept]))
+    file.chmod(0o644)  # the collector is another user
 
 
-def groups(command: str, report: Report, now: float) -> Iterator[tuple[str, str]]:
-    """Yield what a push gateway is to hold of a run: the path of each group, and its metrics.
+def push(gateway: str, command: str, report: Report, now: float) -> None:
+    """Send the metrics of a target to a push gateway.
 
     A push replaces a group. So each target has its own, and the time of the last success another one, which a
-    run that failed leaves alone.
+    run that failed leaves alone. A user and password in the URL are sent as in every browser: HTTP's basic.
     """
-    place = f"job/aoc-migrate/command/{command}/target/{report.target}"
-    samples = list(_samples(command, report, now, ""))
-    yield place, _text([sample for sample in samples if sample[0] != _LAST_SUCCESS])
-    if not report.exit_code:
-        yield f"{place}/outcome/success", _text([sample for sample in samples if sample[0] == _LAST_SUCCESS])
+    url = urlsplit(gateway)
+    user, _, host = url.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    signed = partial(basic_auth_handler, username=unquote(name), password=unquote(password))
+    found, group = list(samples(command, report, now)), _run(command, report)
+    groups = {False: group, True: group | {"outcome": "success"}}
+    for success, place in groups.items():
+        part = [sample for sample in found if (sample.name == LAST_SUCCESS) == success]
+        if part:
+            push_to_gateway(
+                url._replace(netloc=host).geturl(),
+                job=_JOB,
+                registry=registry(part),
+                grouping_key=place,
+                timeout=_PATIENCE,
+                handler=signed if user else default_handler,
+            )
 
 
-def _text(samples: list[tuple[str, str, Any]]) -> str:
-    lines = []
+def registry(found: list[Sample]) -> CollectorRegistry:
+    """Return a registry that holds these samples and nothing else."""
+    made = CollectorRegistry()
     for name, words in HELP.items():
-        values = [f"{PREFIX}{name}{labels} {value}" for key, labels, value in samples if key == name]
-        if values:
-            lines += [f"# HELP {PREFIX}{name} {words}", f"# TYPE {PREFIX}{name} gauge", *values]
-    return "\n".join(lines) + "\n"
+        of_name = [sample for sample in found if sample.name == name]
+        if of_name:
+            gauge = Gauge(PREFIX + name, words, list(of_name[0].labels), registry=made)
+            for sample in of_name:
+                gauge.labels(**sample.labels).set(sample.value)
+    return made
 
 
-def _samples(command: str, report: Report, now: float, before: str) -> Iterator[tuple[str, str, Any]]:
-    run = {"target": report.target, "command": command}  # on every sample: two files may not hold the same one
+def samples(command: str, report: Report, now: float) -> Iterator[Sample]:
+    """Yield the samples of a run that ended at ``now``."""
+    run = _run(command, report)  # on every sample: two files may not hold the same one
+
+    def sample(name: str, value: float, **labels: Any) -> Sample:
+        return Sample(name, run | {label: plain(str(text)) for label, text in labels.items()}, value)
+
     for finding in report.findings:
         if finding.count is not None:
             about = {"finding": finding.slug, "code": finding.code or "", "subject": finding.subject}
-            yield "violations", _labels(run | about), finding.count
+            yield sample("violations", finding.count, **about)
     for severity in ("error", "warning"):
-        count = sum(finding.severity == severity for finding in report.findings)
-        yield "findings", _labels(run | {"severity": severity}), count
-    if isinstance(report.facts.get("rows"), int):
-        yield "rows", _labels(run), report.facts["rows"]
-    for depth, documents in report.facts.get("chain_depths", {}).items():
-        yield "chain_documents", _labels(run | {"revisions": depth}), documents
+        yield sample("findings", sum(f.severity == severity for f in report.findings), severity=severity)
+    audited, chains = report.known(AuditFacts), report.known(ChainFacts)
+    rows = chains.rows if chains else audited.rows if audited else None
+    if rows is not None:
+        yield sample("rows", rows)
+    for depth, documents in chains.chain_depths.items() if chains else ():
+        yield sample("chain_documents", documents, revisions=depth)
     if report.reached:
-        at = {"revision": report.revision or "base", "head": report.head}
-        yield "revision_info", _labels(run | at), 1
-        yield "at_head", _labels(run), int(report.revision == report.head)
-    yield "exit_code", _labels(run), report.exit_code
-    yield "duration_seconds", _labels(run), round(report.seconds, 3)
-    stalls = [step.get("waited_ms", 0) + step.get("held_ms", 0) for step in report.steps]
-    yield "stall_seconds", _labels(run), round(max(stalls, default=0) / 1000, 4)
+        yield sample("revision_info", 1, revision=report.revision or "base", head=report.head)
+        yield sample("at_head", int(report.revision == report.head))
+    yield sample("exit_code", report.exit_code)
+    yield sample("duration_seconds", round(report.seconds, 3))
+    stalls = [(step.waited_ms or 0) + (step.held_ms or 0) for step in report.steps]
+    yield sample("stall_seconds", round(max(stalls, default=0) / 1000, 4))
     paused = Counter[str]()
     for step in report.steps:
-        paused.update(step.get("pauses", {}))
+        paused.update(step.pauses or {})
     for reason, milliseconds in paused.items():
-        yield "paused_seconds", _labels(run | {"reason": reason}), round(milliseconds / 1000, 3)
-    yield "last_run_timestamp_seconds", _labels(run), round(now, 3)
-    success = round(now, 3) if not report.exit_code else _kept(before, _labels(run))
-    if success is not None:
-        yield _LAST_SUCCESS, _labels(run), success
+        yield sample("paused_seconds", round(milliseconds / 1000, 3), reason=reason)
+    yield sample("last_run_timestamp_seconds", round(now, 3))
+    if not report.exit_code:
+        yield sample(LAST_SUCCESS, round(now, 3))
 
 
-def _kept(before: str, labels: str) -> str | None:
-    found = re.search(rf"(?m)^{re.escape(PREFIX + _LAST_SUCCESS + labels)} ([0-9.e+]+)$", before)
-    return found[1] if found else None
+def _run(command: str, report: Report) -> dict[str, str]:
+    return {"target": plain(report.target), "command": command}
 
 
-def _labels(values: dict[str, Any]) -> str:
-    return "{" + ",".join(f'{name}="{_escape(str(value))}"' for name, value in values.items()) + "}"
-
-
-def _escape(text: str) -> str:
-    """Return a label's value in printable text, escaped as the format wants it."""
-    return plain(text).replace("\\", "\\\\").replace('"', '\\"')
+def _last_successes(file: Path) -> Iterator[Sample]:
+    """Yield when the runs that a file knows of succeeded last; nothing where it is no file of metrics."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    try:
+        families = list(text_string_to_metric_families(text))
+    except ValueError:
+        return
+    for family in families:
+        if family.name == PREFIX + LAST_SUCCESS:
+            yield from (Sample(LAST_SUCCESS, dict(found.labels), found.value) for found in family.samples)

@@ -1,9 +1,10 @@
 """Findings and reports: what a command found, what it changed, and what to type next."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from aoc_migrate.report.messages import TEXTS
+from aoc_migrate.report.fields import Facts, Milliseconds
+from aoc_migrate.report.messages import MESSAGES
 
 Severity = Literal["error", "warning", "info"]
 
@@ -31,13 +32,57 @@ class Finding:
     exit_code: int = FINDINGS
 
 
+@dataclass(frozen=True)
+class Next:
+    """What to do next. ``command`` can be pasted as it is, ``choices`` are other commands, ``note`` is prose."""
+
+    command: str = ""
+    choices: tuple[str, ...] = ()
+    note: str = ""
+
+    def __bool__(self) -> bool:
+        """Return whether it says anything."""
+        return bool(self.command or self.choices or self.note)
+
+
+@dataclass
+class StepReport:
+    """What ran, under the name that it has in reports. None is what does not apply to it.
+
+    ``waited_ms`` is the longest wait for a strong lock and ``held_ms`` how long that was held. Work in batches
+    has ``rows`` written, ``batches`` and the ``longest_ms`` of them, and how long it paused, by reason. ``kept``
+    are the rows that a downgrade left alone because others had changed them.
+    """
+
+    statement: str
+    attempts: int = 1
+    waited_ms: Milliseconds | None = None
+    held_ms: Milliseconds | None = None
+    total_ms: Milliseconds | None = None
+    estimated_ms: Milliseconds | None = None
+    rows: int | None = None
+    kept: int | None = None
+    batches: int | None = None
+    longest_ms: Milliseconds | None = None
+    paused_ms: Milliseconds | None = None
+    pauses: dict[str, float] | None = None
+
+    @property
+    def stall_ms(self) -> float | None:
+        """How long others may have waited for it; None where it took no strong lock."""
+        return None if self.held_ms is None else round((self.waited_ms or 0) + self.held_ms, 3)
+
+
+F = TypeVar("F", bound=Facts)
+
+
 @dataclass
 class Report:
     """The findings of one command on one target.
 
-    ``facts`` are plain numbers and names worth keeping in the ticket; ``steps`` say what ran, with attempts
-    and times in milliseconds. ``revision`` is None at base, and while ``reached`` is false. ``failed``: it
-    ended half way, or what it did is not verified (exit 4). ``parameters`` are the limits and flags that held,
+    ``facts`` are numbers and names worth keeping in the ticket, one group of each kind; ``steps`` say what ran.
+    ``revision`` is None at base, and while ``reached`` is false. ``run`` is its number in the ledger. ``failed``:
+    it ended half way, or what it did is not verified (exit 4). ``parameters`` are the limits and flags that held,
     ``seconds`` how long it took.
     """
 
@@ -46,9 +91,10 @@ class Report:
     revision: str | None = None
     changed: bool = False
     findings: list[Finding] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    next: str = ""
+    facts: tuple[Facts, ...] = ()
+    steps: list[StepReport] = field(default_factory=list)
+    next: Next = Next()
+    run: int | None = None
     failed: bool = False
     reached: bool = False
     server_version: str | None = None
@@ -67,6 +113,14 @@ class Report:
             return 0
         return FAILED if self.failed else max(f.exit_code for f in self.errors)
 
+    def put(self, group: Facts) -> None:
+        """Add a group of facts; it takes the place of one of its kind."""
+        self.facts = (*(known for known in self.facts if type(known) is not type(group)), group)
+
+    def known(self, kind: type[F]) -> F | None:
+        """Return the facts of this kind, if there are any."""
+        return next((group for group in self.facts if isinstance(group, kind)), None)
+
 
 def finding(slug: str, subject: str, **values: Any) -> Finding:
     """Return the finding ``slug``, its texts filled with ``subject`` and ``values``.
@@ -74,7 +128,7 @@ def finding(slug: str, subject: str, **values: Any) -> Finding:
     ``count``, ``rows``, ``statement``, ``sample``, ``exit_code`` go to the finding; everything else only to the
     texts.
     """
-    text = TEXTS[slug]
+    message = MESSAGES[slug]
     words = {"subject": subject, "table": subject.partition(".")[0], "count": 0, "rows": 0, **values}
     words |= {"n_rows": _counted(words["rows"], "row"), "n_groups": _counted(words["count"], "group")}
     shown = {key: f"{value:,}" if type(value) is int else value for key, value in words.items()}
@@ -82,11 +136,11 @@ def finding(slug: str, subject: str, **values: Any) -> Finding:
     return Finding(
         slug=slug,
         subject=subject,
-        problem=text.problem.format(**shown),
-        help=text.help.format(**shown),
-        severity=text.severity,
-        code=text.code,
-        **{"exit_code": text.exit_code, **kept},
+        problem=message.problem.format(**shown),
+        help=message.help.format(**shown),
+        severity=message.severity,
+        code=message.code,
+        **{"exit_code": message.exit_code, **kept},
     )
 
 

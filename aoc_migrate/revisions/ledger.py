@@ -7,6 +7,7 @@ that changes something, and so holds the lock, closes it as interrupted.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from typing import Any
 
 import psycopg
@@ -18,7 +19,9 @@ from aoc_migrate.database.bookkeeping import LOG
 from aoc_migrate.database.own_tables import create, own_tables_locked
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.errors import Abort
-from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.report.facts.runs import LatestRun, Run
+from aoc_migrate.report.fields import data
+from aoc_migrate.report.model import Finding, Report, StepReport, finding
 from aoc_migrate.revisions.graph import applied
 
 
@@ -29,8 +32,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
     The outcome is ``done``, ``refused`` (a check inside found errors, and nothing was done), ``failed`` or
     ``interrupted``; `judged` adds what verify says.
     """
-    run = _begin(session, command, report.revision, goal)
-    report.facts["run"] = run
+    report.run = run = _begin(session, command, report.revision, goal)
     session.on_step = lambda step: _step(session, run, step)
     outcome, slugs = "failed", list[str]()
     try:
@@ -61,7 +63,7 @@ def judged(session: Session, report: Report) -> None:
         _write(
             session,
             f"UPDATE {session.schema[LOG]} SET outcome = 'not verified', findings = %s WHERE run = %s",
-            (slugs, report.facts["run"]),
+            (slugs, report.run),
         )
 
 
@@ -108,14 +110,14 @@ def _step(session: Session, run: int, step: str | None) -> None:
 
 
 def _steps(session: Session) -> Jsonb:
-    return Jsonb([{key: value for key, value in step.items() if key != "kept_ids"} for step in session.steps])
+    return Jsonb(data(session.steps))
 
 
-def runs(session: Session, limit: int) -> list[Row]:
+def runs(session: Session, limit: int) -> tuple[Run, ...]:
     """Return the latest runs, newest first. An open one is ``running`` as long as its backend holds the lock."""
     if catalog.kind(session, LOG) is None:
-        return []
-    return _read(
+        return ()
+    found = _read(
         session,
         "SELECT run, command, from_revision, goal, revision, coalesce(outcome, CASE WHEN pid IN ("
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
@@ -124,17 +126,18 @@ def runs(session: Session, limit: int) -> list[Row]:
         "role, host, image, version, server_version FROM {} ORDER BY run DESC LIMIT %s",
         (limit,),
     )
+    return tuple(Run(**row) for row in found)
 
 
-def latest(session: Session) -> list[Row]:
+def latest(session: Session) -> tuple[LatestRun, ...]:
     """Return the last three runs in a few words, as far as this role may read the ledger."""
     if not catalog.may_read(session, LOG):
-        return []
-    told = ("run", "command", "outcome", "revision", "started_at", "seconds", "role", "host")
-    return [{key: row[key] for key in told} for row in runs(session, 3)]
+        return ()
+    names = [field.name for field in fields(LatestRun)]
+    return tuple(LatestRun(*(getattr(run, name) for name in names)) for run in runs(session, 3))
 
 
-def steps(session: Session, run: int) -> list[Row] | None:
+def steps(session: Session, run: int) -> list[StepReport] | None:
     """Return the steps of one run, or None if there is no such run."""
     if catalog.kind(session, LOG) is None:
         return None
@@ -145,21 +148,17 @@ def steps(session: Session, run: int) -> list[Row] | None:
     return [step for step in map(_readable, written) if step]
 
 
-_NUMBERS = (
-    *("attempts", "waited_ms", "held_ms", "total_ms", "estimated_ms", "rows", "kept"),
-    *("batches", "longest_ms", "paused_ms"),
-)
+_NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("statement", "pauses")]
 
 
-def _readable(written: Any) -> Row:
-    """Return a step as reports know it, nothing where it is none: the ledger may hold any JSON."""
+def _readable(written: Any) -> StepReport | None:
+    """Return a step as reports know it, or None: the ledger may hold any JSON."""
     if not isinstance(written, dict) or not isinstance(written.get("statement"), str):
-        return {}
-    step: Row = {"statement": written["statement"]}
-    step |= {key: written[key] for key in _NUMBERS if _is_count(written.get(key))}
-    pauses = written.get("pauses")
+        return None
+    numbers = {name: written[name] for name in _NUMBERS if _is_count(written.get(name))}
+    step, pauses = StepReport(written["statement"], **numbers), written.get("pauses")
     if isinstance(pauses, dict):
-        step["pauses"] = {reason: spent for reason, spent in pauses.items() if _is_count(spent)}
+        step.pauses = {reason: spent for reason, spent in pauses.items() if _is_count(spent)}
     return step
 
 

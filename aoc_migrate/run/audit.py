@@ -1,8 +1,7 @@
 """The audit: what would stop an upgrade. Everything the catalog already proves is left out."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
@@ -22,7 +21,8 @@ from aoc_migrate.inspect.session_checks import table_missing, unreadable
 from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.operations.supersedes.statements import update_triggers
 from aoc_migrate.report.accepted import option
-from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.report.facts.raw_rows import AuditFacts
+from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions.current import chain_state
 from aoc_migrate.revisions.graph import contract_at, head, parts, swap_of
 from aoc_migrate.run import hold
@@ -67,19 +67,23 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
     session.run("SET default_transaction_read_only = on")
     report.findings += hold.findings(session)
     report.findings += surroundings(session)
-    report.findings += audit(session, audit_plan(session, goal, limit=limit), report.facts)
+    plan = audit_plan(session, goal, limit=limit)
+    report.findings += audit(session, plan, lambda rows: report.put(AuditFacts(rows)))
+    facts = report.known(AuditFacts) or AuditFacts()
     if any(finding.slug == "duplicate-key" for finding in report.findings):
-        report.facts["duplicates_by_vendor"] = duplicates_by_vendor(session, contract)
-    if "rows" not in report.facts and not unreadable(session, contract.table):
-        report.facts["rows"] = session.value(f"SELECT count(*) FROM {session.schema[contract.table]}")
+        facts = replace(facts, duplicates_by_vendor=duplicates_by_vendor(session, contract))
+    if facts.rows is None and not unreadable(session, contract.table):
+        rows = session.value(f"SELECT count(*) FROM {session.schema[contract.table]}")
+        facts = replace(facts, rows=rows)
+    report.put(facts)
     name = session.target.name
-    report.next = (
-        f"aoc-migrate upgrade {name}" if not report.errors else f"repair it, then: aoc-migrate audit {name}"
-    )
+    report.next = Next(f"aoc-migrate upgrade {name}")
+    if report.errors:
+        report.next = Next(f"aoc-migrate audit {name}", note="Repair what the findings name, and audit again.")
 
 
-def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
-    """Return every finding, errors and warnings; ``facts`` is given the number of ``rows``, if it has to be known.
+def audit(session: Session, plan: Plan, counted: Callable[[int], None]) -> list[Finding]:
+    """Return every finding, errors and warnings; ``counted`` is called with the number of rows where all are read.
 
     The raw table must exist.
 
@@ -88,13 +92,13 @@ def audit(session: Session, plan: Plan, facts: dict[str, Any]) -> list[Finding]:
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
     ended = watch_writers(session, swap) if swap else None
     with bounded_lock_wait(session, plan.contract.table, "audit"):
-        findings = [*_table(session, plan, facts)]
+        findings = [*_table(session, plan, counted)]
         if swap and ended:
             findings += [*audit_swap(session, swap), *ended()]
     return findings
 
 
-def _table(session: Session, plan: Plan, facts: dict[str, Any]) -> Iterator[Finding]:
+def _table(session: Session, plan: Plan, counted: Callable[[int], None]) -> Iterator[Finding]:
     contract = plan.contract
     shape = [*audit_columns(session, contract), *unreadable(session, contract.table)]
     yield from shape
@@ -103,7 +107,7 @@ def _table(session: Session, plan: Plan, facts: dict[str, Any]) -> Iterator[Find
     yield from _foreign(session, plan)
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
-    yield from audit_rows(session, contract, checks, required, plan.limit, facts)
+    yield from audit_rows(session, contract, checks, required, plan.limit, counted)
     if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
         yield from audit_duplicates(session, contract, plan.limit)
     linking = Part.CHAIN in plan.parts and not plan.linked

@@ -15,7 +15,8 @@ from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import table_missing, unreadable, writing
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
-from aoc_migrate.report.model import Report
+from aoc_migrate.report.facts.chains import RelinkFacts
+from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import backfilled_at, changing, locked, our_tables
 from aoc_migrate.revisions.graph import contract_at, parts, revision_of
@@ -39,7 +40,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         report.failed = bool(report.errors)
         ledger.judged(session, report)
     else:
-        report.next = f"aoc-migrate chain {target} --apply" if report.findings else ""
+        report.next = Next(f"aoc-migrate chain {target} --apply" if report.findings else "")
 
 
 def _chained(session: Session, report: Report) -> Contract:
@@ -57,18 +58,21 @@ def _apply(session: Session, report: Report) -> bool:
         contract, held = _chained(session, report), hold.read(session)
         if held is not None and not held.finished:
             report.findings.append(hold.to_finding(session, held))
-            report.next = "nothing was changed; finish the rollback, or end its hold, and then link anew"
+            report.next = Next(
+                note="Nothing was changed. Finish the rollback, or end its hold, and link anew then."
+            )
             return False
         check_retrofit(session, contract)
         report.findings += [*code_findings(session, contract, DDL), *code_on_the_way(session, contract)]
         if report.errors:
-            report.next = f"nothing was changed; repair it, then: aoc-migrate chain {session.target.name} --apply"
+            command = f"aoc-migrate chain {session.target.name} --apply"
+            report.next = Next(command, note="Nothing was changed. Repair what the findings name first.")
             return False
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
             keep(session, forget(session.schema, "chain"))
         with ledger.recorded(session, report, "chain --apply", report.revision), changing(session, report):
-            report.facts["linked_anew"] = relink(session, contract, "chain")
+            report.put(RelinkFacts(relink(session, contract, "chain")))
     return True
 
 
@@ -77,14 +81,15 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
     with locked(session, report) if apply else nullcontext():
         if catalog.kind(session, JOURNAL) is not None:
             report.findings += unreadable(session, JOURNAL)
-        report.facts |= journal.held(session)
-        if not report.facts["links"]:
+        facts = journal.held(session)
+        report.put(facts)
+        if not facts.links:
             return
         if not apply:
-            report.next = f"aoc-migrate chain {session.target.name} --drop-journal --apply"
+            report.next = Next(f"aoc-migrate chain {session.target.name} --drop-journal --apply")
             return
         with ledger.recorded(session, report, "chain --drop-journal", report.revision):
             report.changed = True
             with own_tables_locked(session, JOURNAL, writes=True):
                 session.run(f"DELETE FROM {session.schema[JOURNAL]}")
-    report.next = "a downgrade of the backfill now leaves the links as they are"
+    report.next = Next(note="A downgrade of the backfill now leaves the links as they are.")

@@ -12,8 +12,8 @@ from aoc_migrate.database.session import Session, say
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import refused
 from aoc_migrate.kit.checksums import SUMS, write_sums
+from aoc_migrate.report.forms import render
 from aoc_migrate.report.model import Report
-from aoc_migrate.report.render import render
 from aoc_migrate.run.plan import run_plan
 from aoc_migrate.run.target_run import Options, on_target
 from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade

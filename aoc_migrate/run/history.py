@@ -2,18 +2,19 @@
 
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
+from aoc_migrate.report.facts.runs import HistoryFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions import ledger
 
 
 def run_history(session: Session, report: Report, limit: int, run: int | None) -> None:
     """Tell what the ledger holds: the latest runs, and the steps of one of them (None: of the latest)."""
-    report.facts["runs"] = ledger.runs(session, limit)
-    if run is None and report.facts["runs"]:
-        run = report.facts["runs"][0]["run"]
+    runs = ledger.runs(session, limit)
+    if run is None and runs:
+        run = runs[0].run
     if run is not None:
         found = ledger.steps(session, run)
         if found is None:
             raise refused(f"The ledger of {session.target.name} has no run {run}; see: aoc-migrate history")
-        report.facts["steps_of_run"] = run
         session.steps = found
+    report.put(HistoryFacts(runs, steps_of_run=run))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
@@ -14,7 +15,8 @@ from aoc_migrate.inspect.cost import Costs, Work, measure, sizes, wal, work
 from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
-from aoc_migrate.report.model import Report
+from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
+from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions.graph import contract_at, position, resolve
 from aoc_migrate.revisions.revision_sql import collect
 from aoc_migrate.run import hold
@@ -42,24 +44,26 @@ def run_plan(session: Session, report: Report, wanted: str) -> None:
     job = planned(target, report.revision, wanted)
     highest = max(job.start, job.goal)
     contract = contract_at(target, job.name(highest) if highest else None)
-    report.facts |= {"direction": job.function, "from": job.name(job.start), "to": job.name(job.goal)}
-    report.facts["longest_stall_ms"] = session.limits.max_stall * 1000
     costs = measure(session, contract)
-    report.facts |= _sizes(session, contract, costs)
     left = list(_left(session, job))
     partitioned = is_partitioned(session, contract.table)
-    report.facts["plan"] = [
-        {"revision": revision, **_named(steps, partitioned=partitioned), **_cost(contract, steps, costs)}
-        for revision, steps in left
-    ]
+    facts = PlanFacts(
+        job.function,
+        job.name(job.start),
+        job.name(job.goal),
+        longest_stall_ms=session.limits.max_stall * 1000,
+        plan=tuple(_planned(contract, *some, costs, partitioned=partitioned) for some in left),
+        **_sizes(session, contract, costs),
+    )
     if costs:
         every = [step for _, steps in left for step in steps]
-        report.facts |= _whole(report.facts["plan"]) | _wal(session, contract, costs, every)
+        facts = replace(facts, **_whole(facts.plan), **_wal(session, contract, costs, every))
+    report.put(facts)
     held = hold.read(session)
     if held:
         report.findings.append(hold.to_finding(session, held))
     verb = f"aoc-migrate {job.function} {target}"
-    report.next = f"aoc-migrate audit {target}" if not job.down else f"{verb} {job.name(job.goal)}"
+    report.next = Next(f"{verb} {job.name(job.goal)}" if job.down else f"aoc-migrate audit {target}")
 
 
 def planned(target: str, current: str | None, wanted: str) -> Job:
@@ -136,34 +140,41 @@ def _needed(session: Session, group: tuple[Step, ...], added: set[str], *, appli
     return tuple(step for step in group if step not in spare)
 
 
-def _named(steps: tuple[Step, ...], *, partitioned: bool) -> Row:
+def _planned(
+    contract: Contract, revision: str, steps: tuple[Step, ...], costs: Costs | None, *, partitioned: bool
+) -> PlannedStep:
+    """Return what a plan says of Steps; as far as that is known, how many bytes they read and for how long."""
+    statement, lock = _named(steps, partitioned=partitioned)
+    of = max((work(contract, step) for step in steps), key=list(Work).index)
+    estimated = costs.estimate(contract, steps) if costs else None
+    return PlannedStep(
+        revision,
+        statement,
+        lock,
+        of.reads,
+        of.writes,
+        size_bytes=costs.size(contract, steps) if costs else None,
+        estimated_ms=None if estimated is None else round(estimated),
+    )
+
+
+def _named(steps: tuple[Step, ...], *, partitioned: bool) -> tuple[str, str]:
     """Return how a plan names Steps, and their lock; indexes of a partitioned table are not made as a whole."""
     first = steps[0]
     if partitioned and first.kind in BUILDS:
         unique = "UNIQUE " if first.kind is Kind.BUILD_UNIQUE_INDEX else ""
         name = f"CREATE {unique}INDEX {', '.join(first.objects)} ON {first.relation.name}, on each partition"
-        return {"statement": name, "lock": PARTS}
+        return name, PARTS
     if partitioned and first.kind is Kind.DROP_INDEX:
         name = f"{Kind.DROP_INDEX_AT_ONCE.name_in_reports} {', '.join(first.objects)} ON {first.relation.name}"
-        return {"statement": name, "lock": Lock.ACCESS_EXCLUSIVE.value}
+        return name, Lock.ACCESS_EXCLUSIVE.value
     strong = strongest(steps)
-    return {"statement": title(step for step in steps if step.lock is strong), "lock": strong.value}
+    return title(step for step in steps if step.lock is strong), strong.value
 
 
-def _cost(contract: Contract, steps: tuple[Step, ...], costs: Costs | None) -> Row:
-    """Return what Steps read and write, and as far as that is known, how many bytes and for how long."""
-    of = max((work(contract, step) for step in steps), key=list(Work).index)
-    cost: Row = {"reads": of.reads, "writes": of.writes}
-    if costs:
-        estimated = costs.estimate(contract, steps)
-        cost["size_bytes"] = costs.size(contract, steps)
-        cost["estimated_ms"] = None if estimated is None else round(estimated)
-    return cost
-
-
-def _whole(plan: list[Row]) -> Row:
+def _whole(plan: tuple[PlannedStep, ...]) -> Row:
     """Return how long the steps will take together; audit before and verify after come on top."""
-    return {"estimated_seconds": round(sum(step["estimated_ms"] or 0 for step in plan) / 1000, 1)}
+    return {"estimated_seconds": round(sum(step.estimated_ms or 0 for step in plan) / 1000, 1)}
 
 
 def _wal(session: Session, contract: Contract, costs: Costs, left: list[Step]) -> Row:

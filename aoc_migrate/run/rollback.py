@@ -16,7 +16,7 @@ from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.session_checks import writing
 from aoc_migrate.operations.supersedes.set_back import objections_to_restore
 from aoc_migrate.quarantine.contents import journaled_away, moved_ids
-from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import changing, locked, our_tables
 from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve
@@ -72,7 +72,8 @@ def _objected(session: Session, report: Report, contract: Contract, command: str
     found += objections_to_restore(session, contract) if undone else []
     report.findings += found
     if found:
-        report.next = f"nothing was changed; repair it, then: aoc-migrate {command}"
+        note = "Nothing was changed. Repair what the findings name first."
+        report.next = Next(f"aoc-migrate {command}", note=note)
     return bool(found)
 
 
@@ -130,10 +131,9 @@ def _telling_what_is_left(session: Session, report: Report, contract: Contract, 
     try:
         yield
     finally:
-        for step in session.steps:
-            kept = step.pop("kept_ids", [])
-            if kept:
-                report.findings += _left(session, contract, step["kept"], kept, away)
+        count = sum(step.kept or 0 for step in session.steps)
+        if count:
+            report.findings += _left(session, contract, count, session.kept_links, away)
 
 
 def _left(session: Session, contract: Contract, count: int, ids: list[str], away: int) -> Iterator[Finding]:
@@ -154,7 +154,8 @@ def _after_rollback(session: Session, report: Report) -> None:
     held = hold.read(session)
     if held:
         report.findings.append(hold.to_finding(session, held))
-    report.next = f"a plain upgrade holds still now; to go up again: aoc-migrate upgrade {target} --release-hold"
+    up = f"aoc-migrate upgrade {target} --release-hold"
+    report.next = Next(choices=(up,), note="A plain upgrade changes nothing under this hold.")
 
 
 def run_remove_constraints(session: Session, report: Report) -> None:

@@ -12,7 +12,8 @@ from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.server_activity import surroundings
 from aoc_migrate.inspect.session_checks import writing
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
-from aoc_migrate.report.model import Report
+from aoc_migrate.report.facts.standing import StandingFacts, StatusFacts
+from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions.current import chain_state, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, history, position
 from aoc_migrate.run import hold
@@ -39,17 +40,18 @@ def run_status(session: Session, report: Report) -> None:
     report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
     report.findings += surroundings(session)
-    report.facts |= {
-        "applied": len(applied(target, report.revision)),
-        "pending": [f"{r.id} {r.title}" for r in pending],
-        "rules": rules,
-        "indexes": indexes,
-        "backfill": "not begun"
-        if state is None
-        else ("done" if state["done"] else f"{state['rows']} rows so far"),
-        "journal": journal.held(session)["links"],
-        **quarantine_facts(session, contract),
-        "lock": holder(session) or "free",
-        "building": building(session, contract.table, list(indexes)),
-    }
-    report.next = f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}"
+    report.put(
+        StatusFacts(
+            applied=len(applied(target, report.revision)),
+            pending=tuple(f"{r.id} {r.title}" for r in pending),
+            backfill="not begun"
+            if state is None
+            else ("done" if state["done"] else f"{state['rows']} rows so far"),
+            journal=journal.held(session).links,
+            lock=holder(session) or "free",
+            building=building(session, contract.table, list(indexes)),
+        )
+    )
+    report.put(StandingFacts(rules, indexes))
+    report.put(quarantine_facts(session, contract))
+    report.next = Next(f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}")

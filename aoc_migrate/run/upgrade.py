@@ -15,7 +15,7 @@ from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.inspect.session_checks import table_missing, writing
-from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.model import Finding, Next, Report
 from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, position, resolve
 from aoc_migrate.run import hold
@@ -43,7 +43,9 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
     if _stops(session, report, options, goal):
         return
     if not _needed(session, report.revision, goal) and not _to_release(session, options):
-        report.next = f"nothing to do; to look closer: aoc-migrate verify {target}"
+        report.next = Next(
+            f"aoc-migrate verify {target}", note="There is nothing to do; verify reads more closely."
+        )
         return
     report.findings += writing(session, our_tables(session))
     if not report.errors:
@@ -62,12 +64,13 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if options.revision.startswith("+"):
             goal = resolve(target, options.revision, report.revision)
         if not _needed(session, report.revision, goal) and not _to_release(session, options):
-            report.next = f"another run has done it; to look closer: aoc-migrate verify {target}"
+            report.next = Next(f"aoc-migrate verify {target}", note="Another run has done it.")
             return
         report.findings += _before(session, report, options, goal)
         _keep(session, report, options, "audit")
         if report.errors:
-            report.next = f"nothing was changed; repair it, then: aoc-migrate upgrade {target}"
+            note = "Nothing was changed. Repair what the findings name first."
+            report.next = Next(f"aoc-migrate upgrade {target}", note=note)
             return
         contract = contract_at(target, goal)
         costs = measure(session, contract)
@@ -88,7 +91,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
 
 def _keep(session: Session, report: Report, options: UpgradeOptions, command: str) -> None:
     if options.keep:
-        options.keep(command, replace(report, steps=[], findings=list(report.findings), facts=dict(report.facts)))
+        options.keep(command, replace(report, steps=[], findings=list(report.findings)))
 
 
 def _goal_up(target: str, wanted: str, current: str | None) -> str | None:
@@ -105,7 +108,8 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
     held = hold.read(session)
     if held is not None and not options.release_hold:
         report.findings = [hold.to_finding(session, held)]
-        report.next = f"to go on: aoc-migrate upgrade {session.target.name} --release-hold"
+        up = f"aoc-migrate upgrade {session.target.name} --release-hold"
+        report.next = Next(choices=(up,), note="A plain upgrade changes nothing under a hold.")
         return True
     contract = contract_at(session.target.name, goal)
     missing = catalog.kind(session, contract.table) is None
@@ -139,7 +143,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     wrong += surroundings(session)
     if catalog.kind(session, contract.table) is None:
         return wrong + code_findings(session, contract, DDL)
-    return wrong + audit(session, audit_plan(session, goal, limit=options.limit), {})
+    return wrong + audit(session, audit_plan(session, goal, limit=options.limit), lambda _: None)
 
 
 def _go_up(session: Session, current: str | None, goal: str | None) -> None:
@@ -161,7 +165,7 @@ def _share(session: Session) -> None:
         begun = time.monotonic()
         session.run(share(session.schema, session.raw))
         label = f"GRANT SELECT ON {', '.join(READ_BY_ALL)} TO {', '.join(readers)}"
-        session.note(label, total_ms=time.monotonic() - begun)
+        session.note(label, total=time.monotonic() - begun)
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:
@@ -173,4 +177,4 @@ def _verify(session: Session, report: Report, limit: int) -> None:
     verify_all(session, report, contract_at(target, report.revision), VerifyOptions(limit, probe=True))
     report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in told]
     report.failed = bool(report.errors)
-    report.next = f"aoc-migrate verify {target}"
+    report.next = Next(f"aoc-migrate verify {target}")

@@ -16,7 +16,8 @@ from aoc_migrate.inspect.session_checks import ALL, policy_of, table_missing, te
 from aoc_migrate.inspect.verifier_role import composed, exists, needed_tables, too_mighty
 from aoc_migrate.operations.execute import Online
 from aoc_migrate.operations.step import Kind, Lock, Step
-from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.report.facts.runs import VerifierFacts
+from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import locked
 from aoc_migrate.revisions.graph import contract_at, swap_of
@@ -31,7 +32,7 @@ def run_check(session: Session, report: Report) -> None:
     if contract:
         _tell_tenant(report, tenant_of(session, contract.table, session.flags.verifier_user))
         report.findings += verifier.check(session, contract, session.flags.verifier_user)
-        report.next = "" if report.errors else f"as that role: aoc-migrate verify {session.target.name}"
+        report.next = Next() if report.errors else _verify(session)
 
 
 def run_create(session: Session, report: Report, password: str | None, tenant: str | None) -> None:
@@ -58,7 +59,7 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
         _set_password(session, role, password)
     report.findings += verifier.check(session, contract, role)
     report.failed = bool(report.errors)
-    report.next = f"as {role}: aoc-migrate verify {session.target.name}"
+    report.next = _verify(session)
 
 
 def run_drop(session: Session, report: Report) -> None:
@@ -67,7 +68,7 @@ def run_drop(session: Session, report: Report) -> None:
     if contract is None:
         return
     if not exists(session, role):
-        report.next = f"there is no role {role}"
+        report.next = Next(note=f"There is no role {role}.")
         return
     report.findings += _hindrances(session, contract, role)
     if report.errors:
@@ -86,11 +87,16 @@ def run_drop(session: Session, report: Report) -> None:
             report.findings.append(finding("verifier-stays", role, **words))
 
 
+def _verify(session: Session) -> Next:
+    note = f"Run it as {session.flags.verifier_user}."
+    return Next(f"aoc-migrate verify {session.target.name}", note=note)
+
+
 def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding]:
     """Return why the role cannot be made or altered, before anything of it is."""
     mighty = too_mighty(session, role) if exists(session, role) else []
     if mighty:
-        return [finding("verifier-mighty", role, powers=", ".join(mighty))]
+        return [finding("verifier-too-privileged", role, powers=", ".join(mighty))]
     bookkeeping = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
     found = writing(session, [contract.table, *bookkeeping])
     we = session.row(
@@ -113,7 +119,7 @@ def _contract(session: Session, report: Report) -> Contract | None:
 
 def _tell_tenant(report: Report, tenant: str | None) -> None:
     if tenant is not None:
-        report.facts["tenant"] = tenant
+        report.put(VerifierFacts(tenant))
 
 
 def _run(session: Session, text: LiteralString, *names: str | Relation | sql.Composable) -> None:

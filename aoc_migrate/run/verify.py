@@ -17,6 +17,7 @@ from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.inspect.probe import UNPROBED, probe
 from aoc_migrate.inspect.session_checks import only_tenant, table_missing, unreadable
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
+from aoc_migrate.report.facts.runs import VerifyFacts
 from aoc_migrate.report.model import Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import backfilled_at, catalog_findings
@@ -75,21 +76,18 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     report.findings += quarantine_findings(session, contract)
     report.findings += planted_objects(session)
     report.findings += ledger.edited(session, report.revision)
-    report.facts |= standing_facts(session, contract, standing)
-    report.facts |= quarantine_facts(session, contract)
-    report.facts["latest_runs"] = ledger.latest(session)
+    report.put(standing_facts(session, contract, standing))
+    report.put(quarantine_facts(session, contract))
     if Part.CHAIN in standing:
         scope = Scope(options.tenant, options.since)
-        found, facts = verify_chain(session, contract, backfilled_at(session), options.limit, scope)
+        found, chains = verify_chain(session, contract, backfilled_at(session), options.limit, scope)
         report.findings += found
-        report.facts |= facts
+        report.put(chains)
         report.findings += ambiguous_ids(session, contract, options.limit, options.since)
     report.findings += strange_tenant(session, contract, options.tenant)
-    if options.tenant is not None:
-        report.facts["tenant"] = options.tenant
-    if options.since is not None:
-        report.facts["since_seconds"] = options.since
+    facts = VerifyFacts(ledger.latest(session), options.tenant, options.since)
+    report.put(facts)
     if options.probe:
         found = list(probe(session, contract, standing))
         report.findings += found
-        report.facts["probed"] = not {finding.slug for finding in found} & UNPROBED
+        report.put(replace(facts, probed=not {finding.slug for finding in found} & UNPROBED))

@@ -11,6 +11,7 @@ from aoc_migrate.database.session import Session, connect, first_line, say
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.session_checks import grant_select
+from aoc_migrate.report.facts.standing import WaitFacts
 from aoc_migrate.report.model import TRY_LATER, Report, finding
 from aoc_migrate.revisions.current import read_revision
 from aoc_migrate.revisions.graph import head, history, position
@@ -42,7 +43,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
             missing = first_line(error, target)
         waited = time.monotonic() - begun
         if missing is None:
-            report.facts["waited_seconds"] = round(waited, 1)
+            report.put(WaitFacts(round(waited, 1)))
             return report
         if waited >= timeout:
             report.findings.append(

@@ -61,7 +61,7 @@ def relink(session: Session, contract: Contract, name: str) -> int:
         _walk(running, contract, name)
         _settle(running, contract, name)
         keep(session, done(session.schema, name))
-        return int(running.step["rows"])
+        return running.rows
 
 
 def code_on_the_way(session: Session, contract: Contract) -> list[Finding]:

@@ -24,12 +24,12 @@ def restore(session: Session, contract: Contract) -> None:
     refuse(session, objections_to_restore(session, contract))
     label = SET_BACK.format(contract.table)
     with batches(session, label, contract.table, (JOURNAL,)) as running, index_plans_only(session):
-        running.step |= {"kept": 0, "kept_ids": []}
+        running.step.kept = 0
         statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             progress.add(page["written"])
-            running.step["kept"] += len(page["kept"])
-            running.step["kept_ids"] = (running.step["kept_ids"] + page["kept"])[:SAMPLE]
+            running.step.kept += len(page["kept"])
+            session.kept_links += page["kept"][: SAMPLE - len(session.kept_links)]
 
 
 def objections_to_restore(session: Session, contract: Contract) -> list[Finding]:

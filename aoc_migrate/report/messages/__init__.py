@@ -5,11 +5,11 @@ it. Slugs are stable; each has a section in docs/rules.md. The codes ERR_AOC_…
 (domain.md, The rules).
 """
 
-from aoc_migrate.report.messages.message import Text
+from aoc_migrate.report.messages.message import Message
 from aoc_migrate.report.messages.quarantine import QUARANTINE
 from aoc_migrate.report.messages.rows import ROWS
-from aoc_migrate.report.messages.session import RUNNING
+from aoc_migrate.report.messages.session import SESSION
 from aoc_migrate.report.messages.verifier_role import VERIFIER
-from aoc_migrate.report.messages.verify import STANDING
+from aoc_migrate.report.messages.verify import VERIFY
 
-TEXTS: dict[str, Text] = {**ROWS, **RUNNING, **STANDING, **VERIFIER, **QUARANTINE}
+MESSAGES: dict[str, Message] = {**ROWS, **SESSION, **VERIFY, **VERIFIER, **QUARANTINE}

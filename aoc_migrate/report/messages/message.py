@@ -5,7 +5,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Message:
     """Problem and help of one slug, as format strings over the finding's values."""
 
     problem: str

@@ -1,0 +1,56 @@
+"""Facts about the supersedes chains, and about what was written to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from aoc_migrate.report.fields import Facts, Pairs
+
+
+@dataclass(frozen=True)
+class LargestChain:
+    """A number of revisions, how many documents have as many, and the key of one of them."""
+
+    revisions: int
+    documents: int
+    tenant: str | None
+    source_vendor: str | None
+    upstream_id: str | None
+
+
+@dataclass(frozen=True)
+class LinkedRow:
+    """A row, and the row that it supersedes."""
+
+    id: str
+    supersedes: str | None
+
+
+@dataclass(frozen=True)
+class ChainFacts(Facts):
+    """``rows`` in scope, how many of them are ``linked``, and how long chains are.
+
+    ``chain_depths`` are documents by number of revisions, in powers of two; ``largest_chains`` the five greatest
+    numbers of revisions; ``chain_sample`` the first five rows in order.
+    """
+
+    rows: int
+    linked: int
+    chain_depths: Annotated[Mapping[str, int], Pairs("revisions", "documents", bars=True)]
+    largest_chains: tuple[LargestChain, ...]
+    chain_sample: tuple[LinkedRow, ...]
+
+
+@dataclass(frozen=True)
+class RelinkFacts(Facts):
+    """How many rows `chain --apply` linked anew."""
+
+    linked_anew: int
+
+
+@dataclass(frozen=True)
+class JournalFacts(Facts):
+    """The batches of the journal, and the links that it holds; None where this role may not read it."""
+
+    batches: int | None
+    links: int | None

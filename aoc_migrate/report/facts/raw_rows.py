@@ -1,0 +1,84 @@
+"""Facts of `audit`, `dedupe`, `repair` and `--restore`: the rows of the raw table."""
+
+from dataclasses import dataclass
+
+from aoc_migrate.report.fields import Facts
+
+
+@dataclass(frozen=True)
+class VendorDuplicates:
+    """The groups and rows of one vendor that share an idempotency key."""
+
+    source_vendor: str
+    groups: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class AuditFacts(Facts):
+    """How many rows were read; where there are duplicates, how many of which vendor, over all groups."""
+
+    rows: int | None = None
+    duplicates_by_vendor: tuple[VendorDuplicates, ...] | None = None
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """What stays of a group, how many rows move, the first of them, and the columns in which they differ."""
+
+    stays: str
+    rows: int
+    moves: list[str]
+    links: int
+    differs: str | None
+
+
+@dataclass(frozen=True)
+class DedupeFacts(Facts):
+    """Counts over all groups, which row of each stays, and a sample of groups."""
+
+    groups: int
+    surplus: int
+    different: int
+    stays: str
+    duplicates: tuple[DuplicateGroup, ...]
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """How many rows break a rule in a column, and how many of them are repaired or move."""
+
+    rule: str
+    column: str
+    rows: int
+    repair: int
+    move: int
+
+
+@dataclass(frozen=True)
+class BrokenRow:
+    """A row that breaks rules, and what becomes of it."""
+
+    id: str
+    becomes: str
+    breaks: list[str]
+
+
+@dataclass(frozen=True)
+class RepairFacts(Facts):
+    """How many rows would be repaired and moved, by rule and column, and a sample; a row may break several."""
+
+    to_repair: int
+    to_move: int
+    broken: tuple[BrokenRule, ...]
+    sample: tuple[BrokenRow, ...] | None = None
+
+
+@dataclass(frozen=True)
+class WorkFacts(Facts):
+    """How many rows were done; ``resumed``: how many an interrupted run had left on its list."""
+
+    resumed: int | None = None
+    repaired: int | None = None
+    moved: int | None = None
+    restored: int | None = None

@@ -1,0 +1,65 @@
+"""Facts from the ledger, and what `verify` says of its own scope."""
+
+from dataclasses import dataclass
+
+from aoc_migrate.report.fields import Facts, Seconds
+
+
+@dataclass(frozen=True)
+class LatestRun:
+    """A run of the ledger in a few words."""
+
+    run: int
+    command: str
+    outcome: str
+    revision: str | None
+    started_at: str
+    seconds: float | None
+    role: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the ledger: who ran what, from where to where, when, for how long, with what outcome."""
+
+    run: int
+    command: str
+    from_revision: str
+    goal: str
+    revision: str | None
+    outcome: str
+    step: str | None
+    findings: list[str] | None
+    started_at: str
+    seconds: float | None
+    role: str
+    host: str
+    image: str | None
+    version: str
+    server_version: str
+
+
+@dataclass(frozen=True)
+class HistoryFacts(Facts):
+    """The latest runs, newest first, and the run whose steps the report has."""
+
+    runs: tuple[Run, ...]
+    steps_of_run: int | None = None
+
+
+@dataclass(frozen=True)
+class VerifyFacts(Facts):
+    """The latest runs, the scope that was asked for, and whether the probe could try to write."""
+
+    latest_runs: tuple[LatestRun, ...]
+    tenant: str | None = None
+    since_seconds: Seconds | None = None
+    probed: bool | None = None
+
+
+@dataclass(frozen=True)
+class VerifierFacts(Facts):
+    """The only tenant whose rows the verifier's role sees."""
+
+    tenant: str

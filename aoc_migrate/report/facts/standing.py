@@ -1,0 +1,34 @@
+"""Facts of `verify`, `status` and `wait`: where a target is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from aoc_migrate.report.fields import Facts, Pairs, Seconds, States
+
+
+@dataclass(frozen=True)
+class StandingFacts(Facts):
+    """The state of each rule (missing, changed, guarded, proven) and of each index."""
+
+    rules: States
+    indexes: States
+
+
+@dataclass(frozen=True)
+class StatusFacts(Facts):
+    """How far the history is, the links in the journal, who holds the lock, and which pid builds which index."""
+
+    applied: int
+    pending: tuple[str, ...]
+    backfill: str
+    journal: int | None
+    lock: str
+    building: Annotated[Mapping[str, int], Pairs("index", "pid")]
+
+
+@dataclass(frozen=True)
+class WaitFacts(Facts):
+    """How long `wait` waited."""
+
+    waited_seconds: Seconds

@@ -1,0 +1,110 @@
+"""What a report holds by its shape: single values, lists, names with a value each, and tables."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass, replace
+from typing import Any, NamedTuple
+
+from aoc_migrate.report.fields import Field, Unit, fields_of
+from aoc_migrate.report.formatting import label, numeric, plain, shown, title
+from aoc_migrate.report.model import Report
+
+_LEFT_OUT: dict[str, Any] = dict.fromkeys(("batches", "longest_ms", "pauses"))
+
+
+class Cell(NamedTuple):
+    """A value in a table, and what people read of it."""
+
+    text: str
+    value: Any
+
+
+class Table(NamedTuple):
+    """Rows with the same columns. ``bars``: the last column is drawn as bars."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    bars: bool = False
+
+    def numbers(self) -> list[bool]:
+        """Return of each column whether it holds numbers alone."""
+        return [
+            all(row[n].value is None or numeric(row[n].value) for row in self.rows)
+            for n in range(len(self.columns))
+        ]
+
+
+def scalars(report: Report) -> list[Field]:
+    """Return the facts that are one value, or a list or mapping that is empty."""
+    return [f for f in _facts(report) if not isinstance(f.value, tuple | Mapping) or not f.value]
+
+
+def lists(report: Report) -> list[Field]:
+    """Return the facts that are a list of words."""
+    return [f for f in _collections(report) if isinstance(f.value, tuple) and not is_dataclass(f.value[0])]
+
+
+def states(report: Report) -> list[Field]:
+    """Return the facts that are names with a value each, but for those that are sizes to compare."""
+    return [f for f in _collections(report) if isinstance(f.value, Mapping) and not (f.pairs and f.pairs.bars)]
+
+
+def tables(report: Report) -> list[Table]:
+    """Return the facts that are rows, or sizes to compare."""
+    found = []
+    for field in _collections(report):
+        if field.pairs and field.pairs.bars:
+            rows = [[_cell(name), _cell(value)] for name, value in field.value.items()]
+            found.append(Table(title(field), [field.pairs.name, field.pairs.value], rows, bars=True))
+        elif isinstance(field.value, tuple) and is_dataclass(field.value[0]):
+            found.append(record_table(title(field), field.value))
+    return found
+
+
+def summary(values: Mapping[str, Any]) -> str:
+    """Return names with a value each in a line that says what most of them have; empty where no two share one."""
+    most, times = Counter(map(plain, values.values())).most_common(1)[0]
+    if times == 1:
+        return ""
+    if times == len(values):
+        return f"{times}, all {most}"
+    others = [f"{plain(name)} {plain(value)}" for name, value in values.items() if plain(value) != most]
+    return f"{times} of {len(values)} {most}; {', '.join(others)}"
+
+
+def named(values: Mapping[str, Any]) -> list[str]:
+    """Return each name with its value."""
+    return [f"{plain(name)}: {shown(value)}" for name, value in values.items()]
+
+
+def record_table(title_: str, records: Iterable[Any]) -> Table:
+    """Return dataclasses of one kind as a table; a column is there where it applies to one of them."""
+    rows = [{field.name: field for field in fields_of(record)} for record in records]
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = [title(next(row[name] for row in rows if name in row)) for name in names]
+    cells = [[_cell(row[n].value, row[n].unit) if n in row else Cell("-", None) for n in names] for row in rows]
+    return Table(title_, columns, cells)
+
+
+def step_table(title_: str, report: Report) -> Table:
+    """Return the steps as a table; the JSON says more of each."""
+    return record_table(title_, (replace(step, **_LEFT_OUT) for step in report.steps))
+
+
+def sample_table(title_: str, sample: list[dict[str, Any]]) -> Table:
+    """Return the sample of a finding as a table."""
+    names = list(dict.fromkeys(name for row in sample for name in row))
+    return Table(title_, [label(name) for name in names], [[_cell(row.get(n)) for n in names] for row in sample])
+
+
+def _cell(value: Any, unit: Unit | None = None) -> Cell:
+    return Cell(shown(value, unit), value)
+
+
+def _facts(report: Report) -> list[Field]:
+    return [field for group in report.facts for field in fields_of(group)]
+
+
+def _collections(report: Report) -> list[Field]:
+    return [field for field in _facts(report) if isinstance(field.value, tuple | Mapping) and field.value]

@@ -1,0 +1,115 @@
+"""Reports for people, as text: what is rows is a table, and what is typed next is never wrapped."""
+
+import textwrap
+from collections.abc import Iterator
+from io import StringIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
+
+from aoc_migrate.report.formatting import by_severity, plain, title
+from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.tables import Table, lists, named, sample_table, states, step_table, summary, tables
+from aoc_migrate.report.verdict import ending, fact_lines, heading
+
+SAMPLE_ROWS = 5
+CELL = 160  # characters; the JSON has the rest
+_WORDS = 16  # a column of words is made no narrower than this
+_GAP = 2
+_NARROW = 40  # columns that a terminal has at least
+_MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
+
+
+def text(command: str, reports: list[Report], width: int) -> str:
+    """Return the reports of a command; tables are no wider than ``width``."""
+    width = max(width, _NARROW)
+    return "\n".join("\n".join(_lines(command, report, width)) + "\n" for report in reports)
+
+
+def _lines(command: str, report: Report, width: int) -> Iterator[str]:
+    yield heading(command, report)
+    for finding in by_severity(report.findings):
+        yield from _finding(finding, width)
+    yield from fact_lines(report)
+    for field in lists(report):
+        yield f"  {title(field)}:"
+        yield from (f"    {plain(word)}" for word in field.value)
+    for field in states(report):
+        words = summary(field.value)
+        yield f"  {title(field)}:{f' {words}' if words else ''}"
+        yield from (f"    {line}" for line in ([] if words else named(field.value)))
+    for table in tables(report):
+        yield f"  {table.title}:"
+        yield from _table(table, 4, width)
+    if report.steps:
+        yield "  steps:"
+        yield from _table(step_table("steps", report), 4, width)
+    yield from ending(report)
+
+
+def _finding(finding: Finding, width: int) -> Iterator[str]:
+    code = f" {finding.code}" if finding.code else ""
+    yield f"  {_MARK[finding.severity]} {finding.slug}{code} {plain(finding.subject)}"
+    yield from textwrap.wrap(plain(finding.problem), width, initial_indent="    ", subsequent_indent="    ")
+    yield f"    -> {plain(finding.help)}"
+    if finding.sample:
+        yield from _table(sample_table("sample", finding.sample[:SAMPLE_ROWS]), 7, width)
+    more = len(finding.sample) - SAMPLE_ROWS
+    if more > 0:
+        yield f"       … {more} more in --format json"
+
+
+def _table(table: Table, indent: int, width: int) -> Iterator[str]:
+    """Yield a table without the columns in which nothing is; where it is too wide, each row by itself."""
+    used = [n for n in range(len(table.columns)) if any(row[n].text != "-" for row in table.rows)]
+    names = [table.columns[n] for n in used]
+    rows = [[_short(row[n].text) for n in used] for row in table.rows]
+    numbers = [table.numbers()[n] for n in used]
+    if _least(names, rows, numbers) <= width - indent:
+        yield from _drawn(_grid(names, rows, numbers), indent, width)
+        return
+    for row in rows:
+        pairs = [[name, value] for name, value in zip(names, row, strict=True) if value != "-"]
+        yield from _drawn(_grid(["", ""], pairs, [False, False]), indent, width)
+        yield ""
+
+
+def _least(names: list[str], rows: list[list[str]], numbers: list[bool]) -> int:
+    """Return the width that a table needs: numbers and names of columns are not wrapped."""
+    widths = [max(cell_len(value) for value in column) for column in zip(*rows, strict=True)]
+    needed = [
+        max(cell_len(name), width if number else min(width, _WORDS))
+        for name, width, number in zip(names, widths, numbers, strict=True)
+    ]
+    return sum(needed) + _GAP * (len(needed) - 1)
+
+
+def _grid(names: list[str], rows: list[list[str]], numbers: list[bool]) -> Grid:
+    grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(names), header_style="")
+    for name, number in zip(names, numbers, strict=True):
+        grid.add_column(
+            Text(name),
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=number,
+            min_width=cell_len(name),
+        )
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    return grid
+
+
+def _drawn(grid: Grid, indent: int, width: int) -> Iterator[str]:
+    written = StringIO()
+    console = Console(
+        file=written, width=width, color_system=None, markup=False, emoji=False, highlight=False, _environ={}
+    )
+    console.print(Padding(grid, (0, 0, 0, indent), expand=False))
+    yield from (line.rstrip() for line in written.getvalue().splitlines())
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= CELL else value[: CELL - 1] + "…"

@@ -1,0 +1,84 @@
+"""The verdict on a target in a line or two: for a report that has nothing more to say, no library is needed."""
+
+from collections.abc import Iterator
+
+from aoc_migrate.report.formatting import plain, shown, title
+from aoc_migrate.report.model import Next, Report
+from aoc_migrate.report.tables import lists, scalars, states, tables
+
+
+def verdict(report: Report) -> str:
+    """Return whether all is well, how many findings there are, and whether anything was changed."""
+    errors = len(report.errors)
+    warnings = sum(f.severity == "warning" for f in report.findings)
+    found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    changed = "changed" if report.changed else "nothing changed"
+    return f"{'OK' if not errors else 'NOT OK'}: {found}; {changed}"
+
+
+def place(report: Report) -> str:
+    """Return the revision that the database is at, and the head; nothing where there is no history."""
+    if report.head is None:
+        return ""
+    if not report.reached:
+        return f"revision unknown (head {report.head})"
+    return plain(f"{report.revision or 'base'} (head {report.head})")
+
+
+def sentence(report: Report) -> str:
+    """Return verdict and place in one line of prose."""
+    at = place(report).removeprefix("revision ")
+    return f"{verdict(report)}.{f' Revision {at}.' if at else ''}"
+
+
+def brief(report: Report) -> bool:
+    """Return whether a report has nothing to show but its verdict and a few numbers."""
+    return not (report.findings or report.steps or tables(report) or states(report) or lists(report))
+
+
+def brief_text(command: str, report: Report) -> str:
+    """Return a brief report as text."""
+    return "\n".join([heading(command, report), *fact_lines(report), *ending(report)]) + "\n"
+
+
+def heading(command: str, report: Report) -> str:
+    """Return the first line of a report."""
+    return f"{command} {plain(report.target)}{f': {place(report)}' if place(report) else ''}"
+
+
+def fact_lines(report: Report) -> Iterator[str]:
+    """Yield the facts that are one value."""
+    for field in scalars(report):
+        value = "none" if field.value in ((), {}) else shown(field.value, field.unit)
+        yield f"  {title(field)}: {value}"
+
+
+def ending(report: Report) -> Iterator[str]:
+    """Yield the verdict and what to do next."""
+    yield f"  {verdict(report)}"
+    yield from (f"  {name}: {words}" for name, words in next_lines(report.next))
+
+
+def next_lines(following: Next) -> Iterator[tuple[str, str]]:
+    """Yield what to do next, each line with what it is: a note, a command, another command."""
+    if following.note:
+        yield "note", plain(following.note)
+    if following.command:
+        yield "next", plain(following.command)
+    yield from (("or", plain(choice)) for choice in following.choices)
+
+
+def last_words(command: str, reports: list[Report], most: int = 4096) -> str:
+    """Return what stopped the run and what to type next, in at most ``most`` bytes of UTF-8.
+
+    That is what Kubernetes keeps of a termination message. A report that stopped nothing is not in it.
+    """
+    lines = []
+    for report in reports:
+        if report.exit_code:
+            lines.append(f"{command} {plain(report.target)}: {verdict(report)}; exit code {report.exit_code}")
+            for finding in report.errors:
+                lines.append(f"{finding.slug} {plain(finding.subject)}: {plain(finding.problem)}")
+                lines.append(f"-> {plain(finding.help)}")
+    whole = "\n".join(lines).encode()
+    return whole.decode() if len(whole) <= most else whole[: most - 3].decode(errors="ignore") + "…"
