@@ -208,7 +208,7 @@ def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Kind]:
             keys = _keys(contract, "case-variant-key", column.name)
             yield Kind("case-variant-key", column.name, _has_variant(contract, column), keys)
     if "content_hash" in audited:
-        yield Kind("content-hash-form", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
+        yield Kind("content-hash-format", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
         for name, json, key in contract.mirrors:
             if json in audited:
                 yield Kind("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")

@@ -46,7 +46,9 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
         found = look_for_broken(session, contract, rules, options.limit)
         report.put(_facts(found, apply=apply))
         if found["refused"]:
-            report.findings.append(finding("guard-refuses", contract.table, rows=found["refused"], target=target))
+            report.findings.append(
+                finding("constraint-refuses", contract.table, rows=found["refused"], target=target)
+            )
         if found["repairs"] and _unique(session, contract):
             rows = collisions(session, contract, rules)
             report.findings += (

@@ -108,7 +108,7 @@ def refused(session: Session, contract: Contract) -> Iterator[Finding]:
     with own_tables_locked(session, WORK):
         rows = session.value(query)
     if rows:
-        yield finding("guard-refuses", contract.table, rows=rows, target=session.target.name)
+        yield finding("constraint-refuses", contract.table, rows=rows, target=session.target.name)
 
 
 def foreign_tables(session: Session, contract: Contract) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             goal = held.revision
             if held.finished:
                 words = {"command": held.command, "revision": goal or "base"}
-                report.findings.append(finding("ended-already", target, **words))
+                report.findings.append(finding("already-finished", target, **words))
         else:
             goal = resolve(target, wanted, report.revision)
             if position(target, goal) > position(target, report.revision):

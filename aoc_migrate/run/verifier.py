@@ -84,7 +84,7 @@ def run_drop(session: Session, report: Report) -> None:
             _run(session, "DROP ROLE {}", role)
         except psycopg.errors.DependentObjectsStillExist as error:
             words = {"reason": first_line(error, session.target), "quoted": session.quoted(role)}
-            report.findings.append(finding("verifier-stays", role, **words))
+            report.findings.append(finding("verifier-not-dropped", role, **words))
 
 
 def _verify(session: Session) -> Next:

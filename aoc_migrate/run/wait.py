@@ -26,7 +26,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
     """Wait until ``target`` is at head, or held where it is; the report says which.
 
     SELECT on the version table is enough, but for seeing a hold. After ``timeout`` seconds: finding
-    ``not-there-yet`` (exit 3).
+    ``not-ready`` (exit 3).
     """
     report = Report(target.name, head(target.name))
     begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
@@ -46,9 +46,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
             report.put(WaitFacts(round(waited, 1)))
             return report
         if waited >= timeout:
-            report.findings.append(
-                finding("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing)
-            )
+            report.findings.append(finding("not-ready", target.name, waited=f"{waited:.0f} s", missing=missing))
             return report
         if line.due(missing):
             say(f"{target.name}: {missing} ({waited:.0f} s so far)")
