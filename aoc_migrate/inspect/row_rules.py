@@ -54,7 +54,7 @@ def audit_rows(
     broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
     if broken:
         kinds = [kind for of_rule in broken.values() for kind in of_rule]
-        doing = f"looking closer at rows of {contract.table} that stand out"
+        doing = f"examining rows of {contract.table} that break a rule"
         found = read(session, doing, _closer(broken, source), (limit,))
         for row in found:
             yield _finding(session, contract, kinds[row["n"]], row)

@@ -25,7 +25,7 @@ class RepairOptions:
         """Return what these words choose; ``all`` is every rule. Raises Abort (exit 2) for no rule."""
         for word in words:
             if word not in (*RULES, "all"):
-                raise refused(f"No such rule: {word}. Rules are {', '.join(RULES)}, and all.")
+                raise refused(f"No such rule: {word}. The rules are {', '.join(RULES)}, and all.")
         return cls(() if "all" in words else words, limit)
 
 

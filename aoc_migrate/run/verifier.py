@@ -88,7 +88,7 @@ def run_drop(session: Session, report: Report) -> None:
 
 
 def _verify(session: Session) -> Next:
-    note = f"Run it as {session.flags.verifier_user}."
+    note = f"Connect as {session.flags.verifier_user} to run it."
     return Next(f"aoc-migrate verify {session.target.name}", note=note)
 
 

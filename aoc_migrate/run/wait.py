@@ -70,10 +70,10 @@ def _look(session: Session, report: Report) -> str | None:
             report.findings = [hold.to_finding(session, held)]
             return None
     elif catalog.kind(session, HOLD) is not None:
-        unseen = f"; a hold would not be seen: {grant_select(session, HOLD)}"
+        unseen = f"; cannot see holds (run: {grant_select(session, HOLD)})"
     from aoc_migrate.database.runner_lock import holder
 
     following = history(target)[position(target, report.revision)]
     by = holder(session)
-    running = f"the lock is held by {by}" if by else "nobody is running it"
+    running = f"the lock is held by {by}" if by else "no run is in progress"
     return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{unseen}"

@@ -8,8 +8,8 @@ VERIFIER: dict[str, Message] = {
         "Run: aoc-migrate verifier create {target} --password-file FILE",
     ),
     "verifier-too-privileged": Message(
-        "The role {subject} can do more than read: {powers}.",
-        "Set AOC_VERIFIER_USER to another role, or take these powers from this one.",
+        "The role {subject} is more than a reader: {powers}.",
+        "Set AOC_VERIFIER_USER to another role, or remove these privileges from this one first.",
     ),
     "verifier-lacks-privileges": Message(
         "The role {subject} may not {lacking}; verification would fail.",
