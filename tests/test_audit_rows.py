@@ -67,7 +67,7 @@ CASES = [
     *(Case("forbidden-key", c, keyed(FORBIDDEN), "ERR_AOC_001") for c in OBJECTS),
     *(Case("derived-key", c, keyed(DERIVED), "ERR_AOC_006") for c in OBJECTS),
     *(Case("case-variant-key", c, keyed(VARIANTS), "ERR_AOC_007", "warning") for c in OBJECTS),
-    Case("content-hash-form", "content_hash", BAD_HASHES, None, "warning"),
+    Case("content-hash-format", "content_hash", BAD_HASHES, None, "warning"),
     Case("key-too-long", "upstream_id", ("é" * 1300,), None),
 ]
 
@@ -97,7 +97,7 @@ def test_every_rule(target: str, request: pytest.FixtureRequest, aoc: Aoc, allow
         if case.slug == "missing-required" and case.column in KEYS:
             nulls = expected["null-key", database.table, "ERR_AOC_004", "error"]
             nulls |= expected[case.slug, subject, case.code, case.severity]
-    expected["content-hash-form", f"{database.table}.content_hash", None, "warning"] |= expected[
+    expected["content-hash-format", f"{database.table}.content_hash", None, "warning"] |= expected[
         "blank-key", f"{database.table}.content_hash", "ERR_AOC_004", "error"
     ]
     for column in OBJECTS:
@@ -130,7 +130,7 @@ def test_warnings_alone_are_clean(concelier: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs("error"), set(ran.slugs("warning"))) == (
         0,
         [],
-        {"case-variant-key", "content-hash-form"},
+        {"case-variant-key", "content-hash-format"},
     )
     assert aoc("upgrade").exit_code == 0
 

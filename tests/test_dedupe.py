@@ -121,7 +121,7 @@ def test_upgrade_after_it(dirty: Database, aoc: Aoc, allowed: dict[str, str]) ->
     assert aoc.json("verify", dirty.target).slugs("error") == []
 
     refused = aoc.json("dedupe", dirty.target, "--restore")
-    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands"])
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-in-place"])
     assert aoc("downgrade", dirty.target, "base").exit_code == 0
     assert aoc("dedupe", dirty.target, "--restore").exit_code == 0
     assert rows(dirty) == before

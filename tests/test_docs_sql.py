@@ -28,7 +28,7 @@ DIRT: dict[str, dict[str, Any]] = {
     "null-key": {"tenant": None},
     "key-too-long": {"upstream_id": "x" * 2640},
     "case-variant-key": {"source": {"vendor": "osv", "riskScore": 1}},
-    "content-hash-form": {"content_hash": "SHA256:00"},
+    "content-hash-format": {"content_hash": "SHA256:00"},
     "envelope-mismatch": {"source": {"vendor": "redhat"}},
     "unguarded-column": {},
     "forbidden-column": {},

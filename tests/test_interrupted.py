@@ -85,7 +85,7 @@ def test_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, allowed:
     wait_until(lambda: excititor.value("SELECT count(*) FROM aoc_supersedes_journal") < batches - 2)
     process.kill()
     process.communicate()
-    assert "unfinished" in aoc.json("upgrade").slugs()
+    assert "rollback-unfinished" in aoc.json("upgrade").slugs()
 
     ran = aoc.json("downgrade", "-1")
 
@@ -106,9 +106,9 @@ def test_a_downgrade_nobody_heard_of_is_not_repeated(excititor: Database, aoc: A
     again, once_more = aoc.json("downgrade", "-1"), aoc.json("downgrade", "-1")
 
     assert (again.exit_code, again.report["revision"]) == (0, "excititor_0006")
-    assert "ended-already" in again.slugs()
+    assert "already-finished" in again.slugs()
     assert (once_more.exit_code, once_more.report["revision"]) == (0, "excititor_0005")
-    assert "ended-already" not in once_more.slugs()
+    assert "already-finished" not in once_more.slugs()
 
 
 def test_a_cancelled_batch_ends_it(excititor: Database, aoc: Aoc) -> None:

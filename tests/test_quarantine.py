@@ -112,7 +112,7 @@ def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
         assert aoc.json("verifier", "create", filled.target).slugs() == []
         filled.run(f'GRANT SELECT (id) ON {table} TO "{ROLE}"')
 
-        assert f'"{ROLE}"' in aoc.json("verify", filled.target).finding("quarantine-open")["problem"]
+        assert f'"{ROLE}"' in aoc.json("verify", filled.target).finding("quarantine-exposed")["problem"]
         assert aoc.json("verifier", "check", filled.target).slugs("error") == ["verifier-reads-quarantine"]
     finally:
         filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')

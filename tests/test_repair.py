@@ -83,8 +83,8 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
     assert aoc.json("upgrade", database.target, **allowed).exit_code == 0
 
     refused = aoc.json("repair", database.target, "--restore")
-    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands", "guards-stand"])
-    assert f"downgrade {database.target} {database.target}_0001" in refused.finding("guards-stand")["help"]
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-in-place", "constraints-in-place"])
+    assert f"downgrade {database.target} {database.target}_0001" in refused.finding("constraints-in-place")["help"]
     assert aoc("downgrade", database.target, "base").exit_code == 0
     assert aoc.json("repair", database.target, "--restore").report["facts"]["restored"] == 15
     assert (dump(database), quarantined(database)) == (before, {})

@@ -48,8 +48,8 @@ def test_one_rule_is_not_enough(guarded: Database, aoc: Aoc) -> None:
     to_guards(guarded)
     for words in ([], ["--apply"]):
         refused = aoc.json("repair", "excititor", "--rule", "blank-key", *words)
-        assert (refused.exit_code, refused.slugs("error")) == (1, ["guard-refuses"])
-        assert "aoc-migrate repair excititor --rule all" in refused.finding("guard-refuses")["help"]
+        assert (refused.exit_code, refused.slugs("error")) == (1, ["constraint-refuses"])
+        assert "aoc-migrate repair excititor --rule all" in refused.finding("constraint-refuses")["help"]
     assert dump(guarded) == before
 
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
@@ -57,7 +57,7 @@ def test_one_rule_is_not_enough(guarded: Database, aoc: Aoc) -> None:
     assert links == {"a": None, "b": "a", "d": "b"}
 
     refused = aoc.json("repair", "excititor", "--restore")
-    assert (refused.slugs("error"), refused.finding("guards-stand")["rows"]) == (["guards-stand"], 2)
+    assert (refused.slugs("error"), refused.finding("constraints-in-place")["rows"]) == (["constraints-in-place"], 2)
     guarded.run("ALTER TABLE vex_raw " + ", ".join(f"DROP CONSTRAINT {name}" for name in checks(guarded)))
     assert aoc("repair", "excititor", "--restore").exit_code == 0
     assert dump(guarded) == before
@@ -82,10 +82,10 @@ def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
     before = dump(guarded)
 
     refused = aoc.json("dedupe", "excititor", "--apply", "--include-different")
-    assert (refused.exit_code, refused.slugs("error")) == (1, ["guard-refuses"])
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["constraint-refuses"])
     assert (dump(guarded), guarded.value("SELECT to_regclass('aoc_work_list')")) == (before, None)
     (run, *_) = aoc.json("history", "excititor").report["facts"]["runs"]
-    assert (run["command"].split()[0], run["outcome"], run["findings"]) == ("dedupe", "refused", ["guard-refuses"])
+    assert (run["command"].split()[0], run["outcome"], run["findings"]) == ("dedupe", "refused", ["constraint-refuses"])
 
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
     assert aoc("dedupe", "excititor", "--apply", "--include-different").exit_code == 0

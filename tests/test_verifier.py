@@ -70,7 +70,7 @@ def test_rotation(ready: Database, aoc: Aoc, secret: str, tmp_path: Path) -> Non
     """create again sets the new password; without a file it stays, and rights that got lost come back."""
     assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
     ready.run(f'REVOKE SELECT ON aoc_migration_log FROM "{ROLE}"; ALTER ROLE "{ROLE}" RESET ALL')
-    assert set(aoc.json("verifier", "check").slugs("error")) == {"verifier-lacks", "verifier-not-read-only"}
+    assert set(aoc.json("verifier", "check").slugs("error")) == {"verifier-lacks-privileges", "verifier-not-read-only"}
     (tmp_path / "new").write_text("another", encoding="utf-8")
 
     assert aoc("verifier", "create", "--password-file", str(tmp_path / "new")).exit_code == 0
@@ -114,7 +114,7 @@ def test_row_level_security(ready: Database, aoc: Aoc, secret: str) -> None:
     ran = as_verifier(aoc, ready).json("verify")
     assert (ran.exit_code, ran.report["facts"]["rows"]) == (0, 3)
     ready.run(f"DROP POLICY aoc_verify_all ON {ready.table}")
-    lacking = aoc.json("verifier", "check").finding("verifier-lacks")
+    lacking = aoc.json("verifier", "check").finding("verifier-lacks-privileges")
     assert "row-level security" in lacking["problem"]
 
 

@@ -21,8 +21,8 @@ def test_not_there_yet(excititor: Database, aoc: Aoc) -> None:
 
     ran = aoc.json("wait", "--timeout", "100ms")
 
-    assert (ran.exit_code, ran.slugs()) == (3, ["not-there-yet"])
-    problem = ran.finding("not-there-yet")["problem"]
+    assert (ran.exit_code, ran.slugs()) == (3, ["not-ready"])
+    problem = ran.finding("not-ready")["problem"]
     assert "at excititor_0003, waiting for excititor_0004 (Idempotency index" in problem
     assert "nobody is running it" in problem
 
@@ -52,9 +52,9 @@ def test_unreachable_then_there(empty: Database, aoc: Aoc) -> None:
     aoc.configure(empty)
     bare = aoc.json("wait", "--timeout", "100ms")
 
-    assert [gone.slugs(), bare.slugs()] == [["not-there-yet"], ["not-there-yet"]]
-    assert "No connection to concelier" in gone.finding("not-there-yet")["problem"]
-    assert "at base, waiting for concelier_0001" in bare.finding("not-there-yet")["problem"]
+    assert [gone.slugs(), bare.slugs()] == [["not-ready"], ["not-ready"]]
+    assert "No connection to concelier" in gone.finding("not-ready")["problem"]
+    assert "at base, waiting for concelier_0001" in bare.finding("not-ready")["problem"]
 
 
 def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
@@ -84,8 +84,8 @@ def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
     assert (without.exit_code, without.slugs()) == (1, ["privileges"])
     help_ = without.finding("privileges")["help"]
     assert 'GRANT SELECT ON "public"."aoc_alembic_version" TO "a waiter";' in help_
-    assert (behind.slugs(), seeing.slugs()) == (["not-there-yet"], ["not-there-yet"])
+    assert (behind.slugs(), seeing.slugs()) == (["not-ready"], ["not-ready"])
     unseen = 'a hold would not be seen: GRANT SELECT ON "public"."aoc_migration_hold" TO "a waiter";'
-    assert unseen in behind.finding("not-there-yet")["problem"]
-    assert unseen not in seeing.finding("not-there-yet")["problem"]
+    assert unseen in behind.finding("not-ready")["problem"]
+    assert unseen not in seeing.finding("not-ready")["problem"]
     assert aoc("wait", "--timeout", "100ms").exit_code == 0

@@ -51,7 +51,7 @@ class Output:
             Path(self.file).write_text(text, encoding="utf-8")
         except OSError as error:  # the work is done, so its report must not be lost
             click.echo(render(self.form, command, reports, 4), nl=False)
-            self.say(f"{self.file} could not be written: {error.strerror}; here is the report")
+            self.say(f"{self.file} could not be written: {error.strerror}; the report is on stdout")
             return 4
         return exit_code
 

@@ -90,7 +90,7 @@ SELECT late, kind, count(*) AS rows, NULL AS id, NULL AS supersedes, NULL AS exp
 GROUP BY late, kind
 UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
 UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
-    found = read(session, "telling apart wrong links", query, [*values, limit, limit])
+    found = read(session, "classifying wrong links", query, [*values, limit, limit])
     for slug, excused in (("chain-broken", False), ("chain-late", True)):
         kinds = {row["kind"]: row["rows"] for row in found if row["late"] == excused and row["rows"] is not None}
         if not kinds:

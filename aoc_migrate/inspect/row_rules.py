@@ -54,7 +54,7 @@ def audit_rows(
     broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
     if broken:
         kinds = [kind for of_rule in broken.values() for kind in of_rule]
-        doing = f"looking closer at rows of {contract.table} that stand out"
+        doing = f"examining rows of {contract.table} that break a rule"
         found = read(session, doing, _closer(broken, source), (limit,))
         for row in found:
             yield _finding(session, contract, kinds[row["n"]], row)
@@ -208,7 +208,7 @@ def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Kind]:
             keys = _keys(contract, "case-variant-key", column.name)
             yield Kind("case-variant-key", column.name, _has_variant(contract, column), keys)
     if "content_hash" in audited:
-        yield Kind("content-hash-form", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
+        yield Kind("content-hash-format", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
         for name, json, key in contract.mirrors:
             if json in audited:
                 yield Kind("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")

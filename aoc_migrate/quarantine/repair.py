@@ -25,7 +25,7 @@ class RepairOptions:
         """Return what these words choose; ``all`` is every rule. Raises Abort (exit 2) for no rule."""
         for word in words:
             if word not in (*RULES, "all"):
-                raise refused(f"No such rule: {word}. Rules are {', '.join(RULES)}, and all.")
+                raise refused(f"No such rule: {word}. The rules are {', '.join(RULES)}, and all.")
         return cls(() if "all" in words else words, limit)
 
 
@@ -46,7 +46,9 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
         found = look_for_broken(session, contract, rules, options.limit)
         report.put(_facts(found, apply=apply))
         if found["refused"]:
-            report.findings.append(finding("guard-refuses", contract.table, rows=found["refused"], target=target))
+            report.findings.append(
+                finding("constraint-refuses", contract.table, rows=found["refused"], target=target)
+            )
         if found["repairs"] and _unique(session, contract):
             rows = collisions(session, contract, rules)
             report.findings += (

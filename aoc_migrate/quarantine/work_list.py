@@ -108,7 +108,7 @@ def refused(session: Session, contract: Contract) -> Iterator[Finding]:
     with own_tables_locked(session, WORK):
         rows = session.value(query)
     if rows:
-        yield finding("guard-refuses", contract.table, rows=rows, target=session.target.name)
+        yield finding("constraint-refuses", contract.table, rows=rows, target=session.target.name)
 
 
 def foreign_tables(session: Session, contract: Contract) -> Iterator[Finding]:
@@ -142,7 +142,7 @@ def unfinished(session: Session) -> Begun | None:
         comment = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (named,))
     signed = _SIGNED.fullmatch(comment or "")
     if signed is None:
-        raise Abort(foreign(WORK, "its comment is not one that we write"))
+        raise Abort(foreign(WORK, "aoc-migrate did not write its comment"))
     return Begun(signed[1], signed[2].strip(), comment)
 
 

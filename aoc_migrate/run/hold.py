@@ -101,9 +101,9 @@ def released(finding: Finding, target: str) -> Finding:
 
 
 def to_finding(session: Session, hold: Hold) -> Finding:
-    """Return the hold as a finding: ``held``, or ``unfinished``."""
+    """Return the hold as a finding: ``held``, or ``rollback-unfinished``."""
     return finding(
-        "held" if hold.finished else "unfinished",
+        "held" if hold.finished else "rollback-unfinished",
         session.target.name,
         target=session.target.name,
         command=hold.command,

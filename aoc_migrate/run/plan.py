@@ -80,7 +80,7 @@ def script_between(target: str, words: str, limits: Limits) -> str:
     """
     start, _, goal = words.partition(":")
     if re.match(r"[+-]", start) or re.match(r"[+-]", goal):
-        raise refused(f"{words!r}: without a connection, a relative revision is relative to nothing. Name both.")
+        raise refused(f"{words!r}: without a connection, revisions cannot be relative. Name both by id.")
     job = planned(target, resolve(target, start or "base", None), goal or "head")
     return script(job, limits, *read_place(target))
 
@@ -103,8 +103,8 @@ def _refuse_partitioned(session: Session, table: str) -> None:
     """Raise Abort (exit 2) for a partitioned table: a script cannot go from partition to partition."""
     if is_partitioned(session, table):
         raise refused(
-            f"{table} is partitioned, and psql scripts do not build indexes partition by partition: "
-            "run the command itself (aoc-migrate upgrade, downgrade, constraints)."
+            f"{table} is partitioned, and a psql script cannot build indexes one partition at a time. "
+            "Use aoc-migrate upgrade, downgrade or constraints instead."
         )
 
 

@@ -28,7 +28,7 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
     """Go down to ``wanted`` and leave a hold. An unfinished downgrade is resumed, not repeated."""
     target = session.target.name
     if wanted.startswith("+"):
-        raise refused(f"downgrade does not go up: for {wanted} use `aoc-migrate upgrade {target} {wanted}`")
+        raise refused(f"downgrade cannot go up to {wanted}. Run: aoc-migrate upgrade {target} {wanted}")
     relative = wanted.startswith("-")
     if not relative:
         resolve(target, wanted, report.revision)
@@ -43,11 +43,13 @@ def run_downgrade(session: Session, report: Report, wanted: str) -> None:
             goal = held.revision
             if held.finished:
                 words = {"command": held.command, "revision": goal or "base"}
-                report.findings.append(finding("ended-already", target, **words))
+                report.findings.append(finding("already-finished", target, **words))
         else:
             goal = resolve(target, wanted, report.revision)
             if position(target, goal) > position(target, report.revision):
-                raise refused(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
+                raise refused(
+                    f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
+                )
         contract = contract_at(target, report.revision)
         undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
         if _objected(session, report, contract, f"downgrade {target} {wanted}", undone=undone):
@@ -72,7 +74,7 @@ def _objected(session: Session, report: Report, contract: Contract, command: str
     found += objections_to_restore(session, contract) if undone else []
     report.findings += found
     if found:
-        note = "Nothing was changed. Repair what the findings name first."
+        note = "Nothing was changed. Fix what the findings name first."
         report.next = Next(f"aoc-migrate {command}", note=note)
     return bool(found)
 

@@ -53,7 +53,9 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     limited = only_tenant(session, contract.table)
     if limited is not None:
         if options.tenant not in (None, limited):
-            raise refused(f"This role sees the rows of tenant {limited!r} only: leave --tenant out, or name that.")
+            raise refused(
+                f"This role sees only rows of tenant {limited!r}. Name that tenant, or leave out --tenant."
+            )
         options = replace(options, tenant=limited)
     verify_all(session, report, contract, options)
     if hold.read(session):

@@ -79,7 +79,7 @@ def generate(
     Raises Abort (exit 2) for numbers that do not fit.
     """
     if rows < 0 or duplicates < 0 or violations < 0 or duplicates > rows or (violations and not rows):
-        raise refused("A synthetic load wants at least as many rows as duplicates, and none of them negative.")
+        raise refused("--rows must be at least --duplicates, and neither may be negative.")
     chance = _chance(f"dirt {table} {seed}")
     repeated = set(chance.sample(range(rows), duplicates))
     spoiled = Counter(chance.randrange(rows) for _ in range(violations))
