@@ -443,7 +443,7 @@ SELECT pg_temp.aoc_alone('NULL', $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE
   $n$coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL$n$, $s$DROP INDEX CONCURRENTLY IF EXISTS <schema>."<table>_idempotency_v1"$s$) \gexec
 CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['free', $n$pg_temp.aoc_found('<target>_0004') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0004'$s$]]);
 
-SELECT pg_temp.aoc_enter('downgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then NOT NULL without another.');
+SELECT pg_temp.aoc_enter('downgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then SET NOT NULL without another.');
 -- ADD CONSTRAINT NOT VALID <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; a constraint cannot be made unproven: dropped and added at once.
 -- DROP NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON <table>: ACCESS EXCLUSIVE on <table> for an instant; only where this migration had set it.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
@@ -466,7 +466,7 @@ ARRAY['locked', $n$coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?
 ARRAY['locked', $n$coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{linkset}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{linkset}')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" ALTER linkset DROP NOT NULL$s$],
 ARRAY['free', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0003'$s$]]);
 
-SELECT pg_temp.aoc_enter('downgrade <target>_0002: Guard new rows: every rule but the one on content, as CHECK NOT VALID.');
+SELECT pg_temp.aoc_enter('downgrade <target>_0002: Guard new rows: every rule except the one on content, as CHECK NOT VALID.');
 -- DROP CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no row is read.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_keys_v1$s$],
@@ -500,7 +500,7 @@ ARRAY['free', $n$NOT to_regclass('<schema>."<table>"') IS NOT NULL$n$, 'NULL',
 ARRAY['locked', $n$to_regclass('<schema>."<table>"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attname = 'supersedes' AND NOT attisdropped)$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" ADD COLUMN IF NOT EXISTS supersedes text$s$]]);
 CALL pg_temp.aoc_run($s$INSERT INTO <schema>."aoc_alembic_version" (version_num) SELECT '<target>_0001' WHERE NOT EXISTS (SELECT FROM <schema>."aoc_alembic_version")$s$);
 
-SELECT pg_temp.aoc_enter('upgrade <target>_0002: Guard new rows: every rule but the one on content, as CHECK NOT VALID.');
+SELECT pg_temp.aoc_enter('upgrade <target>_0002: Guard new rows: every rule except the one on content, as CHECK NOT VALID.');
 -- CREATE FUNCTION <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: takes no lock on your tables; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
 -- GRANT EXECUTE <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: takes no lock on your tables; a role that may not run the function could store no row.
 -- ADD CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; NOT VALID: new rows are held from now on, no row is read.
@@ -526,7 +526,7 @@ ARRAY['locked', $n$NOT pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>
   linkset IS NOT NULL) NOT VALID; COMMENT ON CONSTRAINT <table>_required_v1 ON <schema>."<table>" IS 'aoc-migrate sha256:<required signature>'$s$]]);
 CALL pg_temp.aoc_run($s$UPDATE <schema>."aoc_alembic_version" SET version_num = '<target>_0002' WHERE version_num = '<target>_0001'$s$);
 
-SELECT pg_temp.aoc_enter('upgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then NOT NULL without another.');
+SELECT pg_temp.aoc_enter('upgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then SET NOT NULL without another.');
 -- VALIDATE CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: SHARE UPDATE EXCLUSIVE on <table> while it runs; one scan proves all rows; reads and writes go on.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'SHARE UPDATE EXCLUSIVE', ARRAY[ARRAY['locked', $n$pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1') AND (pg_temp.aoc_has_unproven('<schema>."<table>"', '<table>_keys_v1') OR pg_temp.aoc_has_unproven('<schema>."<table>"', '<table>_objects_v1') OR pg_temp.aoc_has_unproven('<schema>."<table>"', '<table>_required_v1'))$n$, 'NULL',
  $s$ALTER TABLE <schema>."<table>" VALIDATE CONSTRAINT <table>_keys_v1, VALIDATE CONSTRAINT <table>_objects_v1, VALIDATE CONSTRAINT <table>_required_v1$s$]]);
