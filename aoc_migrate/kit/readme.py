@@ -11,7 +11,7 @@ file in here would no longer match the checksums.
 sha256sum --check --quiet SHA256SUMS && echo complete
 ```
 
-If there is a signature of `SHA256SUMS` (`.asc` or `.sig`), first check it with the signer's key. Do both before you
+If `SHA256SUMS` is signed (`.asc` or `.sig`), check the signature first, with the signer's key. Do both before you
 install anything from here.
 
 ## 2. With Python 3.11 or newer

@@ -3,7 +3,7 @@
 Why: it completes contract v1. It follows the backfill, because every UPDATE checks it again and must read the
 whole document to do so.
 Locks: ACCESS EXCLUSIVE on vex_raw for an instant, then SHARE UPDATE EXCLUSIVE during the scan.
-If it fails: new rows may already be guarded; repair the rows that the audit reports, then run the same command again.
+If it fails: new rows may already be guarded; repair the rows that the audit reports and run the command again.
 Reversible: yes, the constraint is dropped.
 """
 
