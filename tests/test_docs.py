@@ -165,7 +165,7 @@ def test_variables() -> None:
 
     named = variables("\n".join(read(page) for page in PAGES))
 
-    of_tests = {"AOC_TEST_SERVER_URL", "AOC_TEST_BUILD", "AOC_TEST_RUN", "AOC_TEST_PLAY"}
+    of_tests = {"AOC_TEST_SERVER_URL", "AOC_TEST_BUILD", "AOC_TEST_RUN", "AOC_TEST_PLAY", "AOC_UPDATE_GOLDENS"}
     assert named - known == {*of_tests, "AOC_TENANT_HEADER"}  # the second is the services' alone
     assert set(first_cells(section(CLI, "## Environment"))) == known
 

@@ -22,9 +22,9 @@ MEANING = {
     "empty keys, whether the time is finite; for 0007 the type of the document, which has to be fetched and "
     "decompressed. The CPU time of the backend is the median of shuffled rounds",
     "CPU of an INSERT": "one row with one prepared INSERT, as a service stores a document, a hundred in a "
-    "transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, and NOT NULLs. "
-    "PostgreSQL parses a stored CHECK again for every statement: this shows what COPY hides. Without a document "
-    "there is less to store, so the same addition is a larger share",
+    "transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, and NOT "
+    "NULLs. PostgreSQL parses a stored CHECK again for every statement: this shows what COPY hides. Without a "
+    "document there is less to store, so the same addition is a larger share",
     "CPU of COPY": "the same rows, a thousand at a time: what the rules cost each row of a running statement",
     "CPU of a session's first INSERT": "a new session loads the catalog, and PL/pgSQL compiles each function once",
     "CPU of an UPDATE": "one statement sets the link of a thousand rows, and each row's CHECKs run again. "
