@@ -185,3 +185,20 @@ def test_no_subquery_is_negated() -> None:
     wrong = [name for name, path in MODULES.items() if "NOT IN (SELECT" in path.read_text("utf-8")]
 
     assert wrong == []
+
+
+def test_the_picture_is_true() -> None:
+    """docs/architecture.md lists every room; its arrows lead where the imports do, directly or not."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = [(a, b) for a, b in re.findall(r"(?m)^  (\w+) --> (\w+)$", page) if not a.startswith("migrations")]
+    real = {(layer(name), layer(m)) for name, path in MODULES.items() for m in ours(path)}
+    real = {(a, b) for a, b in real if a != b and a in [*ROOMS, "sandbox"]}
+
+    def reached(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        more = pairs | {(a, d) for a, b in pairs for c, d in pairs if b == c}
+        return pairs if more == pairs else reached(more)
+
+    assert reached({*drawn}) == reached(real)
+    assert [pair for pair in drawn if pair in reached({*drawn} - {pair})] == []
+    table = page.partition("| room | holds |")[2].partition("\n\n")[0]
+    assert {*re.findall(r"(?m)^\| `(\w+)` \|", table)} == {*ROOMS, "sandbox", "migrations"}

@@ -119,8 +119,9 @@ def shell_commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", shell_commands())
-def test_shell_commands_parse(line: str) -> None:
+def test_shell_commands_parse(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A command in the documents gets as far as asking for its database: its words and options exist."""
+    monkeypatch.chdir(tmp_path)  # where its --output goes
     line = line.partition(" | ")[0]
     words = list(dropwhile(lambda word: "=" in word, shlex.split(line, comments=True)))[1:]
     apart = words[0] in ("revision", "sandbox", "bundle") or {"--metrics", "--password-file"} & {*words}

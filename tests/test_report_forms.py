@@ -1,6 +1,7 @@
 """JSON holds to its published schema, NDJSON is one finding a line, and no form lets a value act."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.test_report_text import run_of
 
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 VALID = jsonschema.Draft202012Validator(SCHEMA)
+PASTED = r"aoc-migrate( [\w-]+)+|cd \S+ && sha256sum --check SHA256SUMS"
 
 
 def problems(printed: Any) -> list[str]:
@@ -63,9 +65,13 @@ def test_every_command(database: Database, aoc: Aoc, allowed: dict[str, str], tm
     runs += [aoc.json("downgrade", target, "base"), aoc.json("bundle", str(tmp_path / "kit"), "--no-wheels")]
 
     found = [problem for ran in runs for problem in problems(ran.json)]
+    following = [report["next"] for ran in runs for report in ran.json["reports"]]
+    pasted = [command for each in following for command in (each["command"], *each["choices"]) if command]
 
     assert found == []
     assert {ran.exit_code for ran in runs} == {0, 1}
+    assert len(pasted) > 10
+    assert [command for command in pasted if not re.fullmatch(PASTED, command)] == []
     reporting = {" ".join(words) for words, c in commands(cli) if any("--format" in p.opts for p in c.params)}
     assert {ran.json["command"] for ran in runs} == reporting - {"sandbox status"}
 

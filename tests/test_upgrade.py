@@ -172,7 +172,7 @@ def test_output_file(database: Database, aoc: Aoc, tmp_path: object) -> None:
 
     assert ran.out == ""
     with open(path, encoding="utf-8") as file:  # noqa: PTH123
-        assert '"schema": 1' in file.read()
+        assert '"schema": 2' in file.read()
 
 
 def test_late_flag_is_a_warning(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:

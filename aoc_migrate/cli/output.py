@@ -1,6 +1,7 @@
 """Where a command's output goes: report, metrics, and the last words of a pod."""
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Output:
         exit_code = max(report.exit_code for report in reports)
         if exit_code:
             _leave_last_words(command, reports)
-        text = render(self.form, command, reports, exit_code)
+        text = render(self.form, command, reports, exit_code, self._width())
         if self.file is None:
             click.echo(text, nl=False)
             return exit_code
@@ -53,6 +54,13 @@ class Output:
             self.say(f"{self.file} could not be written: {error.strerror}; the report is on stdout")
             return 4
         return exit_code
+
+    def _width(self) -> int:
+        """Return the columns of the terminal, or a fixed number of them for a file or a pipe."""
+        from aoc_migrate.report.forms import WIDTH
+
+        terminal = self.file is None and os.isatty(1)
+        return shutil.get_terminal_size().columns if terminal else WIDTH
 
     def write_text(self, text: str) -> None:
         """Write something that is no report. Raises Abort (exit 2)."""
