@@ -120,7 +120,7 @@ def test_bad_input(tmp_path: Path) -> None:
     before = contents(tmp_path)
     cases = {
         "not an empty folder": [str(tmp_path / "full"), "--no-wheels"],
-        "is there already": [str(tmp_path / "full" / "file"), "--no-wheels"],
+        "already exists": [str(tmp_path / "full" / "file"), "--no-wheels"],
         "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
         "have the same file name": [new, "--no-wheels", *same],
         "leaves nothing": [new, "--no-wheels", "--platform", "any"],
