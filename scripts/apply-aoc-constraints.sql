@@ -3,20 +3,20 @@
 --   psql -X -d DATABASE -f THIS.sql         or on stdin: psql -X -d DATABASE < THIS.sql
 --
 -- Constraints and idempotency index: the state of `aoc-migrate upgrade TARGET concelier_0004 or excititor_0004`.
--- The guard of the column content follows the backfill, which it would slow down: with the upgrade to
--- head, or here where no row needs the backfill.
+-- The guard of the column content comes after the backfill, because it would slow it down: with the
+-- upgrade to head, or here if no row needs the backfill.
 --
---   -v remove=1           take constraints and idempotency index away, and hold there
---   -v content=1          guard content now, also where rows need the backfill
---   -v target=NAME        concelier or excititor; else it is found by its table
---   -v schema=NAME        where the tables are
---   -v release_hold=1     go up although a rollback holds the database
+--   -v remove=1           remove constraints and idempotency index, then hold the database there
+--   -v content=1          guard content now, even if rows need the backfill
+--   -v target=NAME        concelier or excititor; by default, the one whose raw table is there
+--   -v schema=NAME        schema of the tables
+--   -v release_hold=1     upgrade even though a rollback holds the database
 --   -v accept=SLUG:OBJECT findings to accept, separated by commas
 --
--- It commits by itself, so never with psql -1. Interrupted, it goes on when it is run again.
+-- It commits on its own: never run it with psql -1. After an interruption, run it again to resume.
 -- Exit code 0: done, nothing to do, or held. 3: refused or failed; stderr says why.
--- It bounds how long it waits, and so how long others wait for it: 100 ms for a strong lock, under
--- which it changes the catalog alone; it tries again until 600 s have passed.
+-- It waits at most 100 ms for a strong lock, so other sessions wait no longer for it; under that lock, it
+-- changes only the catalog. It retries for up to 600 s.
 
 \set ON_ERROR_STOP on
 \set QUIET on \set VERBOSITY terse \set SHOW_CONTEXT never
@@ -69,24 +69,24 @@ DECLARE at oid := to_regnamespace(current_setting('aoc.schema', true)); reason t
 BEGIN
   SELECT CASE
     WHEN statement_timestamp() <> transaction_timestamp() THEN
-      'this script commits by itself: run it without psql -1, with AUTOCOMMIT on'
+      'this script commits on its own: run it without psql -1, with AUTOCOMMIT on'
     WHEN current_setting('server_version_num')::int < 150000 THEN
       'PostgreSQL ' || current_setting('server_version') || ' is too old: 15 or newer is needed'
     WHEN pg_is_in_recovery() THEN 'this is a standby: run the script on the primary'
     WHEN current_setting('transaction_read_only')::boolean THEN 'this role may only read'
     WHEN current_setting('aoc.pid', true) IS DISTINCT FROM pg_backend_pid()::text THEN
-      'a pooler gives each statement another session: connect to PostgreSQL directly'
-    WHEN NOT has_database_privilege(current_database(), 'TEMP') THEN format('role %1$s may not make temporary '
-      'objects, and this script keeps its procedures there: GRANT TEMP ON DATABASE %2$I TO %1$I', current_user, current_database())
+      'a pooler may run each statement in another session: connect directly to PostgreSQL'
+    WHEN NOT has_database_privilege(current_database(), 'TEMP') THEN format('role %1$s may not create temporary '
+      'objects, which this script needs for its procedures: GRANT TEMP ON DATABASE %2$I TO %1$I', current_user, current_database())
     WHEN at IS NULL THEN format('there is no schema %1$s here; create it with: CREATE SCHEMA %1$s', current_setting('aoc.schema'))
     WHEN NOT has_schema_privilege(at, 'CREATE') THEN format('role %s may not create in schema %s', current_user, current_setting('aoc.schema'))
     WHEN EXISTS (SELECT FROM pg_class WHERE relnamespace = at AND relname = ANY (current_setting('aoc.tables')::text[])
-        AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s has not the rights of the owner of the tables', current_user)
+        AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s lacks the privileges of the owner of the tables', current_user)
     WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw')) AND relkind = 'p') THEN
-      (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself'
+      (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script cannot build indexes one partition at a time: run aoc-migrate instead'
     WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)')) AS given
         WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):.*[^ ,]$') THEN
-      'accept is SLUG:OBJECT, several with a comma between them; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger'
+      'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF;
   -- Event triggers run with all DDL, with that of procedures of this session too: so they are asked here.
@@ -99,7 +99,7 @@ BEGIN
     RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with %', found.slug, found.function, found.owner,
       array_to_string(found.names, ', '), '-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object ELSE '''' || replace('accept=' || object, '''', '''"''"''') || '''' END;
   END LOOP;
-  IF errors > 0 THEN RAISE EXCEPTION 'nothing was changed: repair that and run the script again'; END IF;
+  IF errors > 0 THEN RAISE EXCEPTION 'nothing was changed: fix this and run the script again'; END IF;
 END $$;
 
 -- ---- Procedures of this session, in pg_temp.
@@ -195,7 +195,7 @@ BEGIN
   part := pg_temp.aoc_sql(part);
   IF NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND objsubid = 1 AND granted
       AND ((classid::bigint << 32) | objid::bigint) = current_setting('aoc.lock')::bigint) THEN
-    RAISE EXCEPTION 'the lock is not ours any more: connect to PostgreSQL directly, not through a pooler';
+    RAISE EXCEPTION 'we no longer hold the run lock: connect directly to PostgreSQL, not through a pooler';
   END IF;
   PERFORM set_config('application_name', 'aoc-migrate psql ' || split_part(part, ':', 1), false);
   RETURN part;
@@ -242,10 +242,10 @@ BEGIN
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN reason := SQLERRM;
     END;
     IF reason IS NOT NULL AND clock_timestamp() - begun > interval '600.0 s' THEN
-      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to go on.',
+      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to resume.',
         btrim(split_part(relation, '.', -1), '"'), reason, pg_temp.aoc_holders(relation);
     ELSIF reason IS NOT NULL THEN
-      RAISE WARNING '%: a try gave up (%). Locked by %.', btrim(split_part(relation, '.', -1), '"'), reason, pg_temp.aoc_holders(relation);
+      RAISE WARNING '%: an attempt gave up (%). Locked by %.', btrim(split_part(relation, '.', -1), '"'), reason, pg_temp.aoc_holders(relation);
     END IF;
     COMMIT;
     EXIT WHEN reason IS NULL;
@@ -295,7 +295,7 @@ BEGIN
     SELECT string_agg(name, ', ') INTO lacking FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
       SELECT FROM pg_attribute WHERE attrelid = to_regclass(raw) AND attname = name AND NOT attisdropped);
     IF rules IS NOT NULL AND (lacking IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass(raw)) <> 'r') THEN
-      RAISE EXCEPTION '% is not the table that the contract knows; it lacks: %', split_part(raw, '.', -1),
+      RAISE EXCEPTION '% is not the table that the contract describes; it lacks: %', split_part(raw, '.', -1),
         coalesce(lacking, 'being a plain table');
     END IF;
     FOREACH rule SLICE 1 IN ARRAY coalesce(rules, ARRAY[ARRAY[NULL, NULL, NULL]]) LOOP
@@ -318,12 +318,12 @@ BEGIN
       EXECUTE pg_temp.aoc_sql(groups) INTO rows;
       IF rows > 0 THEN
         errors := errors + 1;
-        RAISE WARNING '% groups of rows of % have one idempotency key (ERR_AOC_003)', rows, split_part(raw, '.', -1);
+        RAISE WARNING '% groups of rows of % share an idempotency key (ERR_AOC_003)', rows, split_part(raw, '.', -1);
       END IF;
     END IF;
   END IF;
   IF errors > 0 THEN
-    RAISE EXCEPTION 'the audit found % errors and nothing was changed: repair them and run the script again', errors;
+    RAISE EXCEPTION 'the audit found % errors, and nothing was changed: fix them and run the script again', errors;
   END IF;
 END $$;
 
@@ -351,7 +351,7 @@ SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS applicatio
   pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction) ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction WHERE l.locktype
   = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
-      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %', holders, begun, ending;
+      RAISE EXCEPTION 'another run holds the lock (%); we have waited since %. Run the script again later, or end that run: %', holders, begun, ending;
     ELSIF clock_timestamp() - said > interval '5 s' THEN
       RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
       said := clock_timestamp();
@@ -377,7 +377,7 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \else
 \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,
-  :'aoc_hold' || ': nothing was changed; to go on: -v release_hold=1' AS aoc_reason \gset \if :aoc_stop
+  :'aoc_hold' || ': nothing was changed; to upgrade again: -v release_hold=1' AS aoc_reason \gset \if :aoc_stop
 \warn :aoc_reason
 \quit
 \endif

@@ -17,8 +17,8 @@ WRONG = {
     ":touch": "no slug before a colon",
     "duplicate-key:x": "duplicate-key cannot be accepted",
     "update-triggers:x": "update-triggers cannot be accepted",
-    "update-trigger:": "no object behind the colon",
-    "update-trigger:  ": "no object behind the colon",
+    "update-trigger:": "no object after the colon",
+    "update-trigger:  ": "no object after the colon",
 }
 HOSTILE = ["it's", "a:b,c", 'two "words"', "$(id)", "-x", "%s {0}"]
 

@@ -95,8 +95,8 @@ def test_a_signature(tmp_path: Path) -> None:
     [
         ("false", "ended with exit code 1"),
         ("true", "left no SHA256SUMS.asc"),
-        ("/nowhere/signer", "could not be started"),
-        ("'", "could not be started"),
+        ("/nowhere/signer", "Could not start the signer"),
+        ("'", "Could not start the signer"),
     ],
 )
 def test_a_signer_that_fails(command: str, told: str, tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_bad_input(tmp_path: Path) -> None:
     before = contents(tmp_path)
     cases = {
         "not an empty folder": [str(tmp_path / "full"), "--no-wheels"],
-        "is there already": [str(tmp_path / "full" / "file"), "--no-wheels"],
+        "already exists": [str(tmp_path / "full" / "file"), "--no-wheels"],
         "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
-        "have one file name": [new, "--no-wheels", *same],
+        "have the same file name": [new, "--no-wheels", *same],
         "leaves nothing": [new, "--no-wheels", "--platform", "any"],
         "cannot be made": ["/proc/nowhere/kit", "--no-wheels"],
     }

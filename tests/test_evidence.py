@@ -173,7 +173,7 @@ def test_a_folder_that_cannot_be_made(excititor: Database, aoc: Aoc, tmp_path: P
     ran = aoc("upgrade", "--evidence", str(tmp_path / "file" / "below"))
 
     assert ran.exit_code == 2
-    assert "Choose a folder that can be written to" in ran.err
+    assert "Choose a writable folder" in ran.err
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
 

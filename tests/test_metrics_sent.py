@@ -117,7 +117,7 @@ def test_an_odd_gateway(excititor: Database, aoc: Aoc) -> None:
             _, err = process.communicate(timeout=60)
 
     assert process.returncode == 0
-    assert err.endswith("aoc-migrate: the metrics were not published: BadStatusLine\n")
+    assert err.endswith("aoc-migrate: could not publish metrics: BadStatusLine\n")
 
 
 @pytest.mark.skipif(PUSHGATEWAY is None, reason="prometheus-pushgateway is not installed")

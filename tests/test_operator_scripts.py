@@ -161,7 +161,7 @@ def test_apply_twice(database: Database) -> None:
     [
         (
             {"content_hash": "sha256:0", "upstream_id": "CVE-0"},
-            "groups of rows of {table} have one idempotency key",
+            "groups of rows of {table} share an idempotency key",
         ),
         ({"tenant": None}, '1 rows of {table} break {table}_required_v1, for example id "bad"'),
         ({"source": {"severity": "high"}}, "1 rows of {table} break {table}_objects_v1"),

@@ -10,7 +10,7 @@ WORDS = [
     (["show", "head"], "Run: aoc-migrate history"),
     (["check"], "Run: aoc-migrate verify"),
     (["stamp", "head"], "The version follows the catalog. Run: aoc-migrate status"),
-    (["upgrade", "concelier", "--dry-run"], "change nothing: aoc-migrate plan"),
+    (["upgrade", "concelier", "--dry-run"], "without changing anything: aoc-migrate plan"),
     (["upgrade", "concelier", "--sql"], "aoc-migrate plan TARGET --sql"),
 ]
 

@@ -127,9 +127,9 @@ def test_room_for_indexes(excititor: Database, aoc: Aoc) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["plan", "base:head"], "FROM:TO goes with TARGET and --sql"),
-        (["plan", "excititor", "base:head"], "FROM:TO goes with TARGET and --sql"),
-        (["plan", "excititor", "base:+1", "--sql"], "relative to nothing"),
+        (["plan", "base:head"], "FROM:TO needs TARGET and --sql"),
+        (["plan", "excititor", "base:head"], "FROM:TO needs TARGET and --sql"),
+        (["plan", "excititor", "base:+1", "--sql"], "revisions cannot be relative"),
         (["plan", "excititor", "nowhere:head", "--sql"], "neither a target nor a revision"),
         (["plan", "excititor", "excititor_0009"], "neither a target nor a revision"),
         (["plan", "excititor", "-1"], "there are not 1 steps"),

@@ -138,7 +138,7 @@ def test_tries_again(excititor: Database) -> None:
         worker.join()
 
     assert ran[0].exit_code == 0, ran[0].err
-    assert "a try gave up (canceling statement due to lock timeout). Locked by pid" in ran[0].err
+    assert "an attempt gave up (canceling statement due to lock timeout). Locked by pid" in ran[0].err
     assert "reader of long texts" in ran[0].err
 
 
@@ -204,5 +204,5 @@ def test_running_it_again_changes_nothing(database: Database) -> None:
 
     ran = psql(database, printed)
 
-    assert (ran.exit_code, ran.out) == (0, f"{database.target} is there already: nothing to do\n")
+    assert (ran.exit_code, ran.out) == (0, f"{database.target} is already there: nothing to do\n")
     assert fingerprint(database.connection, without="^$") == before

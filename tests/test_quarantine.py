@@ -76,7 +76,7 @@ def test_an_export_is_whole(tmp_path: Path) -> None:
         (beside,) = tmp_path.iterdir()
         assert (beside.name.startswith(".rows."), stat.S_IMODE(beside.stat().st_mode)) == (True, 0o600)
     assert place.read_text(encoding="utf-8") == "row\n"
-    with pytest.raises(Abort, match="exists already"), new_file(str(tmp_path / "late")):
+    with pytest.raises(Abort, match="already exists"), new_file(str(tmp_path / "late")):
         (tmp_path / "late").write_text("mine", encoding="utf-8")
 
     assert (tmp_path / "late").read_text(encoding="utf-8") == "mine"
@@ -88,7 +88,7 @@ def test_no_report_on_stdout(excititor: Database, aoc: Aoc) -> None:
     aoc.configure(excititor)
     for words in (["--output", "report"], ["--format", "json"]):
         ran = aoc("quarantine", "--export", "-", *words)
-        assert (ran.exit_code, "has no report" in ran.err) == (2, True)
+        assert (ran.exit_code, "writes no report" in ran.err) == (2, True)
 
 
 def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:

@@ -57,7 +57,10 @@ def test_one_rule_is_not_enough(guarded: Database, aoc: Aoc) -> None:
     assert links == {"a": None, "b": "a", "d": "b"}
 
     refused = aoc.json("repair", "excititor", "--restore")
-    assert (refused.slugs("error"), refused.finding("constraints-in-place")["rows"]) == (["constraints-in-place"], 2)
+    assert (refused.slugs("error"), refused.finding("constraints-in-place")["rows"]) == (
+        ["constraints-in-place"],
+        2,
+    )
     guarded.run("ALTER TABLE vex_raw " + ", ".join(f"DROP CONSTRAINT {name}" for name in checks(guarded)))
     assert aoc("repair", "excititor", "--restore").exit_code == 0
     assert dump(guarded) == before
@@ -85,7 +88,11 @@ def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
     assert (refused.exit_code, refused.slugs("error")) == (1, ["constraint-refuses"])
     assert (dump(guarded), guarded.value("SELECT to_regclass('aoc_work_list')")) == (before, None)
     (run, *_) = aoc.json("history", "excititor").report["facts"]["runs"]
-    assert (run["command"].split()[0], run["outcome"], run["findings"]) == ("dedupe", "refused", ["constraint-refuses"])
+    assert (run["command"].split()[0], run["outcome"], run["findings"]) == (
+        "dedupe",
+        "refused",
+        ["constraint-refuses"],
+    )
 
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
     assert aoc("dedupe", "excititor", "--apply", "--include-different").exit_code == 0

@@ -44,7 +44,7 @@ def test_the_raw_table_is_gone(words: str, at_head: Database, aoc: Aoc) -> None:
     ran = aoc.json(*words.split())
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["table-missing"])
-    assert "it was dropped, or lives elsewhere" in ran.finding("table-missing")["help"]
+    assert "it was dropped or is somewhere else" in ran.finding("table-missing")["help"]
 
 
 def test_another_member_of_the_owner(at_head: Database, aoc: Aoc) -> None:

@@ -65,7 +65,7 @@ def test_inside_a_transaction(name: str, excititor: Database, aoc: Aoc) -> None:
     refused = psql(excititor, SCRIPTS[name](aoc), "-1")
 
     assert refused.exit_code == 3
-    assert "this script commits by itself: run it without psql -1" in refused.err
+    assert "this script commits on its own: run it without psql -1" in refused.err
     assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
@@ -79,7 +79,7 @@ def test_a_partitioned_table(name: str, excititor: Database, aoc: Aoc) -> None:
 
     assert refused.exit_code == 3
     assert "vex_raw is partitioned" in refused.err
-    assert "run aoc-migrate itself" in refused.err
+    assert "run aoc-migrate instead" in refused.err
 
 
 def alembic_sql(aoc: Aoc, excititor: Database) -> str:

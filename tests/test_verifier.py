@@ -70,7 +70,10 @@ def test_rotation(ready: Database, aoc: Aoc, secret: str, tmp_path: Path) -> Non
     """create again sets the new password; without a file it stays, and rights that got lost come back."""
     assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
     ready.run(f'REVOKE SELECT ON aoc_migration_log FROM "{ROLE}"; ALTER ROLE "{ROLE}" RESET ALL')
-    assert set(aoc.json("verifier", "check").slugs("error")) == {"verifier-lacks-privileges", "verifier-not-read-only"}
+    assert set(aoc.json("verifier", "check").slugs("error")) == {
+        "verifier-lacks-privileges",
+        "verifier-not-read-only",
+    }
     (tmp_path / "new").write_text("another", encoding="utf-8")
 
     assert aoc("verifier", "create", "--password-file", str(tmp_path / "new")).exit_code == 0

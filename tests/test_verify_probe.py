@@ -41,7 +41,7 @@ def test_nothing_stays(rows: int, database: Database, aoc: Aoc) -> None:
 RULES = {
     "objects": ["severity in source", "effective_x in linkset", "identifiers is []"],
     "content": ["cvss in content", "content is null"],
-    "keys": ["blank tenant", "blank content_hash", "an id too long", "an infinite retrieved_at"],
+    "keys": ["blank tenant", "blank content_hash", "an id that is too long", "an infinite retrieved_at"],
     "idempotency": ["a duplicate"],
 }
 

@@ -17,7 +17,7 @@ CONFLICTS = {
         f"{OVER} AS SELECT b.id FROM {BACKUP} b JOIN advisory_raw r USING (id)",
         "something else",
     ),
-    "a view by hand that can be written to": (f"{OVER} AS SELECT * FROM {BACKUP}", "can be written to"),
+    "a view by hand that accepts writes": (f"{OVER} AS SELECT * FROM {BACKUP}", "accepts writes"),
     "a materialized view": (
         "DROP TABLE advisory CASCADE; CREATE MATERIALIZED VIEW advisory AS SELECT 1 AS id",
         "neither a table nor a view",

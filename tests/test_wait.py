@@ -24,7 +24,7 @@ def test_not_there_yet(excititor: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs()) == (3, ["not-ready"])
     problem = ran.finding("not-ready")["problem"]
     assert "at excititor_0003, waiting for excititor_0004 (Idempotency index" in problem
-    assert "nobody is running it" in problem
+    assert "no run is in progress" in problem
 
 
 def test_says_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> None:
@@ -53,7 +53,7 @@ def test_unreachable_then_there(empty: Database, aoc: Aoc) -> None:
     bare = aoc.json("wait", "--timeout", "100ms")
 
     assert [gone.slugs(), bare.slugs()] == [["not-ready"], ["not-ready"]]
-    assert "No connection to concelier" in gone.finding("not-ready")["problem"]
+    assert "Cannot connect to concelier" in gone.finding("not-ready")["problem"]
     assert "at base, waiting for concelier_0001" in bare.finding("not-ready")["problem"]
 
 

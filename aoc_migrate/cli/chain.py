@@ -12,8 +12,8 @@ from aoc_migrate.cli.options import ACCEPT, LIMIT, METRICS, POOLER, WAITING, bat
 def chain(run: Run, drop_journal: bool, apply: bool) -> None:
     """Show rows whose supersedes link is late or broken; with --apply, link them again.
 
-    The old links are kept in the backfill's journal, from which a downgrade restores them. --drop-journal frees
-    its space: after that, a downgrade leaves the links as they are.
+    A downgrade restores the old links from the backfill's journal. --drop-journal frees the space of the journal;
+    after that, a downgrade leaves the links as they are.
 
     \b
     aoc-migrate chain concelier

@@ -112,7 +112,7 @@ def batches(most: int = 20_000) -> tuple[Shared, ...]:
             show_default=True,
             callback=_merged,
             help="Pause while a standby, a replication slot or the WAL archive lags further than this: 64MB, 10s "
-            "(standbys only), 64MB,10s or off.",
+            "(standbys only), both as 64MB,10s, or off.",
         ),
     )
 

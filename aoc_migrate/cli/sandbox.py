@@ -171,7 +171,7 @@ def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
     for name, wanted in _TABLES.items():
         if wanted == table:
             with _connected(name) as connection:
-                _tell(table, load_feed(connection, table, path, tenant, skip=skip))
+                _report(table, load_feed(connection, table, path, tenant, skip=skip))
             return
     raise refused(f"{path} does not say which target it belongs to. Put concelier or excititor before the file.")
 
@@ -181,7 +181,7 @@ def _load_invented(target: str | None, rows: int, **options: Any) -> None:
 
     for name in [target] if target else list(_TABLES):
         with _connected(name) as connection:
-            _tell(_TABLES[name], load_synthetic(connection, _TABLES[name], rows, **options))
+            _report(_TABLES[name], load_synthetic(connection, _TABLES[name], rows, **options))
 
 
 def _connected(target: str) -> "Connection[Any]":
@@ -200,7 +200,7 @@ def _connected(target: str) -> "Connection[Any]":
         ) from None
 
 
-def _tell(table: str, loaded: "Loaded") -> None:
+def _report(table: str, loaded: "Loaded") -> None:
     click.echo(f"{table}: {loaded.rows} rows loaded")
     for reason, count in loaded.skipped.items():
         click.echo(f"{table}: {count} lines skipped: {reason}")

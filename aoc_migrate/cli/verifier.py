@@ -13,8 +13,8 @@ CHANGING = (MAX_STALL, *WAITING, POOLER)
 def verifier() -> None:
     """Create, check and drop the read-only role for verification.
 
-    AOC_VERIFIER_USER sets its name (default: stella-aoc-verify). It may read the raw table and aoc-migrate's own
-    tables, nothing else; its sessions are read-only.
+    AOC_VERIFIER_USER sets its name (default: stella-aoc-verify). It may read only the raw table and the tables
+    that aoc-migrate keeps; its sessions are read-only.
 
     \b
     aoc-migrate verifier create concelier --password-file /run/secrets/verifier
@@ -66,7 +66,9 @@ def check(run: Run) -> None:
 
 @verifier.command(cls=TargetCommand, shared=CHANGING)
 def drop(run: Run) -> None:
-    """Revoke the role's rights, drop its policies, and drop the role unless another database still uses it.
+    """Revoke the role's rights, and drop it.
+
+    A role that another database still uses is not dropped.
 
     \b
     aoc-migrate verifier drop

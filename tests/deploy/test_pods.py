@@ -151,7 +151,7 @@ def test_a_pod_that_is_told_to_end(kubelet: Kubelet, helm: Helm, service: Path, 
         wait_until(lambda: "Ahead of us" in kubelet.logs(pod, "aoc-migrate"), 60)
         kubelet.run("kill", "--signal", "TERM", f"{pod}-aoc-migrate")
         assert kubelet.exit_code(pod, "aoc-migrate") == 143
-    assert "run the same command to go on" in kubelet.logs(pod, "aoc-migrate")
+    assert "run the same command again to resume" in kubelet.logs(pod, "aoc-migrate")
 
     again = kubelet.start(spec_of(template(helm), "Job", "concelier"))
     assert kubelet.exit_code(again, "aoc-migrate") == 0

@@ -105,7 +105,7 @@ BEGIN
     COMMIT;
     EXIT WHEN reason IS NULL;
     IF clock_timestamp() - begun > interval '600.0 s' THEN
-      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to go on.', relation, reason,
+      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to resume.', relation, reason,
         pg_temp.aoc_holders(relation);
     END IF;
     PERFORM pg_sleep(0.05 + random() / 4);

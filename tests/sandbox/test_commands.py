@@ -47,7 +47,7 @@ def test_load(run: Any, server: Server, write_feed: Callable[..., Path]) -> None
 
     assert "advisory_raw: 1 rows loaded" in run("load", feed, "--tenant", "cli", "--skip").stdout
     result = run("load", "concelier", feed, "--tenant", "cli-2", "--skip")
-    assert "1 lines left out: the document is not JSON" in result.stdout
+    assert "1 lines skipped: the document is not JSON" in result.stdout
     result = run("load", "--rows", "20", "--duplicates", "2", "--seed", "99")
     assert result.stdout.splitlines() == ["advisory_raw: 22 rows loaded", "vex_raw: 22 rows loaded"]
 
@@ -55,7 +55,7 @@ def test_load(run: Any, server: Server, write_feed: Callable[..., Path]) -> None
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["concelier"], "FILE, or --rows"),
+        (["concelier"], "FILE or --rows"),
         (["concelier", "feed", "--rows", "3"], "only one"),
         (["conselier", "feed"], "conselier is not a target"),
         (["concelier", "--rows", "3", "--skip"], "--skip"),
@@ -85,7 +85,7 @@ def test_stop(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     folder = tmp_path / "sb"
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(folder))
     assert run("start").exit_code == 0
-    assert "is stopped" in run("stop").stderr
+    assert "has stopped" in run("stop").stderr
     assert "was not running" in run("stop").stderr
     assert run("status").exit_code == 3
     assert run("stop", "--delete").exit_code == 0

@@ -96,7 +96,7 @@ REFUSED = {
     "not UTF-8": {"raw_encoding": "base64"},
     "sha256": {"sha256": "secret"},
     "retrieved_at": {"retrieved_at": "secret"},
-    "time with a zone": {"retrieved_at": "2025-01-02T03:04:05"},
+    "time with a time zone": {"retrieved_at": "2025-01-02T03:04:05"},
     "kind is vex": {"kind": "vex"},
     "field raw": {"raw": ...},
     "upstream_id is missing": {"upstream_id": ...},
@@ -120,7 +120,7 @@ def test_refused_by_postgresql(connection: psycopg.Connection[Any], write_feed: 
     """What only PostgreSQL can judge is refused without quoting it."""
     feed = write_feed("feed.ndjson", {"raw": '{"secret": 1e200000}'})
 
-    with pytest.raises(Abort, match="refuses a document") as refusal:
+    with pytest.raises(Abort, match="refused a document") as refusal:
         load_feed(connection, "advisory_raw", feed)
 
     assert "secret" not in str(refusal.value)
@@ -149,7 +149,7 @@ def test_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Pa
     feed = write_feed("feed.ndjson", {})
     load_feed(connection, "advisory_raw", feed)
 
-    with pytest.raises(Abort, match="already holds"):
+    with pytest.raises(Abort, match="already has rows"):
         load_feed(connection, "advisory_raw", feed)
 
     assert load_feed(connection, "advisory_raw", feed, "acme").rows == 1

@@ -60,5 +60,5 @@ def test_violations(connection: psycopg.Connection[Any]) -> None:
 def test_numbers_that_do_not_fit(numbers: tuple[int, int, int]) -> None:
     """More repeats than rows, or negative numbers, are refused."""
     rows, duplicates, violations = numbers
-    with pytest.raises(Abort, match="at least as many rows"):
+    with pytest.raises(Abort, match="--rows must be at least"):
         list(generate("advisory_raw", rows, duplicates=duplicates, violations=violations))

@@ -43,7 +43,7 @@ class ChainFacts(Facts):
 
 @dataclass(frozen=True)
 class RelinkFacts(Facts):
-    """How many rows `chain --apply` linked anew."""
+    """How many rows `chain --apply` linked again."""
 
     relinked: int
 
