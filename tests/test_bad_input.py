@@ -8,6 +8,7 @@ import pytest
 
 from aoc_migrate.sandbox.server import Server, find_binaries
 from tests.conftest import Aoc, Database
+from tests.servers import guarded_server
 
 
 def nothing_of_ours(database: Database) -> bool:
@@ -218,7 +219,7 @@ def test_read_only_role(concelier: Database, aoc: Aoc) -> None:
 def test_standby(tmp_path_factory: pytest.TempPathFactory, aoc: Aoc) -> None:
     """On a read-only standby, upgrade exits 3 and names the remedy; status works."""
     folder = Path(os.path.realpath(tmp_path_factory.mktemp("s")))
-    server = Server(folder / "standby", find_binaries())
+    server = guarded_server(folder / "standby")
     server.start()
     server.stop()
     (folder / "standby" / "data" / "standby.signal").touch()

@@ -19,6 +19,7 @@ import pytest
 from aoc_migrate.report.metrics import PREFIX
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import wait_until
+from tests.servers import guard
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
 PROMETHEUS, PUSHGATEWAY = shutil.which("prometheus"), shutil.which("prometheus-pushgateway")
@@ -121,11 +122,15 @@ def test_an_odd_gateway(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.skipif(PUSHGATEWAY is None, reason="prometheus-pushgateway is not installed")
-def test_a_real_push_gateway(concelier: Database, excititor: Database, aoc: Aoc, free_port: int) -> None:
+def test_a_real_push_gateway(
+    concelier: Database, excititor: Database, aoc: Aoc, free_port: int, tmp_path: Path
+) -> None:
     """A push gateway keeps both targets side by side, and the last success of one that now fails."""
     aoc.configure(concelier, excititor)
     address = f"127.0.0.1:{free_port}"
-    server = subprocess.Popen([str(PUSHGATEWAY), f"--web.listen-address={address}"], stderr=subprocess.DEVNULL)
+    guard(tmp_path)
+    words = [f"--web.listen-address={address}", f"--persistence.file={tmp_path / 'held'}"]
+    server = subprocess.Popen([str(PUSHGATEWAY), *words], stderr=subprocess.DEVNULL)
 
     def held() -> str:
         try:
@@ -168,6 +173,7 @@ def test_a_real_prometheus(database: Database, aoc: Aoc, tmp_path: Path, listene
         ],
     }
     (tmp_path / "prometheus.yaml").write_text(json.dumps(config), encoding="utf-8")
+    guard(tmp_path)
     server = subprocess.Popen(
         [
             str(PROMETHEUS),

@@ -18,7 +18,7 @@ from aoc_migrate.sandbox.server import Server, find_binaries
 from aoc_migrate.sandbox.state import load_state
 from tests.adversary import GOOD
 from tests.conftest import Aoc, Database
-from tests.faults.pair import running_server
+from tests.servers import guarded_server, running_server
 from tests.helpers import wait_until
 from tests.test_predicates import insert
 from tests.test_round_trips import holds
@@ -134,7 +134,7 @@ def test_pg_upgrade(folder: Path, aoc: Aoc) -> None:
         pytest.skip(
             "pg_upgrade is tried from Debian's PostgreSQL 15 to the wheel's 18, when that is the one in use"
         )
-    old, new = Server(folder / "old", DEBIAN), Server(folder / "new", newer)
+    old, new = guarded_server(folder / "old", DEBIAN), guarded_server(folder / "new", newer)
     try:
         old.start()
         new.start()

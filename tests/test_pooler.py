@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
+from tests.servers import guard
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 CONFIG = """
@@ -38,6 +39,7 @@ def pooled(request: pytest.FixtureRequest, excititor: Database) -> Iterator[str]
     info = excititor.connection.info
     words = {"host": info.host, "port": info.port, "user": info.user, "password": info.password}
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer", dir="/tmp"))
+    guard(folder)
     folder.chmod(0o755)
     config = folder / "pgbouncer.ini"
     config.write_text(CONFIG.format(**words, listen=listen, mode=request.param))

@@ -12,10 +12,12 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers import wait_until
+from tests.servers import guard
 
 
 def demo(temporary: Path, printed: Path) -> subprocess.Popen[bytes]:
     """Start the demo with a folder of its own for temporary files."""
+    guard(temporary)
     with printed.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, f"{ROOT}/scripts/demo"],

@@ -8,7 +8,8 @@ import pytest
 
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import ROOT
-from tests.faults.pair import Pair, pair, running_server
+from tests.faults.pair import Pair, pair
+from tests.servers import running_server
 from tests.faults.scenarios import fill
 
 

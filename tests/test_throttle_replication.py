@@ -18,7 +18,8 @@ from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
 from aoc_migrate.database.throttle.signal import WritingStep
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
-from tests.faults.pair import Pair, pair, running_server
+from tests.faults.pair import Pair, pair
+from tests.servers import running_server
 from tests.faults.scenarios import fill
 from tests.helpers import wait_until
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import Aoc
 from tests.faults.long_steps import MANY, STEPS, Step, blocked
-from tests.faults.pair import Pair, pair, running_server
+from tests.faults.pair import Pair, pair
+from tests.servers import running_server
 from tests.faults.scenarios import fill
 from tests.helpers import wait_until
 

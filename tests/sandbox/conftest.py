@@ -10,13 +10,14 @@ import psycopg
 import pytest
 
 from aoc_migrate.sandbox.databases import create_raw_table, prepare
-from aoc_migrate.sandbox.server import Server, find_binaries
+from aoc_migrate.sandbox.server import Server
+from tests.servers import guarded_server
 
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with both databases, shared by the tests that only load."""
-    server = Server(tmp_path_factory.mktemp("sb"), find_binaries())
+    server = guarded_server(tmp_path_factory.mktemp("sb"))
     server.start()
     prepare(server)
     yield server
@@ -26,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[Server]:
     """A server that was never started."""
-    server = Server(tmp_path / "sb", find_binaries())
+    server = guarded_server(tmp_path / "sb")
     yield server
     server.delete()
 

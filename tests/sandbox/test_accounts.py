@@ -15,6 +15,7 @@ import pytest
 from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox import account
 from aoc_migrate.sandbox.server import Server, find_binaries
+from tests.servers import guard
 
 ROOT = Path(__file__).parents[2]
 NOBODY, BARE = 65534, 123456
@@ -53,6 +54,7 @@ def test_as_user(user: int) -> None:
         server.delete(); print(server.folder.exists())
     """
     home = Path(tempfile.mkdtemp(prefix="aoc-home-"))
+    guard(home)
     os.chown(home, user, 0)
     settings = identity(user)
     settings["env"]["HOME"] = str(home)

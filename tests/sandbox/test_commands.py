@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from aoc_migrate.cli.sandbox import sandbox
 from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.server import Server
+from tests.servers import guard
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def test_load_without_server(run: Any, tmp_path: Path, monkeypatch: pytest.Monke
 def test_stop(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop ends the server, also twice; --delete leaves nothing behind."""
     folder = tmp_path / "sb"
+    guard(folder)
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(folder))
     assert run("start").exit_code == 0
     assert "is stopped" in run("stop").stderr

@@ -15,6 +15,7 @@ import pytest
 from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.binaries import copy_programs
 from aoc_migrate.sandbox.server import Server, default_folder, find_binaries
+from tests.servers import guarded_server
 
 
 def test_life(new_server: Server) -> None:
@@ -138,7 +139,7 @@ def test_killed_creation(new_server: Server) -> None:
 
 def test_long_path(tmp_path: Path) -> None:
     """A folder whose path is too long for a unix socket serves all the same and leaves nothing behind."""
-    server = Server(tmp_path / ("long" * 25), find_binaries())
+    server = guarded_server(tmp_path / ("long" * 25))
     server.start()
     sockets = server.sockets
     assert server.running()
