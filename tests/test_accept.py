@@ -31,7 +31,7 @@ def options(text: str) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("given", WRONG)
-def test_wrong_words(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
+def test_an_unknown_finding_is_refused(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
     """What names no finding that can be accepted exits 2, says what is wrong with it, and which can."""
     aoc.configure(concelier)
 
@@ -43,7 +43,7 @@ def test_wrong_words(given: str, command: str, concelier: Database, aoc: Aoc) ->
 
 
 @pytest.mark.parametrize("command", ["audit", "upgrade", "dedupe", "repair"])
-def test_there_is_one_option(command: str, concelier: Database, aoc: Aoc) -> None:
+def test_no_command_takes_allow_triggers(command: str, concelier: Database, aoc: Aoc) -> None:
     """No command takes --allow-triggers any more."""
     aoc.configure(concelier)
 
@@ -51,12 +51,12 @@ def test_there_is_one_option(command: str, concelier: Database, aoc: Aoc) -> Non
 
 
 @pytest.mark.parametrize("slug", SLUGS.split(", "))
-def test_what_is_not_there_is_ignored(slug: str, database: Database, aoc: Aoc) -> None:
+def test_accepting_an_absent_finding_changes_nothing(slug: str, database: Database, aoc: Aoc) -> None:
     """To accept a finding that is not made changes nothing."""
     assert aoc("audit", "--accept", f"{slug}:nothing").exit_code == aoc("audit").exit_code
 
 
-def test_the_first_colon_separates() -> None:
+def test_the_first_colon_ends_the_slug() -> None:
     """An object may hold colons and commas, and is no other finding's object."""
     accepted = Accepted.of(["swap-conflict:a:b,c", "move-trigger:x"])
 
@@ -67,7 +67,7 @@ def test_the_first_colon_separates() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_the_printed_option_accepts(name: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_printed_option_can_be_pasted(name: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """The option that a finding prints can be pasted into a shell, whatever the object is called."""
     for n in range(2):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
@@ -87,7 +87,7 @@ def test_the_printed_option_accepts(name: str, excititor: Database, aoc: Aoc, al
 
 
 @pytest.mark.parametrize("given", ["touch", "update-trigger:", "duplicate-key:x", "update-trigger:x,"])
-def test_wrong_words_in_a_script(given: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_script_refuses_an_unknown_finding(given: str, excititor: Database, aoc: Aoc) -> None:
     """A psql script refuses what names no finding that can be accepted, and changes nothing."""
     aoc.configure(excititor)
     printed = aoc("plan", "excititor", "--sql").out
@@ -101,7 +101,7 @@ def test_wrong_words_in_a_script(given: str, excititor: Database, aoc: Aoc) -> N
 
 
 @pytest.mark.parametrize("name", ["it's", "a:b", 'two "words"', "$(id)"])
-def test_the_variable_that_a_script_prints(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_the_variable_that_a_script_prints_can_be_pasted(name: str, excititor: Database, aoc: Aoc) -> None:
     """The variable that a script prints can be pasted into a shell, whatever the object is called."""
     for n in range(2):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")

@@ -27,7 +27,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("case", SHAPES)
-def test_shapes(case: str, excititor: Database, aoc: Aoc) -> None:
+def test_another_shape_is_found_before_any_row_is_read(case: str, excititor: Database, aoc: Aoc) -> None:
     """A table of another shape than the contract's is found before any row is read, and refused if need be."""
     alter, subject, severity, code = SHAPES[case]
     excititor.run(f"ALTER TABLE vex_raw {alter}")
@@ -58,7 +58,7 @@ FITTING = [
 
 
 @pytest.mark.parametrize("alter", FITTING)
-def test_shapes_that_fit(alter: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_more_columns_and_narrower_types_are_accepted(alter: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """More columns, narrower types and other collations are no hindrance: up, verify and down work."""
     excititor.run(f"ALTER TABLE vex_raw {alter}")
     excititor.add("1", tenant="1")
@@ -94,7 +94,7 @@ TRIGGERS = {
 
 
 @pytest.mark.parametrize("when", TRIGGERS)
-def test_triggers(when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_trigger_that_the_backfill_fires_must_be_accepted(when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A trigger that the backfill would fire is an error unless it is accepted; others are none."""
     chain_of_two(excititor)
     excititor.run(f'CREATE TRIGGER "No te" {when} EXECUTE FUNCTION noted()')
@@ -111,7 +111,7 @@ def test_triggers(when: str, excititor: Database, aoc: Aoc, allowed: dict[str, s
 @pytest.mark.parametrize(
     ("state", "counts"), [("DISABLE", False), ("ENABLE REPLICA", False), ("ENABLE ALWAYS", True)]
 )
-def test_disabled_triggers(
+def test_a_disabled_trigger_stops_nothing(
     state: str, counts: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]
 ) -> None:
     """A trigger that is switched off for ordinary sessions stops nothing."""
@@ -123,7 +123,7 @@ def test_disabled_triggers(
     assert aoc.json("audit", **allowed).slugs("error") == (["update-trigger"] if counts else [])
 
 
-def test_triggers_do_not_matter_where_nothing_is_written(excititor: Database, aoc: Aoc) -> None:
+def test_a_trigger_does_not_matter_where_no_row_needs_a_link(excititor: Database, aoc: Aoc) -> None:
     """Where no row needs a link, a trigger for UPDATE is no hindrance."""
     chain_of_two(excititor)
     excititor.run("DELETE FROM vex_raw WHERE id = '2'")
@@ -133,7 +133,7 @@ def test_triggers_do_not_matter_where_nothing_is_written(excititor: Database, ao
     assert aoc("upgrade").exit_code == 0
 
 
-def test_dependents_of_the_link(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_dependents_of_the_link_are_a_warning(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Indexes, foreign keys and publications that the backfill goes through are a warning that names them."""
     chain_of_two(excititor)
     excititor.run(
@@ -153,7 +153,7 @@ def test_dependents_of_the_link(excititor: Database, aoc: Aoc, allowed: dict[str
     assert aoc("upgrade", **allowed).exit_code == 0
 
 
-def test_foreign_objects(excititor: Database, aoc: Aoc) -> None:
+def test_a_foreign_object_with_our_name_is_found_first(excititor: Database, aoc: Aoc) -> None:
     """A constraint or index that bears one of our names and is not ours is found before it is in the way."""
     excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_objects_v1 CHECK (source IS NOT NULL)")
     excititor.run("CREATE INDEX vex_raw_chain_v1 ON vex_raw (id)")

@@ -38,7 +38,7 @@ def plant(database: Database) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_no_content_of_documents(
+def test_no_command_prints_content_of_documents(
     form: str, target: str, request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]
 ) -> None:
     """However broken the rows are, nothing that stands in a document reaches stdout or stderr, in any command."""
@@ -67,7 +67,7 @@ def test_no_content_of_documents(
     assert [ran for ran in runs if CANARY in ran.out + ran.err] == []
 
 
-def test_formats_tell_the_same(concelier: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_all_formats_report_the_same(concelier: Database, aoc: Aoc, tmp_path: Path) -> None:
     """All formats name the same findings with the same counts, and --output writes what stdout had."""
     plant(concelier)
     aoc.configure(concelier)
@@ -120,7 +120,7 @@ def test_the_audit_changes_nothing_and_needs_only_select(concelier: Database, ao
 
 
 @pytest.mark.parametrize("schema", ["public", 'Vuln "Data"'])
-def test_statements_run_in_psql(schema: str, empty: Database, aoc: Aoc) -> None:
+def test_printed_statements_run_in_psql(schema: str, empty: Database, aoc: Aoc) -> None:
     """Every statement of the report, pasted into psql as it is, runs and returns the rows that were counted."""
     name = '"' + schema.replace('"', '""') + '"'
     empty.run(f"CREATE SCHEMA IF NOT EXISTS {name}; SET search_path TO {name}")

@@ -127,14 +127,14 @@ def check_both_ways(database: Database, aoc: Aoc) -> None:
     assert links(database) == before
 
 
-def test_every_link_and_back(database: Database, aoc: Aoc) -> None:
+def test_every_link_is_set_and_taken_back(database: Database, aoc: Aoc) -> None:
     """Hundreds of rows in chains that cross batches end as Python reckons; the way back is exact."""
     fill(database, 120, seed=1)
 
     check_both_ways(database, aoc)
 
 
-def test_linguistic_collation(linguistic: Database, aoc: Aoc) -> None:
+def test_a_linguistic_collation_skips_no_row(linguistic: Database, aoc: Aoc) -> None:
     """Where the database sorts as a dictionary, no batch skips a row, and ties are still broken by bytes."""
     assert linguistic.value("SELECT 'a' < 'B'")
     fill(linguistic, 120, seed=2)
@@ -142,7 +142,7 @@ def test_linguistic_collation(linguistic: Database, aoc: Aoc) -> None:
     check_both_ways(linguistic, aoc)
 
 
-def test_one_chain_of_equal_times(database: Database, aoc: Aoc) -> None:
+def test_equal_times_are_ordered_by_id(database: Database, aoc: Aoc) -> None:
     """A chain longer than two batches whose rows were all retrieved at once is ordered by the ids' bytes."""
     rows = 2 * BATCH + 5
     database.run(
@@ -155,7 +155,7 @@ def test_one_chain_of_equal_times(database: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("rows", [BATCH - 1, BATCH, BATCH + 1, 2 * BATCH])
-def test_borders(rows: int, excititor: Database, aoc: Aoc) -> None:
+def test_no_row_is_lost_at_the_border_of_a_batch(rows: int, excititor: Database, aoc: Aoc) -> None:
     """At the very border of a batch no row is forgotten and none is written twice."""
     excititor.run(
         f"INSERT INTO vex_raw ({COLUMNS}, content_hash, source, upstream, linkset) "
@@ -170,7 +170,7 @@ def test_borders(rows: int, excititor: Database, aoc: Aoc) -> None:
     assert aoc.json("status").report["facts"]["journal"] == rows - 1
 
 
-def test_odd_times(excititor: Database, aoc: Aoc) -> None:
+def test_odd_times_are_in_order(excititor: Database, aoc: Aoc) -> None:
     """Rows retrieved before Christ, a microsecond apart or in the far future are in order like any other."""
     times = [
         "4713-01-01 00:00:00+00 BC",

@@ -93,7 +93,7 @@ def expected(database: Database) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_that_arrive_meanwhile(seed: int, shaped: Database) -> None:
+def test_rows_stored_meanwhile_are_linked_too(seed: int, shaped: Database) -> None:
     """Whatever is stored between its statements, every link is right at the end, and the way back is exact."""
     dice = random.Random(seed)
     list(arrivals(shaped, dice, 120))

@@ -23,7 +23,7 @@ def test_sizes_stay_in_bounds(costs: list[float], most: int, target: float) -> N
 
 
 @given(PER_ROW, st.floats(0.001, 0.5))
-def test_it_finds_the_time(cost: float, target: float) -> None:
+def test_batches_soon_take_the_time_they_aim_at(cost: float, target: float) -> None:
     """At a constant cost a row, batches soon take what they aim at, as far as their bounds allow."""
     batch = BatchSize(Limits(batch_time=target))
     for _ in range(30):
@@ -52,7 +52,7 @@ def test_one_slow_batch_changes_little() -> None:
     assert batch.rows >= usual * 0.6
 
 
-def test_what_does_not_fit_is_made_smaller_down_to_one_row() -> None:
+def test_a_slow_batch_shrinks_down_to_one_row() -> None:
     """Where even 100 rows do not fit into a second it goes down to one, and comes back when that is over."""
     batch = BatchSize(Limits())
     for _ in range(20):
@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_made_smaller_down_to_one_row() -> None:
     assert batch.rows > 1000
 
 
-def test_updates_in_place(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_most_updates_are_in_place(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Three of four updates are in place; the table grows by 15 % at most, its indexes by 3 %."""
     excititor.run(
         "ALTER TABLE vex_raw SET (autovacuum_enabled = off);"

@@ -46,7 +46,7 @@ def waiting(database: Database, statement: str, **settings: str) -> Iterator[Non
         connection.close()
 
 
-def test_queue_is_described(excititor: Database, aoc: Aoc) -> None:
+def test_a_failed_try_describes_the_queue(excititor: Database, aoc: Aoc) -> None:
     """A failed try names who holds the lock, who waits ahead of us, and how many sessions wait behind us."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="a report") as holder, ExitStack() as stack:
@@ -64,7 +64,7 @@ def test_queue_is_described(excititor: Database, aoc: Aoc) -> None:
     assert "planted-text" not in out + err
 
 
-def test_soft_blocker(excititor: Database, aoc: Aoc) -> None:
+def test_a_session_ahead_of_us_is_named_as_waiting(excititor: Database, aoc: Aoc) -> None:
     """Somebody who waits for the same lock ahead of us is named as waiting, not as holding it."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
@@ -81,7 +81,7 @@ def test_soft_blocker(excititor: Database, aoc: Aoc) -> None:
     )
 
 
-def test_query_text_only_when_asked(excititor: Database, aoc: Aoc) -> None:
+def test_query_text_is_shown_only_on_request(excititor: Database, aoc: Aoc) -> None:
     """--show-queries adds the text of what blocks."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
@@ -92,7 +92,7 @@ def test_query_text_only_when_asked(excititor: Database, aoc: Aoc) -> None:
     assert "SELECT 'planted-text' FROM vex_raw" in ran.finding("deadline")["problem"]
 
 
-def test_prepared_transaction(excititor: Database, aoc: Aoc) -> None:
+def test_a_prepared_transaction_is_named_with_its_end(excititor: Database, aoc: Aoc) -> None:
     """A prepared transaction that holds the lock is named, with the statement that ends it."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
@@ -176,7 +176,7 @@ def vacuuming(database: Database, table: str) -> int:
 
 
 @pytest.mark.parametrize("vacuumed", [(step, False) for step in STRONG], indirect=True, ids=map(str, STRONG))
-def test_autovacuum_yields(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_autovacuum_yields(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A strong step goes through while an autovacuum is at work: it yields to the wait for the weak lock."""
     ran = aoc.json(*vacuumed.command, "--deadline", "30s", **allowed)
 
@@ -184,7 +184,7 @@ def test_autovacuum_yields(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]
 
 
 @pytest.mark.parametrize("vacuumed", [(step, True) for step in STRONG], indirect=True, ids=map(str, STRONG))
-def test_vacuum_against_wraparound_is_named(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_vacuum_against_wraparound_is_named(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
     """An anti-wraparound vacuum does not yield: exit 3, it is named, nothing changed."""
     before = fingerprint(vacuumed.database.connection)
 

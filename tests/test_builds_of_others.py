@@ -79,7 +79,7 @@ def test_a_leftover_is_replaced(ready: Database, aoc: Aoc) -> None:
     assert oid(ready) != theirs
 
 
-def test_a_lock_that_is_no_builds(ready: Database, aoc: Aoc) -> None:
+def test_any_holder_of_the_weak_lock_is_waited_for(ready: Database, aoc: Aoc) -> None:
     """Whoever else holds the weak lock is waited for as well, such as ANALYZE; then the leftover is replaced."""
     leave_invalid(ready)
     with psycopg.connect(ready.url) as other:
@@ -152,7 +152,7 @@ def test_a_failed_build_spares_what_became_valid(ready: Database) -> None:
     assert (oid(ready), valid(ready)) == (theirs, True)
 
 
-def test_a_failed_build_spares_another_tables(ready: Database) -> None:
+def test_a_failed_build_spares_another_tables_index(ready: Database) -> None:
     """An INVALID index of that name on another table is none of ours to drop."""
     ready.run("CREATE TABLE others (tenant int)")
     leave_invalid(ready, f"CREATE INDEX CONCURRENTLY {INDEX} ON others (tenant)")
@@ -164,7 +164,7 @@ def test_a_failed_build_spares_another_tables(ready: Database) -> None:
     assert (oid(ready), valid(ready)) == (theirs, False)
 
 
-def test_a_failed_build_drops_its_own(ready: Database) -> None:
+def test_a_failed_build_drops_its_own_index(ready: Database) -> None:
     """What our own build leaves when it fails is dropped at once."""
     ready.run('INSERT INTO vex_raw SELECT (jsonb_populate_record(v, \'{"id": "2"}\')).* FROM vex_raw v')
 

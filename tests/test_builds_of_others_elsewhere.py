@@ -30,7 +30,7 @@ def parted(excititor: Database, aoc: Aoc) -> Iterator[Database]:
         yield excititor
 
 
-def test_a_build_on_a_partition(parted: Database, aoc: Aoc) -> None:
+def test_a_build_on_a_partition_is_waited_for(parted: Database, aoc: Aoc) -> None:
     """Another session's build on a partition is waited for; once valid it is attached, not dropped."""
     with held(parted, ON_LEAF) as (pid, let_go):
         theirs = oid(parted, LEAF)
@@ -43,7 +43,7 @@ def test_a_build_on_a_partition(parted: Database, aoc: Aoc) -> None:
     assert (oid(parted, LEAF), valid(parted, LEAF), valid(parted)) == (theirs, True, True)
 
 
-def test_a_leftover_on_a_partition(parted: Database, aoc: Aoc) -> None:
+def test_a_leftover_on_a_partition_is_replaced(parted: Database, aoc: Aoc) -> None:
     """What a build on a partition left INVALID is dropped and built anew."""
     leave_invalid(parted, ON_LEAF)
 
@@ -68,7 +68,7 @@ def run(database: Database, script: str) -> Ran:
     return psql(database, script, "-v", "ON_ERROR_STOP=1")
 
 
-def test_a_script_refuses(scripts: dict[str, str], excititor: Database) -> None:
+def test_a_script_refuses_during_a_build(scripts: dict[str, str], excititor: Database) -> None:
     """A script ends where somebody may be building the index, names the pid, and drops nothing."""
     with held(excititor) as (pid, _):
         theirs = oid(excititor)
@@ -91,7 +91,7 @@ def test_a_script_replaces_a_leftover(scripts: dict[str, str], excititor: Databa
     assert valid(excititor) is True
 
 
-def test_a_script_down_refuses_too(scripts: dict[str, str], excititor: Database) -> None:
+def test_a_downgrade_script_refuses_during_a_build(scripts: dict[str, str], excititor: Database) -> None:
     """On the way down as well, an INVALID index that somebody may be building is not dropped."""
     assert run(excititor, scripts["upgrade"]).exit_code == 0
     excititor.run(f"DROP INDEX {INDEX}")

@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_is_whole(kit: Path) -> None:
+def test_every_file_is_in_the_sums(kit: Path) -> None:
     """sha256sum finds every file as it was; manifest and sums list the same files."""
     summed = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=kit, check=False)
     manifest = json.loads((kit / "manifest.json").read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def test_it_is_whole(kit: Path) -> None:
     }
 
 
-def test_what_is_in_it(kit: Path) -> None:
+def test_the_bundle_holds_scripts_docs_and_report(kit: Path) -> None:
     """It has scripts for both targets, docs with the schema, the report, and a README for all of it."""
     files = contents(kit)
     readme = files["README.md"].decode()
@@ -62,7 +62,7 @@ def test_what_is_in_it(kit: Path) -> None:
     assert not [name for name in files if name.endswith(".whl") or name == "requirements.txt"]
 
 
-def test_the_same_bytes(kit: Path, tmp_path: Path) -> None:
+def test_the_bundle_is_reproducible(kit: Path, tmp_path: Path) -> None:
     """Made again from the same input, elsewhere, every file has the same bytes, mode and time."""
     ran = Aoc()("bundle", str(tmp_path / "other"), "--no-wheels", "--report", str(kit / "reports" / "verify.html"))
     assert ran.exit_code == 0
@@ -78,7 +78,7 @@ def test_the_same_bytes(kit: Path, tmp_path: Path) -> None:
     assert archives[0] == archives[1]
 
 
-def test_a_signature(tmp_path: Path) -> None:
+def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
     """The signer gets the sums as its last word; what it leaves beside them stays."""
     signer = tmp_path / "sign er"
     signer.write_text('#!/bin/sh\nsha256sum "$2" > "$2.sig"\n', encoding="utf-8")
@@ -99,7 +99,7 @@ def test_a_signature(tmp_path: Path) -> None:
         ("'", "could not be started"),
     ],
 )
-def test_a_signer_that_fails(command: str, told: str, tmp_path: Path) -> None:
+def test_a_failing_signer_leaves_no_bundle(command: str, told: str, tmp_path: Path) -> None:
     """Without its signature there is no bundle, and nothing half made either."""
     ran = Aoc()("bundle", str(tmp_path / "kit"), "--no-wheels", "--sign-command", command)
 
@@ -108,7 +108,7 @@ def test_a_signer_that_fails(command: str, told: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_input(tmp_path: Path) -> None:
+def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
     """What cannot be meant is refused with exit code 2, and nothing is written."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("kept", encoding="utf-8")
@@ -134,7 +134,7 @@ def test_bad_input(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_psql_alone(kit: Path, database: Database, aoc: Aoc) -> None:
+def test_psql_alone_migrates_with_the_bundle(kit: Path, database: Database, aoc: Aoc) -> None:
     """With psql and the bundle's scripts a database goes to head, where verify finds nothing, and back to base."""
     up = (kit / "sql" / f"{database.target}-upgrade.sql").read_text(encoding="utf-8")
     down = (kit / "sql" / f"{database.target}-downgrade.sql").read_text(encoding="utf-8")

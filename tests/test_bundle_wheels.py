@@ -45,7 +45,7 @@ def install(bundle: Path, venv: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_install_and_upgrade_without_a_network(
+def test_the_bundle_upgrades_without_a_network(
     wheels: Path, tmp_path: Path, database: Database, aoc: Aoc, allowed: dict[str, str]
 ) -> None:
     """Installed from the bundle alone, each wheel by its sum, the command says its version, upgrades, verifies."""
@@ -94,7 +94,7 @@ def test_each_wheel_is_pinned(wheels: Path) -> None:
     assert {digest for *_, digest in pins} == set(files.values())
 
 
-def test_bill_of_materials(wheels: Path) -> None:
+def test_the_bill_of_materials_names_each_wheel(wheels: Path) -> None:
     """The SBOM names each wheel but our own, with version, purl and sum, and what depends on what by reference."""
     bom = json.loads((wheels / "sbom.cdx.json").read_text(encoding="utf-8"))
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheels / "wheels").iterdir()}
@@ -111,7 +111,7 @@ def test_bill_of_materials(wheels: Path) -> None:
     assert set(bom["dependencies"][0]["dependsOn"]) == set(references[1:])
 
 
-def test_a_platform_that_there_is_not(tmp_path: Path) -> None:
+def test_an_unknown_platform_is_refused(tmp_path: Path) -> None:
     """pip's refusal is told in one sentence, and nothing is left."""
     ran = Aoc()("bundle", str(tmp_path / "kit"), "--platform", "sparc_solaris", "--python-version", "3.12")
     if ran.exit_code == 3:

@@ -34,7 +34,7 @@ def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
         (psycopg.errors.LockNotAvailable(), 0.3, 1.0, False),
     ],
 )
-def test_a_cancel_before_the_timeout(error: psycopg.Error, elapsed: float, bound: float, by_person: bool) -> None:
+def test_only_a_cancel_before_the_timeout_is_a_persons(error: psycopg.Error, elapsed: float, bound: float, by_person: bool) -> None:
     """A cancel before the statement's timeout is a person's; at the timeout, or of a lock's wait, it is not."""
     assert cancelled_by_person(error, elapsed, bound) is by_person
 
@@ -45,7 +45,7 @@ def cancel(database: Database, after: float = 0.0, query: str = "") -> None:
     wait_until(lambda: database.value(f"SELECT count(pg_cancel_backend(pid)) {sleeping}") == 1)
 
 
-def test_a_batch_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
+def test_a_cancelled_batch_ends_the_work(ready: Database, aoc: Aoc) -> None:
     """pg_cancel_backend during a batch: exit 4 with `cancelled`, what had ended is kept, and it goes on."""
     ready.run(
         f"CREATE FUNCTION naps() {PINNED} 'BEGIN PERFORM pg_sleep(30); RETURN NEW; END';"
@@ -68,7 +68,7 @@ def test_a_batch_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
     assert wrong_links(ready) == 0
 
 
-def test_a_signal_that_a_person_cancels(ready: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_signal_ends_the_work(ready: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person may cancel the query of a signal as well, however long the queries before it took."""
     monkeypatch.setattr(throttle, "SECONDS_BETWEEN_EVALUATIONS", 0)
     monkeypatch.setattr(waiters, "_QUEUE", "SELECT %s::text AS name WHERE pg_sleep(0.7) IS NULL")
@@ -82,7 +82,7 @@ def test_a_signal_that_a_person_cancels(ready: Database, monkeypatch: pytest.Mon
     assert [f.slug for f in report.findings if f.severity == "error"] == ["cancelled"]
 
 
-def test_a_build_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
+def test_a_cancelled_build_ends_the_work(ready: Database, aoc: Aoc) -> None:
     """pg_cancel_backend during an index build is reported as that, and the same command builds it."""
     ready.run("DROP INDEX vex_raw_chain_v1")
     with psycopg.connect(ready.url) as holder:

@@ -62,7 +62,7 @@ BROKEN: dict[str, tuple[dict[str, str | None], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_kinds(case: str, chained: Database, aoc: Aoc) -> None:
+def test_each_kind_of_wrong_link_is_named_and_repaired(case: str, chained: Database, aoc: Aoc) -> None:
     """Each way in which a link can be wrong is an error of verify under its own name; --apply repairs it."""
     by_hand, expected = BROKEN[case]
     set_links(chained, by_hand)
@@ -101,7 +101,7 @@ def test_late_rows_are_a_warning(link: str | None, chained: Database, aoc: Aoc) 
     assert links(chained) == GOOD | {"late": "a1", "a2": "late"}
 
 
-def test_late_and_broken_are_told_apart(chained: Database, aoc: Aoc) -> None:
+def test_a_late_revision_excuses_no_wrong_link(chained: Database, aoc: Aoc) -> None:
     """A late revision does not excuse wrong links elsewhere, nor a fork in its own document."""
     late(chained, "a1")
     set_links(chained, {"b2": None})
@@ -127,7 +127,7 @@ def test_without_created_at_nothing_is_excused(chained: Database, aoc: Aoc) -> N
     assert aoc.json("verify").slugs() == ["chain-broken"]
 
 
-def test_apply_wants_the_flag(chained: Database, aoc: Aoc) -> None:
+def test_apply_needs_the_flag(chained: Database, aoc: Aoc) -> None:
     """`chain` only looks; `chain --apply` is refused without the flag, and then nothing is changed."""
     broken = {"a2": "b1", "a4": None}
     set_links(chained, broken)
@@ -143,7 +143,7 @@ def test_apply_wants_the_flag(chained: Database, aoc: Aoc) -> None:
     assert links(chained) == GOOD | broken
 
 
-def test_apply_with_nothing_to_do(chained: Database, aoc: Aoc) -> None:
+def test_apply_with_nothing_to_do_needs_no_flag(chained: Database, aoc: Aoc) -> None:
     """Where every link is right, --apply needs no flag and changes nothing."""
     ran = aoc.json("chain", "--apply")
 
@@ -167,7 +167,7 @@ def test_apply_is_journaled(chained: Database, aoc: Aoc) -> None:
     assert links(chained) == GOOD | {"late": "a1", "a2": "late"}
 
 
-def test_rows_changed_since_are_left(chained: Database, aoc: Aoc) -> None:
+def test_a_downgrade_leaves_links_that_others_set(chained: Database, aoc: Aoc) -> None:
     """The downgrade leaves links that others set since the backfill, and reports these rows."""
     set_links(chained, {"a3": "a0", "b1": None})
 
@@ -179,7 +179,7 @@ def test_rows_changed_since_are_left(chained: Database, aoc: Aoc) -> None:
     assert links(chained) == dict.fromkeys(GOOD) | {"a3": "a0"}
 
 
-def test_a_stopped_downgrade_tells_what_it_left(chained: Database, aoc: Aoc) -> None:
+def test_a_stopped_downgrade_reports_what_it_left(chained: Database, aoc: Aoc) -> None:
     """Of a downgrade that stops after it set links back, the rows that it left are a finding, and in no step."""
     set_links(chained, {"a3": "a0"})
     with psycopg.connect(chained.url) as reader:
@@ -191,7 +191,7 @@ def test_a_stopped_downgrade_tells_what_it_left(chained: Database, aoc: Aoc) -> 
     assert [step["kept"] for step in ran.report["steps"] if "kept" in step] == [1]
 
 
-def test_a_dropped_journal_ends_the_way_back(chained: Database, aoc: Aoc) -> None:
+def test_a_dropped_journal_makes_links_permanent(chained: Database, aoc: Aoc) -> None:
     """`chain --drop-journal --apply` empties the journal; the downgrade of the backfill then leaves every link."""
     dropped, again = (aoc.json("chain", "--drop-journal", "--apply") for _ in range(2))
 
@@ -215,7 +215,7 @@ def test_drop_journal_shows_first(chained: Database, aoc: Aoc) -> None:
     assert aoc.json("status").report["facts"]["journal"] == 6
 
 
-def test_drop_journal_wants_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_drop_journal_needs_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """With several targets configured, the drop wants one named, because it cannot be undone."""
     aoc.configure(concelier, excititor)
     assert aoc("upgrade").exit_code == 0

@@ -17,7 +17,7 @@ def start_all(aoc: Aoc, **more: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("rollback", [["downgrade", "-1"], ["constraints", "--remove"]], ids=str)
-def test_rollback_stays(rollback: list[str], excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_restarted_replicas_respect_a_rollback(rollback: list[str], excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """After a rollback all replicas restart: the state stays, each says why and exits 0, until it is released."""
     fill(excititor, 300)
     aoc.configure(excititor)
@@ -39,7 +39,7 @@ def test_rollback_stays(rollback: list[str], excititor: Database, aoc: Aoc, allo
     assert wrong_links(excititor) == 0
 
 
-def test_rollback_while_replicas_start(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_rollback_wins_over_starting_replicas(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A rollback that races with starting replicas wins: whoever came later holds still."""
     aoc.configure(excititor)
     assert aoc("upgrade", **allowed).exit_code == 0

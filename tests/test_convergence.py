@@ -15,7 +15,7 @@ BROKEN_BY_HAND = {
 
 
 @pytest.mark.parametrize("broken", BROKEN_BY_HAND, ids=str)
-def test_convergence(broken: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_next_upgrade_restores_what_is_missing(broken: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """What was dropped or broken by hand at head is found by verify and put back by the next upgrade."""
     aoc("upgrade", **allowed)
     database.run(BROKEN_BY_HAND[broken].format(t=database.table))
@@ -27,7 +27,7 @@ def test_convergence(broken: str, database: Database, aoc: Aoc, allowed: dict[st
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_view_made_read_only_again(concelier: Database, aoc: Aoc) -> None:
+def test_the_next_upgrade_makes_the_view_read_only_again(concelier: Database, aoc: Aoc) -> None:
     """A view whose read-only trigger was dropped is found, and repaired by the next upgrade."""
     aoc.configure(concelier)
     aoc("upgrade")
@@ -46,7 +46,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("slug", FOREIGN)
-def test_foreign_object_in_its_place(slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_foreign_object_is_never_replaced(slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """An object of our name that means something else is a finding, and is never replaced."""
     aoc("upgrade", **allowed)
     database.run(FOREIGN[slug].format(t=database.table))
@@ -58,7 +58,7 @@ def test_foreign_object_in_its_place(slug: str, database: Database, aoc: Aoc, al
     assert slug in upgraded.slugs()
 
 
-def test_unproven_constraint(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_constraint_stays_unproven_until_it_is_validated(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A constraint put back as NOT VALID by a signed statement is unproven until upgrade validates it."""
     aoc("upgrade", **allowed)
     table = database.table

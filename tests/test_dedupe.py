@@ -46,7 +46,7 @@ def dirty(database: Database) -> Database:
     return database
 
 
-def test_a_look_changes_nothing(dirty: Database, aoc: Aoc) -> None:
+def test_without_apply_nothing_changes(dirty: Database, aoc: Aoc) -> None:
     """Without --apply it tells what stays and what moves, and what names the moved."""
     before = rows(dirty)
 
@@ -61,7 +61,7 @@ def test_a_look_changes_nothing(dirty: Database, aoc: Aoc) -> None:
     assert (rows(dirty), quarantined(dirty)) == (before, [])
 
 
-def test_large_groups_are_told_in_part(excititor: Database, aoc: Aoc) -> None:
+def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
     """Of a group with many surplus rows the report has the number, and the first twenty ids."""
     for n in range(25):
         excititor.add(f"{n:02}", content_hash="h")
@@ -73,7 +73,7 @@ def test_large_groups_are_told_in_part(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])
-def test_there_and_back(dirty: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
+def test_restore_gives_back_the_identical_table(dirty: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
     """--apply leaves no duplicate and no dangling link; --restore gives back the identical table."""
     before = rows(dirty)
 
@@ -95,7 +95,7 @@ def test_there_and_back(dirty: Database, aoc: Aoc, keep: str, gone: list[str]) -
     assert (rows(dirty), quarantined(dirty)) == (before, [])
 
 
-def test_two_runs_and_back_one_by_one(dirty: Database, aoc: Aoc) -> None:
+def test_each_run_can_be_restored_alone(dirty: Database, aoc: Aoc) -> None:
     """Each run is put back by its number, and together they give back the table."""
     before = rows(dirty)
     first = aoc.json("dedupe", dirty.target, "--apply").report["run"]
@@ -113,7 +113,7 @@ def test_two_runs_and_back_one_by_one(dirty: Database, aoc: Aoc) -> None:
     assert aoc("dedupe", dirty.target, "--restore", "--run", "99").exit_code == 2
 
 
-def test_upgrade_after_it(dirty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_upgrade_succeeds_after_it_and_blocks_the_restore(dirty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """After it an upgrade goes through; then the way back is refused until the index is gone."""
     before = rows(dirty)
     assert aoc("dedupe", dirty.target, "--apply").exit_code == 0
@@ -144,7 +144,7 @@ def test_different_rows_stay(dirty: Database, aoc: Aoc) -> None:
     assert quarantined(dirty) == ["2A", "4B"]
 
 
-def test_foreign_keys_and_triggers(dirty: Database, aoc: Aoc) -> None:
+def test_foreign_keys_and_triggers_stop_it_first(dirty: Database, aoc: Aoc) -> None:
     """A row that another table names, or whose move would fire a trigger, stops it before anything moves."""
     table, before = dirty.table, rows(dirty)
     dirty.run(
@@ -163,7 +163,7 @@ def test_foreign_keys_and_triggers(dirty: Database, aoc: Aoc) -> None:
     assert aoc("dedupe", dirty.target, "--apply", "--accept", "move-trigger:feeding").exit_code == 0
 
 
-def test_somebody_elses_quarantine(dirty: Database, aoc: Aoc) -> None:
+def test_somebody_elses_quarantine_is_left_alone(dirty: Database, aoc: Aoc) -> None:
     """A table of that name which is not ours is left alone, and nothing moves."""
     dirty.run(f"CREATE TABLE {dirty.table}_quarantine (id text)")
 
@@ -174,7 +174,7 @@ def test_somebody_elses_quarantine(dirty: Database, aoc: Aoc) -> None:
     assert aoc("quarantine", dirty.target).exit_code == 1
 
 
-def test_nobody_else_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:
+def test_only_the_owner_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:
     """Whatever default privileges give, the quarantine is its owner's alone."""
     dirty.run("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC")
 
@@ -190,7 +190,7 @@ def test_nobody_else_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:
     links=st.lists(st.integers(0, 20), max_size=14),
     keep=st.sampled_from(["earliest", "latest"]),
 )
-def test_any_table(
+def test_any_table_ends_without_duplicates_and_comes_back(
     excititor: Database, aoc: Aoc, stored: list[tuple[str, str, int]], links: list[int], keep: str
 ) -> None:
     """Of any dirty table no duplicate is left, every row is in exactly one place, and --restore gives it back."""
@@ -213,7 +213,7 @@ def test_any_table(
     assert rows(excititor) == before
 
 
-def test_killed_and_run_again(excititor: Database, aoc: Aoc) -> None:
+def test_a_killed_run_goes_on(excititor: Database, aoc: Aoc) -> None:
     """Killed between its batches, the same command moves the rest, and --restore gives back the table."""
     excititor.run("ALTER TABLE vex_raw ADD COLUMN supersedes text")
     excititor.run(
@@ -237,7 +237,7 @@ def test_killed_and_run_again(excititor: Database, aoc: Aoc) -> None:
     assert rows(excititor) == before
 
 
-def test_bad_words(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_wrong_usage_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """What excludes each other is refused, and a change wants one target."""
     aoc.configure(concelier, excititor)
 

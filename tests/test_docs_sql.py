@@ -47,7 +47,7 @@ def statements(slug: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SQL)
-def test_sql_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_example_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Each example runs on a database as it is when the finding arises: before the upgrade, or after it."""
     if name.startswith("Before: partitions"):
         partition(concelier.connection, "advisory_raw")
@@ -62,7 +62,7 @@ def test_sql_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, s
 
 
 @pytest.mark.parametrize("slug", DIRT)
-def test_find_and_repair(slug: str, concelier: Database, aoc: Aoc) -> None:
+def test_the_examples_find_and_repair_the_rows(slug: str, concelier: Database, aoc: Aoc) -> None:
     """The examples of a finding find what the audit found, and where they repair it, it is gone afterwards."""
     concelier.run(SHAPE.get(slug, ""))
     for id_ in ("a", "b"):

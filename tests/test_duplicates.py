@@ -43,7 +43,7 @@ def store(database: Database, rows: int, **values: str) -> dict[tuple[str, ...],
 
 
 @pytest.mark.parametrize("index", INDEXES)
-def test_groups(index: str, excititor: Database) -> None:
+def test_every_index_finds_the_same_groups(index: str, excititor: Database) -> None:
     """Whatever index there is, groups, counts and rows without a key are those that counting by hand gives."""
     groups = {key: ids for key, ids in store(excititor, 400).items() if len(ids) > 1}
     excititor.run(INDEXES[index])
@@ -89,7 +89,7 @@ LOOKS: dict[str, tuple[str, tuple[int, int]]] = {
 
 
 @pytest.mark.parametrize("case", LOOKS)
-def test_without_duplicates(case: str, excititor: Database) -> None:
+def test_one_read_proves_that_there_are_no_duplicates(case: str, excititor: Database) -> None:
     """Without duplicates one read of table or index says so, and none where a unique index proves it."""
     for n, tenant in itertools.product(range(10), "ab"):
         excititor.add(f"{tenant}{n}", tenant=tenant, upstream_id=tenant)

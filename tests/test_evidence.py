@@ -39,7 +39,7 @@ def whole(run: Path) -> bool:
     return ran.returncode == 0 and len(listed) == len(list(run.iterdir())) - 1
 
 
-def test_a_good_run(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_a_good_run_leaves_all_evidence(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
     """It leaves plan, audit, run and verify in every format, the SQL, and sums that hold."""
     ran = aoc("upgrade", "--format", "json", "--evidence", str(tmp_path / "ticket"), **allowed)
 
@@ -57,7 +57,7 @@ def left(database: Database) -> object:
     return fingerprint(database.connection), database.value(rows), revision
 
 
-def test_the_sql_that_ran(
+def test_the_recorded_sql_repeats_the_run(
     concelier: Database, empty: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
 ) -> None:
     """Run with psql on a copy, the SQL that ran leaves the catalog, rows and revision that it left."""
@@ -80,7 +80,7 @@ def test_the_sql_that_ran(
         empty.run(f"DROP DATABASE {name}_twin WITH (FORCE)")
 
 
-def test_a_refused_run(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_refused_run_leaves_no_sql(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """An audit that stops the upgrade leaves everything but SQL, for none ran."""
     excititor.add("bad", tenant=None)
     aoc.configure(excititor)
@@ -95,7 +95,7 @@ def test_a_refused_run(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     assert whole(run)
 
 
-def test_a_run_that_stops_half_way(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_failed_run_leaves_the_sql_so_far(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A step that is given up leaves the SQL so far, with the failure in it, and verify says what stands."""
     excititor.add("1")
     aoc.configure(excititor)
@@ -114,7 +114,7 @@ def test_a_run_that_stops_half_way(excititor: Database, aoc: Aoc, tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run(
+def test_an_interrupted_run_leaves_the_sql_so_far(
     number: signal.Signals, excititor: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
 ) -> None:
     """Interrupted in the backfill, the evidence holds plan, audit and the SQL so far; SIGTERM leaves sums too."""
@@ -132,7 +132,7 @@ def test_an_interrupted_run(
     assert ("SHA256SUMS" in found) == (number == signal.SIGTERM)
 
 
-def test_nothing_to_do(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_with_nothing_to_do_leaves_no_audit(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
     """At head there is no audit, but plan, run and verify say that all stands."""
     assert aoc("upgrade", **allowed).exit_code == 0
 
@@ -154,7 +154,7 @@ def test_each_run_has_its_own_folder(excititor: Database, aoc: Aoc, tmp_path: Pa
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_no_server(aoc: Aoc, tmp_path: Path) -> None:
+def test_without_a_server_the_report_is_the_evidence(aoc: Aoc, tmp_path: Path) -> None:
     """Without a server the run's report is the evidence."""
     aoc.environment["EXCITITOR_DATABASE_URL"] = "postgresql://nobody:planted-secret@127.0.0.1:1/none"
 
@@ -165,7 +165,7 @@ def test_no_server(aoc: Aoc, tmp_path: Path) -> None:
     assert not any("planted-secret" in path.read_text(encoding="utf-8") for path in run.iterdir())
 
 
-def test_a_folder_that_cannot_be_made(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_first(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A place that cannot be written to is refused before anything is done."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     aoc.configure(excititor)
@@ -177,7 +177,7 @@ def test_a_folder_that_cannot_be_made(excititor: Database, aoc: Aoc, tmp_path: P
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
 
-def test_a_full_disk(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_full_disk_does_not_stop_the_migration(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """When the evidence cannot be written on the way, the migration goes on and the log says so."""
     aoc.configure(excititor)
     small = tmp_path / "small"

@@ -130,7 +130,7 @@ def role(excititor: Database, aoc: Aoc) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds(kind: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_each_kind_of_foreign_code_stops_an_upgrade(kind: str, role: str, excititor: Database, aoc: Aoc) -> None:
     """Each kind of code is found, whatever its search_path; nothing runs or changes until it is accepted."""
     made, runs = KINDS[kind]
     plant(excititor, role, made)
@@ -157,7 +157,7 @@ def test_kinds(kind: str, role: str, excititor: Database, aoc: Aoc) -> None:
     assert ran(excititor)
 
 
-def test_the_right_to_attach_triggers(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_role_with_only_trigger_cannot_run_code_as_us(role: str, excititor: Database, aoc: Aoc) -> None:
     """A role with no more than TRIGGER on the table attaches code; it does not run as the migrating role."""
     excititor.run(f"GRANT TRIGGER ON vex_raw TO {role}")
     with connected(excititor, role) as theirs:
@@ -184,7 +184,7 @@ TRUSTED = {
 
 
 @pytest.mark.parametrize("who", TRUSTED)
-def test_whom_we_trust(who: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_code_of_trusted_roles_is_accepted(who: str, role: str, excititor: Database, aoc: Aoc) -> None:
     """Code of the table's owner, of whoever may act as that owner and of superusers is nobody's finding."""
     plant(excititor, role, KINDS["row trigger"][0])
     excititor.run(TRUSTED[who].format(role))
@@ -215,14 +215,14 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("case", HARMLESS)
-def test_what_does_not_run(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_code_that_our_writes_do_not_run_is_ignored(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
     """Code that our writes do not run is not found, and does not run."""
     plant(excititor, role, HARMLESS[case])
 
     assert (aoc.json("upgrade").slugs("error"), ran(excititor)) == ([], False)
 
 
-def test_partitions(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_code_on_any_partition_is_found(role: str, excititor: Database, aoc: Aoc) -> None:
     """Code on a partition of any level is found as well."""
     partition(excititor.connection, "vex_raw")
     plant(excititor, role, f"{TRIGGER} {CHECK} CREATE TRIGGER t BEFORE INSERT ON cold.vex_raw_b {EACH}")

@@ -48,7 +48,7 @@ STOCK = {
 
 
 @pytest.mark.parametrize("case", STOCK)
-def test_stock_alembic(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_stock_alembic_refuses_foreign_code(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
     """Stock Alembic refuses it as well, until -x accept=… is given."""
     start, words, planted = STOCK[case]
     to(start, aoc)
@@ -67,7 +67,7 @@ def test_stock_alembic(case: str, role: str, excititor: Database, aoc: Aoc) -> N
     assert (accepted.exit_code, ran(excititor)) == (0, True), accepted.err
 
 
-def test_verifier_check(role: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_the_verifier_check_runs_no_foreign_code(role: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """What is tried as the verifier is not tried where it would run such code, which could become us again."""
     (tmp_path / "secret").write_text("s")
     to("head", aoc)
@@ -86,7 +86,7 @@ def test_verifier_check(role: str, excititor: Database, aoc: Aoc, tmp_path: Path
     assert aoc("verifier", "drop").exit_code == 0
 
 
-def test_the_partition_key_above(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_the_partition_key_of_the_table_above_is_found(role: str, excititor: Database, aoc: Aoc) -> None:
     """Where the raw table is a partition itself, each row is checked against the key of the table above."""
     to("head", aoc)
     key = f"CREATE FUNCTION planted.code(t text) RETURNS int {BODY.format('1')}; "
@@ -101,7 +101,7 @@ def test_the_partition_key_above(role: str, excititor: Database, aoc: Aoc) -> No
     assert ran(excititor)
 
 
-def test_a_policy_that_holds_for_us(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_policy_that_applies_to_us_is_found(role: str, excititor: Database, aoc: Aoc) -> None:
     """A policy that holds for the owner of the table, who migrates here, is found before links are set back."""
     owner = f"owner_{excititor.connection.info.backend_pid}"
     excititor.run(f"CREATE ROLE {owner} LOGIN PASSWORD 'o'; GRANT ALL ON SCHEMA public TO {owner}")
@@ -127,7 +127,7 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("case", SCRIPTS)
-def test_scripts(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_script_refuses_foreign_code(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
     """A psql script refuses it before it changes anything, and prints the variable that accepts it."""
     start, words, planted = SCRIPTS[case]
     to(start, aoc)
@@ -151,7 +151,7 @@ VIEWED = (
 )
 
 
-def test_the_check_of_the_verifier_plans_nothing_of_strangers(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_the_verifier_check_plans_no_foreign_view(role: str, excititor: Database, aoc: Aoc) -> None:
     """Whether the verifier may read a stranger's view or table is asked of the catalog: to plan it runs code."""
     verifier = f"verifier_{excititor.connection.info.backend_pid}"
     aoc.environment["AOC_VERIFIER_USER"] = verifier
@@ -170,7 +170,7 @@ def test_the_check_of_the_verifier_plans_nothing_of_strangers(role: str, excitit
         excititor.run(f"DROP OWNED BY {verifier} CASCADE; DROP ROLE {verifier}")
 
 
-def test_looking_for_rows_evaluates_no_check_of_strangers(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_showing_rows_evaluates_no_foreign_check(role: str, excititor: Database, aoc: Aoc) -> None:
     """What `repair` and `dedupe` only show evaluates the table's CHECKs: foreign code stops that as well."""
     excititor.run("UPDATE vex_raw SET upstream_id = '' WHERE id = '0'")
     plant(excititor, role, f"{CHECK} ALTER TABLE vex_raw ADD CONSTRAINT c CHECK (planted.code(id)) NOT VALID")

@@ -89,7 +89,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_commands(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_command_finds_foreign_code_before_it_writes(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
     """A command that writes finds the code before it writes anything; accepted, the code runs."""
     PATHS[path].before(excititor, aoc)
     plant(excititor, role, PLANTED)
@@ -117,7 +117,7 @@ DDL = {
 
 
 @pytest.mark.parametrize("path", DDL)
-def test_event_triggers(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_command_finds_event_triggers_before_it_writes(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
     """A command that makes or drops anything finds the code of event triggers first."""
     DDL[path].before(excititor, aoc)
     plant(excititor, role, EVENTS)
@@ -131,7 +131,7 @@ def test_event_triggers(path: str, role: str, excititor: Database, aoc: Aoc) -> 
     assert ran(excititor)
 
 
-def test_a_trigger_that_comes_between_batches(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_new_trigger_stops_the_next_batch(role: str, excititor: Database, aoc: Aoc) -> None:
     """Batches stop, exit 4, where a stranger attaches a trigger after the first; it never runs."""
     fill(excititor, 400)
     to("excititor_0005")(excititor, aoc)
@@ -147,7 +147,7 @@ def test_a_trigger_that_comes_between_batches(role: str, excititor: Database, ao
     assert aoc("upgrade", "--accept", FOREIGN, "--accept", "update-trigger:t").exit_code == 0
 
 
-def test_an_event_trigger_in_a_new_database(empty: Database, aoc: Aoc) -> None:
+def test_an_event_trigger_in_a_new_database_is_found(empty: Database, aoc: Aoc) -> None:
     """It is found as well where there is no raw table yet."""
     aoc.configure(empty)
     with planter(empty) as role:
@@ -160,7 +160,7 @@ def test_an_event_trigger_in_a_new_database(empty: Database, aoc: Aoc) -> None:
         empty.run("DROP EVENT TRIGGER e")
 
 
-def test_a_trigger_of_a_statement_that_finds_no_row(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_statement_trigger_is_found_where_no_row_needs_a_link(role: str, excititor: Database, aoc: Aoc) -> None:
     """The backfill's UPDATE fires triggers of statements even where no row needs a link: they are found, too."""
     excititor.run("DELETE FROM vex_raw WHERE id > '0'")
     plant(excititor, role, STATEMENT)

@@ -24,7 +24,7 @@ def head(request: pytest.FixtureRequest, concelier: Database, aoc: Aoc) -> Datab
     return concelier
 
 
-def test_no_control_character(head: Database) -> None:
+def test_no_stored_text_has_a_control_character(head: Database) -> None:
     """No body and no constraint has a character in it that a tool which translates line ends would change."""
     texts = head.rows(f"SELECT proname, prosrc FROM pg_proc WHERE {OURS}")
     texts += head.rows(
@@ -68,7 +68,7 @@ def incompressible(by: random.Random, length: int) -> str:
     return "".join(by.choices(string.ascii_letters + string.digits + string.punctuation, k=length))
 
 
-def test_what_the_rule_lets_through_is_stored(head: Database) -> None:
+def test_keys_of_the_longest_legal_length_are_stored(head: Database) -> None:
     """Keys of the longest legal length fit into both indexes, however it is split; one byte more is refused."""
     by = random.Random(19)
     shared = ["tenant", "source_vendor", "upstream_id"]

@@ -33,7 +33,7 @@ class Sleepy(tuple[str, ...]):
             yield statement
 
 
-def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_client_loses_its_strong_lock(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that says nothing while it holds a strong lock loses it: others go on, and nothing was changed."""
     monkeypatch.setattr(instant, "ALIVE", "100ms")
     statements = Sleepy(["ALTER TABLE public.vex_raw ADD late text"])
@@ -48,7 +48,7 @@ def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.Mo
     assert excititor.value("SELECT count(*) FROM pg_attribute WHERE attname = 'late'") == 0
 
 
-def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database) -> None:
+def test_one_bound_covers_all_work_under_a_strong_lock(excititor: Database) -> None:
     """Statements that fit into --max-stall one by one, but not together, are given up: others wait for all."""
     statements = ("SELECT pg_sleep(0.15)",) * 3
     limits = Limits(max_stall=0.25)

@@ -20,7 +20,8 @@ from psycopg.conninfo import make_conninfo
 from tests.servers import running_server
 
 def test_a_long_sleep(pg_server):
-    url = make_conninfo("", host=pg_server.host, port=pg_server.port, user=pg_server.user, password=pg_server.password)
+    known = {name: getattr(pg_server, name) for name in ("host", "port", "user", "password")}
+    url = make_conninfo("", **known)
     with running_server() as own:
         folders = []
         for each in (url, own.url("postgres")):
@@ -43,7 +44,8 @@ def test_a_killed_pytest_leaves_no_server(killed: str, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PYTEST_"))}
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *words, str(tmp_path / "test_sleeping.py")],
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        env=environment,
         stdout=subprocess.DEVNULL,
     ) as process:
         wait_until(lambda: report.exists() or process.poll() is not None, seconds=120)

@@ -30,7 +30,7 @@ def refused(aoc: Aoc, database: Database) -> Ran:
     return ran
 
 
-def test_a_stranger(excititor: Database, aoc: Aoc, stranger: str) -> None:
+def test_a_strangers_session_is_named_and_can_be_ended(excititor: Database, aoc: Aoc, stranger: str) -> None:
     """A stranger's session is named with its role and its name in quotes; the statement printed ends it."""
     hostile = "ok'; DROP TABLE x; --"
     with psycopg.connect(stranger, autocommit=True, application_name=hostile) as other:
@@ -49,7 +49,7 @@ def test_a_stranger(excititor: Database, aoc: Aoc, stranger: str) -> None:
         assert aoc("upgrade").exit_code == 0
 
 
-def test_another_run(excititor: Database, aoc: Aoc) -> None:
+def test_another_run_is_named_as_one(excititor: Database, aoc: Aoc) -> None:
     """A session that calls itself aoc-migrate is said to do so."""
     with psycopg.connect(excititor.url, autocommit=True, application_name="aoc-migrate upgrade @pod") as other:
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [KEY])
@@ -60,7 +60,7 @@ def test_another_run(excititor: Database, aoc: Aoc) -> None:
     assert ", aoc-migrate by its own word" in problem
 
 
-def test_several(excititor: Database, aoc: Aoc) -> None:
+def test_each_holder_is_named_and_ended(excititor: Database, aoc: Aoc) -> None:
     """Where several sessions share the lock each is named, and each is ended."""
     with psycopg.connect(excititor.url) as one, psycopg.connect(excititor.url) as two:
         for each in (one, two):
@@ -72,7 +72,7 @@ def test_several(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("name", ["it's left", "\x1b[2J\\'\x07é"])
-def test_a_prepared_transaction(name: str, excititor: Database, aoc: Aoc, stranger: str) -> None:
+def test_a_prepared_transaction_is_named_and_can_be_ended(name: str, excititor: Database, aoc: Aoc, stranger: str) -> None:
     """A prepared transaction holds it without a session; it is named, and what is printed ends it."""
     with psycopg.connect(stranger) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [KEY])
@@ -93,7 +93,7 @@ def test_a_prepared_transaction(name: str, excititor: Database, aoc: Aoc, strang
     assert aoc("upgrade").exit_code == 0
 
 
-def test_a_role_that_may_not_see(excititor: Database, aoc: Aoc, stranger: str) -> None:
+def test_hidden_facts_are_reported_as_hidden(excititor: Database, aoc: Aoc, stranger: str) -> None:
     """What pg_stat_activity hides from this role is said to be hidden, and not left out."""
     aoc.environment["EXCITITOR_DATABASE_URL"] = stranger
     excititor.run("SELECT pg_advisory_lock(%s::bigint)", [KEY])
@@ -104,7 +104,7 @@ def test_a_role_that_may_not_see(excititor: Database, aoc: Aoc, stranger: str) -
     assert "this role may not see since when (pg_read_all_stats may)" in told
 
 
-def test_a_script(excititor: Database, stranger: str) -> None:
+def test_a_waiting_script_names_the_holder(excititor: Database, stranger: str) -> None:
     """A psql script that waits says the same."""
     printed = script("excititor", "base:head", "--lock-wait", "1s")
     with psycopg.connect(stranger, autocommit=True, application_name="ok'; --") as other:

@@ -70,7 +70,7 @@ class Counting(Session):
         return super().rows(sql, parameters)
 
 
-def test_one_statement_answers_who_is_ahead_and_who_waits_behind(excititor: Database) -> None:
+def test_one_query_finds_both_ends_of_the_queue(excititor: Database) -> None:
     """The blockers of a batch and the sessions that the throttle makes way for come from one query."""
     target = Target("excititor", excititor.url)
     with (
@@ -130,7 +130,7 @@ def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> Non
             waiter.join()
 
 
-def test_a_row_that_is_too_slow_is_no_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_slow_row_is_not_reported_as_a_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Where one row alone takes more than a second, that is said, and nobody is to be ended for it."""
     for n in range(2):
         excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
@@ -150,7 +150,7 @@ def test_a_row_that_is_too_slow_is_no_lock(excititor: Database, aoc: Aoc, allowe
     assert "pg_terminate_backend" not in ran.finding("deadline")["help"]
 
 
-def test_waiters_for_rows_have_their_turn_at_once(excititor: Database, aoc: Aoc) -> None:
+def test_a_pause_for_row_waiters_begins_with_the_next_batch(excititor: Database, aoc: Aoc) -> None:
     """A pause for those who wait for our rows begins with the next batch, not with the next evaluation."""
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
         throttle = Throttle(session, "link rows", "vex_raw")
@@ -161,7 +161,7 @@ def test_waiters_for_rows_have_their_turn_at_once(excititor: Database, aoc: Aoc)
     assert list(throttle.seconds) == ["lock"]
 
 
-def test_standbys_of_one_name_are_several(excititor: Database) -> None:
+def test_standbys_of_one_name_are_kept_apart(excititor: Database) -> None:
     """Two standbys of one name, whose marks differ, are not taken for one that moves."""
     with connect(Target("excititor", excititor.url), "test", Limits(old_snapshot=0.01), Flags()) as session:
         signal = OldSnapshot(WritingStep(session, "link rows", "vex_raw", math.inf))
@@ -173,7 +173,7 @@ def test_standbys_of_one_name_are_several(excititor: Database) -> None:
     assert (first, second) == ([False, False], [True, True])
 
 
-def test_a_watcher_that_was_ended_comes_back(excititor: Database) -> None:
+def test_a_terminated_watcher_is_replaced(excititor: Database) -> None:
     """When somebody ends the session that watches a step, another one goes on watching."""
     pids = set[int]()
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
@@ -188,7 +188,7 @@ def test_a_watcher_that_was_ended_comes_back(excititor: Database) -> None:
 
 
 @pytest.mark.parametrize(("deadline", "scans"), [(600.0, 20), (0.001, 3)])
-def test_updates_that_do_nothing_end(
+def test_updates_without_effect_come_to_an_end(
     deadline: float,
     scans: int,
     excititor: Database,

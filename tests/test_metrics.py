@@ -31,7 +31,7 @@ def promtool(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
 
 
 @needs_promtool
-def test_valid(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_every_commands_metrics_are_valid(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
     """What every command writes passes promtool's check, together in one exposition without a sample twice."""
     database.add("bad", tenant=None)
     texts = []
@@ -47,7 +47,7 @@ def test_valid(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: 
     assert len(names) == len(set(names))
 
 
-def test_true(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_the_metrics_agree_with_the_report(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
     """Violations have their code, rows and chains their numbers, the revision its labels."""
     file, target = tmp_path / "metrics", database.target
     for n in range(2):
@@ -88,7 +88,7 @@ def test_the_last_success_is_kept(excititor: Database, aoc: Aoc, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["m.prom"]
 
 
-def test_a_file_that_holds_something_else(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_file_with_other_content_is_replaced(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A file that holds no metrics is replaced; nothing of it is kept."""
     aoc.configure(excititor)
     (tmp_path / "m.prom").write_text("}{ not metrics\n", encoding="utf-8")
@@ -99,7 +99,7 @@ def test_a_file_that_holds_something_else(excititor: Database, aoc: Aoc, tmp_pat
     assert all(name.startswith(PREFIX) for name in samples((tmp_path / "m.prom").read_text(encoding="utf-8")))
 
 
-def test_silence(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_disabled_metrics_are_neither_written_nor_sent(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """AOC_METRICS_ENABLED=false writes nothing and sends nothing."""
     aoc.configure(excititor)
 
@@ -110,7 +110,7 @@ def test_silence(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists() or (tmp_path / "m").read_text(encoding="utf-8") == ""
 
 
-def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_failure_to_publish_is_reported(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A file that cannot be written is refused beforehand; a gateway that does not answer changes no exit code."""
     aoc.configure(excititor)
 
@@ -121,7 +121,7 @@ def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> No
     assert "the metrics were not published" in unheard.err
 
 
-def test_hostile_labels() -> None:
+def test_hostile_labels_stay_inside_their_quotes() -> None:
     """Quotes and backslashes in a label stay inside of it; a line break is shown as two letters."""
     report = Report("concelier", findings=[finding("null-key", 'a"b\\c\nd', count=1, target="concelier")])
 
@@ -131,7 +131,7 @@ def test_hostile_labels() -> None:
     assert all(line.startswith(("#", PREFIX)) for line in text.splitlines())
 
 
-def test_names_are_documented() -> None:
+def test_every_metric_is_documented() -> None:
     """docs/metrics.md lists every metric and no other, and dashboard and alerts use no name that there is not."""
     listed = re.findall(r"(?m)^\| `aoc_migrate_(\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"))
     used = {
@@ -145,7 +145,7 @@ def test_names_are_documented() -> None:
 
 
 @needs_promtool
-def test_alert_rules() -> None:
+def test_each_alert_fires_only_when_due() -> None:
     """promtool finds nothing wrong with the alert rules, and each fires when it is due, and only then."""
     for words in (("check", "rules", str(OBSERVABILITY / "alerts.yaml")), ("test", "rules", str(TESTS))):
         ran = promtool(*words)

@@ -68,7 +68,7 @@ def listener() -> Iterator[str]:
     server.shutdown()
 
 
-def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
+def test_each_target_is_a_group_on_the_push_gateway(excititor: Database, aoc: Aoc, listener: str) -> None:
     """A push gateway gets a group a target, and the time of a success in one that a failing run leaves alone."""
     aoc.configure(excititor)
     assert aoc("audit", "--push-gateway", listener).exit_code == 0
@@ -82,7 +82,7 @@ def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
     assert [success in body.decode() for _, body in Listener.got] == [False, True, False]
 
 
-def test_a_user_and_password(excititor: Database, aoc: Aoc, listener: str) -> None:
+def test_a_password_reaches_the_gateway_and_no_output(excititor: Database, aoc: Aoc, listener: str) -> None:
     """A user and password in the URL reach the gateway as basic authentication, and are never printed."""
     aoc.configure(excititor)
     ran = aoc("audit", "--push-gateway", listener.replace("http://", "http://me:ca%3Anary@"))
@@ -94,7 +94,7 @@ def test_a_user_and_password(excititor: Database, aoc: Aoc, listener: str) -> No
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "gw:9091", "http://", "http://gw:90x1", "http://me:canary@[gw", "http://a b", ""]
 )
-def test_no_url(url: str, excititor: Database, aoc: Aoc) -> None:
+def test_an_unusable_url_is_refused_first(url: str, excititor: Database, aoc: Aoc) -> None:
     """A URL that no request can be sent to is refused before anything is changed, and is not repeated."""
     aoc.configure(excititor)
     ran = aoc("upgrade", "--push-gateway", url)
@@ -104,7 +104,7 @@ def test_no_url(url: str, excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
 
-def test_an_odd_gateway(excititor: Database, aoc: Aoc) -> None:
+def test_an_odd_gateway_changes_no_exit_code(excititor: Database, aoc: Aoc) -> None:
     """The report is written before a gateway is asked, and whatever that answers, the exit code is the run's."""
     aoc.configure(excititor)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -122,7 +122,7 @@ def test_an_odd_gateway(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.skipif(PUSHGATEWAY is None, reason="prometheus-pushgateway is not installed")
-def test_a_real_push_gateway(
+def test_a_real_push_gateway_keeps_both_targets(
     concelier: Database, excititor: Database, aoc: Aoc, free_port: int, tmp_path: Path
 ) -> None:
     """A push gateway keeps both targets side by side, and the last success of one that now fails."""
@@ -158,7 +158,7 @@ def test_a_real_push_gateway(
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
-def test_a_real_prometheus(database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int) -> None:
+def test_a_real_prometheus_fires_the_due_alert(database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int) -> None:
     """Prometheus scrapes a real file, answers every query of the dashboard, and fires the alert that is due."""
     assert aoc("upgrade", database.target, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
     database.run(f"ALTER TABLE {database.table} DROP CONSTRAINT {database.table}_keys_v1")

@@ -113,7 +113,7 @@ def traces(log: Path, begun: int) -> list[str]:
     return [entry for entry in entries if entry.startswith(f"LOG:  {TRACE}")]
 
 
-def test_what_is_planted(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
+def test_the_generator_plants_what_once_ran(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
     """The generator makes what had run before our path was closed, from the transcript alone."""
     made = planned(server[0], clean[1])
 
@@ -132,7 +132,7 @@ def test_what_is_planted(server: tuple[Database, Path], clean: tuple[list[str], 
     assert not [outcome for outcome in clean[0] if " 4 " in outcome]
 
 
-def test_planted_before(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
+def test_nothing_planted_before_runs(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
     """Beside thousands of planted overloads every command ends as without them, and none of them runs."""
     database, log = server
     aoc = Aoc()
@@ -147,7 +147,7 @@ def test_planted_before(server: tuple[Database, Path], clean: tuple[list[str], s
         assert "planted-object" in audited.slugs("warning")
 
 
-def test_planted_meanwhile(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
+def test_nothing_planted_meanwhile_runs(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
     """What a role plants while commands run does not run either."""
     database, log = server
     aoc, ended = Aoc(), threading.Event()
@@ -174,7 +174,7 @@ def test_planted_meanwhile(server: tuple[Database, Path], clean: tuple[list[str]
         assert traces(log, begun) == []
 
 
-def test_the_trap_works(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
+def test_the_trap_catches_an_open_path(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
     """With that schema in the path the same statements do run what is planted: the tests above can fail."""
     database, log = server
     aoc = Aoc()
@@ -194,7 +194,7 @@ def test_the_trap_works(server: tuple[Database, Path], clean: tuple[list[str], s
 
 
 @pytest.mark.parametrize("creator", ["PUBLIC", "group", "role"])
-def test_what_the_finding_says(creator: str, excititor: Database, aoc: Aoc) -> None:
+def test_the_finding_names_each_planted_object(creator: str, excititor: Database, aoc: Aoc) -> None:
     """It names each object with its role, and who was given CREATE; what it prints ends it. Trusted roles may."""
     pid = excititor.connection.info.backend_pid
     excititor.run(

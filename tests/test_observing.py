@@ -33,7 +33,7 @@ def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_a_signal_that_cannot_be_read(
+def test_an_unreadable_signal_is_reported_once_and_pauses_nothing(
     signal: str, ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A signal whose query fails is no reason to pause, says so once, and keeps no other from being read."""
@@ -54,7 +54,7 @@ def test_a_signal_that_cannot_be_read(
     assert wrong_links(ready) == 0
 
 
-def test_a_signal_that_takes_too_long(
+def test_a_slow_signal_is_reported_once(
     ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The log says once that a query met its timeout, and the work goes on."""
@@ -67,7 +67,7 @@ def test_a_signal_that_takes_too_long(
     assert log.count("cannot see who waits for vex_raw (canceling statement due to statement timeout)") == 1
 
 
-def test_a_role_without_the_right(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_revoked_right_is_reported_once(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
     """Where a DBA revoked the right to list slots, the backfill says once what it cannot see, and ends well."""
     role = f"unsighted_{ready.connection.info.backend_pid}"
     tables = ("vex_raw", "aoc_migration_state", "aoc_migration_hold", "aoc_alembic_version", "aoc_migration_log")
@@ -86,7 +86,7 @@ def test_a_role_without_the_right(ready: Database, capsys: pytest.CaptureFixture
     assert wrong_links(ready) == 0
 
 
-def test_a_queue_that_cannot_be_seen(
+def test_an_unreadable_queue_is_reported_once(
     excititor: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A second session that watches a step says once what it cannot see, and goes on."""
@@ -109,7 +109,7 @@ def test_a_queue_that_cannot_be_seen(
     assert log.count("cannot see how this step goes on (column") == 1
 
 
-def test_who_holds_a_row_cannot_be_seen(
+def test_an_unknown_holder_still_ends_in_deadline(
     ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Behind a locked row the outcome is `deadline`, also where nobody can be named."""

@@ -23,14 +23,14 @@ def add_duplicates(database: Database, groups: int) -> None:
             database.add(f"{n}{copy}", upstream_id=f"CVE-{n}", content_hash=f"sha256:{n}")
 
 
-def test_no_conflicts(database: Database) -> None:
+def test_the_audit_without_conflicts_ends_with_0(database: Database) -> None:
     """Without duplicates the audit says so and ends with 0."""
     ran = check(database)
 
     assert (ran.exit_code, ran.out, ran.err) == (0, f"{database.table}: no conflicts\n", "")
 
 
-def test_conflicts(database: Database) -> None:
+def test_the_audit_with_conflicts_ends_with_3(database: Database) -> None:
     """LIMIT caps what is printed, the verdict counts all groups, and psql ends with 3."""
     add_duplicates(database, 3)
 
@@ -43,7 +43,7 @@ def test_conflicts(database: Database) -> None:
     assert f"{database.table}: 3 groups of 6 rows" in ran.err
 
 
-def test_incomplete_keys_are_no_conflict(database: Database) -> None:
+def test_incomplete_keys_are_not_a_conflict(database: Database) -> None:
     """Rows without a part of the key are told apart, and compared with nothing."""
     for n in range(2):
         database.add(f"n{n}", upstream_id=None, content_hash="sha256:same")
@@ -66,7 +66,7 @@ def test_hostile_ids_reach_no_terminal(excititor: Database) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "many", "1; DROP TABLE vex_raw", ""])
-def test_bad_limit(excititor: Database, limit: str) -> None:
+def test_a_wrong_limit_is_refused(excititor: Database, limit: str) -> None:
     """A LIMIT that is no number from 1 on is refused."""
     ran = check(excititor, "-v", f"LIMIT={limit}")
 
@@ -74,7 +74,7 @@ def test_bad_limit(excititor: Database, limit: str) -> None:
     assert "LIMIT is a number" in ran.err
 
 
-def test_the_wrong_database(excititor: Database) -> None:
+def test_a_missing_table_is_named(excititor: Database) -> None:
     """Without the table the audit says which is missing where."""
     script = (ROOT / "scripts" / "check-advisory-raw-duplicates.sql").read_text(encoding="utf-8")
 
@@ -103,7 +103,7 @@ def rows(database: Database) -> object:
     return database.value(stored), database.value("SELECT version_num FROM aoc_alembic_version")
 
 
-def test_remove_is_constraints_remove(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_remove_does_what_constraints_remove_does(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """With remove=1 it leaves what `constraints --remove` leaves, with a hold that upgrades respect."""
     assert aoc("upgrade", database.target, **allowed).exit_code == 0
     above = fingerprint(database.connection)
@@ -145,7 +145,7 @@ def test_the_script_up_puts_back_what_was_removed(database: Database, aoc: Aoc, 
     assert aoc.json("plan", database.target).report["facts"]["plan"] == []
 
 
-def test_apply_twice(database: Database) -> None:
+def test_a_second_run_changes_nothing(database: Database) -> None:
     """A second run changes nothing."""
     assert psql(database, APPLY).exit_code == 0
     before = fingerprint(database.connection), rows(database)
@@ -182,14 +182,14 @@ def test_apply_audits_first(database: Database, values: dict[str, object], told:
     assert fingerprint(database.connection, without="^$") == before
 
 
-def test_content_is_not_its_business(database: Database) -> None:
+def test_a_forbidden_key_in_content_does_not_stop_it(database: Database) -> None:
     """A forbidden key in content does not stop the constraints, whose guard comes with head."""
     database.add("derived", content={"severity": 1}, upstream_id="CVE-9")
 
     assert psql(database, APPLY).exit_code == 0
 
 
-def test_which_target(excititor: Database) -> None:
+def test_an_ambiguous_schema_needs_a_target(excititor: Database) -> None:
     """Neither table, or both in one schema: it asks for a target; the named one's table is made, as by upgrade."""
     excititor.run("CREATE SCHEMA fresh; CREATE SCHEMA mixed")
     for table in ("advisory_raw", "vex_raw"):
@@ -206,7 +206,7 @@ def test_which_target(excititor: Database) -> None:
 
 
 @pytest.mark.parametrize("way", [["-1", "-f"], ["-v", "AUTOCOMMIT=off", "-f"]], ids=str)
-def test_no_transaction_around_it(excititor: Database, way: list[str]) -> None:
+def test_a_surrounding_transaction_is_refused(excititor: Database, way: list[str]) -> None:
     """psql -1 and AUTOCOMMIT off are detected and refused before anything is done."""
     before = fingerprint(excititor.connection, without="^$")
 

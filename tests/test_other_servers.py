@@ -18,8 +18,8 @@ from aoc_migrate.sandbox.server import Server, find_binaries
 from aoc_migrate.sandbox.state import load_state
 from tests.adversary import GOOD
 from tests.conftest import Aoc, Database
-from tests.servers import guarded_server, running_server
 from tests.helpers import wait_until
+from tests.servers import guarded_server, running_server
 from tests.test_predicates import insert
 from tests.test_round_trips import holds
 
@@ -49,7 +49,7 @@ def log(server: Server) -> str:
     return state.log.read_text()
 
 
-def test_logical_replication(server: Server, aoc: Aoc) -> None:
+def test_a_subscriber_obeys_the_rules(server: Server, aoc: Aoc) -> None:
     """The apply worker stores good rows of a publisher without the contract, and stops at a bad one by a rule."""
     with (
         closing(make(server, "publisher").connection) as connection,
@@ -127,7 +127,7 @@ def upgrade_server(old: Server, new: Server, work: Path) -> None:
     new.start()
 
 
-def test_pg_upgrade(folder: Path, aoc: Aoc) -> None:
+def test_the_contract_survives_pg_upgrade(folder: Path, aoc: Aoc) -> None:
     """After pg_upgrade from PostgreSQL 15 to 18 verify is clean, and the rules refuse what they refused."""
     newer = embedded()
     if newer is None or not (DEBIAN / "initdb").exists() or find_binaries() != newer:

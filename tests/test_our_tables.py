@@ -60,7 +60,7 @@ def refused(ran_: Ran, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", PREMADE)
-def test_a_table_made_by_a_stranger(name: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
+def test_a_strangers_table_stops_us(name: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
     """Nothing runs, nothing changes; the remedy lets nobody into anybody's role."""
     premake(neighbour, name)
     before = fingerprint(concelier.connection, without="^$")
@@ -76,7 +76,7 @@ def test_a_table_made_by_a_stranger(name: str, concelier: Database, neighbour: D
 
 @pytest.mark.parametrize("name", [name for name in PREMADE if name not in MOVED])
 @pytest.mark.parametrize("way", ["plan", "alembic"])
-def test_printed_sql(way: str, name: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
+def test_printed_sql_stops_at_a_strangers_table(way: str, name: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
     """A script, and Alembic's own SQL, ends there as well, before it reads or writes anything."""
     premake(neighbour, name)
     words = ("upgrade", "concelier_0002", "--sql")
@@ -92,7 +92,7 @@ def test_printed_sql(way: str, name: str, concelier: Database, neighbour: Databa
     assert fingerprint(concelier.connection, without="^$") == before
 
 
-def test_the_trap_works(concelier: Database, neighbour: Database) -> None:
+def test_the_trap_catches_an_insert(concelier: Database, neighbour: Database) -> None:
     """An INSERT into such a table runs the stranger's code and stores nothing: the test above can fail."""
     premake(neighbour, "aoc_migration_state")
     concelier.run("INSERT INTO aoc_migration_state VALUES ('x', '{}')")
@@ -134,7 +134,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_another_shape(shape: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_table_of_another_shape_is_refused(shape: str, excititor: Database, aoc: Aoc) -> None:
     """What bears our name must be the plain table that we make, even where a trusted role made it."""
     aoc.configure(excititor)
     made, reason = SHAPES[shape]
@@ -146,7 +146,7 @@ def test_another_shape(shape: str, excititor: Database, aoc: Aoc) -> None:
     assert reason in upgraded.finding("foreign-object")["problem"]
 
 
-def test_a_table_that_we_may_not_read(excititor: Database, aoc: Aoc) -> None:
+def test_no_right_on_a_strangers_table_is_asked_for(excititor: Database, aoc: Aoc) -> None:
     """Where a stranger's table lets us not even read it, no finding asks for that right."""
     owning = "GRANT CREATE, USAGE ON SCHEMA public TO {role}; ALTER TABLE vex_raw OWNER TO {role}"
     with stranger(excititor) as role, stranger(excititor, owning, "owner") as owner:
@@ -159,7 +159,7 @@ def test_a_table_that_we_may_not_read(excititor: Database, aoc: Aoc) -> None:
     assert "GRANT" not in refused(upgraded, "aoc_migration_log")
 
 
-def test_a_trigger_on_our_own_table(excititor: Database, aoc: Aoc) -> None:
+def test_a_foreign_trigger_on_our_table_stops_us(excititor: Database, aoc: Aoc) -> None:
     """A role with TRIGGER on a table of ours stops us by using it; the remedy keeps the table."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
@@ -175,7 +175,7 @@ def test_a_trigger_on_our_own_table(excititor: Database, aoc: Aoc) -> None:
     assert aoc("upgrade").exit_code == 0
 
 
-def test_swapped_while_we_run(concelier: Database, neighbour: Database, aoc: Aoc) -> None:
+def test_a_table_swapped_meanwhile_stops_us(concelier: Database, neighbour: Database, aoc: Aoc) -> None:
     """A schema's owner that puts a table of its own in the place of ours half way stops us; nothing of it runs."""
     aoc("dedupe", "concelier", "--apply")
     concelier.run(f"ALTER SCHEMA public OWNER TO {role_of(neighbour)}")
@@ -200,7 +200,7 @@ def test_swapped_while_we_run(concelier: Database, neighbour: Database, aoc: Aoc
 
 
 @pytest.mark.parametrize("event", ["DELETE", "UPDATE"])
-def test_rows_that_a_trigger_swallows(event: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
+def test_a_batch_that_loses_rows_is_rolled_back(event: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
     """A batch of which not every row leaves and arrives is rolled back, and says so."""
     concelier.run(
         "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
@@ -217,7 +217,7 @@ def test_rows_that_a_trigger_swallows(event: str, concelier: Database, neighbour
     assert concelier.value("SELECT count(*) FROM advisory_raw_quarantine") == 0
 
 
-def test_the_guard_of_the_view(concelier: Database, aoc: Aoc) -> None:
+def test_a_foreign_guard_of_the_view_is_not_adopted(concelier: Database, aoc: Aoc) -> None:
     """A stranger's function in the place of the one that keeps the view read-only is reported, never adopted."""
     aoc.configure(concelier)
     aoc("upgrade")

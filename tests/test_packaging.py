@@ -58,14 +58,14 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
     assert "aoc_migrate/migrations/concelier/concelier_0001_baseline.py" in names
 
 
-def test_the_command(installed: Path) -> None:
+def test_the_installed_command_has_help_and_version(installed: Path) -> None:
     """The installed command has its help and its version, also as a module."""
     assert run(installed / "aoc-migrate", "--help").startswith("Usage: aoc-migrate ")
     assert run(installed / "aoc-migrate", "--version") == f"aoc-migrate, version {__version__}\n"
     assert run(installed / "python", "-m", "aoc_migrate", "--version") == f"aoc-migrate, version {__version__}\n"
 
 
-def test_up_and_down_from_anywhere(installed: Path, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_wheel_alone_goes_up_and_down(installed: Path, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Installed from the wheel alone, it upgrades, verifies and downgrades from the folder /."""
     program, environment = installed / "aoc-migrate", aoc.environment | allowed
 
@@ -88,7 +88,7 @@ def alembic(*words: str, **environment: str) -> str:
     return run(sys.executable, "-m", "alembic", *words, cwd=ROOT, **environment)
 
 
-def test_stock_alembic(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_stock_alembic_goes_up_and_down_from_a_checkout(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Stock Alembic from a checkout shows the history, goes up to head and down to base."""
     target = ("-n", database.target)
 
@@ -101,7 +101,7 @@ def test_stock_alembic(database: Database, aoc: Aoc, allowed: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_stock_alembic_prints_sql(target: str) -> None:
+def test_stock_alembic_prints_sql_without_a_database(target: str) -> None:
     """Stock Alembic prints the SQL of the whole way up and down without any database."""
     up = alembic("-n", target, "upgrade", f"{target}@head", "--sql")
     down = alembic("-n", target, "downgrade", f"{target}@head:base", "--sql")

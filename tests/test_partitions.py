@@ -53,7 +53,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_partitions_that_cannot_be_unique_are_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """Partitions over which no key or no id can be unique, or that hold no index, are found by the audit."""
     if name == "foreign-partition":
         excititor.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_pkey")
@@ -66,7 +66,7 @@ def test_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     assert name.split(maxsplit=1)[0] in ran.slugs("error")
 
 
-def test_shared_ids(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_id_in_two_partitions_is_found(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """An id in two partitions, which no index forbids, stops the upgrade, and verify finds it afterwards."""
     parted.add("1", tenant="a")
     parted.add("1", tenant="c")
@@ -100,7 +100,7 @@ def test_every_partition_has_both_indexes(parted: Database, aoc: Aoc, allowed: d
         parted.add("again", tenant="b", content_hash="sha256:3")
 
 
-def test_no_partition_yet(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_later_partitions_are_guarded_from_the_start(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A table without partitions is migrated; those that come later are guarded and indexed from the start."""
     repartition(excititor, by="LIST (tenant)", key=", PRIMARY KEY (id, tenant)")
     aoc.configure(excititor)
@@ -125,7 +125,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_convergence(how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_next_upgrade_repairs_a_partitions_index(how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """An index that is invalid, in a part or as a whole, or gone is found by verify and repaired by upgrade."""
     aoc("upgrade", **allowed)
     index = INDEXES[0]
@@ -167,7 +167,7 @@ def rows_read(database: Database) -> tuple[int, int]:
     return found
 
 
-def test_foreign_index_of_a_partition(parted: Database, aoc: Aoc) -> None:
+def test_a_foreign_index_of_a_partition_is_found_first(parted: Database, aoc: Aoc) -> None:
     """What bears the name of a partition's index and is something else is found before anything is done."""
     name = "vex_raw_a_idempotency_v1"
     parted.run(f"CREATE INDEX {name} ON vex_raw_a (tenant)")
@@ -178,7 +178,7 @@ def test_foreign_index_of_a_partition(parted: Database, aoc: Aoc) -> None:
     assert [f["subject"] for f in ran.report["findings"] if f["slug"] == "foreign-object"] == [name]
 
 
-def test_scripts_refuse(parted: Database, aoc: Aoc) -> None:
+def test_scripts_refuse_a_partitioned_table(parted: Database, aoc: Aoc) -> None:
     """psql scripts say that they are not for a partitioned table, before they change anything."""
     applied = psql(parted, (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text())
     planned = aoc("plan", "excititor", "--sql")
@@ -188,7 +188,7 @@ def test_scripts_refuse(parted: Database, aoc: Aoc) -> None:
     assert parted.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_plan_tells_of_partitions(parted: Database, aoc: Aoc) -> None:
+def test_the_plan_counts_partitions(parted: Database, aoc: Aoc) -> None:
     """The plan counts partitions, sums up their sizes, and names no statement that PostgreSQL would refuse."""
     parted.add("1", tenant="a")
     parted.add("2", tenant="b")
@@ -203,7 +203,7 @@ def test_plan_tells_of_partitions(parted: Database, aoc: Aoc) -> None:
     assert len([step for step in facts["plan"] if "one partition at a time" in step["lock"]]) == 2
 
 
-def test_estimates_beside_facts_of_partitions(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_estimate_is_reported_with_the_actual_time(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """After the run each step of which the plan had an estimate has it beside the time that it took."""
     parted.add("1", tenant="a")
     parted.add("2", tenant="a", retrieved_at="2025-02-01T00:00:00Z")
@@ -215,7 +215,7 @@ def test_estimates_beside_facts_of_partitions(parted: Database, aoc: Aoc, allowe
     assert all("total_ms" in step for step in run)
 
 
-def test_owner_of_a_partition(parted: Database, aoc: Aoc) -> None:
+def test_another_owner_of_a_partition_is_found_first(parted: Database, aoc: Aoc) -> None:
     """A partition that another role owns is found before anything is changed, with the GRANT that helps."""
     parted.run("CREATE ROLE raw_owner LOGIN PASSWORD 's'; CREATE ROLE other_owner")
     try:
@@ -236,7 +236,7 @@ def test_owner_of_a_partition(parted: Database, aoc: Aoc) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), st.text("ab."))
-def test_names_of_indexes(relname: str, place: str) -> None:
+def test_names_of_partition_indexes_fit_and_differ(relname: str, place: str) -> None:
     """The name of a partition's index fits into 63 bytes, keeps its ending, and differs where tables differ."""
     index, root = VEX_RAW.idempotency_index(), Relation("public", "vex_raw")
     name, other = (

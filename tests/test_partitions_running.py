@@ -22,7 +22,7 @@ def proven(excititor: Database, aoc: Aoc) -> Database:
     return excititor
 
 
-def test_partitions_that_come_and_go(proven: Database, aoc: Aoc) -> None:
+def test_partitions_may_come_and_go_during_a_build(proven: Database, aoc: Aoc) -> None:
     """Partitions made or attached while we build are taken up, and one that is detached is left alone."""
     with psycopg.connect(proven.url) as older:
         older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -44,7 +44,7 @@ def test_partitions_that_come_and_go(proven: Database, aoc: Aoc) -> None:
     assert proven.value("SELECT count(*) FROM pg_indexes WHERE tablename = 'vex_raw_z'") == 1  # its primary key
 
 
-def test_blocked_attachment(proven: Database, aoc: Aoc) -> None:
+def test_a_blocked_attachment_names_the_reader(proven: Database, aoc: Aoc) -> None:
     """Whoever reads a partition delays the attachment of its index; who it is gets told, and nobody waits long."""
     proven.run(f"CREATE UNIQUE INDEX own ON vex_raw_a {KEY}")
     with psycopg.connect(proven.url, application_name="a report") as reader:
@@ -58,7 +58,7 @@ def test_blocked_attachment(proven: Database, aoc: Aoc) -> None:
     assert pairs(proven.connection, INDEX)["vex_raw_a"] == "own"
 
 
-def test_slow_change(proven: Database, aoc: Aoc) -> None:
+def test_a_slow_change_soon_asks_for_more_time(proven: Database, aoc: Aoc) -> None:
     """A change that takes longer than the longest stall, and that nobody blocks, soon asks for more time."""
     proven.run(
         "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(9); END'; "
@@ -76,7 +76,7 @@ def test_slow_change(proven: Database, aoc: Aoc) -> None:
     assert "--max-stall" in ran.finding("deadline")["help"]
 
 
-def test_detaching_concurrently(proven: Database, aoc: Aoc) -> None:
+def test_a_half_detached_partition_is_left_out(proven: Database, aoc: Aoc) -> None:
     """A partition whose DETACH CONCURRENTLY was interrupted is left out, and does not keep the index invalid."""
     proven.run("DROP TABLE vex_raw_rest")  # with a default partition PostgreSQL cannot detach concurrently
     with psycopg.connect(proven.url) as reader, psycopg.connect(proven.url, autocommit=True) as other:

@@ -35,7 +35,7 @@ def make_schema(database: Database, schema: str, owner: str | None = None) -> No
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_any_schema(schema: str, empty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_any_schema_works(schema: str, empty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Up, verify and down work in any schema, and leave the schema public empty."""
     make_schema(empty, schema)
     create_raw_table(empty.connection, "advisory_raw")
@@ -52,7 +52,7 @@ def test_any_schema(schema: str, empty: Database, aoc: Aoc, allowed: dict[str, s
     assert empty.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
-def test_another_encoding(empty: Database, aoc: Aoc) -> None:
+def test_an_encoding_other_than_utf8_is_refused(empty: Database, aoc: Aoc) -> None:
     """A database that is not in UTF8 is refused, and nothing is made in it."""
     empty.run("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
     aoc.environment["EXCITITOR_DATABASE_URL"] = url = empty.url.rpartition("/")[0] + "/plain"
@@ -66,7 +66,7 @@ def test_another_encoding(empty: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs(), made) == (2, ["encoding"], [])
 
 
-def test_owner_that_is_no_superuser(empty: Database, owner: str, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_ordinary_owner_can_do_everything(empty: Database, owner: str, aoc: Aoc, allowed: dict[str, str]) -> None:
     """The owner of the tables, with an odd name and no other right, can do everything."""
     make_schema(empty, "vuln", owner)
     empty.run(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(owner)))
@@ -89,7 +89,7 @@ def test_owner_that_is_no_superuser(empty: Database, owner: str, aoc: Aoc, allow
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_owner_of_a_new_table(empty: Database, owner: str, aoc: Aoc) -> None:
+def test_a_new_table_belongs_to_the_named_owner(empty: Database, owner: str, aoc: Aoc) -> None:
     """A raw table created by the baseline belongs to CONCELIER_TABLE_OWNER."""
     empty.run(psycopg.sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(psycopg.sql.Identifier(owner)))
     aoc.configure(empty)
@@ -117,7 +117,7 @@ def test_two_targets_in_one_database(empty: Database, aoc: Aoc) -> None:
     assert (down.exit_code, aoc("verify", "concelier").exit_code) == (0, 0)
 
 
-def test_read_only_verifier(concelier: Database, aoc: Aoc) -> None:
+def test_a_role_that_only_reads_can_verify(concelier: Database, aoc: Aoc) -> None:
     """verify, audit and status run under a role that may only read, in read-only transactions."""
     aoc.configure(concelier)
     aoc("upgrade")
@@ -131,7 +131,7 @@ def test_read_only_verifier(concelier: Database, aoc: Aoc) -> None:
     assert [aoc(command).exit_code for command in ("verify", "audit", "status", "upgrade")] == [0] * 4
 
 
-def test_verifier_that_can_write(concelier: Database, aoc: Aoc) -> None:
+def test_a_verifier_that_can_write_is_found(concelier: Database, aoc: Aoc) -> None:
     """verify finds a verifier role that may write, and has the REVOKE."""
     aoc.configure(concelier)
     aoc("upgrade")
@@ -144,7 +144,7 @@ def test_verifier_that_can_write(concelier: Database, aoc: Aoc) -> None:
     assert '"a-verifier"' in ran.finding("verifier-can-write")["help"]
 
 
-def test_row_level_security(concelier: Database, aoc: Aoc) -> None:
+def test_a_role_with_hidden_rows_is_refused(concelier: Database, aoc: Aoc) -> None:
     """A role whose rows a policy hides is refused: an audit would pass falsely."""
     concelier.add("bad", tenant=None)
     concelier.run(
@@ -161,7 +161,7 @@ def test_row_level_security(concelier: Database, aoc: Aoc) -> None:
     assert (verified.exit_code, "row-level-security" in verified.slugs()) == (1, True)
 
 
-def test_policy_that_shows_everything(concelier: Database, aoc: Aoc) -> None:
+def test_the_verify_all_policy_lets_a_role_audit(concelier: Database, aoc: Aoc) -> None:
     """The policy aoc_verify_all lets a filtered role audit."""
     concelier.run(
         "DROP ROLE IF EXISTS seeing; CREATE ROLE seeing LOGIN PASSWORD 's'; "
@@ -175,7 +175,7 @@ def test_policy_that_shows_everything(concelier: Database, aoc: Aoc) -> None:
     assert aoc.json("audit").slugs("error") == ["missing-required", "null-key"]
 
 
-def test_materialized_view_as_raw_table(empty: Database, aoc: Aoc) -> None:
+def test_a_raw_table_that_is_not_a_table_is_refused(empty: Database, aoc: Aoc) -> None:
     """A raw table that is none is refused with its kind, before anything is changed."""
     empty.run("CREATE MATERIALIZED VIEW advisory_raw AS SELECT 'a' AS id")
     aoc.configure(empty)

@@ -11,7 +11,7 @@ from tests.fingerprint import fingerprint
 from tests.helpers import fill
 
 
-def test_it_changes_nothing(database: Database, aoc: Aoc) -> None:
+def test_a_plan_changes_nothing(database: Database, aoc: Aoc) -> None:
     """A plan leaves no trace in the database, not even our own tables."""
     before = fingerprint(database.connection, without="^$")
 
@@ -31,7 +31,7 @@ def test_every_step_is_in_the_plan(database: Database, aoc: Aoc, allowed: dict[s
     assert listed == run
 
 
-def test_estimate_beside_fact(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_estimate_is_reported_with_the_actual_time(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Each step that reads or writes rows is estimated in the plan, and afterwards beside what it took."""
     planned = {s["statement"] for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None}
 
@@ -42,7 +42,7 @@ def test_estimate_beside_fact(database: Database, aoc: Aoc, allowed: dict[str, s
     assert all("total_ms" in step for step in run if "estimated_ms" in step)
 
 
-def test_links_to_write(excititor: Database, aoc: Aoc) -> None:
+def test_missing_links_are_estimated_from_statistics(excititor: Database, aoc: Aoc) -> None:
     """How many links are missing follows from the statistics, and with it the WAL; linked rows want none."""
     aoc.configure(excititor)
     fill(excititor, 5000)
@@ -67,7 +67,7 @@ def test_a_table_without_rows_is_not_measured(excititor: Database, aoc: Aoc) -> 
     assert facts["rows_estimated"] == 0
 
 
-def test_a_plan_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_relative_revision_plans_the_way_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A relative revision plans the way down, from where the database is."""
     assert aoc("upgrade", database.target, **allowed).exit_code == 0
 
@@ -78,7 +78,7 @@ def test_a_plan_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> N
     assert {step["revision"] for step in facts["plan"]} == {last}
 
 
-def test_base_at_base(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_plan_for_base_at_base_is_empty(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """At base, a plan for base is empty, and an upgrade to base, with its evidence, has nothing to do."""
     aoc.configure(excititor)
 
@@ -90,7 +90,7 @@ def test_base_at_base(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*/excititor-plan.json"))) == 1
 
 
-def test_locks_and_reads(excititor: Database, aoc: Aoc) -> None:
+def test_each_step_names_its_lock_and_its_reads(excititor: Database, aoc: Aoc) -> None:
     """Each step tells its lock and what it reads; strong locks read nothing."""
     aoc.configure(excititor)
 
@@ -108,7 +108,7 @@ def test_locks_and_reads(excititor: Database, aoc: Aoc) -> None:
     assert {s["writes"] for s in steps if s["lock"].startswith("ACCESS EXCLUSIVE")} == {"the catalog"}
 
 
-def test_room_for_indexes(excititor: Database, aoc: Aoc) -> None:
+def test_the_room_for_indexes_is_estimated(excititor: Database, aoc: Aoc) -> None:
     """The room that the indexes need is told beforehand, within a factor of two of what they take."""
     aoc.configure(excititor)
     fill(excititor, 20_000)
@@ -137,7 +137,7 @@ def test_room_for_indexes(excititor: Database, aoc: Aoc) -> None:
     ],
     ids=str,
 )
-def test_bad_words(excititor: Database, aoc: Aoc, words: list[str], told: str) -> None:
+def test_wrong_usage_is_refused(excititor: Database, aoc: Aoc, words: list[str], told: str) -> None:
     """What cannot be meant is refused with exit code 2 and one sentence."""
     aoc.configure(excititor)
 
@@ -157,7 +157,7 @@ def test_one_script_is_for_one_target(concelier: Database, excititor: Database, 
     assert aoc("plan").exit_code == 0
 
 
-def test_no_database_no_script(aoc: Aoc) -> None:
+def test_no_script_is_written_without_a_database(aoc: Aoc) -> None:
     """A script for a database that does not answer is not written; stdout stays empty, the reason is on stderr."""
     aoc.environment["EXCITITOR_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -168,7 +168,7 @@ def test_no_database_no_script(aoc: Aoc) -> None:
     assert ran.out == ""
 
 
-def test_a_held_database(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_plan_shows_a_hold(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A plan shows the hold that a plain upgrade would stop at."""
     assert aoc("upgrade", database.target, **allowed).exit_code == 0
     assert aoc("downgrade", database.target, "-1").exit_code == 0
@@ -176,7 +176,7 @@ def test_a_held_database(database: Database, aoc: Aoc, allowed: dict[str, str]) 
     assert "held" in aoc.json("plan", database.target).slugs()
 
 
-def test_every_format(excititor: Database, aoc: Aoc) -> None:
+def test_every_format_shows_each_step(excititor: Database, aoc: Aoc) -> None:
     """Table and Markdown show each step; JSON is JSON."""
     aoc.configure(excititor)
 

@@ -18,7 +18,7 @@ def script(target: str, words: str, *more: str, **environment: str) -> str:
     return ran.out
 
 
-def test_refuses_a_wrong_start(excititor: Database) -> None:
+def test_a_script_from_an_unreached_revision_is_refused(excititor: Database) -> None:
     """A script from a revision that the database has not reached changes nothing."""
     before = fingerprint(excititor.connection, without="^$")
 
@@ -29,7 +29,7 @@ def test_refuses_a_wrong_start(excititor: Database) -> None:
     assert fingerprint(excititor.connection, without="^$") == before
 
 
-def test_refuses_the_other_target(excititor: Database, aoc: Aoc) -> None:
+def test_the_other_targets_script_is_refused(excititor: Database, aoc: Aoc) -> None:
     """Where excititor's history stands, concelier's script is refused."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0002").exit_code == 0
@@ -40,7 +40,7 @@ def test_refuses_the_other_target(excititor: Database, aoc: Aoc) -> None:
     assert "history of another target" in ran.err
 
 
-def test_retrofit_gate(database: Database) -> None:
+def test_rows_without_links_need_the_retrofit_variable(database: Database) -> None:
     """Rows that need a link stop the script at its beginning, until -v retrofit=1 allows it."""
     before = fingerprint(database.connection, without="^$")
     printed = script(database.target, "base:head")
@@ -81,7 +81,7 @@ def test_long_keys_are_audited_first(excititor: Database) -> None:
     assert fingerprint(excititor.connection, without="^$") == before
 
 
-def test_swap_conflicts(concelier: Database) -> None:
+def test_a_swap_conflict_stops_the_script(concelier: Database) -> None:
     """What the swap would break silently stops the script, unless it is accepted."""
     concelier.run("CREATE PUBLICATION feed FOR TABLE advisory")
     printed = script("concelier", "base:head")
@@ -93,7 +93,7 @@ def test_swap_conflicts(concelier: Database) -> None:
     assert accepted.exit_code == 0, accepted.err
 
 
-def test_triggers(excititor: Database) -> None:
+def test_a_trigger_stops_the_script(excititor: Database) -> None:
     """A trigger that the backfill would fire stops the script, unless it is accepted."""
     excititor.add("1")
     excititor.add("2", retrieved_at="2025-01-02T00:00:00Z")
@@ -111,7 +111,7 @@ def test_triggers(excititor: Database) -> None:
     assert accepted.exit_code == 0, accepted.err
 
 
-def test_waits_for_another_run(excititor: Database) -> None:
+def test_a_script_waits_for_another_run(excititor: Database) -> None:
     """While another run holds the lock the script waits, for --lock-wait, and then changes nothing."""
     before = fingerprint(excititor.connection, without="^$")
     excititor.run("SELECT pg_advisory_lock(%s::bigint)", [lock_key("excititor", "public")])
@@ -123,7 +123,7 @@ def test_waits_for_another_run(excititor: Database) -> None:
     assert fingerprint(excititor.connection, without="^$") == before
 
 
-def test_tries_again(excititor: Database) -> None:
+def test_a_blocked_step_tries_again(excititor: Database) -> None:
     """A strong step gives way to who reads the table, names him, and tries again until he is gone."""
     with psycopg.connect(excititor.url, application_name="reader of long texts") as reader:
         reader.execute("SELECT FROM vex_raw")
@@ -142,7 +142,7 @@ def test_tries_again(excititor: Database) -> None:
     assert "reader of long texts" in ran[0].err
 
 
-def test_gives_up(excititor: Database) -> None:
+def test_a_script_gives_up_at_the_deadline(excititor: Database) -> None:
     """Past --deadline the script ends with 3 and names who stands in the way; what stood stands."""
     printed = script("excititor", "base:excititor_0002", "--deadline", "1s", "--max-stall", "50ms")
     with psycopg.connect(excititor.url, application_name="long reader") as reader:
@@ -156,7 +156,7 @@ def test_gives_up(excititor: Database) -> None:
     assert psql(excititor, printed).exit_code == 0
 
 
-def test_a_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_downgrade_script_leaves_a_hold(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A downgrade by script leaves the hold and the ledger that the command leaves."""
     assert aoc("upgrade", database.target, **allowed).exit_code == 0
     last, down = (f"{database.target}_{n:04d}" for n in (8 - (database.target == "excititor"), 5))
@@ -172,7 +172,7 @@ def test_a_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]
 
 
 @pytest.mark.parametrize("schema", ["odd schema", 'quo"ted', "it's", "a<schema>b'<schema>"])
-def test_any_schema(excititor: Database, schema: str) -> None:
+def test_a_script_works_in_any_schema(excititor: Database, schema: str) -> None:
     """The script works in a schema of any name, from the environment or by -v schema."""
     quoted = '"' + schema.replace('"', '""') + '"'
     excititor.run(f"CREATE SCHEMA {quoted}")
@@ -186,7 +186,7 @@ def test_any_schema(excititor: Database, schema: str) -> None:
     assert excititor.value("SELECT to_regclass('public.aoc_alembic_version')") is None
 
 
-def test_verify_after_the_script(database: Database, aoc: Aoc) -> None:
+def test_verify_is_clean_after_the_script(database: Database, aoc: Aoc) -> None:
     """After the script, verify finds nothing, `upgrade` has nothing to do, and no revision counts as edited."""
     fill(database, 5000)
     ran = psql(database, script(database.target, "base:head"), "-v", "retrofit=1")

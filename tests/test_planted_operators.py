@@ -150,7 +150,7 @@ def as_service(database: Database, role: str, path: str, notices: list[str]) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_nothing_planted_runs(path: str, concelier: Database, service: str) -> None:
+def test_a_services_write_runs_nothing_planted(path: str, concelier: Database, service: str) -> None:
     """Each bad row is refused by its own constraint, each good one is stored, and no planted function ran."""
     notices: list[str] = []
     for n, (values, rule) in enumerate(BAD.values()):
@@ -197,7 +197,7 @@ def update(session: Database, id_: str, values: dict[str, object]) -> None:
     session.run(f"UPDATE public.advisory_raw SET {sets} WHERE id {same}", [*adapted, id_])
 
 
-def test_the_trap_works(concelier: Database, service: str) -> None:
+def test_the_trap_catches_an_unqualified_operator(concelier: Database, service: str) -> None:
     """An operator without its schema, in the same place, does run what is planted: the test above can fail."""
     concelier.run(
         "CREATE FUNCTION naive(tenant text) RETURNS bool LANGUAGE plpgsql IMMUTABLE "

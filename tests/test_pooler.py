@@ -61,7 +61,7 @@ def reachable(port: int) -> bool:
 
 @pytest.mark.parametrize("pooled", ["transaction", "session"], indirect=True)
 @pytest.mark.parametrize("command", [["upgrade"], ["downgrade", "-1"], ["audit"], ["verify"]], ids=str)
-def test_refused(command: list[str], pooled: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_pooler_is_refused(command: list[str], pooled: str, excititor: Database, aoc: Aoc) -> None:
     """A pooler is refused with exit 2, the reason and the remedy; nothing is changed."""
     aoc.environment["EXCITITOR_DATABASE_URL"] = pooled
 
@@ -73,7 +73,7 @@ def test_refused(command: list[str], pooled: str, excititor: Database, aoc: Aoc)
 
 
 @pytest.mark.parametrize("pooled", ["session"], indirect=True)
-def test_session_mode_when_asked(pooled: str, excititor: Database, aoc: Aoc) -> None:
+def test_session_mode_works_when_allowed(pooled: str, excititor: Database, aoc: Aoc) -> None:
     """Through a pooler in session mode, --allow-session-pooler upgrades and verifies."""
     aoc.environment["EXCITITOR_DATABASE_URL"] = pooled
 
@@ -83,7 +83,7 @@ def test_session_mode_when_asked(pooled: str, excititor: Database, aoc: Aoc) -> 
 
 
 @pytest.mark.parametrize("pooled", ["transaction"], indirect=True)
-def test_waiting_needs_no_session(pooled: str, excititor: Database, aoc: Aoc) -> None:
+def test_wait_works_through_any_pooler(pooled: str, excititor: Database, aoc: Aoc) -> None:
     """`wait` only reads, so it works through any pooler."""
     aoc.configure(excititor)
     aoc("upgrade")

@@ -117,7 +117,7 @@ def elsewhere(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> 
         excititor.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_in_every_collation(elsewhere: psycopg.Connection[Any]) -> None:
+def test_the_answers_are_the_same_in_every_collation(elsewhere: psycopg.Connection[Any]) -> None:
     """The answers are the same whatever the database's collation is, and its provider."""
     rows = drawn(6_000, seed=16)
     fill(elsewhere, rows)
@@ -125,7 +125,7 @@ def test_in_every_collation(elsewhere: psycopg.Connection[Any]) -> None:
     compare(elsewhere, rows)
 
 
-def test_nondeterministic_columns(excititor: Database, head: Database) -> None:
+def test_nondeterministic_columns_change_no_answer(excititor: Database, head: Database) -> None:
     """Columns whose collation takes different texts for equal raise nothing and change no answer."""
     try:
         head.run("CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false)")

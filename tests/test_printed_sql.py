@@ -40,7 +40,7 @@ def test_each_statement_says_its_lock(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
-def test_psql_is_told_to_stop(path: Path) -> None:
+def test_psql_stops_at_the_first_error(path: Path) -> None:
     """Where psql is needed, the first line makes it stop at the first error."""
     text = path.read_text(encoding="utf-8")
 
@@ -58,7 +58,7 @@ def test_a_failed_step_ends_the_script(excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0002"
 
 
-def test_both_ways(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_printed_sql_does_what_the_commands_do(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Printed and run by psql, up and down leave what the commands leave."""
     retrofit, head = "SET aoc.allow_supersedes_retrofit = 'true';\n", history(database.target)[-1].id
     expected = []

@@ -72,7 +72,7 @@ def test_default_privileges_give_nothing(way: str, excititor: Database, generous
     assert excititor.value("SELECT count(*) FROM vex_raw_quarantine") == 1
 
 
-def test_a_reader_waits(excititor: Database, generous: Database, aoc: Aoc) -> None:
+def test_a_reader_may_wait(excititor: Database, generous: Database, aoc: Aoc) -> None:
     """Whoever may read the raw table may wait, without a GRANT of the operator, and sees a hold."""
     aoc("dedupe", "--apply")
     aoc("upgrade")
@@ -84,7 +84,7 @@ def test_a_reader_waits(excititor: Database, generous: Database, aoc: Aoc) -> No
     assert (waited.exit_code, waited.slugs()) == (0, ["held"])
 
 
-def test_later_readers_follow(excititor: Database, aoc: Aoc) -> None:
+def test_a_later_reader_may_wait_after_the_next_upgrade(excititor: Database, aoc: Aoc) -> None:
     """A role that may read the raw table later can wait after the next upgrade, though nothing else is pending."""
     aoc.configure(excititor)
     aoc("upgrade")
@@ -127,7 +127,7 @@ def test_who_may_write_is_reported(right: str, excititor: Database, aoc: Aoc) ->
     assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0003"
 
 
-def test_a_poisoned_journal(excititor: Database, generous: Database, aoc: Aoc) -> None:
+def test_a_journal_that_others_may_write_is_not_used(excititor: Database, generous: Database, aoc: Aoc) -> None:
     """Links are not set back from a journal that others may write to, by any way; the REVOKE is printed."""
     role = role_of(generous)
     aoc("dedupe", "--apply")
@@ -149,7 +149,7 @@ def test_a_poisoned_journal(excititor: Database, generous: Database, aoc: Aoc) -
     assert excititor.rows("SELECT id, supersedes FROM vex_raw ORDER BY id") == links
 
 
-def test_a_verifier_of_one_tenant(excititor: Database, aoc: Aoc) -> None:
+def test_a_verifier_of_one_tenant_sees_no_other_ids(excititor: Database, aoc: Aoc) -> None:
     """It verifies, and in all that it may read there is no other tenant's id."""
     role = f"one_{excititor.connection.info.backend_pid}"
     aoc.configure(excititor)

@@ -46,7 +46,7 @@ def probed(aoc: Aoc) -> tuple[bool, list[str]]:
     return ended.report["facts"]["probed"], [slug for slug in ended.slugs() if slug.startswith("probe")]
 
 
-def test_the_log(logging: tuple[Database, Path], aoc: Aoc) -> None:
+def test_the_servers_log_holds_no_row(logging: tuple[Database, Path], aoc: Aoc) -> None:
     """An upgrade and a probe leave no error in the server's log, and nothing of a row."""
     database, log = logging
     aoc.configure(database)
@@ -63,7 +63,7 @@ def test_the_log(logging: tuple[Database, Path], aoc: Aoc) -> None:
     assert [line for line in text.splitlines() if "ERROR" in line or MARK in line] == []
 
 
-def test_documents_are_not_copied(head: Database, aoc: Aoc) -> None:
+def test_the_probe_copies_no_document(head: Database, aoc: Aoc) -> None:
     """No row that the probe tries holds anything of a document or of a long value of another column."""
     head.run(f"ALTER TABLE vex_raw ADD note text; UPDATE vex_raw SET note = '{LONG}'")
     head.run(
@@ -91,7 +91,7 @@ POSSIBLE = {
 
 
 @pytest.mark.parametrize("case", POSSIBLE)
-def test_other_columns(case: str, excititor: Database, aoc: Aoc) -> None:
+def test_other_columns_do_not_stop_the_probe(case: str, excititor: Database, aoc: Aoc) -> None:
     """Columns that the contract does not know, and narrow types of its own, do not keep the probe out."""
     excititor.add("1", **DOCUMENTS)
     excititor.run(f"ALTER TABLE vex_raw {POSSIBLE[case]}")
@@ -101,7 +101,7 @@ def test_other_columns(case: str, excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_domains(excititor: Database, aoc: Aoc) -> None:
+def test_domains_do_not_stop_the_probe(excititor: Database, aoc: Aoc) -> None:
     """Domains of others on columns of the contract do not keep a good row out."""
     excititor.add("1", **DOCUMENTS)
     excititor.run(
@@ -114,7 +114,7 @@ def test_domains(excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_no_short_row(head: Database, aoc: Aoc) -> None:
+def test_the_probe_says_when_every_row_is_long(head: Database, aoc: Aoc) -> None:
     """Where every row is long in a column that must be there, the probe says that, and copies nothing."""
     head.run(f"ALTER TABLE vex_raw ADD kind text NOT NULL DEFAULT '{LONG}'")
 
@@ -126,7 +126,7 @@ def test_no_short_row(head: Database, aoc: Aoc) -> None:
     assert MARK not in ended.out
 
 
-def test_a_short_row_among_long_ones(head: Database, aoc: Aoc) -> None:
+def test_a_short_row_is_found_among_long_ones(head: Database, aoc: Aoc) -> None:
     """A row that is short where it must be is found among others that are not."""
     head.run(f"ALTER TABLE vex_raw ADD kind text NOT NULL DEFAULT '{LONG}'")
     for n in range(2, 6):
@@ -136,7 +136,7 @@ def test_a_short_row_among_long_ones(head: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_a_cast_is_not_run(head: Database, aoc: Aoc) -> None:
+def test_the_probe_runs_no_foreign_cast(head: Database, aoc: Aoc) -> None:
     """To measure a column, the probe does not use a cast that somebody made for its type."""
     with planter(head) as role:
         head.run("CREATE TYPE kind AS (k text); ALTER TABLE vex_raw ADD z kind; UPDATE vex_raw SET z = ROW('k')")
@@ -152,7 +152,7 @@ def test_a_cast_is_not_run(head: Database, aoc: Aoc) -> None:
         head.run("DROP CAST (kind AS text)")
 
 
-def test_partitions_by_tenant(excititor: Database, aoc: Aoc) -> None:
+def test_the_partition_key_comes_from_a_row(excititor: Database, aoc: Aoc) -> None:
     """The partition key comes from a row, so that there is a partition for it."""
     partition(excititor.connection, "vex_raw")
     excititor.run("DROP TABLE vex_raw_rest")
@@ -163,7 +163,7 @@ def test_partitions_by_tenant(excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_partitions_by_time(excititor: Database, aoc: Aoc) -> None:
+def test_a_time_as_partition_key_comes_from_a_row(excititor: Database, aoc: Aoc) -> None:
     """That is so for a time as well, which the contract could not guard; the good row is stored."""
     excititor.run(
         "ALTER TABLE vex_raw RENAME TO flat; CREATE TABLE vex_raw (LIKE flat) PARTITION BY RANGE (retrieved_at); "
@@ -175,7 +175,7 @@ def test_partitions_by_time(excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_a_cancel_ends_it(head: Database, aoc: Aoc) -> None:
+def test_a_cancel_ends_the_probe(head: Database, aoc: Aoc) -> None:
     """Somebody who cancels the probe's statement ends it; it is not taken for a row that was refused."""
     head.run(
         f"CREATE FUNCTION slow() {PINNED} 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'; "

@@ -33,7 +33,7 @@ def kept(database: Database) -> list[str]:
     return [*(row for (row,) in rows), *catalog]
 
 
-def test_export(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_export_writes_whole_rows_to_a_private_file(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
     """--export writes whole rows to a new file for its owner alone, or to stdout and nothing else; it says so."""
     expected = [json.loads(row) for row in kept(filled)[:3]]
     place = tmp_path / "rows.ndjson"
@@ -52,7 +52,7 @@ def test_export(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
     assert len(aoc("quarantine", filled.target, "--export", "-", "--run", "2").out.splitlines()) == 1
 
 
-def test_export_spares_what_is_there(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_export_overwrites_nothing(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A file that is there, a folder that is not, a symbolic link and an export that fails leave no trace."""
     there = tmp_path / "there"
     there.write_text("mine", encoding="utf-8")
@@ -67,7 +67,7 @@ def test_export_spares_what_is_there(filled: Database, aoc: Aoc, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
 
 
-def test_an_export_is_whole(tmp_path: Path) -> None:
+def test_an_export_appears_only_when_whole(tmp_path: Path) -> None:
     """Until an export is whole there is only a hidden file for its owner; a name taken meanwhile is kept."""
     place = tmp_path / "rows"
     with new_file(str(place)) as file:
@@ -83,7 +83,7 @@ def test_an_export_is_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["late", "rows"]
 
 
-def test_no_report_on_stdout(excititor: Database, aoc: Aoc) -> None:
+def test_rows_and_a_report_cannot_share_stdout(excititor: Database, aoc: Aoc) -> None:
     """Rows on stdout and a report exclude each other."""
     aoc.configure(excititor)
     for words in (["--output", "report"], ["--format", "json"]):
@@ -91,7 +91,7 @@ def test_no_report_on_stdout(excititor: Database, aoc: Aoc) -> None:
         assert (ran.exit_code, "has no report" in ran.err) == (2, True)
 
 
-def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_migrations_leave_the_quarantine_alone(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Up, down to base and up again leave the quarantine as it is; status and verify count what is in it."""
     before = kept(filled)
     for command in ("upgrade", "downgrade", "upgrade"):
@@ -104,7 +104,7 @@ def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> Non
         assert (facts["quarantine"], facts["repaired"]) == (2, 1)
 
 
-def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_others_with_rights_on_the_quarantine_are_named(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """verify names who else may look; the verifier may not, which its check finds out."""
     table = f"{filled.table}_quarantine"
     assert aoc("upgrade", filled.target, **allowed).exit_code == 0
@@ -118,7 +118,7 @@ def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
         filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
 
 
-def test_the_verifier_verifies(filled: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_the_verifier_needs_no_right_on_the_quarantine(filled: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
     """Without a right on the quarantine the verifier verifies cleanly, and does not say what is in it."""
     assert aoc("upgrade", filled.target, **allowed).exit_code == 0
     (tmp_path / "password").write_text("pass", encoding="utf-8")
@@ -132,7 +132,7 @@ def test_the_verifier_verifies(filled: Database, aoc: Aoc, allowed: dict[str, st
         filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
 
 
-def test_a_downgrade_tells_what_is_away(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_downgrade_reports_links_of_rows_in_quarantine(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Links of the journal whose rows are in quarantine are told as that, not as changed by others."""
     for n in range(3):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")

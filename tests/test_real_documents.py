@@ -18,7 +18,7 @@ def load(database: Database, data: Path) -> None:
         load_feed(connection, database.table, data / FEEDS[database.target])
 
 
-def test_audit_of_real_advisories(concelier: Database, aoc: Aoc, data: Path) -> None:
+def test_the_audit_finds_the_known_duplicates_of_real_advisories(concelier: Database, aoc: Aoc, data: Path) -> None:
     """4,241 real advisories hold 101 duplicate groups of 244 rows, and no forbidden key."""
     load(concelier, data)
     aoc.configure(concelier)
@@ -32,7 +32,7 @@ def test_audit_of_real_advisories(concelier: Database, aoc: Aoc, data: Path) -> 
     assert concelier.value(severe) == 914
 
 
-def test_audit_of_real_vex(excititor: Database, aoc: Aoc, data: Path) -> None:
+def test_the_audit_finds_the_known_gaps_of_real_vex_documents(excititor: Database, aoc: Aoc, data: Path) -> None:
     """817 real VEX documents hold 20 duplicate groups and 28 rows without upstream_id."""
     load(excititor, data)
     aoc.configure(excititor)
@@ -46,7 +46,7 @@ def test_audit_of_real_vex(excititor: Database, aoc: Aoc, data: Path) -> None:
 
 
 @pytest.mark.parametrize(("target", "surplus", "linked"), [("concelier", 143, 1816), ("excititor", 20, 445)])
-def test_upgrade_of_real_documents(
+def test_real_documents_are_linked_and_go_back(
     target: str,
     surplus: int,
     linked: int,

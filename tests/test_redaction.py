@@ -43,7 +43,7 @@ BROKEN: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", BROKEN, ids=str)
 @pytest.mark.parametrize("command", ["audit", "upgrade"])
-def test_findings(command: str, values: dict[str, Any], planted: Database, aoc: Aoc) -> None:
+def test_findings_show_only_ids_and_counts(command: str, values: dict[str, Any], planted: Database, aoc: Aoc) -> None:
     """What the audit finds is told by ids and counts alone."""
     planted.add("bad", **values)
 
@@ -52,7 +52,7 @@ def test_findings(command: str, values: dict[str, Any], planted: Database, aoc: 
     assert (SECRET in told, PASSWORD in told, "bad" in told) == (False, False, True)
 
 
-def test_constraint_errors(planted: Database, aoc: Aoc) -> None:
+def test_a_constraint_error_shows_no_row(planted: Database, aoc: Aoc) -> None:
     """A row that breaks a rule between audit and proof: PostgreSQL's DETAIL, the whole row, is not shown."""
     assert aoc("upgrade", "excititor_0002").exit_code == 0
     planted.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
@@ -65,7 +65,7 @@ def test_constraint_errors(planted: Database, aoc: Aoc) -> None:
     assert (SECRET in told, PASSWORD in told) == (False, False)
 
 
-def test_unique_violation_while_building(planted: Database, aoc: Aoc) -> None:
+def test_a_unique_violation_shows_no_key(planted: Database, aoc: Aoc) -> None:
     """A duplicate that comes in while the index is built fails the build without showing its key's DETAIL."""
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     key = {"upstream_id": "CVE-1", "content_hash": f"sha256:{SECRET}"}
@@ -81,7 +81,7 @@ def test_unique_violation_while_building(planted: Database, aoc: Aoc) -> None:
     assert (SECRET in out + err, "could not create unique index" in out) == (False, True)
 
 
-def test_blockers_and_wrong_password(planted: Database, aoc: Aoc) -> None:
+def test_a_blocker_shows_no_query_and_an_error_no_password(planted: Database, aoc: Aoc) -> None:
     """The text of a query that blocks is not shown, nor a password that does not fit."""
     with psycopg.connect(planted.url) as blocker:
         blocker.execute(f"SELECT '{SECRET}' FROM vex_raw")
@@ -93,7 +93,7 @@ def test_blockers_and_wrong_password(planted: Database, aoc: Aoc) -> None:
     assert (SECRET in blocked, PASSWORD in blocked, "planted-77" in refused) == (False, False, False)
 
 
-def test_unexpected_errors(planted: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_an_unexpected_error_is_one_sentence(planted: Database, aoc: Aoc, tmp_path: Path) -> None:
     """An error that nobody foresaw is one sentence, without a traceback; AOC_DEBUG shows where it came from."""
     full = Path("/dev/full")
     told = aoc("audit", "--output", str(full if full.exists() else tmp_path))

@@ -40,7 +40,7 @@ def quarantined(database: Database) -> dict[str, bool]:
     return dict(database.rows(f"SELECT id, quarantine_repaired IS NOT NULL FROM {database.table}_quarantine"))
 
 
-def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
+def test_without_apply_nothing_changes(database: Database, aoc: Aoc) -> None:
     """Without --apply it counts by rule and column what would be repaired and moved, and shows no content."""
     soil(database)
     before = dump(database)
@@ -60,7 +60,7 @@ def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
     assert database.value("SELECT to_regclass(%s)", [f"{database.table}_quarantine"]) is None
 
 
-def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_restore_gives_everything_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """--rule all leaves nothing in an upgrade's way; after a downgrade all of it goes back."""
     database.run(f"ALTER TABLE {database.table} ADD COLUMN supersedes text")
     soil(database)
@@ -106,7 +106,7 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
         ("key-too-long", set(), {"long"}),
     ],
 )
-def test_one_rule(rule: str, repaired: set[str], moved: set[str], excititor: Database, aoc: Aoc) -> None:
+def test_a_rule_repairs_only_its_own_rows(rule: str, repaired: set[str], moved: set[str], excititor: Database, aoc: Aoc) -> None:
     """A rule repairs the rows that break it, repairs nothing else, and its finding is gone from the audit."""
     soil(excititor)
     aoc.configure(excititor)
@@ -134,7 +134,7 @@ def test_links_go_around_what_moves(database: Database, aoc: Aoc) -> None:
     assert dump(database) == before
 
 
-def test_what_is_in_the_way(database: Database, aoc: Aoc) -> None:
+def test_references_and_triggers_stop_it_first(database: Database, aoc: Aoc) -> None:
     """Rows that others name, and triggers that would fire, stop it before anything is done."""
     soil(database)
     table, before = database.table, dump(database)
@@ -157,7 +157,7 @@ def test_what_is_in_the_way(database: Database, aoc: Aoc) -> None:
     assert aoc("repair", database.target, *accepting).exit_code == 0
 
 
-def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:
+def test_restore_overwrites_no_later_change(excititor: Database, aoc: Aoc) -> None:
     """A repaired row that others changed in what was repaired is not overwritten; a change elsewhere stays."""
     soil(excititor)
     before = dump(excititor)
@@ -175,7 +175,7 @@ def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:
     assert dump(excititor) == before
 
 
-def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
+def test_runs_are_restored_latest_first(excititor: Database, aoc: Aoc) -> None:
     """A row that was repaired and then moved goes back in two steps; the finding says which comes first."""
     for id_ in "ab":
         excititor.add(id_, **GOOD, content_hash="" if id_ == "b" else "sha256:1", upstream_id="CVE-1")
@@ -195,7 +195,7 @@ def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
     assert dump(excititor) == before
 
 
-def test_bad_words(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_wrong_usage_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """What excludes each other is refused, and so is a rule that is none; a change wants rules and one target."""
     aoc.configure(concelier, excititor)
 

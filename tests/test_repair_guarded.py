@@ -74,7 +74,7 @@ def checks(database: Database) -> list[str]:
     ]
 
 
-def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
+def test_a_dirty_row_that_names_a_duplicate_stops_dedupe(guarded: Database, aoc: Aoc) -> None:
     """A duplicate that a row names which cannot be written stops `dedupe`; it goes once the row is repaired."""
     guarded.run("UPDATE vex_raw SET content_hash = 'h0', retrieved_at = '2025-03-01' WHERE id IN ('d', 'a')")
     guarded.run("UPDATE vex_raw SET supersedes = 'd' WHERE id = 'b'")
@@ -92,7 +92,7 @@ def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
     assert dict(guarded.rows("SELECT id, supersedes FROM vex_raw")) == {"a": None, "b": "a"}
 
 
-def test_a_repair_would_collide(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_repair_into_another_rows_key_is_refused(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """While the unique index stands, no row is repaired into the key of another; without it `dedupe` finds it."""
     excititor.add("a", **GOOD, upstream_id="CVE-1", content_hash="sha256:1")
     aoc.configure(excititor)

@@ -54,7 +54,7 @@ def expected(sizes: dict[tuple[str, str], list[int]]) -> dict[str, Any]:
     return {"rows": rows, "linked": linked, "chain_depths": depths, "largest_chains": largest}
 
 
-def test_chains_of_all(chained: Database, aoc: Aoc) -> None:
+def test_chains_are_counted_over_every_row(chained: Database, aoc: Aoc) -> None:
     """Depths and the largest chains are counted over every row, and no scope is told."""
     facts = aoc.json("verify").report["facts"]
 
@@ -63,7 +63,7 @@ def test_chains_of_all(chained: Database, aoc: Aoc) -> None:
     assert {"tenant", "since_seconds", "probed"} & set(facts) == set()
 
 
-def test_chains_of_a_tenant(chained: Database, aoc: Aoc) -> None:
+def test_chains_are_counted_over_one_tenant(chained: Database, aoc: Aoc) -> None:
     """With --tenant they are counted over that tenant's rows, and the report says whose."""
     facts = aoc.json("verify", "--tenant", "acme", "--probe").report["facts"]
     wanted = expected({key: sizes for key, sizes in SIZES.items() if key[0] == "acme"})
@@ -72,7 +72,7 @@ def test_chains_of_a_tenant(chained: Database, aoc: Aoc) -> None:
     assert (facts["tenant"], facts["probed"]) == ("acme", True)
 
 
-def test_recent_chains(chained: Database, aoc: Aoc) -> None:
+def test_since_counts_whole_documents(chained: Database, aoc: Aoc) -> None:
     """With --since they are counted over whole documents with a recent revision, and the report says so."""
     facts = aoc.json("verify", "--since", "48h").report["facts"]
 
@@ -82,7 +82,7 @@ def test_recent_chains(chained: Database, aoc: Aoc) -> None:
     assert "\n  since: 172,800 s\n" in aoc("verify", "--since", "48h").out
 
 
-def test_recent_is_when_a_row_was_stored(chained: Database, aoc: Aoc) -> None:
+def test_a_row_is_recent_when_it_was_stored_recently(chained: Database, aoc: Aoc) -> None:
     """A revision retrieved long ago and stored today is recent; without created_at, retrieved_at tells."""
     chained.run("UPDATE vex_raw SET created_at = now() WHERE id = 'acme-ghsa-0-7'")
     late = aoc.json("verify", "--since", "48h").report["facts"]
@@ -95,14 +95,14 @@ def test_recent_is_when_a_row_was_stored(chained: Database, aoc: Aoc) -> None:
     assert (untold["rows"], untold["chain_depths"]) == (17, {"17 to 32": 1})
 
 
-def test_a_tenant_without_rows(chained: Database, aoc: Aoc) -> None:
+def test_an_empty_scope_has_no_chains(chained: Database, aoc: Aoc) -> None:
     """Where no row is in scope, depths and chains are empty."""
     facts = aoc.json("verify", "--tenant", "nobody").report["facts"]
 
     assert (facts["rows"], facts["linked"], facts["chain_depths"], facts["largest_chains"]) == (0, 0, {}, [])
 
 
-def test_a_probe_that_could_not_run(chained: Database, aoc: Aoc) -> None:
+def test_an_impossible_probe_is_reported(chained: Database, aoc: Aoc) -> None:
     """Where no row at all can be stored, the report says that nothing was probed."""
     chained.run("ALTER TABLE vex_raw ADD CONSTRAINT closed CHECK (false) NOT VALID")
 
@@ -111,7 +111,7 @@ def test_a_probe_that_could_not_run(chained: Database, aoc: Aoc) -> None:
     assert (ran.slugs(), ran.report["facts"]["probed"]) == (["probe-not-possible"], False)
 
 
-def test_states_of_rules_and_indexes(chained: Database, aoc: Aoc) -> None:
+def test_the_state_of_each_rule_and_index_is_reported(chained: Database, aoc: Aoc) -> None:
     """What is gone, not proven or another one is told as such, beside what stands."""
     good = aoc.json("verify").report["facts"]
     assert (set(good["rules"].values()), set(good["indexes"].values())) == ({"proven"}, {"valid"})
@@ -139,7 +139,7 @@ def test_states_of_rules_and_indexes(chained: Database, aoc: Aoc) -> None:
     assert facts["indexes"] == {"vex_raw_idempotency_v1": "foreign", "vex_raw_chain_v1": "missing"}
 
 
-def test_duplicates_by_vendor(database: Database, aoc: Aoc) -> None:
+def test_duplicates_are_counted_by_vendor(database: Database, aoc: Aoc) -> None:
     """Audit counts groups and rows of each vendor, whatever --limit is; without groups it tells none."""
     assert "duplicates_by_vendor" not in aoc.json("audit", database.target).report["facts"]
     for vendor, groups in {"osv": [2, 3], "ghsa": [4, 2, 2], "redhat": [2]}.items():

@@ -14,7 +14,7 @@ def at_head(excititor: Database, aoc: Aoc) -> Database:
     return excititor
 
 
-def test_a_column_that_was_dropped(at_head: Database, aoc: Aoc) -> None:
+def test_a_dropped_column_does_not_stop_the_downgrade(at_head: Database, aoc: Aoc) -> None:
     """Where the estimate of what it takes cannot be made, the downgrade goes on without one."""
     at_head.run("ALTER TABLE vex_raw DROP COLUMN content")
 
@@ -37,7 +37,7 @@ def test_a_hold_is_a_change(at_head: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("words", ["chain", "chain --apply", "verify", "upgrade", "dedupe", "repair"])
-def test_the_raw_table_is_gone(words: str, at_head: Database, aoc: Aoc) -> None:
+def test_every_command_reports_a_missing_raw_table(words: str, at_head: Database, aoc: Aoc) -> None:
     """Without the raw table every command says that it is missing, and does not ask for what would not help."""
     at_head.run("DROP TABLE vex_raw")
 
@@ -47,7 +47,7 @@ def test_the_raw_table_is_gone(words: str, at_head: Database, aoc: Aoc) -> None:
     assert "it was dropped, or lives elsewhere" in ran.finding("table-missing")["help"]
 
 
-def test_another_member_of_the_owner(at_head: Database, aoc: Aoc) -> None:
+def test_a_role_without_our_tables_is_refused_first(at_head: Database, aoc: Aoc) -> None:
     """Who owns the raw table, but not the books of those who migrated first, is told so before anything."""
     at_head.run("DROP ROLE IF EXISTS second; CREATE ROLE second LOGIN PASSWORD 's'")
     at_head.run("ALTER TABLE vex_raw OWNER TO second; GRANT ALL ON SCHEMA public TO second")
@@ -63,14 +63,14 @@ def test_another_member_of_the_owner(at_head: Database, aoc: Aoc) -> None:
     assert "or run: GRANT " in ran.finding("privileges")["help"]
 
 
-def test_a_tenant_without_rows(at_head: Database, aoc: Aoc) -> None:
+def test_a_tenant_without_rows_is_reported(at_head: Database, aoc: Aoc) -> None:
     """Verifying a tenant that no row is of, which may be mistyped, is no error; but it is said."""
     ran = [aoc.json("verify", "--tenant", tenant) for tenant in ("default", "defualt")]
 
     assert [(r.exit_code, r.slugs()) for r in ran] == [(0, []), (0, ["tenant-without-rows"])]
 
 
-def test_a_terminal_of_few_characters(at_head: Database, aoc: Aoc) -> None:
+def test_an_ascii_terminal_gets_the_report(at_head: Database, aoc: Aoc) -> None:
     """A terminal that cannot show every character gets the report all the same."""
     at_head.run('CREATE VIEW "\u2026" AS SELECT vex_raw_content_ok_v1(content) FROM vex_raw')
     process = aoc.start("downgrade", "base", PYTHONIOENCODING="iso-8859-1")
@@ -80,7 +80,7 @@ def test_a_terminal_of_few_characters(at_head: Database, aoc: Aoc) -> None:
     assert "\\u2026" in out
 
 
-def test_a_rule_that_was_dropped_by_hand(at_head: Database, aoc: Aoc) -> None:
+def test_a_downgrade_drops_the_function_of_a_dropped_rule(at_head: Database, aoc: Aoc) -> None:
     """A downgrade leaves no function of ours behind, even where somebody dropped the constraint that called it."""
     functions = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'vex_raw_%_ok_v1'"
     assert at_head.value(functions) == 3

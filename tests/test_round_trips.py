@@ -83,7 +83,7 @@ def holds(database: Database, aoc: Aoc) -> None:
 @pytest.mark.parametrize(
     "options", [[], ["-x"], ["--no-owner"], ["-x", "--no-owner", "--quote-all-identifiers"]], ids=str
 )
-def test_dump_and_restore(options: list[str], head: Database, other: Database, aoc: Aoc) -> None:
+def test_a_whole_dump_restores_the_contract(options: list[str], head: Database, other: Database, aoc: Aoc) -> None:
     """A whole dump, with or without rights and owners, brings everything along; another superuser restores it."""
     role = f"restorer_{head.connection.info.backend_pid}"
     head.run(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'p'")
@@ -98,7 +98,7 @@ def test_dump_and_restore(options: list[str], head: Database, other: Database, a
         head.run(f"DROP ROLE {role}")
 
 
-def test_one_table_with_its_functions(head: Database, other: Database, aoc: Aoc) -> None:
+def test_one_table_is_restored_after_its_functions(head: Database, other: Database, aoc: Aoc) -> None:
     """`pg_dump -t` leaves the functions out and cannot be restored; after the functions' own text it can."""
     tables = run("pg_dump", head.url, "-t", "vex_raw", "-t", "aoc_*")
     with pytest.raises(AssertionError, match=r"vex_raw_\w+_ok_v1.* does not exist"):
@@ -109,7 +109,7 @@ def test_one_table_with_its_functions(head: Database, other: Database, aoc: Aoc)
     holds(other, aoc)
 
 
-def test_one_table_of_a_whole_dump(
+def test_one_table_is_restored_from_a_whole_dump(
     head: Database, other: Database, aoc: Aoc, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """What a whole dump lists under our names, functions and all, is enough to restore the table from it."""
@@ -145,7 +145,7 @@ def test_a_copy_keeps_the_functions(way: tuple[str, ...], head: Database, aoc: A
     assert head.value("SELECT count(*) FROM pg_proc WHERE proname ~ '_ok_v1$'") == 0
 
 
-def test_attach_a_partition(excititor: Database, aoc: Aoc) -> None:
+def test_a_copy_becomes_a_partition(excititor: Database, aoc: Aoc) -> None:
     """A table made LIKE a partitioned one becomes its partition; verify stays clean, and so do down and up."""
     partition(excititor.connection, "vex_raw")
     aoc.configure(excititor)

@@ -23,7 +23,7 @@ def ten_upgrades(aoc: Aoc, more: dict[str, str], between: Callable[[], object] =
     return sum(out.count('"changed": true') for out, _ in outputs)
 
 
-def test_ten_at_once(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_one_of_ten_upgrades_works(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Ten upgrades started at once: one works, the others wait or find nothing to do, all exit 0."""
     fill(excititor, 500)
     aoc.configure(excititor)
@@ -32,7 +32,7 @@ def test_ten_at_once(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> 
     assert wrong_links(excititor) == 0
 
 
-def test_ten_on_a_fresh_database(empty: Database, aoc: Aoc) -> None:
+def test_one_of_ten_upgrades_works_on_a_fresh_database(empty: Database, aoc: Aoc) -> None:
     """The same on a database without any table."""
     aoc.configure(empty)
 
@@ -40,7 +40,7 @@ def test_ten_on_a_fresh_database(empty: Database, aoc: Aoc) -> None:
     assert aoc("verify").exit_code == 0
 
 
-def test_ten_while_an_index_is_built(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_ten_upgrades_wait_for_an_orphaned_build(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """The same while the server still builds the index for a runner that was killed."""
     fill(excititor, 500)
     aoc.configure(excititor)
@@ -82,7 +82,7 @@ def test_at_head_no_lock_is_taken(excititor: Database, aoc: Aoc) -> None:
     assert aoc("upgrade", "--lock-wait", "500ms").exit_code == 0
 
 
-def test_blocked_beyond_the_deadline(excititor: Database, aoc: Aoc) -> None:
+def test_a_blocked_upgrade_gives_up_at_the_deadline(excititor: Database, aoc: Aoc) -> None:
     """Behind a long transaction the upgrade gives up with exit 3, the blocker named, nothing changed."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="a long report") as blocker:
@@ -173,7 +173,7 @@ def test_stock_alembic_waits_for_the_same_lock(excititor: Database, aoc: Aoc) ->
     assert aoc("verify").exit_code == 0
 
 
-def test_chain_looks_again_under_the_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_chain_checks_again_under_the_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """`chain --apply` that waited behind a downgrade of the backfill, or finds one unfinished, links nothing."""
     fill(excititor, 5)
     aoc.configure(excititor)

@@ -15,7 +15,7 @@ from tests.test_lifecycle import alembic
 from tests.test_operator_scripts import APPLY
 
 
-def test_a_dba_can_read_it() -> None:
+def test_the_script_is_short_enough_to_read() -> None:
     """The constraints script has at most 600 lines, for both targets and both ways."""
     assert len(APPLY.splitlines()) <= 600
 
@@ -41,7 +41,7 @@ SCRIPTS = {"constraints": apply, "plan": whole}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_without_temp(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_role_without_temp_is_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """A role that may make nothing temporary is refused in one sentence, with the GRANT, before anything else."""
     database = excititor.connection.info.dbname
     with lonely(excititor) as role:
@@ -60,7 +60,7 @@ def test_without_temp(name: str, excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_inside_a_transaction(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_surrounding_transaction_is_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """psql -1 is refused in one sentence."""
     refused = psql(excititor, SCRIPTS[name](aoc), "-1")
 
@@ -70,7 +70,7 @@ def test_inside_a_transaction(name: str, excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_partitioned_table(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_partitioned_table_is_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """A partitioned table is refused in one sentence that names the command."""
     script = SCRIPTS[name](aoc)
     partition(excititor.connection, "vex_raw")
@@ -169,7 +169,7 @@ def test_a_new_trigger_is_not_run(chained: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("way", BACKFILLS)
-def test_batches_end(way: str, chained: Database, aoc: Aoc) -> None:
+def test_batches_come_to_an_end(way: str, chained: Database, aoc: Aoc) -> None:
     """Where a trigger keeps links from being written, the scans are bounded: exit 0, with a warning."""
     script = BACKFILLS[way](aoc, chained)
     chained.run(

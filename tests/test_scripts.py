@@ -37,7 +37,7 @@ def processes(folder: Path) -> list[str]:
     return [line for line in found if str(folder) in line]
 
 
-def test_demo(tmp_path: Path) -> None:
+def test_the_demo_ends_and_leaves_nothing(tmp_path: Path) -> None:
     """The demo ends with exit code 0, goes down and up again, and leaves neither process nor file."""
     temporary, printed = tmp_path / "t", tmp_path / "printed"
     temporary.mkdir()
@@ -53,7 +53,7 @@ def test_demo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["sandbox start", "sandbox load concelier", "upgrade concelier"])
-def test_interrupted_demo(moment: str, number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_demo_leaves_nothing(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     """Interrupted while the server starts, rows are loaded or a migration runs, it leaves nothing either."""
     temporary, printed = tmp_path / "t", tmp_path / "printed"
     temporary.mkdir()

@@ -9,8 +9,8 @@ import pytest
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import ROOT
 from tests.faults.pair import Pair, pair
-from tests.servers import running_server
 from tests.faults.scenarios import fill
+from tests.servers import running_server
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def run(both: Pair, name: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_constraints_are_refused(both: Pair) -> None:
+def test_the_constraints_script_refuses_a_standby(both: Pair) -> None:
     """The constraints script says in one sentence that this is a standby."""
     ran = run(both, "apply-aoc-constraints.sql")
 
@@ -41,7 +41,7 @@ def test_constraints_are_refused(both: Pair) -> None:
     assert ran.stderr.count("\n") == 1
 
 
-def test_duplicates_are_found(both: Pair) -> None:
+def test_the_duplicate_audit_runs_on_a_standby(both: Pair) -> None:
     """The duplicate audit is a plain query, and runs on a standby."""
     ran = run(both, "check-vex-raw-duplicates.sql")
 

@@ -186,7 +186,7 @@ def plan_script(words: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["ROLE", "DATABASE", "PGOPTIONS"])
-def test_the_commands(how: str, excititor: Database, owner: Database, aoc: Aoc) -> None:
+def test_hostile_settings_change_no_command(how: str, excititor: Database, owner: Database, aoc: Aoc) -> None:
     """With every hostile setting the commands report and leave what they report and leave without."""
     begin_anew(excititor, owner)
     wanted = through_commands(owner, aoc, {})
@@ -200,7 +200,7 @@ def test_the_commands(how: str, excititor: Database, owner: Database, aoc: Aoc) 
 
 
 @pytest.mark.parametrize("how", ["ROLE", "PGOPTIONS"])
-def test_the_scripts(how: str, excititor: Database, owner: Database) -> None:
+def test_hostile_settings_change_no_script(how: str, excititor: Database, owner: Database) -> None:
     """The same of what psql runs: our scripts, `plan --sql` and Alembic's own --sql, up and down."""
     begin_anew(excititor, owner)
     wanted = through_psql(owner, {})
@@ -210,6 +210,6 @@ def test_the_scripts(how: str, excititor: Database, owner: Database) -> None:
     assert through_psql(owner, hostile(excititor, owner, how)) == wanted
 
 
-def test_each_is_tried() -> None:
+def test_every_pinned_setting_is_tried() -> None:
     """Every pinned setting is tried with a hostile value, but for time limits and keepalives, which have tests."""
     assert set(SETTINGS) - set(HOSTILE) == ELSEWHERE

@@ -40,7 +40,7 @@ def is_signal_of(member: object, module: str) -> bool:
     )
 
 
-def test_kinds_are_distinct() -> None:
+def test_each_signal_has_a_kind_of_its_own() -> None:
     """Each signal counts its pauses under a name of its own."""
     assert len({signal.kind for signal in SIGNALS}) == len(SIGNALS)
 
@@ -52,7 +52,7 @@ def step(excititor: Database) -> Iterator[WritingStep]:
         yield WritingStep(session, "link rows", "vex_raw", 1.0)
 
 
-def test_the_three_verdicts(step: WritingStep, excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_says_normal_stop_or_unknown(step: WritingStep, excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal says Normal, Stop with its reason, or Unknown where its query fails."""
     signal = Slot(step)
     normal = signal.evaluate()

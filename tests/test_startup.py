@@ -71,7 +71,7 @@ def listed(modules: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("words", ["--help", "upgrade", "wait"])
-def test_what_is_loaded(words: str, at_head: Database, aoc: Aoc) -> None:
+def test_commands_load_only_the_golden_modules(words: str, at_head: Database, aoc: Aoc) -> None:
     """The help, and upgrade and wait at head, load what the golden list says: no library that only a few need."""
     floor = loaded(["-c", "pass"], aoc.env())
     modules = loaded(["-m", "aoc_migrate", words], aoc.env()) - floor
@@ -102,7 +102,7 @@ def test_help_of_a_command_loads_little(words: str, aoc: Aoc) -> None:
     assert not {m.partition(".")[0] for m in modules} & {"sqlalchemy", "alembic", "psycopg"}
 
 
-def test_the_end_searches_no_garbage(aoc: Aoc) -> None:
+def test_ending_searches_no_garbage(aoc: Aoc) -> None:
     """When a command ends, what it had loaded is frozen: Python does not search it for garbage."""
     last = "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 10_000)); "
     start = "from aoc_migrate.cli import main; sys.argv[1:] = ['--version']; main()"
@@ -125,7 +125,7 @@ def test_commands_are_the_modules_with_a_line_each() -> None:
         assert 2 + widest + 2 + len(line) <= 80
 
 
-def test_nothing_to_do_asks_little(at_head: Database, aoc: Aoc) -> None:
+def test_an_upgrade_with_nothing_to_do_takes_few_transactions(at_head: Database, aoc: Aoc) -> None:
     """At head, an upgrade takes 20 transactions, or 14 where there is no view, and wait takes 7."""
     known = at_head.connection.info
     query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
@@ -148,7 +148,7 @@ def test_nothing_to_do_asks_little(at_head: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_what_is_read_of_a_revision_is_what_it_says(target: str) -> None:
+def test_reading_a_revision_agrees_with_loading_it(target: str) -> None:
     """What is read from the source of each revision is what the loaded module has."""
     revisions = graph.history(target)
 
@@ -163,7 +163,7 @@ def test_what_is_read_of_a_revision_is_what_it_says(target: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["part = Part.NONE", "part = Part(1)", "part = gone", "swap = swap_of(1)"])
-def test_a_revision_that_cannot_be_read(line: str, tmp_path: Path) -> None:
+def test_an_unreadable_revision_is_refused(line: str, tmp_path: Path) -> None:
     """An attribute that is no constant and no imported name is refused, with the file named."""
     path = tmp_path / "x.py"
     path.write_text(

@@ -81,7 +81,7 @@ def test_revisions_make_the_contract(target: str) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS, ids=lambda revision: revision.id)
 @pytest.mark.parametrize("function", ["upgrade", "downgrade"])
-def test_one_lock_profile(revision: Revision, function: str) -> None:
+def test_a_transaction_locks_one_table(revision: Revision, function: str) -> None:
     """What shares a transaction locks one table, and what may not be in a transaction stands alone."""
     for group in collect(revision, function, PUBLIC, None):
         locked = [step for step in group if step.lock is not Lock.NONE]
@@ -103,7 +103,7 @@ def needed(database: Database, function: str) -> list[str]:
     return found
 
 
-def test_nothing_is_needed_where_everything_is_done(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_no_step_is_needed_at_its_goal(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """At head no Step of an upgrade is needed, and back at base no Step of a downgrade."""
     assert aoc("upgrade", database.target, **allowed).exit_code == 0
     up = needed(database, "upgrade")
@@ -147,7 +147,7 @@ def stock() -> Any:
     return SimpleNamespace(module=SimpleNamespace(upgrade=upgrade))
 
 
-def test_stock_operations_online(excititor: Database, aoc: Aoc) -> None:
+def test_stock_operations_run_with_ours(excititor: Database, aoc: Aoc) -> None:
     """Alembic's own operations run beside ours in one revision."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0001").exit_code == 0
@@ -159,7 +159,7 @@ def test_stock_operations_online(excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'vex_notes_tenant'::regclass")
 
 
-def test_stock_operations_printed() -> None:
+def test_printed_stock_operations_keep_their_place() -> None:
     """Printed and collected, Alembic's own operations keep their place between ours."""
     printed = render(stock(), "upgrade")
     kinds = [group[0].kind for group in collect(stock(), "upgrade", PUBLIC, None)]

@@ -105,7 +105,7 @@ def prepare(database: Database, aoc: Aoc, table: str) -> str:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_hostile_values(table: str, excititor: Database, aoc: Aoc) -> None:
+def test_hostile_values_are_neither_run_nor_printed_as_commands(table: str, excititor: Database, aoc: Aoc) -> None:
     """Whatever a table of ours holds, every command ends in order: nothing of it is run, or printed to be run."""
     name = prepare(excititor, aoc, table)
     rows = excititor.value("SELECT count(*) FROM vex_raw")
@@ -124,7 +124,7 @@ def test_hostile_values(table: str, excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT count(*) FROM vex_raw") >= rows
 
 
-def test_the_text_is_hostile(excititor: Database) -> None:
+def test_the_hostile_text_would_run(excititor: Database) -> None:
     """Put into SQL as it is, the same text does run: the test above can fail."""
     excititor.run(f"SELECT ('{HOSTILE.partition(' --')[0]}")
 
@@ -149,7 +149,7 @@ def transcript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Datab
         yield found
 
 
-def test_every_statement_quotes(transcript: tuple[Database, Path], aoc: Aoc) -> None:
+def test_hostile_text_is_always_quoted(transcript: tuple[Database, Path], aoc: Aoc) -> None:
     """In all that the server was sent, hostile text of our tables stands within quotes alone."""
     database, log = transcript
     prepare(database, aoc, "aoc_migration_log")
@@ -194,7 +194,7 @@ NEVER = (
 
 
 @pytest.mark.parametrize("command", [*BEGUN, *NEVER])
-def test_what_a_work_list_says(command: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_work_list_prints_only_commands_that_we_write(command: str, excititor: Database, aoc: Aoc) -> None:
     """Each command that we write is printed as it is typed; a list that says anything else is not ours."""
     prepare(excititor, aoc, "aoc_work_list")
     comment = f"{command}, contract v1, table 1".replace("'", "''")

@@ -34,7 +34,7 @@ def linked(database: Database) -> int:
     return int(database.value("SELECT count(supersedes) FROM vex_raw"))
 
 
-def test_a_slot_falls_behind(ready: Database, aoc: Aoc) -> None:
+def test_a_slot_that_falls_behind_stops_the_backfill(ready: Database, aoc: Aoc) -> None:
     """Behind a slot that nobody reads: exit 3 with its name, finished batches are kept, and it goes on there."""
     with unread_slot(ready) as slot:
         ran = aoc.json("upgrade", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
@@ -86,7 +86,7 @@ def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:
     assert "paused_ms" not in step(ran)
 
 
-def test_an_old_snapshot(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_snapshot_is_waited_for_but_not_for_ever(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
     """It waits for an old snapshot, but not for ever: it goes on, and the report warns."""
     with psycopg.connect(ready.url, application_name="pg_dump") as dump:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -106,7 +106,7 @@ def test_an_old_snapshot(ready: Database, capsys: pytest.CaptureFixture[str]) ->
     assert wrong_links(ready) == 0
 
 
-def test_a_snapshot_that_ends(ready: Database) -> None:
+def test_a_snapshot_that_ends_leaves_no_warning(ready: Database) -> None:
     """A snapshot that ends while it waits leaves no warning behind."""
     dump = psycopg.connect(ready.url)
     dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -120,7 +120,7 @@ def test_a_snapshot_that_ends(ready: Database) -> None:
     assert list(report.steps[0].pauses or {}) == ["snapshot"]
 
 
-def test_a_queue_for_the_table(ready: Database, aoc: Aoc) -> None:
+def test_a_queue_for_the_table_pauses_the_backfill(ready: Database, aoc: Aoc) -> None:
     """While somebody waits for a lock that writers would queue behind, it pauses, and then ends well."""
     process = aoc.start("upgrade", "excititor_0006", *SMALL, "--pace", "1%")
     wait_until(lambda: linked(ready) > 0)
@@ -139,7 +139,7 @@ def test_a_queue_for_the_table(ready: Database, aoc: Aoc) -> None:
     assert wrong_links(ready) == 0
 
 
-def test_rows_that_others_wait_for(ready: Database) -> None:
+def test_a_session_that_waits_for_our_row_gets_a_pause(ready: Database) -> None:
     """A session that waits for a row that we have locked is seen from a second session, and gets a pause."""
     target = Target("excititor", ready.url)
     with (
@@ -162,7 +162,7 @@ def test_rows_that_others_wait_for(ready: Database) -> None:
     assert list(throttle.seconds) == ["lock"]
 
 
-def test_rows_locked_by_others(ready: Database, aoc: Aoc) -> None:
+def test_a_batch_behind_a_locked_row_keeps_no_locks(ready: Database, aoc: Aoc) -> None:
     """Behind a locked row no batch keeps its own locks; at the deadline the holder of the row is named."""
     with psycopg.connect(ready.url, application_name="a slow service") as holder:
         holder.execute("SELECT FROM vex_raw WHERE id = 'r399' FOR UPDATE")
@@ -180,7 +180,7 @@ def test_rows_locked_by_others(ready: Database, aoc: Aoc) -> None:
     assert wrong_links(ready) == 0
 
 
-def test_a_role_that_sees_little(ready: Database, aoc: Aoc) -> None:
+def test_a_role_that_sees_little_can_run_the_backfill(ready: Database, aoc: Aoc) -> None:
     """A role that may not see standbys and sessions of others works, and its report says so once."""
     role = f"plain_{ready.connection.info.backend_pid}"
     ready.run(
@@ -207,7 +207,7 @@ def test_a_role_that_sees_little(ready: Database, aoc: Aoc) -> None:
         (["--batch-rows", "0"], "1<=x<=20000"),
     ],
 )
-def test_what_cannot_be_meant(words: list[str], answer: str, aoc: Aoc) -> None:
+def test_wrong_limits_exit_2(words: list[str], answer: str, aoc: Aoc) -> None:
     """A lag without unit, a pace that is no share, a batch that would last too long: exit 2 with what to write."""
     ran = aoc("upgrade", *words)
 

@@ -19,9 +19,9 @@ from aoc_migrate.database.throttle.signal import WritingStep
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
 from tests.faults.pair import Pair, pair
-from tests.servers import running_server
 from tests.faults.scenarios import fill
 from tests.helpers import wait_until
+from tests.servers import running_server
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 SMALL = ("upgrade", "excititor_0006", "--batch-rows", "20", "--format", "json")
@@ -73,7 +73,7 @@ def replay_paused(both: Pair) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("lag", ["10kB", "300ms"])
-def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) -> None:
+def test_a_lagging_standby_stops_the_backfill(lag: str, both: Pair, database: Connection, aoc: Aoc) -> None:
     """By bytes or seconds: at the deadline the standby is named; once it replays, the same command ends."""
     with replay_paused(both):
         stopped = aoc(*SMALL, "--max-lag", lag, "--pace", "1%", "--deadline", "1s")
@@ -113,7 +113,7 @@ def test_a_standby_on_a_quiet_server_holds_nothing_back(both: Pair, database: Co
         configure(both.standby.url("postgres"), hot_standby_feedback="off")
 
 
-def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_receiver_that_follows_stops_nothing(both: Pair, database: Connection, aoc: Aoc, tmp_path: Path) -> None:
     """pg_receivewal keeps the WAL and replays none: as long as it follows, nobody waits for it by the clock."""
     receiver = subprocess.Popen(
         [
@@ -138,7 +138,7 @@ def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, 
     assert ran.exit_code == 0, ran.err
 
 
-def test_archiving_fails(both: Pair, database: Connection, aoc: Aoc) -> None:
+def test_failing_archiving_stops_the_backfill(both: Pair, database: Connection, aoc: Aoc) -> None:
     """While archiving fails it writes no more; at the deadline that is said, and later it goes on."""
     failing = "SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver"
     configure(both.primary.url("postgres"), archive_command="false")
@@ -158,7 +158,7 @@ def test_archiving_fails(both: Pair, database: Connection, aoc: Aoc) -> None:
     assert gone_on.exit_code == 0
 
 
-def test_how_far_the_archive_is_behind(both: Pair, database: Connection) -> None:
+def test_a_complete_archive_is_not_behind(both: Pair, database: Connection) -> None:
     """What is archived is known by the name of its segment: where all that are finished are, nothing is behind."""
     archived = "SELECT last_archived_wal = %s FROM pg_stat_archiver"
     (segment,) = database.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone() or ("",)

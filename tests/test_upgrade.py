@@ -13,7 +13,7 @@ def links(database: Database) -> list[tuple[str, str | None]]:
     return database.rows(f"SELECT id, supersedes FROM {database.table} ORDER BY id")
 
 
-def test_to_head_and_nothing_more(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_upgrade_reaches_head_and_then_has_nothing_to_do(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """Upgrade ends at head with every row linked; run again it finds nothing to do."""
     first, second = aoc.json("upgrade", **allowed), aoc.json("upgrade")
 
@@ -24,7 +24,7 @@ def test_to_head_and_nothing_more(database: Database, aoc: Aoc, allowed: dict[st
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_retrofit_gate(database: Database, aoc: Aoc) -> None:
+def test_rows_without_links_need_the_flag(database: Database, aoc: Aoc) -> None:
     """Where rows need a link, upgrade wants the flag, and without it changes nothing."""
     ran = aoc.json("upgrade")
 
@@ -34,14 +34,14 @@ def test_retrofit_gate(database: Database, aoc: Aoc) -> None:
     assert database.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_constraints_first_without_the_flag(database: Database, aoc: Aoc) -> None:
+def test_constraints_do_not_need_the_flag(database: Database, aoc: Aoc) -> None:
     """Up to 0004 the retrofit flag is not asked for, because nothing is linked there."""
     ran = aoc.json("upgrade", f"{database.target}_0004")
 
     assert (ran.exit_code, ran.report["revision"]) == (0, f"{database.target}_0004")
 
 
-def test_no_row_needs_a_link(database: Database, aoc: Aoc) -> None:
+def test_single_revisions_do_not_need_the_flag(database: Database, aoc: Aoc) -> None:
     """Where every document has one revision, the flag is not needed."""
     database.run(f"DELETE FROM {database.table} WHERE id <> '0'")
 
@@ -58,7 +58,7 @@ def test_a_finding_changes_nothing(database: Database, aoc: Aoc, allowed: dict[s
     assert database.value("SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_v1'") == 0
 
 
-def test_fresh_database(empty: Database, aoc: Aoc) -> None:
+def test_a_fresh_database_gets_a_guarded_table(empty: Database, aoc: Aoc) -> None:
     """On a fresh database the raw table is created, empty and guarded, and verify is clean."""
     aoc.configure(empty)
 
@@ -71,7 +71,7 @@ def test_fresh_database(empty: Database, aoc: Aoc) -> None:
         empty.add("x", source={"cvss": 1})
 
 
-def test_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_upgrade_respects_the_hold_of_a_downgrade(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """After `downgrade -1` a plain upgrade holds still, says why, and exits 0; --release-hold goes on."""
     aoc("upgrade", **allowed)
     down = aoc.json("downgrade", "-1")
@@ -87,14 +87,14 @@ def test_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]) 
     assert aoc("verify").exit_code == 0
 
 
-def test_guard_off_is_silent(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_guard_that_is_off_warns_of_nothing(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """With AOC_GUARD_ENABLED=false a rollback has nothing to warn of."""
     aoc("upgrade", **allowed)
 
     assert aoc.json("downgrade", "-1", AOC_GUARD_ENABLED="false").slugs() == ["held"]
 
 
-def test_constraints_removed_and_put_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_release_hold_restores_removed_constraints(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """`constraints --remove` lets bad rows in again and holds; --release-hold puts everything back."""
     aoc("upgrade", **allowed)
     before = aoc.json("status").report["facts"]
@@ -114,7 +114,7 @@ def test_constraints_removed_and_put_back(database: Database, aoc: Aoc, allowed:
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_several_targets(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_all_configured_targets_are_upgraded_in_order(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """Without a TARGET all configured ones are upgraded in order; downgrade wants one, or --all."""
     aoc.configure(concelier, excititor)
 
@@ -127,7 +127,7 @@ def test_several_targets(concelier: Database, excititor: Database, aoc: Aoc) -> 
     assert [r["revision"] for r in down.json["reports"]] == ["concelier_0007", "excititor_0006"]
 
 
-def test_stops_at_the_first_failing_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_a_failing_target_stops_the_next(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """When the first target fails, the second is not touched, and stderr says so."""
     aoc.configure(concelier, excititor)
     concelier.add("bad", tenant=None)
@@ -139,7 +139,7 @@ def test_stops_at_the_first_failing_target(concelier: Database, excititor: Datab
     assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_the_second_target_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_a_refused_target_is_in_the_report_with_the_other(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """What is wrong usage for one target only is said with exit 2, also in the report, with that of the other."""
     aoc.configure(concelier, excititor)
 
@@ -153,7 +153,7 @@ def test_the_second_target_is_refused(concelier: Database, excititor: Database, 
     assert "neither a target nor a revision of excititor" in ran.err
 
 
-def test_update_trigger(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_update_trigger_must_be_accepted(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """A trigger that the backfill would fire stops the upgrade, unless it is accepted."""
     database.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'")
     database.run(f"CREATE TRIGGER note BEFORE UPDATE ON {database.table} FOR EACH ROW EXECUTE FUNCTION noted()")
@@ -164,7 +164,7 @@ def test_update_trigger(database: Database, aoc: Aoc, allowed: dict[str, str]) -
     assert aoc("upgrade", "--accept", "update-trigger:note", **allowed).exit_code == 0
 
 
-def test_output_file(database: Database, aoc: Aoc, tmp_path: object) -> None:
+def test_output_writes_the_report_to_the_file_alone(database: Database, aoc: Aoc, tmp_path: object) -> None:
     """--output writes the report to the file and nothing to stdout."""
     path = f"{tmp_path}/report.json"
 
@@ -175,7 +175,7 @@ def test_output_file(database: Database, aoc: Aoc, tmp_path: object) -> None:
         assert '"schema": 1' in file.read()
 
 
-def test_late_flag_is_a_warning(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_flag_left_on_is_a_warning(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
     """After the cut-over, verify warns that the retrofit flag is still on, and stays at exit 0."""
     aoc("upgrade", **allowed)
 

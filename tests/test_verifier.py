@@ -37,7 +37,7 @@ def as_verifier(aoc: Aoc, database: Database, password: str = "planted secret") 
     return Aoc({f"{database.target.upper()}_DATABASE_URL": database.url_as(ROLE, password)})
 
 
-def test_it_can_verify_and_nothing_else(ready: Database, aoc: Aoc, secret: str) -> None:
+def test_the_verifier_can_verify_and_nothing_else(ready: Database, aoc: Aoc, secret: str) -> None:
     """The role verifies cleanly, its own check agrees, and a write, a table and another table are refused."""
     created = aoc.json("verifier", "create", "--password-file", secret)
     assert (created.exit_code, created.slugs("error")) == (0, []), created.out
@@ -66,7 +66,7 @@ def test_the_password_goes_nowhere(ready: Database, aoc: Aoc, secret: str, tmp_p
     assert "SCRAM" not in ran.out + ran.err + str(ready.rows("SELECT * FROM aoc_migration_log"))
 
 
-def test_rotation(ready: Database, aoc: Aoc, secret: str, tmp_path: Path) -> None:
+def test_create_again_rotates_the_password(ready: Database, aoc: Aoc, secret: str, tmp_path: Path) -> None:
     """create again sets the new password; without a file it stays, and rights that got lost come back."""
     assert aoc("verifier", "create", "--password-file", secret).exit_code == 0
     ready.run(f'REVOKE SELECT ON aoc_migration_log FROM "{ROLE}"; ALTER ROLE "{ROLE}" RESET ALL')
@@ -102,7 +102,7 @@ def normal(lines: list[str]) -> list[str]:
     return [line.replace("{sandbox=arwdDxtm/sandbox}", "None") for line in lines]
 
 
-def test_row_level_security(ready: Database, aoc: Aoc, secret: str) -> None:
+def test_policies_hide_no_row_from_the_verifier(ready: Database, aoc: Aoc, secret: str) -> None:
     """Policies that hide rows from everybody do not hide them from the verifier."""
     ready.run(
         f"ALTER TABLE {ready.table} ENABLE ROW LEVEL SECURITY; CREATE POLICY tenants ON {ready.table} "
@@ -118,7 +118,7 @@ def test_row_level_security(ready: Database, aoc: Aoc, secret: str) -> None:
     assert "row-level security" in lacking["problem"]
 
 
-def test_one_tenant(ready: Database, aoc: Aoc, secret: str) -> None:
+def test_a_verifier_of_one_tenant_sees_only_its_rows(ready: Database, aoc: Aoc, secret: str) -> None:
     """A verifier of one tenant sees that tenant's rows, whatever other policies show, and its report says so."""
     ready.add("other", tenant="o'th\\er", upstream_id="CVE-9")
     backup = ready.value("SELECT to_regclass('advisory_backup_20251028')::text")
@@ -145,7 +145,7 @@ def test_one_tenant(ready: Database, aoc: Aoc, secret: str) -> None:
 
 
 @pytest.mark.parametrize("database", ["excititor"], indirect=True)
-def test_ended_in_the_middle(ready: Database, aoc: Aoc, secret: str) -> None:
+def test_an_interrupted_create_grants_nothing_yet(ready: Database, aoc: Aoc, secret: str) -> None:
     """SIGTERM while create waits for a lock: exit code 143, no right to any row yet; the same command goes on."""
     ready.run(f"ALTER TABLE {ready.table} ENABLE ROW LEVEL SECURITY")
     create = ("verifier", "create", "--tenant", "default", "--password-file", secret)
@@ -168,7 +168,7 @@ def test_ended_in_the_middle(ready: Database, aoc: Aoc, secret: str) -> None:
     ]
 
 
-def test_a_mighty_role_is_refused(ready: Database, aoc: Aoc, secret: str) -> None:
+def test_a_role_that_can_do_more_is_refused(ready: Database, aoc: Aoc, secret: str) -> None:
     """A role that is more than a reader is not made the verifier, and nothing of it is changed."""
     ready.run(f'CREATE ROLE "{ROLE}" CREATEDB')
     before = ready.rows("SELECT * FROM pg_roles WHERE rolname = %s", [ROLE])
@@ -180,7 +180,7 @@ def test_a_mighty_role_is_refused(ready: Database, aoc: Aoc, secret: str) -> Non
     assert aoc.json("verifier", "check").slugs("error") == ["verifier-too-privileged"]
 
 
-def test_rights_are_missed_beforehand(ready: Database, aoc: Aoc, secret: str) -> None:
+def test_missing_rights_are_reported_first(ready: Database, aoc: Aoc, secret: str) -> None:
     """Who may not create roles, or does not own the table, learns it before anything is done."""
     ready.run("CREATE ROLE weak LOGIN PASSWORD 'x'; GRANT USAGE, CREATE ON SCHEMA public TO weak")
     ready.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")
@@ -213,7 +213,7 @@ def test_check_finds_too_much(ready: Database, aoc: Aoc, secret: str) -> None:
     assert fingerprint(ready.connection, without="^$") == before
 
 
-def test_there_is_none(ready: Database, aoc: Aoc) -> None:
+def test_check_says_how_to_create_a_missing_role(ready: Database, aoc: Aoc) -> None:
     """Without the role check says how to make it."""
     ran = aoc.json("verifier", "check")
 
@@ -222,7 +222,7 @@ def test_there_is_none(ready: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\nsecond", b"\xff\xfe"])
-def test_bad_password_files(ready: Database, aoc: Aoc, tmp_path: Path, content: bytes) -> None:
+def test_an_unusable_password_file_is_refused(ready: Database, aoc: Aoc, tmp_path: Path, content: bytes) -> None:
     """A file without a usable first line, or none, is refused before the role is touched."""
     (tmp_path / "bad").write_bytes(content)
 
@@ -232,7 +232,7 @@ def test_bad_password_files(ready: Database, aoc: Aoc, tmp_path: Path, content: 
     assert not ready.rows("SELECT FROM pg_roles WHERE rolname = %s", [ROLE])
 
 
-def test_the_authority_client() -> None:
+def test_the_documented_authority_client_has_the_guides_scopes() -> None:
     """The client that docs/rollout.md gives to Authority is YAML with the guide's grant, scopes and tenants."""
     page = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"(?ms)^```yaml\n(clients:.*?)^```$", page)

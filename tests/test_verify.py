@@ -26,7 +26,7 @@ def swapped(concelier: Database, aoc: Aoc) -> Database:
 
 
 @pytest.mark.parametrize("target", HEADS)
-def test_every_revision_stands(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+def test_every_revision_verifies_at_its_own_level(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
     """At each revision, on the way up and down, what it promises stands: only not-at-head is found."""
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)
@@ -42,7 +42,7 @@ def test_every_revision_stands(target: str, request: pytest.FixtureRequest, aoc:
         assert ran.slugs("warning") == []
 
 
-def test_at_base(excititor: Database, aoc: Aoc) -> None:
+def test_nothing_is_promised_at_base(excititor: Database, aoc: Aoc) -> None:
     """Before the first revision nothing is promised: only not-at-head is found."""
     aoc.configure(excititor)
 
@@ -71,7 +71,7 @@ def signed(database: Database, what: str, rule: str) -> str:
 
 
 @pytest.mark.parametrize("case", CHANGED_CONSTRAINTS)
-def test_changed_constraints(case: str, database: Database, aoc: Aoc) -> None:
+def test_a_changed_constraint_is_found(case: str, database: Database, aoc: Aoc) -> None:
     """A constraint of our name with another meaning, or without its signature, is not taken for ours."""
     comment = signed(database, "comment", "objects")
     words = {"p": signed(database, "p", "objects"), "other": signed(database, "comment", "keys")}
@@ -86,7 +86,7 @@ def test_changed_constraints(case: str, database: Database, aoc: Aoc) -> None:
     assert ran.finding("changed-constraint")["subject"] == f"{database.table}.{database.table}_{rule}_v1"
 
 
-def test_a_constraint_that_is_not_enforced(excititor: Database, aoc: Aoc) -> None:
+def test_a_constraint_that_is_not_enforced_is_found(excititor: Database, aoc: Aoc) -> None:
     """The right predicate with the right signature, but NOT ENFORCED (PostgreSQL 18), does not pass."""
     if excititor.connection.info.server_version < 180000:
         pytest.skip("NOT ENFORCED exists since PostgreSQL 18")
@@ -99,7 +99,7 @@ def test_a_constraint_that_is_not_enforced(excititor: Database, aoc: Aoc) -> Non
     assert aoc.json("verify").slugs("error") == ["changed-constraint"]
 
 
-def test_a_not_null_that_is_not_valid(excititor: Database, aoc: Aoc) -> None:
+def test_a_not_null_that_is_not_valid_is_found(excititor: Database, aoc: Aoc) -> None:
     """NOT NULL … NOT VALID (PostgreSQL 18) proves nothing about old rows, and is no NOT NULL to verify."""
     if excititor.connection.info.server_version < 180000:
         pytest.skip("NOT NULL … NOT VALID exists since PostgreSQL 18")
@@ -130,7 +130,7 @@ CHANGED_INDEXES = {
 
 
 @pytest.mark.parametrize("case", CHANGED_INDEXES)
-def test_changed_indexes(case: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_changed_index_is_found(case: str, excititor: Database, aoc: Aoc) -> None:
     """An index of our name that holds something else than ours is not taken for it."""
     name = f"vex_raw_{'chain' if case.startswith('chain') else 'idempotency'}_v1"
     aoc.configure(excititor)
@@ -160,7 +160,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("case", VIEWS)
-def test_view_target(case: str, swapped: Database, aoc: Aoc) -> None:
+def test_anything_else_under_the_views_name_is_found(case: str, swapped: Database, aoc: Aoc) -> None:
     """Anything under the view's name that is no view over the backup alone is found; the help repairs it."""
     change, reason = VIEWS[case]
     swapped.run(change)
@@ -190,7 +190,7 @@ WRITABLE = {
 
 
 @pytest.mark.parametrize("case", WRITABLE)
-def test_view_writable(case: str, swapped: Database, aoc: Aoc) -> None:
+def test_a_writable_view_is_found_and_repaired(case: str, swapped: Database, aoc: Aoc) -> None:
     """A view whose writes are not all refused is found, and repaired by the next upgrade."""
     swapped.run(WRITABLE[case])
 
@@ -213,7 +213,7 @@ PRIVILEGES = {
 
 
 @pytest.mark.parametrize("change", PRIVILEGES)
-def test_view_privileges(change: str, swapped: Database, aoc: Aoc) -> None:
+def test_different_privileges_of_view_and_backup_are_a_warning(change: str, swapped: Database, aoc: Aoc) -> None:
     """Privileges that view and backup do not share are a warning that names them."""
     swapped.run(change)
 

@@ -27,7 +27,7 @@ def on_insert(database: Database, body: str, when: str = "BEFORE INSERT") -> Non
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_nothing_stays(rows: int, database: Database, aoc: Aoc) -> None:
+def test_the_probe_leaves_no_row(rows: int, database: Database, aoc: Aoc) -> None:
     """On a good database the probe is clean and leaves no row, be the table empty or not."""
     database.run(f"DELETE FROM {database.table} WHERE {rows} = 0")
     before = database.rows(f"SELECT xmin, ctid, id FROM {database.table}")
@@ -47,7 +47,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_that_does_not_bite(rule: str, database: Database, aoc: Aoc) -> None:
+def test_a_missing_rule_lets_its_row_in(rule: str, database: Database, aoc: Aoc) -> None:
     """Where a rule is gone, the probe shows what now gets in, and no more than that."""
     table = database.table
     database.run(
@@ -69,7 +69,7 @@ def test_a_rule_that_does_not_bite(rule: str, database: Database, aoc: Aoc) -> N
     assert database.value(f"SELECT count(*) FROM {table}") == 1
 
 
-def test_a_column_that_may_be_null(database: Database, aoc: Aoc) -> None:
+def test_a_missing_not_null_lets_its_row_in(database: Database, aoc: Aoc) -> None:
     """Where NOT NULL is gone, the probe's row without that column gets in, and only that one."""
     database.run(f"ALTER TABLE {database.table} ALTER upstream_id DROP NOT NULL")
 
@@ -78,7 +78,7 @@ def test_a_column_that_may_be_null(database: Database, aoc: Aoc) -> None:
     assert "forbids: no upstream_id." in ran.finding("probe-accepted")["problem"]
 
 
-def test_a_trigger_that_repairs_rows(database: Database, aoc: Aoc) -> None:
+def test_a_trigger_that_repairs_rows_is_found(database: Database, aoc: Aoc) -> None:
     """Where a trigger takes the forbidden key out before the CHECK sees it, the rule is not what refuses."""
     repair = "NEW.source := NEW.source - ''severity'';"
     on_insert(database, f"IF jsonb_typeof(NEW.source) = ''object'' THEN {repair} END IF; RETURN NEW;")
@@ -90,7 +90,7 @@ def test_a_trigger_that_repairs_rows(database: Database, aoc: Aoc) -> None:
     assert "triggers that change rows" in ran.finding("probe-accepted")["help"]
 
 
-def test_a_trigger_that_swallows_bad_rows(database: Database, aoc: Aoc) -> None:
+def test_a_swallowed_row_does_not_count_as_accepted(database: Database, aoc: Aoc) -> None:
     """Where a trigger drops the bad row without an error, the probe does not say that it was accepted."""
     on_insert(database, "IF NEW.source ? ''severity'' THEN RETURN NULL; END IF; RETURN NEW;")
 
@@ -100,7 +100,7 @@ def test_a_trigger_that_swallows_bad_rows(database: Database, aoc: Aoc) -> None:
     assert "severity in source" in ran.finding("probe-wrong-error")["problem"]
 
 
-def test_a_trigger_that_refuses_first(database: Database, aoc: Aoc) -> None:
+def test_a_trigger_that_refuses_first_is_found(database: Database, aoc: Aoc) -> None:
     """Where a trigger refuses before the rule does, the probe says so: it may hide that the rule is gone."""
     blank = "octet_length(btrim(NEW.tenant, E'' \\u3000'')) = 0"
     on_insert(database, f"IF {blank} THEN RAISE ''no tenant''; END IF; RETURN NEW;")
@@ -118,7 +118,7 @@ NOT_POSSIBLE = {
 
 
 @pytest.mark.parametrize("case", NOT_POSSIBLE)
-def test_probe_not_possible(case: str, database: Database, aoc: Aoc) -> None:
+def test_an_impossible_probe_says_why(case: str, database: Database, aoc: Aoc) -> None:
     """Where not even a good row can be stored, the probe says why instead of proving nothing."""
     body, reason = NOT_POSSIBLE[case]
     on_insert(database, body)
@@ -129,7 +129,7 @@ def test_probe_not_possible(case: str, database: Database, aoc: Aoc) -> None:
     assert reason in ran.finding("probe-not-possible")["problem"]
 
 
-def test_probe_of_a_reader(database: Database, aoc: Aoc) -> None:
+def test_the_probe_of_a_reader_says_that_it_may_not_write(database: Database, aoc: Aoc) -> None:
     """A role that may only read verifies everything else; the probe says that it may not write."""
     database.run("DROP ROLE IF EXISTS watcher; CREATE ROLE watcher LOGIN PASSWORD 'w'")
     database.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO watcher")
@@ -183,7 +183,7 @@ SCOPES: list[tuple[list[str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("options", "broken"), SCOPES, ids=[" ".join(options) for options, _ in SCOPES])
-def test_scopes(options: list[str], broken: list[str], scoped: Database, aoc: Aoc) -> None:
+def test_tenant_and_since_choose_whole_chains(options: list[str], broken: list[str], scoped: Database, aoc: Aoc) -> None:
     """--tenant and --since choose whole chains; the count is over all chosen, the statement is ready to run."""
     ran = aoc.json("verify", *options)
 
@@ -195,7 +195,7 @@ def test_scopes(options: list[str], broken: list[str], scoped: Database, aoc: Ao
         assert {row[0] for row in scoped.rows(finding["statement"])} == set(broken)
 
 
-def test_facts_are_the_tenants(scoped: Database, aoc: Aoc) -> None:
+def test_facts_of_a_tenant_exclude_others(scoped: Database, aoc: Aoc) -> None:
     """A report on one tenant counts and shows this tenant's rows, and says whose they are."""
     facts = aoc.json("verify", "--tenant", "acme").report["facts"]
 

@@ -71,7 +71,7 @@ def grant_everything(database: Database) -> None:
 
 
 @pytest.mark.parametrize("schema", ["public", 'Vuln "Data" é'])
-def test_privileges_and_the_way_back(schema: str, empty: Database, aoc: Aoc) -> None:
+def test_the_view_keeps_privileges_and_the_downgrade_restores_them(schema: str, empty: Database, aoc: Aoc) -> None:
     """The view has the table's privileges, owner and comments; the downgrade brings back the very table."""
     name = psycopg.sql.Identifier(schema).as_string(empty.connection)
     empty.run(f"CREATE SCHEMA IF NOT EXISTS {name}; GRANT USAGE ON SCHEMA {name} TO PUBLIC")
@@ -96,7 +96,7 @@ def test_privileges_and_the_way_back(schema: str, empty: Database, aoc: Aoc) -> 
     assert empty.value("SELECT to_regproc('aoc_advisory_read_only')") is None
 
 
-def test_owner_privileges_only(concelier: Database, aoc: Aoc) -> None:
+def test_a_table_without_grants_becomes_its_owners_view(concelier: Database, aoc: Aoc) -> None:
     """A table without any GRANT (a NULL ACL) becomes a view on which only the owner may do anything."""
     concelier.run("DROP TABLE advisory CASCADE; CREATE TABLE advisory (id text); COMMENT ON TABLE advisory IS ''")
     before, granted = fingerprint(concelier), privileges(concelier, "advisory")
@@ -149,7 +149,7 @@ def visible(database: Database, role: str, tenant: str) -> Any:
 
 
 @pytest.mark.parametrize("forced", [False, True], ids=["enabled", "forced"])
-def test_row_level_security(forced: bool, concelier: Database, aoc: Aoc) -> None:
+def test_each_role_sees_its_rows_through_the_view(forced: bool, concelier: Database, aoc: Aoc) -> None:
     """Each role sees through the view the rows that it saw in the table, no more and no fewer."""
     roles = ["stella_reader", "stella_concelier"]
     roles += [make_role(concelier, "all-seeing", "BYPASSRLS"), make_role(concelier, "blind")]
@@ -176,7 +176,7 @@ def test_row_level_security(forced: bool, concelier: Database, aoc: Aoc) -> None
     assert {(role, tenant): visible(concelier, role, tenant) for role, tenant in asked} == before
 
 
-def test_row_level_security_that_comes_later(concelier: Database, aoc: Aoc) -> None:
+def test_later_policies_apply_after_the_next_upgrade(concelier: Database, aoc: Aoc) -> None:
     """Policies put on the backup after the swap are bypassed by the view, until the next upgrade repairs that."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0

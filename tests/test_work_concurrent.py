@@ -99,7 +99,7 @@ def kill_at_batches(database: Database, aoc: Aoc, words: list[str], order: list[
 
 
 @pytest.mark.parametrize("command", ["repair", "dedupe"])
-def test_killed_at_every_batch(command: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_run_killed_at_every_batch_goes_on(command: str, excititor: Database, aoc: Aoc) -> None:
     """However often it is killed, the same command goes on from its list, and --restore gives back the table."""
     order = dirty(excititor) if command == "repair" else twice(excititor)
     before = dump(excititor)
@@ -120,7 +120,7 @@ def test_killed_at_every_batch(command: str, excititor: Database, aoc: Aoc) -> N
     assert dump(excititor) == before
 
 
-def test_an_unfinished_list_is_told_and_forgotten(excititor: Database, aoc: Aoc) -> None:
+def test_an_unfinished_list_is_reported_and_forgotten(excititor: Database, aoc: Aoc) -> None:
     """status and verify say that a list is left; another command begins anew, and --restore forgets it."""
     order = dirty(excititor)
     before = dump(excititor)
@@ -196,7 +196,7 @@ def test_restore_forgets_a_list_that_was_not_begun(excititor: Database, aoc: Aoc
     assert aoc("repair", "--restore").exit_code == 2
 
 
-def test_others_write_meanwhile(excititor: Database, aoc: Aoc) -> None:
+def test_a_row_changed_meanwhile_is_judged_again(excititor: Database, aoc: Aoc) -> None:
     """A row that somebody repaired, or changed elsewhere, while we waited for it is judged as it is then."""
     for id_ in ("fixed", "richer"):
         excititor.add(id_, **GOOD, source_vendor="", upstream_id=id_)

@@ -49,7 +49,7 @@ def config(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, env=kept | environment)
 
 
-def test_compose_reads_it() -> None:
+def test_compose_accepts_the_file() -> None:
     """Compose takes the file, and its flags and order are in what it makes of it."""
     ran = config(POSTGRES_PASSWORD="secret")
 
@@ -67,7 +67,7 @@ def test_the_backfill_is_allowed_to_the_migration_alone() -> None:
     assert given == {"postgres": None, "aoc-migrate": "true", "concelier": "false", "excititor": "false"}
 
 
-def test_a_password_is_asked_for() -> None:
+def test_compose_refuses_without_a_password() -> None:
     """Without a password Compose refuses, and says what is missing."""
     ran = config()
 
@@ -87,7 +87,7 @@ def test_services_start_after_the_migration(services: Any) -> None:
     assert (migration["read_only"], migration["cap_drop"]) == (True, ["ALL"])
 
 
-def test_the_databases_are_there(services: Any) -> None:
+def test_the_first_start_creates_the_databases(services: Any) -> None:
     """PostgreSQL's first start makes the databases that the URLs name, for the role that they name."""
     scripts = "".join(path.read_text(encoding="utf-8") for path in (FILE.parent / "initdb").iterdir())
     made = {
@@ -101,7 +101,7 @@ def test_the_databases_are_there(services: Any) -> None:
     assert urls == {f"postgresql://{role}@postgres/{name}" for name in made}
 
 
-def test_the_migration_runs(services: Any, empty: Database, excititor: Database, aoc: Aoc) -> None:
+def test_the_migration_brings_databases_to_head(services: Any, empty: Database, excititor: Database, aoc: Aoc) -> None:
     """The one-shot's words and flags bring an empty database and a legacy one to head."""
     migration = services["aoc-migrate"]
     flags = {name: value for name, value in migration["environment"].items() if name.startswith("AOC_")}

@@ -58,7 +58,7 @@ ROLLBACKS = {
 
 
 @pytest.mark.parametrize("command", ROLLBACKS)
-def test_a_rollback_stays(
+def test_a_restarted_pod_respects_a_rollback(
     command: str, helm: Helm, service: Path, chained: Database, secrets: dict[str, Path]
 ) -> None:
     """Three replicas go up at once, the rollback goes down, a pod that restarts leaves it so; then up again."""
@@ -102,7 +102,7 @@ def test_a_service_waits_until_head(
     assert start(wait, secrets).exit_code == 0
 
 
-def test_the_verifier_verifies(
+def test_the_cron_job_verifies_as_the_verifier(
     helm: Helm, service: Path, chained: Database, secrets: dict[str, Path], tmp_path: Path, aoc: Aoc
 ) -> None:
     """The CronJob's container verifies as the read-only role; a rule that is gone is its termination message."""

@@ -101,7 +101,7 @@ def spec_of(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     return spec
 
 
-def test_a_rollback_among_pods(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
+def test_a_new_pod_respects_a_rollback(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
     """Three Pods migrate one database, their services start; after a rollback a new Pod changes nothing."""
     concelier.add("1")
     (flags,) = [m for m in template(helm, chart=service) if m["kind"] == "ConfigMap"]
@@ -128,7 +128,7 @@ def test_a_rollback_among_pods(kubelet: Kubelet, helm: Helm, service: Path, conc
     assert fingerprint(concelier.connection) == down
 
 
-def test_a_service_that_waits(kubelet: Kubelet, helm: Helm, service: Path) -> None:
+def test_a_service_starts_only_after_the_migration(kubelet: Kubelet, helm: Helm, service: Path) -> None:
     """Before the migration the wait container ends with 3 and its service does not start; after it, it does."""
     manifests = template(helm, "--set", "aoc-migrate.wait.timeout=1s", chart=service)
 
@@ -142,7 +142,7 @@ def test_a_service_that_waits(kubelet: Kubelet, helm: Helm, service: Path) -> No
     assert kubelet.exit_code(late, "aoc-migrate-wait") == 0
 
 
-def test_a_pod_that_is_told_to_end(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
+def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
     """As process 1 of its container it heeds SIGTERM, says what to type, and the next Pod goes on."""
     spec = spec_of(template(helm), "Job", "concelier")
     with psycopg.connect(concelier.url) as reader:

@@ -42,7 +42,7 @@ def identity(user: int) -> dict[str, Any]:
 
 @needs_root
 @pytest.mark.parametrize("user", [pytest.param(NOBODY, id="nobody"), pytest.param(BARE, id="bare")])
-def test_as_user(user: int) -> None:
+def test_an_ordinary_or_nameless_user_has_a_sandbox(user: int) -> None:
     """An ordinary user has a sandbox in the home folder, and so has a user id without a name."""
     script = """
         import sys
@@ -69,7 +69,7 @@ def test_as_user(user: int) -> None:
 
 
 @needs_root
-def test_root_without_namespaces(new_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_namespaces_runs_the_server_as_nobody(new_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where user namespaces are forbidden, root's server runs as nobody, where nobody can reach it."""
 
     def forbidden() -> None:
@@ -86,7 +86,7 @@ def test_root_without_namespaces(new_server: Server, monkeypatch: pytest.MonkeyP
     assert not work.exists()
 
 
-def test_nameless_without_namespaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_nameless_user_without_namespaces_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A nameless user without namespaces is told what to do."""
     monkeypatch.setattr(os, "geteuid", lambda: BARE)
     monkeypatch.setattr(account.Account, "can_use", lambda *_: False)

@@ -21,7 +21,7 @@ def run(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda *words: CliRunner().invoke(sandbox, words)
 
 
-def test_start_prints_exports(run: Any, server: Server) -> None:
+def test_start_prints_two_exports(run: Any, server: Server) -> None:
     """The shell can evaluate what start prints: two variables and nothing else."""
     result: Result = run("start")
 
@@ -32,7 +32,7 @@ def test_start_prints_exports(run: Any, server: Server) -> None:
     assert "sandbox stop" in result.stderr
 
 
-def test_status(run: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_reports_whether_the_server_runs(run: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status is 0 for a running server and 3 for none, in words and as JSON, without the password."""
     result = run("status", "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)["running"]) == (0, True)
@@ -42,7 +42,7 @@ def test_status(run: Any, server: Server, tmp_path: Path, monkeypatch: pytest.Mo
     assert (run("status").exit_code, run("status").stdout.split()[:2]) == (3, ["running", "no"])
 
 
-def test_load(run: Any, server: Server, write_feed: Callable[..., Path]) -> None:
+def test_load_takes_a_target_a_file_or_both(run: Any, server: Server, write_feed: Callable[..., Path]) -> None:
     """Load takes a target, a file, or both, and says what it did."""
     feed = str(write_feed("feed.ndjson", {}, {"raw": "no"}))
 
@@ -63,7 +63,7 @@ def test_load(run: Any, server: Server, write_feed: Callable[..., Path]) -> None
         (["concelier", "feed", "--seed", "3"], "--rows"),
     ],
 )
-def test_load_misused(run: Any, words: list[str], hint: str) -> None:
+def test_load_refuses_wrong_usage(run: Any, words: list[str], hint: str) -> None:
     """What cannot be meant is refused with what to type."""
     error = run("load", *words).exception
 
@@ -72,7 +72,7 @@ def test_load_misused(run: Any, words: list[str], hint: str) -> None:
     assert error.exit_code == 2
 
 
-def test_load_without_server(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_without_a_server_says_how_to_start_it(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a running server, load says how to start it."""
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(tmp_path / "none"))
     error = run("load", "concelier", "--rows", "3").exception
@@ -81,7 +81,7 @@ def test_load_without_server(run: Any, tmp_path: Path, monkeypatch: pytest.Monke
     assert (error.exit_code, "sandbox start" in str(error)) == (3, True)
 
 
-def test_stop(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_can_be_repeated_and_can_delete(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop ends the server, also twice; --delete leaves nothing behind."""
     folder = tmp_path / "sb"
     guard(folder)

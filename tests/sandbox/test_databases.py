@@ -9,7 +9,7 @@ from aoc_migrate.sandbox.databases import create_legacy_advisory, prepare
 from aoc_migrate.sandbox.server import Server
 
 
-def test_before_the_contract(server: Server) -> None:
+def test_the_raw_tables_have_the_columns_before_the_contract(server: Server) -> None:
     """The raw tables have every column of the contract but supersedes, and only id is required."""
     with psycopg.connect(server.url("concelier")) as connection:
         columns = connection.execute(
@@ -20,7 +20,7 @@ def test_before_the_contract(server: Server) -> None:
     assert [name for name, required in columns if required] == ["id"]
 
 
-def test_repeated(server: Server) -> None:
+def test_preparing_again_changes_nothing(server: Server) -> None:
     """Preparing again changes nothing."""
     prepare(server)
 
@@ -29,7 +29,7 @@ def test_repeated(server: Server) -> None:
         assert connection.execute("SELECT FROM advisory_titles").rowcount == 50
 
 
-def test_legacy_rights(connection: psycopg.Connection[Any]) -> None:
+def test_the_legacy_table_has_rights_to_carry_over(connection: psycopg.Connection[Any]) -> None:
     """The legacy table has what a swap must carry over: owner, grant option, column right, comment."""
     create_legacy_advisory(connection)
     table = connection.execute(
