@@ -67,7 +67,9 @@ def test_the_first_colon_ends_the_slug() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_the_printed_option_can_be_pasted(name: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_printed_option_can_be_pasted(
+    name: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """The option that a finding prints can be pasted into a shell, whatever the object is called."""
     for n in range(2):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")

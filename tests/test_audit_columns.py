@@ -58,7 +58,9 @@ FITTING = [
 
 
 @pytest.mark.parametrize("alter", FITTING)
-def test_more_columns_and_narrower_types_are_accepted(alter: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_more_columns_and_narrower_types_are_accepted(
+    alter: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """More columns, narrower types and other collations are no hindrance: up, verify and down work."""
     excititor.run(f"ALTER TABLE vex_raw {alter}")
     excititor.add("1", tenant="1")
@@ -94,7 +96,9 @@ TRIGGERS = {
 
 
 @pytest.mark.parametrize("when", TRIGGERS)
-def test_a_trigger_that_the_backfill_fires_must_be_accepted(when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_trigger_that_the_backfill_fires_must_be_accepted(
+    when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """A trigger that the backfill would fire is an error unless it is accepted; others are none."""
     chain_of_two(excititor)
     excititor.run(f'CREATE TRIGGER "No te" {when} EXECUTE FUNCTION noted()')

@@ -86,7 +86,9 @@ def store(database: Database, case: Case) -> set[str]:
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_each_broken_rule_is_found_alone(target: str, request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_broken_rule_is_found_alone(
+    target: str, request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """Each rule that rows break is found by itself, and nothing else is; counts are over all of its rows."""
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)

@@ -6,9 +6,9 @@ import threading
 import psycopg
 import pytest
 
-from aoc_migrate.database import old_transactions
 from aoc_migrate.database.observing import cancelled_by_person
-from aoc_migrate.database.throttle import throttle, waiters
+from aoc_migrate.database.throttle import throttle
+from aoc_migrate.database.throttle.signal import Signal
 from tests.conftest import Aoc, Database, Ran
 from tests.helpers import PINNED, backfill, make_ready, wait_until, wrong_links
 
@@ -34,7 +34,9 @@ def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
         (psycopg.errors.LockNotAvailable(), 0.3, 1.0, False),
     ],
 )
-def test_only_a_cancel_before_the_timeout_is_a_persons(error: psycopg.Error, elapsed: float, bound: float, by_person: bool) -> None:
+def test_only_a_cancel_before_the_timeout_is_a_persons(
+    error: psycopg.Error, elapsed: float, bound: float, by_person: bool
+) -> None:
     """A cancel before the statement's timeout is a person's; at the timeout, or of a lock's wait, it is not."""
     assert cancelled_by_person(error, elapsed, bound) is by_person
 
@@ -68,15 +70,36 @@ def test_a_cancelled_batch_ends_the_work(ready: Database, aoc: Aoc) -> None:
     assert wrong_links(ready) == 0
 
 
-def test_a_cancelled_signal_ends_the_work(ready: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person may cancel the query of a signal as well, however long the queries before it took."""
+class Slow(Signal):
+    """A signal whose query takes most of its second."""
+
+    kind = what = "a slow signal"
+
+    def reason(self) -> None:
+        """Sleep within the timeout."""
+        self.session.rows("SELECT pg_sleep(0.7)")
+
+
+class Sleeping(Signal):
+    """A signal whose query takes too long."""
+
+    kind = what = "a sleeping signal"
+
+    def reason(self) -> None:
+        """Sleep beyond the timeout."""
+        self.session.rows("SELECT pg_sleep(30)")
+
+
+def test_a_cancelled_signal_ends_the_work(
+    excititor_before_backfill: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person may cancel the query of a signal too, however long the queries before it took."""
     monkeypatch.setattr(throttle, "SECONDS_BETWEEN_EVALUATIONS", 0)
-    monkeypatch.setattr(waiters, "_QUEUE", "SELECT %s::text AS name WHERE pg_sleep(0.7) IS NULL")
-    monkeypatch.setattr(old_transactions, "_PREPARED", "SELECT pg_sleep(30)::text AS gid, 0 AS seconds")
-    person = threading.Thread(target=cancel, args=[ready, 0.4, "(30)"])
+    monkeypatch.setattr(throttle, "SIGNALS", (Slow, Sleeping))
+    person = threading.Thread(target=cancel, args=[excititor_before_backfill, 0.4, "(30)"])
     person.start()
 
-    report = backfill(ready)
+    report = backfill(excititor_before_backfill)
     person.join()
 
     assert [f.slug for f in report.findings if f.severity == "error"] == ["cancelled"]

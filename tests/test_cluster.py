@@ -17,7 +17,9 @@ def start_all(aoc: Aoc, **more: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("rollback", [["downgrade", "-1"], ["constraints", "--remove"]], ids=str)
-def test_restarted_replicas_respect_a_rollback(rollback: list[str], excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_restarted_replicas_respect_a_rollback(
+    rollback: list[str], excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """After a rollback all replicas restart: the state stays, each says why and exits 0, until it is released."""
     fill(excititor, 300)
     aoc.configure(excititor)

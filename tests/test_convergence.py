@@ -15,7 +15,9 @@ BROKEN_BY_HAND = {
 
 
 @pytest.mark.parametrize("broken", BROKEN_BY_HAND, ids=str)
-def test_the_next_upgrade_restores_what_is_missing(broken: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_next_upgrade_restores_what_is_missing(
+    broken: str, database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """What was dropped or broken by hand at head is found by verify and put back by the next upgrade."""
     aoc("upgrade", **allowed)
     database.run(BROKEN_BY_HAND[broken].format(t=database.table))
@@ -46,7 +48,9 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("slug", FOREIGN)
-def test_a_foreign_object_is_never_replaced(slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_foreign_object_is_never_replaced(
+    slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """An object of our name that means something else is a finding, and is never replaced."""
     aoc("upgrade", **allowed)
     database.run(FOREIGN[slug].format(t=database.table))
@@ -58,7 +62,9 @@ def test_a_foreign_object_is_never_replaced(slug: str, database: Database, aoc: 
     assert slug in upgraded.slugs()
 
 
-def test_a_constraint_stays_unproven_until_it_is_validated(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_constraint_stays_unproven_until_it_is_validated(
+    database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """A constraint put back as NOT VALID by a signed statement is unproven until upgrade validates it."""
     aoc("upgrade", **allowed)
     table = database.table

@@ -113,7 +113,9 @@ def test_each_run_can_be_restored_alone(dirty: Database, aoc: Aoc) -> None:
     assert aoc("dedupe", dirty.target, "--restore", "--run", "99").exit_code == 2
 
 
-def test_an_upgrade_succeeds_after_it_and_blocks_the_restore(dirty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_upgrade_succeeds_after_it_and_blocks_the_restore(
+    dirty: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """After it an upgrade goes through; then the way back is refused until the index is gone."""
     before = rows(dirty)
     assert aoc("dedupe", dirty.target, "--apply").exit_code == 0

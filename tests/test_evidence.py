@@ -39,7 +39,9 @@ def whole(run: Path) -> bool:
     return ran.returncode == 0 and len(listed) == len(list(run.iterdir())) - 1
 
 
-def test_a_good_run_leaves_all_evidence(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_a_good_run_leaves_all_evidence(
+    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
     """It leaves plan, audit, run and verify in every format, the SQL, and sums that hold."""
     ran = aoc("upgrade", "--format", "json", "--evidence", str(tmp_path / "ticket"), **allowed)
 
@@ -132,7 +134,9 @@ def test_an_interrupted_run_leaves_the_sql_so_far(
     assert ("SHA256SUMS" in found) == (number == signal.SIGTERM)
 
 
-def test_a_run_with_nothing_to_do_leaves_no_audit(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_with_nothing_to_do_leaves_no_audit(
+    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
     """At head there is no audit, but plan, run and verify say that all stands."""
     assert aoc("upgrade", **allowed).exit_code == 0
 

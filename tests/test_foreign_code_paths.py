@@ -89,7 +89,9 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_command_finds_foreign_code_before_it_writes(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_command_finds_foreign_code_before_it_writes(
+    path: str, role: str, excititor: Database, aoc: Aoc
+) -> None:
     """A command that writes finds the code before it writes anything; accepted, the code runs."""
     PATHS[path].before(excititor, aoc)
     plant(excititor, role, PLANTED)
@@ -117,7 +119,9 @@ DDL = {
 
 
 @pytest.mark.parametrize("path", DDL)
-def test_a_command_finds_event_triggers_before_it_writes(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_command_finds_event_triggers_before_it_writes(
+    path: str, role: str, excititor: Database, aoc: Aoc
+) -> None:
     """A command that makes or drops anything finds the code of event triggers first."""
     DDL[path].before(excititor, aoc)
     plant(excititor, role, EVENTS)

@@ -44,7 +44,9 @@ def store(database: Database, role: str, id_: str = "1") -> None:
         insert(Database(connection, database.table, database.target), GOOD | {"id": id_, "content_hash": id_})
 
 
-def test_services_can_write_whatever_the_default_privileges(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_services_can_write_whatever_the_default_privileges(
+    concelier: Database, roles: dict[str, str], aoc: Aoc
+) -> None:
     """Where new functions are nobody's to execute, the service can still write after the upgrade."""
     concelier.run(CLOSED)
     up(concelier, aoc)
@@ -56,7 +58,9 @@ def test_services_can_write_whatever_the_default_privileges(concelier: Database,
     assert not concelier.value("SELECT has_function_privilege('public', 'closed()', 'EXECUTE')")
 
 
-def test_a_revoked_execute_is_found_and_granted_again(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_revoked_execute_is_found_and_granted_again(
+    concelier: Database, roles: dict[str, str], aoc: Aoc
+) -> None:
     """A revoked EXECUTE is found and names who may write but not execute; the next upgrade grants it again."""
     up(concelier, aoc)
     concelier.run(f"REVOKE EXECUTE ON FUNCTION {NAMED} FROM PUBLIC")
@@ -167,7 +171,9 @@ def genuine(database: Database, aoc: Aoc) -> str:
 
 
 @pytest.mark.parametrize("body", ["BEGIN RETURN true; END", "the genuine one"])
-def test_a_planted_function_stops_an_upgrade(body: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_planted_function_stops_an_upgrade(
+    body: str, concelier: Database, roles: dict[str, str], aoc: Aoc
+) -> None:
     """A function of our name that another role made stops audit and upgrade, and nothing is changed."""
     text = genuine(concelier, aoc) if body == "the genuine one" else body
     concelier.run(f"GRANT CREATE ON SCHEMA public TO {roles['stranger']}")
@@ -205,7 +211,9 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_settings_of_the_session_change_nothing(setting: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_settings_of_the_session_change_nothing(
+    setting: str, concelier: Database, roles: dict[str, str], aoc: Aoc
+) -> None:
     """Up, verify and what verify finds do not depend on what role or database set for the session."""
     role = roles["member"]
     concelier.run(f"ALTER ROLE {role} SUPERUSER; ALTER ROLE {role} SET {setting} = {SETTINGS[setting]}")

@@ -15,7 +15,9 @@ def runs(aoc: Aoc) -> list[tuple[str, str, str, str]]:
     return [(r["command"], r["from_revision"], r["goal"], r["outcome"]) for r in reversed(found)]
 
 
-def test_only_runs_that_change_something_are_recorded(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_only_runs_that_change_something_are_recorded(
+    excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """Runs that change something are in the ledger with absolute revisions; those with nothing to do are not."""
     aoc.configure(excititor)
     for words in (["upgrade"], ["upgrade"], ["downgrade", "-2"], ["upgrade"], ["upgrade", "--release-hold"]):

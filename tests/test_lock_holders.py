@@ -72,7 +72,9 @@ def test_each_holder_is_named_and_ended(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("name", ["it's left", "\x1b[2J\\'\x07é"])
-def test_a_prepared_transaction_is_named_and_can_be_ended(name: str, excititor: Database, aoc: Aoc, stranger: str) -> None:
+def test_a_prepared_transaction_is_named_and_can_be_ended(
+    name: str, excititor: Database, aoc: Aoc, stranger: str
+) -> None:
     """A prepared transaction holds it without a session; it is named, and what is printed ends it."""
     with psycopg.connect(stranger) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [KEY])

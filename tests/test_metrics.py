@@ -31,7 +31,9 @@ def promtool(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
 
 
 @needs_promtool
-def test_every_commands_metrics_are_valid(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_every_commands_metrics_are_valid(
+    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
     """What every command writes passes promtool's check, together in one exposition without a sample twice."""
     database.add("bad", tenant=None)
     texts = []
@@ -47,7 +49,9 @@ def test_every_commands_metrics_are_valid(database: Database, aoc: Aoc, allowed:
     assert len(names) == len(set(names))
 
 
-def test_the_metrics_agree_with_the_report(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_the_metrics_agree_with_the_report(
+    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
     """Violations have their code, rows and chains their numbers, the revision its labels."""
     file, target = tmp_path / "metrics", database.target
     for n in range(2):

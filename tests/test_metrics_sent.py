@@ -100,7 +100,7 @@ def test_an_unusable_url_is_refused_first(url: str, excititor: Database, aoc: Ao
     ran = aoc("upgrade", "--push-gateway", url)
 
     assert (ran.exit_code, ran.out, "canary" in ran.err) == (2, "", False)
-    assert "--push-gateway is no http or https URL" in ran.err
+    assert "not an http or https URL" in ran.err
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
 
@@ -158,7 +158,9 @@ def test_a_real_push_gateway_keeps_both_targets(
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
-def test_a_real_prometheus_fires_the_due_alert(database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int) -> None:
+def test_a_real_prometheus_fires_the_due_alert(
+    database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int
+) -> None:
     """Prometheus scrapes a real file, answers every query of the dashboard, and fires the alert that is due."""
     assert aoc("upgrade", database.target, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
     database.run(f"ALTER TABLE {database.table} DROP CONSTRAINT {database.table}_keys_v1")

@@ -166,7 +166,9 @@ def test_a_harmless_function_is_ignored(case: str, excititor: Database, aoc: Aoc
         ("AFTER DELETE", False),
     ],
 )
-def test_a_function_is_found_only_where_rows_will_be_written(when: str, found: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_function_is_found_only_where_rows_will_be_written(
+    when: str, found: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """A function that the backfill's UPDATE would run is found where rows will be written, and only there."""
     excititor.run(f"ALTER TABLE vex_raw ADD supersedes text; {TOUCH}")
     excititor.run(f"CREATE TRIGGER t {when} ON vex_raw FOR EACH ROW EXECUTE FUNCTION touch()")

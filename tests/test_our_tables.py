@@ -76,7 +76,9 @@ def test_a_strangers_table_stops_us(name: str, concelier: Database, neighbour: D
 
 @pytest.mark.parametrize("name", [name for name in PREMADE if name not in MOVED])
 @pytest.mark.parametrize("way", ["plan", "alembic"])
-def test_printed_sql_stops_at_a_strangers_table(way: str, name: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
+def test_printed_sql_stops_at_a_strangers_table(
+    way: str, name: str, concelier: Database, neighbour: Database, aoc: Aoc
+) -> None:
     """A script, and Alembic's own SQL, ends there as well, before it reads or writes anything."""
     premake(neighbour, name)
     words = ("upgrade", "concelier_0002", "--sql")
@@ -200,7 +202,9 @@ def test_a_table_swapped_meanwhile_stops_us(concelier: Database, neighbour: Data
 
 
 @pytest.mark.parametrize("event", ["DELETE", "UPDATE"])
-def test_a_batch_that_loses_rows_is_rolled_back(event: str, concelier: Database, neighbour: Database, aoc: Aoc) -> None:
+def test_a_batch_that_loses_rows_is_rolled_back(
+    event: str, concelier: Database, neighbour: Database, aoc: Aoc
+) -> None:
     """A batch of which not every row leaves and arrives is rolled back, and says so."""
     concelier.run(
         "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "

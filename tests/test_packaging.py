@@ -65,7 +65,9 @@ def test_the_installed_command_has_help_and_version(installed: Path) -> None:
     assert run(installed / "python", "-m", "aoc_migrate", "--version") == f"aoc-migrate, version {__version__}\n"
 
 
-def test_the_wheel_alone_goes_up_and_down(installed: Path, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_wheel_alone_goes_up_and_down(
+    installed: Path, database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """Installed from the wheel alone, it upgrades, verifies and downgrades from the folder /."""
     program, environment = installed / "aoc-migrate", aoc.environment | allowed
 
@@ -88,7 +90,9 @@ def alembic(*words: str, **environment: str) -> str:
     return run(sys.executable, "-m", "alembic", *words, cwd=ROOT, **environment)
 
 
-def test_stock_alembic_goes_up_and_down_from_a_checkout(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_stock_alembic_goes_up_and_down_from_a_checkout(
+    database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """Stock Alembic from a checkout shows the history, goes up to head and down to base."""
     target = ("-n", database.target)
 

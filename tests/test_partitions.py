@@ -100,7 +100,9 @@ def test_every_partition_has_both_indexes(parted: Database, aoc: Aoc, allowed: d
         parted.add("again", tenant="b", content_hash="sha256:3")
 
 
-def test_later_partitions_are_guarded_from_the_start(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_later_partitions_are_guarded_from_the_start(
+    excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """A table without partitions is migrated; those that come later are guarded and indexed from the start."""
     repartition(excititor, by="LIST (tenant)", key=", PRIMARY KEY (id, tenant)")
     aoc.configure(excititor)
@@ -125,7 +127,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_the_next_upgrade_repairs_a_partitions_index(how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_next_upgrade_repairs_a_partitions_index(
+    how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """An index that is invalid, in a part or as a whole, or gone is found by verify and repaired by upgrade."""
     aoc("upgrade", **allowed)
     index = INDEXES[0]
@@ -203,7 +207,9 @@ def test_the_plan_counts_partitions(parted: Database, aoc: Aoc) -> None:
     assert len([step for step in facts["plan"] if "one partition at a time" in step["lock"]]) == 2
 
 
-def test_each_estimate_is_reported_with_the_actual_time(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_estimate_is_reported_with_the_actual_time(
+    parted: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """After the run each step of which the plan had an estimate has it beside the time that it took."""
     parted.add("1", tenant="a")
     parted.add("2", tenant="a", retrieved_at="2025-02-01T00:00:00Z")

@@ -66,7 +66,9 @@ def test_an_encoding_other_than_utf8_is_refused(empty: Database, aoc: Aoc) -> No
     assert (ran.exit_code, ran.slugs(), made) == (2, ["encoding"], [])
 
 
-def test_an_ordinary_owner_can_do_everything(empty: Database, owner: str, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_ordinary_owner_can_do_everything(
+    empty: Database, owner: str, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """The owner of the tables, with an odd name and no other right, can do everything."""
     make_schema(empty, "vuln", owner)
     empty.run(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(owner)))

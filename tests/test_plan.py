@@ -31,7 +31,9 @@ def test_every_step_is_in_the_plan(database: Database, aoc: Aoc, allowed: dict[s
     assert listed == run
 
 
-def test_each_estimate_is_reported_with_the_actual_time(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_estimate_is_reported_with_the_actual_time(
+    database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """Each step that reads or writes rows is estimated in the plan, and afterwards beside what it took."""
     planned = {s["statement"] for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None}
 

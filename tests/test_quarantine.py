@@ -104,7 +104,9 @@ def test_migrations_leave_the_quarantine_alone(filled: Database, aoc: Aoc, allow
         assert (facts["quarantine"], facts["repaired"]) == (2, 1)
 
 
-def test_others_with_rights_on_the_quarantine_are_named(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_others_with_rights_on_the_quarantine_are_named(
+    filled: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """verify names who else may look; the verifier may not, which its check finds out."""
     table = f"{filled.table}_quarantine"
     assert aoc("upgrade", filled.target, **allowed).exit_code == 0
@@ -118,7 +120,9 @@ def test_others_with_rights_on_the_quarantine_are_named(filled: Database, aoc: A
         filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
 
 
-def test_the_verifier_needs_no_right_on_the_quarantine(filled: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_the_verifier_needs_no_right_on_the_quarantine(
+    filled: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
     """Without a right on the quarantine the verifier verifies cleanly, and does not say what is in it."""
     assert aoc("upgrade", filled.target, **allowed).exit_code == 0
     (tmp_path / "password").write_text("pass", encoding="utf-8")
@@ -132,7 +136,9 @@ def test_the_verifier_needs_no_right_on_the_quarantine(filled: Database, aoc: Ao
         filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
 
 
-def test_a_downgrade_reports_links_of_rows_in_quarantine(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_downgrade_reports_links_of_rows_in_quarantine(
+    excititor: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """Links of the journal whose rows are in quarantine are told as that, not as changed by others."""
     for n in range(3):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")

@@ -18,7 +18,9 @@ def load(database: Database, data: Path) -> None:
         load_feed(connection, database.table, data / FEEDS[database.target])
 
 
-def test_the_audit_finds_the_known_duplicates_of_real_advisories(concelier: Database, aoc: Aoc, data: Path) -> None:
+def test_the_audit_finds_the_known_duplicates_of_real_advisories(
+    concelier: Database, aoc: Aoc, data: Path
+) -> None:
     """4,241 real advisories hold 101 duplicate groups of 244 rows, and no forbidden key."""
     load(concelier, data)
     aoc.configure(concelier)

@@ -43,7 +43,9 @@ BROKEN: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", BROKEN, ids=str)
 @pytest.mark.parametrize("command", ["audit", "upgrade"])
-def test_findings_show_only_ids_and_counts(command: str, values: dict[str, Any], planted: Database, aoc: Aoc) -> None:
+def test_findings_show_only_ids_and_counts(
+    command: str, values: dict[str, Any], planted: Database, aoc: Aoc
+) -> None:
     """What the audit finds is told by ids and counts alone."""
     planted.add("bad", **values)
 

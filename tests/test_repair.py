@@ -106,7 +106,9 @@ def test_restore_gives_everything_back(database: Database, aoc: Aoc, allowed: di
         ("key-too-long", set(), {"long"}),
     ],
 )
-def test_a_rule_repairs_only_its_own_rows(rule: str, repaired: set[str], moved: set[str], excititor: Database, aoc: Aoc) -> None:
+def test_a_rule_repairs_only_its_own_rows(
+    rule: str, repaired: set[str], moved: set[str], excititor: Database, aoc: Aoc
+) -> None:
     """A rule repairs the rows that break it, repairs nothing else, and its finding is gone from the audit."""
     soil(excititor)
     aoc.configure(excititor)

@@ -108,7 +108,9 @@ def put_back(command: str, session: Session, report: Report) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(row, min_size=1, max_size=7), keep=st.sampled_from(["earliest", "latest"]))
-def test_any_dirty_table_comes_clean_and_comes_back(excititor: Database, drawn: list[dict[str, Any]], keep: str) -> None:
+def test_any_dirty_table_comes_clean_and_comes_back(
+    excititor: Database, drawn: list[dict[str, Any]], keep: str
+) -> None:
     """Repaired rows are as the envelope says, the audit is clean, each row is in one place, and all goes back."""
     excititor.run("DROP TABLE IF EXISTS vex_raw_quarantine; TRUNCATE vex_raw")
     excititor.run("ALTER TABLE vex_raw ADD COLUMN IF NOT EXISTS supersedes text")

@@ -32,7 +32,9 @@ def test_the_schema_is_a_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_every_commands_json_is_valid(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_every_commands_json_is_valid(
+    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+) -> None:
     """What each command prints with --format json is valid, whether it goes well or not."""
     target = database.target
     fill(database, 50)

@@ -25,7 +25,9 @@ def typed() -> list[str]:
     return both
 
 
-def test_every_command_of_the_page_ends_as_it_says(concelier: Database, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_every_command_of_the_page_ends_as_it_says(
+    concelier: Database, excititor: Database, aoc: Aoc, tmp_path: Path
+) -> None:
     """Each command ends as the page says; in the end both stand at head, verified, after a rollback and back."""
     (tmp_path / "password").write_text("planted secret", encoding="utf-8")
     program = tmp_path / "aoc-migrate"

@@ -35,7 +35,9 @@ def test_our_functions_in_foreign_checks_are_not_found(excititor: Database, aoc:
 
 
 @pytest.mark.parametrize("command", [("dedupe",), ("repair", "--rule", "all")])
-def test_dedupe_and_repair_refuse_an_unaccepted_function(command: tuple[str, ...], excititor: Database, aoc: Aoc) -> None:
+def test_dedupe_and_repair_refuse_an_unaccepted_function(
+    command: tuple[str, ...], excititor: Database, aoc: Aoc
+) -> None:
     """Both refuse a function that their DELETE runs until it is accepted, --restore one that its INSERT runs."""
     rows = {"content_hash": "same"} if command[0] == "dedupe" else {"tenant": None}
     excititor.add("1", **rows)

@@ -12,7 +12,9 @@ from tests.helpers import fill, wait_until
 from tests.test_scans import session_of
 
 
-def test_a_long_read_logs_its_time_and_restores_settings(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_read_logs_its_time_and_restores_settings(
+    excititor: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A long read says how long it has been running; its settings end with it."""
     fill(excititor, 200)
     monkeypatch.setattr(table_scan, "SECONDS_BETWEEN_LINES", 0.02)

@@ -86,7 +86,9 @@ def test_a_small_backfill_never_pauses(ready: Database, aoc: Aoc) -> None:
     assert "paused_ms" not in step(ran)
 
 
-def test_an_old_snapshot_is_waited_for_but_not_for_ever(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_snapshot_is_waited_for_but_not_for_ever(
+    ready: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It waits for an old snapshot, but not for ever: it goes on, and the report warns."""
     with psycopg.connect(ready.url, application_name="pg_dump") as dump:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

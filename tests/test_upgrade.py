@@ -13,7 +13,9 @@ def links(database: Database) -> list[tuple[str, str | None]]:
     return database.rows(f"SELECT id, supersedes FROM {database.table} ORDER BY id")
 
 
-def test_upgrade_reaches_head_and_then_has_nothing_to_do(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_upgrade_reaches_head_and_then_has_nothing_to_do(
+    database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """Upgrade ends at head with every row linked; run again it finds nothing to do."""
     first, second = aoc.json("upgrade", **allowed), aoc.json("upgrade")
 
@@ -71,7 +73,9 @@ def test_a_fresh_database_gets_a_guarded_table(empty: Database, aoc: Aoc) -> Non
         empty.add("x", source={"cvss": 1})
 
 
-def test_an_upgrade_respects_the_hold_of_a_downgrade(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_upgrade_respects_the_hold_of_a_downgrade(
+    database: Database, aoc: Aoc, allowed: dict[str, str]
+) -> None:
     """After `downgrade -1` a plain upgrade holds still, says why, and exits 0; --release-hold goes on."""
     aoc("upgrade", **allowed)
     down = aoc.json("downgrade", "-1")
@@ -139,7 +143,9 @@ def test_a_failing_target_stops_the_next(concelier: Database, excititor: Databas
     assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_a_refused_target_is_in_the_report_with_the_other(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_a_refused_target_is_in_the_report_with_the_other(
+    concelier: Database, excititor: Database, aoc: Aoc
+) -> None:
     """What is wrong usage for one target only is said with exit 2, also in the report, with that of the other."""
     aoc.configure(concelier, excititor)
 

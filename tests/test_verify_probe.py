@@ -183,7 +183,9 @@ SCOPES: list[tuple[list[str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("options", "broken"), SCOPES, ids=[" ".join(options) for options, _ in SCOPES])
-def test_tenant_and_since_choose_whole_chains(options: list[str], broken: list[str], scoped: Database, aoc: Aoc) -> None:
+def test_tenant_and_since_choose_whole_chains(
+    options: list[str], broken: list[str], scoped: Database, aoc: Aoc
+) -> None:
     """--tenant and --since choose whole chains; the count is over all chosen, the statement is ready to run."""
     ran = aoc.json("verify", *options)
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from typing import Any
 
 import psycopg
@@ -13,9 +12,6 @@ from tests.conftest import Aoc, Database, Ran
 from tests.helpers import dump, wait_until
 
 BATCH = 2
-MAIN = (
-    f"import aoc_migrate.quarantine.row_batches as w; w.BATCH = {BATCH}; from aoc_migrate.cli import main; main()"
-)
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -29,14 +25,7 @@ END = (
 
 def start(aoc: Aoc, *words: str) -> subprocess.Popen[str]:
     """Start the command with batches of two rows."""
-    return subprocess.Popen(
-        [sys.executable, "-c", MAIN, *words],
-        env=aoc.env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
+    return aoc.start(*words, "--batch-rows", str(BATCH))
 
 
 def places(database: Database) -> list[str]:

@@ -101,7 +101,9 @@ def test_the_first_start_creates_the_databases(services: Any) -> None:
     assert urls == {f"postgresql://{role}@postgres/{name}" for name in made}
 
 
-def test_the_migration_brings_databases_to_head(services: Any, empty: Database, excititor: Database, aoc: Aoc) -> None:
+def test_the_migration_brings_databases_to_head(
+    services: Any, empty: Database, excititor: Database, aoc: Aoc
+) -> None:
     """The one-shot's words and flags bring an empty database and a legacy one to head."""
     migration = services["aoc-migrate"]
     flags = {name: value for name, value in migration["environment"].items() if name.startswith("AOC_")}

@@ -142,7 +142,9 @@ def test_a_service_starts_only_after_the_migration(kubelet: Kubelet, helm: Helm,
     assert kubelet.exit_code(late, "aoc-migrate-wait") == 0
 
 
-def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
+def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(
+    kubelet: Kubelet, helm: Helm, service: Path, concelier: Database
+) -> None:
     """As process 1 of its container it heeds SIGTERM, says what to type, and the next Pod goes on."""
     spec = spec_of(template(helm), "Job", "concelier")
     with psycopg.connect(concelier.url) as reader:

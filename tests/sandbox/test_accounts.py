@@ -69,7 +69,9 @@ def test_an_ordinary_or_nameless_user_has_a_sandbox(user: int) -> None:
 
 
 @needs_root
-def test_root_without_namespaces_runs_the_server_as_nobody(new_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_namespaces_runs_the_server_as_nobody(
+    new_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where user namespaces are forbidden, root's server runs as nobody, where nobody can reach it."""
 
     def forbidden() -> None:

@@ -32,7 +32,9 @@ def test_start_prints_two_exports(run: Any, server: Server) -> None:
     assert "sandbox stop" in result.stderr
 
 
-def test_status_reports_whether_the_server_runs(run: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_reports_whether_the_server_runs(
+    run: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Status is 0 for a running server and 3 for none, in words and as JSON, without the password."""
     result = run("status", "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)["running"]) == (0, True)
@@ -72,7 +74,9 @@ def test_load_refuses_wrong_usage(run: Any, words: list[str], hint: str) -> None
     assert error.exit_code == 2
 
 
-def test_load_without_a_server_says_how_to_start_it(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_without_a_server_says_how_to_start_it(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a running server, load says how to start it."""
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(tmp_path / "none"))
     error = run("load", "concelier", "--rows", "3").exception

@@ -22,7 +22,9 @@ def count(connection: psycopg.Connection[Any], table: str = "advisory_raw") -> i
 
 
 @pytest.mark.parametrize("name", ["feed.ndjson", "feed.ndjson.gz"])
-def test_a_line_becomes_a_row(connection: psycopg.Connection[Any], write_feed: Callable[..., Path], name: str) -> None:
+def test_a_line_becomes_a_row(
+    connection: psycopg.Connection[Any], write_feed: Callable[..., Path], name: str
+) -> None:
     """A line becomes a row whose envelope agrees with its columns and whose document is untouched."""
     loaded = load_feed(connection, "advisory_raw", write_feed(name, {}), "acme")
 
@@ -47,14 +49,18 @@ def test_a_line_becomes_a_row(connection: psycopg.Connection[Any], write_feed: C
     )
 
 
-def test_a_missing_upstream_id_becomes_null(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_a_missing_upstream_id_becomes_null(
+    connection: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     """A document without an id of its own has SQL's NULL there."""
     load_feed(connection, "advisory_raw", write_feed("feed.ndjson", {"upstream_id": None}))
 
     assert connection.execute("SELECT upstream_id FROM advisory_raw").fetchall() == [(None,)]
 
 
-def test_the_same_document_loads_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_the_same_document_loads_twice(
+    connection: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     """The same document may occur twice: audit finds it, the loader does not."""
     load_feed(connection, "advisory_raw", write_feed("feed.ndjson", {}, {}))
 
@@ -78,7 +84,9 @@ def test_numbers_survive(connection: psycopg.Connection[Any], write_feed: Callab
     assert number == ("1.00000000000000000001",)
 
 
-def test_a_large_document_loads_whole(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_a_large_document_loads_whole(
+    connection: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     """A document of 2 MB loads whole."""
     feed = write_feed("feed.ndjson.gz", {"raw": json.dumps({"details": "x" * 2_000_000})})
     load_feed(connection, "advisory_raw", feed)
@@ -105,7 +113,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_a_bad_line_stops_the_load(connection: psycopg.Connection[Any], write_feed: Callable[..., Path], reason: str) -> None:
+def test_a_bad_line_stops_the_load(
+    connection: psycopg.Connection[Any], write_feed: Callable[..., Path], reason: str
+) -> None:
     """A line that cannot be a row stops the load, with its number and the reason, without its content."""
     feed = write_feed("feed.ndjson", {}, REFUSED[reason], {})
 
@@ -116,7 +126,9 @@ def test_a_bad_line_stops_the_load(connection: psycopg.Connection[Any], write_fe
     assert count(connection) == 0
 
 
-def test_postgresqls_refusal_is_not_quoted(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_postgresqls_refusal_is_not_quoted(
+    connection: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     """What only PostgreSQL can judge is refused without quoting it."""
     feed = write_feed("feed.ndjson", {"raw": '{"secret": 1e200000}'})
 
@@ -137,7 +149,9 @@ def test_skip_loads_the_other_lines(connection: psycopg.Connection[Any], write_f
     assert sorted(loaded.skipped.values()) == [1, 2]
 
 
-def test_an_escaped_backslash_is_text(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_an_escaped_backslash_is_text(
+    connection: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     r"""A backslash followed by u0000 is text, not a NUL character."""
     feed = write_feed("feed.ndjson", {"raw": '{"a": "\\\\u0000 \\ud83d\\ude00"}'})
 
@@ -180,7 +194,9 @@ def test_what_is_not_a_feed_is_refused(
 
 
 @pytest.mark.parametrize(("name", "reason"), [("", "Is a directory"), ("none", "No such file")])
-def test_what_is_not_a_file_is_refused(connection: psycopg.Connection[Any], tmp_path: Path, name: str, reason: str) -> None:
+def test_what_is_not_a_file_is_refused(
+    connection: psycopg.Connection[Any], tmp_path: Path, name: str, reason: str
+) -> None:
     """A folder, or nothing at all, is refused with the operating system's reason."""
     with pytest.raises(Abort, match=reason):
         load_feed(connection, "advisory_raw", tmp_path / name)
