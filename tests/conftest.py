@@ -145,7 +145,7 @@ def excititor(excititor_connection: psycopg.Connection[Any]) -> Database:
 
 
 @pytest.fixture
-def empty(empty_connection: psycopg.Connection[Any]) -> Database:
+def empty_database(empty_connection: psycopg.Connection[Any]) -> Database:
     """A database without any table, used as concelier's."""
     return _database(empty_connection, "concelier")
 
@@ -225,13 +225,13 @@ def aoc() -> Aoc:
 
 
 @pytest.fixture
-def allowed() -> dict[str, str]:
-    """The environment that lets the backfill write."""
+def retrofit() -> dict[str, str]:
+    """The environment that allows the backfill to write."""
     return {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
+def real_documents() -> Path:
     """The folder of real documents, which is not part of the repository."""
     if not DATA.is_dir():
         pytest.skip(f"no real documents: {DATA} is absent (they are not part of the repository)")
@@ -239,7 +239,7 @@ def data() -> Path:
 
 
 @pytest.fixture(params=["concelier", "excititor"])
-def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+def target_with_chain(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target's database in turn, configured, with a chain of three revisions."""
     chosen: Database = request.getfixturevalue(request.param)
     aoc.configure(chosen)

@@ -51,7 +51,7 @@ def test_no_command_takes_allow_triggers(command: str, concelier: Database, aoc:
 
 
 @pytest.mark.parametrize("slug", SLUGS.split(", "))
-def test_accepting_an_absent_finding_changes_nothing(slug: str, database: Database, aoc: Aoc) -> None:
+def test_accepting_an_absent_finding_changes_nothing(slug: str, target_with_chain: Database, aoc: Aoc) -> None:
     """To accept a finding that is not made changes nothing."""
     assert aoc("audit", "--accept", f"{slug}:nothing").exit_code == aoc("audit").exit_code
 
@@ -68,7 +68,7 @@ def test_the_first_colon_ends_the_slug() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_printed_option_can_be_pasted(
-    name: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+    name: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """The option that a finding prints can be pasted into a shell, whatever the object is called."""
     for n in range(2):
@@ -80,12 +80,12 @@ def test_the_printed_option_can_be_pasted(
         f'CREATE TRIGGER "{quoted}" BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION touch()'
     )
     aoc.configure(excititor)
-    refused = aoc.json("upgrade", **allowed)
+    refused = aoc.json("upgrade", **retrofit)
     assert refused.slugs("error") == ["update-trigger"]
     printed = options(refused.finding("update-trigger")["help"])
 
     assert printed == ["--accept", f"update-trigger:{name}"]
-    assert aoc("upgrade", *printed, **allowed).exit_code == 0
+    assert aoc("upgrade", *printed, **retrofit).exit_code == 0
 
 
 @pytest.mark.parametrize("given", ["touch", "update-trigger:", "duplicate-key:x", "update-trigger:x,"])

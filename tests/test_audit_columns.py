@@ -59,7 +59,7 @@ FITTING = [
 
 @pytest.mark.parametrize("alter", FITTING)
 def test_more_columns_and_narrower_types_are_accepted(
-    alter: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+    alter: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """More columns, narrower types and other collations are no hindrance: up, verify and down work."""
     excititor.run(f"ALTER TABLE vex_raw {alter}")
@@ -67,7 +67,7 @@ def test_more_columns_and_narrower_types_are_accepted(
     excititor.add("2", tenant="1", retrieved_at="2025-02-01T00:00:00Z")
     aoc.configure(excititor)
 
-    up = aoc.json("upgrade", **allowed)
+    up = aoc.json("upgrade", **retrofit)
 
     assert (up.exit_code, up.slugs()) == (0, [])
     assert aoc("verify", "--probe").exit_code == 0
@@ -97,18 +97,18 @@ TRIGGERS = {
 
 @pytest.mark.parametrize("when", TRIGGERS)
 def test_a_trigger_that_the_backfill_fires_must_be_accepted(
-    when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+    when: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """A trigger that the backfill would fire is an error unless it is accepted; others are none."""
     chain_of_two(excititor)
     excititor.run(f'CREATE TRIGGER "No te" {when} EXECUTE FUNCTION noted()')
     aoc.configure(excititor)
 
-    plain, named = aoc.json("audit", **allowed), aoc.json("audit", "--accept", "update-trigger:No te", **allowed)
+    plain, named = aoc.json("audit", **retrofit), aoc.json("audit", "--accept", "update-trigger:No te", **retrofit)
 
     assert plain.slugs("error") == (["update-trigger"] if TRIGGERS[when] else [])
     assert named.slugs("error") == []
-    other = aoc.json("audit", "--accept", "update-trigger:another", **allowed)
+    other = aoc.json("audit", "--accept", "update-trigger:another", **retrofit)
     assert other.slugs("error") == plain.slugs("error")
 
 
@@ -116,7 +116,7 @@ def test_a_trigger_that_the_backfill_fires_must_be_accepted(
     ("state", "counts"), [("DISABLE", False), ("ENABLE REPLICA", False), ("ENABLE ALWAYS", True)]
 )
 def test_a_disabled_trigger_stops_nothing(
-    state: str, counts: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+    state: str, counts: bool, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """A trigger that is switched off for ordinary sessions stops nothing."""
     chain_of_two(excititor)
@@ -124,7 +124,7 @@ def test_a_disabled_trigger_stops_nothing(
     excititor.run(f"ALTER TABLE vex_raw {state} TRIGGER note")
     aoc.configure(excititor)
 
-    assert aoc.json("audit", **allowed).slugs("error") == (["update-trigger"] if counts else [])
+    assert aoc.json("audit", **retrofit).slugs("error") == (["update-trigger"] if counts else [])
 
 
 def test_a_trigger_does_not_matter_where_no_row_needs_a_link(excititor: Database, aoc: Aoc) -> None:
@@ -137,7 +137,7 @@ def test_a_trigger_does_not_matter_where_no_row_needs_a_link(excititor: Database
     assert aoc("upgrade").exit_code == 0
 
 
-def test_dependents_of_the_link_are_a_warning(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_dependents_of_the_link_are_a_warning(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Indexes, foreign keys and publications that the backfill goes through are a warning that names them."""
     chain_of_two(excititor)
     excititor.run(
@@ -149,12 +149,12 @@ def test_dependents_of_the_link_are_a_warning(excititor: Database, aoc: Aoc, all
     )
     aoc.configure(excititor)
 
-    ran = aoc.json("audit", **allowed)
+    ran = aoc.json("audit", **retrofit)
 
     assert (ran.exit_code, ran.slugs("warning")) == (0, ["link-dependents"])
     names = ran.finding("link-dependents")["problem"].rpartition("(")[2].rstrip(").").split(", ")
     assert set(names) == {"by_link", "partly", "spoken", "to_previous", "feed"}
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
 
 
 def test_a_foreign_object_with_our_name_is_found_first(excititor: Database, aoc: Aoc) -> None:

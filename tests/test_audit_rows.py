@@ -87,7 +87,7 @@ def store(database: Database, case: Case) -> set[str]:
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_each_broken_rule_is_found_alone(
-    target: str, request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]
+    target: str, request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """Each rule that rows break is found by itself, and nothing else is; counts are over all of its rows."""
     database: Database = request.getfixturevalue(target)
@@ -105,7 +105,7 @@ def test_each_broken_rule_is_found_alone(
     for column in OBJECTS:
         store(database, Case("harmless", column, keyed(HARMLESS), None))
 
-    ran = aoc.json("audit", "--limit", "2", **allowed)
+    ran = aoc.json("audit", "--limit", "2", **retrofit)
 
     found: Found = defaultdict(set)
     for finding in ran.report["findings"]:

@@ -142,14 +142,14 @@ def test_an_encoded_password_may_hold_anything(password: str, concelier: Databas
     concelier.run("DROP ROLE odd")
 
 
-def test_a_missing_table_is_not_created(empty: Database, aoc: Aoc) -> None:
+def test_a_missing_table_is_not_created(empty_database: Database, aoc: Aoc) -> None:
     """Without the raw table, audit and `upgrade --no-create` exit 3 and create nothing."""
-    aoc.configure(empty)
+    aoc.configure(empty_database)
 
     for words in (["audit"], ["upgrade", "--no-create"]):
         ran = aoc.json(*words)
         assert (ran.exit_code, ran.slugs()) == (3, ["table-missing"])
-    assert empty.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+    assert empty_database.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
 def test_a_missing_schema_is_not_created(concelier: Database, aoc: Aoc) -> None:

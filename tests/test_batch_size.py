@@ -65,7 +65,7 @@ def test_a_slow_batch_shrinks_down_to_one_row() -> None:
     assert batch.rows > 1000
 
 
-def test_most_updates_are_in_place(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_most_updates_are_in_place(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Three of four updates are in place; the table grows by 15 % at most, its indexes by 3 %."""
     excititor.run(
         "ALTER TABLE vex_raw SET (autovacuum_enabled = off);"
@@ -80,7 +80,7 @@ def test_most_updates_are_in_place(excititor: Database, aoc: Aoc, allowed: dict[
     sizes = "SELECT pg_relation_size('vex_raw'), pg_indexes_size('vex_raw')"
     ((heap, indexes),) = excititor.rows(sizes)
 
-    assert aoc("upgrade", "excititor_0006", "--batch-rows", "300", **allowed).exit_code == 0
+    assert aoc("upgrade", "excititor_0006", "--batch-rows", "300", **retrofit).exit_code == 0
 
     ((heap_after, indexes_after),) = excititor.rows(sizes)
     updated, in_place = excititor.rows(

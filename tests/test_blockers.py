@@ -124,7 +124,7 @@ class Vacuumed:
 
 
 @pytest.fixture
-def vacuumed(request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) -> Iterator[Vacuumed]:
+def vacuumed_step(request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]) -> Iterator[Vacuumed]:
     """Prepare the step that the parameter names; its last part says whether the vacuum is against wraparound."""
     (target, number, direction), wraparound = request.param
     database: Database = request.getfixturevalue(target)
@@ -132,7 +132,7 @@ def vacuumed(request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) 
     fill(database, 4000)
     start, end = (number - 1, number) if direction == "upgrade" else (number, number - 1)
     if start:
-        assert aoc("upgrade", revision(target, start), **allowed).exit_code == 0
+        assert aoc("upgrade", revision(target, start), **retrofit).exit_code == 0
     table = database.table
     if number == 8:
         table = "advisory" if direction == "upgrade" else "advisory_backup_20251028"
@@ -175,21 +175,21 @@ def vacuuming(database: Database, table: str) -> int:
     )
 
 
-@pytest.mark.parametrize("vacuumed", [(step, False) for step in STRONG], indirect=True, ids=map(str, STRONG))
-def test_an_autovacuum_yields(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
+@pytest.mark.parametrize("vacuumed_step", [(step, False) for step in STRONG], indirect=True, ids=map(str, STRONG))
+def test_an_autovacuum_yields(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """A strong step goes through while an autovacuum is at work: it yields to the wait for the weak lock."""
-    ran = aoc.json(*vacuumed.command, "--deadline", "30s", **allowed)
+    ran = aoc.json(*vacuumed_step.command, "--deadline", "30s", **retrofit)
 
-    assert (ran.exit_code, ran.report["revision"] or "base") == (0, vacuumed.end)
+    assert (ran.exit_code, ran.report["revision"] or "base") == (0, vacuumed_step.end)
 
 
-@pytest.mark.parametrize("vacuumed", [(step, True) for step in STRONG], indirect=True, ids=map(str, STRONG))
-def test_a_vacuum_against_wraparound_is_named(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
+@pytest.mark.parametrize("vacuumed_step", [(step, True) for step in STRONG], indirect=True, ids=map(str, STRONG))
+def test_a_vacuum_against_wraparound_is_named(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """An anti-wraparound vacuum does not yield: exit 3, it is named, nothing changed."""
-    before = fingerprint(vacuumed.database.connection)
+    before = fingerprint(vacuumed_step.database.connection)
 
-    ran = aoc.json(*vacuumed.command, "--deadline", "1s", **allowed)
+    ran = aoc.json(*vacuumed_step.command, "--deadline", "1s", **retrofit)
 
-    assert (ran.exit_code, ran.report["revision"] or "base") == (3, vacuumed.start)
+    assert (ran.exit_code, ran.report["revision"] or "base") == (3, vacuumed_step.start)
     assert "autovacuum to prevent wraparound, which does not yield" in ran.finding("deadline")["problem"]
-    assert fingerprint(vacuumed.database.connection) == before
+    assert fingerprint(vacuumed_step.database.connection) == before

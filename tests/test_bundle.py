@@ -16,7 +16,7 @@ from tests.helpers import psql
 
 
 @pytest.fixture(scope="session")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle_without_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle without wheels, with one report."""
     folder = tmp_path_factory.mktemp("kit")
     (folder / "verify.html").write_text("<p>all stands</p>", encoding="utf-8")
@@ -30,11 +30,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_file_is_in_the_sums(kit: Path) -> None:
+def test_every_file_is_in_the_sums(bundle_without_wheels: Path) -> None:
     """sha256sum finds every file as it was; manifest and sums list the same files."""
-    summed = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=kit, check=False)
-    manifest = json.loads((kit / "manifest.json").read_text(encoding="utf-8"))
-    files = contents(kit)
+    summed = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=bundle_without_wheels, check=False
+    )
+    manifest = json.loads((bundle_without_wheels / "manifest.json").read_text(encoding="utf-8"))
+    files = contents(bundle_without_wheels)
 
     assert summed.returncode == 0
     assert {f["path"]: f["sha256"] for f in manifest["files"]} == {
@@ -48,9 +50,9 @@ def test_every_file_is_in_the_sums(kit: Path) -> None:
     }
 
 
-def test_the_bundle_holds_scripts_docs_and_report(kit: Path) -> None:
+def test_the_bundle_holds_scripts_docs_and_report(bundle_without_wheels: Path) -> None:
     """It has scripts for both targets, docs with the schema, the report, and a README for all of it."""
-    files = contents(kit)
+    files = contents(bundle_without_wheels)
     readme = files["README.md"].decode()
 
     assert {"sql/concelier-upgrade.sql", "sql/excititor-downgrade.sql", "sql/apply-aoc-constraints.sql"} <= set(
@@ -58,17 +60,23 @@ def test_the_bundle_holds_scripts_docs_and_report(kit: Path) -> None:
     )
     assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*")} <= set(files)
     assert files["reports/verify.html"] == b"<p>all stands</p>"
-    assert all((kit / path).exists() for path in re.findall(r"sql/[\w-]+\.sql", readme))
+    assert all((bundle_without_wheels / path).exists() for path in re.findall(r"sql/[\w-]+\.sql", readme))
     assert not [name for name in files if name.endswith(".whl") or name == "requirements.txt"]
 
 
-def test_the_bundle_is_reproducible(kit: Path, tmp_path: Path) -> None:
+def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path) -> None:
     """Made again from the same input, elsewhere, every file has the same bytes, mode and time."""
-    ran = Aoc()("bundle", str(tmp_path / "other"), "--no-wheels", "--report", str(kit / "reports" / "verify.html"))
+    ran = Aoc()(
+        "bundle",
+        str(tmp_path / "other"),
+        "--no-wheels",
+        "--report",
+        str(bundle_without_wheels / "reports" / "verify.html"),
+    )
     assert ran.exit_code == 0
 
     archives = []
-    for number, folder in enumerate((kit, tmp_path / "other")):
+    for number, folder in enumerate((bundle_without_wheels, tmp_path / "other")):
         path = tmp_path / f"{number}.tar"
         with tarfile.open(path, "w") as archive:
             for file in sorted(folder.rglob("*")):
@@ -134,12 +142,16 @@ def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_psql_alone_migrates_with_the_bundle(kit: Path, database: Database, aoc: Aoc) -> None:
+def test_psql_alone_migrates_with_the_bundle(
+    bundle_without_wheels: Path, target_with_chain: Database, aoc: Aoc
+) -> None:
     """With psql and the bundle's scripts a database goes to head, where verify finds nothing, and back to base."""
-    up = (kit / "sql" / f"{database.target}-upgrade.sql").read_text(encoding="utf-8")
-    down = (kit / "sql" / f"{database.target}-downgrade.sql").read_text(encoding="utf-8")
+    up = (bundle_without_wheels / "sql" / f"{target_with_chain.target}-upgrade.sql").read_text(encoding="utf-8")
+    down = (bundle_without_wheels / "sql" / f"{target_with_chain.target}-downgrade.sql").read_text(
+        encoding="utf-8"
+    )
 
-    assert psql(database, up, "-v", "retrofit=1").exit_code == 0
-    assert aoc.json("verify", database.target).slugs() == []
-    assert psql(database, down).exit_code == 0
-    assert aoc.json("status", database.target).report["revision"] is None
+    assert psql(target_with_chain, up, "-v", "retrofit=1").exit_code == 0
+    assert aoc.json("verify", target_with_chain.target).slugs() == []
+    assert psql(target_with_chain, down).exit_code == 0
+    assert aoc.json("status", target_with_chain.target).report["revision"] is None

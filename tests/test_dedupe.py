@@ -40,17 +40,17 @@ def chain(database: Database) -> None:
 
 
 @pytest.fixture
-def dirty(database: Database) -> Database:
+def duplicated(target_with_chain: Database) -> Database:
     """Each target with a chain in which two documents were stored twice."""
-    chain(database)
-    return database
+    chain(target_with_chain)
+    return target_with_chain
 
 
-def test_without_apply_nothing_changes(dirty: Database, aoc: Aoc) -> None:
+def test_without_apply_nothing_changes(duplicated: Database, aoc: Aoc) -> None:
     """Without --apply it tells what stays and what moves, and what names the moved."""
-    before = rows(dirty)
+    before = rows(duplicated)
 
-    ran = aoc.json("dedupe", dirty.target)
+    ran = aoc.json("dedupe", duplicated.target)
 
     facts = ran.report["facts"]
     assert (ran.exit_code, facts["groups"], facts["surplus"]) == (0, 2, 2)
@@ -58,7 +58,7 @@ def test_without_apply_nothing_changes(dirty: Database, aoc: Aoc) -> None:
         ("0A", 1, ["2A"], 1),
         ("1B", 1, ["4B"], 0),
     ]
-    assert (rows(dirty), quarantined(dirty)) == (before, [])
+    assert (rows(duplicated), quarantined(duplicated)) == (before, [])
 
 
 def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
@@ -73,117 +73,115 @@ def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])
-def test_restore_gives_back_the_identical_table(dirty: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
+def test_restore_returns_the_identical_table(duplicated: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
     """--apply leaves no duplicate and no dangling link; --restore gives back the identical table."""
-    before = rows(dirty)
+    before = rows(duplicated)
 
-    ran = aoc.json("dedupe", dirty.target, "--apply", "--keep", keep)
+    ran = aoc.json("dedupe", duplicated.target, "--apply", "--keep", keep)
 
     assert (ran.exit_code, ran.report["facts"]["moved"]) == (0, 2)
-    assert quarantined(dirty) == gone
-    assert "duplicate-key" not in aoc.json("audit", dirty.target).slugs()
-    table = dirty.table
-    assert not dirty.rows(
+    assert quarantined(duplicated) == gone
+    assert "duplicate-key" not in aoc.json("audit", duplicated.target).slugs()
+    table = duplicated.table
+    assert not duplicated.rows(
         f"SELECT FROM {table} WHERE supersedes = id OR supersedes NOT IN (SELECT id FROM {table})"
     )
-    listed = aoc.json("quarantine", dirty.target).report["facts"]
+    listed = aoc.json("quarantine", duplicated.target).report["facts"]
     assert (listed["rows"], [row["id"] for row in listed["sample"]]) == (2, gone)
 
-    back = aoc.json("dedupe", dirty.target, "--restore")
+    back = aoc.json("dedupe", duplicated.target, "--restore")
 
     assert (back.exit_code, back.report["facts"]["restored"]) == (0, 2)
-    assert (rows(dirty), quarantined(dirty)) == (before, [])
+    assert (rows(duplicated), quarantined(duplicated)) == (before, [])
 
 
-def test_each_run_can_be_restored_alone(dirty: Database, aoc: Aoc) -> None:
+def test_each_run_can_be_restored_alone(duplicated: Database, aoc: Aoc) -> None:
     """Each run is put back by its number, and together they give back the table."""
-    before = rows(dirty)
-    first = aoc.json("dedupe", dirty.target, "--apply").report["run"]
-    between = rows(dirty)
-    dirty.add("new", upstream_id="X", content_hash="A", retrieved_at="2025-03-01T00:00:00Z", supersedes="3C")
-    grown = rows(dirty)
-    second = aoc.json("dedupe", dirty.target, "--apply").report["run"]
-    assert rows(dirty) == between
+    before = rows(duplicated)
+    first = aoc.json("dedupe", duplicated.target, "--apply").report["run"]
+    between = rows(duplicated)
+    duplicated.add("new", upstream_id="X", content_hash="A", retrieved_at="2025-03-01T00:00:00Z", supersedes="3C")
+    grown = rows(duplicated)
+    second = aoc.json("dedupe", duplicated.target, "--apply").report["run"]
+    assert rows(duplicated) == between
 
-    assert aoc("dedupe", dirty.target, "--restore", "--run", str(second)).exit_code == 0
-    assert rows(dirty) == grown
-    dirty.run(f"DELETE FROM {dirty.table} WHERE id = 'new'")
-    assert aoc("dedupe", dirty.target, "--restore", "--run", str(first)).exit_code == 0
-    assert rows(dirty) == before
-    assert aoc("dedupe", dirty.target, "--restore", "--run", "99").exit_code == 2
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(second)).exit_code == 0
+    assert rows(duplicated) == grown
+    duplicated.run(f"DELETE FROM {duplicated.table} WHERE id = 'new'")
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(first)).exit_code == 0
+    assert rows(duplicated) == before
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", "99").exit_code == 2
 
 
-def test_an_upgrade_succeeds_after_it_and_blocks_the_restore(
-    dirty: Database, aoc: Aoc, allowed: dict[str, str]
-) -> None:
+def test_an_upgrade_after_it_blocks_the_restore(duplicated: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """After it an upgrade goes through; then the way back is refused until the index is gone."""
-    before = rows(dirty)
-    assert aoc("dedupe", dirty.target, "--apply").exit_code == 0
-    assert aoc("upgrade", dirty.target, **allowed).exit_code == 0
-    assert aoc.json("verify", dirty.target).slugs("error") == []
+    before = rows(duplicated)
+    assert aoc("dedupe", duplicated.target, "--apply").exit_code == 0
+    assert aoc("upgrade", duplicated.target, **retrofit).exit_code == 0
+    assert aoc.json("verify", duplicated.target).slugs("error") == []
 
-    refused = aoc.json("dedupe", dirty.target, "--restore")
+    refused = aoc.json("dedupe", duplicated.target, "--restore")
     assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands"])
-    assert aoc("downgrade", dirty.target, "base").exit_code == 0
-    assert aoc("dedupe", dirty.target, "--restore").exit_code == 0
-    assert rows(dirty) == before
+    assert aoc("downgrade", duplicated.target, "base").exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--restore").exit_code == 0
+    assert rows(duplicated) == before
 
 
-def test_different_rows_stay(dirty: Database, aoc: Aoc) -> None:
+def test_different_rows_stay(duplicated: Database, aoc: Aoc) -> None:
     """Rows that differ in more than the time of their fetch are named by column and stay, unless asked for."""
-    dirty.run(
-        f'UPDATE {dirty.table} SET linkset = \'{{"aliases": ["canary"]}}\', '
+    duplicated.run(
+        f'UPDATE {duplicated.table} SET linkset = \'{{"aliases": ["canary"]}}\', '
         "upstream = '{\"fetched_at\": \"later\"}' WHERE id = '2A'"
     )
 
-    ran = aoc.json("dedupe", dirty.target, "--apply")
+    ran = aoc.json("dedupe", duplicated.target, "--apply")
     assert (ran.exit_code, ran.slugs("error")) == (1, ["duplicates-differ"])
     assert [d["differs"] for d in ran.report["facts"]["duplicates"]] == ["linkset", ""]
     assert "canary" not in ran.out + ran.err
-    assert quarantined(dirty) == []
+    assert quarantined(duplicated) == []
 
-    assert aoc("dedupe", dirty.target, "--apply", "--include-different").exit_code == 0
-    assert quarantined(dirty) == ["2A", "4B"]
+    assert aoc("dedupe", duplicated.target, "--apply", "--include-different").exit_code == 0
+    assert quarantined(duplicated) == ["2A", "4B"]
 
 
-def test_foreign_keys_and_triggers_stop_it_first(dirty: Database, aoc: Aoc) -> None:
+def test_foreign_keys_and_triggers_stop_it_first(duplicated: Database, aoc: Aoc) -> None:
     """A row that another table names, or whose move would fire a trigger, stops it before anything moves."""
-    table, before = dirty.table, rows(dirty)
-    dirty.run(
+    table, before = duplicated.table, rows(duplicated)
+    duplicated.run(
         f"CREATE TABLE notes (about text REFERENCES {table} ON DELETE CASCADE); INSERT INTO notes VALUES ('4B')"
     )
-    refused = aoc.json("dedupe", dirty.target, "--apply")
+    refused = aoc.json("dedupe", duplicated.target, "--apply")
     assert refused.slugs("error") == ["move-referenced"]
-    dirty.run("TRUNCATE notes")
-    dirty.run(
+    duplicated.run("TRUNCATE notes")
+    duplicated.run(
         f"CREATE FUNCTION feed() {PINNED} 'BEGIN RETURN OLD; END'; "
         f"CREATE TRIGGER feeding BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION feed()"
     )
-    assert aoc.json("dedupe", dirty.target, "--apply").slugs("error") == ["move-trigger"]
-    assert rows(dirty) == before
+    assert aoc.json("dedupe", duplicated.target, "--apply").slugs("error") == ["move-trigger"]
+    assert rows(duplicated) == before
 
-    assert aoc("dedupe", dirty.target, "--apply", "--accept", "move-trigger:feeding").exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--apply", "--accept", "move-trigger:feeding").exit_code == 0
 
 
-def test_somebody_elses_quarantine_is_left_alone(dirty: Database, aoc: Aoc) -> None:
+def test_somebody_elses_quarantine_is_left_alone(duplicated: Database, aoc: Aoc) -> None:
     """A table of that name which is not ours is left alone, and nothing moves."""
-    dirty.run(f"CREATE TABLE {dirty.table}_quarantine (id text)")
+    duplicated.run(f"CREATE TABLE {duplicated.table}_quarantine (id text)")
 
-    ran = aoc.json("dedupe", dirty.target, "--apply")
+    ran = aoc.json("dedupe", duplicated.target, "--apply")
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["foreign-object"])
-    assert dirty.value(f"SELECT count(*) FROM {dirty.table}") == 9
-    assert aoc("quarantine", dirty.target).exit_code == 1
+    assert duplicated.value(f"SELECT count(*) FROM {duplicated.table}") == 9
+    assert aoc("quarantine", duplicated.target).exit_code == 1
 
 
-def test_only_the_owner_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:
+def test_only_the_owner_may_read_the_quarantine(duplicated: Database, aoc: Aoc) -> None:
     """Whatever default privileges give, the quarantine is its owner's alone."""
-    dirty.run("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC")
+    duplicated.run("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC")
 
-    assert aoc("dedupe", dirty.target, "--apply").exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--apply").exit_code == 0
 
     granted = "SELECT a.grantee <> c.relowner FROM pg_class c, aclexplode(c.relacl) a WHERE relname = %s"
-    assert not any(other for (other,) in dirty.rows(granted, [f"{dirty.table}_quarantine"]))
+    assert not any(other for (other,) in duplicated.rows(granted, [f"{duplicated.table}_quarantine"]))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -192,7 +190,7 @@ def test_only_the_owner_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> No
     links=st.lists(st.integers(0, 20), max_size=14),
     keep=st.sampled_from(["earliest", "latest"]),
 )
-def test_any_table_ends_without_duplicates_and_comes_back(
+def test_any_table_comes_clean_and_comes_back(
     excititor: Database, aoc: Aoc, stored: list[tuple[str, str, int]], links: list[int], keep: str
 ) -> None:
     """Of any dirty table no duplicate is left, every row is in exactly one place, and --restore gives it back."""

@@ -47,7 +47,7 @@ def statements(slug: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SQL)
-def test_each_example_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_example_runs(name: str, concelier: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Each example runs on a database as it is when the finding arises: before the upgrade, or after it."""
     if name.startswith("Before: partitions"):
         partition(concelier.connection, "advisory_raw")
@@ -55,7 +55,7 @@ def test_each_example_runs(name: str, concelier: Database, aoc: Aoc, allowed: di
     concelier.add("a")
     if name.startswith("After"):
         aoc.configure(concelier)
-        assert aoc("upgrade", **allowed).exit_code == 0
+        assert aoc("upgrade", **retrofit).exit_code == 0
 
     for statement in SQL[name].split(";\n"):
         concelier.run(statement)

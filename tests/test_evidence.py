@@ -40,16 +40,16 @@ def whole(run: Path) -> bool:
 
 
 def test_a_good_run_leaves_all_evidence(
-    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """It leaves plan, audit, run and verify in every format, the SQL, and sums that hold."""
-    ran = aoc("upgrade", "--format", "json", "--evidence", str(tmp_path / "ticket"), **allowed)
+    ran = aoc("upgrade", "--format", "json", "--evidence", str(tmp_path / "ticket"), **retrofit)
 
     run = only_run(tmp_path / "ticket")
     assert ran.exit_code == 0
-    assert names(run, database.target) == ALL | {"upgrade.sql", "SHA256SUMS"}
+    assert names(run, target_with_chain.target) == ALL | {"upgrade.sql", "SHA256SUMS"}
     assert whole(run)
-    assert json.loads((run / f"{database.target}-upgrade.json").read_text(encoding="utf-8")) == ran.json
+    assert json.loads((run / f"{target_with_chain.target}-upgrade.json").read_text(encoding="utf-8")) == ran.json
 
 
 def left(database: Database) -> object:
@@ -60,16 +60,16 @@ def left(database: Database) -> object:
 
 
 def test_the_recorded_sql_repeats_the_run(
-    concelier: Database, empty: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+    concelier: Database, empty_database: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """Run with psql on a copy, the SQL that ran leaves the catalog, rows and revision that it left."""
     fill(concelier, 5000)
     aoc.configure(concelier)
     url, name = concelier.url, concelier.connection.info.dbname
     concelier.connection.close()
-    empty.run(f"CREATE DATABASE {name}_twin TEMPLATE {name}")
+    empty_database.run(f"CREATE DATABASE {name}_twin TEMPLATE {name}")
     try:
-        assert aoc("upgrade", "--evidence", str(tmp_path), **allowed).exit_code == 0
+        assert aoc("upgrade", "--evidence", str(tmp_path), **retrofit).exit_code == 0
         with psycopg.connect(url, autocommit=True) as connection:
             original = left(Database(connection, "advisory_raw", "concelier"))
         with psycopg.connect(url, dbname=f"{name}_twin", autocommit=True) as connection:
@@ -79,7 +79,7 @@ def test_the_recorded_sql_repeats_the_run(
             assert ran.exit_code == 0, ran.err
             assert left(twin) == original
     finally:
-        empty.run(f"DROP DATABASE {name}_twin WITH (FORCE)")
+        empty_database.run(f"DROP DATABASE {name}_twin WITH (FORCE)")
 
 
 def test_a_refused_run_leaves_no_sql(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_a_failed_run_leaves_the_sql_so_far(excititor: Database, aoc: Aoc, tmp_p
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_the_sql_so_far(
-    number: signal.Signals, excititor: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+    number: signal.Signals, excititor: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """Interrupted in the backfill, the evidence holds plan, audit and the SQL so far; SIGTERM leaves sums too."""
     fill(excititor, 60_000)
     aoc.configure(excititor)
-    process = aoc.start("upgrade", "--evidence", str(tmp_path), **allowed)
+    process = aoc.start("upgrade", "--evidence", str(tmp_path), **retrofit)
     wait_until(lambda: excititor.value("SELECT to_regclass('aoc_supersedes_journal') IS NOT NULL"))
     os.kill(process.pid, number)
     process.communicate(timeout=30)
@@ -135,17 +135,17 @@ def test_an_interrupted_run_leaves_the_sql_so_far(
 
 
 def test_a_run_with_nothing_to_do_leaves_no_audit(
-    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """At head there is no audit, but plan, run and verify say that all stands."""
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
 
     assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
 
     run = only_run(tmp_path)
     left = {name for name in ALL if not name.startswith("audit")} | {"SHA256SUMS"}
-    assert names(run, database.target) == left
-    assert json.loads((run / f"{database.target}-verify.json").read_text(encoding="utf-8"))["ok"]
+    assert names(run, target_with_chain.target) == left
+    assert json.loads((run / f"{target_with_chain.target}-verify.json").read_text(encoding="utf-8"))["ok"]
 
 
 def test_each_run_has_its_own_folder(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:

@@ -44,9 +44,7 @@ def store(database: Database, role: str, id_: str = "1") -> None:
         insert(Database(connection, database.table, database.target), GOOD | {"id": id_, "content_hash": id_})
 
 
-def test_services_can_write_whatever_the_default_privileges(
-    concelier: Database, roles: dict[str, str], aoc: Aoc
-) -> None:
+def test_default_privileges_stop_no_writer(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """Where new functions are nobody's to execute, the service can still write after the upgrade."""
     concelier.run(CLOSED)
     up(concelier, aoc)
@@ -58,9 +56,7 @@ def test_services_can_write_whatever_the_default_privileges(
     assert not concelier.value("SELECT has_function_privilege('public', 'closed()', 'EXECUTE')")
 
 
-def test_a_revoked_execute_is_found_and_granted_again(
-    concelier: Database, roles: dict[str, str], aoc: Aoc
-) -> None:
+def test_a_revoked_execute_is_granted_again(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """A revoked EXECUTE is found and names who may write but not execute; the next upgrade grants it again."""
     up(concelier, aoc)
     concelier.run(f"REVOKE EXECUTE ON FUNCTION {NAMED} FROM PUBLIC")
@@ -211,7 +207,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_settings_of_the_session_change_nothing(
+def test_session_settings_change_nothing(
     setting: str, concelier: Database, roles: dict[str, str], aoc: Aoc
 ) -> None:
     """Up, verify and what verify finds do not depend on what role or database set for the session."""

@@ -9,11 +9,11 @@ from tests.conftest import Aoc, Database, Ran
 from tests.helpers import PINNED, fill, wait_until, wrong_links
 
 
-def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """kill -9 in the middle of the backfill: the same command again goes on and ends with every link right."""
     fill(excititor, 40_000)
     aoc.configure(excititor)
-    process = aoc.start("upgrade", **allowed)
+    process = aoc.start("upgrade", **retrofit)
     journal = "SELECT to_regclass('aoc_supersedes_journal') IS NOT NULL"
     wait_until(lambda: excititor.value(journal))
     wait_until(lambda: excititor.value("SELECT count(*) FROM aoc_supersedes_journal") >= 2)
@@ -22,7 +22,7 @@ def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, allowed: dict[
     written = excititor.value("SELECT count(supersedes) FROM vex_raw")
     assert 0 < written < 32_000, "the kill came too late to prove anything"
 
-    ran = aoc.json("upgrade", **allowed)
+    ran = aoc.json("upgrade", **retrofit)
 
     assert (ran.exit_code, ran.report["revision"]) == (0, "excititor_0007")
     assert wrong_links(excititor) == 0
@@ -75,11 +75,11 @@ def test_sigterm_ends_a_build_on_the_server_too(excititor: Database, aoc: Aoc) -
     assert aoc("upgrade").exit_code == 0
 
 
-def test_an_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """`downgrade -1` that was killed is resumed by the same command, and steps no further down."""
     fill(excititor, 40_000)
     aoc.configure(excititor)
-    assert aoc("upgrade", "excititor_0006", **allowed).exit_code == 0
+    assert aoc("upgrade", "excititor_0006", **retrofit).exit_code == 0
     batches = excititor.value("SELECT count(*) FROM aoc_supersedes_journal")
     process = aoc.start("downgrade", "-1")
     wait_until(lambda: excititor.value("SELECT count(*) FROM aoc_supersedes_journal") < batches - 2)

@@ -16,12 +16,12 @@ def runs(aoc: Aoc) -> list[tuple[str, str, str, str]]:
 
 
 def test_only_runs_that_change_something_are_recorded(
-    excititor: Database, aoc: Aoc, allowed: dict[str, str]
+    excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """Runs that change something are in the ledger with absolute revisions; those with nothing to do are not."""
     aoc.configure(excititor)
     for words in (["upgrade"], ["upgrade"], ["downgrade", "-2"], ["upgrade"], ["upgrade", "--release-hold"]):
-        assert aoc(*words, **allowed).exit_code == 0
+        assert aoc(*words, **retrofit).exit_code == 0
     assert aoc("constraints", "--remove").exit_code == 0
     assert aoc("chain", "--apply").exit_code == 0
 

@@ -139,16 +139,16 @@ STARTS = {"legacy": legacy, "strict": strict, "fresh": fresh, "partitioned": par
 WALKS = [
     ("command", "concelier", "legacy"),
     ("command", "excititor", "strict"),
-    ("command", "empty", "fresh"),
+    ("command", "empty_database", "fresh"),
     ("command", "excititor", "partitioned"),
     ("alembic", "excititor", "legacy"),
     ("alembic", "concelier", "strict"),
     ("psql", "concelier", "legacy"),
     ("psql", "excititor", "strict"),
-    ("psql", "empty", "fresh"),
+    ("psql", "empty_database", "fresh"),
     ("plan", "concelier", "legacy"),
     ("plan", "excititor", "strict"),
-    ("plan", "empty", "fresh"),
+    ("plan", "empty_database", "fresh"),
 ]
 
 

@@ -104,7 +104,7 @@ def test_one_query_finds_both_ends_of_the_queue(excititor: Database) -> None:
 
 
 @pytest.fixture
-def plain(excititor: Database) -> Iterator[str]:
+def plain_role_url(excititor: Database) -> Iterator[str]:
     """The URL of a role that may see nobody else's sessions."""
     role = f"looks_{excititor.connection.info.backend_pid}"
     excititor.run(f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
@@ -112,11 +112,11 @@ def plain(excititor: Database) -> Iterator[str]:
     excititor.run(f"DROP ROLE {role}")
 
 
-def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> None:
+def test_waiters_of_other_roles_are_seen(plain_role_url: str, excititor: Database) -> None:
     """Sessions that wait for us are counted without pg_read_all_stats, whichever their role."""
     excititor.add("1")
     with (
-        connect(Target("excititor", plain), "test", Limits(), Flags()) as watch,
+        connect(Target("excititor", plain_role_url), "test", Limits(), Flags()) as watch,
         psycopg.connect(excititor.url) as holder,
         psycopg.connect(excititor.url, autocommit=True) as other,
     ):
@@ -130,7 +130,7 @@ def test_waiters_of_other_roles_are_seen(plain: str, excititor: Database) -> Non
             waiter.join()
 
 
-def test_a_slow_row_is_not_reported_as_a_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_slow_row_is_not_reported_as_a_lock(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Where one row alone takes more than a second, that is said, and nobody is to be ended for it."""
     for n in range(2):
         excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
@@ -142,7 +142,7 @@ def test_a_slow_row_is_not_reported_as_a_lock(excititor: Database, aoc: Aoc, all
     )
 
     words = ("--accept", "update-trigger:naps", "--batch-rows", "1", "--deadline", "1s")
-    ran = aoc.json("upgrade", "excititor_0006", *words, **allowed)
+    ran = aoc.json("upgrade", "excititor_0006", *words, **retrofit)
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
     assert "one row alone takes longer than 1 s" in ran.finding("deadline")["problem"]

@@ -32,15 +32,17 @@ def promtool(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
 
 @needs_promtool
 def test_every_commands_metrics_are_valid(
-    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """What every command writes passes promtool's check, together in one exposition without a sample twice."""
-    database.add("bad", tenant=None)
+    target_with_chain.add("bad", tenant=None)
     texts = []
     for n, words in enumerate([["audit"], ["upgrade"], ["status"], ["verify"]]):
         if words == ["upgrade"]:
-            database.run(f"DELETE FROM {database.table} WHERE id = 'bad'")
-        assert aoc(*words, database.target, "--metrics", str(tmp_path / f"{n}"), **allowed).exit_code in (0, 1)
+            target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id = 'bad'")
+        assert aoc(
+            *words, target_with_chain.target, "--metrics", str(tmp_path / f"{n}"), **retrofit
+        ).exit_code in (0, 1)
         texts.append((tmp_path / f"{n}").read_text(encoding="utf-8"))
         checked = promtool("check", "metrics", given=texts[-1])
         assert (checked.returncode, checked.stderr) == (0, "")
@@ -50,22 +52,22 @@ def test_every_commands_metrics_are_valid(
 
 
 def test_the_metrics_agree_with_the_report(
-    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """Violations have their code, rows and chains their numbers, the revision its labels."""
-    file, target = tmp_path / "metrics", database.target
+    file, target = tmp_path / "metrics", target_with_chain.target
     for n in range(2):
-        database.add(f"twice{n}", upstream_id="twice", content_hash="twice")
-    assert aoc("audit", target, "--metrics", str(file), **allowed).exit_code == 1
+        target_with_chain.add(f"twice{n}", upstream_id="twice", content_hash="twice")
+    assert aoc("audit", target, "--metrics", str(file), **retrofit).exit_code == 1
     run = f'command="audit",target="{target}"'
     found = samples(file.read_text(encoding="utf-8"))
-    duplicate = f'finding="duplicate-key",subject="{database.table}",target="{target}"'
+    duplicate = f'finding="duplicate-key",subject="{target_with_chain.table}",target="{target}"'
     assert found[f'{PREFIX}violations{{code="ERR_AOC_003",command="audit",{duplicate}}}'] == 1
     assert found[f"{PREFIX}exit_code{{{run}}}"] == 1
     assert f"{PREFIX}last_success_timestamp_seconds{{{run}}}" not in found
-    database.run(f"DELETE FROM {database.table} WHERE id ~ 'twice'")
+    target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id ~ 'twice'")
 
-    assert aoc("upgrade", target, "--metrics", str(file), **allowed).exit_code == 0
+    assert aoc("upgrade", target, "--metrics", str(file), **retrofit).exit_code == 0
 
     found, run = samples(file.read_text(encoding="utf-8")), f'command="upgrade",target="{target}"'
     assert found[f"{PREFIX}rows{{{run}}}"] == 3

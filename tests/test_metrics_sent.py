@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def listener() -> Iterator[str]:
+def listener_url() -> Iterator[str]:
     """The URL of a server that listens."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -68,13 +68,13 @@ def listener() -> Iterator[str]:
     server.shutdown()
 
 
-def test_each_target_is_a_group_on_the_push_gateway(excititor: Database, aoc: Aoc, listener: str) -> None:
+def test_each_target_is_a_group_on_the_push_gateway(excititor: Database, aoc: Aoc, listener_url: str) -> None:
     """A push gateway gets a group a target, and the time of a success in one that a failing run leaves alone."""
     aoc.configure(excititor)
-    assert aoc("audit", "--push-gateway", listener).exit_code == 0
+    assert aoc("audit", "--push-gateway", listener_url).exit_code == 0
     excititor.add("bad", tenant=None)
 
-    assert aoc("audit", "--push-gateway", listener).exit_code == 1
+    assert aoc("audit", "--push-gateway", listener_url).exit_code == 1
 
     place, success = "/metrics/job/aoc-migrate/command/audit{}/target/excititor", "last_success_timestamp_seconds"
     assert [path for path, _ in Listener.got] == [place.format(part) for part in ("", "/outcome/success", "")]
@@ -82,10 +82,10 @@ def test_each_target_is_a_group_on_the_push_gateway(excititor: Database, aoc: Ao
     assert [success in body.decode() for _, body in Listener.got] == [False, True, False]
 
 
-def test_a_password_reaches_the_gateway_and_no_output(excititor: Database, aoc: Aoc, listener: str) -> None:
+def test_a_password_reaches_the_gateway_and_no_output(excititor: Database, aoc: Aoc, listener_url: str) -> None:
     """A user and password in the URL reach the gateway as basic authentication, and are never printed."""
     aoc.configure(excititor)
-    ran = aoc("audit", "--push-gateway", listener.replace("http://", "http://me:ca%3Anary@"))
+    ran = aoc("audit", "--push-gateway", listener_url.replace("http://", "http://me:ca%3Anary@"))
 
     assert (ran.exit_code, "nary" in ran.out + ran.err, "published" in ran.err) == (0, False, False)
     assert Listener.authorization == f"Basic {base64.b64encode(b'me:ca:nary').decode()}"
@@ -159,19 +159,21 @@ def test_a_real_push_gateway_keeps_both_targets(
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
 def test_a_real_prometheus_fires_the_due_alert(
-    database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int
+    target_with_chain: Database, aoc: Aoc, tmp_path: Path, listener_url: str, free_port: int
 ) -> None:
     """Prometheus scrapes a real file, answers every query of the dashboard, and fires the alert that is due."""
-    assert aoc("upgrade", database.target, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
-    database.run(f"ALTER TABLE {database.table} DROP CONSTRAINT {database.table}_keys_v1")
-    assert aoc("verify", database.target, "--metrics", str(tmp_path / "m")).exit_code == 1
+    assert aoc("upgrade", target_with_chain.target, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
+    target_with_chain.run(
+        f"ALTER TABLE {target_with_chain.table} DROP CONSTRAINT {target_with_chain.table}_keys_v1"
+    )
+    assert aoc("verify", target_with_chain.target, "--metrics", str(tmp_path / "m")).exit_code == 1
     Listener.file = tmp_path / "m"
     port = free_port
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(OBSERVABILITY / "alerts.yaml")],
         "scrape_configs": [
-            {"job_name": "file", "static_configs": [{"targets": [listener.removeprefix("http://")]}]}
+            {"job_name": "file", "static_configs": [{"targets": [listener_url.removeprefix("http://")]}]}
         ],
     }
     (tmp_path / "prometheus.yaml").write_text(json.dumps(config), encoding="utf-8")

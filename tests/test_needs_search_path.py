@@ -167,21 +167,21 @@ def test_a_harmless_function_is_ignored(case: str, excititor: Database, aoc: Aoc
     ],
 )
 def test_a_function_is_found_only_where_rows_will_be_written(
-    when: str, found: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+    when: str, found: bool, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """A function that the backfill's UPDATE would run is found where rows will be written, and only there."""
     excititor.run(f"ALTER TABLE vex_raw ADD supersedes text; {TOUCH}")
     excititor.run(f"CREATE TRIGGER t {when} ON vex_raw FOR EACH ROW EXECUTE FUNCTION touch()")
     excititor.add("1")
     aoc.configure(excititor)
-    nothing_to_write = aoc.json("audit", **allowed).slugs("error")
+    nothing_to_write = aoc.json("audit", **retrofit).slugs("error")
     excititor.add("2", retrieved_at="2025-01-02T00:00:00Z")
 
-    ran = aoc.json("audit", "--accept", "update-trigger:t", **allowed)
+    ran = aoc.json("audit", "--accept", "update-trigger:t", **retrofit)
 
     assert nothing_to_write == []
     assert ran.slugs("error") == (["needs-search-path"] if found else [])
-    assert aoc.json("upgrade", "excititor_0005", **allowed).slugs("error") == []
+    assert aoc.json("upgrade", "excititor_0005", **retrofit).slugs("error") == []
 
 
 def test_each_function_is_one_finding(excititor: Database, aoc: Aoc) -> None:

@@ -31,9 +31,9 @@ READS: dict[type[Signal], str] = {
 
 
 @pytest.fixture
-def excititor_before_backfill(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+def excititor_before_backfill(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
     """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
-    return before_backfill(excititor, aoc, allowed)
+    return before_backfill(excititor, aoc, retrofit)
 
 
 def make_owner(database: Database) -> str:

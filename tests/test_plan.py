@@ -11,33 +11,33 @@ from tests.fingerprint import fingerprint
 from tests.helpers import fill
 
 
-def test_a_plan_changes_nothing(database: Database, aoc: Aoc) -> None:
+def test_a_plan_changes_nothing(target_with_chain: Database, aoc: Aoc) -> None:
     """A plan leaves no trace in the database, not even our own tables."""
-    before = fingerprint(database.connection, without="^$")
+    before = fingerprint(target_with_chain.connection, without="^$")
 
-    ran = aoc.json("plan", database.target)
+    ran = aoc.json("plan", target_with_chain.target)
 
     assert ran.exit_code == 0
-    assert fingerprint(database.connection, without="^$") == before
+    assert fingerprint(target_with_chain.connection, without="^$") == before
 
 
-def test_every_step_is_in_the_plan(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_every_step_is_in_the_plan(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """What the plan lists is what an upgrade then runs, statement by statement, in this order."""
-    listed = [step["statement"] for step in aoc.json("plan", database.target).report["facts"]["plan"]]
+    listed = [step["statement"] for step in aoc.json("plan", target_with_chain.target).report["facts"]["plan"]]
 
-    ran = aoc.json("upgrade", database.target, **allowed)
+    ran = aoc.json("upgrade", target_with_chain.target, **retrofit)
 
     run = [step["statement"] for step in ran.report["steps"]]
     assert listed == run
 
 
 def test_each_estimate_is_reported_with_the_actual_time(
-    database: Database, aoc: Aoc, allowed: dict[str, str]
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """Each step that reads or writes rows is estimated in the plan, and afterwards beside what it took."""
     planned = {s["statement"] for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None}
 
-    run = aoc.json("upgrade", database.target, **allowed).report["steps"]
+    run = aoc.json("upgrade", target_with_chain.target, **retrofit).report["steps"]
 
     assert planned == {s["statement"] for s in run if "estimated_ms" in s}
     assert {s["statement"].split()[0] for s in run if "estimated_ms" in s} == {"VALIDATE", "CREATE", "link"}
@@ -69,13 +69,15 @@ def test_a_table_without_rows_is_not_measured(excititor: Database, aoc: Aoc) -> 
     assert facts["rows_estimated"] == 0
 
 
-def test_a_relative_revision_plans_the_way_down(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_relative_revision_plans_the_way_down(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """A relative revision plans the way down, from where the database is."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
 
-    facts = aoc.json("plan", database.target, "-1").report["facts"]
+    facts = aoc.json("plan", target_with_chain.target, "-1").report["facts"]
 
-    last, before = history(database.target)[-1].id, history(database.target)[-2].id
+    last, before = history(target_with_chain.target)[-1].id, history(target_with_chain.target)[-2].id
     assert (facts["direction"], facts["from_revision"], facts["to_revision"]) == ("downgrade", last, before)
     assert {step["revision"] for step in facts["plan"]} == {last}
 
@@ -170,12 +172,12 @@ def test_no_script_is_written_without_a_database(aoc: Aoc) -> None:
     assert ran.out == ""
 
 
-def test_a_plan_shows_a_hold(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_plan_shows_a_hold(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """A plan shows the hold that a plain upgrade would stop at."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    assert aoc("downgrade", database.target, "-1").exit_code == 0
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    assert aoc("downgrade", target_with_chain.target, "-1").exit_code == 0
 
-    assert "held" in aoc.json("plan", database.target).slugs()
+    assert "held" in aoc.json("plan", target_with_chain.target).slugs()
 
 
 def test_every_format_shows_each_step(excititor: Database, aoc: Aoc) -> None:

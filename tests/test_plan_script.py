@@ -40,20 +40,22 @@ def test_the_other_targets_script_is_refused(excititor: Database, aoc: Aoc) -> N
     assert "history of another target" in ran.err
 
 
-def test_rows_without_links_need_the_retrofit_variable(database: Database) -> None:
+def test_rows_without_links_need_the_retrofit_variable(target_with_chain: Database) -> None:
     """Rows that need a link stop the script at its beginning, until -v retrofit=1 allows it."""
-    before = fingerprint(database.connection, without="^$")
-    printed = script(database.target, "base:head")
+    before = fingerprint(target_with_chain.connection, without="^$")
+    printed = script(target_with_chain.target, "base:head")
 
-    refused = psql(database, printed)
-    state = fingerprint(database.connection, without="^$")
-    allowed = psql(database, printed, "-v", "retrofit=1")
+    refused = psql(target_with_chain, printed)
+    state = fingerprint(target_with_chain.connection, without="^$")
+    allowed = psql(target_with_chain, printed, "-v", "retrofit=1")
 
     assert refused.exit_code == 3
-    assert f"2 rows of {database.table} need a supersedes link: allow it with -v retrofit=1" in refused.err
+    assert (
+        f"2 rows of {target_with_chain.table} need a supersedes link: allow it with -v retrofit=1" in refused.err
+    )
     assert state == before
     assert allowed.exit_code == 0, allowed.err
-    assert database.value(f"SELECT count(supersedes) FROM {database.table}") == 2
+    assert target_with_chain.value(f"SELECT count(supersedes) FROM {target_with_chain.table}") == 2
 
 
 def test_content_is_audited_first(excititor: Database) -> None:
@@ -156,18 +158,20 @@ def test_a_script_gives_up_at_the_deadline(excititor: Database) -> None:
     assert psql(excititor, printed).exit_code == 0
 
 
-def test_a_downgrade_script_leaves_a_hold(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_downgrade_script_leaves_a_hold(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """A downgrade by script leaves the hold and the ledger that the command leaves."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    last, down = (f"{database.target}_{n:04d}" for n in (8 - (database.target == "excititor"), 5))
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    last, down = (
+        f"{target_with_chain.target}_{n:04d}" for n in (8 - (target_with_chain.target == "excititor"), 5)
+    )
 
-    ran = psql(database, script(database.target, f"{last}:{down}"))
+    ran = psql(target_with_chain, script(target_with_chain.target, f"{last}:{down}"))
 
     assert ran.exit_code == 0, ran.err
-    held = aoc.json("upgrade", database.target)
+    held = aoc.json("upgrade", target_with_chain.target)
     assert held.slugs() == ["held"]
     assert held.report["revision"] == down
-    newest = aoc.json("history", database.target).report["facts"]["runs"][0]
+    newest = aoc.json("history", target_with_chain.target).report["facts"]["runs"][0]
     assert (newest["command"], newest["outcome"], newest["revision"]) == (f"psql downgrade {down}", "done", down)
 
 
@@ -186,23 +190,23 @@ def test_a_script_works_in_any_schema(excititor: Database, schema: str) -> None:
     assert excititor.value("SELECT to_regclass('public.aoc_alembic_version')") is None
 
 
-def test_verify_is_clean_after_the_script(database: Database, aoc: Aoc) -> None:
+def test_verify_is_clean_after_the_script(target_with_chain: Database, aoc: Aoc) -> None:
     """After the script, verify finds nothing, `upgrade` has nothing to do, and no revision counts as edited."""
-    fill(database, 5000)
-    ran = psql(database, script(database.target, "base:head"), "-v", "retrofit=1")
+    fill(target_with_chain, 5000)
+    ran = psql(target_with_chain, script(target_with_chain.target, "base:head"), "-v", "retrofit=1")
     assert ran.exit_code == 0, ran.err
 
-    assert aoc.json("verify", database.target, "--probe").slugs() == []
-    assert aoc.json("upgrade", database.target).report["changed"] is False
+    assert aoc.json("verify", target_with_chain.target, "--probe").slugs() == []
+    assert aoc.json("upgrade", target_with_chain.target).report["changed"] is False
 
 
-def test_running_it_again_changes_nothing(database: Database) -> None:
+def test_running_it_again_changes_nothing(target_with_chain: Database) -> None:
     """At its goal the script says so, and that is all."""
-    printed = script(database.target, "base:head")
-    assert psql(database, printed, "-v", "retrofit=1").exit_code == 0
-    before = fingerprint(database.connection, without="^$")
+    printed = script(target_with_chain.target, "base:head")
+    assert psql(target_with_chain, printed, "-v", "retrofit=1").exit_code == 0
+    before = fingerprint(target_with_chain.connection, without="^$")
 
-    ran = psql(database, printed)
+    ran = psql(target_with_chain, printed)
 
-    assert (ran.exit_code, ran.out) == (0, f"{database.target} is there already: nothing to do\n")
-    assert fingerprint(database.connection, without="^$") == before
+    assert (ran.exit_code, ran.out) == (0, f"{target_with_chain.target} is there already: nothing to do\n")
+    assert fingerprint(target_with_chain.connection, without="^$") == before

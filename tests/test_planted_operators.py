@@ -129,7 +129,7 @@ def put(database: Database, name: str, arguments: str, result: str, what: str) -
 
 
 @pytest.fixture
-def service(concelier: Database, aoc: Aoc) -> Iterator[str]:
+def service_url(concelier: Database, aoc: Aoc) -> Iterator[str]:
     """An ordinary role that may write to the raw table of a database at head, in which all is planted."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
@@ -150,11 +150,11 @@ def as_service(database: Database, role: str, path: str, notices: list[str]) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_services_write_runs_nothing_planted(path: str, concelier: Database, service: str) -> None:
+def test_a_services_write_runs_nothing_planted(path: str, concelier: Database, service_url: str) -> None:
     """Each bad row is refused by its own constraint, each good one is stored, and no planted function ran."""
     notices: list[str] = []
     for n, (values, rule) in enumerate(BAD.values()):
-        session = as_service(concelier, service, path, notices)
+        session = as_service(concelier, service_url, path, notices)
         with session.connection:
             for rows in (values, values):  # the second time plpgsql has a plan
                 with pytest.raises(psycopg.errors.CheckViolation) as refused:
@@ -197,7 +197,7 @@ def update(session: Database, id_: str, values: dict[str, object]) -> None:
     session.run(f"UPDATE public.advisory_raw SET {sets} WHERE id {same}", [*adapted, id_])
 
 
-def test_the_trap_catches_an_unqualified_operator(concelier: Database, service: str) -> None:
+def test_the_trap_catches_an_unqualified_operator(concelier: Database, service_url: str) -> None:
     """An operator without its schema, in the same place, does run what is planted: the test above can fail."""
     concelier.run(
         "CREATE FUNCTION naive(tenant text) RETURNS bool LANGUAGE plpgsql IMMUTABLE "
@@ -205,7 +205,7 @@ def test_the_trap_catches_an_unqualified_operator(concelier: Database, service: 
         "ALTER TABLE advisory_raw ADD CHECK (naive(tenant))"
     )
     notices: list[str] = []
-    session = as_service(concelier, service, PATHS[0], notices)
+    session = as_service(concelier, service_url, PATHS[0], notices)
     with session.connection:
         insert(session, "1", {"tenant": "bad"})
 

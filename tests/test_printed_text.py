@@ -29,7 +29,7 @@ def faults(text: str) -> list[str]:
 
 
 @pytest.fixture
-def evil_role(excititor: Database) -> Iterator[str]:
+def evil_role_url(excititor: Database) -> Iterator[str]:
     """A superuser with a name that no terminal should see as it is, and its sessions' URL."""
     role = f"x\nFORGED\x1b[2J\u202e\"'|<b>{excititor.connection.info.backend_pid}"
     excititor.run(SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD 'p'").format(Identifier(role)))
@@ -54,12 +54,12 @@ def plant(database: Database) -> None:
 
 
 @pytest.mark.parametrize("words", ["audit", "dedupe", "repair --rule all", "status"])
-def test_names_in_reports_are_escaped(words: str, excititor: Database, evil_role: str, aoc: Aoc) -> None:
+def test_names_in_reports_are_escaped(words: str, excititor: Database, evil_role_url: str, aoc: Aoc) -> None:
     """Names of triggers, roles, constraints, prepared transactions and ids come escaped in every form."""
     plant(excititor)
     excititor.add(EVIL, tenant=None)
     aoc.configure(excititor)
-    with psycopg.connect(evil_role) as other:
+    with psycopg.connect(evil_role_url) as other:
         other.execute("SELECT 1")
         other.execute(SQL("PREPARE TRANSACTION {}").format(Literal(EVIL)))
     try:
@@ -111,10 +111,10 @@ def test_foreign_steps_in_the_ledger_break_no_form(steps: str, excititor: Databa
     assert {form: aoc("history", "--format", form).exit_code for form in FORMS} == dict.fromkeys(FORMS, 0)
 
 
-def test_the_name_of_a_blocker_is_escaped_in_the_log(excititor: Database, evil_role: str, aoc: Aoc) -> None:
+def test_the_name_of_a_blocker_is_escaped_in_the_log(excititor: Database, evil_role_url: str, aoc: Aoc) -> None:
     """Whoever blocks is named in the log by an escaped name: every line is ours."""
     aoc.configure(excititor)
-    with psycopg.connect(evil_role) as blocker:
+    with psycopg.connect(evil_role_url) as blocker:
         blocker.execute("SELECT FROM vex_raw")
         ran = aoc("upgrade", "--deadline", "4s", "--max-stall", "50ms")
 
@@ -124,10 +124,12 @@ def test_the_name_of_a_blocker_is_escaped_in_the_log(excititor: Database, evil_r
     assert [line for line in ran.err.splitlines() if not line.startswith("excititor: ")] == []
 
 
-def test_the_name_of_a_lock_holder_is_escaped_in_the_log(excititor: Database, evil_role: str, aoc: Aoc) -> None:
+def test_the_name_of_a_lock_holder_is_escaped_in_the_log(
+    excititor: Database, evil_role_url: str, aoc: Aoc
+) -> None:
     """Whoever holds the runners' lock is named by an escaped name."""
     aoc.configure(excititor)
-    with psycopg.connect(evil_role) as holder:
+    with psycopg.connect(evil_role_url) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [lock_key("excititor", "public")])
         ran = aoc("upgrade", "--lock-wait", "500ms")
 

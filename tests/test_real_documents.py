@@ -19,10 +19,10 @@ def load(database: Database, data: Path) -> None:
 
 
 def test_the_audit_finds_the_known_duplicates_of_real_advisories(
-    concelier: Database, aoc: Aoc, data: Path
+    concelier: Database, aoc: Aoc, real_documents: Path
 ) -> None:
     """4,241 real advisories hold 101 duplicate groups of 244 rows, and no forbidden key."""
-    load(concelier, data)
+    load(concelier, real_documents)
     aoc.configure(concelier)
 
     ran = aoc.json("audit", "concelier")
@@ -34,9 +34,11 @@ def test_the_audit_finds_the_known_duplicates_of_real_advisories(
     assert concelier.value(severe) == 914
 
 
-def test_the_audit_finds_the_known_gaps_of_real_vex_documents(excititor: Database, aoc: Aoc, data: Path) -> None:
+def test_the_audit_finds_the_known_gaps_of_real_vex_documents(
+    excititor: Database, aoc: Aoc, real_documents: Path
+) -> None:
     """817 real VEX documents hold 20 duplicate groups and 28 rows without upstream_id."""
-    load(excititor, data)
+    load(excititor, real_documents)
     aoc.configure(excititor)
 
     ran = aoc.json("audit", "excititor")
@@ -54,12 +56,12 @@ def test_real_documents_are_linked_and_go_back(
     linked: int,
     request: pytest.FixtureRequest,
     aoc: Aoc,
-    data: Path,
-    allowed: dict[str, str],
+    real_documents: Path,
+    retrofit: dict[str, str],
 ) -> None:
     """Rows without upstream id and duplicates in quarantine: every chain is linked, and all of it goes back."""
     database: Database = request.getfixturevalue(target)
-    load(database, data)
+    load(database, real_documents)
     before = dump(database)
     aoc.configure(database)
     nameless = {"concelier": 0, "excititor": 28}[target]
@@ -68,7 +70,7 @@ def test_real_documents_are_linked_and_go_back(
     moved = aoc.json("dedupe", target, "--apply")
     assert (moved.exit_code, moved.report["facts"]["moved"]) == (0, surplus), moved.out
 
-    upgraded = aoc.json("upgrade", target, **allowed)
+    upgraded = aoc.json("upgrade", target, **retrofit)
     verified = aoc.json("verify", target)
 
     assert (upgraded.exit_code, upgraded.report["revision"]) == (0, upgraded.report["head"])

@@ -33,24 +33,24 @@ def test_the_schema_is_a_json_schema() -> None:
 
 
 def test_every_commands_json_is_valid(
-    database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """What each command prints with --format json is valid, whether it goes well or not."""
-    target = database.target
-    fill(database, 50)
-    database.add("twice", upstream_id="twice", content_hash="twice")
-    database.add("again", upstream_id="twice", content_hash="twice")
-    database.add("nobody", tenant=None)
+    target = target_with_chain.target
+    fill(target_with_chain, 50)
+    target_with_chain.add("twice", upstream_id="twice", content_hash="twice")
+    target_with_chain.add("again", upstream_id="twice", content_hash="twice")
+    target_with_chain.add("nobody", tenant=None)
     runs = [aoc.json(command, target) for command in ("upgrade", "audit", "plan", "repair", "dedupe")]
     runs += [aoc.json("repair", target, "--rule", "all", "--apply"), aoc.json("dedupe", target, "--apply")]
     runs += [
-        aoc.json("upgrade", target, **allowed),
+        aoc.json("upgrade", target, **retrofit),
         aoc.json("verify", target, "--probe", "--since", "1h", "--tenant", "default"),
         aoc.json("upgrade", target),
     ]
     for command in ("create", "check", "drop"):
         runs.append(aoc.json("verifier", command, target, AOC_VERIFIER_USER="a-verifier"))
-    database.run(f"UPDATE {database.table} SET supersedes = 'r49' WHERE id = 'r3'")
+    target_with_chain.run(f"UPDATE {target_with_chain.table} SET supersedes = 'r49' WHERE id = 'r3'")
     for command in (
         "chain",
         "status",
@@ -140,15 +140,15 @@ def test_the_next_command_is_a_field_of_its_own() -> None:
     ]
 
 
-def test_ndjson_has_one_finding_a_line(database: Database, aoc: Aoc) -> None:
+def test_ndjson_has_one_finding_a_line(target_with_chain: Database, aoc: Aoc) -> None:
     """NDJSON has the findings of the JSON, in its order, each with command, target and revision."""
-    database.add("bad", tenant=None, linkset=[])
-    expected = aoc.json("audit", database.target).report["findings"]
+    target_with_chain.add("bad", tenant=None, linkset=[])
+    expected = aoc.json("audit", target_with_chain.target).report["findings"]
 
-    ran = aoc("audit", database.target, "--format", "ndjson")
+    ran = aoc("audit", target_with_chain.target, "--format", "ndjson")
 
     found = [json.loads(line) for line in ran.out.splitlines()]
-    about = {"command": "audit", "target": database.target, "revision": None}
+    about = {"command": "audit", "target": target_with_chain.target, "revision": None}
     assert found == [about | finding for finding in expected]
     assert ran.exit_code == 1
 

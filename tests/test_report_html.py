@@ -217,24 +217,28 @@ def test_ten_thousand_findings_make_a_whole_page() -> None:
     assert "51 rows, 1 of them only in the JSON" in reader.text
 
 
-def test_the_page_shows_the_checksum_of_the_json(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_page_shows_the_checksum_of_the_json(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """The page shows the SHA-256 of what --format json prints for the same state."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    printed = aoc.json("verify", database.target).out
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    printed = aoc.json("verify", target_with_chain.target).out
 
-    text = aoc("verify", database.target, "--format", "html").out
+    text = aoc("verify", target_with_chain.target, "--format", "html").out
 
     assert hashlib.sha256(printed.encode()).hexdigest() in text
 
 
-def test_the_page_shows_every_fact_of_the_command(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_page_shows_every_fact_of_the_command(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Audit tells duplicates by vendor; upgrade rules, indexes, depths and steps; history the runs."""
     for n in range(3):
-        database.add(f"twice{n}", upstream_id="twice", content_hash="twice")
-    target = database.target
+        target_with_chain.add(f"twice{n}", upstream_id="twice", content_hash="twice")
+    target = target_with_chain.target
     audit = aoc("audit", target, "--format", "html").out
-    database.run(f"DELETE FROM {database.table} WHERE id ~ 'twice'")
-    upgrade = aoc("upgrade", target, "--format", "html", **allowed).out
+    target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id ~ 'twice'")
+    upgrade = aoc("upgrade", target, "--format", "html", **retrofit).out
     history = aoc("history", target, "--format", "html").out
 
     assert "<caption>" + f"{target}: duplicates by vendor</caption>" in audit

@@ -110,9 +110,9 @@ def seen(database: Database, schemas: list[str], without: str) -> list[object]:
 
 
 @pytest.mark.parametrize(("target", "schema"), CASES, ids=str)
-def test_every_way_works_in_any_schema(target: str, schema: str, empty: Database, aoc: Aoc) -> None:
+def test_every_way_works_in_any_schema(target: str, schema: str, empty_database: Database, aoc: Aoc) -> None:
     """Up, verify and down leave the same catalog and rows by every way, and decoys of our names as they were."""
-    database = Database(empty.connection, TABLES[target], target)
+    database = Database(empty_database.connection, TABLES[target], target)
     make(database, schema)
     decoys = make_decoys(database, schema)
     planted = seen(database, decoys, "^$")

@@ -9,16 +9,16 @@ from tests.test_needs_search_path import ADD, NAMED, TOUCH
 
 @pytest.mark.parametrize("removal", [("constraints", "--remove"), ("downgrade", "-1"), ("downgrade", "base")])
 def test_our_own_functions_are_never_found(
-    removal: tuple[str, ...], database: Database, aoc: Aoc, allowed: dict[str, str]
+    removal: tuple[str, ...], target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """The functions of the contract's own CHECKs are never found: at head, under a hold, on the way up again."""
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
     assert aoc.json("audit").slugs("error") == []
-    words = (removal[0], database.target, *removal[1:])
+    words = (removal[0], target_with_chain.target, *removal[1:])
     assert aoc(*words).exit_code == 0
-    assert "needs-search-path" not in aoc.json("audit", **allowed).slugs()
+    assert "needs-search-path" not in aoc.json("audit", **retrofit).slugs()
 
-    up = aoc.json("upgrade", "--release-hold", **allowed)
+    up = aoc.json("upgrade", "--release-hold", **retrofit)
 
     assert (up.exit_code, up.slugs("error")) == (0, [])
 

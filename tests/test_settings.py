@@ -82,7 +82,7 @@ VOLATILE = re.compile("bytes|estimated|runs?$|plan$")
 
 
 @pytest.fixture
-def owner(excititor: Database) -> Iterator[Database]:
+def excititor_as_owner(excititor: Database) -> Iterator[Database]:
     """The database as an ordinary role that owns all of it sees it; the role has no settings yet."""
     role = f"owner_{excititor.connection.info.backend_pid}"
     excititor.run(f"CREATE ROLE {role} LOGIN PASSWORD 'o'")
@@ -186,28 +186,30 @@ def plan_script(words: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["ROLE", "DATABASE", "PGOPTIONS"])
-def test_hostile_settings_change_no_command(how: str, excititor: Database, owner: Database, aoc: Aoc) -> None:
+def test_hostile_settings_change_no_command(
+    how: str, excititor: Database, excititor_as_owner: Database, aoc: Aoc
+) -> None:
     """With every hostile setting the commands report and leave what they report and leave without."""
-    begin_anew(excititor, owner)
-    wanted = through_commands(owner, aoc, {})
+    begin_anew(excititor, excititor_as_owner)
+    wanted = through_commands(excititor_as_owner, aoc, {})
     assert any("None" in str(entry) for entry in wanted)
-    begin_anew(excititor, owner)
+    begin_anew(excititor, excititor_as_owner)
 
-    found = through_commands(owner, aoc, hostile(excititor, owner, how))
+    found = through_commands(excititor_as_owner, aoc, hostile(excititor, excititor_as_owner, how))
 
     assert [entry for entry in found if entry not in wanted] == []
     assert found == wanted
 
 
 @pytest.mark.parametrize("how", ["ROLE", "PGOPTIONS"])
-def test_hostile_settings_change_no_script(how: str, excititor: Database, owner: Database) -> None:
+def test_hostile_settings_change_no_script(how: str, excititor: Database, excititor_as_owner: Database) -> None:
     """The same of what psql runs: our scripts, `plan --sql` and Alembic's own --sql, up and down."""
-    begin_anew(excititor, owner)
-    wanted = through_psql(owner, {})
+    begin_anew(excititor, excititor_as_owner)
+    wanted = through_psql(excititor_as_owner, {})
     assert any("None" in str(entry) for entry in wanted)
-    begin_anew(excititor, owner)
+    begin_anew(excititor, excititor_as_owner)
 
-    assert through_psql(owner, hostile(excititor, owner, how)) == wanted
+    assert through_psql(excititor_as_owner, hostile(excititor, excititor_as_owner, how)) == wanted
 
 
 def test_every_pinned_setting_is_tried() -> None:

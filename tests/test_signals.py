@@ -45,7 +45,7 @@ def test_each_signal_has_a_kind_of_its_own() -> None:
 
 
 @pytest.fixture
-def step(excititor: Database) -> Iterator[WritingStep]:
+def writing_step(excititor: Database) -> Iterator[WritingStep]:
     """A step of one session."""
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
         yield WritingStep(session, "link rows", "vex_raw", 1.0)
@@ -61,14 +61,14 @@ class Misspelt(Signal):
         self.session.rows("SELECT nothing")
 
 
-def test_a_signal_says_normal_stop_or_unknown(step: WritingStep, excititor: Database) -> None:
+def test_a_signal_says_normal_stop_or_unknown(writing_step: WritingStep, excititor: Database) -> None:
     """A signal says Normal, Stop with its reason, or Unknown where its query fails."""
-    signal = Slot(step)
+    signal = Slot(writing_step)
     normal = signal.evaluate()
-    step.session.limits = Limits(max_lag_bytes=1)
+    writing_step.session.limits = Limits(max_lag_bytes=1)
     with unread_slot(excititor) as name:
         stop = signal.evaluate()
-    unknown = Misspelt(step).evaluate()
+    unknown = Misspelt(writing_step).evaluate()
 
     assert normal == Normal()
     assert isinstance(stop, Stop)

@@ -35,7 +35,7 @@ HEAVY = {
 
 
 @pytest.fixture(params=["concelier", "excititor"])
-def at_head(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+def migrated(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target's database in turn, configured and at head."""
     database: Database = request.getfixturevalue(request.param)
     aoc.configure(database)
@@ -71,7 +71,7 @@ def listed(modules: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("words", ["--help", "upgrade", "wait"])
-def test_commands_load_only_the_golden_modules(words: str, at_head: Database, aoc: Aoc) -> None:
+def test_commands_load_only_the_golden_modules(words: str, migrated: Database, aoc: Aoc) -> None:
     """The help, and upgrade and wait at head, load what the golden list says: no library that only a few need."""
     floor = loaded(["-c", "pass"], aoc.env())
     modules = loaded(["-m", "aoc_migrate", words], aoc.env()) - floor
@@ -125,9 +125,9 @@ def test_commands_are_the_modules_with_a_line_each() -> None:
         assert 2 + widest + 2 + len(line) <= 80
 
 
-def test_an_upgrade_with_nothing_to_do_takes_few_transactions(at_head: Database, aoc: Aoc) -> None:
+def test_an_upgrade_with_nothing_to_do_takes_few_transactions(migrated: Database, aoc: Aoc) -> None:
     """At head, an upgrade takes 20 transactions, or 14 where there is no view, and wait takes 7."""
-    known = at_head.connection.info
+    known = migrated.connection.info
     query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'aoc-migrate%%'"
     with psycopg.connect(known.dsn, password=known.password, dbname="postgres", autocommit=True) as other:
@@ -144,7 +144,7 @@ def test_an_upgrade_with_nothing_to_do_takes_few_transactions(at_head: Database,
 
         found = {verb: min(asked(verb) for _ in range(2)) for verb in ("upgrade", "wait")}  # autovacuum adds to it
 
-    assert found == {"upgrade": {"concelier": 20, "excititor": 14}[at_head.target], "wait": 7}
+    assert found == {"upgrade": {"concelier": 20, "excititor": 14}[migrated.target], "wait": 7}
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])

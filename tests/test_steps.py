@@ -103,32 +103,34 @@ def needed(database: Database, function: str) -> list[str]:
     return found
 
 
-def test_no_step_is_needed_at_its_goal(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_no_step_is_needed_at_its_goal(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """At head no Step of an upgrade is needed, and back at base no Step of a downgrade."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    up = needed(database, "upgrade")
-    assert aoc("downgrade", database.target, "base").exit_code == 0
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    up = needed(target_with_chain, "upgrade")
+    assert aoc("downgrade", target_with_chain.target, "base").exit_code == 0
 
     assert up == []
-    assert needed(database, "downgrade") == []
+    assert needed(target_with_chain, "downgrade") == []
 
 
-def test_a_script_asks_what_the_command_asks(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_script_asks_what_the_command_asks(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """A question written out, and the function in pg_temp that answers it in a script, agree: yes and no."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    database.run("SET search_path = pg_catalog, pg_temp")
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    target_with_chain.run("SET search_path = pg_catalog, pg_temp")
     for function in (FOUND, *(question.function for question in QUESTIONS)):
-        database.run(function)
+        target_with_chain.run(function)
     answers = []
-    for revision in history(database.target):
+    for revision in history(target_with_chain.target):
         for function in ("upgrade", "downgrade"):
             online = steps(revision, function)
             script = steps(revision, function, VARIABLE)
             for one, other in zip(online, script, strict=True):
                 asked = other.needed.replace(str(VARIABLE), '"public"')
-                answers.append(database.value(f"SELECT {one.needed}"))
-                assert database.value(f"SELECT {asked}") == answers[-1], other.needed
-    database.run("RESET search_path")
+                answers.append(target_with_chain.value(f"SELECT {one.needed}"))
+                assert target_with_chain.value(f"SELECT {asked}") == answers[-1], other.needed
+    target_with_chain.run("RESET search_path")
 
     assert {True, False} <= set(answers)
 

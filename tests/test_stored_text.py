@@ -143,15 +143,15 @@ def unquoted(sql: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def transcript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
+def logged_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
     """A database on a server that logs every statement, and the log."""
     with logged(tmp_path_factory.mktemp("s"), log_statement="all", log_line_prefix="~~ ") as found:
         yield found
 
 
-def test_hostile_text_is_always_quoted(transcript: tuple[Database, Path], aoc: Aoc) -> None:
+def test_hostile_text_is_always_quoted(logged_database: tuple[Database, Path], aoc: Aoc) -> None:
     """In all that the server was sent, hostile text of our tables stands within quotes alone."""
-    database, log = transcript
+    database, log = logged_database
     prepare(database, aoc, "aoc_migration_log")
     aoc("downgrade", "-1")
     tables = [*TABLES[:5], "vex_raw_quarantine"]

@@ -54,7 +54,7 @@ def test_an_abandoned_slot_is_named(command: str, excititor: Database, aoc: Aoc)
     assert f"{slot} (keeps " in ran.finding("replication-slot")["problem"]
 
 
-def test_timeouts_of_the_role_stop_nothing(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_timeouts_of_the_role_stop_nothing(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Timeouts of the role are shown, and do not end the upgrade."""
     role = f"hurried_{excititor.connection.info.backend_pid}"
     excititor.run(
@@ -64,7 +64,7 @@ def test_timeouts_of_the_role_stop_nothing(excititor: Database, aoc: Aoc, allowe
     fill(excititor, 4000)
     aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(role, "h")
 
-    audited, upgraded = aoc.json("audit", **allowed), aoc.json("upgrade", **allowed)
+    audited, upgraded = aoc.json("audit", **retrofit), aoc.json("upgrade", **retrofit)
 
     problem = audited.finding("role-timeouts")["problem"]
     assert "idle_in_transaction_session_timeout = 7000ms, statement_timeout = 20ms" in problem

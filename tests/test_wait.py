@@ -45,11 +45,11 @@ def test_wait_names_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Ao
     assert (upgrade.returncode, waiting.returncode) == (0, 0)
 
 
-def test_an_unreachable_database_is_waited_for(empty: Database, aoc: Aoc) -> None:
+def test_an_unreachable_database_is_waited_for(empty_database: Database, aoc: Aoc) -> None:
     """A database that cannot be reached is waited for; one that is empty as well."""
     aoc.environment["CONCELIER_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
     gone = aoc.json("wait", "--timeout", "100ms")
-    aoc.configure(empty)
+    aoc.configure(empty_database)
     bare = aoc.json("wait", "--timeout", "100ms")
 
     assert [gone.slugs(), bare.slugs()] == [["not-there-yet"], ["not-there-yet"]]

@@ -29,16 +29,16 @@ def rendered(helm: Helm, service: Path, case: str) -> list[Manifest]:
 
 
 @pytest.fixture(params=CASES)
-def manifests(request: pytest.FixtureRequest, helm: Helm, service: Path) -> list[Manifest]:
+def manifests(request: pytest.FixtureRequest, helm: Helm, service_chart: Path) -> list[Manifest]:
     """The manifests of each case in turn."""
-    return rendered(helm, service, request.param)
+    return rendered(helm, service_chart, request.param)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_chart_renders_the_golden_manifests(case: str, helm: Helm, service: Path) -> None:
+def test_the_chart_renders_the_golden_manifests(case: str, helm: Helm, service_chart: Path) -> None:
     """The chart makes the manifests that are in tests/deploy/golden."""
     path = GOLDEN / f"{case}.yaml"
-    now = yaml.safe_dump_all(rendered(helm, service, case), sort_keys=False)
+    now = yaml.safe_dump_all(rendered(helm, service_chart, case), sort_keys=False)
     if os.environ.get("AOC_UPDATE_GOLDENS"):
         GOLDEN.mkdir(exist_ok=True)
         path.write_text(now, encoding="utf-8")

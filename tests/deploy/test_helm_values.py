@@ -170,11 +170,11 @@ def test_base_takes_down_each_enabled_target(helm: Helm) -> None:
     ]
 
 
-def test_a_service_that_waits_never_sees_the_owner(helm: Helm, service: Path) -> None:
+def test_a_service_that_waits_never_sees_the_owner(helm: Helm, service_chart: Path) -> None:
     """A wait container reads the verifier's Secret where one is named, and the owner's otherwise."""
 
     def secrets(*words: str) -> dict[str, list[Any]]:
-        manifests = helm.template(*words, chart=service)
+        manifests = helm.template(*words, chart=service_chart)
         specs = {
             m["metadata"]["name"]: m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment"
         }

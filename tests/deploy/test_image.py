@@ -69,10 +69,10 @@ def test_the_image_holds_no_root_and_no_build_tools(image: Run) -> None:
 
 
 def test_the_init_container_migrates_a_database(
-    image: Run, helm: Helm, service: Path, concelier: Database, tmp_path: Path
+    image: Run, helm: Helm, service_chart: Path, concelier: Database, tmp_path: Path
 ) -> None:
     """The init container of a service's chart migrates a database out of the image; again, it changes nothing."""
-    deployments = [m for m in helm.template(chart=service) if m["metadata"]["name"] == "concelier"]
+    deployments = [m for m in helm.template(chart=service_chart) if m["metadata"]["name"] == "concelier"]
     (container,) = containers(deployments)
     (mount,) = container["volumeMounts"]
     secret = tmp_path / "url"

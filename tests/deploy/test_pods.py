@@ -101,13 +101,15 @@ def spec_of(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     return spec
 
 
-def test_a_new_pod_respects_a_rollback(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
+def test_a_new_pod_respects_a_rollback(
+    kubelet: Kubelet, helm: Helm, service_chart: Path, concelier: Database
+) -> None:
     """Three Pods migrate one database, their services start; after a rollback a new Pod changes nothing."""
     concelier.add("1")
-    (flags,) = [m for m in template(helm, chart=service) if m["kind"] == "ConfigMap"]
+    (flags,) = [m for m in template(helm, chart=service_chart) if m["kind"] == "ConfigMap"]
 
     def start(_: int = 0) -> str:
-        return kubelet.start(spec_of(template(helm, chart=service), "Deployment", "concelier"), flags)
+        return kubelet.start(spec_of(template(helm, chart=service_chart), "Deployment", "concelier"), flags)
 
     with ThreadPoolExecutor(3) as replicas:
         up = list(replicas.map(start, range(3)))
@@ -128,9 +130,9 @@ def test_a_new_pod_respects_a_rollback(kubelet: Kubelet, helm: Helm, service: Pa
     assert fingerprint(concelier.connection) == down
 
 
-def test_a_service_starts_only_after_the_migration(kubelet: Kubelet, helm: Helm, service: Path) -> None:
+def test_a_service_starts_only_after_the_migration(kubelet: Kubelet, helm: Helm, service_chart: Path) -> None:
     """Before the migration the wait container ends with 3 and its service does not start; after it, it does."""
-    manifests = template(helm, "--set", "aoc-migrate.wait.timeout=1s", chart=service)
+    manifests = template(helm, "--set", "aoc-migrate.wait.timeout=1s", chart=service_chart)
 
     early = kubelet.start(spec_of(manifests, "Deployment", "console"))
     assert kubelet.exit_code(early, "aoc-migrate-wait") == 3
@@ -138,12 +140,12 @@ def test_a_service_starts_only_after_the_migration(kubelet: Kubelet, helm: Helm,
 
     (flags,) = [m for m in manifests if m["kind"] == "ConfigMap"]
     kubelet.start(spec_of(manifests, "Deployment", "concelier"), flags)
-    late = kubelet.start(spec_of(template(helm, chart=service), "Deployment", "console"), flags)
+    late = kubelet.start(spec_of(template(helm, chart=service_chart), "Deployment", "console"), flags)
     assert kubelet.exit_code(late, "aoc-migrate-wait") == 0
 
 
 def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(
-    kubelet: Kubelet, helm: Helm, service: Path, concelier: Database
+    kubelet: Kubelet, helm: Helm, service_chart: Path, concelier: Database
 ) -> None:
     """As process 1 of its container it heeds SIGTERM, says what to type, and the next Pod goes on."""
     spec = spec_of(template(helm), "Job", "concelier")

@@ -61,11 +61,11 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.parametrize("name", IN_THE_MIDDLE)
-def test_the_same_command_succeeds_after_a_failover(name: str, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_same_command_succeeds_after_a_failover(name: str, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """In the middle of the backfill and of the validation: the same command ends well, and no row is lost."""
     rows, blocker, step = IN_THE_MIDDLE[name]
     with prepared(rows) as both:
-        aoc.environment = {"EXCITITOR_DATABASE_URL": both.conninfo, **allowed}
+        aoc.environment = {"EXCITITOR_DATABASE_URL": both.conninfo, **retrofit}
         for command in step.scenario.before:
             assert aoc(*command.split()).exit_code == 0
         writer = Writer(both.conninfo)

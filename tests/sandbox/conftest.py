@@ -15,7 +15,7 @@ from tests.servers import guarded_server
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def prepared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with both databases, shared by the tests that only load."""
     server = guarded_server(tmp_path_factory.mktemp("sb"))
     server.start()
@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def new_server(tmp_path: Path) -> Iterator[Server]:
+def unstarted_server(tmp_path: Path) -> Iterator[Server]:
     """A server that was never started."""
     server = guarded_server(tmp_path / "sb")
     yield server
@@ -33,9 +33,9 @@ def new_server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def connection(server: Server) -> Iterator[psycopg.Connection[Any]]:
+def raw_tables(prepared_server: Server) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose schema is empty but for the two raw tables, and is gone after the test."""
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+    with psycopg.connect(prepared_server.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA lab")
         connection.execute("SET search_path = lab")
         create_raw_table(connection, "advisory_raw")

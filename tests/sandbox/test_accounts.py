@@ -70,7 +70,7 @@ def test_an_ordinary_or_nameless_user_has_a_sandbox(user: int) -> None:
 
 @needs_root
 def test_root_without_namespaces_runs_the_server_as_nobody(
-    new_server: Server, monkeypatch: pytest.MonkeyPatch
+    unstarted_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where user namespaces are forbidden, root's server runs as nobody, where nobody can reach it."""
 
@@ -78,12 +78,12 @@ def test_root_without_namespaces_runs_the_server_as_nobody(
         raise PermissionError
 
     monkeypatch.setattr(account, "_enter_namespace", forbidden)
-    new_server.start()
-    work = new_server.sockets.parent
-    with psycopg.connect(new_server.url("postgres")) as connection:
+    unstarted_server.start()
+    work = unstarted_server.sockets.parent
+    with psycopg.connect(unstarted_server.url("postgres")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     assert (work / "data").stat().st_uid == NOBODY
-    new_server.delete()
+    unstarted_server.delete()
 
     assert not work.exists()
 

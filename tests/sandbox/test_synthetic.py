@@ -43,10 +43,10 @@ def test_the_requested_number_of_groups_share_a_key() -> None:
     assert len({row.id for row in rows}) == len(rows)
 
 
-def test_each_violation_changes_one_column(connection: psycopg.Connection[Any]) -> None:
+def test_each_violation_changes_one_column(raw_tables: psycopg.Connection[Any]) -> None:
     """Each kind of dirt is loadable and differs from a clean row in one column only."""
     rows = list(generate("advisory_raw", 10, violations=len(DIRT)))
-    loaded = load_synthetic(connection, "advisory_raw", 10, violations=len(DIRT), tenant="acme")
+    loaded = load_synthetic(raw_tables, "advisory_raw", 10, violations=len(DIRT), tenant="acme")
 
     assert loaded.rows == len(rows) == 10 + len(DIRT)
     clean = next(generate("advisory_raw", 1))
