@@ -1,4 +1,4 @@
-"""What several tests need: rows in bulk, waiting for a condition, an independent look at the links."""
+"""What several tests need: rows in bulk, waiting for a condition, an independent check of the links."""
 
 import os
 import subprocess

@@ -32,7 +32,7 @@ def options(text: str) -> list[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("given", WRONG)
 def test_an_unknown_finding_is_refused(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
-    """What names no finding that can be accepted exits 2, says what is wrong with it, and which can."""
+    """A value that names no acceptable finding exits 2, says why, and lists those that can be accepted."""
     aoc.configure(concelier)
 
     ran = aoc(command, "concelier", "--accept", given)
@@ -52,12 +52,12 @@ def test_no_command_takes_allow_triggers(command: str, concelier: Database, aoc:
 
 @pytest.mark.parametrize("slug", SLUGS.split(", "))
 def test_accepting_an_absent_finding_changes_nothing(slug: str, target_with_chain: Database, aoc: Aoc) -> None:
-    """To accept a finding that is not made changes nothing."""
+    """Accepting a finding that does not occur changes nothing."""
     assert aoc("audit", "--accept", f"{slug}:nothing").exit_code == aoc("audit").exit_code
 
 
 def test_the_first_colon_ends_the_slug() -> None:
-    """An object may hold colons and commas, and is no other finding's object."""
+    """An object may hold colons and commas, and belongs to one finding only."""
     accepted = Accepted.of(["swap-conflict:a:b,c", "move-trigger:x"])
 
     assert accepted.has("swap-conflict", "a:b,c")
@@ -90,7 +90,7 @@ def test_the_printed_option_can_be_pasted(
 
 @pytest.mark.parametrize("given", ["touch", "update-trigger:", "duplicate-key:x", "update-trigger:x,"])
 def test_a_script_refuses_an_unknown_finding(given: str, excititor: Database, aoc: Aoc) -> None:
-    """A psql script refuses what names no finding that can be accepted, and changes nothing."""
+    """A psql script refuses a value that names no acceptable finding, and changes nothing."""
     aoc.configure(excititor)
     printed = aoc("plan", "excititor", "--sql").out
 

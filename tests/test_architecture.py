@@ -75,7 +75,7 @@ def test_imports_point_down(name: str) -> None:
 
 
 def test_no_file_name_is_on_two_floors() -> None:
-    """A name says the room: only a command's verb is found on several floors, and messages name their subject."""
+    """A file's name says its room: only a command's verb is on several floors, and messages name their subject."""
     found: dict[str, set[str]] = {}
     for module, path in MODULES.items():
         if path.stem != "__init__" and layer(module) in ROOMS and ".messages." not in module:
@@ -86,7 +86,7 @@ def test_no_file_name_is_on_two_floors() -> None:
 
 
 def test_the_sandbox_imports_only_itself() -> None:
-    """The sandbox imports nothing of the package but itself: it must not need what it helps to test."""
+    """The sandbox imports only itself: it must not need what it helps to test."""
     files = [path for module, path in MODULES.items() if layer(module) == "sandbox"]
 
     assert {layer(m) for path in files for m in ours(path)} == {"sandbox"}
@@ -115,7 +115,7 @@ KEPT_TO = {
 
 @pytest.mark.parametrize("library", KEPT_TO)
 def test_libraries_are_kept_to_their_layers(library: str) -> None:
-    """click is the command line's, Alembic the running's; the contract knows no library at all."""
+    """Only the command line imports click, only running imports Alembic, and the contract imports no library."""
     users = {layer(n) for n, path in MODULES.items() for m in imports(path) if m.split(".")[0] == library}
 
     assert users
@@ -181,7 +181,7 @@ def test_nothing_prints_or_swallows_an_error() -> None:
 
 
 def test_no_subquery_is_negated() -> None:
-    """No query says NOT IN (SELECT …): above work_mem PostgreSQL reads the subquery anew for each row."""
+    """No query says NOT IN (SELECT …): above work_mem PostgreSQL reads the subquery again for each row."""
     wrong = [name for name, path in MODULES.items() if "NOT IN (SELECT" in path.read_text("utf-8")]
 
     assert wrong == []

@@ -28,7 +28,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("case", SHAPES)
 def test_another_shape_is_found_before_any_row_is_read(case: str, excititor: Database, aoc: Aoc) -> None:
-    """A table of another shape than the contract's is found before any row is read, and refused if need be."""
+    """A table of another shape than the contract's is found before any row is read, and refused if it must be."""
     alter, subject, severity, code = SHAPES[case]
     excititor.run(f"ALTER TABLE vex_raw {alter}")
     aoc.configure(excititor)
@@ -61,7 +61,7 @@ FITTING = [
 def test_more_columns_and_narrower_types_are_accepted(
     alter: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """More columns, narrower types and other collations are no hindrance: up, verify and down work."""
+    """More columns, narrower types and other collations do not matter: up, verify and down work."""
     excititor.run(f"ALTER TABLE vex_raw {alter}")
     excititor.add("1", tenant="1")
     excititor.add("2", tenant="1", retrieved_at="2025-02-01T00:00:00Z")
@@ -99,7 +99,7 @@ TRIGGERS = {
 def test_a_trigger_that_the_backfill_fires_must_be_accepted(
     when: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """A trigger that the backfill would fire is an error unless it is accepted; others are none."""
+    """A trigger that the backfill would fire is an error unless it is accepted; other triggers are fine."""
     chain_of_two(excititor)
     excititor.run(f'CREATE TRIGGER "No te" {when} EXECUTE FUNCTION noted()')
     aoc.configure(excititor)
@@ -128,7 +128,7 @@ def test_a_disabled_trigger_stops_nothing(
 
 
 def test_a_trigger_does_not_matter_where_no_row_needs_a_link(excititor: Database, aoc: Aoc) -> None:
-    """Where no row needs a link, a trigger for UPDATE is no hindrance."""
+    """Where no row needs a link, a trigger for UPDATE does not matter."""
     chain_of_two(excititor)
     excititor.run("DELETE FROM vex_raw WHERE id = '2'")
     excititor.run("CREATE TRIGGER note BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION noted()")
@@ -158,7 +158,7 @@ def test_dependents_of_the_link_are_a_warning(excititor: Database, aoc: Aoc, ret
 
 
 def test_a_foreign_object_with_our_name_is_found_first(excititor: Database, aoc: Aoc) -> None:
-    """A constraint or index that bears one of our names and is not ours is found before it is in the way."""
+    """A constraint or index with one of our names that is not ours is found before any step needs the name."""
     excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_objects_v1 CHECK (source IS NOT NULL)")
     excititor.run("CREATE INDEX vex_raw_chain_v1 ON vex_raw (id)")
     aoc.configure(excititor)

@@ -41,7 +41,7 @@ def plant(database: Database) -> None:
 def test_no_command_prints_content_of_documents(
     form: str, target: str, request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """However broken the rows are, nothing that stands in a document reaches stdout or stderr, in any command."""
+    """However broken the rows are, no command prints anything from a document to stdout or stderr."""
     database: Database = request.getfixturevalue(target)
     plant(database)
     aoc.configure(database)
@@ -129,7 +129,7 @@ def test_printed_statements_run_in_psql(schema: str, empty_database: Database, a
     aoc.configure(empty_database)
     psql = Path(find_binaries()) / "psql"
     if not psql.is_file():
-        pytest.skip(f"no psql beside the server's binaries ({psql.parent})")
+        pytest.skip(f"no psql among the server's binaries ({psql.parent})")
 
     findings = aoc.json("audit", CONCELIER_DATABASE_SCHEMA=schema).report["findings"]
 
@@ -157,7 +157,7 @@ def test_printed_statements_run_in_psql(schema: str, empty_database: Database, a
 
 
 def test_a_full_disk_loses_no_report(excititor: Database, aoc: Aoc) -> None:
-    """Where the file cannot take the report once the work is done, stdout has it, with its true exit code."""
+    """If the file cannot take the report once the work is done, stdout gets it, and the exit code is right."""
     aoc.configure(excititor)
 
     ran = aoc("audit", "--format", "json", "--output", "/dev/full")

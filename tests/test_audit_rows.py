@@ -89,7 +89,7 @@ def store(database: Database, case: Case) -> set[str]:
 def test_each_broken_rule_is_found_alone(
     target: str, request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """Each rule that rows break is found by itself, and nothing else is; counts are over all of its rows."""
+    """Each rule that rows break is the only finding, with a count of all its rows."""
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)
     expected: Found = defaultdict(set)
@@ -138,7 +138,7 @@ def test_warnings_alone_do_not_stop_an_upgrade(concelier: Database, aoc: Aoc) ->
 
 
 def test_an_envelope_mismatch_is_a_warning(concelier: Database, aoc: Aoc) -> None:
-    """A scalar key that differs from the field it repeats is a warning; a field that is absent is none."""
+    """A scalar key that differs from the field it repeats is a warning; an absent field is not."""
     concelier.add("vendor", source={"vendor": "OSV"})
     concelier.add("empty", source={"vendor": ""}, upstream_id="b")
     concelier.add("upstream id", upstream={"upstream_id": "CVE-2025-0002"}, upstream_id="c")
@@ -164,7 +164,7 @@ def test_an_envelope_mismatch_is_a_warning(concelier: Database, aoc: Aoc) -> Non
 
 
 def test_forbidden_keys_are_named(concelier: Database, aoc: Aoc) -> None:
-    """Finding and sample name the keys, each row's own in the sample, so that one knows what to remove."""
+    """Finding and sample name the keys to remove, the sample each row's own."""
     concelier.add("1", source={"cvss": 1, "vendor": "osv", "severity": 2})
     concelier.add("2", source={"cvss": 1, "effective_x": 1}, upstream_id="b")
     aoc.configure(concelier)

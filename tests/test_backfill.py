@@ -128,14 +128,14 @@ def check_both_ways(database: Database, aoc: Aoc) -> None:
 
 
 def test_every_link_is_set_and_taken_back(target_with_link_column: Database, aoc: Aoc) -> None:
-    """Hundreds of rows in chains that cross batches end as Python reckons; the way back is exact."""
+    """Hundreds of rows in chains that cross batches end as Python computes; the downgrade is exact."""
     fill(target_with_link_column, 120, seed=1)
 
     check_both_ways(target_with_link_column, aoc)
 
 
 def test_a_linguistic_collation_skips_no_row(concelier_in_dictionary_order: Database, aoc: Aoc) -> None:
-    """Where the database sorts as a dictionary, no batch skips a row, and ties are still broken by bytes."""
+    """Where the database sorts like a dictionary, no batch skips a row, and bytes still break ties."""
     assert concelier_in_dictionary_order.value("SELECT 'a' < 'B'")
     fill(concelier_in_dictionary_order, 120, seed=2)
 
@@ -156,7 +156,7 @@ def test_equal_times_are_ordered_by_id(target_with_link_column: Database, aoc: A
 
 @pytest.mark.parametrize("rows", [BATCH - 1, BATCH, BATCH + 1, 2 * BATCH])
 def test_no_row_is_lost_at_the_border_of_a_batch(rows: int, excititor: Database, aoc: Aoc) -> None:
-    """At the very border of a batch no row is forgotten and none is written twice."""
+    """At the border of a batch no row is skipped and none is written twice."""
     excititor.run(
         f"INSERT INTO vex_raw ({COLUMNS}, content_hash, source, upstream, linkset) "
         "SELECT n, 't', 'v', 'u', timestamptz 'epoch' + n * interval '1 s', n, '{}', '{}', '{}' "

@@ -59,7 +59,7 @@ class Disturbed(Session):
 
 
 def arrivals(database: Database, dice: random.Random, count: int) -> Iterator[None]:
-    """Store so many rows, up to five at a time: of old and of new documents, late or not, linked or not."""
+    """Store that number of rows, up to five at a time: of old and of new documents, late or not, linked or not."""
     numbers = iter(range(count))
     for n in numbers:
         for m in (n, *(next(numbers, None) for _ in range(dice.randint(0, 4)))):

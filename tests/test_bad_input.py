@@ -56,7 +56,7 @@ USAGE = [
 
 @pytest.mark.parametrize(("words", "sentence"), USAGE, ids=[" ".join(words) for words, _ in USAGE])
 def test_wrong_usage_exits_2(words: list[str], sentence: str, concelier: Database, aoc: Aoc) -> None:
-    """What cannot be meant exits 2 with a sentence on stderr, prints no report and changes nothing."""
+    """Wrong usage exits 2 with a sentence on stderr, prints no report and changes nothing."""
     aoc.configure(concelier)
 
     ran = aoc(*words)
@@ -91,7 +91,7 @@ CONFIGURATION = [
 
 @pytest.mark.parametrize(("environment", "sentence"), CONFIGURATION, ids=[s for _, s in CONFIGURATION])
 def test_wrong_configuration_exits_2(environment: dict[str, str], sentence: str, aoc: Aoc) -> None:
-    """A configuration that cannot be meant exits 2 before any connection."""
+    """A wrong configuration exits 2 before any connection."""
     ran = aoc("audit", **environment)
 
     assert (ran.exit_code, ran.out) == (2, "")
@@ -107,7 +107,7 @@ UNREACHABLE = [
 @pytest.mark.parametrize("url", UNREACHABLE)
 @pytest.mark.parametrize("command", ["audit", "upgrade", "verify", "status", "downgrade -1", "chain"])
 def test_an_unreachable_server_exits_3(url: str, command: str, aoc: Aoc) -> None:
-    """A server that does not answer is exit 3 and a finding in the report, without the password."""
+    """A server that does not answer means exit 3 and a finding in the report, without the password."""
     ran = aoc.json(*command.split(), CONCELIER_DATABASE_URL=url)
 
     assert (ran.exit_code, ran.slugs()) == (3, ["unreachable"])
@@ -115,7 +115,7 @@ def test_an_unreachable_server_exits_3(url: str, command: str, aoc: Aoc) -> None
 
 
 def test_a_wrong_password_exits_3_and_is_not_repeated(concelier: Database, aoc: Aoc) -> None:
-    """A wrong password is exit 3, and is not repeated."""
+    """A wrong password means exit 3, and is not printed."""
     url = concelier.url_as(concelier.connection.info.user, "wr@ng/pass word%")
 
     ran = aoc.json("upgrade", "concelier", CONCELIER_DATABASE_URL=url)
@@ -177,7 +177,7 @@ def test_an_unknown_revision_is_left_alone(revision: str, concelier: Database, a
 
 @pytest.mark.parametrize("down", [False, True])
 def test_the_other_targets_database_is_refused(down: bool, excititor: Database, aoc: Aoc) -> None:
-    """Concelier's history is refused where excititor's stands, or stood."""
+    """Concelier's history is refused where excititor's is or was."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
     if down:
@@ -205,7 +205,7 @@ def test_each_missing_right_has_its_grant(concelier: Database, aoc: Aoc) -> None
 
 
 def test_a_read_only_role_is_refused(concelier: Database, aoc: Aoc) -> None:
-    """A role whose transactions are read-only is told so before anything is tried."""
+    """A role whose transactions are read-only is refused before anything is tried."""
     concelier.run("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'reader'")
     concelier.run("ALTER ROLE reader SET default_transaction_read_only = on")
     aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("reader", "reader")

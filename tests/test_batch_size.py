@@ -24,7 +24,7 @@ def test_sizes_stay_in_bounds(costs: list[float], most: int, target: float) -> N
 
 @given(PER_ROW, st.floats(0.001, 0.5))
 def test_batches_soon_take_the_time_they_aim_at(cost: float, target: float) -> None:
-    """At a constant cost a row, batches soon take what they aim at, as far as their bounds allow."""
+    """At a constant cost a row, batches soon take the time that they aim at, within their bounds."""
     batch = BatchSize(Limits(batch_time=target))
     for _ in range(30):
         batch.learn(batch.rows, batch.rows * cost)
@@ -53,7 +53,7 @@ def test_one_slow_batch_changes_little() -> None:
 
 
 def test_a_slow_batch_shrinks_down_to_one_row() -> None:
-    """Where even 100 rows do not fit into a second it goes down to one, and comes back when that is over."""
+    """If even 100 rows take more than a second, the size falls to one row, and recovers afterwards."""
     batch = BatchSize(Limits())
     for _ in range(20):
         batch.halve()

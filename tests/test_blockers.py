@@ -47,7 +47,7 @@ def waiting(database: Database, statement: str, **settings: str) -> Iterator[Non
 
 
 def test_a_failed_try_describes_the_queue(excititor: Database, aoc: Aoc) -> None:
-    """A failed try names who holds the lock, who waits ahead of us, and how many sessions wait behind us."""
+    """A failed try names the holder of the lock, those who wait ahead of us, and how many wait behind us."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="a report") as holder, ExitStack() as stack:
         holder.execute("SELECT 'planted-text' FROM vex_raw")
@@ -65,7 +65,7 @@ def test_a_failed_try_describes_the_queue(excititor: Database, aoc: Aoc) -> None
 
 
 def test_a_session_ahead_of_us_is_named_as_waiting(excititor: Database, aoc: Aoc) -> None:
-    """Somebody who waits for the same lock ahead of us is named as waiting, not as holding it."""
+    """A session that waits for the same lock ahead of us is named as waiting, not as holding it."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
         holder.execute("SELECT count(*) FROM vex_raw")
@@ -177,7 +177,7 @@ def vacuuming(database: Database, table: str) -> int:
 
 @pytest.mark.parametrize("vacuumed_step", [(step, False) for step in STRONG], indirect=True, ids=map(str, STRONG))
 def test_an_autovacuum_yields(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """A strong step goes through while an autovacuum is at work: it yields to the wait for the weak lock."""
+    """A strong step succeeds during an autovacuum, which yields to the wait for the weak lock."""
     ran = aoc.json(*vacuumed_step.command, "--deadline", "30s", **retrofit)
 
     assert (ran.exit_code, ran.report["revision"] or "base") == (0, vacuumed_step.end)
@@ -185,7 +185,7 @@ def test_an_autovacuum_yields(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[
 
 @pytest.mark.parametrize("vacuumed_step", [(step, True) for step in STRONG], indirect=True, ids=map(str, STRONG))
 def test_a_vacuum_against_wraparound_is_named(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """An anti-wraparound vacuum does not yield: exit 3, it is named, nothing changed."""
+    """An anti-wraparound vacuum does not yield: exit 3 with its name, and nothing is changed."""
     before = fingerprint(vacuumed_step.database.connection)
 
     ran = aoc.json(*vacuumed_step.command, "--deadline", "1s", **retrofit)

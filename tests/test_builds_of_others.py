@@ -53,7 +53,7 @@ def test_a_build_is_waited_for_and_kept(excititor_before_index: Database, aoc: A
 
 
 def test_the_deadline_names_the_builder(excititor_before_index: Database, aoc: Aoc) -> None:
-    """A build that does not end within --deadline: exit 3 with its pid and what it waits for, and it goes on."""
+    """A build that outlasts --deadline means exit 3 with its pid and what it waits for; it goes on."""
     with held(excititor_before_index) as (pid, _):
         theirs, [old] = (
             oid(excititor_before_index),
@@ -73,7 +73,7 @@ def test_the_deadline_names_the_builder(excititor_before_index: Database, aoc: A
 
 
 def test_a_leftover_is_replaced(excititor_before_index: Database, aoc: Aoc) -> None:
-    """What a build that ended left INVALID is dropped and built anew."""
+    """An INVALID index of a build that ended is dropped and built again."""
     leave_invalid(excititor_before_index)
     theirs = oid(excititor_before_index)
 
@@ -83,7 +83,7 @@ def test_a_leftover_is_replaced(excititor_before_index: Database, aoc: Aoc) -> N
 
 
 def test_any_holder_of_the_weak_lock_is_waited_for(excititor_before_index: Database, aoc: Aoc) -> None:
-    """Whoever else holds the weak lock is waited for as well, such as ANALYZE; then the leftover is replaced."""
+    """Any other holder of the weak lock, such as ANALYZE, is waited for; then the leftover is replaced."""
     leave_invalid(excititor_before_index)
     with psycopg.connect(excititor_before_index.url) as other:
         other.execute("LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE")
@@ -120,7 +120,7 @@ def test_an_autovacuum_yields(excititor_before_index: Database, aoc: Aoc) -> Non
 
 
 def test_a_downgrade_waits_too(excititor_before_index: Database, aoc: Aoc) -> None:
-    """Before an index is dropped, somebody else's rebuild of it comes to its end: nobody is deadlocked."""
+    """Before an index is dropped, somebody else's rebuild of it ends: there is no deadlock."""
     assert aoc(*TO_INDEX).exit_code == 0
     with held(excititor_before_index, f"REINDEX INDEX CONCURRENTLY {INDEX}") as (pid, let_go):
         process = aoc.start("downgrade", "excititor_0003")
@@ -145,7 +145,7 @@ def failing_build(database: Database) -> Abort:
 
 
 def test_a_failed_build_spares_what_became_valid(excititor_before_index: Database) -> None:
-    """Our CREATE that fails because somebody else's index of that name is finished by then leaves theirs alone."""
+    """If our CREATE fails because another index of that name has become valid, that one is left alone."""
     excititor_before_index.run(BUILD)
     theirs = oid(excititor_before_index)
 
@@ -156,7 +156,7 @@ def test_a_failed_build_spares_what_became_valid(excititor_before_index: Databas
 
 
 def test_a_failed_build_spares_another_tables_index(excititor_before_index: Database) -> None:
-    """An INVALID index of that name on another table is none of ours to drop."""
+    """An INVALID index of that name on another table is not dropped."""
     excititor_before_index.run("CREATE TABLE others (tenant int)")
     leave_invalid(excititor_before_index, f"CREATE INDEX CONCURRENTLY {INDEX} ON others (tenant)")
     theirs = oid(excititor_before_index)

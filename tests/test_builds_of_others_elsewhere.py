@@ -48,7 +48,7 @@ def test_a_build_on_a_partition_is_waited_for(partitioned_before_index: Database
 
 
 def test_a_leftover_on_a_partition_is_replaced(partitioned_before_index: Database, aoc: Aoc) -> None:
-    """What a build on a partition left INVALID is dropped and built anew."""
+    """An INVALID index of a build on a partition is dropped and built again."""
     leave_invalid(partitioned_before_index, ON_LEAF)
 
     assert aoc(*TO_INDEX).exit_code == 0
@@ -88,7 +88,7 @@ def test_a_script_refuses_during_a_build(printed_scripts: dict[str, str], exciti
 
 
 def test_a_script_replaces_a_leftover(printed_scripts: dict[str, str], excititor: Database) -> None:
-    """What a build that ended left INVALID is dropped and built anew by the script."""
+    """The script drops an INVALID index of a build that ended, and builds it again."""
     leave_invalid(excititor)
 
     assert run(excititor, printed_scripts["upgrade"]).exit_code == 0
@@ -96,7 +96,7 @@ def test_a_script_replaces_a_leftover(printed_scripts: dict[str, str], excititor
 
 
 def test_a_downgrade_script_refuses_during_a_build(printed_scripts: dict[str, str], excititor: Database) -> None:
-    """On the way down as well, an INVALID index that somebody may be building is not dropped."""
+    """A script down does not drop an INVALID index that somebody may be building either."""
     assert run(excititor, printed_scripts["upgrade"]).exit_code == 0
     excititor.run(f"DROP INDEX {INDEX}")
     with held(excititor, BUILD) as (pid, _):

@@ -19,7 +19,7 @@ from tests.helpers import psql
 def bundle_without_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle without wheels, with one report."""
     folder = tmp_path_factory.mktemp("kit")
-    (folder / "verify.html").write_text("<p>all stands</p>", encoding="utf-8")
+    (folder / "verify.html").write_text("<p>all is well</p>", encoding="utf-8")
     made = Aoc()("bundle", str(folder / "new"), "--no-wheels", "--report", str(folder / "verify.html"))
     assert made.exit_code == 0, made.err
     return folder / "new"
@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_file_is_in_the_sums(bundle_without_wheels: Path) -> None:
-    """sha256sum finds every file as it was; manifest and sums list the same files."""
+    """sha256sum finds every file unchanged; manifest and sums list the same files."""
     summed = subprocess.run(
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=bundle_without_wheels, check=False
     )
@@ -51,7 +51,7 @@ def test_every_file_is_in_the_sums(bundle_without_wheels: Path) -> None:
 
 
 def test_the_bundle_holds_scripts_docs_and_report(bundle_without_wheels: Path) -> None:
-    """It has scripts for both targets, docs with the schema, the report, and a README for all of it."""
+    """The bundle has scripts for both targets, docs with the schema, the report, and a README."""
     files = contents(bundle_without_wheels)
     readme = files["README.md"].decode()
 
@@ -59,7 +59,7 @@ def test_the_bundle_holds_scripts_docs_and_report(bundle_without_wheels: Path) -
         files
     )
     assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*")} <= set(files)
-    assert files["reports/verify.html"] == b"<p>all stands</p>"
+    assert files["reports/verify.html"] == b"<p>all is well</p>"
     assert all((bundle_without_wheels / path).exists() for path in re.findall(r"sql/[\w-]+\.sql", readme))
     assert not [name for name in files if name.endswith(".whl") or name == "requirements.txt"]
 
@@ -87,7 +87,7 @@ def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path)
 
 
 def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
-    """The signer gets the sums as its last word; what it leaves beside them stays."""
+    """The signer gets the sums as its last word; what it adds to the folder stays."""
     signer = tmp_path / "sign er"
     signer.write_text('#!/bin/sh\nsha256sum "$2" > "$2.sig"\n', encoding="utf-8")
     signer.chmod(0o755)
@@ -99,7 +99,7 @@ def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
         ("false", "ended with exit code 1"),
         ("true", "left no SHA256SUMS.asc"),
@@ -107,17 +107,17 @@ def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
         ("'", "could not be started"),
     ],
 )
-def test_a_failing_signer_leaves_no_bundle(command: str, told: str, tmp_path: Path) -> None:
-    """Without its signature there is no bundle, and nothing half made either."""
+def test_a_failing_signer_leaves_no_bundle(command: str, message: str, tmp_path: Path) -> None:
+    """Without its signature there is no bundle, and no part of one."""
     ran = Aoc()("bundle", str(tmp_path / "kit"), "--no-wheels", "--sign-command", command)
 
     assert ran.exit_code == 2
-    assert told in ran.err
+    assert message in ran.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
-    """What cannot be meant is refused with exit code 2, and nothing is written."""
+    """Wrong input is refused with exit code 2, and nothing is written."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("kept", encoding="utf-8")
     (tmp_path / "one").mkdir()
@@ -135,10 +135,10 @@ def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
         "cannot be made": ["/proc/nowhere/kit", "--no-wheels"],
     }
 
-    for told, words in cases.items():
+    for message, words in cases.items():
         ran = Aoc()("bundle", *words)
         assert (ran.exit_code, ran.out) == (2, ""), words
-        assert told in ran.err
+        assert message in ran.err
     assert contents(tmp_path) == before
 
 

@@ -118,7 +118,7 @@ def test_the_bill_of_materials_names_each_wheel(bundle_with_wheels: Path) -> Non
 
 
 def test_an_unknown_platform_is_refused(tmp_path: Path) -> None:
-    """pip's refusal is told in one sentence, and nothing is left."""
+    """pip's refusal is printed in one sentence, and nothing is left behind."""
     ran = Aoc()("bundle", str(tmp_path / "kit"), "--platform", "sparc_solaris", "--python-version", "3.12")
     if ran.exit_code == 3:
         pytest.skip(f"no package index answers: {ran.err}")

@@ -63,7 +63,7 @@ BROKEN: dict[str, tuple[dict[str, str | None], dict[str, str]]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_each_kind_of_wrong_link_is_named_and_repaired(case: str, chains_at_head: Database, aoc: Aoc) -> None:
-    """Each way in which a link can be wrong is an error of verify under its own name; --apply repairs it."""
+    """verify names each kind of wrong link as an error; --apply repairs it."""
     by_hand, expected = BROKEN[case]
     set_links(chains_at_head, by_hand)
 
@@ -87,7 +87,7 @@ def late(database: Database, link: str | None) -> None:
 
 @pytest.mark.parametrize("link", ["a4", None], ids=["linked to the newest", "not linked"])
 def test_late_rows_are_a_warning(link: str | None, chains_at_head: Database, aoc: Aoc) -> None:
-    """A revision stored late is the warning chain-late, at exit 0, until `chain --apply` links it anew."""
+    """A revision stored late is the warning chain-late, at exit 0, until `chain --apply` links it."""
     late(chains_at_head, link)
 
     verified, shown = aoc.json("verify"), aoc.json("chain")
@@ -113,14 +113,14 @@ def test_a_late_revision_excuses_no_wrong_link(chains_at_head: Database, aoc: Ao
 
 
 def test_a_new_row_without_its_link_is_broken(chains_at_head: Database, aoc: Aoc) -> None:
-    """A new revision at the end of its chain has no excuse: without its link it is an error."""
+    """A new revision at the end of its chain without its link is an error."""
     chains_at_head.add("a5", upstream_id="a", retrieved_at="2025-01-06T00:00:00Z")
 
     assert kinds(aoc.json("verify").finding("chain-broken")) == {"a5": "missing link"}
 
 
 def test_without_created_at_nothing_is_excused(chains_at_head: Database, aoc: Aoc) -> None:
-    """Where no column says when a row was stored, nobody can tell that it is late: it is an error."""
+    """Where no column says when a row was stored, no revision counts as late: it is an error."""
     chains_at_head.run(f"ALTER TABLE {chains_at_head.table} DROP created_at")
     late(chains_at_head, "a4")
 
@@ -128,7 +128,7 @@ def test_without_created_at_nothing_is_excused(chains_at_head: Database, aoc: Ao
 
 
 def test_apply_needs_the_flag(chains_at_head: Database, aoc: Aoc) -> None:
-    """`chain` only looks; `chain --apply` is refused without the flag, and then nothing is changed."""
+    """`chain` only reads; `chain --apply` without the flag is refused, and nothing is changed."""
     broken = {"a2": "b1", "a4": None}
     set_links(chains_at_head, broken)
 
@@ -152,7 +152,7 @@ def test_apply_with_nothing_to_do_needs_no_flag(chains_at_head: Database, aoc: A
 
 
 def test_apply_is_journaled(chains_at_head: Database, aoc: Aoc) -> None:
-    """What --apply replaced stands in the journal, and the downgrade of the backfill takes both back."""
+    """What --apply replaced is in the journal, and the downgrade of the backfill takes both back."""
     before = aoc.json("chain", "--drop-journal").report["facts"]
     late(chains_at_head, "a4")
     assert aoc("chain", "--apply", **ALLOWED).exit_code == 0
@@ -180,7 +180,7 @@ def test_a_downgrade_leaves_links_that_others_set(chains_at_head: Database, aoc:
 
 
 def test_a_stopped_downgrade_reports_what_it_left(chains_at_head: Database, aoc: Aoc) -> None:
-    """Of a downgrade that stops after it set links back, the rows that it left are a finding, and in no step."""
+    """If a downgrade stops after it set links back, the rows that it left are a finding and in no step."""
     set_links(chains_at_head, {"a3": "a0"})
     with psycopg.connect(chains_at_head.url) as reader:
         reader.execute("SELECT FROM aoc_supersedes_journal")
@@ -216,7 +216,7 @@ def test_drop_journal_shows_first(chains_at_head: Database, aoc: Aoc) -> None:
 
 
 def test_drop_journal_needs_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """With several targets configured, the drop wants one named, because it cannot be undone."""
+    """With several targets configured, the drop needs one named, because it cannot be undone."""
     aoc.configure(concelier, excititor)
     assert aoc("upgrade").exit_code == 0
 

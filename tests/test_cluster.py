@@ -20,7 +20,7 @@ def start_all(aoc: Aoc, **more: str) -> list[tuple[int, str]]:
 def test_restarted_replicas_respect_a_rollback(
     rollback: list[str], excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """After a rollback all replicas restart: the state stays, each says why and exits 0, until it is released."""
+    """After a rollback, restarted replicas change nothing, say why and exit 0, until the hold is released."""
     fill(excititor, 300)
     aoc.configure(excititor)
     assert [code for code, _ in start_all(aoc, **retrofit)] == [0, 0, 0]
@@ -42,7 +42,7 @@ def test_restarted_replicas_respect_a_rollback(
 
 
 def test_a_rollback_wins_over_starting_replicas(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """A rollback that races with starting replicas wins: whoever came later holds still."""
+    """A rollback that races with starting replicas wins: later replicas change nothing."""
     aoc.configure(excititor)
     assert aoc("upgrade", **retrofit).exit_code == 0
 

@@ -47,7 +47,7 @@ def duplicated(target_with_chain: Database) -> Database:
 
 
 def test_without_apply_nothing_changes(duplicated: Database, aoc: Aoc) -> None:
-    """Without --apply it tells what stays and what moves, and what names the moved."""
+    """Without --apply it shows what stays, what moves, and what refers to the moved rows."""
     before = rows(duplicated)
 
     ran = aoc.json("dedupe", duplicated.target)
@@ -96,7 +96,7 @@ def test_restore_returns_the_identical_table(duplicated: Database, aoc: Aoc, kee
 
 
 def test_each_run_can_be_restored_alone(duplicated: Database, aoc: Aoc) -> None:
-    """Each run is put back by its number, and together they give back the table."""
+    """Each run is restored by its number, and together they give back the table."""
     before = rows(duplicated)
     first = aoc.json("dedupe", duplicated.target, "--apply").report["run"]
     between = rows(duplicated)
@@ -114,7 +114,7 @@ def test_each_run_can_be_restored_alone(duplicated: Database, aoc: Aoc) -> None:
 
 
 def test_an_upgrade_after_it_blocks_the_restore(duplicated: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """After it an upgrade goes through; then the way back is refused until the index is gone."""
+    """After `dedupe` an upgrade succeeds; then --restore is refused until the index is gone."""
     before = rows(duplicated)
     assert aoc("dedupe", duplicated.target, "--apply").exit_code == 0
     assert aoc("upgrade", duplicated.target, **retrofit).exit_code == 0
@@ -128,7 +128,7 @@ def test_an_upgrade_after_it_blocks_the_restore(duplicated: Database, aoc: Aoc, 
 
 
 def test_different_rows_stay(duplicated: Database, aoc: Aoc) -> None:
-    """Rows that differ in more than the time of their fetch are named by column and stay, unless asked for."""
+    """Rows that differ in more than their time of retrieval are named by column and stay, unless requested."""
     duplicated.run(
         f'UPDATE {duplicated.table} SET linkset = \'{{"aliases": ["canary"]}}\', '
         "upstream = '{\"fetched_at\": \"later\"}' WHERE id = '2A'"
@@ -145,7 +145,7 @@ def test_different_rows_stay(duplicated: Database, aoc: Aoc) -> None:
 
 
 def test_foreign_keys_and_triggers_stop_it_first(duplicated: Database, aoc: Aoc) -> None:
-    """A row that another table names, or whose move would fire a trigger, stops it before anything moves."""
+    """A row that another table references, or whose move would fire a trigger, stops it before anything moves."""
     table, before = duplicated.table, rows(duplicated)
     duplicated.run(
         f"CREATE TABLE notes (about text REFERENCES {table} ON DELETE CASCADE); INSERT INTO notes VALUES ('4B')"
@@ -164,7 +164,7 @@ def test_foreign_keys_and_triggers_stop_it_first(duplicated: Database, aoc: Aoc)
 
 
 def test_somebody_elses_quarantine_is_left_alone(duplicated: Database, aoc: Aoc) -> None:
-    """A table of that name which is not ours is left alone, and nothing moves."""
+    """A foreign table of that name is left alone, and nothing moves."""
     duplicated.run(f"CREATE TABLE {duplicated.table}_quarantine (id text)")
 
     ran = aoc.json("dedupe", duplicated.target, "--apply")
@@ -238,7 +238,7 @@ def test_a_killed_run_goes_on(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_wrong_usage_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """What excludes each other is refused, and a change wants one target."""
+    """Options that exclude each other are refused, and a change needs one target."""
     aoc.configure(concelier, excititor)
 
     for words in (["--apply"], ["concelier", "--apply", "--restore"], ["concelier", "--run", "1"]):

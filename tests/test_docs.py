@@ -31,7 +31,7 @@ def read(path: Path) -> str:
 
 
 def section(page: str, heading: str) -> str:
-    """Return what stands under a heading, up to the next one of its level or above."""
+    """Return the text under a heading, up to the next one of its level or above."""
     level = heading.index(" ")
     found = re.search(rf"(?ms)^{re.escape(heading)}$(.*?)(?=^#{{1,{level}}} |\Z)", page)
     assert found, heading
@@ -47,7 +47,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def first_cells(text: str) -> list[str]:
-    """Return what stands between backquotes in the first column of the tables of a text."""
+    """Return the text between backquotes in the first column of the tables of a text."""
     return [name for line in re.findall(r"(?m)^\| (`.*?) \|", text) for name in re.findall(r"`(.+?)`", line)]
 
 
@@ -139,14 +139,14 @@ def test_shell_commands_parse(line: str) -> None:
 
 def test_exit_codes_agree_with_the_help() -> None:
     """The tables of exit codes in README and docs/cli.md say what --help says."""
-    told = dict(re.findall(r"(?m)^ +(\d+) {2,}(\w.*)$", (cli.help or "").partition("Exit codes:")[2]))
-    assert {"0", "1", "2", "3", "4", "130", "143"} == set(told)
+    listed = dict(re.findall(r"(?m)^ +(\d+) {2,}(\w.*)$", (cli.help or "").partition("Exit codes:")[2]))
+    assert {"0", "1", "2", "3", "4", "130", "143"} == set(listed)
 
     table = re.findall(r"(?m)^\| (\d+) \| (.+?) \|", section(read(ROOT / "docs" / "cli.md"), "## Exit codes"))
     readme = re.findall(r"(?m)^\| (\d) \| (.+?) \|", read(ROOT / "README.md"))
 
-    assert dict(table) == told
-    assert dict(readme) == {code: text for code, text in told.items() if len(code) == 1}
+    assert dict(table) == listed
+    assert dict(readme) == {code: text for code, text in listed.items() if len(code) == 1}
 
 
 def variables(text: str) -> set[str]:
@@ -155,7 +155,7 @@ def variables(text: str) -> set[str]:
 
 
 def test_the_documents_name_the_variables_of_the_code() -> None:
-    """The documents name the variables that the code reads, and no others; docs/cli.md has all of users'."""
+    """The documents name the variables that the code reads, and no others; docs/cli.md has all that users set."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "aoc_migrate").rglob("*.py")))
     suffixes = set(re.findall(r"\{(?:prefix|variable|target\.upper\(\))\}_([A-Z_]+)", code))
     assert suffixes == {"DATABASE_URL", "DATABASE_SCHEMA", "TABLE_OWNER", "FILE"}

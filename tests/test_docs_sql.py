@@ -37,7 +37,7 @@ SHAPE = {
     "unguarded-column": "ALTER TABLE advisory_raw ADD COLUMN notes jsonb",
     "forbidden-column": "ALTER TABLE advisory_raw ADD COLUMN severity text",
 }
-MENDED = ("missing-required", "blank-key", "not-an-object", "forbidden-key", "derived-key", "duplicate-key")
+REPAIRED = ("missing-required", "blank-key", "not-an-object", "forbidden-key", "derived-key", "duplicate-key")
 
 
 def statements(slug: str) -> list[str]:
@@ -63,7 +63,7 @@ def test_each_example_runs(name: str, concelier: Database, aoc: Aoc, retrofit: d
 
 @pytest.mark.parametrize("slug", DIRT)
 def test_the_examples_find_and_repair_the_rows(slug: str, concelier: Database, aoc: Aoc) -> None:
-    """The examples of a finding find what the audit found, and where they repair it, it is gone afterwards."""
+    """The examples of a finding find what the audit found; after those that repair it, it is gone."""
     concelier.run(SHAPE.get(slug, ""))
     for id_ in ("a", "b"):
         document = "CVE-2025-0001" if slug == "duplicate-key" else f"CVE-{id_}"
@@ -74,7 +74,7 @@ def test_the_examples_find_and_repair_the_rows(slug: str, concelier: Database, a
     reads = [s for s in shown if s.startswith("SELECT")]
 
     assert any(concelier.rows(statement) for statement in reads)
-    if slug in MENDED:
+    if slug in REPAIRED:
         for statement in shown:
             concelier.run(statement)
         assert slug not in aoc.json("audit").slugs()

@@ -83,7 +83,7 @@ def test_the_recorded_sql_repeats_the_run(
 
 
 def test_a_refused_run_leaves_no_sql(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """An audit that stops the upgrade leaves everything but SQL, for none ran."""
+    """An audit that stops the upgrade leaves everything but SQL, since none ran."""
     excititor.add("bad", tenant=None)
     aoc.configure(excititor)
 
@@ -98,7 +98,7 @@ def test_a_refused_run_leaves_no_sql(excititor: Database, aoc: Aoc, tmp_path: Pa
 
 
 def test_a_failed_run_leaves_the_sql_so_far(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A step that is given up leaves the SQL so far, with the failure in it, and verify says what stands."""
+    """A step that is given up leaves the SQL so far with the failure in it, and a verify report."""
     excititor.add("1")
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0001").exit_code == 0
@@ -137,7 +137,7 @@ def test_an_interrupted_run_leaves_the_sql_so_far(
 def test_a_run_with_nothing_to_do_leaves_no_audit(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
-    """At head there is no audit, but plan, run and verify say that all stands."""
+    """At head there is no audit, but plan, run and verify are clean."""
     assert aoc("upgrade", **retrofit).exit_code == 0
 
     assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
@@ -149,7 +149,7 @@ def test_a_run_with_nothing_to_do_leaves_no_audit(
 
 
 def test_each_run_has_its_own_folder(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A second run beside the first overwrites nothing."""
+    """A second run in the same place overwrites nothing."""
     aoc.configure(excititor)
 
     for _ in range(2):
@@ -170,7 +170,7 @@ def test_without_a_server_the_report_is_the_evidence(aoc: Aoc, tmp_path: Path) -
 
 
 def test_an_unwritable_folder_is_refused_first(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A place that cannot be written to is refused before anything is done."""
+    """A folder that cannot be written to is refused before anything is done."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     aoc.configure(excititor)
 
@@ -182,7 +182,7 @@ def test_an_unwritable_folder_is_refused_first(excititor: Database, aoc: Aoc, tm
 
 
 def test_a_full_disk_does_not_stop_the_migration(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """When the evidence cannot be written on the way, the migration goes on and the log says so."""
+    """If the evidence cannot be written during the run, the migration goes on and the log says so."""
     aoc.configure(excititor)
     small = tmp_path / "small"
     small.mkdir()

@@ -189,7 +189,7 @@ TRUSTED = {
 
 @pytest.mark.parametrize("who", TRUSTED)
 def test_code_of_trusted_roles_is_accepted(who: str, untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
-    """Code of the table's owner, of whoever may act as that owner and of superusers is nobody's finding."""
+    """Code of the table's owner, of roles that may act as that owner and of superusers is not a finding."""
     plant(excititor, untrusted_role, KINDS["row trigger"][0])
     excititor.run(TRUSTED[who].format(untrusted_role))
 
@@ -222,14 +222,14 @@ HARMLESS = {
 def test_code_that_our_writes_do_not_run_is_ignored(
     case: str, untrusted_role: str, excititor: Database, aoc: Aoc
 ) -> None:
-    """Code that our writes do not run is not found, and does not run."""
+    """Code that our writes do not run is not a finding, and does not run."""
     plant(excititor, untrusted_role, HARMLESS[case])
 
     assert (aoc.json("upgrade").slugs("error"), ran(excititor)) == ([], False)
 
 
 def test_code_on_any_partition_is_found(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
-    """Code on a partition of any level is found as well."""
+    """Code on a partition of any level is found too."""
     partition(excititor.connection, "vex_raw")
     plant(excititor, untrusted_role, f"{TRIGGER} {CHECK} CREATE TRIGGER t BEFORE INSERT ON cold.vex_raw_b {EACH}")
     excititor.run("ALTER TABLE vex_raw_a ADD CONSTRAINT c CHECK (planted.code(id))")

@@ -49,7 +49,7 @@ STOCK = {
 
 @pytest.mark.parametrize("case", STOCK)
 def test_stock_alembic_refuses_foreign_code(case: str, untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
-    """Stock Alembic refuses it as well, until -x accept=… is given."""
+    """Stock Alembic refuses it too, until -x accept=… is given."""
     start, words, planted = STOCK[case]
     to(start, aoc)
     plant(excititor, untrusted_role, planted)
@@ -70,7 +70,7 @@ def test_stock_alembic_refuses_foreign_code(case: str, untrusted_role: str, exci
 def test_the_verifier_check_runs_no_foreign_code(
     untrusted_role: str, excititor: Database, aoc: Aoc, tmp_path: Path
 ) -> None:
-    """What is tried as the verifier is not tried where it would run such code, which could become us again."""
+    """No query is tried as the verifier where it would run foreign code, which could become our role again."""
     (tmp_path / "secret").write_text("s")
     to("head", aoc)
     aoc.environment["AOC_VERIFIER_USER"] = verifier = f"verifier_{excititor.connection.info.backend_pid}"
@@ -158,7 +158,7 @@ VIEWED = (
 
 
 def test_the_verifier_check_plans_no_foreign_view(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
-    """Whether the verifier may read a stranger's view or table is asked of the catalog: to plan it runs code."""
+    """The catalog says whether the verifier may read a foreign view or table: planning a query on it runs code."""
     verifier = f"verifier_{excititor.connection.info.backend_pid}"
     aoc.environment["AOC_VERIFIER_USER"] = verifier
     to("head", aoc)
@@ -179,7 +179,7 @@ def test_the_verifier_check_plans_no_foreign_view(untrusted_role: str, excititor
 
 
 def test_showing_rows_evaluates_no_foreign_check(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
-    """What `repair` and `dedupe` only show evaluates the table's CHECKs: foreign code stops that as well."""
+    """What `repair` and `dedupe` only show evaluates the table's CHECKs, so foreign code stops that too."""
     excititor.run("UPDATE vex_raw SET upstream_id = '' WHERE id = '0'")
     plant(
         excititor,

@@ -152,7 +152,7 @@ def test_a_new_trigger_stops_the_next_batch(untrusted_role: str, excititor: Data
 
 
 def test_an_event_trigger_in_a_new_database_is_found(empty_database: Database, aoc: Aoc) -> None:
-    """It is found as well where there is no raw table yet."""
+    """An event trigger is found even where there is no raw table yet."""
     aoc.configure(empty_database)
     with planter(empty_database) as role:
         plant(empty_database, role, EVENTS)
@@ -167,7 +167,7 @@ def test_an_event_trigger_in_a_new_database_is_found(empty_database: Database, a
 def test_a_statement_trigger_is_found_where_no_row_needs_a_link(
     untrusted_role: str, excititor: Database, aoc: Aoc
 ) -> None:
-    """The backfill's UPDATE fires triggers of statements even where no row needs a link: they are found, too."""
+    """The backfill's UPDATE fires statement triggers even where no row needs a link: they are found too."""
     excititor.run("DELETE FROM vex_raw WHERE id > '0'")
     plant(excititor, untrusted_role, STATEMENT)
 

@@ -31,7 +31,7 @@ OURS = {
 
 @pytest.mark.parametrize("made", FOREIGN)
 def test_another_index_of_our_name_is_refused(made: str, excititor: Database, aoc: Aoc) -> None:
-    """The step refuses it, and records nothing of it; the audit has found it before."""
+    """The audit finds it; the step refuses it, and records nothing."""
     excititor.run(FOREIGN[made])
     aoc.configure(excititor)
 
@@ -43,7 +43,7 @@ def test_another_index_of_our_name_is_refused(made: str, excititor: Database, ao
 
 @pytest.mark.parametrize("made", OURS)
 def test_an_equal_index_is_adopted_and_kept(made: str, excititor: Database, aoc: Aoc) -> None:
-    """One that does the same is taken, recorded as found, and left by the downgrade."""
+    """An index that does the same is adopted, recorded as found, and left by the downgrade."""
     excititor.run(OURS[made])
     aoc.configure(excititor)
 

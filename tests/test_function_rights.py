@@ -45,7 +45,7 @@ def store(database: Database, role: str, id_: str = "1") -> None:
 
 
 def test_default_privileges_stop_no_writer(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
-    """Where new functions are nobody's to execute, the service can still write after the upgrade."""
+    """Where nobody may execute new functions by default, the service can still write after the upgrade."""
     concelier.run(CLOSED)
     up(concelier, aoc)
 

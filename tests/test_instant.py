@@ -34,7 +34,7 @@ class Sleepy(tuple[str, ...]):
 
 
 def test_a_silent_client_loses_its_strong_lock(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that says nothing while it holds a strong lock loses it: others go on, and nothing was changed."""
+    """A client that says nothing while it holds a strong lock loses it: others go on, and nothing is changed."""
     monkeypatch.setattr(instant, "ALIVE", "100ms")
     statements = Sleepy(["ALTER TABLE public.vex_raw ADD late text"])
     with (
@@ -64,7 +64,7 @@ def test_one_bound_covers_all_work_under_a_strong_lock(excititor: Database) -> N
 
 
 def test_a_cancel_by_a_person_ends_the_step(excititor: Database) -> None:
-    """pg_cancel_backend is not the timeout: the step is not tried again, and ends in words of its own."""
+    """pg_cancel_backend is not the timeout: the step is not tried again, and its finding says so."""
     sleeping = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)' AND state = 'active'"
 
     def cancel() -> None:

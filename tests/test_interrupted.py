@@ -10,7 +10,7 @@ from tests.helpers import PINNED, fill, wait_until, wrong_links
 
 
 def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """kill -9 in the middle of the backfill: the same command again goes on and ends with every link right."""
+    """After kill -9 in the backfill, the same command goes on and ends with every link right."""
     fill(excititor, 40_000)
     aoc.configure(excititor)
     process = aoc.start("upgrade", **retrofit)
@@ -112,7 +112,7 @@ def test_a_downgrade_whose_report_was_lost_is_not_repeated(excititor: Database, 
 
 
 def test_a_cancelled_batch_is_not_tried_again(excititor: Database, aoc: Aoc) -> None:
-    """A batch that somebody cancels is not tried again, however long it had run: exit 4, and the list stands."""
+    """A batch that somebody cancels is not tried again, however long it had run: exit 4, and the list is kept."""
     excititor.add("1", tenant=None)
     excititor.run(
         f"CREATE FUNCTION slow() {PINNED} "

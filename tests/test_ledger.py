@@ -1,4 +1,4 @@
-"""The ledger aoc_migration_log, and what `history` tells of it."""
+"""The ledger aoc_migration_log, and what `history` shows of it."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def test_runs_of_stock_alembic_are_recorded(excititor: Database, aoc: Aoc) -> No
 
 
 def test_a_run_is_recorded_with_role_host_and_times(excititor: Database, aoc: Aoc) -> None:
-    """A run is written down with role, host, image, versions, and the times of each step."""
+    """A run is recorded with role, host, image, versions, and the times of each step."""
     aoc.configure(excititor)
     aoc("upgrade", AOC_IMAGE="registry/aoc-migrate:1.2.3", HOSTNAME="migrate-pod-x")
 
@@ -69,7 +69,7 @@ def test_a_run_is_recorded_with_role_host_and_times(excititor: Database, aoc: Ao
 
 
 def test_a_failed_run_is_recorded_with_its_finding(excititor: Database, aoc: Aoc) -> None:
-    """A run that gives up is `failed`, with the finding that ended it and the steps that stand."""
+    """A run that gives up is `failed`, with the finding that ended it and the steps that were done."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
     with psycopg.connect(excititor.url) as writer:
@@ -106,7 +106,7 @@ def test_a_killed_run_becomes_interrupted(excititor: Database, aoc: Aoc) -> None
 
 
 def test_verify_finds_an_edited_revision(excititor: Database, aoc: Aoc) -> None:
-    """A revision whose SQL is not what was applied is told by verify, and by nothing else."""
+    """verify, and nothing else, reports a revision whose SQL is not what was applied."""
     aoc.configure(excititor)
     aoc("upgrade")
     assert aoc.json("verify").slugs() == []
@@ -132,7 +132,7 @@ def test_every_way_of_running_has_the_same_checksum(excititor: Database, aoc: Ao
 
 
 def test_history_prints_every_format(excititor: Database, aoc: Aoc) -> None:
-    """The ledger reads as table, JSON and Markdown; an unknown run is exit 2, an empty ledger is none."""
+    """The ledger reads as table, JSON and Markdown; an unknown run is exit 2, an empty ledger is fine."""
     aoc.configure(excititor)
     assert aoc.json("history").report["facts"] == {"runs": []}
     aoc("upgrade")

@@ -52,7 +52,7 @@ def test_limited_visibility_is_reported_once(words: str, unsighted_owner: str, a
 def test_every_command_under_the_lock_reports_it(
     words: str, unsighted_owner: str, excititor: Database, aoc: Aoc
 ) -> None:
-    """Whatever runs under the runners' lock says it once, also where there is nothing to do."""
+    """Every command under the runners' lock says it once, even with nothing to do."""
     if not words.startswith(("dedupe", "repair")):
         assert aoc("upgrade").exit_code == 0
     if words == "dedupe --restore":
@@ -65,7 +65,7 @@ def test_every_command_under_the_lock_reports_it(
 
 
 def test_a_run_that_gives_up_reports_it(unsighted_owner: str, excititor: Database, aoc: Aoc) -> None:
-    """A run that gives up says it too; who blocks is named by pid all the same."""
+    """A run that gives up says it too, and still names the blocker by pid."""
     with psycopg.connect(excititor.url) as reader:
         reader.execute("SELECT FROM vex_raw")
         ran = aoc.json("upgrade", "--deadline", "1s", "--max-stall", "50ms")
@@ -78,7 +78,7 @@ def test_a_run_that_gives_up_reports_it(unsighted_owner: str, excititor: Databas
 
 @pytest.mark.parametrize("words", ["upgrade", "verify", "wait", "plan", "history", "chain", "dedupe"])
 def test_a_report_that_does_not_need_it_is_silent(words: str, unsighted_owner: str, aoc: Aoc) -> None:
-    """A report of which no check needs it does not say it: nothing to do, or only its own tables are read."""
+    """A report that needs no such check does not say it: nothing to do, or only our own tables are read."""
     assert aoc("upgrade").exit_code == 0
 
     assert SLUG not in aoc.json(*words.split()).slugs()
@@ -114,7 +114,7 @@ def test_the_role_in_the_grant_is_quoted(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_what_the_warning_says_is_missing_is_missing(unsighted_owner: str, excititor: Database, aoc: Aoc) -> None:
-    """What it says is so: an old transaction and a running build are missing, and appear with the grant."""
+    """What it says is true: an old transaction and a running build are missing, and appear with the grant."""
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     with held(excititor):
         wait_until(

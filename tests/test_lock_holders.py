@@ -100,10 +100,10 @@ def test_hidden_facts_are_reported_as_hidden(excititor: Database, aoc: Aoc, stra
     aoc.environment["EXCITITOR_DATABASE_URL"] = stranger_url
     excititor.run("SELECT pg_advisory_lock(%s::bigint)", [KEY])
 
-    told = aoc.json("status").report["facts"]["lock"]
+    shown = aoc.json("status").report["facts"]["lock"]
 
-    assert f"pid {excititor.connection.info.backend_pid}, " in told
-    assert "this role may not see since when (pg_read_all_stats may)" in told
+    assert f"pid {excititor.connection.info.backend_pid}, " in shown
+    assert "this role may not see since when (pg_read_all_stats may)" in shown
 
 
 def test_a_waiting_script_names_the_holder(excititor: Database, stranger_url: str) -> None:

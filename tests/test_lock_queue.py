@@ -131,7 +131,7 @@ def test_waiters_of_other_roles_are_seen(plain_role_url: str, excititor: Databas
 
 
 def test_a_slow_row_is_not_reported_as_a_lock(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """Where one row alone takes more than a second, that is said, and nobody is to be ended for it."""
+    """If one row alone takes more than a second, the report says so and asks to end nobody."""
     for n in range(2):
         excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
     aoc.configure(excititor)
@@ -196,7 +196,7 @@ def test_updates_without_effect_come_to_an_end(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where a trigger keeps links from being written, the backfill says so and ends, sooner if scans are slow."""
+    """Where a trigger prevents links, the backfill says so and ends, sooner if scans are slow."""
     monkeypatch.setattr(backfill, "FOUND", 2)
     for n in range(5):
         excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")

@@ -1,4 +1,4 @@
-"""Metrics: valid for Prometheus, true, written in one move, and silent when told so."""
+"""Metrics: valid for Prometheus, true, written atomically, and silent on request."""
 
 import re
 import shutil
@@ -138,7 +138,7 @@ def test_hostile_labels_stay_inside_their_quotes() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    """docs/metrics.md lists every metric and no other, and dashboard and alerts use no name that there is not."""
+    """docs/metrics.md lists every metric and no other, and dashboard and alerts use no other name."""
     listed = re.findall(r"(?m)^\| `aoc_migrate_(\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"))
     used = {
         name

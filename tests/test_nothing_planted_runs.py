@@ -1,4 +1,4 @@
-"""Every function and operator that we name, planted anew by a role with CREATE on the schema: none of it runs."""
+"""A role with CREATE on the schema plants every function and operator that we name: none of them runs."""
 
 import re
 import subprocess
@@ -137,7 +137,7 @@ def test_the_generator_plants_what_once_ran(
 def test_nothing_planted_before_runs(
     logging_server: tuple[Database, Path], undisturbed_outcome: tuple[list[str], str]
 ) -> None:
-    """Beside thousands of planted overloads every command ends as without them, and none of them runs."""
+    """With thousands of planted overloads every command ends as without them, and none of them runs."""
     database, log = logging_server
     aoc = Aoc()
     with concelier_on(database, "planted", aoc) as concelier, stranger(concelier) as neighbour:
@@ -203,7 +203,7 @@ def test_the_trap_catches_an_open_path(
 
 @pytest.mark.parametrize("creator", ["PUBLIC", "group", "role"])
 def test_the_finding_names_each_planted_object(creator: str, excititor: Database, aoc: Aoc) -> None:
-    """It names each object with its role, and who was given CREATE; what it prints ends it. Trusted roles may."""
+    """The finding names each object, its role and who has CREATE; what it prints ends it. Trusted roles may."""
     pid = excititor.connection.info.backend_pid
     excititor.run(
         f"CREATE ROLE group_{pid}; CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE sql AS 'SELECT $1'"

@@ -44,7 +44,7 @@ def test_the_audit_with_conflicts_ends_with_3(target_with_chain: Database) -> No
 
 
 def test_incomplete_keys_are_not_a_conflict(target_with_chain: Database) -> None:
-    """Rows without a part of the key are told apart, and compared with nothing."""
+    """Rows without a part of the key are counted separately, and compared with nothing."""
     for n in range(2):
         target_with_chain.add(f"n{n}", upstream_id=None, content_hash="sha256:same")
 
@@ -67,7 +67,7 @@ def test_hostile_ids_reach_no_terminal(excititor: Database) -> None:
 
 @pytest.mark.parametrize("limit", ["0", "-1", "many", "1; DROP TABLE vex_raw", ""])
 def test_a_wrong_limit_is_refused(excititor: Database, limit: str) -> None:
-    """A LIMIT that is no number from 1 on is refused."""
+    """A LIMIT below 1, or not a number, is refused."""
     ran = check(excititor, "-v", f"LIMIT={limit}")
 
     assert ran.exit_code == 3
@@ -166,7 +166,7 @@ def test_a_second_run_changes_nothing(target_with_chain: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         (
             {"content_hash": "sha256:0", "upstream_id": "CVE-0"},
@@ -178,7 +178,7 @@ def test_a_second_run_changes_nothing(target_with_chain: Database) -> None:
         ({"tenant": " "}, "1 rows of {table} break {table}_keys_v1"),
     ],
 )
-def test_apply_audits_first(target_with_chain: Database, values: dict[str, object], told: str) -> None:
+def test_apply_audits_first(target_with_chain: Database, values: dict[str, object], message: str) -> None:
     """Rows that break a rule are counted per rule, and nothing is changed."""
     target_with_chain.add("good", upstream_id="CVE-0", content_hash="sha256:0")
     target_with_chain.add("bad", **values)
@@ -187,7 +187,7 @@ def test_apply_audits_first(target_with_chain: Database, values: dict[str, objec
     ran = psql(target_with_chain, APPLY)
 
     assert ran.exit_code == 3
-    assert told.format(table=target_with_chain.table) in ran.err
+    assert message.format(table=target_with_chain.table) in ran.err
     assert fingerprint(target_with_chain.connection, without="^$") == before
 
 

@@ -81,7 +81,7 @@ def test_a_strangers_table_stops_us(
 def test_printed_sql_stops_at_a_strangers_table(
     way: str, name: str, concelier: Database, concelier_with_neighbour: Database, aoc: Aoc
 ) -> None:
-    """A script, and Alembic's own SQL, ends there as well, before it reads or writes anything."""
+    """A script, and Alembic's own SQL, ends there too, before it reads or writes anything."""
     premake(concelier_with_neighbour, name)
     words = ("upgrade", "concelier_0002", "--sql")
     printed = aoc("plan", "concelier", "base:concelier_0002", "--sql").out
@@ -139,7 +139,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_table_of_another_shape_is_refused(shape: str, excititor: Database, aoc: Aoc) -> None:
-    """What bears our name must be the plain table that we make, even where a trusted role made it."""
+    """A table of our name must be the plain table that we make, even if a trusted role made it."""
     aoc.configure(excititor)
     made, reason = SHAPES[shape]
     excititor.run(made.format("aoc_alembic_version"))
@@ -182,7 +182,7 @@ def test_a_foreign_trigger_on_our_table_stops_us(excititor: Database, aoc: Aoc) 
 def test_a_table_swapped_meanwhile_stops_us(
     concelier: Database, concelier_with_neighbour: Database, aoc: Aoc
 ) -> None:
-    """A schema's owner that puts a table of its own in the place of ours half way stops us; nothing of it runs."""
+    """A schema owner who replaces our table half way stops us; nothing of the new table runs."""
     aoc("dedupe", "concelier", "--apply")
     concelier.run(f"ALTER SCHEMA public OWNER TO {role_of(concelier_with_neighbour)}")
     try:

@@ -160,7 +160,7 @@ def test_batches_read_no_whole_partition(partitioned: Database, aoc: Aoc, retrof
 
 
 def rows_read(database: Database) -> tuple[int, int]:
-    """Return how many rows of partitions were read by scans and through indexes, once every session has told."""
+    """Return how many rows of partitions scans and indexes have read, once every session has reported."""
     wait_until(lambda: not database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^aoc'"))
     found: tuple[int, int] = database.rows(
         "SELECT sum(seq_tup_read)::int, sum(idx_tup_fetch)::int FROM pg_stat_user_tables "
@@ -170,7 +170,7 @@ def rows_read(database: Database) -> tuple[int, int]:
 
 
 def test_a_foreign_index_of_a_partition_is_found_first(partitioned: Database, aoc: Aoc) -> None:
-    """What bears the name of a partition's index and is something else is found before anything is done."""
+    """A different index with the name of a partition's index is found before anything is done."""
     name = "vex_raw_a_idempotency_v1"
     partitioned.run(f"CREATE INDEX {name} ON vex_raw_a (tenant)")
 
@@ -206,7 +206,7 @@ def test_the_plan_counts_partitions(partitioned: Database, aoc: Aoc) -> None:
 
 
 def test_each_estimate_has_its_actual_time(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """After the run each step of which the plan had an estimate has it beside the time that it took."""
+    """After the run, each step that the plan estimated shows its estimate with the time that it took."""
     partitioned.add("1", tenant="a")
     partitioned.add("2", tenant="a", retrieved_at="2025-02-01T00:00:00Z")
     planned = [s for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None]

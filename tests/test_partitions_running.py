@@ -49,7 +49,7 @@ def test_partitions_may_come_and_go_during_a_build(partitioned_before_index: Dat
 
 
 def test_a_blocked_attachment_names_the_reader(partitioned_before_index: Database, aoc: Aoc) -> None:
-    """Whoever reads a partition delays the attachment of its index; who it is gets told, and nobody waits long."""
+    """A reader of a partition delays the attachment of its index; it is named, and nobody waits long."""
     partitioned_before_index.run(f"CREATE UNIQUE INDEX own ON vex_raw_a {KEY}")
     with psycopg.connect(partitioned_before_index.url, application_name="a report") as reader:
         reader.execute("SELECT FROM vex_raw_a")
@@ -63,7 +63,7 @@ def test_a_blocked_attachment_names_the_reader(partitioned_before_index: Databas
 
 
 def test_a_slow_change_soon_asks_for_more_time(partitioned_before_index: Database, aoc: Aoc) -> None:
-    """A change that takes longer than the longest stall, and that nobody blocks, soon asks for more time."""
+    """An unblocked change that takes longer than --max-stall soon asks for more time."""
     partitioned_before_index.run(
         "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(9); END'; "
         "CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION slow()"

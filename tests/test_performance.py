@@ -30,7 +30,7 @@ def test_a_missed_bound_is_marked() -> None:
 
 
 def test_a_figure_may_have_no_bound() -> None:
-    """A ratio without a bound misses none, and the table says that there is none."""
+    """A ratio without a bound misses nothing, and the table shows it without a bound."""
     free = Ratio("a", "b", 3.0, 1.0, "ms", None)
 
     assert free.held

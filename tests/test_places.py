@@ -1,4 +1,4 @@
-"""Any schema, odd names, roles that are no superusers, row-level security, two targets in one database."""
+"""Any schema, odd names, roles that are not superusers, row-level security, two targets in one database."""
 
 from collections.abc import Iterator
 
@@ -185,7 +185,7 @@ def test_the_verify_all_policy_lets_a_role_audit(concelier: Database, aoc: Aoc) 
 
 
 def test_a_raw_table_that_is_not_a_table_is_refused(empty_database: Database, aoc: Aoc) -> None:
-    """A raw table that is none is refused with its kind, before anything is changed."""
+    """A raw table that is not a table is refused with its kind, before anything is changed."""
     empty_database.run("CREATE MATERIALIZED VIEW advisory_raw AS SELECT 'a' AS id")
     aoc.configure(empty_database)
 
@@ -196,7 +196,7 @@ def test_a_raw_table_that_is_not_a_table_is_refused(empty_database: Database, ao
 
 
 def test_writers_of_advisory_are_noticed(concelier: Database, aoc: Aoc) -> None:
-    """The audit warns when the legacy table is written to while it looks."""
+    """The audit warns if the legacy table is written to meanwhile."""
     aoc.configure(concelier)
     with writing(concelier, "UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)"):
         wait_until(

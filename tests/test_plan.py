@@ -1,4 +1,4 @@
-"""`plan` tells what would run, and changes nothing."""
+"""`plan` shows what would run, and changes nothing."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_every_step_is_in_the_plan(target_with_chain: Database, aoc: Aoc, retrof
 def test_each_estimate_is_reported_with_the_actual_time(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """Each step that reads or writes rows is estimated in the plan, and afterwards beside what it took."""
+    """Each step that reads or writes rows is estimated in the plan, and afterwards with the time that it took."""
     planned = {s["statement"] for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None}
 
     run = aoc.json("upgrade", target_with_chain.target, **retrofit).report["steps"]
@@ -95,7 +95,7 @@ def test_a_plan_for_base_at_base_is_empty(excititor: Database, aoc: Aoc, tmp_pat
 
 
 def test_each_step_names_its_lock_and_its_reads(excititor: Database, aoc: Aoc) -> None:
-    """Each step tells its lock and what it reads; strong locks read nothing."""
+    """Each step shows its lock and what it reads; strong locks read nothing."""
     aoc.configure(excititor)
 
     steps = aoc.json("plan").report["facts"]["plan"]
@@ -113,11 +113,11 @@ def test_each_step_names_its_lock_and_its_reads(excititor: Database, aoc: Aoc) -
 
 
 def test_the_room_for_indexes_is_estimated(excititor: Database, aoc: Aoc) -> None:
-    """The room that the indexes need is told beforehand, within a factor of two of what they take."""
+    """The plan estimates the room that the indexes need, within a factor of two."""
     aoc.configure(excititor)
     fill(excititor, 20_000)
     excititor.run("ANALYZE vex_raw")
-    told = aoc.json("plan").report["facts"]["new_indexes_estimated_bytes"]
+    estimated = aoc.json("plan").report["facts"]["new_indexes_estimated_bytes"]
 
     assert aoc("upgrade", "excititor_0005").exit_code == 0
 
@@ -125,11 +125,11 @@ def test_the_room_for_indexes_is_estimated(excititor: Database, aoc: Aoc) -> Non
         "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index "
         "WHERE indexrelid::regclass::text IN ('vex_raw_idempotency_v1', 'vex_raw_chain_v1')"
     )
-    assert 0.5 < told / float(taken) < 2
+    assert 0.5 < estimated / float(taken) < 2
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["plan", "base:head"], "FROM:TO goes with TARGET and --sql"),
         (["plan", "excititor", "base:head"], "FROM:TO goes with TARGET and --sql"),
@@ -141,19 +141,19 @@ def test_the_room_for_indexes_is_estimated(excititor: Database, aoc: Aoc) -> Non
     ],
     ids=str,
 )
-def test_wrong_usage_is_refused(excititor: Database, aoc: Aoc, words: list[str], told: str) -> None:
-    """What cannot be meant is refused with exit code 2 and one sentence."""
+def test_wrong_usage_is_refused(excititor: Database, aoc: Aoc, words: list[str], message: str) -> None:
+    """Wrong usage is refused with exit code 2 and one sentence."""
     aoc.configure(excititor)
 
     ran = aoc(*words)
 
     assert ran.exit_code == 2
-    assert told in ran.err
+    assert message in ran.err
     assert ran.out == ""
 
 
 def test_one_script_is_for_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """With two targets configured, a script or a relative plan wants to know which."""
+    """With two targets configured, a script or a relative plan needs one named."""
     aoc.configure(concelier, excititor)
 
     assert aoc("plan", "--sql").exit_code == 2

@@ -30,7 +30,7 @@ def test_a_script_from_an_unreached_revision_is_refused(excititor: Database) -> 
 
 
 def test_the_other_targets_script_is_refused(excititor: Database, aoc: Aoc) -> None:
-    """Where excititor's history stands, concelier's script is refused."""
+    """Concelier's script is refused in excititor's history."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0002").exit_code == 0
 
@@ -126,7 +126,7 @@ def test_a_script_waits_for_another_run(excititor: Database) -> None:
 
 
 def test_a_blocked_step_tries_again(excititor: Database) -> None:
-    """A strong step gives way to who reads the table, names him, and tries again until he is gone."""
+    """A strong step gives way to a reader of the table, names it, and tries again until it is gone."""
     with psycopg.connect(excititor.url, application_name="reader of long texts") as reader:
         reader.execute("SELECT FROM vex_raw")
         ran = []
@@ -145,7 +145,7 @@ def test_a_blocked_step_tries_again(excititor: Database) -> None:
 
 
 def test_a_script_gives_up_at_the_deadline(excititor: Database) -> None:
-    """Past --deadline the script ends with 3 and names who stands in the way; what stood stands."""
+    """Past --deadline the script ends with 3 and names the blocker; finished steps are kept."""
     printed = script("excititor", "base:excititor_0002", "--deadline", "1s", "--max-stall", "50ms")
     with psycopg.connect(excititor.url, application_name="long reader") as reader:
         reader.execute("SELECT FROM vex_raw")
@@ -201,7 +201,7 @@ def test_verify_is_clean_after_the_script(target_with_chain: Database, aoc: Aoc)
 
 
 def test_running_it_again_changes_nothing(target_with_chain: Database) -> None:
-    """At its goal the script says so, and that is all."""
+    """At its goal the script says so, and does nothing."""
     printed = script(target_with_chain.target, "base:head")
     assert psql(target_with_chain, printed, "-v", "retrofit=1").exit_code == 0
     before = fingerprint(target_with_chain.connection, without="^$")

@@ -47,7 +47,7 @@ GOOD = {"id_": "good"}
 BAD: dict[str, tuple[dict[str, object], str]] = {
     "blank": ({"tenant": "\u00a0\u3000"}, "keys"),
     "empty": ({"content_hash": ""}, "keys"),
-    "blank beside ~": ({"tenant": "~a", "source_vendor": "\t"}, "keys"),
+    "blank next to ~": ({"tenant": "~a", "source_vendor": "\t"}, "keys"),
     "too long": ({"upstream_id": "x" * 2700}, "keys"),
     "never": ({"retrieved_at": "infinity"}, "keys"),
     "forbidden": ({"source": {"severity": 1}}, "objects"),
@@ -142,7 +142,7 @@ def service_url(concelier: Database, aoc: Aoc) -> Iterator[str]:
 
 
 def as_service(database: Database, role: str, path: str, notices: list[str]) -> Database:
-    """Connect anew as the service, with a path."""
+    """Open a new connection as the service, with a path."""
     url = database.url_as(role, "p")
     connection = psycopg.connect(url, autocommit=True, options=f"-c search_path={path.replace(' ', '')}")
     connection.add_notice_handler(lambda diagnostic: notices.append(str(diagnostic.message_primary)))

@@ -54,7 +54,7 @@ def pooled_url(request: pytest.FixtureRequest, excititor: Database) -> Iterator[
 
 
 def reachable(port: int) -> bool:
-    """Whether something listens."""
+    """Return whether something listens."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

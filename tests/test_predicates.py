@@ -141,7 +141,7 @@ def test_nondeterministic_columns_change_no_answer(excititor: Database, excitito
     compare(excititor_at_head.connection, rows)
     excititor_at_head.run(
         'ALTER TABLE drawn ALTER tenant TYPE text COLLATE "C"'
-    )  # the call's own collation is none now
+    )  # the call has no collation of its own now
     compare(excititor_at_head.connection, rows)
 
 

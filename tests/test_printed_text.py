@@ -1,4 +1,4 @@
-"""Text that others stored is data in all that we print: it makes no line of its own, and no terminal obeys it."""
+"""Text that others stored is data in all that we print: it starts no new line, and no terminal obeys it."""
 
 import subprocess
 import sys
@@ -139,7 +139,7 @@ def test_the_name_of_a_lock_holder_is_escaped_in_the_log(
 
 
 def test_stock_alembic_prints_only_lines_of_ours(excititor: Database, aoc: Aoc) -> None:
-    """What stops stock Alembic is printed on lines of our own; a stored revision makes none."""
+    """What stops stock Alembic is printed on lines of our own; a stored revision starts none."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0001").exit_code == 0
     excititor.run("UPDATE aoc_alembic_version SET version_num = %s", [EVIL[:30]])

@@ -62,7 +62,7 @@ def generous_excititor(excititor: Database, aoc: Aoc) -> Iterator[Database]:
 def test_default_privileges_give_nothing(
     way: str, excititor: Database, generous_excititor: Database, aoc: Aoc
 ) -> None:
-    """Our tables are private from their creation; a reader of the raw table reads revision and hold, no more."""
+    """Our tables are private from their creation; a reader of the raw table reads only revision and hold."""
     assert aoc("dedupe", "--apply").exit_code == 0
     if way == "command":
         assert aoc("upgrade").exit_code == 0

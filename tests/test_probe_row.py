@@ -92,7 +92,7 @@ POSSIBLE = {
 
 @pytest.mark.parametrize("case", POSSIBLE)
 def test_other_columns_do_not_stop_the_probe(case: str, excititor: Database, aoc: Aoc) -> None:
-    """Columns that the contract does not know, and narrow types of its own, do not keep the probe out."""
+    """Columns that the contract does not know, and narrow types of its own, do not stop the probe."""
     excititor.add("1", **DOCUMENTS)
     excititor.run(f"ALTER TABLE vex_raw {POSSIBLE[case]}")
     aoc.configure(excititor)
@@ -102,7 +102,7 @@ def test_other_columns_do_not_stop_the_probe(case: str, excititor: Database, aoc
 
 
 def test_domains_do_not_stop_the_probe(excititor: Database, aoc: Aoc) -> None:
-    """Domains of others on columns of the contract do not keep a good row out."""
+    """Foreign domains on columns of the contract do not stop a good row."""
     excititor.add("1", **DOCUMENTS)
     excititor.run(
         "CREATE DOMAIN hash AS text NOT NULL CHECK (VALUE ~ '^sha256:[0-9a-f]{64}$'); "
@@ -166,7 +166,7 @@ def test_the_partition_key_comes_from_a_row(excititor: Database, aoc: Aoc) -> No
 
 
 def test_a_time_as_partition_key_comes_from_a_row(excititor: Database, aoc: Aoc) -> None:
-    """That is so for a time as well, which the contract could not guard; the good row is stored."""
+    """This holds for a time too, which the contract cannot guard; the good row is stored."""
     excititor.run(
         "ALTER TABLE vex_raw RENAME TO flat; CREATE TABLE vex_raw (LIKE flat) PARTITION BY RANGE (retrieved_at); "
         "CREATE TABLE y2025 PARTITION OF vex_raw FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"
@@ -178,7 +178,7 @@ def test_a_time_as_partition_key_comes_from_a_row(excititor: Database, aoc: Aoc)
 
 
 def test_a_cancel_ends_the_probe(excititor_at_head: Database, aoc: Aoc) -> None:
-    """Somebody who cancels the probe's statement ends it; it is not taken for a row that was refused."""
+    """A cancel of the probe's statement ends the probe; it does not count as a refused row."""
     excititor_at_head.run(
         f"CREATE FUNCTION slow() {PINNED} 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'; "
         "CREATE TRIGGER slow BEFORE INSERT ON vex_raw FOR EACH ROW EXECUTE FUNCTION slow()"

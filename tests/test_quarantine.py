@@ -1,4 +1,4 @@
-"""The quarantine: its owner's alone, known wherever one looks, exported on demand, untouched by migrations."""
+"""The quarantine: its owner's alone, reported everywhere, exported on demand, untouched by migrations."""
 
 import json
 import stat
@@ -53,7 +53,7 @@ def test_export_writes_whole_rows_to_a_private_file(filled_quarantine: Database,
 
 
 def test_export_overwrites_nothing(filled_quarantine: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A file that is there, a folder that is not, a symbolic link and an export that fails leave no trace."""
+    """An existing file, a missing folder, a symbolic link and a failing export leave no trace."""
     there = tmp_path / "there"
     there.write_text("mine", encoding="utf-8")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
@@ -73,8 +73,8 @@ def test_an_export_appears_only_when_whole(tmp_path: Path) -> None:
     with new_file(str(place)) as file:
         file.write("row\n")
         file.flush()
-        (beside,) = tmp_path.iterdir()
-        assert (beside.name.startswith(".rows."), stat.S_IMODE(beside.stat().st_mode)) == (True, 0o600)
+        (partial,) = tmp_path.iterdir()
+        assert (partial.name.startswith(".rows."), stat.S_IMODE(partial.stat().st_mode)) == (True, 0o600)
     assert place.read_text(encoding="utf-8") == "row\n"
     with pytest.raises(Abort, match="exists already"), new_file(str(tmp_path / "late")):
         (tmp_path / "late").write_text("mine", encoding="utf-8")
@@ -109,7 +109,7 @@ def test_migrations_leave_the_quarantine_alone(
 def test_others_with_rights_on_the_quarantine_are_named(
     filled_quarantine: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """verify names who else may look; the verifier may not, which its check finds out."""
+    """verify names who else may read it; the verifier may not, and its check finds that."""
     table = f"{filled_quarantine.table}_quarantine"
     assert aoc("upgrade", filled_quarantine.target, **retrofit).exit_code == 0
     try:
@@ -145,7 +145,7 @@ def test_the_verifier_needs_no_right_on_the_quarantine(
 def test_a_downgrade_reports_links_of_rows_in_quarantine(
     excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """Links of the journal whose rows are in quarantine are told as that, not as changed by others."""
+    """Links of the journal whose rows are in quarantine are reported as such, not as changed by others."""
     for n in range(3):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
     aoc.configure(excititor)

@@ -46,12 +46,12 @@ BROKEN: list[dict[str, Any]] = [
 def test_findings_show_only_ids_and_counts(
     command: str, values: dict[str, Any], planted_secrets: Database, aoc: Aoc
 ) -> None:
-    """What the audit finds is told by ids and counts alone."""
+    """Findings of the audit show only ids and counts."""
     planted_secrets.add("bad", **values)
 
-    told = everything(aoc, command)
+    printed = everything(aoc, command)
 
-    assert (SECRET in told, PASSWORD in told, "bad" in told) == (False, False, True)
+    assert (SECRET in printed, PASSWORD in printed, "bad" in printed) == (False, False, True)
 
 
 def test_a_constraint_error_shows_no_row(planted_secrets: Database, aoc: Aoc) -> None:
@@ -62,9 +62,9 @@ def test_a_constraint_error_shows_no_row(planted_secrets: Database, aoc: Aoc) ->
     planted_secrets.add("bad", source={"severity": SECRET})
     with psycopg.connect(planted_secrets.url) as other:
         other.execute("SELECT 1")
-        told = everything(aoc, "upgrade")
+        printed = everything(aoc, "upgrade")
 
-    assert (SECRET in told, PASSWORD in told) == (False, False)
+    assert (SECRET in printed, PASSWORD in printed) == (False, False)
 
 
 def test_a_unique_violation_shows_no_key(planted_secrets: Database, aoc: Aoc) -> None:
@@ -84,7 +84,7 @@ def test_a_unique_violation_shows_no_key(planted_secrets: Database, aoc: Aoc) ->
 
 
 def test_a_blocker_shows_no_query_and_an_error_no_password(planted_secrets: Database, aoc: Aoc) -> None:
-    """The text of a query that blocks is not shown, nor a password that does not fit."""
+    """The text of a query that blocks is not shown, nor a wrong password."""
     with psycopg.connect(planted_secrets.url) as blocker:
         blocker.execute(f"SELECT '{SECRET}' FROM vex_raw")
         blocked = everything(aoc, "upgrade", "--deadline", "300ms")
@@ -98,7 +98,7 @@ def test_a_blocker_shows_no_query_and_an_error_no_password(planted_secrets: Data
 def test_an_unexpected_error_is_one_sentence(planted_secrets: Database, aoc: Aoc, tmp_path: Path) -> None:
     """An error that nobody foresaw is one sentence, without a traceback; AOC_DEBUG shows where it came from."""
     full = Path("/dev/full")
-    told = aoc("audit", "--output", str(full if full.exists() else tmp_path))
+    printed = aoc("audit", "--output", str(full if full.exists() else tmp_path))
 
-    assert "Traceback" not in told.err
-    assert PASSWORD not in told.out + told.err
+    assert "Traceback" not in printed.err
+    assert PASSWORD not in printed.out + printed.err

@@ -8,7 +8,7 @@ from tests.conftest import Aoc, Database
 from tests.helpers import PINNED, dump
 
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
-MENDED: dict[str, dict[str, Any]] = {
+REPAIRED: dict[str, dict[str, Any]] = {
     "vendor": {**GOOD, "source_vendor": " \t"},
     "document": {**GOOD, "upstream_id": None},
     "hash": {**GOOD, "content_hash": ""},
@@ -31,7 +31,7 @@ MOVED: dict[str, dict[str, Any]] = {
 
 def soil(database: Database) -> None:
     """Add a row for each way of being broken."""
-    for n, (id_, values) in enumerate({**MENDED, **MOVED}.items()):
+    for n, (id_, values) in enumerate({**REPAIRED, **MOVED}.items()):
         database.add(id_, **({"upstream_id": f"CVE-{n}", "content_hash": f"sha256:{n}"} | values))
 
 
@@ -48,7 +48,7 @@ def test_without_apply_nothing_changes(target_with_chain: Database, aoc: Aoc) ->
     ran = aoc.json("repair", target_with_chain.target, "--limit", "3")
 
     facts = ran.report["facts"]
-    assert (ran.exit_code, facts["to_repair"], facts["to_move"]) == (0, len(MENDED), len(MOVED))
+    assert (ran.exit_code, facts["to_repair"], facts["to_move"]) == (0, len(REPAIRED), len(MOVED))
     broken = {(b["rule"], b["column"]): (b["rows"], b["repair"], b["move"]) for b in facts["broken"]}
     assert broken["blank-key", "source_vendor"] == (2, 1, 1)
     assert broken["null-key", "upstream_id"] == broken["missing-required", "upstream_id"] == (4, 1, 3)
@@ -61,7 +61,7 @@ def test_without_apply_nothing_changes(target_with_chain: Database, aoc: Aoc) ->
 
 
 def test_restore_gives_everything_back(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """--rule all leaves nothing in an upgrade's way; after a downgrade all of it goes back."""
+    """After --rule all an upgrade succeeds; after a downgrade --restore gives everything back."""
     target_with_chain.run(f"ALTER TABLE {target_with_chain.table} ADD COLUMN supersedes text")
     soil(target_with_chain)
     before = dump(target_with_chain)
@@ -69,7 +69,7 @@ def test_restore_gives_everything_back(target_with_chain: Database, aoc: Aoc, re
     ran = aoc.json("repair", target_with_chain.target, "--rule", "all", "--apply")
 
     assert (ran.exit_code, ran.report["facts"]["repaired"], ran.report["facts"]["moved"]) == (0, 6, 9)
-    assert quarantined(target_with_chain) == dict.fromkeys(MENDED, True) | dict.fromkeys(MOVED, False)
+    assert quarantined(target_with_chain) == dict.fromkeys(REPAIRED, True) | dict.fromkeys(MOVED, False)
     row = f"SELECT source_vendor, upstream_id, content_hash FROM {target_with_chain.table} WHERE id = %s"
     assert [target_with_chain.rows(row, [id_])[0][n] for n, id_ in enumerate(("vendor", "document", "hash"))] == [
         "osv",
@@ -132,7 +132,7 @@ def test_a_rule_repairs_only_its_own_rows(
 
 
 def test_links_go_around_what_moves(target_with_chain: Database, aoc: Aoc) -> None:
-    """Who named a moved row names the row before it that stayed, or none; --restore sets that back."""
+    """A link to a moved row goes to the previous row that stayed, or to none; --restore sets it back."""
     target_with_chain.run(f"ALTER TABLE {target_with_chain.table} ADD COLUMN supersedes text")
     named = {"a": None, "b": "a", "c": "b", "d": "c", "e": "f", "f": "e", "g": "f", "h": "gone", "i": "h"}
     for id_, link in named.items():
@@ -150,7 +150,7 @@ def test_links_go_around_what_moves(target_with_chain: Database, aoc: Aoc) -> No
 
 
 def test_references_and_triggers_stop_it_first(target_with_chain: Database, aoc: Aoc) -> None:
-    """Rows that others name, and triggers that would fire, stop it before anything is done."""
+    """Rows that others reference, and triggers that would fire, stop it before anything is done."""
     soil(target_with_chain)
     table, before = target_with_chain.table, dump(target_with_chain)
     target_with_chain.run(
@@ -211,7 +211,7 @@ def test_runs_are_restored_latest_first(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_wrong_usage_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """What excludes each other is refused, and so is a rule that is none; a change wants rules and one target."""
+    """Options that exclude each other and unknown rules are refused; a change needs rules and one target."""
     aoc.configure(concelier, excititor)
 
     for words in (["--rule", "all", "--apply"], ["concelier", "--apply"], ["concelier", "--rule", "x"]):

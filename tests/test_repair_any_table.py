@@ -64,9 +64,9 @@ def repaired(row: dict[str, Any]) -> dict[str, Any] | None:
     new = dict(row)
     for column, (holder, field) in MIRRORS.items():
         document = json.loads(row[holder] or "null")
-        told = document.get(field) if isinstance(document, dict) else None
-        if not (row[column] or "").strip(BLANKS) and isinstance(told, str) and told.strip(BLANKS):
-            new[column] = told
+        field_value = document.get(field) if isinstance(document, dict) else None
+        if not (row[column] or "").strip(BLANKS) and isinstance(field_value, str) and field_value.strip(BLANKS):
+            new[column] = field_value
     for column in OBJECTS:
         document = json.loads(row[column] or "null")
         if isinstance(document, dict):

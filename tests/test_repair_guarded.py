@@ -1,4 +1,4 @@
-"""Constraints that stand already: what they would refuse is told before anything is done, with what to type."""
+"""Existing constraints: what they would refuse is reported before anything is done, with what to type."""
 
 from typing import Any
 
@@ -102,7 +102,7 @@ def test_a_dirty_row_that_names_a_duplicate_stops_dedupe(dirty_guarded_chain: Da
 def test_a_repair_into_another_rows_key_is_refused(
     excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """While the unique index stands, no row is repaired into the key of another; without it `dedupe` finds it."""
+    """While the unique index exists, no row is repaired into the key of another; without it `dedupe` finds it."""
     excititor.add("a", **GOOD, upstream_id="CVE-1", content_hash="sha256:1")
     aoc.configure(excititor)
     assert aoc("upgrade", **retrofit).exit_code == 0

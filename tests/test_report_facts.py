@@ -55,7 +55,7 @@ def expected(sizes: dict[tuple[str, str], list[int]]) -> dict[str, Any]:
 
 
 def test_chains_are_counted_over_every_row(chains_at_head: Database, aoc: Aoc) -> None:
-    """Depths and the largest chains are counted over every row, and no scope is told."""
+    """Depths and the largest chains are counted over every row, and no scope is reported."""
     facts = aoc.json("verify").report["facts"]
 
     assert {key: facts[key] for key in expected(SIZES)} == expected(SIZES)
@@ -83,7 +83,7 @@ def test_since_counts_whole_documents(chains_at_head: Database, aoc: Aoc) -> Non
 
 
 def test_a_row_is_recent_when_it_was_stored_recently(chains_at_head: Database, aoc: Aoc) -> None:
-    """A revision retrieved long ago and stored today is recent; without created_at, retrieved_at tells."""
+    """A revision retrieved long ago and stored today is recent; without created_at, retrieved_at decides."""
     chains_at_head.run("UPDATE vex_raw SET created_at = now() WHERE id = 'acme-ghsa-0-7'")
     late = aoc.json("verify", "--since", "48h").report["facts"]
     chains_at_head.run("UPDATE vex_raw SET created_at = timestamptz '2000-01-01' WHERE id = 'acme-ghsa-0-7'")
@@ -112,7 +112,7 @@ def test_an_impossible_probe_is_reported(chains_at_head: Database, aoc: Aoc) -> 
 
 
 def test_the_state_of_each_rule_and_index_is_reported(chains_at_head: Database, aoc: Aoc) -> None:
-    """What is gone, not proven or another one is told as such, beside what stands."""
+    """What is gone, not proven or different is reported as such, next to what holds."""
     good = aoc.json("verify").report["facts"]
     assert (set(good["rules"].values()), set(good["indexes"].values())) == ({"proven"}, {"valid"})
     definition = chains_at_head.value(
@@ -144,7 +144,7 @@ def test_the_state_of_each_rule_and_index_is_reported(chains_at_head: Database, 
 
 
 def test_duplicates_are_counted_by_vendor(target_with_chain: Database, aoc: Aoc) -> None:
-    """Audit counts groups and rows of each vendor, whatever --limit is; without groups it tells none."""
+    """Audit counts groups and rows of each vendor, whatever --limit is; without groups it counts none."""
     assert "duplicates_by_vendor" not in aoc.json("audit", target_with_chain.target).report["facts"]
     for vendor, groups in {"osv": [2, 3], "ghsa": [4, 2, 2], "redhat": [2]}.items():
         for group, copies in enumerate(groups):

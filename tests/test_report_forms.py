@@ -28,7 +28,7 @@ def problems(printed: Any) -> list[str]:
 
 
 def test_the_schema_is_a_json_schema() -> None:
-    """docs/report.schema.json is a JSON Schema."""
+    """docs/report.schema.json is a valid JSON Schema."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -162,7 +162,7 @@ def test_a_clean_audit_is_empty_ndjson(excititor: Database, aoc: Aoc) -> None:
 
 @pytest.mark.parametrize("form", ["table", "json", "ndjson", "markdown", "html"])
 def test_no_form_shows_a_secret(form: str, excititor: Database, aoc: Aoc) -> None:
-    """Parameters and versions are told, the URL and its password are not."""
+    """Parameters and versions are shown, the URL and its password are not."""
     excititor.add("bad", tenant=None)
     aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(excititor.connection.info.user, "planted-secret")
 

@@ -183,7 +183,7 @@ def test_a_page_without_findings_says_so() -> None:
 
 
 def test_nothing_is_shown_by_colour_alone() -> None:
-    """Severities and states that are coloured are words too; a bar has its value beside it."""
+    """Severities and states that are coloured are words too; a bar has its value next to it."""
     text = drawn(hostile())
 
     marks = re.findall(r'<strong class="mark (\w+)">(\w+)</strong>', text)
@@ -232,7 +232,7 @@ def test_the_page_shows_the_checksum_of_the_json(
 def test_the_page_shows_every_fact_of_the_command(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """Audit tells duplicates by vendor; upgrade rules, indexes, depths and steps; history the runs."""
+    """Audit shows duplicates by vendor; upgrade rules, indexes, depths and steps; history the runs."""
     for n in range(3):
         target_with_chain.add(f"twice{n}", upstream_id="twice", content_hash="twice")
     target = target_with_chain.target

@@ -1,4 +1,4 @@
-"""A way back that does not hang on what it need not touch, and tells what it changed."""
+"""A downgrade depends on nothing that it does not touch, and reports what it changed."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_a_dropped_column_does_not_stop_the_downgrade(excititor_at_head: Databas
 
 
 def test_a_hold_is_a_change(excititor_at_head: Database, aoc: Aoc) -> None:
-    """That a hold was written or ended is a change, also where no statement was run for it."""
+    """A hold that is written or released is a change, even if no statement ran for it."""
     excititor_at_head.run("DELETE FROM vex_raw")
     assert aoc("downgrade", "base").exit_code == 0
     released = aoc.json("upgrade", "excititor", "base", "--release-hold")
@@ -48,7 +48,7 @@ def test_every_command_reports_a_missing_raw_table(words: str, excititor_at_head
 
 
 def test_a_role_without_our_tables_is_refused_first(excititor_at_head: Database, aoc: Aoc) -> None:
-    """Who owns the raw table, but not the books of those who migrated first, is told so before anything."""
+    """A role that owns the raw table but not our tables is refused before anything is done."""
     excititor_at_head.run("DROP ROLE IF EXISTS second; CREATE ROLE second LOGIN PASSWORD 's'")
     excititor_at_head.run("ALTER TABLE vex_raw OWNER TO second; GRANT ALL ON SCHEMA public TO second")
     excititor_at_head.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO second")
@@ -64,14 +64,14 @@ def test_a_role_without_our_tables_is_refused_first(excititor_at_head: Database,
 
 
 def test_a_tenant_without_rows_is_reported(excititor_at_head: Database, aoc: Aoc) -> None:
-    """Verifying a tenant that no row is of, which may be mistyped, is no error; but it is said."""
+    """A tenant without rows, which may be mistyped, is not an error of verify, but is reported."""
     ran = [aoc.json("verify", "--tenant", tenant) for tenant in ("default", "defualt")]
 
     assert [(r.exit_code, r.slugs()) for r in ran] == [(0, []), (0, ["tenant-without-rows"])]
 
 
 def test_an_ascii_terminal_gets_the_report(excititor_at_head: Database, aoc: Aoc) -> None:
-    """A terminal that cannot show every character gets the report all the same."""
+    """A terminal that cannot show every character still gets the report."""
     excititor_at_head.run('CREATE VIEW "\u2026" AS SELECT vex_raw_content_ok_v1(content) FROM vex_raw')
     process = aoc.start("downgrade", "base", PYTHONIOENCODING="iso-8859-1")
     out, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The contract after dump and restore, in copies of the table and in a partition: it stands there too."""
+"""The contract after dump and restore, in copies of the table and in a partition."""
 
 import os
 import subprocess

@@ -57,7 +57,7 @@ def test_ten_upgrades_wait_for_an_orphaned_build(excititor: Database, aoc: Aoc, 
 
 
 def test_waiters_name_the_holder(excititor: Database, aoc: Aoc) -> None:
-    """A runner that cannot have the lock says who holds it, and gives up after --lock-wait with exit 3."""
+    """A runner that cannot get the lock says who holds it, and gives up after --lock-wait with exit 3."""
     from aoc_migrate.database.runner_lock import lock_key
 
     aoc.configure(excititor)
@@ -189,9 +189,9 @@ def test_chain_checks_again_under_the_lock(excititor: Database, aoc: Aoc, retrof
     ):
         excititor.run(change)
     excititor.run("SELECT pg_advisory_unlock(%s::bigint)", [key])
-    told = process.communicate()[1]
+    err = process.communicate()[1]
 
-    assert (process.returncode, "has no chain yet" in told) == (2, True)
+    assert (process.returncode, "has no chain yet" in err) == (2, True)
     excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0006'")
     with session_of(excititor) as session:
         hold.begin(session, "downgrade base", None)

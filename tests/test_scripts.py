@@ -29,7 +29,7 @@ def demo(temporary: Path, printed: Path) -> subprocess.Popen[bytes]:
 
 
 def processes(folder: Path) -> list[str]:
-    """Return the processes whose command line names a folder (on Linux; elsewhere nobody can tell)."""
+    """Return the processes whose command line names a folder (on Linux; elsewhere none)."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has just ended

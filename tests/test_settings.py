@@ -91,10 +91,10 @@ def excititor_as_owner(excititor: Database) -> Iterator[Database]:
     excititor.run(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 
-def begin_anew(excititor: Database, owner: Database) -> None:
+def start_over(excititor: Database, owner: Database) -> None:
     """Make schema and table again: links are missing, wrong and right, and a row comes behind the backfill's back.
 
-    So that NULL stands in the journal, and in the values that are bound.
+    The journal, and the values that are bound, then hold NULL.
     """
     role = owner.connection.info.user
     excititor.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -190,10 +190,10 @@ def test_hostile_settings_change_no_command(
     how: str, excititor: Database, excititor_as_owner: Database, aoc: Aoc
 ) -> None:
     """With every hostile setting the commands report and leave what they report and leave without."""
-    begin_anew(excititor, excititor_as_owner)
+    start_over(excititor, excititor_as_owner)
     wanted = through_commands(excititor_as_owner, aoc, {})
     assert any("None" in str(entry) for entry in wanted)
-    begin_anew(excititor, excititor_as_owner)
+    start_over(excititor, excititor_as_owner)
 
     found = through_commands(excititor_as_owner, aoc, hostile(excititor, excititor_as_owner, how))
 
@@ -204,10 +204,10 @@ def test_hostile_settings_change_no_command(
 @pytest.mark.parametrize("how", ["ROLE", "PGOPTIONS"])
 def test_hostile_settings_change_no_script(how: str, excititor: Database, excititor_as_owner: Database) -> None:
     """The same of what psql runs: our scripts, `plan --sql` and Alembic's own --sql, up and down."""
-    begin_anew(excititor, excititor_as_owner)
+    start_over(excititor, excititor_as_owner)
     wanted = through_psql(excititor_as_owner, {})
     assert any("None" in str(entry) for entry in wanted)
-    begin_anew(excititor, excititor_as_owner)
+    start_over(excititor, excititor_as_owner)
 
     assert through_psql(excititor_as_owner, hostile(excititor, excititor_as_owner, how)) == wanted
 

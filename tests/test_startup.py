@@ -57,7 +57,7 @@ def ours(modules: set[str]) -> set[str]:
 
 
 def expected(words: str, modules: set[str]) -> list[str]:
-    """Return the golden list of what these words load, which AOC_UPDATE_GOLDENS=1 writes anew."""
+    """Return the golden list of what these words load, which AOC_UPDATE_GOLDENS=1 rewrites."""
     path = GOLDEN / f"modules.{words.removeprefix('--')}.txt"
     if os.environ.get("AOC_UPDATE_GOLDENS") == "1":
         path.write_text("".join(f"{name}\n" for name in listed(modules)), encoding="utf-8")
@@ -164,7 +164,7 @@ def test_reading_a_revision_agrees_with_loading_it(target: str) -> None:
 
 @pytest.mark.parametrize("line", ["part = Part.NONE", "part = Part(1)", "part = gone", "swap = swap_of(1)"])
 def test_an_unreadable_revision_is_refused(line: str, tmp_path: Path) -> None:
-    """An attribute that is no constant and no imported name is refused, with the file named."""
+    """An attribute that is neither a constant nor an imported name is refused, with the file named."""
     path = tmp_path / "x.py"
     path.write_text(
         '"""Title."""\nfrom aoc_migrate.contract.v1 import Part\n'

@@ -82,7 +82,7 @@ def test_revisions_make_the_contract(target: str) -> None:
 @pytest.mark.parametrize("revision", REVISIONS, ids=lambda revision: revision.id)
 @pytest.mark.parametrize("function", ["upgrade", "downgrade"])
 def test_a_transaction_locks_one_table(revision: Revision, function: str) -> None:
-    """What shares a transaction locks one table, and what may not be in a transaction stands alone."""
+    """Steps that share a transaction lock one table; a step that may not be in a transaction is alone."""
     for group in collect(revision, function, PUBLIC, None):
         locked = [step for step in group if step.lock is not Lock.NONE]
         assert len({step.relation for step in locked}) <= 1
@@ -150,7 +150,7 @@ def stock() -> Any:
 
 
 def test_stock_operations_run_with_ours(excititor: Database, aoc: Aoc) -> None:
-    """Alembic's own operations run beside ours in one revision."""
+    """Alembic's own operations run together with ours in one revision."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0001").exit_code == 0
     target = Target("excititor", excititor.url)
@@ -182,7 +182,7 @@ def test_a_script_keeps_stock_operations() -> None:
 
 
 def test_nobody_reads_a_label() -> None:
-    """What a step is called in reports is written, and read by nothing but what shows and stores reports."""
+    """Only the code that shows and stores reports reads a step's label."""
     readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "revisions" / "ledger.py"
     wrong = [
         str(path.relative_to(ROOT))

@@ -150,7 +150,7 @@ def logged_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
 
 
 def test_hostile_text_is_always_quoted(logged_database: tuple[Database, Path], aoc: Aoc) -> None:
-    """In all that the server was sent, hostile text of our tables stands within quotes alone."""
+    """In all that the server was sent, hostile text of our tables is only within quotes."""
     database, log = logged_database
     prepare(database, aoc, "aoc_migration_log")
     aoc("downgrade", "-1")
@@ -171,7 +171,7 @@ def test_hostile_text_is_always_quoted(logged_database: tuple[Database, Path], a
 
 
 def test_the_lexer_sees_code(excititor: Database) -> None:
-    """Outside of quotes, also in a DO block, the same text would be found."""
+    """Outside quotes, and in a DO block too, the same text would be found."""
     assert "curl evil" in unquoted("SELECT 1 curl evil")
     assert "curl evil" in unquoted("DO $a$ BEGIN curl evil; END $a$")
     assert "curl evil" not in unquoted("SELECT 'it''s curl evil', \"curl evil\", E'\\'curl evil'")

@@ -35,7 +35,7 @@ def linked(database: Database) -> int:
 
 
 def test_a_slot_that_falls_behind_stops_the_backfill(excititor_before_backfill: Database, aoc: Aoc) -> None:
-    """Behind a slot that nobody reads: exit 3 with its name, finished batches are kept, and it goes on there."""
+    """An unread slot means exit 3 with its name; finished batches are kept, and the next run goes on there."""
     with unread_slot(excititor_before_backfill) as slot:
         ran = aoc.json("upgrade", *SMALL, "--max-lag", "1MB", "--deadline", "1s")
         off = aoc("upgrade", "excititor_0006", *SMALL, "--max-lag", "off")
@@ -89,7 +89,7 @@ def test_a_small_backfill_never_pauses(excititor_before_backfill: Database, aoc:
 def test_an_old_snapshot_is_waited_for_but_not_for_ever(
     excititor_before_backfill: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It waits for an old snapshot, but not for ever: it goes on, and the report warns."""
+    """The backfill waits for an old snapshot for a limited time, then goes on, and the report warns."""
     with psycopg.connect(excititor_before_backfill.url, application_name="pg_dump") as dump:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         dump.execute("SELECT pg_sleep(0.2)")
@@ -213,7 +213,7 @@ def test_a_role_that_sees_little_can_run_the_backfill(excititor_before_backfill:
     ],
 )
 def test_wrong_limits_exit_2(words: list[str], answer: str, aoc: Aoc) -> None:
-    """A lag without unit, a pace that is no share, a batch that would last too long: exit 2 with what to write."""
+    """A lag without a unit, a pace of 0 % and a batch that would last too long exit 2 with what to write."""
     ran = aoc("upgrade", *words)
 
     assert ran.exit_code == 2

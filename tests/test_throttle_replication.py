@@ -76,7 +76,7 @@ def replay_paused(both: Pair) -> Iterator[None]:
 def test_a_lagging_standby_stops_the_backfill(
     lag: str, primary_and_standby: Pair, primary_before_backfill: Connection, aoc: Aoc
 ) -> None:
-    """By bytes or seconds: at the deadline the standby is named; once it replays, the same command ends."""
+    """A standby behind by bytes or seconds is named at the deadline; once it replays, the command succeeds."""
     with replay_paused(primary_and_standby):
         stopped = aoc(*SMALL, "--max-lag", lag, "--pace", "1%", "--deadline", "1s")
         process = aoc.start(*SMALL, "--max-lag", lag, "--pace", "1%")
@@ -151,7 +151,7 @@ def test_a_receiver_that_follows_stops_nothing(
 def test_failing_archiving_stops_the_backfill(
     primary_and_standby: Pair, primary_before_backfill: Connection, aoc: Aoc
 ) -> None:
-    """While archiving fails it writes no more; at the deadline that is said, and later it goes on."""
+    """While archiving fails the backfill pauses; at the deadline the report says so, and later it goes on."""
     failing = "SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver"
     configure(primary_and_standby.primary.url("postgres"), archive_command="false")
     try:
@@ -171,7 +171,7 @@ def test_failing_archiving_stops_the_backfill(
 
 
 def test_a_complete_archive_is_not_behind(primary_and_standby: Pair, primary_before_backfill: Connection) -> None:
-    """What is archived is known by the name of its segment: where all that are finished are, nothing is behind."""
+    """The name of the last archived segment shows the lag: with every finished segment archived, there is none."""
     archived = "SELECT last_archived_wal = %s FROM pg_stat_archiver"
     (segment,) = primary_before_backfill.execute(
         "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"

@@ -27,7 +27,7 @@ def test_upgrade_reaches_head_and_then_has_nothing_to_do(
 
 
 def test_rows_without_links_need_the_flag(target_with_chain: Database, aoc: Aoc) -> None:
-    """Where rows need a link, upgrade wants the flag, and without it changes nothing."""
+    """Where rows need a link, upgrade needs the flag, and without it changes nothing."""
     ran = aoc.json("upgrade")
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["retrofit-not-allowed"])
@@ -76,7 +76,7 @@ def test_a_fresh_database_gets_a_guarded_table(empty_database: Database, aoc: Ao
 def test_an_upgrade_respects_the_hold_of_a_downgrade(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """After `downgrade -1` a plain upgrade holds still, says why, and exits 0; --release-hold goes on."""
+    """After `downgrade -1` a plain upgrade changes nothing, says why, and exits 0; --release-hold goes on."""
     aoc("upgrade", **retrofit)
     down = aoc.json("downgrade", "-1")
     assert (down.exit_code, down.slugs()) == (0, ["guard-still-on", "held"])
@@ -94,7 +94,7 @@ def test_an_upgrade_respects_the_hold_of_a_downgrade(
 def test_a_guard_that_is_off_warns_of_nothing(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """With AOC_GUARD_ENABLED=false a rollback has nothing to warn of."""
+    """With AOC_GUARD_ENABLED=false a rollback gives no warning."""
     aoc("upgrade", **retrofit)
 
     assert aoc.json("downgrade", "-1", AOC_GUARD_ENABLED="false").slugs() == ["held"]
@@ -150,7 +150,7 @@ def test_a_failing_target_stops_the_next(concelier: Database, excititor: Databas
 def test_a_refused_target_is_in_the_report_with_the_other(
     concelier: Database, excititor: Database, aoc: Aoc
 ) -> None:
-    """What is wrong usage for one target only is said with exit 2, also in the report, with that of the other."""
+    """Wrong usage for one target only exits 2, and the report has it together with the other target's."""
     aoc.configure(concelier, excititor)
 
     ran = aoc.json("upgrade", "concelier_0001")

@@ -56,7 +56,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("url", UNREADABLE)
 def test_a_url_without_a_place_is_refused(url: str) -> None:
-    """What names no place, or only by parts of a password, is refused with the rule and no part of the URL."""
+    """A URL with no place, or one made of parts of its password, is refused with the rule and no part of it."""
     with pytest.raises(Abort) as refused:
         read_targets({"EXCITITOR_DATABASE_URL": url})
 

@@ -1,4 +1,4 @@
-"""Verify: what somebody changed behind our back is found under its own name, and nothing else is."""
+"""Verify: what somebody changed is found under its own name, and nothing else is."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def concelier_at_head(concelier: Database, aoc: Aoc) -> Database:
 
 @pytest.mark.parametrize("target", HEADS)
 def test_every_revision_verifies_at_its_own_level(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
-    """At each revision, on the way up and down, what it promises stands: only not-at-head is found."""
+    """At each revision, up and down, what it promises holds: only not-at-head is found."""
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)
     database.add("1")
@@ -72,7 +72,7 @@ def signed(database: Database, what: str, rule: str) -> str:
 
 @pytest.mark.parametrize("case", CHANGED_CONSTRAINTS)
 def test_a_changed_constraint_is_found(case: str, migrated: Database, aoc: Aoc) -> None:
-    """A constraint of our name with another meaning, or without its signature, is not taken for ours."""
+    """A constraint of our name with another meaning, or without its signature, does not count as ours."""
     comment = signed(migrated, "comment", "objects")
     words = {"p": signed(migrated, "p", "objects"), "other": signed(migrated, "comment", "keys")}
     migrated.run(CHANGED_CONSTRAINTS[case].format(t=migrated.table, **words))
@@ -131,7 +131,7 @@ CHANGED_INDEXES = {
 
 @pytest.mark.parametrize("case", CHANGED_INDEXES)
 def test_a_changed_index_is_found(case: str, excititor: Database, aoc: Aoc) -> None:
-    """An index of our name that holds something else than ours is not taken for it."""
+    """An index of our name with another definition does not count as ours."""
     name = f"vex_raw_{'chain' if case.startswith('chain') else 'idempotency'}_v1"
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
@@ -161,7 +161,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("case", VIEWS)
 def test_anything_else_under_the_views_name_is_found(case: str, concelier_at_head: Database, aoc: Aoc) -> None:
-    """Anything under the view's name that is no view over the backup alone is found; the help repairs it."""
+    """Anything but a view over the backup alone under the view's name is found; the help repairs it."""
     change, reason = VIEWS[case]
     concelier_at_head.run(change)
 

@@ -28,7 +28,7 @@ def on_insert(database: Database, body: str, when: str = "BEFORE INSERT") -> Non
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_the_probe_leaves_no_row(rows: int, migrated: Database, aoc: Aoc) -> None:
-    """On a good database the probe is clean and leaves no row, be the table empty or not."""
+    """On a good database the probe is clean and leaves no row, whether or not the table is empty."""
     migrated.run(f"DELETE FROM {migrated.table} WHERE {rows} = 0")
     before = migrated.rows(f"SELECT xmin, ctid, id FROM {migrated.table}")
 
@@ -143,7 +143,7 @@ def test_the_probe_of_a_reader_says_that_it_may_not_write(migrated: Database, ao
 
 
 def test_deferred_triggers_are_not_fired(migrated: Database, aoc: Aoc) -> None:
-    """What others do at commit for each new row is not done for the probe's rows, because it never commits."""
+    """Deferred triggers do not fire for the probe's rows, because the probe never commits."""
     migrated.run("CREATE TABLE fired (id text)")
     migrated.run(
         f"CREATE FUNCTION theirs() {PINNED} "

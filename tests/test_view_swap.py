@@ -203,7 +203,7 @@ WRITES = {
 
 @pytest.mark.parametrize("role", ["stella_concelier", "writer", None], ids=["owner", "writer", "superuser"])
 def test_writes_are_refused_clearly(role: str | None, concelier: Database, aoc: Aoc) -> None:
-    """Whoever could write to the table is told that the view is read-only, and where to write now."""
+    """A role that could write to the table reads that the view is read-only, and where to write now."""
     make_role(concelier, "writer")
     concelier.run("GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON advisory TO writer")
     aoc.configure(concelier)

@@ -1,4 +1,4 @@
-"""What stands in the way of the view swap, and what follows the table."""
+"""What blocks the view swap, and what follows the table."""
 
 import psycopg
 import pytest
@@ -61,7 +61,7 @@ def test_a_conflict_is_found_and_nothing_changes(case: str, concelier: Database,
 
 
 def test_conflicts_stop_only_the_swap(concelier: Database, aoc: Aoc) -> None:
-    """What stands in the way of the view does not keep the constraints from going in before."""
+    """What blocks the view swap does not stop the constraints before it."""
     concelier.run(CONFLICTS["both names taken"][0])
     aoc.configure(concelier)
 

@@ -1,4 +1,4 @@
-"""`dedupe` and `repair` beside constraints that stand, other sessions that write, and `kill -9` at every batch."""
+"""`dedupe` and `repair` with constraints in place, other sessions that write, and `kill -9` at every batch."""
 
 import os
 import signal
@@ -110,7 +110,7 @@ def test_a_run_killed_at_every_batch_goes_on(command: str, excititor: Database, 
 
 
 def test_an_unfinished_list_is_reported_and_forgotten(excititor: Database, aoc: Aoc) -> None:
-    """status and verify say that a list is left; another command begins anew, and --restore forgets it."""
+    """status and verify say that a list is left; another command starts over, and --restore forgets it."""
     order = dirty(excititor)
     before = dump(excititor)
     aoc.configure(excititor)
@@ -123,8 +123,8 @@ def test_an_unfinished_list_is_reported_and_forgotten(excititor: Database, aoc: 
         process.communicate()
 
     for command in ("status", "verify"):
-        told = aoc.json(command).finding("work-unfinished")
-        assert "aoc-migrate repair excititor --rule all --apply" in told["help"]
+        found = aoc.json(command).finding("work-unfinished")
+        assert "aoc-migrate repair excititor --rule all --apply" in found["help"]
     other = aoc.json("repair", "excititor", "--rule", "null-key", "--apply").report["facts"]
     assert ("resumed" in other, other["moved"]) == (False, 5)
     assert aoc("repair", "excititor", "--restore").exit_code == 0

@@ -41,14 +41,14 @@ DOWNGRADE = f"{GUARD_OFF},rollback.enabled=true,rollback.command=downgrade"
 )
 def test_the_schema_refuses_wrong_values(setting: str, named: str, helm: Helm) -> None:
     """A value of the wrong kind and a name that does not exist are refused, and named."""
-    told = helm.refusal("--set", setting)
+    refused = helm.refusal("--set", setting)
 
-    assert "schema" in told
-    assert named in told.replace("/", ".")
+    assert "schema" in refused
+    assert named in refused.replace("/", ".")
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "refusal"),
     [
         (
             "upgrade.activeDeadlineSeconds=2400",
@@ -76,9 +76,9 @@ def test_the_schema_refuses_wrong_values(setting: str, named: str, helm: Helm) -
         ),
     ],
 )
-def test_the_templates_refuse_contradictions(setting: str, told: str, helm: Helm) -> None:
+def test_the_templates_refuse_contradictions(setting: str, refusal: str, helm: Helm) -> None:
     """Values that contradict each other are refused in one sentence that says what to set."""
-    assert told in helm.refusal("--set", setting)
+    assert refusal in helm.refusal("--set", setting)
 
 
 def names(manifests: list[Manifest], kind: str) -> list[str]:

@@ -62,7 +62,7 @@ class Writer(threading.Thread):
 
 @pytest.mark.parametrize("name", IN_THE_MIDDLE)
 def test_the_same_command_succeeds_after_a_failover(name: str, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """In the middle of the backfill and of the validation: the same command ends well, and no row is lost."""
+    """After a failover in the backfill or the validation, the same command succeeds and no row is lost."""
     rows, blocker, step = IN_THE_MIDDLE[name]
     with prepared(rows) as both:
         aoc.environment = {"EXCITITOR_DATABASE_URL": both.conninfo, **retrofit}

@@ -47,7 +47,7 @@ def test_a_signal_ends_the_step_on_the_server_too(lab: Lab, step: Step, number: 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("command", ["wait", "audit"])
 def test_a_signal_ends_commands_that_only_read(lab: Lab, command: str, number: signal.Signals) -> None:
-    """`wait`, and `audit` while it reads a large table, end as soon, and leave nothing behind on the server."""
+    """`wait`, and `audit` while it reads a large table, end as quickly and leave nothing running on the server."""
     peace = lab.undisturbed(up("0002", rows=MANY))
     with lab.database(peace.template) as name, lab.connect(name) as look:
         process = lab.start("excititor", lab.url_of(name), command, "excititor")

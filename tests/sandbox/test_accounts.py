@@ -89,7 +89,7 @@ def test_root_without_namespaces_runs_the_server_as_nobody(
 
 
 def test_a_nameless_user_without_namespaces_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A nameless user without namespaces is told what to do."""
+    """A nameless user without namespaces is refused, with what to do."""
     monkeypatch.setattr(os, "geteuid", lambda: BARE)
     monkeypatch.setattr(account.Account, "can_use", lambda *_: False)
 

@@ -35,7 +35,7 @@ def test_start_prints_two_exports(run_sandbox: Any, prepared_server: Server) -> 
 def test_status_reports_whether_the_server_runs(
     run_sandbox: Any, prepared_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Status is 0 for a running server and 3 for none, in words and as JSON, without the password."""
+    """Status exits 0 with a running server and 3 without, in words and as JSON, and hides the password."""
     result = run_sandbox("status", "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)["running"]) == (0, True)
     assert prepared_server.url("x").split(":")[2].split("@")[0] not in result.output
@@ -68,7 +68,7 @@ def test_load_takes_a_target_a_file_or_both(
     ],
 )
 def test_load_refuses_wrong_usage(run_sandbox: Any, words: list[str], hint: str) -> None:
-    """What cannot be meant is refused with what to type."""
+    """Wrong usage is refused with what to type."""
     error = run_sandbox("load", *words).exception
 
     assert isinstance(error, Abort)
@@ -90,7 +90,7 @@ def test_load_without_a_server_says_how_to_start_it(
 def test_stop_can_be_repeated_and_can_delete(
     run_sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stop ends the server, also twice; --delete leaves nothing behind."""
+    """Stop ends the server and may be repeated; --delete leaves nothing behind."""
     folder = tmp_path / "sb"
     guard(folder)
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(folder))

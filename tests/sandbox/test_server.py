@@ -68,7 +68,7 @@ def test_simultaneous_deletes_take_turns(unstarted_server: Server) -> None:
 
 
 def test_a_crash_while_stopping_counts_as_stopped(unstarted_server: Server) -> None:
-    """A server that dies while it is told to stop has stopped."""
+    """A server that dies while it is being stopped has stopped."""
     unstarted_server.start()
     process = int((unstarted_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
     os.kill(process, signal.SIGKILL)
@@ -79,7 +79,7 @@ def test_a_crash_while_stopping_counts_as_stopped(unstarted_server: Server) -> N
 
 
 def test_a_reused_process_id_does_not_stop_a_start(unstarted_server: Server) -> None:
-    """After a reboot the server's old process id may be another's; it starts all the same."""
+    """After a reboot another process may have the server's old id; the server starts anyway."""
     unstarted_server.start()
     unstarted_server.stop()
     left = f"{os.getpid()}\n{unstarted_server.folder}/data\n1\n1\n\n127.0.0.1\n1 1\nready   \n"
@@ -104,7 +104,7 @@ def test_a_killed_server_starts_again(unstarted_server: Server) -> None:
 
 
 def test_a_server_without_its_socket_is_ended(unstarted_server: Server) -> None:
-    """A server whose socket was swept away is ended, so that there is never a second one on its data."""
+    """A server whose socket was deleted is ended, so that no second one ever runs on its data."""
     unstarted_server.start()
     shutil.rmtree(unstarted_server.sockets)
     assert not unstarted_server.running()
@@ -115,7 +115,7 @@ def test_a_server_without_its_socket_is_ended(unstarted_server: Server) -> None:
 
 
 def test_an_interrupted_creation_is_repeated(unstarted_server: Server) -> None:
-    """What an interrupted first start left behind is made anew."""
+    """What an interrupted first start left behind is made again."""
     (unstarted_server.folder / "data" / "base").mkdir(parents=True)
 
     unstarted_server.start()
@@ -124,7 +124,7 @@ def test_an_interrupted_creation_is_repeated(unstarted_server: Server) -> None:
 
 
 def test_a_killed_initdb_does_not_disturb_the_next_start(unstarted_server: Server) -> None:
-    """A first start that is killed inside initdb leaves nobody writing beside the next one."""
+    """A first start that is killed inside initdb leaves no process that writes during the next one."""
     code = "from aoc_migrate.sandbox.server import *; default_server().start()"
     environment = os.environ | {"AOC_SANDBOX_DIR": str(unstarted_server.folder)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment) as first:
@@ -138,7 +138,7 @@ def test_a_killed_initdb_does_not_disturb_the_next_start(unstarted_server: Serve
 
 
 def test_a_long_path_serves_too(tmp_path: Path) -> None:
-    """A folder whose path is too long for a unix socket serves all the same and leaves nothing behind."""
+    """A folder whose path is too long for a unix socket works too, and leaves nothing behind."""
     server = guarded_server(tmp_path / ("long" * 25))
     server.start()
     sockets = server.sockets

@@ -22,7 +22,7 @@ def test_the_same_seed_gives_the_same_rows() -> None:
 
 @pytest.mark.parametrize("table", ["advisory_raw", "vex_raw"])
 def test_clean_rows_satisfy_the_contract(table: str) -> None:
-    """Clean rows have unique ids and keys, stand in order of retrieval, and 1 to 8 revisions a chain."""
+    """Clean rows have unique ids and keys, are in order of retrieval, and form chains of 1 to 8 revisions."""
     rows = list(generate(table, 20_000))
     chains = Counter((row.tenant, row.source_vendor, row.upstream_id) for row in rows)
 
@@ -34,7 +34,7 @@ def test_clean_rows_satisfy_the_contract(table: str) -> None:
 
 
 def test_the_requested_number_of_groups_share_a_key() -> None:
-    """As many groups share a key as were asked for, each of two rows with different ids."""
+    """The requested number of groups share a key, each with two rows of different ids."""
     rows = list(generate("advisory_raw", 500, duplicates=40))
     keys = Counter((*row[1:4], row.content_hash) for row in rows)
 
