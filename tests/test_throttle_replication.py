@@ -171,7 +171,7 @@ def test_failing_archiving_stops_the_backfill(
 
 
 def test_a_complete_archive_is_not_behind(primary_and_standby: Pair, primary_before_backfill: Connection) -> None:
-    """The name of the last archived segment shows the lag: with every finished segment archived, there is none."""
+    """The name of the last archived segment shows the lag, which ends with the last finished segment."""
     archived = "SELECT last_archived_wal = %s FROM pg_stat_archiver"
     (segment,) = primary_before_backfill.execute(
         "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"

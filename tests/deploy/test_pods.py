@@ -1,8 +1,8 @@
 """The chart's pods, played by podman: init containers in their order, under their user, on their file system.
 
-They run when AOC_TEST_PLAY names the command that plays a Pod (``podman play kube --network host``), next to the two
-variables that build and run the image. podman takes the kubelet's part; only the image and the source of the Secret's
-file differ from the manifests.
+They run when AOC_TEST_PLAY names the command that plays a Pod (``podman play kube --network host``), and the two
+variables that build and run the image are set. Podman takes the kubelet's part; only the image and the source of
+the Secret's file differ from the manifests.
 """
 
 import os
