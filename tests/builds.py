@@ -60,12 +60,12 @@ def held(database: Database, statement: str = BUILD) -> Iterator[tuple[int, Call
 
 
 def oid(database: Database, index: str = INDEX) -> int | None:
-    """Return which index has that name, None where there is none."""
+    """Return the index of that name, None if it does not exist."""
     return database.value("SELECT to_regclass(%s)::oid::bigint", [index])  # type: ignore[no-any-return]
 
 
 def valid(database: Database, index: str = INDEX) -> bool | None:
-    """Return whether that index is valid, None where there is none."""
+    """Return whether that index is valid, None if it does not exist."""
     query = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
     return database.value(query, [index])  # type: ignore[no-any-return]
 

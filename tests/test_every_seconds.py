@@ -22,7 +22,7 @@ def test_the_first_line_may_have_to_wait() -> None:
     assert not EverySeconds(3600.0, at_once=False).due()
 
 
-def test_without_a_time_every_line_is_due() -> None:
+def test_a_line_is_due_again_after_its_time() -> None:
     """After its time a line is due again."""
     line = EverySeconds(0.0)
 

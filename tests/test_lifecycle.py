@@ -139,16 +139,16 @@ STARTS = {"legacy": legacy, "strict": strict, "fresh": fresh, "partitioned": par
 WALKS = [
     ("command", "concelier", "legacy"),
     ("command", "excititor", "strict"),
-    ("command", "empty", "fresh"),
+    ("command", "empty_database", "fresh"),
     ("command", "excititor", "partitioned"),
     ("alembic", "excititor", "legacy"),
     ("alembic", "concelier", "strict"),
     ("psql", "concelier", "legacy"),
     ("psql", "excititor", "strict"),
-    ("psql", "empty", "fresh"),
+    ("psql", "empty_database", "fresh"),
     ("plan", "concelier", "legacy"),
     ("plan", "excititor", "strict"),
-    ("plan", "empty", "fresh"),
+    ("plan", "empty_database", "fresh"),
 ]
 
 
@@ -161,7 +161,7 @@ def contents(database: Database) -> list[tuple[str, str | None, str]]:
 
 
 @pytest.mark.parametrize(("way", "fixture", "start"), WALKS, ids=str)
-def test_up_down_up(way: str, fixture: str, start: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+def test_down_undoes_up(way: str, fixture: str, start: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
     """Down leaves catalog and rows as they were before up, and up again as after the first up."""
     database: Database = request.getfixturevalue(fixture)
     aoc.configure(database)
@@ -201,7 +201,7 @@ def test_every_way_ends_in_the_same_place(target: str, request: pytest.FixtureRe
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_one_line(target: str) -> None:
+def test_a_history_is_one_line_of_revisions(target: str) -> None:
     """A history is one line of revisions, named in order after its target, in short ids."""
     ids = [revision.id for revision in history(target)]
 

@@ -1,4 +1,4 @@
-"""Words that users of Alembic and of other tools type: each is refused with what to type instead."""
+"""Words from Alembic and other tools: each is refused with what to type instead."""
 
 import pytest
 

@@ -6,7 +6,7 @@ from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
 
 
-def test_at_head(excititor: Database, aoc: Aoc) -> None:
+def test_wait_ends_at_once_at_head(excititor: Database, aoc: Aoc) -> None:
     """At head it ends at once with exit 0."""
     aoc.configure(excititor)
     aoc("upgrade")
@@ -14,7 +14,7 @@ def test_at_head(excititor: Database, aoc: Aoc) -> None:
     assert aoc.json("wait", "--timeout", "1ms").exit_code == 0
 
 
-def test_not_there_yet(excititor: Database, aoc: Aoc) -> None:
+def test_wait_gives_up_before_head(excititor: Database, aoc: Aoc) -> None:
     """It gives up with exit 3, and says at which revision it is, what it waits for, and that nobody runs it."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
@@ -27,7 +27,7 @@ def test_not_there_yet(excititor: Database, aoc: Aoc) -> None:
     assert "no run is in progress" in problem
 
 
-def test_says_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> None:
+def test_wait_names_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> None:
     """While an upgrade runs, it names pod, command and step; when that is done, it ends with exit 0."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
@@ -45,11 +45,11 @@ def test_says_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> 
     assert (upgrade.returncode, waiting.returncode) == (0, 0)
 
 
-def test_unreachable_then_there(empty: Database, aoc: Aoc) -> None:
+def test_an_unreachable_database_is_waited_for(empty_database: Database, aoc: Aoc) -> None:
     """A database that cannot be reached is waited for; one that is empty as well."""
     aoc.environment["CONCELIER_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
     gone = aoc.json("wait", "--timeout", "100ms")
-    aoc.configure(empty)
+    aoc.configure(empty_database)
     bare = aoc.json("wait", "--timeout", "100ms")
 
     assert [gone.slugs(), bare.slugs()] == [["not-ready"], ["not-ready"]]
@@ -57,7 +57,7 @@ def test_unreachable_then_there(empty: Database, aoc: Aoc) -> None:
     assert "at base, waiting for concelier_0001" in bare.finding("not-ready")["problem"]
 
 
-def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
+def test_a_held_database_is_accepted(excititor: Database, aoc: Aoc) -> None:
     """Where a rollback holds the database, services may start: exit 0, and the report shows the hold."""
     aoc.configure(excititor)
     aoc("upgrade")
@@ -68,7 +68,7 @@ def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs()) == (0, ["held"])
 
 
-def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
+def test_select_on_the_version_table_is_enough(excititor: Database, aoc: Aoc) -> None:
     """SELECT on the version table is enough, without which the error says which GRANT; but it sees no hold."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0006")

@@ -88,7 +88,7 @@ def unpacked(folder: Path) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def service_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A service's own chart with this one as its dependency."""
     folder = tmp_path_factory.mktemp("service") / "service"
     shutil.copytree(HERE / "service", folder)

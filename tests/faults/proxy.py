@@ -29,7 +29,7 @@ class Then(enum.Enum):
 
 
 class Proxy:
-    """Listens on ``port`` of the loopback interface. ``judge`` is told each request's SQL and says what then."""
+    """Listens on ``port`` of the loopback interface. ``judge`` decides what happens to each request's SQL."""
 
     def __init__(self, host: str, port: int, judge: Callable[[str], Then]) -> None:
         self.upstream, self.judge, self.port = (host, port), judge, 0
