@@ -76,7 +76,7 @@ def test_kinds(case: str, chained: Database, aoc: Aoc) -> None:
     assert all(f"{kind} {list(expected.values()).count(kind)}" in finding["problem"] for kind in expected.values())
     assert {row[0] for row in chained.rows(finding["statement"])} == set(expected)
     applied = aoc.json("chain", "--apply", **ALLOWED)
-    assert (applied.exit_code, applied.slugs(), applied.report["facts"]["linked_anew"]) == (0, [], len(expected))
+    assert (applied.exit_code, applied.slugs(), applied.report["facts"]["relinked"]) == (0, [], len(expected))
     assert links(chained) == GOOD
 
 
@@ -148,7 +148,7 @@ def test_apply_with_nothing_to_do(chained: Database, aoc: Aoc) -> None:
     ran = aoc.json("chain", "--apply")
 
     assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, [], False)
-    assert ran.report["facts"]["linked_anew"] == 0
+    assert ran.report["facts"]["relinked"] == 0
 
 
 def test_apply_is_journaled(chained: Database, aoc: Aoc) -> None:

@@ -16,18 +16,18 @@ from aoc_migrate.database.relation import literal
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.inspect.partitioning import ambiguous_ids
-from aoc_migrate.inspect.session_checks import table_missing, unreadable, writing
+from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.inspect.table_shape import audit_columns
-from aoc_migrate.quarantine.row_batches import SIZE, repeat
+from aoc_migrate.quarantine.row_batches import SIZE, run_batches
 from aoc_migrate.quarantine.table import hand_over, make_quarantine, stored_columns
 from aoc_migrate.quarantine.work_list import (
     Work,
     digest,
-    fired,
-    foreign_tables,
-    guards,
-    references,
-    refused,
+    foreign_table_findings,
+    guard_findings,
+    reference_findings,
+    row_constraints,
+    trigger_findings,
     unfinished,
 )
 from aoc_migrate.report.facts.raw_rows import WorkFacts
@@ -37,18 +37,18 @@ from aoc_migrate.revisions.current import locked, our_tables
 from aoc_migrate.revisions.graph import contract_at
 
 
-def maybe_locked(session: Session, report: Report, do: Callable[[], None], *, writes: bool) -> None:
+def under_lock_if(session: Session, report: Report, do: Callable[[], None], *, writes: bool) -> None:
     """Look, or ``do`` what ``writes``: under the lock, where it looks at everything, as others may have run."""
     if not writes:
         do()
         return
-    report.findings += writing(session, our_tables(session))
+    report.findings += write_findings(session, our_tables(session))
     if not report.errors:
         with locked(session, report):
             do()
 
 
-def raw_contract(session: Session, report: Report) -> Contract | None:
+def usable_contract(session: Session, report: Report) -> Contract | None:
     """Return the contract in force, or None with the findings why its table cannot be worked on."""
     contract = contract_at(session.target.name, report.revision)
     if catalog.kind(session, contract.table) is None:
@@ -77,11 +77,11 @@ def show_work(
     with bounded_lock_wait(session, contract.table, session.command):
         found = look()
         if found:
-            report.findings += fired(session, contract, DELETE | UPDATE)
-            report.findings += references(
+            report.findings += trigger_findings(session, contract, DELETE | UPDATE)
+            report.findings += reference_findings(
                 session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT repair"
             )
-    report.findings += foreign_tables(session, contract)
+    report.findings += foreign_table_findings(session, contract)
     return found
 
 
@@ -93,7 +93,7 @@ def apply_work(
     look: Callable[[], bool],
 ) -> None:
     """Do what is listed; where the same command was interrupted, what is left of its list. The lock is held."""
-    report.findings += foreign_tables(session, contract)
+    report.findings += foreign_table_findings(session, contract)
     if report.errors:
         return
     begun = unfinished(session)
@@ -101,9 +101,9 @@ def apply_work(
     if resumed:
         with own_tables_locked(session, WORK):
             report.put(WorkFacts(resumed=session.value(f"SELECT count(*) FROM {session.schema[WORK]}")))
-        report.findings += fired(session, contract, DELETE | UPDATE)
+        report.findings += trigger_findings(session, contract, DELETE | UPDATE)
     elif not show_work(session, report, contract, work, look):
-        drop_list(session)  # left by a command that will not be typed again
+        drop_work_list(session)  # left by a command that will not be typed again
         return
     if report.errors:
         return
@@ -112,15 +112,15 @@ def apply_work(
             _list(session, contract, work)
         with own_tables_locked(session, WORK):
             leaving = f"SELECT id FROM {session.schema[WORK]} WHERE NOT repair"
-            report.findings += references(session, contract, leaving)
-        report.findings += refused(session, contract)
+            report.findings += reference_findings(session, contract, leaving)
+        report.findings += guard_findings(session, contract)
         if not report.errors:
             report.changed = True
             _do(session, report, contract, work)
-        drop_list(session)
+        drop_work_list(session)
 
 
-def drop_list(session: Session) -> None:
+def drop_work_list(session: Session) -> None:
     """Drop the work list, if there is one. Raises Abort ``foreign-object``."""
     if catalog.kind(session, WORK) is not None:
         with own_tables_locked(session, WORK, writes=True):
@@ -140,7 +140,7 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
     make_quarantine(session, contract)
     announce(session, f"list rows of {contract.table}")
     listed, raw = session.schema[WORK], session.schema[contract.table]
-    drop_list(session)
+    drop_work_list(session)
     with bounded_lock_wait(session, contract.table, "list"), session.transaction():
         session.run(
             f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, repair, refused, false AS stuck "
@@ -150,7 +150,7 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
         session.run(f"CREATE INDEX ON {listed} (id) WHERE stuck")
         session.run(
             f"UPDATE {listed} SET stuck = true WHERE NOT repair AND id IN (SELECT id FROM {raw} "
-            f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({guards(session, contract.table)}))"
+            f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({row_constraints(session, contract.table)}))"
         )
         hand_over(session, listed)
         session.run(f"COMMENT ON TABLE {listed} IS {literal(_signature(session, contract, work))}")
@@ -164,9 +164,9 @@ def _do(session: Session, report: Report, contract: Contract, work: Work) -> Non
     columns, written = stored_columns(session, contract), (contract.quarantine, WORK)
     if work.repairing:
         batch = _repair(session, contract, work, columns, stored_columns(session, contract, "w."))
-        repeat(session, report, contract, "repaired", batch, written)
+        run_batches(session, report, contract, "repaired", batch, written)
     batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
-    repeat(session, report, contract, "moved", batch, written)
+    run_batches(session, report, contract, "moved", batch, written)
 
 
 def _batch(session: Session, repair: bool) -> str:

@@ -7,7 +7,7 @@ from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
-from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
+from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
 from aoc_migrate.quarantine.work_list import DUPLICATE, Work
 from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
 from aoc_migrate.report.model import Next, Report, finding
@@ -24,18 +24,18 @@ class DedupeOptions:
 
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
     """Show what would move; with ``apply`` move it."""
-    maybe_locked(session, report, partial(_dedupe, session, report, options, apply=apply), writes=apply)
+    under_lock_if(session, report, partial(_dedupe, session, report, options, apply=apply), writes=apply)
 
 
 def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
-    contract = raw_contract(session, report)
+    contract = usable_contract(session, report)
     if contract is None:
         return
     target = session.target.name
     work = dedupe_work(session, contract, options.keep, different=options.different)
 
     def look() -> bool:
-        found = look_for_duplicates(session, contract, options.keep, options.limit)
+        found = find_duplicates(session, contract, options.keep, options.limit)
         report.put(found)
         if found.different and not options.different:
             report.findings.append(finding("duplicates-differ", contract.table, rows=found.different))
@@ -109,7 +109,7 @@ def _differing(session: Session, contract: Contract) -> str:
     )
 
 
-def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> DedupeFacts:
+def find_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> DedupeFacts:
     """Return counts over all groups, and a sample.
 
     Of each group it tells what stays, how many move, the first of them, and in which columns they differ.

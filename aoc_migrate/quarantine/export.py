@@ -10,7 +10,7 @@ from typing import TextIO
 from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
-from aoc_migrate.quarantine.contents import there
+from aoc_migrate.quarantine.contents import has_quarantine
 from aoc_migrate.report.facts.quarantined import ExportFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
@@ -31,7 +31,7 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     Raises Abort (exit 2) where there is no quarantine.
     """
     contract = contract_at(session.target.name, report.revision)
-    if not there(session, contract):
+    if not has_quarantine(session, contract):
         raise refused(f"{session.target.name} has no quarantine: nothing was ever moved there.")
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]

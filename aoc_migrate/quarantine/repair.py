@@ -7,8 +7,8 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import refused
-from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
-from aoc_migrate.quarantine.repair_rules import RULES, collisions, look_for_broken, repair_work, rule_words
+from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
+from aoc_migrate.quarantine.repair_rules import RULES, collisions, find_broken_rows, repair_work, rule_words
 from aoc_migrate.report.facts.raw_rows import BrokenRow, BrokenRule, RepairFacts
 from aoc_migrate.report.model import Next, Report, finding
 
@@ -31,11 +31,11 @@ class RepairOptions:
 
 def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
     """Show what would be repaired and what would move; with ``apply`` do it."""
-    maybe_locked(session, report, partial(_repair, session, report, options, apply=apply), writes=apply)
+    under_lock_if(session, report, partial(_repair, session, report, options, apply=apply), writes=apply)
 
 
 def _repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
-    contract = raw_contract(session, report)
+    contract = usable_contract(session, report)
     if contract is None:
         return
     target = session.target.name
@@ -43,7 +43,7 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
     work = repair_work(session, contract, rules)
 
     def look() -> bool:
-        found = look_for_broken(session, contract, rules, options.limit)
+        found = find_broken_rows(session, contract, rules, options.limit)
         report.put(_facts(found, apply=apply))
         if found["refused"]:
             report.findings.append(finding("guard-refuses", contract.table, rows=found["refused"], target=target))

@@ -12,8 +12,8 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.contract.rules import TIME, Column, blank, not_finite
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.row_rules import object_kinds
-from aoc_migrate.quarantine.work_list import Work, guards
+from aoc_migrate.inspect.row_rules import object_violations
+from aoc_migrate.quarantine.work_list import Work, row_constraints
 
 RULES = (
     "blank-key",
@@ -51,7 +51,7 @@ def _all_breaks(contract: Contract) -> Iterator[Break]:
             yield Break("missing-required", name, f"{name} IS NULL")
     for column in contract.objects:
         check = contract.unforbidden([column])
-        for slug, predicate in object_kinds(contract, column).items():
+        for slug, predicate in object_violations(contract, column).items():
             yield Break(slug, column.name, f"(NOT {check} AND coalesce({predicate}, false))")
     yield Break("key-too-long", "", contract.too_long())
     yield Break("time-not-finite", TIME, not_finite())
@@ -122,7 +122,7 @@ def _plan(session: Session, contract: Contract, rules: tuple[str, ...]) -> _Plan
         suspect=_suspect(contract, chosen),
         broken=broken,
         repairable=f"((SELECT NOT ({broken}) {after}) AND ({long} OR (SELECT NOT {long} {after})))",
-        refused=f"NOT (SELECT {guards(session, contract.table)} {after})",
+        refused=f"NOT (SELECT {row_constraints(session, contract.table)} {after})",
     )
 
 
@@ -186,7 +186,7 @@ SELECT b.id, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.repair, b.refus
 FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"""
 
 
-def look_for_broken(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
+def find_broken_rows(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
     """Count over every row: how many would be repaired and moved, by rule and column; with a sample of ids."""
     session.say(f"reading every row of {contract.table} …")
     plan = _plan(session, contract, rules)

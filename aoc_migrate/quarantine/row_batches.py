@@ -21,7 +21,7 @@ ROW_LOCK_WAIT = 0.5  # seconds for a row that others have locked; then the batch
 _DOING = {"repaired": "repair", "moved": "move", "restored": "restore"}
 
 
-def repeat(
+def run_batches(
     session: Session, report: Report, contract: Contract, fact: str, batch: str, written: tuple[str, ...]
 ) -> None:
     """Run a batch until it sees no row more; the report's ``fact`` is how many rows were done, also when it stops.
@@ -46,7 +46,7 @@ def repeat(
 
 
 def _done(report: Report, fact: str, count: int) -> WorkFacts:
-    return replace(report.known(WorkFacts) or WorkFacts(), **{fact: count})
+    return replace(report.get(WorkFacts) or WorkFacts(), **{fact: count})
 
 
 @contextmanager

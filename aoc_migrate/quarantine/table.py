@@ -6,7 +6,7 @@ from aoc_migrate.database.bookkeeping import make_private
 from aoc_migrate.database.own_tables import lock, own_tables_locked, refuse_foreign
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
-from aoc_migrate.quarantine.contents import there
+from aoc_migrate.quarantine.contents import has_quarantine
 from aoc_migrate.report.facts.quarantined import QuarantinedRow, QuarantinedRun, QuarantineListFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
@@ -75,7 +75,7 @@ def run_quarantine(session: Session, report: Report, limit: int) -> None:
     contract = contract_at(session.target.name, report.revision)
     name = session.schema[contract.quarantine]
     report.put(QuarantineListFacts(0))
-    if there(session, contract):
+    if has_quarantine(session, contract):
         with own_tables_locked(session, contract.quarantine):
             report.put(_listed(session, name, limit))
 

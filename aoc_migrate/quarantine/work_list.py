@@ -40,7 +40,7 @@ class Work:
     repaired: Mapping[str, str] = field(default_factory=dict)
 
 
-def guards(session: Session, table: str) -> str:
+def row_constraints(session: Session, table: str) -> str:
     """Return what every new version of a row must satisfy already: CHECKs, proven or not, and NOT NULLs."""
     rows = session.rows(
         "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held FROM pg_constraint "
@@ -53,7 +53,7 @@ def guards(session: Session, table: str) -> str:
     return " AND ".join(row["held"] for row in rows) or "true"
 
 
-def fired(session: Session, contract: Contract, events: int) -> Iterator[Finding]:
+def trigger_findings(session: Session, contract: Contract, events: int) -> Iterator[Finding]:
     """Yield what writing the rows would run: triggers, foreign code, and code that needs a search_path.
 
     ``events`` is a sum of INSERT, DELETE and UPDATE.
@@ -69,7 +69,7 @@ def fired(session: Session, contract: Contract, events: int) -> Iterator[Finding
     yield from code_findings(session, contract, events | DDL)
 
 
-def references(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
+def reference_findings(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
     """Yield the foreign keys through which other rows name one that would leave; ``leaving`` is a query of ids.
 
     A stranger's table is not read: its policies and indexes would run the stranger's functions as ours. Where it
@@ -97,9 +97,13 @@ def references(session: Session, contract: Contract, leaving: str) -> Iterator[F
             yield finding("move-referenced", contract.table, key=key["name"], source=key["source"], rows=rows)
 
 
-def refused(session: Session, contract: Contract) -> Iterator[Finding]:
+def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield how many rows a constraint that stands would not let us write. The list must be made."""
-    held, raw, listed = guards(session, contract.table), session.schema[contract.table], session.schema[WORK]
+    held, raw, listed = (
+        row_constraints(session, contract.table),
+        session.schema[contract.table],
+        session.schema[WORK],
+    )
     query = (
         f"SELECT (SELECT count(*) FROM {listed} WHERE refused) + (SELECT count(*) FROM {raw} AS t "
         f"WHERE id IN (SELECT unnest(links) FROM {listed}) "
@@ -111,14 +115,14 @@ def refused(session: Session, contract: Contract) -> Iterator[Finding]:
         yield finding("guard-refuses", contract.table, rows=rows, target=session.target.name)
 
 
-def foreign_tables(session: Session, contract: Contract) -> Iterator[Finding]:
+def foreign_table_findings(session: Session, contract: Contract) -> Iterator[Finding]:
     """Yield a finding where the name of the quarantine or of the work list belongs to something else."""
     for row in session.rows(flaws(session.schema, session.raw, (contract.quarantine, WORK))):
         yield foreign(row["name"], row["flaw"], row["remedy"])
 
 
 @dataclass(frozen=True)
-class Begun:
+class UnfinishedWork:
     """A command that was begun and has not ended, as its work list is signed."""
 
     verb: str
@@ -129,7 +133,7 @@ class Begun:
 _SIGNED = re.compile(r"(dedupe|repair)((?: --[a-z-]+(?: [a-z][a-z-]*)?)*), contract v\d+, table \d+")
 
 
-def unfinished(session: Session) -> Begun | None:
+def unfinished(session: Session) -> UnfinishedWork | None:
     """Return the command whose list is not worked off, None if there is none.
 
     Raises Abort ``foreign-object`` for a list that is not ours, or not signed as ours are: what it says is
@@ -143,7 +147,7 @@ def unfinished(session: Session) -> Begun | None:
     signed = _SIGNED.fullmatch(comment or "")
     if signed is None:
         raise Abort(foreign(WORK, "its comment is not one that we write"))
-    return Begun(signed[1], signed[2].strip(), comment)
+    return UnfinishedWork(signed[1], signed[2].strip(), comment)
 
 
 def digest(text: str) -> str:

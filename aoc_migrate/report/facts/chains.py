@@ -45,7 +45,7 @@ class ChainFacts(Facts):
 class RelinkFacts(Facts):
     """How many rows `chain --apply` linked anew."""
 
-    linked_anew: int
+    relinked: int
 
 
 @dataclass(frozen=True)
