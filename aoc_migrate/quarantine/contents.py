@@ -1,4 +1,4 @@
-"""The quarantine as it stands: what is in it, who may look at it, and what keeps rows from going back."""
+"""What is in the quarantine, who may read it, and what prevents its rows from being restored."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,12 @@ from aoc_migrate.report.model import Finding, finding
 
 
 def has_quarantine(session: Session, contract: Contract) -> bool:
-    """Return whether there is a quarantine."""
+    """Return whether the quarantine exists."""
     return catalog.kind(session, contract.quarantine) is not None
 
 
 def quarantine_facts(session: Session, contract: Contract) -> QuarantineFacts:
-    """Return how many rows were moved there and how many were repaired; None where this role may not look."""
+    """Return how many rows were moved there and how many were repaired; None if this role may not read it."""
     if not has_quarantine(session, contract):
         return QuarantineFacts(0, 0)
     if not catalog.may_read(session, contract.quarantine):
@@ -33,16 +33,16 @@ def quarantine_facts(session: Session, contract: Contract) -> QuarantineFacts:
 
 
 def quarantine_findings(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield what is wrong with the quarantine: others have rights on it, or work on it was begun and not ended."""
+    """Yield a finding if other roles have rights on the quarantine, and one if a command was interrupted."""
     if has_quarantine(session, contract):
-        yield from _open(session, contract)
-    begun = unfinished(session)
-    if begun:
-        words = {"verb": begun.verb, "options": begun.options, "target": session.target.name}
-        yield finding("work-unfinished", contract.table, **words)
+        yield from _rights_of_others(session, contract)
+    work = unfinished(session)
+    if work:
+        values = {"verb": work.verb, "options": work.options, "target": session.target.name}
+        yield finding("work-unfinished", contract.table, **values)
 
 
-def _open(session: Session, contract: Contract) -> Iterator[Finding]:
+def _rights_of_others(session: Session, contract: Contract) -> Iterator[Finding]:
     rows = session.rows(
         "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END "
         "AS role FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, "
@@ -59,7 +59,7 @@ def _open(session: Session, contract: Contract) -> Iterator[Finding]:
 
 
 def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
-    """Return which of the ids are of rows that were moved."""
+    """Return the ids that belong to moved rows."""
     if not has_quarantine(session, contract):
         return set()
     query = (
@@ -70,7 +70,7 @@ def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
 
 
 def journaled_in_quarantine(session: Session, contract: Contract) -> int:
-    """Count the links in the journal whose rows were moved since, so that a downgrade does not find them."""
+    """Count the links in the journal whose rows are now in quarantine, where a downgrade does not find them."""
     if catalog.kind(session, JOURNAL) is None or not has_quarantine(session, contract):
         return 0
     query = (
@@ -84,7 +84,10 @@ def journaled_in_quarantine(session: Session, contract: Contract) -> int:
 
 
 def unchanged(contract: Contract, row: str, saved: str) -> str:
-    """Return whether the repaired columns of ``row`` still hold what the repair wrote, which ``saved`` records."""
+    """Return the SQL condition that the repaired columns of ``row`` still hold what the repair wrote.
+
+    ``saved`` is the row in quarantine, which has the digests.
+    """
     pairs = ", ".join(
         f"('{c}', CASE WHEN {saved}.quarantine_repaired ? '{c}' THEN {row}.{c}::text END)"
         for c in repairable(contract)
@@ -101,12 +104,12 @@ def repairable(contract: Contract) -> list[str]:
 
 
 def command_of(reason: str) -> str:
-    """Return the command that puts rows into quarantine for this reason."""
+    """Return the command that moves rows for this reason."""
     return "dedupe" if reason == DUPLICATE else "repair"
 
 
 def restore_obstacles(session: Session, contract: Contract, chosen: str) -> Iterator[Finding]:
-    """Yield why rows cannot go back; ``chosen`` is a condition on the quarantine. Runs go back latest first."""
+    """Yield why the rows of the condition ``chosen`` cannot be restored. The latest run must be restored first."""
     table, name, target = contract.table, contract.quarantine, session.target.name
     raw, quarantine = session.schema[table], session.schema[name]
     later_runs = (

@@ -1,4 +1,4 @@
-"""`--restore` of `dedupe` and `repair`: rows go back exactly as they were, links too, latest run first."""
+"""`dedupe --restore` and `repair --restore`: put rows and links back exactly as they were, latest run first."""
 
 from functools import partial
 
@@ -19,9 +19,8 @@ from aoc_migrate.revisions import ledger
 
 
 def run_restore(session: Session, report: Report, command: str, run: int | None) -> None:
-    """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
-    do = partial(_restore, session, report, command, run)
-    under_lock_if(session, report, do, writes=True)
+    """Restore the rows that ``command`` put into quarantine, of one run or of all."""
+    under_lock_if(session, report, partial(_restore, session, report, command, run), writes=True)
 
 
 def _restore(session: Session, report: Report, command: str, run: int | None) -> None:
@@ -33,18 +32,18 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         raise refused(f"{target} has no quarantine: nothing was ever moved there.")
     chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{DUPLICATE}'"
     chosen += "" if run is None else f" AND quarantine_run = {run}"
-    words = f"{command} --restore{'' if run is None else f' --run {run}'}"
+    recorded = f"{command} --restore{'' if run is None else f' --run {run}'}"
     with own_tables_locked(session, contract.quarantine):
         any_rows = session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})")
-    begun = unfinished(session)
+    work = unfinished(session)
     if not any_rows:
-        if run is not None or begun is None or begun.verb != command:
+        if run is not None or work is None or work.verb != command:
             rows = "" if run is None else f" of run {run}"
             raise refused(
                 f"The quarantine of {target} has no rows{rows} that {command} put there; "
                 f"see: aoc-migrate quarantine {target}"
             )
-        with ledger.recorded(session, report, words, report.revision):
+        with ledger.recorded(session, report, recorded, report.revision):
             drop_work_list(session)
         report.put(WorkFacts(restored=0))
         report.next = Next(note=f"{command} had moved nothing when it was interrupted; its list is gone now.")
@@ -53,7 +52,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         report.findings += restore_obstacles(session, contract, chosen)
     if report.errors:
         return
-    with ledger.recorded(session, report, words, report.revision):
+    with ledger.recorded(session, report, recorded, report.revision):
         drop_work_list(session)
         report.changed = True
         batch = _batch(session, contract, chosen)
@@ -62,7 +61,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
 
 
 def _batch(session: Session, contract: Contract, chosen: str) -> str:
-    """Return the statement that puts the latest batch back; ``left`` are rows that were changed meanwhile."""
+    """Return the statement that restores the latest batch. ``left`` counts rows that changed in the meantime."""
     table, name = session.schema[contract.table], session.schema[contract.quarantine]
     columns = stored_columns(session, contract)
     relinked = "SELECT WHERE false"

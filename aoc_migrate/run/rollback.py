@@ -74,7 +74,7 @@ def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
 def _blocked(
     session: Session, report: Report, contract: Contract, command: str, *, sets_back: bool = False
 ) -> bool:
-    """Add the findings that stop a rollback, and return whether there are any; ``sets_back``: it restores links."""
+    """Add the findings that stop a rollback; return whether there are any. ``sets_back``: it restores links."""
     found = code_findings(session, contract, DDL)
     found += objections_to_restore(session, contract) if sets_back else []
     report.findings += found
