@@ -11,7 +11,7 @@ import pytest
 from aoc_migrate.cli import cli
 from aoc_migrate.report.facts.raw_rows import AuditFacts
 from aoc_migrate.report.facts.runs import HistoryFacts, VerifierFacts
-from aoc_migrate.report.facts.standing import StandingFacts, StatusFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.forms import render
 from aoc_migrate.report.model import Finding, Next, Report, StepReport
 from tests.conftest import ROOT, Aoc, Database
@@ -188,7 +188,7 @@ def test_every_form_is_printable(form: str) -> None:
     words = f"a{TRICKS}b"
     found = Finding("blank-key", words, words, words, statement=words, sample=[{"id": words, words: [words]}])
     report = Report(words, words, words, findings=[found], next=Next(words, (words,), words), reached=True)
-    report.put(StandingFacts({words: words, "x": "y"}, {words: words}))
+    report.put(CatalogFacts({words: words, "x": "y"}, {words: words}))
     report.put(StatusFacts(1, (words,), words, 1, words, {words: 1}))
     report.put(HistoryFacts((run_of(words),)))
     report.steps = [StepReport(words, pauses={words: 1.0})]
@@ -204,7 +204,7 @@ def test_markup_stays_text_in_markdown() -> None:
     """Markup in an id stays text in Markdown: no tag, link, emphasis, entity or cell comes of it."""
     hostile = "<b> [x](http://e.invalid) www.e.invalid *a* _b_ ~~c~~ `d` | &lt; \\"
     facts = (HistoryFacts((run_of(hostile),)), VerifierFacts(hostile))
-    proven = (StandingFacts({"advisory_raw_keys_v1": "proven"}, {}),)
+    proven = (CatalogFacts({"advisory_raw_keys_v1": "proven"}, {}),)
 
     written = render("markdown", "history", [Report("concelier", facts=facts)], 0)
 

@@ -10,7 +10,7 @@ import pytest
 from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.facts.raw_rows import AuditFacts, VendorDuplicates
 from aoc_migrate.report.facts.runs import HistoryFacts
-from aoc_migrate.report.facts.standing import StandingFacts, StatusFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.html import page, style
 from aoc_migrate.report.model import Finding, Next, Report, StepReport
 from tests.conftest import Aoc, Database
@@ -78,7 +78,7 @@ def hostile(findings: int = 1) -> Report:
     """Return a report in which everything that can come from outside is hostile."""
     facts = (
         HistoryFacts((run_of(HOSTILE),)),
-        StandingFacts({HOSTILE: HOSTILE, "keys_v1": "missing"}, {}),
+        CatalogFacts({HOSTILE: HOSTILE, "keys_v1": "missing"}, {}),
         StatusFacts(1, (HOSTILE,), HOSTILE, 1, HOSTILE, {HOSTILE: 1}),
         ChainFacts(6, 1, {"1": 5, "2": 1}, (), ()),
         AuditFacts(duplicates_by_vendor=(VendorDuplicates(HOSTILE, 1, 2),)),

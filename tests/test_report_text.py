@@ -5,7 +5,7 @@ import json
 from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
 from aoc_migrate.report.facts.runs import HistoryFacts, LatestRun, Run, VerifyFacts
-from aoc_migrate.report.facts.standing import StandingFacts, StatusFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.forms import render
 from aoc_migrate.report.model import Finding, Next, Report
 from aoc_migrate.report.verdict import last_words
@@ -32,7 +32,7 @@ def test_facts_are_formatted_for_people() -> None:
         PlanFacts("upgrade", "base", "head", 100.0, 12345, (), table_bytes=2048, estimated_seconds=86400.5),
         ChainFacts(7, 5, {"1": 1200, "3 to 4": 1}, (), ()),
         StatusFacts(2, (), "done", 0, "free", {}),
-        StandingFacts(
+        CatalogFacts(
             {"a": "proven", "b": "missing", "c": "proven", "d": "changed"}, {"a": "valid", "b": "missing"}
         ),
     )

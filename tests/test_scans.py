@@ -17,7 +17,7 @@ from aoc_migrate.database.targets import Target
 from aoc_migrate.inspect.chain_links import verify_chain
 from aoc_migrate.inspect.chain_scope import Scope
 from aoc_migrate.inspect.row_rules import row_rules, row_scan
-from aoc_migrate.quarantine.contents import journaled_away
+from aoc_migrate.quarantine.contents import journaled_in_quarantine
 from aoc_migrate.quarantine.repair_rules import RULES, collisions
 from aoc_migrate.run.audit import audit, audit_plan
 from tests.conftest import ROOT, Aoc, Database
@@ -187,7 +187,7 @@ def test_no_table_is_read_once_for_each_row(excititor: Database, aoc: Aoc, retro
         session.set("client_min_messages", "log")
         session.connection.add_notice_handler(lambda notice: plans.append(notice.message_primary))
 
-        counts = journaled_away(session, VEX_RAW), collisions(session, VEX_RAW, RULES)
+        counts = journaled_in_quarantine(session, VEX_RAW), collisions(session, VEX_RAW, RULES)
 
     found = [json.loads(plan.partition("plan:")[2]) for plan in plans]
     found = [

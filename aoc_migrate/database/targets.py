@@ -95,10 +95,10 @@ def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
             """python3 -c "import urllib.parse; print(urllib.parse.quote(input(), safe=''))"), """
             "or leave the password out and set PGPASSWORD or PGPASSFILE."
         ) from None
-    return Target(name, conninfo, *read_place(name, environment))
+    return Target(name, conninfo, *read_schema_and_owner(name, environment))
 
 
-def read_place(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
+def read_schema_and_owner(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
     """Return the schema of a target, and the owner of tables that we create; neither needs a URL.
 
     Raises Abort (exit 2) for a schema whose name would end our DO blocks.

@@ -1,4 +1,4 @@
-"""Verify: does the contract stand? The catalog part is cheap; the chain part looks at every row."""
+"""The part of verify that reads the catalog: do the objects that the revisions promise exist as promised?"""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.view import bypasses_policies, privileges, read_only, underlying
-from aoc_migrate.report.facts.standing import StandingFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts
 from aoc_migrate.report.model import Finding, finding
 
 REPAIRABLE = {
@@ -24,7 +24,7 @@ REPAIRABLE = {
 def verify_catalog(
     session: Session, contract: Contract, parts: set[Part], swap: ViewSwap | None, *, swapped: bool
 ) -> list[Finding]:
-    """Return what of ``parts`` does not stand. ``swapped``: the view swap was done here, not found done."""
+    """Return what is missing or wrong of ``parts``. ``swapped``: our own revision did the view swap."""
     findings = [*_constraints(session, contract, parts), *_indexes(session, contract, parts)]
     if swap and Part.VIEW in parts:
         findings += _view(session, swap, swapped)
@@ -32,114 +32,108 @@ def verify_catalog(
 
 
 def _constraints(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
-    standing = catalog.constraints(session, contract.table)
+    existing = catalog.constraints(session, contract.table)
     proven = Part.PROOF in parts
     if Part.GUARD in parts:
         for check in contract.row_checks():
-            yield from _check(session, contract, check, standing, proven)
-        yield from _required(session, contract, standing, proven)
+            yield from _check(session, contract, check, existing.get(check.name), proven)
+        if proven or contract.required_check().name not in existing:
+            yield from _required(session, contract)
     if Part.CONTENT in parts:
-        yield from _check(session, contract, contract.document_check(), standing, True)
+        check = contract.document_check()
+        yield from _check(session, contract, check, existing.get(check.name), True)
 
 
-def standing_facts(session: Session, contract: Contract, parts: set[Part]) -> StandingFacts:
+def catalog_facts(session: Session, contract: Contract, parts: set[Part]) -> CatalogFacts:
     """Return the state of each rule (missing, changed, guarded, proven) and index that ``parts`` promise."""
-    standing = catalog.constraints(session, contract.table)
+    existing = catalog.constraints(session, contract.table)
     checks = list(contract.row_checks()) if Part.GUARD in parts else []
     checks += [contract.document_check()] if Part.CONTENT in parts else []
     rules = {}
     for check in checks:
-        found = standing.get(check.name)
+        found = existing.get(check.name)
         rules[check.name] = "missing" if found is None else found.state(check)
     if Part.PROOF in parts:
         nullable = catalog.nullable(session, contract.table, contract.required)
         rules |= {f"{c} NOT NULL": "missing" if c in nullable else "proven" for c in contract.required}
-    wanted = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
-    indexes = {
+    return CatalogFacts(rules, _index_states(session, contract, parts))
+
+
+def _index_states(session: Session, contract: Contract, parts: set[Part]) -> dict[str, str]:
+    promised = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
+    return {
         index.name: catalog.index_state(session, contract.table, index)
-        for part, index in wanted.items()
+        for part, index in promised.items()
         if part in parts
     }
-    return StandingFacts(rules, indexes)
 
 
 def _check(
     session: Session,
     contract: Contract,
     check: Check,
-    standing: dict[str, catalog.Constraint],
+    found: catalog.Constraint | None,
     proven: bool,
 ) -> Iterator[Finding]:
-    words = {"target": session.target.name, "constraint": check.name}
+    values = {"target": session.target.name, "constraint": check.name}
     subject = f"{contract.table}.{check.name}"
-    found = standing.get(check.name)
     if found is None:
-        yield finding("missing-constraint", subject, **words)
+        yield finding("missing-constraint", subject, **values)
     elif not found.is_(check):
         function = ""
         if check.function and catalog.check_function(session, contract.table, check) == "foreign":
             function = f", and its function (DROP FUNCTION {catalog.function_name(session, check)};)"
-        yield finding("changed-constraint", subject, **words, function=function)
+        yield finding("changed-constraint", subject, **values, function=function)
     elif proven and not found.validated:
-        yield finding("unproven-constraint", subject, **words)
+        yield finding("unproven-constraint", subject, **values)
     if found and not found.executable and (roles := catalog.cannot_execute(session, contract.table, check)):
-        words |= {"names": ", ".join(roles), "table": contract.table}
-        words |= {"function": catalog.function_name(session, check)}
-        yield finding("function-not-executable", check.function, **words)
+        values |= {"names": ", ".join(roles), "table": contract.table}
+        values |= {"function": catalog.function_name(session, check)}
+        yield finding("function-not-executable", check.function, **values)
 
 
-def _required(
-    session: Session, contract: Contract, standing: dict[str, catalog.Constraint], proven: bool
-) -> Iterator[Finding]:
-    if not proven and contract.required_check().name in standing:
-        return
+def _required(session: Session, contract: Contract) -> Iterator[Finding]:
     for column in catalog.nullable(session, contract.table, contract.required):
         subject = f"{contract.table}.{column} NOT NULL"
         yield finding("missing-constraint", subject, target=session.target.name)
 
 
 def _indexes(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
-    wanted = {
-        Part.IDEMPOTENCY: contract.idempotency_index(),
-        Part.CHAIN_INDEX: contract.chain_index(),
-    }
     slugs = {"missing": "missing-index", "invalid": "invalid-index", "foreign": "changed-index"}
-    for part, index in wanted.items():
-        if part in parts:
-            state = catalog.index_state(session, contract.table, index)
-            if state in slugs:
-                yield finding(slugs[state], index.name, target=session.target.name)
+    for name, state in _index_states(session, contract, parts).items():
+        if state in slugs:
+            yield finding(slugs[state], name, target=session.target.name)
 
 
 def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
     kind = catalog.kind(session, swap.view)
-    words = {"backup": swap.backup, "target": session.target.name}
+    values = {"backup": swap.backup, "target": session.target.name}
     if kind is None and not swapped and catalog.kind(session, swap.backup) is None:
         yield finding("swap-not-applicable", swap.view)
         return
     if kind != "v":
         reason = "there is no such view" if kind is None else "it is a table"
-        yield finding("view-target", swap.view, reason=reason, **words)
+        yield finding("view-target", swap.view, reason=reason, **values)
         return
-    at = session.schema
-    view, backup = at[swap.view], at[swap.backup]
+    schema = session.schema
+    view, backup = schema[swap.view], schema[swap.backup]
     facts = session.row(
-        f"SELECT {underlying(view)} AS reads, ({read_only(at, swap)}) AS read_only, "
-        f"({bypasses_policies(at, swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
+        f"SELECT {underlying(view)} AS reads, ({read_only(schema, swap)}) AS read_only, "
+        f"({bypasses_policies(schema, swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
         f"WHERE oid IN (to_regclass({view.literal}), to_regclass({backup.literal}))) AS owners"
     )
     if facts["reads"] != [swap.backup]:
         yield finding(
-            "view-target", swap.view, reason=f"it reads {', '.join(facts['reads']) or 'nothing'}", **words
+            "view-target", swap.view, reason=f"it reads {', '.join(facts['reads']) or 'nothing'}", **values
         )
         return
     if swapped and not facts["read_only"]:
-        yield finding("view-writable", swap.view, **words)
+        yield finding("view-writable", swap.view, **values)
     if swapped and facts["bypasses"]:
-        yield finding("view-bypasses-policies", swap.view, **words)
+        yield finding("view-bypasses-policies", swap.view, **values)
     differing = [*(["the owner"] if facts["owners"] != 1 else []), *_differing_privileges(session, swap)]
     if differing:
-        yield finding("view-privileges", swap.view, names=", ".join(differing[:12]), **words)
+        yield finding("view-privileges", swap.view, names=", ".join(differing[:12]), **values)
 
 
 def _differing_privileges(session: Session, swap: ViewSwap) -> list[str]:
@@ -155,7 +149,7 @@ def _differing_privileges(session: Session, swap: ViewSwap) -> list[str]:
 
 
 def verifier_findings(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield ``verifier-can-write`` when the verifier role exists and may change the raw table."""
+    """Yield ``verifier-can-write`` if the verifier role exists and may change the raw table."""
     role = session.flags.verifier_user
     writes = session.value(
         "SELECT EXISTS (SELECT FROM pg_roles r, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p "

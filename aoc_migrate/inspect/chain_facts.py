@@ -1,4 +1,4 @@
-"""Facts about the chains: how many revisions documents have, and the guide's sample."""
+"""Facts about chains: how many revisions documents have, and the sample that the guide asks for."""
 
 from collections import Counter
 from dataclasses import replace
@@ -10,10 +10,7 @@ from aoc_migrate.report.facts.chains import ChainFacts, LargestChain, LinkedRow
 
 
 def chain_facts(contract: Contract, sizes: list[Row], sample: tuple[LinkedRow, ...]) -> ChainFacts:
-    """Return the facts about chains, from how many documents have so many revisions, the most first.
-
-    ``sample`` is the guide's.
-    """
+    """Return the facts about chains. ``sizes``: how many documents have how many revisions, longest first."""
     depths = Counter[int]()
     for size in sizes:
         depths[(size["revisions"] - 1).bit_length()] += size["documents"]
@@ -33,7 +30,7 @@ def chain_facts(contract: Contract, sizes: list[Row], sample: tuple[LinkedRow, .
 
 
 def chain_sample(session: Session, contract: Contract, scope: Scope) -> tuple[LinkedRow, ...]:
-    """Return the first five rows in order, with their links; from the chain index, where there is one."""
+    """Return the first five rows in chain order, with their links. The chain index serves this, if it exists."""
     key, order = ", ".join(contract.chain_key), ", ".join((*contract.chain_key, *contract.chain_order))
     raw = session.schema[contract.table]
     rows = f"SELECT id, {contract.link} FROM {raw}"
@@ -48,6 +45,6 @@ def chain_sample(session: Session, contract: Contract, scope: Scope) -> tuple[Li
 
 
 def _depth(power: int) -> str:
-    """Return the numbers of revisions above one power of two, up to the next: 1, 2, 3 to 4, 5 to 8 …."""
-    most = 2**power
-    return str(most) if most < 3 else f"{most // 2 + 1} to {most}"
+    """Return a range of numbers of revisions that ends at a power of two: 1, 2, 3 to 4, 5 to 8 …."""
+    last = 2**power
+    return str(last) if last < 3 else f"{last // 2 + 1} to {last}"

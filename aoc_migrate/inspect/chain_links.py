@@ -1,8 +1,8 @@
 """The supersedes chain: every row's link is the id of the previous revision of its document.
 
-Kinds of a wrong link, the first that fits: ``dangling`` (no such row), ``cross-group`` (a row of another
+A wrong link is of the first kind that fits: ``dangling`` (no such row), ``cross-group`` (a row of another
 document or tenant), ``cycle``, ``fork`` (another row has the same link), ``out of order`` (a row of the same
-document, but not the previous one), ``false head`` (no link, yet others build on it), ``missing link``.
+document, but not the previous one), ``false head`` (no link, but other rows link to it), ``missing link``.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ ALWAYS_ERRORS = ("dangling", "cross-group", "cycle", "fork")
 
 
 def count_wrong(session: Session, contract: Contract) -> int:
-    """Return how many rows the backfill would write; without a link column, how many have a predecessor."""
+    """Return how many rows the backfill would write; without a link column, the rows that have a predecessor."""
     table = session.schema[contract.table]
     if contract.link in catalog.columns(session, contract.table):
         query = f"SELECT count(*) FROM ({wrong_links(contract, table)}) AS wrong"
@@ -36,22 +36,16 @@ def count_wrong(session: Session, contract: Contract) -> int:
 def inspect_chain(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int
 ) -> Iterator[Finding]:
-    """Yield ``chain-broken`` and ``chain-late`` over every row.
-
-    ``backfilled_at``: rows stored since then may be late.
-    """
+    """Yield ``chain-broken`` and ``chain-late`` over every row. Rows stored after ``backfilled_at`` may be late."""
     query = f"SELECT EXISTS ({wrong_links(contract, session.schema[contract.table])}) AS found"
     if read(session, "following the chains", query)[0]["found"]:
-        yield from _judged(session, contract, backfilled_at, limit, Scope())
+        yield from _link_findings(session, contract, backfilled_at, limit, Scope())
 
 
 def verify_chain(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
 ) -> tuple[list[Finding], ChainFacts]:
-    """Return what :func:`inspect_chain` yields, in a scope, and facts about the chains there: all in one pass.
-
-    Facts are ``rows``, how many are ``linked``, how deep chains are, and the guide's sample of five in order.
-    """
+    """Return the findings of :func:`inspect_chain` in a scope, and facts about its chains, in one pass."""
     where, values = chains_in(session, contract, scope)
     key = ", ".join(contract.chain_key)
     query = f"""WITH linked AS (
@@ -73,14 +67,14 @@ ORDER BY revisions DESC"""
     sizes = read(session, "following the chains", query, values)
     found = []
     if sizes and sizes[0]["all_wrong"]:
-        found = list(_judged(session, contract, backfilled_at, limit, scope))
+        found = list(_link_findings(session, contract, backfilled_at, limit, scope))
     return found, chain_facts(contract, sizes, chain_sample(session, contract, scope))
 
 
-def _judged(
+def _link_findings(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
 ) -> Iterator[Finding]:
-    """Tell apart what is wrong with the links in a scope."""
+    """Yield a finding for the broken links in a scope and one for the late links, each with counts by kind."""
     where, values = chains_in(session, contract, scope)
     wrong = wrong_links(contract, session.schema[contract.table], where)
     late = _late(session, contract, backfilled_at)
@@ -91,14 +85,14 @@ GROUP BY late, kind
 UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
 UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
     found = read(session, "classifying wrong links", query, [*values, limit, limit])
-    for slug, excused in (("chain-broken", False), ("chain-late", True)):
-        kinds = {row["kind"]: row["rows"] for row in found if row["late"] == excused and row["rows"] is not None}
+    for slug, is_late in (("chain-broken", False), ("chain-late", True)):
+        kinds = {row["kind"]: row["rows"] for row in found if row["late"] == is_late and row["rows"] is not None}
         if not kinds:
             continue
         sample = [
             {name: row[name] for name in ("id", "kind", "supersedes", "expected")}
             for row in found
-            if row["late"] == excused and row["rows"] is None
+            if row["late"] == is_late and row["rows"] is None
         ]
         shown = ", ".join(f"{kind} {kinds[kind]:,}" for kind in KINDS if kind in kinds)
         rows = sum(kinds.values())
@@ -115,10 +109,10 @@ UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
 
 
 def _late(session: Session, contract: Contract, backfilled_at: str | None) -> str:
-    """Return a predicate over a wrong row ``w``: is it so only because some revision was stored late?
+    """Return a predicate over a wrong row ``t``: is it wrong only because some revision was stored late?
 
-    Either its predecessor came later than the row itself, or the row came later than one that follows it.
-    Without ``created_at`` nobody can tell, and every wrong link is an error.
+    Either its predecessor was stored after it, or it was stored after a row that follows it. Without
+    ``created_at`` that is unknown, and every wrong link is an error.
     """
     if backfilled_at is None or "created_at" not in catalog.columns(session, contract.table):
         return "false"
@@ -136,13 +130,13 @@ def _late(session: Session, contract: Contract, backfilled_at: str | None) -> st
 def _classified(session: Session, contract: Contract, wrong: str, late: str) -> str:
     """Return the CTEs that end in ``judged (id, old, expected, kind, late)``.
 
-    Links that all go back in order make no cycle, so only from the others are links followed; who comes back has
-    seen every row of its cycle.
+    A cycle has a link that does not go back in chain order, so the walk starts only from such links. A walk that
+    returns to its start has met every row of its cycle.
     """
     table, link = session.schema[contract.table], contract.link
     same = " AND ".join(f"p.{c} = t.{c}" for c in contract.chain_key)
     key = ", ".join(contract.chain_key)
-    beside = {row: " AND ".join(f"{row}.{c} = t.{c}" for c in contract.chain_key) for row in ("fork", "next")}
+    same_as = {row: " AND ".join(f"{row}.{c} = t.{c}" for c in contract.chain_key) for row in ("fork", "next")}
     always = ", ".join(f"'{kind}'" for kind in ALWAYS_ERRORS)
     mine, other = (f"({', '.join(f'{row}.{c}' for c in contract.chain_order)})" for row in "tp")
     return f"""WITH RECURSIVE wrong AS MATERIALIZED ({wrong}), walk (start, at) AS (
@@ -167,8 +161,8 @@ def _classified(session: Session, contract: Contract, wrong: str, late: str) -> 
     ELSE 'missing link' END AS kind
   FROM wrong w JOIN {table} t ON t.id = w.id LEFT JOIN {table} p ON p.id = w.old
     LEFT JOIN cycles ON cycles.id = w.id
-    LEFT JOIN linking AS fork ON {beside["fork"]} AND fork.link = w.old
-    LEFT JOIN linking AS next ON {beside["next"]} AND next.link = w.id
+    LEFT JOIN linking AS fork ON {same_as["fork"]} AND fork.link = w.old
+    LEFT JOIN linking AS next ON {same_as["next"]} AND next.link = w.id
 ), judged AS (
   SELECT id, old, expected, kind, stored_late AND kind NOT IN ({always}) AS late FROM named
 )"""

@@ -1,4 +1,4 @@
-"""What part of the chains `verify` looks at."""
+"""Which chains `verify` reads."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +11,14 @@ from aoc_migrate.report.model import Finding, finding
 
 @dataclass(frozen=True)
 class Scope:
-    """Which chains to look at: one ``tenant``'s, those with a revision stored in the last ``since`` seconds."""
+    """The chains to read: those of one ``tenant``, those with a revision stored in the last ``since`` seconds."""
 
     tenant: str | None = None
     since: float | None = None
 
 
 def chains_in(session: Session, contract: Contract, scope: Scope) -> tuple[str, list[Any]]:
-    """Return the predicate of a scope over rows, and its parameters: whole chains, whichever row is recent."""
+    """Return the predicate of a scope over rows, and its parameters. A chain with a recent row is in it whole."""
     where, values = ["true"], list[Any]()
     if scope.tenant is not None:
         where.append("tenant = %s")
@@ -32,7 +32,7 @@ def chains_in(session: Session, contract: Contract, scope: Scope) -> tuple[str, 
 
 
 def strange_tenant(session: Session, contract: Contract, tenant: str | None) -> list[Finding]:
-    """Return a warning where no row is of ``tenant``: it may be mistyped."""
+    """Return a warning if ``tenant`` has no rows: it may be mistyped."""
     if tenant is None or "tenant" not in catalog.columns(session, contract.table):
         return []
     if session.value(f"SELECT EXISTS (SELECT FROM {session.schema[contract.table]} WHERE tenant = %s)", (tenant,)):
@@ -43,8 +43,8 @@ def strange_tenant(session: Session, contract: Contract, tenant: str | None) -> 
 def recent(session: Session, contract: Contract, since: float) -> tuple[str, list[float]]:
     """Return a predicate of the rows stored in the last ``since`` seconds.
 
-    A revision that was retrieved long before it was stored is recent as well: it may break its chain. Only where
-    ``created_at`` does not tell, ``retrieved_at`` does. Either can use an index.
+    A revision retrieved long before it was stored counts too, because it may break its chain. ``retrieved_at``
+    decides only where ``created_at`` is missing. Either can use an index.
     """
     after = "{} >= now() - make_interval(secs => %s)"
     retrieved = after.format("retrieved_at")

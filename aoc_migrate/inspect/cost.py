@@ -1,8 +1,8 @@
-"""What a step will take: measured for an instant on the server itself, and extended to the whole table.
+"""How long steps will take: measured on a sample of the table and extrapolated.
 
-A sample of a thousand pages tells how fast this server reads the small columns, reads the documents and sorts
-the keys, in whatever cache it has; how much is to be written follows from PostgreSQL's statistics. So an estimate
-is good for its order of magnitude, and says nothing of waiting for others.
+A sample of a thousand pages shows how fast this server reads the small columns, reads the documents and sorts the
+keys, with its cache as it is now. How much a step writes follows from PostgreSQL's statistics. So an estimate is
+good for its order of magnitude, and leaves out waiting for other sessions.
 """
 
 import math
@@ -23,14 +23,17 @@ from aoc_migrate.database.session import Row, Session, first_line
 from aoc_migrate.inspect import journal
 from aoc_migrate.operations.step import BUILDS, Kind, Step
 
-PAGES, DOCUMENT_PAGES = 1000, 200  # of a sample
+SAMPLE_PAGES, DOCUMENT_SAMPLE_PAGES = 1000, 200
 LOCK_WAIT = "1s"
-_WRITE = 12.0  # updating and journaling a row, as a multiple of sorting one (scripts/bench holds it to the fact)
-_WAL_OF_LINK, _WAL_OF_LINK_COMPRESSED = 8100, 1700  # bytes, once every update meets a page anew (limits.md 8)
+_WRITE_FACTOR = 12.0  # updating and journaling a row, in terms of sorting one (scripts/bench compares it)
+_WAL_PER_LINK, _COMPRESSED_WAL_PER_LINK = (
+    8100,
+    1700,
+)  # bytes, if every update needs a full-page image (limits.md 8)
 
 
-class Work(Enum):
-    """What a Step does to the table: what it reads, and what it writes. No Step rewrites the table."""
+class Effect(Enum):
+    """What a Step reads and writes of the table. No Step rewrites the table."""
 
     INSTANT = ("nothing", "the catalog")
     PROVE = ("one scan of the table", "the catalog")
@@ -50,24 +53,24 @@ class Work(Enum):
         return str(self.value[1])
 
 
-def work(contract: Contract, step: Step) -> Work:
-    """Return what a Step does to the raw table of ``contract``; what it does to a partition is not counted."""
+def effect_on(contract: Contract, step: Step) -> Effect:
+    """Return the effect of a Step on the raw table of ``contract``. A Step on a partition counts as INSTANT."""
     if step.relation.name != contract.table:
-        return Work.INSTANT
+        return Effect.INSTANT
     if step.kind is Kind.VALIDATE:
         documents = contract.document_check().name in step.objects
-        return Work.PROVE_DOCUMENTS if documents else Work.PROVE
+        return Effect.PROVE_DOCUMENTS if documents else Effect.PROVE
     if step.kind in BUILDS:
-        return Work.BUILD
-    return {Kind.LINK: Work.LINK, Kind.SET_BACK: Work.SET_BACK}.get(step.kind, Work.INSTANT)
+        return Effect.BUILD
+    return {Kind.LINK: Effect.LINK, Kind.SET_BACK: Effect.SET_BACK}.get(step.kind, Effect.INSTANT)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What the table holds, and milliseconds that this server needs for a row.
+    """The size of the table, and the milliseconds that this server needs for a row.
 
-    ``links``: rows that the backfill will write; ``journaled``: rows that its downgrade sets back. ``sort`` is
-    for a row of an index with as many rows as the table.
+    ``links``: rows that the backfill will write; ``journaled``: rows that its downgrade sets back; ``sort``: the
+    milliseconds for a row of each index at the size of the table.
     """
 
     rows: int
@@ -80,47 +83,47 @@ class Costs:
     sort: dict[str, float]
 
     def estimate(self, contract: Contract, steps: Iterable[Step]) -> float | None:
-        """Return the milliseconds that Steps will run; None where all take an instant at any size."""
-        expected = [found for step in steps if (found := self._estimate(contract, step)) is not None]
-        return sum(expected) if expected else None
+        """Return the milliseconds that Steps will run, or None if the size of the table does not matter."""
+        estimates = [found for step in steps if (found := self._estimate(contract, step)) is not None]
+        return sum(estimates) if estimates else None
 
     def _estimate(self, contract: Contract, step: Step) -> float | None:
-        order = self.sort[contract.chain_index().name]
-        match work(contract, step):
-            case Work.PROVE:
+        sort = self.sort[contract.chain_index().name]
+        match effect_on(contract, step):
+            case Effect.PROVE:
                 return self.rows * self.scan
-            case Work.PROVE_DOCUMENTS:
+            case Effect.PROVE_DOCUMENTS:
                 return self.rows * self.documents
-            case Work.BUILD:
-                return self.rows * (self.scan + self.sort.get(step.objects[0], order))
-            case Work.LINK:
-                return self.rows * self.scan + self.links * order * _WRITE
-            case Work.SET_BACK:
-                return self.journaled * order * _WRITE
+            case Effect.BUILD:
+                return self.rows * (self.scan + self.sort.get(step.objects[0], sort))
+            case Effect.LINK:
+                return self.rows * self.scan + self.links * sort * _WRITE_FACTOR
+            case Effect.SET_BACK:
+                return self.journaled * sort * _WRITE_FACTOR
         return None
 
     def size(self, contract: Contract, steps: Iterable[Step]) -> int:
         """Return the bytes of the table that Steps read."""
-        return sum(self._size(work(contract, step)) for step in steps)
+        return sum(self._size(effect_on(contract, step)) for step in steps)
 
-    def _size(self, of: Work) -> int:
-        if of is Work.INSTANT or of is Work.SET_BACK:
+    def _size(self, effect: Effect) -> int:
+        if effect in (Effect.INSTANT, Effect.SET_BACK):
             return 0
-        return self.whole_bytes if of is Work.PROVE_DOCUMENTS else self.main_bytes
+        return self.whole_bytes if effect is Effect.PROVE_DOCUMENTS else self.main_bytes
 
 
 def wal(costs: Costs) -> Row:
-    """Return the bytes of WAL that the backfill writes at most, without and with ``wal_compression``."""
+    """Return the most bytes of WAL that the backfill writes, without and with ``wal_compression``."""
     return {
-        "backfill_wal_at_most_bytes": costs.links * _WAL_OF_LINK,
-        "backfill_wal_compressed_at_most_bytes": costs.links * _WAL_OF_LINK_COMPRESSED,
+        "backfill_wal_at_most_bytes": costs.links * _WAL_PER_LINK,
+        "backfill_wal_compressed_at_most_bytes": costs.links * _COMPRESSED_WAL_PER_LINK,
     }
 
 
 def measure(session: Session, contract: Contract) -> Costs | None:
-    """Measure this server on this table; None where there is no table, no row, or no right to read it.
+    """Measure this server on this table. Returns None if the table is missing, empty or not readable.
 
-    Nor where it cannot be read now: an estimate is worth no waiting, and stops nothing.
+    A table that is locked now gives None too: nobody waits for an estimate, and a failed one stops nothing.
     """
     try:
         with session.transaction():
@@ -137,32 +140,32 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
     table = contract.table
     if catalog.kind(session, table) is None or not catalog.may_read(session, table):
         return None
-    known = sizes(session, table)
-    if not known["main_bytes"]:
+    table_sizes = sizes(session, table)
+    if not table_sizes["main_bytes"]:
         return None
-    pages, raw = known["main_bytes"] / known["page_bytes"], session.schema[table]
+    pages, raw = table_sizes["main_bytes"] / table_sizes["page_bytes"], session.schema[table]
     rules = ", ".join(f"count(*) FILTER (WHERE NOT ({check.predicate}))" for check in contract.row_checks())
     document = f"count(*) FILTER (WHERE NOT ({contract.document_check().predicate}))"
-    scan, sampled = _timed(session, f"SELECT {rules} FROM {_sample(raw, pages, PAGES)}")
-    documents, read = _timed(session, f"SELECT {document} FROM {_sample(raw, pages, DOCUMENT_PAGES)}")
+    scan, sampled = _timed(session, f"SELECT {rules} FROM {_sample(raw, pages, SAMPLE_PAGES)}")
+    documents, read = _timed(session, f"SELECT {document} FROM {_sample(raw, pages, DOCUMENT_SAMPLE_PAGES)}")
     if not sampled or not read:
         return None
-    rows = known["rows"] or round(sampled * pages / min(pages, PAGES))
+    rows = table_sizes["rows"] or round(sampled * pages / min(pages, SAMPLE_PAGES))
     sort = {}
     for index in (contract.idempotency_index(), contract.chain_index()):
         listed = ", ".join(column.split()[0] for column in index.columns)
         ordered = (
-            f"SELECT count(*) FROM (SELECT {listed} FROM {_sample(raw, pages, PAGES)} "
+            f"SELECT count(*) FROM (SELECT {listed} FROM {_sample(raw, pages, SAMPLE_PAGES)} "
             f"ORDER BY {', '.join(index.columns)} OFFSET 0) AS ordered"
         )
-        took, _ = _timed(session, ordered)
-        sort[index.name] = took / sampled * math.log(rows + 2) / math.log(sampled + 2)
+        milliseconds, _ = _timed(session, ordered)
+        sort[index.name] = milliseconds / sampled * math.log(rows + 2) / math.log(sampled + 2)
     return Costs(
         rows=rows,
-        main_bytes=known["main_bytes"],
-        whole_bytes=known["whole_bytes"],
+        main_bytes=table_sizes["main_bytes"],
+        whole_bytes=table_sizes["whole_bytes"],
         links=_links(session, contract, rows),
-        journaled=journal.held(session).links or 0,
+        journaled=journal.journal_facts(session).links or 0,
         scan=scan / sampled,
         documents=documents / read,
         sort=sort,
@@ -171,7 +174,7 @@ def _measure(session: Session, contract: Contract) -> Costs | None:
 
 @contextmanager
 def estimated(session: Session, contract: Contract, costs: Costs | None) -> Iterator[None]:
-    """Report what was estimated beforehand with the time that each Step inside takes, in milliseconds."""
+    """Let each Step inside report its estimate with the time that it takes."""
     before, session.estimate = session.estimate, partial(costs.estimate, contract) if costs else None
     try:
         yield
@@ -180,7 +183,7 @@ def estimated(session: Session, contract: Contract, costs: Costs | None) -> Iter
 
 
 def sizes(session: Session, table: str) -> Row:
-    """Return rows (PostgreSQL's estimate), bytes of a page, of the rows, and with documents; partitions count."""
+    """Return the estimated rows of a table, its partitions, and its bytes: page, rows, with documents, in all."""
     return session.row(
         "SELECT coalesce(sum(greatest(reltuples, 0)) FILTER (WHERE relkind <> 'p'), 0)::bigint AS rows, "
         "count(*) FILTER (WHERE relispartition AND relkind <> 'p') AS partitions, "
@@ -191,13 +194,13 @@ def sizes(session: Session, table: str) -> Row:
     )
 
 
-def _sample(table: Relation, pages: float, wanted: int) -> str:
-    percent = min(100.0, 100.0 * wanted / max(pages, 1))
+def _sample(table: Relation, pages: float, sample_pages: int) -> str:
+    percent = min(100.0, 100.0 * sample_pages / max(pages, 1))
     return f"{table} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1)"
 
 
 def _timed(session: Session, query: str) -> tuple[float, int]:
-    """Return the milliseconds that a query ran on the server, and the rows that its sample gave."""
+    """Return the milliseconds that a query ran on the server, and the number of rows in its sample."""
     (explained,) = session.value(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}")
     return float(explained["Execution Time"]), round(sum(_sampled(explained["Plan"])))
 
@@ -210,18 +213,19 @@ def _sampled(node: dict[str, Any]) -> list[float]:
 
 
 def _links(session: Session, contract: Contract, rows: int) -> int:
-    """Estimate the rows whose link is missing: those without one, less one for each document.
+    """Estimate the rows whose link is missing: rows without a link, less one for each document.
 
-    Wrong links are not among them. Without statistics (never analysed) it is every row.
+    Wrong links do not count. Before the first ANALYZE the estimate is every row.
     """
-    known = session.row(
+    statistics = session.row(
         "SELECT max(n_distinct) FILTER (WHERE attname = 'upstream_id') AS documents, "
         "max(null_frac) FILTER (WHERE attname = %s) AS missing FROM pg_stats "
         "WHERE schemaname = %s AND tablename = %s",
         (contract.link, session.target.schema, contract.table),
     )
-    if known["documents"] is None:
+    distinct, missing_share = statistics["documents"], statistics["missing"]
+    if distinct is None:
         return rows
-    documents = float(known["documents"] if known["documents"] >= 0 else -known["documents"] * rows)
-    missing = rows * (1.0 if known["missing"] is None else known["missing"])
+    documents = float(distinct if distinct >= 0 else -distinct * rows)
+    missing = rows * (1.0 if missing_share is None else missing_share)
     return max(0, round(missing - documents))

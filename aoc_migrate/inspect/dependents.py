@@ -1,4 +1,4 @@
-"""Audit of the view swap: what stands in its way, what would follow the table, who still writes to it."""
+"""Audit of the view swap: what blocks it, what would follow the renamed table, who still writes to it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +11,11 @@ from aoc_migrate.database.view import guard_function, read_only, underlying
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, finding
 
-WATCHED = 1.2  # seconds; backends report their counters once a second (PostgreSQL 15 source, pgstat.c)
+WATCH_SECONDS = 1.2  # backends report their counters once a second (PostgreSQL 15 source, pgstat.c)
 
 
 def audit_swap(session: Session, swap: ViewSwap) -> Iterator[Finding]:
-    """Yield what the audit finds on the legacy table."""
+    """Yield what would stop the view swap or break because of it."""
     kind, backup = catalog.kind(session, swap.view), catalog.kind(session, swap.backup)
     if kind is None and backup is None:
         yield finding("swap-not-applicable", swap.view)
@@ -77,12 +77,12 @@ def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
 
 
 def _swapper(session: Session, table: str) -> bool:
-    """Return whether this role could swap the table at all; an auditor's own lack of rights stops nobody."""
-    able: bool = session.value(
+    """Return whether this role has the owner's rights. An auditor without them gets no finding for that."""
+    owns: bool = session.value(
         "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)",
         (str(session.schema[table]),),
     )
-    return able
+    return owns
 
 
 def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
@@ -107,7 +107,7 @@ UNION ALL SELECT 'function', p.proname FROM pg_class c JOIN pg_type t ON t.oid =
 
 
 def partial_readers(table: Relation) -> str:
-    """Return a query of the roles that may read columns of ``table`` under row-level security, but not all."""
+    """Return a query of the roles that may read some but not all columns of ``table`` under row-level security."""
     return f"""SELECT DISTINCT
     CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS role
   FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
@@ -127,7 +127,7 @@ def _owner_without_create(session: Session, table: str) -> str | None:
 
 
 def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
-    """Return owner and grantors of the table that SET ROLE would refuse us."""
+    """Return the owner and grantors of the table that we may not SET ROLE to."""
     right = "SET" if session.connection.info.server_version >= 160000 else "MEMBER"
     rows = session.rows(
         "SELECT DISTINCT pg_get_userbyid(held.role)::text AS role FROM pg_class c LEFT JOIN pg_attribute t "
@@ -140,7 +140,7 @@ def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
 
 
 def _following(session: Session, table: str) -> list[str]:
-    """Return what depends on the table by its OID, in PostgreSQL's words, but for its own parts."""
+    """Return what depends on the table by its OID, as PostgreSQL describes it, without the table's own parts."""
     rows = session.rows(
         "SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' "
         "THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) "
@@ -158,26 +158,26 @@ def _following(session: Session, table: str) -> list[str]:
 
 
 def watch_writers(session: Session, swap: ViewSwap) -> Callable[[], Iterator[Finding]]:
-    """Begin to watch the legacy table's write counters; the returned function ends it and tells.
+    """Read the legacy table's write counters; the returned function reads them again and yields a finding.
 
-    It waits for sessions that have written and not reported yet. There are none where nobody else is connected,
-    because a session reports as it ends, nor where the table was never written to since PostgreSQL counts.
+    It first waits for sessions that have written but not reported yet. There are none if no other session is
+    connected, because a session reports when it ends, or if the counters have always been zero.
     """
     if catalog.kind(session, swap.view) not in ("r", "p"):
         return lambda: iter(())
     before, begun = _written(session, swap.view), time.monotonic()
 
-    def ended() -> Iterator[Finding]:
-        if before and _others(session):
-            time.sleep(max(0.0, WATCHED - (time.monotonic() - begun)))
+    def new_writes() -> Iterator[Finding]:
+        if before and _other_sessions(session):
+            time.sleep(max(0.0, WATCH_SECONDS - (time.monotonic() - begun)))
         if _written(session, swap.view) != before:
             yield finding("advisory-still-written", swap.view)
 
-    return ended
+    return new_writes
 
 
-def _others(session: Session) -> bool:
-    """Return whether another session is in this database; of those it may not look into, a role sees the pid."""
+def _other_sessions(session: Session) -> bool:
+    """Return whether another session is connected to this database. Every role sees at least its pid."""
     others: bool = session.value(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker')"

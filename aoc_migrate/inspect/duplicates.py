@@ -1,8 +1,8 @@
-"""The duplicate audit: groups of rows with one idempotency key.
+"""The duplicate audit: groups of rows with the same idempotency key.
 
-An index in whose order the key stands is read where there is one. Else a 64-bit hash of the key finds candidates
-in one cheap sort; only those are grouped by the whole key, so the result is exact (`reference/limits.md` 4). The
-verdict is over all groups, the sample over the largest.
+If an index begins with the key, it is read in order. Otherwise a 64-bit hash of the key finds candidates in one
+cheap sort, and only those are grouped by the whole key, so the result is exact (`reference/limits.md` 4). Counts
+cover all groups, the sample shows the largest.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from aoc_migrate.report.model import Finding, finding
 
 IDS_SHOWN = 20
 TOTALS = "count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows"
-VISIBLE = 0.9  # of the pages; where fewer are, an index is read together with the table, which takes longer
+VISIBLE_SHARE = 0.9  # of the pages; below that, an index-only scan reads the table too often
 _BY_INDEX = dict.fromkeys(
     [f"enable_{way}" for way in ("seqscan", "bitmapscan", "hashagg", "hashjoin", "mergejoin")], "off"
 )
@@ -61,9 +61,9 @@ def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterat
 def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Row]]:
     """Return how many rows lack a part of the key, and the largest groups, in one read of table or index.
 
-    Nothing is read where the catalog knows: a unique index over the key, or over a part of it, leaves no group.
+    A unique index over the key, or over a part of it, leaves no group; then only NULLs are counted, if any.
     """
-    indexes = session.rows(_INDEXES, (VISIBLE, str(session.schema[contract.table])))
+    indexes = session.rows(_INDEXES, (VISIBLE_SHARE, str(session.schema[contract.table])))
     if any(_proves(index, contract) for index in indexes):
         nullable = catalog.nullable(session, contract.table, contract.idempotency_key)
         counted = f"SELECT count(*) FROM {session.schema[contract.table]} WHERE {_null(contract)}"
@@ -81,10 +81,10 @@ def _proves(index: Row, contract: Contract) -> bool:
 
 
 def _orders(index: Row, contract: Contract) -> list[str] | None:
-    """Return the key in the order of an index that begins with it, and can be read without the table."""
+    """Return the key in the order of an index that begins with it and is fit for an index-only scan."""
     columns: list[str] = index["columns"][: len(contract.idempotency_key)]
-    whole = len(index["columns"]) == index["width"] and set(columns) == set(contract.idempotency_key)
-    return columns if whole and index["visible"] else None
+    begins = len(index["columns"]) == index["width"] and set(columns) == set(contract.idempotency_key)
+    return columns if begins and index["visible"] else None
 
 
 def _duplicate_key(session: Session, contract: Contract, groups: list[Row]) -> Finding:
@@ -112,7 +112,7 @@ def _largest(contract: Contract) -> str:
 
 
 def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDuplicates, ...]:
-    """Return groups and rows with one idempotency key for each vendor, over all groups."""
+    """Return the duplicate groups of each vendor and their rows, over all groups."""
     query = (
         f"WITH {_groups(contract, str(session.schema[contract.table]))[1]} SELECT source_vendor, "
         "count(*) AS groups, sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
@@ -123,10 +123,10 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDu
 
 
 def candidates(digest: str, source: str) -> str:
-    """Return the CTE ``candidates``: each value of ``digest`` that more than one row of ``source`` has.
+    """Return the CTE ``candidates``: each ``digest`` of more than one row of ``source``, with their number ``n``.
 
-    It holds NULL as well, with the number of rows ``n`` that lack a part of the key. Digests are sorted: integers
-    sort faster than they hash, and a sort that does not fit into memory costs little more.
+    The digest NULL stands for the rows that lack a part of the key. Sorting integers is faster than hashing them,
+    and a sort that does not fit into memory costs little more.
     """
     return f"""candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
@@ -136,26 +136,26 @@ def candidates(digest: str, source: str) -> str:
 
 
 def _groups(contract: Contract, source: str, order: list[str] | None = None) -> tuple[str, str]:
-    """Return a query of how many rows lack a part of the key, and the CTEs that end in ``groups``.
+    """Return a query that counts the rows that lack a part of the key, and the CTEs that end in ``groups``.
 
-    ``order``: the key as an index has it. Without candidates the table is not read again.
+    ``order`` is the key in the order of an index. Without candidates the table is not read again.
     """
     key = ", ".join(order or contract.idempotency_key)
     if order:
         first = f"""candidates AS MATERIALIZED (
   SELECT {key}, count(*) AS n FROM {source} GROUP BY {key} HAVING count(*) > 1 OR {_null(contract)}
 )"""
-        null, among = _null(contract), f"FROM candidates JOIN {source} USING ({key}) WHERE"
+        null, rows = _null(contract), f"FROM candidates JOIN {source} USING ({key}) WHERE"
     else:
         digest = key_hash(contract.idempotency_key)
         first = candidates(digest, source)
-        null, among = "digest IS NULL", f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND"
+        null, rows = "digest IS NULL", f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND"
     ids = f"(array_agg(id ORDER BY {', '.join(contract.chain_order)}))[1:{IDS_SHOWN}]"
     return (
         f"SELECT coalesce(sum(n), 0)::bigint AS nulls FROM candidates WHERE {null}",
         f"""{first}, groups AS (
   SELECT {key}, count(*) AS n, {ids} AS ids
-  {among} EXISTS (SELECT FROM candidates WHERE NOT ({null}))
+  {rows} EXISTS (SELECT FROM candidates WHERE NOT ({null}))
   GROUP BY {key} HAVING count(*) > 1
 )""",
     )
@@ -168,9 +168,9 @@ def duplicates(contract: Contract, source: Relation) -> str:
 
 
 def duplicates_and_nulls(contract: Contract, source: str, order: list[str] | None = None) -> str:
-    """Return the query for groups, largest first, and in each row how many rows lack a part of the key: ``nulls``.
+    """Return the query for groups, largest first, with ``nulls``, the rows that lack a part of the key.
 
-    Without groups there is one row, whose ``n`` is NULL. One parameter caps the groups.
+    Without groups it returns one row whose ``n`` is NULL. Its one parameter caps the groups.
     """
     lacking, ctes = _groups(contract, source, order)
     return f"""WITH {ctes}

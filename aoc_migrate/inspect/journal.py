@@ -1,4 +1,4 @@
-"""The journal of supersedes links: how many of them a downgrade could set back."""
+"""The journal of supersedes links, which a downgrade sets back."""
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import JOURNAL
@@ -7,8 +7,8 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.report.facts.chains import JournalFacts
 
 
-def held(session: Session) -> JournalFacts:
-    """Return how many batches and links the journal holds; None for both where this role may not read it."""
+def journal_facts(session: Session) -> JournalFacts:
+    """Return how many batches and links the journal holds; None for both if this role may not read it."""
     if catalog.kind(session, JOURNAL) is None:
         return JournalFacts(0, 0)
     if not catalog.may_read(session, JOURNAL):

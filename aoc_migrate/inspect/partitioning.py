@@ -1,4 +1,4 @@
-"""Audit of a partitioned raw table: can one unique index, and one id for each row, hold over all partitions?"""
+"""Audit of a partitioned raw table: can the idempotency key and the id be unique over all partitions?"""
 
 from collections.abc import Iterator
 
@@ -15,13 +15,13 @@ from aoc_migrate.report.model import Finding, finding
 
 
 def audit_partitions(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield what of the partitioning stands in the way of the contract; nothing of a plain table."""
+    """Yield what the partitioning of the raw table makes impossible."""
     keys = key_columns(session, contract.table)
-    outside = [key for key in keys.items() if not set(key[1]) <= set(contract.idempotency_key)]
+    outside = [item for item in keys.items() if not set(item[1]) <= set(contract.idempotency_key)]
     for name, columns in outside:
-        shown = ", ".join(column or "an expression" for column in columns)
-        wanted = ", ".join(contract.idempotency_key)
-        yield finding("partition-key", contract.table, partitioned=name, key=shown, columns=wanted)
+        key = ", ".join(column or "an expression" for column in columns)
+        idempotency_key = ", ".join(contract.idempotency_key)
+        yield finding("partition-key", contract.table, partitioned=name, key=key, columns=idempotency_key)
     for row in session.rows(
         f"SELECT c.oid::regclass::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
         "WHERE c.relkind = 'f' ORDER BY 1",
@@ -34,7 +34,7 @@ def audit_partitions(session: Session, contract: Contract) -> Iterator[Finding]:
 
 
 def _id_index(session: Session, table: str, within: list[str]) -> bool:
-    """Return whether a unique index begins with id and adds no column but those of the partition keys."""
+    """Return whether there is a unique index over id and, at most, the columns of the partition keys."""
     return bool(
         session.value(
             "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(%s) AND i.indisunique "
@@ -49,7 +49,7 @@ def _id_index(session: Session, table: str, within: list[str]) -> bool:
 
 
 def foreign_indexes(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield what bears the name that an index of a partition will have, and is not that."""
+    """Yield objects that have the name of a future index of a partition but are not that index."""
     for index in (contract.idempotency_index(), contract.chain_index()):
         for node in tree(session, contract.table, index):
             name = node.own_index(session.schema[contract.table], index)
@@ -58,27 +58,27 @@ def foreign_indexes(session: Session, contract: Contract) -> Iterator[Finding]:
 
 
 def _taken(session: Session, table: Relation, name: Relation, index: Index) -> bool:
-    there = session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),))
-    return bool(there) and catalog.defined(session, table, name, index) == "foreign"
+    taken = session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),))
+    return bool(taken) and catalog.defined(session, table, name, index) == "foreign"
 
 
 def ambiguous_ids(
     session: Session, contract: Contract, limit: int, since: float | None = None
 ) -> Iterator[Finding]:
-    """Yield ``ambiguous-id`` where rows of a partitioned table share an id, which no index of it can forbid.
+    """Yield ``ambiguous-id`` if rows of a partitioned table share an id, which no index of it can forbid.
 
-    ``since``: only ids of rows stored in the last so many seconds.
+    ``since``: check only the ids of rows stored in the last ``since`` seconds.
     """
     table = contract.table
     if not key_columns(session, table):
         return
     raw, digest, values = session.schema[table], key_hash(["id"]), list[float]()
-    twice = f"{digest} IN (SELECT digest FROM candidates)"
-    among = f"WITH {candidates(digest, str(raw))} SELECT id FROM {raw} WHERE {twice}"
+    condition = f"{digest} IN (SELECT digest FROM candidates)"
+    ids = f"WITH {candidates(digest, str(raw))} SELECT id FROM {raw} WHERE {condition}"
     if since is not None:
         rows, values = recent(session, contract, since)
-        among = f"SELECT id FROM {raw} WHERE id IN (SELECT id FROM {raw} WHERE {rows})"
-    shared = f"SELECT id, count(*) AS rows FROM ({among}) AS among GROUP BY id HAVING count(*) > 1"
+        ids = f"SELECT id FROM {raw} WHERE id IN (SELECT id FROM {raw} WHERE {rows})"
+    shared = f"SELECT id, count(*) AS rows FROM ({ids}) AS among GROUP BY id HAVING count(*) > 1"
     found = read(
         session,
         "looking for shared ids",

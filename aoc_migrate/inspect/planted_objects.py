@@ -1,4 +1,4 @@
-"""Functions and operators that bear a name of PostgreSQL's own, in the schema that services have in their path."""
+"""Functions and operators in our schema that are named like PostgreSQL's own and may capture calls."""
 
 from collections.abc import Iterator
 
@@ -26,9 +26,9 @@ FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) AS a WHERE n.oid = to_regnam
 
 
 def planted_objects(session: Session) -> Iterator[Finding]:
-    """Yield ``planted-object`` where roles that are not trusted own such functions and operators.
+    """Yield ``planted-object`` if roles that are not trusted own such functions or operators.
 
-    Ours name PostgreSQL's and never run them; services may.
+    Our own statements are qualified and never run them; those of the services may.
     """
     schema = literal(str(session.schema))
     query = _PLANTED.format(schema=schema, trusted=trusted("owner", owner_of(session.raw)))

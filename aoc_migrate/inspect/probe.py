@@ -1,7 +1,7 @@
-"""The negative probe: try rows that break the rules, inside a transaction that is rolled back.
+"""The negative probe: insert rows that break the rules, in a transaction that is rolled back.
 
-A good row must be accepted first; then each rule is broken in several ways, and each of these rows must be refused
-with its own SQLSTATE and constraint (for NOT NULL: column). INSERT triggers of the table fire as for any row.
+First a good row must be accepted. Then each rule is broken in several ways, and each bad row must be refused with
+the right SQLSTATE and constraint (for NOT NULL: column). The table's INSERT triggers fire as for any row.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from aoc_migrate.contract.rules import KEY_BYTES, TIME
 from aoc_migrate.database.attached_code import FOREIGN, INSERT, NEEDS, code_findings
 from aoc_migrate.database.partitions import index_names, key_columns
 from aoc_migrate.database.session import Session
-from aoc_migrate.inspect.probe_row import ID, MOST, OTHER_HASH, ROWS, good_rows
-from aoc_migrate.inspect.probe_try import Refusal, tried
+from aoc_migrate.inspect.probe_row import ID, LONGEST_COPY, OTHER_HASH, SEARCHED_ROWS, good_rows
+from aoc_migrate.inspect.probe_try import Refusal, try_inserts
 from aoc_migrate.report.model import Finding, finding
 
 UNPROBED = {"probe-not-possible", FOREIGN, NEEDS}
-"""Findings after which no bad row was tried."""
+"""Findings that mean that no bad row was tried."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One row to try: what it breaks, the columns set for that, and how it must be refused.
+    """One bad row: what it breaks, the columns set for that, and the refusal it must meet.
 
-    ``names``: the constraints, or for 23502 the column, of which one must refuse it. ``routed``: it sets a column
-    of a partition key, so that there may be no partition for it. ``long``: varchar(n) may refuse it first.
+    ``names``: the constraints (for 23502: the column), one of which must refuse it. ``routed``: it sets a column
+    of a partition key, so there may be no partition for it. ``long``: a varchar(n) may refuse it first.
     """
 
     what: str
@@ -37,7 +37,7 @@ class Attempt:
 
 
 def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
-    """Yield an attempt for each rule of each part that stands."""
+    """Yield attempts to break each rule of ``parts``."""
     if Part.GUARD in parts:
         for name in contract.required:
             yield _without(contract, name, proven=Part.PROOF in parts)
@@ -61,13 +61,13 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
         yield Attempt("a duplicate", duplicate, "23505", (contract.idempotency_index().name,))
 
 
-def _routed(session: Session, contract: Contract, keys: set[str], tried: Iterator[Attempt]) -> Iterator[Attempt]:
-    """Yield attempts as a table that is partitioned by ``keys`` refuses them; as they are for any other.
+def _routed(session: Session, contract: Contract, keys: set[str], plain: Iterator[Attempt]) -> Iterator[Attempt]:
+    """Yield the ``plain`` attempts with the refusals of a table that is partitioned by ``keys``.
 
-    A row for which there is no partition is refused (23514, no constraint) before any rule is looked at, and the
-    index that refuses a duplicate is the partition's.
+    A row without a partition is refused (23514, no constraint) before any rule is checked, and a duplicate is
+    refused by the partition's index.
     """
-    for attempt in tried:
+    for attempt in plain:
         if attempt.sqlstate == "23505":
             yield replace(attempt, names=tuple(index_names(session, contract.idempotency_index())))
         elif keys & set(attempt.values):
@@ -77,7 +77,7 @@ def _routed(session: Session, contract: Contract, keys: set[str], tried: Iterato
 
 
 def _without(contract: Contract, name: str, *, proven: bool) -> Attempt:
-    """Return the attempt to store NULL. Before NOT NULL stands, CHECKs refuse it, in the order of their names."""
+    """Return the attempt to store NULL. Without NOT NULL, the first CHECK by name refuses it."""
     if proven:
         return Attempt(f"no {name}", {name: "NULL"}, "23502", (name,))
     own = [check.name for check in (contract.objects_check(), contract.document_check()) if name in check.columns]
@@ -85,38 +85,38 @@ def _without(contract: Contract, name: str, *, proven: bool) -> Attempt:
 
 
 def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
-    """Yield ``probe-accepted``, ``probe-wrong-error`` or ``probe-not-possible``; nothing is kept.
+    """Yield ``probe-accepted``, ``probe-wrong-error`` or ``probe-not-possible``; roll everything back.
 
-    Where INSERT would run code that it must not, yield ``foreign-code`` or ``needs-search-path``, and try nothing.
+    If INSERT would run code of untrusted roles, yield ``foreign-code`` or ``needs-search-path`` and try nothing.
     """
     keys = {c for columns in key_columns(session, contract.table).values() for c in columns if c}
     with session.connection.transaction(force_rollback=True):
         if session.value("SELECT has_table_privilege(to_regclass(%s), 'UPDATE, DELETE')", (str(session.raw),)):
-            session.run(f"LOCK TABLE {session.raw} IN ROW EXCLUSIVE MODE")  # from now on nobody attaches a trigger
-        if refused := code_findings(session, contract, INSERT):
-            yield from refused
+            session.run(f"LOCK TABLE {session.raw} IN ROW EXCLUSIVE MODE")  # keeps new triggers out
+        if code := code_findings(session, contract, INSERT):
+            yield from code
             return
         columns, problem = _stored(session, contract, keys)
         if problem is not None:
             yield finding("probe-not-possible", contract.table, reason=problem, target=session.target.name)
             return
-        chosen = list(_routed(session, contract, keys, attempts(contract, parts)))
-        statements = [_broken(session, contract, columns, keys, attempt) for attempt in chosen]
-        for attempt, refusal in zip(chosen, tried(session, statements, keep=False), strict=True):
+        routed = list(_routed(session, contract, keys, attempts(contract, parts)))
+        statements = [_broken(session, contract, columns, keys, attempt) for attempt in routed]
+        for attempt, refusal in zip(routed, try_inserts(session, statements, keep=False), strict=True):
             yield from _judge(session, contract, attempt, refusal)
 
 
 def _stored(session: Session, contract: Contract, keys: set[str]) -> tuple[list[str], str | None]:
-    """Store a good row; return the columns that were set, and why none was stored."""
+    """Store a good row; return the columns that it sets, or why it could not be stored."""
     problem = None
     for good in good_rows(session, contract, keys):
         if good.lacks:
             problem = problem or (
-                f"none of the first {ROWS:,} rows has a value of at most {MOST} bytes in {good.lacks}, "
-                "and longer values are not copied"
+                f"none of the first {SEARCHED_ROWS:,} rows has a value of at most {LONGEST_COPY} bytes in "
+                f"{good.lacks}, and longer values are not copied"
             )
             continue
-        (refusal,) = tried(session, [good.statement], keep=True)
+        (refusal,) = try_inserts(session, [good.statement], keep=True)
         if refusal is None:
             return good.columns, None
         problem = problem or str(refusal)
@@ -124,9 +124,9 @@ def _stored(session: Session, contract: Contract, keys: set[str]) -> tuple[list[
 
 
 def _broken(session: Session, contract: Contract, columns: list[str], keys: set[str], attempt: Attempt) -> str:
-    """Return the INSERT of a row that is the good one but for what the attempt breaks, and for its keys."""
+    """Return the INSERT of a copy of the good row with other keys and the values of the attempt."""
     raw = session.schema[contract.table]
-    # Another hash makes it another document; where partitions hang on the hash, another upstream id does.
+    # Another hash makes it another document; if partitions depend on the hash, another upstream id does.
     other = {"upstream_id": f"{ID} || '2'"} if "content_hash" in keys else {"content_hash": OTHER_HASH}
     values = {"id": f"{ID} || '2'", **other, **attempt.values}
     picked = ", ".join(values.get(c, f"t.{c}") for c in columns)

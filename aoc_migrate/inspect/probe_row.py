@@ -1,8 +1,7 @@
-"""The good row that the probe stores and then breaks: made up, but for what nobody can make up.
+"""The good row that the probe stores and then breaks: invented as far as possible.
 
-A partition key must have a partition, and what a column is for that the contract does not know, only the rows that
-there are can say: these values come from one of them. One that is longer than 64 bytes is never copied, and so no
-document is.
+A partition key needs a partition, and columns that the contract does not know need values that fit them. These
+values are copied from an existing row. A value longer than 64 bytes is never copied, and so no document is.
 """
 
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ from aoc_migrate.database.session import Row, Session
 
 ID = "'aoc-probe'"
 HASH, OTHER_HASH = "'sha256:' || repeat('0', 64)", "'sha256:' || repeat('1', 64)"
-MOST = 64  # bytes of a value that is copied, stored and as text
-HEADER = 4  # bytes of a stored value's own length, at most
-ROWS = 1000  # that are searched for one that is short enough
+LONGEST_COPY = 64  # bytes of a copied value, stored and as text
+HEADER = 4  # bytes of a varlena header, at most
+SEARCHED_ROWS = 1000
 
 
 @dataclass(frozen=True)
 class Good:
-    """An INSERT of a good row: ``statement`` sets ``columns``, quoted. ``lacks``: no row is short in these."""
+    """An INSERT of a good row: ``statement`` sets ``columns``, quoted. No row has short values in ``lacks``."""
 
     columns: list[str]
     statement: str
@@ -29,32 +28,32 @@ class Good:
 
 
 def good_rows(session: Session, contract: Contract, keys: set[str]) -> Iterator[Good]:
-    """Yield ways to store a good row, the first with as little as possible from one that there is.
+    """Yield ways to store a good row. ``keys`` are the columns of partition keys.
 
-    ``keys``: the columns of partition keys. Where somebody else's constraint refuses what is made up, the second
-    may be stored: it takes the keys from a row as well. A hash is longer than what is copied: where
-    partitions hang on it, the third makes one up.
+    The first copies as little as possible. The second also copies the chain key, for a table whose other
+    constraints refuse invented keys. The third, for a partition key with ``content_hash``, which is too long to be
+    copied, invents a hash.
     """
-    facts = session.rows(
+    columns = session.rows(
         "SELECT attname::text AS name, quote_ident(attname) AS quoted, attnotnull AS required FROM pg_attribute "
         "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' "
         "AND attidentity = '' ORDER BY attnum",
         (str(session.schema[contract.table]),),
     )
     known = {column.name for column in contract.columns}
-    copied = {fact["name"] for fact in facts} - known | (keys - {"id"})
-    chain = copied | set(contract.chain_key)
-    made = dict.fromkeys(contract.keys, ID) | {column.name: "'{}'" for column in contract.objects}
-    made |= {"content_hash": HASH, TIME: "now()", contract.link: "NULL"}
+    needed = {column["name"] for column in columns} - known | (keys - {"id"})
+    chain = needed | set(contract.chain_key)
+    invented = dict.fromkeys(contract.keys, ID) | {column.name: "'{}'" for column in contract.objects}
+    invented |= {"content_hash": HASH, TIME: "now()", contract.link: "NULL"}
     empty = not session.value(f"SELECT EXISTS (SELECT FROM {session.schema[contract.table]})")
-    for wanted, values in (
-        (copied, made),
-        (chain, made | {"created_at": "now()"}),
-        *([(copied - {"content_hash"}, made)] if "content_hash" in keys else []),
+    for names, values in (
+        (needed, invented),
+        (chain, invented | {"created_at": "now()"}),
+        *([(needed - {"content_hash"}, invented)] if "content_hash" in keys else []),
     ):
-        taken = set[str]() if empty else wanted
-        chosen = [fact for fact in facts if fact["name"] in taken or fact["name"] in values]
-        yield _good(session, contract, chosen, values, taken, known)
+        copied = set[str]() if empty else names
+        chosen = [column for column in columns if column["name"] in copied or column["name"] in values]
+        yield _good(session, contract, chosen, values, copied, known)
 
 
 def _good(
@@ -62,15 +61,15 @@ def _good(
     contract: Contract,
     chosen: list[Row],
     values: dict[str, str],
-    taken: set[str],
+    copied: set[str],
     known: set[str],
 ) -> Good:
-    """Return the INSERT that copies the columns ``taken``; those that the contract knows are not NULL."""
-    raw, columns = session.schema[contract.table], [fact["quoted"] for fact in chosen]
-    picked = [fact for fact in chosen if fact["name"] in taken]
-    needed = [fact["quoted"] for fact in picked if fact["required"] or fact["name"] in known]
-    source = _short_row(str(raw), [fact["quoted"] for fact in picked], needed)
-    listed = [f"t.{fact['quoted']}" if fact in picked else values[fact["name"]] for fact in chosen]
+    """Return the INSERT that copies the columns ``copied``; those that the contract knows must not be NULL."""
+    raw, columns = session.schema[contract.table], [column["quoted"] for column in chosen]
+    picked = [column for column in chosen if column["name"] in copied]
+    needed = [column["quoted"] for column in picked if column["required"] or column["name"] in known]
+    source = _short_row(str(raw), [column["quoted"] for column in picked], needed)
+    listed = [f"t.{column['quoted']}" if column in picked else values[column["name"]] for column in chosen]
     statement = f"INSERT INTO {raw} ({', '.join(columns)}) SELECT {', '.join(listed)}"
     if not picked:
         return Good(columns, statement)
@@ -79,21 +78,21 @@ def _good(
 
 
 def _short_row(raw: str, columns: list[str], needed: list[str]) -> str:
-    """Return a query of a row that is short in ``needed``, with NULL for what is long in other columns."""
+    """Return a query of a row with short values in ``needed``, and NULL for long values in other columns."""
     picked = ", ".join(c if c in needed else f"CASE WHEN {_short(c)} THEN {c} END AS {c}" for c in columns)
     where = " AND ".join(map(_short, needed)) or "true"
-    first = f"SELECT {', '.join(columns)} FROM {raw} LIMIT {ROWS}"
+    first = f"SELECT {', '.join(columns)} FROM {raw} LIMIT {SEARCHED_ROWS}"
     return f"SELECT {picked} FROM ({first}) AS first WHERE {where} LIMIT 1"
 
 
 def _short(column: str) -> str:
-    """Return the condition that a value may be copied.
+    """Return the condition that a value is short enough to be copied.
 
-    A long one is not even read: its size says enough. ``concat`` writes a value as text by its type's own
-    function, where ``::text`` could mean a cast that somebody made.
+    A long value is not even read: its stored size decides. ``concat`` uses the type's own output function, where
+    ``::text`` could run a cast that somebody made.
     """
     size = f"pg_column_size({column})"
     return (
-        f"coalesce(CASE WHEN {size} <= {MOST + HEADER} THEN octet_length(concat({column})) <= {MOST} "
-        f"ELSE {size} IS NULL END, false)"
+        f"coalesce(CASE WHEN {size} <= {LONGEST_COPY + HEADER} "
+        f"THEN octet_length(concat({column})) <= {LONGEST_COPY} ELSE {size} IS NULL END, false)"
     )

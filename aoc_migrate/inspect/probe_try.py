@@ -1,4 +1,4 @@
-"""How the probe tries an INSERT: where PL/pgSQL catches the error, the server's log does not get it."""
+"""How the probe tries an INSERT: in PL/pgSQL, which catches the error before it reaches the server's log."""
 
 import json
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from aoc_migrate.database.session import Session
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a row was not stored: SQLSTATE and the constraint or column, or nothing but silence."""
+    """Why a row was not stored: SQLSTATE, and constraint or column; both None if there was no error."""
 
     sqlstate: str | None
     name: str | None
     message: str
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the SQLSTATE, the name and the message."""
         if self.sqlstate is None:
             return self.message
         return f"{self.sqlstate}{f' {self.name}' if self.name else ''}: {self.message}"
@@ -50,13 +50,13 @@ BEGIN
   END LOOP;
   PERFORM set_config('{_SETTING}', results::text, true);
 END $aoc_probe$"""
-"""Variables outlive the subtransaction that an error ends. A cancel is not among OTHERS, and ends the block."""
+"""Variables keep their values when an error ends the subtransaction. OTHERS does not catch a cancel."""
 
 
-def tried(session: Session, statements: list[str], *, keep: bool) -> list[Refusal | None]:
-    """Run INSERTs, each in a subtransaction; return why its row was not stored, None where it was.
+def try_inserts(session: Session, statements: list[str], *, keep: bool) -> list[Refusal | None]:
+    """Run each INSERT in a subtransaction; return why its row was not stored, or None if it was.
 
-    ``keep``: let it stay, until the transaction around ends; else each is taken back at once.
+    With ``keep``, rows stay until the transaction ends; without it, each is rolled back at once.
     """
     session.value(
         "SELECT set_config(%s, %s, true)", (_SETTING, json.dumps({"keep": keep, "statements": statements}))

@@ -1,7 +1,7 @@
-"""Audit of the rows: would each satisfy the contract?
+"""Audit of the rows: does each satisfy the contract?
 
-One scan counts for every rule the rows that break it. Where there are any, one more tells apart in what way, and
-takes samples.
+One scan counts the rows that break each rule. If there are any, a second scan counts the ways in which they break
+it, and takes samples.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _WELL_FORMED_HASH = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class Violation:
     """One way to break a rule: its finding, the predicate of such rows, and the keys to name, as an SQL array."""
 
     slug: str
@@ -40,10 +40,10 @@ def audit_rows(
     limit: int,
     counted: Callable[[int], None],
 ) -> Iterator[Finding]:
-    """Yield what the rows break: ``checks`` that are not proven yet and ``required`` columns still nullable.
+    """Yield the violations of ``checks`` that are not proven yet and of ``required`` columns that are nullable.
 
-    ``limit`` caps the sample of each finding; counts are over every row. ``counted`` is called with their number,
-    where they are read.
+    ``limit`` caps the sample of each finding; counts cover every row. If the rows are read, ``counted`` is called
+    with their number.
     """
     rules = row_rules(contract, checks, required)
     if not rules:
@@ -51,34 +51,29 @@ def audit_rows(
     source = str(session.schema[contract.table])
     (counts,) = read(session, f"reading every row of {contract.table}", row_scan(rules, source))
     counted(counts["rows"])
-    broken = {rule: kinds for rule, kinds in rules.items() if counts[_count(rules, rule)]}
+    broken = {rule: violations for n, (rule, violations) in enumerate(rules.items()) if counts[f"rule_{n}"]}
     if broken:
-        kinds = [kind for of_rule in broken.values() for kind in of_rule]
+        violations = [violation for of_rule in broken.values() for violation in of_rule]
         doing = f"examining rows of {contract.table} that break a rule"
-        found = read(session, doing, _closer(broken, source), (limit,))
+        found = read(session, doing, _violation_scan(list(broken), violations, source), (limit,))
         for row in found:
-            yield _finding(session, contract, kinds[row["n"]], row)
+            yield _finding(session, contract, violations[row["n"]], row)
 
 
-def row_scan(rules: dict[str, list[Kind]], source: str) -> str:
-    """Return the query that counts for every rule the rows that break it, in one scan."""
-    counted = ", ".join(f"count(*) FILTER (WHERE {rule}) AS {_count(rules, rule)}" for rule in rules)
+def row_scan(rules: dict[str, list[Violation]], source: str) -> str:
+    """Return the query that counts, in one scan, the rows that break each rule."""
+    counted = ", ".join(f"count(*) FILTER (WHERE {rule}) AS rule_{n}" for n, rule in enumerate(rules))
     return f"SELECT count(*) AS rows, {counted} FROM {source}"
 
 
-def _count(rules: dict[str, list[Kind]], rule: str) -> str:
-    return f"rule_{list(rules).index(rule)}"
-
-
-def _closer(broken: dict[str, list[Kind]], source: str) -> str:
-    """Return the query of (n, rows, keys, sample) for each kind that there is; one parameter caps the sample."""
-    kinds = list(enumerate(kind for of_rule in broken.values() for kind in of_rule))
-    listed = ", ".join(f"({n}, {kind.where})" for n, kind in kinds)
-    keys = " ".join(f"WHEN {n} THEN {kind.keys}" for n, kind in kinds)
+def _violation_scan(rules: list[str], violations: list[Violation], source: str) -> str:
+    """Return the query of (n, rows, keys, sample) for each violation found. Its one parameter caps the samples."""
+    listed = ", ".join(f"({n}, {violation.where})" for n, violation in enumerate(violations))
+    keys = " ".join(f"WHEN {n} THEN {violation.keys}" for n, violation in enumerate(violations))
     return f"""WITH broken AS MATERIALIZED (
   SELECT kind.n, id, CASE kind.n {keys} END AS keys
   FROM {source} CROSS JOIN LATERAL (VALUES {listed}) AS kind (n, broken)
-  WHERE ({" OR ".join(broken)}) AND kind.broken
+  WHERE ({" OR ".join(rules)}) AND kind.broken
 )
 SELECT n, count(*) AS rows, ARRAY(
   SELECT DISTINCT key FROM broken AS b, unnest(b.keys) AS key WHERE b.n = broken.n ORDER BY key LIMIT {KEYS_SHOWN}
@@ -87,51 +82,49 @@ SELECT n, count(*) AS rows, ARRAY(
 ) AS sample FROM broken GROUP BY n ORDER BY n"""
 
 
-def _finding(session: Session, contract: Contract, kind: Kind, found: Row) -> Finding:
-    table = contract.table
-    words: dict[str, Any] = {}
-    if kind.slug == "envelope-mismatch":
-        field = next(f"{json}.{key}" for name, json, key in contract.mirrors if name == kind.column)
-        words["field"] = field
+def _finding(session: Session, contract: Contract, violation: Violation, found: Row) -> Finding:
+    table, column = contract.table, violation.column
+    values: dict[str, Any] = {}
+    if violation.slug == "envelope-mismatch":
+        values["field"] = next(f"{json}.{key}" for name, json, key in contract.mirrors if name == column)
     return finding(
-        kind.slug,
-        f"{table}.{kind.column}" if kind.column else table,
-        column=kind.column,
+        violation.slug,
+        f"{table}.{column}" if column else table,
+        column=column,
         target=session.target.name,
         count=found["rows"],
         rows=found["rows"],
         keys=", ".join(found["keys"]),
         limit=KEY_BYTES,
-        statement=session.pasteable(f"SELECT id FROM {session.schema[table]} WHERE {kind.where} ORDER BY id"),
+        statement=session.pasteable(f"SELECT id FROM {session.schema[table]} WHERE {violation.where} ORDER BY id"),
         sample=found["sample"],
-        **words,
+        **values,
     )
 
 
-def row_rules(contract: Contract, checks: list[Check], required: list[str]) -> dict[str, list[Kind]]:
-    """Return for each predicate that finds rows the kinds that these can be of."""
+def row_rules(contract: Contract, checks: list[Check], required: list[str]) -> dict[str, list[Violation]]:
+    """Return the violations that each predicate of broken rows can find."""
     objects = {column.name for column in contract.objects}
     judged = {column for check in checks for column in check.columns if column in objects}
-    nulls = [f"{column} IS NULL" for column in required]
     rules = {
-        null: [Kind("missing-required", column, null)]
-        for column, null in zip(required, nulls, strict=True)
-        if column not in judged  # those rules see NULLs as well
+        f"{column} IS NULL": [Violation("missing-required", column, f"{column} IS NULL")]
+        for column in required
+        if column not in judged  # the CHECKs on these find NULLs as well
     }
-    rules |= {f"NOT ({check.predicate})": _kinds(contract, check) for check in checks}
-    return rules | {kind.where: [kind] for kind in _warnings(contract, checks)}
+    rules |= {f"NOT ({check.predicate})": _violations(contract, check) for check in checks}
+    return rules | {violation.where: [violation] for violation in _warnings(contract, checks)}
 
 
-def _kinds(contract: Contract, check: Check) -> list[Kind]:
+def _violations(contract: Contract, check: Check) -> list[Violation]:
     """Return the ways in which rows can break a CHECK."""
     if check == contract.keys_check():
         return [
-            *(Kind("blank-key", key, blank(key)) for key in contract.keys),
-            Kind("key-too-long", "", contract.too_long()),
-            Kind("time-not-finite", TIME, not_finite()),
+            *(Violation("blank-key", key, blank(key)) for key in contract.keys),
+            Violation("key-too-long", "", contract.too_long()),
+            Violation("time-not-finite", TIME, not_finite()),
         ]
     return [
-        Kind(
+        Violation(
             slug,
             column.name,
             f"NOT {contract.unforbidden([column])} AND {where}",
@@ -139,28 +132,28 @@ def _kinds(contract: Contract, check: Check) -> list[Kind]:
         )
         for column in contract.objects
         if column.name in check.columns
-        for slug, where in object_kinds(contract, column).items()
+        for slug, where in object_violations(contract, column).items()
     ]
 
 
 def _keys(contract: Contract, slug: str, column: str) -> str:
-    """Return the keys of an object that make the finding, as an SQL array; NULL where it names none."""
+    """Return the keys of an object that the finding names, as an SQL array; NULL if it names none."""
     if slug not in ("forbidden-key", "derived-key", "case-variant-key"):
         return "NULL::text[]"
     matching = _matching(contract, slug)
     return f"ARRAY(SELECT key FROM jsonb_object_keys({column}) AS key WHERE {matching} ORDER BY key)"
 
 
-def object_kinds(contract: Contract, column: Column) -> dict[str, str]:
+def object_violations(contract: Contract, column: Column) -> dict[str, str]:
     """Return slug and predicate of each way in which a row can break the rule of a JSONB column."""
-    kinds = {}
+    found = {}
     if column.required:
-        kinds["missing-required"] = f"coalesce(jsonb_typeof({column.name}) <> 'object', true)"
+        found["missing-required"] = f"coalesce(jsonb_typeof({column.name}) <> 'object', true)"
     else:
-        kinds["not-an-object"] = f"jsonb_typeof({column.name}) <> 'object'"
+        found["not-an-object"] = f"jsonb_typeof({column.name}) <> 'object'"
     for slug in ("forbidden-key", "derived-key"):
-        kinds[slug] = _has_key(column.name, _matching(contract, slug))
-    return kinds
+        found[slug] = _has_key(column.name, _matching(contract, slug))
+    return found
 
 
 def _matching(contract: Contract, slug: str) -> str:
@@ -183,7 +176,7 @@ def _variants(contract: Contract) -> tuple[str, str]:
 
 
 def _has_variant(contract: Contract, column: Column) -> str:
-    """Return the predicate for a variant key; like the CHECK's, cheap because harmless keys go first."""
+    """Return the predicate for a variant key. Like the CHECK's, it is cheap because harmless keys go first."""
     names, prefix = _variants(contract)
     exact = " || ".join(f'@.key == "{k}"' for k in contract.forbidden_keys)
     return (
@@ -200,15 +193,15 @@ def _has_key(column: str, matching: str) -> str:
     )
 
 
-def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Kind]:
-    """Yield what is suspicious but not refused, for the columns whose rules are being audited anyway."""
+def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Violation]:
+    """Yield what is suspicious but not refused, for the columns of ``checks``."""
     audited = {column for check in checks for column in check.columns}
     for column in contract.objects:
         if column.name in audited:
             keys = _keys(contract, "case-variant-key", column.name)
-            yield Kind("case-variant-key", column.name, _has_variant(contract, column), keys)
+            yield Violation("case-variant-key", column.name, _has_variant(contract, column), keys)
     if "content_hash" in audited:
-        yield Kind("content-hash-format", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
+        yield Violation("content-hash-format", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
         for name, json, key in contract.mirrors:
             if json in audited:
-                yield Kind("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")
+                yield Violation("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")

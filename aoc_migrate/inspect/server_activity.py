@@ -1,4 +1,4 @@
-"""Who and what else is at work in the database that would slow an upgrade down, or be hurt by it."""
+"""What else is active on the server that would slow an upgrade down or suffer from it."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.report.model import Finding, finding
 
-OLD = 5  # seconds; shorter transactions end before an index build would notice them
+OLD_TRANSACTION = 5  # seconds; shorter ones hardly delay an index build
 
 _TIMEOUTS = (
     "statement_timeout",
@@ -18,8 +18,8 @@ _TIMEOUTS = (
 )
 
 
-def surroundings(session: Session) -> Iterator[Finding]:
-    """Yield what is worth knowing before a maintenance window; nothing here stops an upgrade."""
+def activity_findings(session: Session) -> Iterator[Finding]:
+    """Yield what an operator should know before a maintenance window. None of it stops an upgrade."""
     yield from limited_visibility(session)
     yield from _timeouts(session)
     yield from _old_transactions(session)
@@ -29,10 +29,10 @@ def surroundings(session: Session) -> Iterator[Finding]:
 
 
 def limited_visibility(session: Session) -> list[Finding]:
-    """Return the finding that this role does not see what other roles' sessions and standbys do, where so.
+    """Return ``limited-visibility`` if this role cannot see the activity of other roles' sessions and of standbys.
 
-    Such a role sees locks, who waits for them, prepared transactions and slots, and of another role's session its
-    pid, its application and the transaction id that it holds at; not since when, and not what it builds.
+    Such a role sees locks and who waits for them, prepared transactions and slots, and the pid, application and
+    xmin of other roles' sessions, but not how old their transactions are or what they build.
     """
     if session.value("SELECT pg_has_role('pg_read_all_stats', 'USAGE')"):
         return []
@@ -41,7 +41,7 @@ def limited_visibility(session: Session) -> list[Finding]:
 
 
 def _timeouts(session: Session) -> Iterator[Finding]:
-    """Yield the timeouts that role or database set, and that we lift for our own session."""
+    """Yield the timeouts that the role or the database sets and that our session overrides."""
     rows = session.rows(
         "SELECT name || ' = ' || reset_val || coalesce(unit, '') AS setting FROM pg_settings "
         "WHERE name = ANY (%s) AND reset_val <> '0' ORDER BY name",
@@ -53,7 +53,7 @@ def _timeouts(session: Session) -> Iterator[Finding]:
 
 def _old_transactions(session: Session) -> Iterator[Finding]:
     """Yield transactions that an index build of this database would wait for."""
-    rows = old_transactions(session, OLD)
+    rows = old_transactions(session, OLD_TRANSACTION)
     if rows:
         names = "; ".join(
             f"pid {r['pid']} ({r['role']}, {r['application']!r}, open for {r['seconds']} s)" for r in rows

@@ -1,4 +1,4 @@
-"""Checks of the session itself: is this the right database, and may we do here what we are about to do?"""
+"""Checks of the session: is this the right database, and do we have the rights that we need?"""
 
 import re
 from collections.abc import Iterator
@@ -15,39 +15,40 @@ from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, finding
 
-ALL = "aoc_verify_all"  # our own policy on a raw table
+ALL_ROWS_POLICY = "aoc_verify_all"  # ours, on a raw table
 
 
 def current_revision(session: Session, known: list[str]) -> str | None:
     """Return the revision of the database, None at base.
 
-    Raises Abort ``wrong-database`` or ``unknown-revision`` for a version table that is not this history's, and
-    ``foreign-object`` for a table of ours that somebody else made.
+    Raises Abort ``wrong-database`` or ``unknown-revision`` if the version table belongs to another history, and
+    ``foreign-object`` if another role made one of our tables.
     """
     refuse_foreign(session, *BOOKKEEPING)
-    there = catalog.which_may_be_read(session, (VERSION, STATE))
-    with own_tables_locked(session, *there) if there else nullcontext():
-        found = catalog.versions(session) if VERSION in there else []
-        owner = catalog.recorded(session, "target") if STATE in there else None
-    _refuse_other(session, [*([owner["name"]] if owner else []), *(r.rpartition("_")[0] for r in found)])
-    if len(found) > 1 or any(revision not in known for revision in found):
-        shown = ", ".join(sorted(found))
-        raise Abort(finding("unknown-revision", VERSION, revision=shown, version=__version__))
-    return found[0] if found else None
+    readable = catalog.which_may_be_read(session, (VERSION, STATE))
+    with own_tables_locked(session, *readable) if readable else nullcontext():
+        revisions = catalog.versions(session) if VERSION in readable else []
+        recorded = catalog.recorded(session, "target") if STATE in readable else None
+    targets = [*([recorded["name"]] if recorded else []), *(r.rpartition("_")[0] for r in revisions)]
+    _refuse_other_target(session, targets)
+    if len(revisions) > 1 or any(revision not in known for revision in revisions):
+        names = ", ".join(sorted(revisions))
+        raise Abort(finding("unknown-revision", VERSION, revision=names, version=__version__))
+    return revisions[0] if revisions else None
 
 
-def _refuse_other(session: Session, owners: list[str]) -> None:
+def _refuse_other_target(session: Session, found: list[str]) -> None:
     target = session.target.name
-    for other in owners:
+    for other in found:
         if other in TARGETS and other != target:
-            words = {"other": other, "target": target, "variable": target.upper()}
-            raise Abort(finding("wrong-database", session.target.schema, **words))
+            values = {"other": other, "target": target, "variable": target.upper()}
+            raise Abort(finding("wrong-database", session.target.schema, **values))
 
 
-_PLACE = """
+_SESSION_FACTS = """
 SELECT pg_backend_pid() AS pid, current_database() AS database, current_user AS role,
        %(schema)s AS schema, quote_ident(current_user) AS quoted_role,
-       to_regnamespace(%(schema)s) IS NOT NULL AS there,
+       to_regnamespace(%(schema)s) IS NOT NULL AS schema_exists,
        has_schema_privilege(to_regnamespace(%(schema)s)::oid, 'USAGE') AS usable,
        (SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FROM pg_class c
         WHERE c.relnamespace = to_regnamespace(%(schema)s) AND c.relname = ANY (%(ours)s)
@@ -55,22 +56,24 @@ SELECT pg_backend_pid() AS pid, current_database() AS database, current_user AS 
 """
 
 
-def reading(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
-    """Return what makes even reading senseless: old server, pooler, no such schema, no rights on our tables.
+def session_findings(session: Session, *, allow_pooler: bool = False) -> list[Finding]:
+    """Return what prevents even reading: an old server, a pooler, a missing schema, missing rights on our tables.
 
     Raises Abort ``foreign-object``.
     """
     schema = session.target.schema
-    place = session.row(_PLACE, {"schema": str(session.schema), "ours": [*READ_BY_ALL, STATE, LOG]})
-    if place["hidden"] and only_tenant(session, session.target.table) is not None:  # it does without the rest
-        place = session.row(_PLACE, {"schema": str(session.schema), "ours": list(READ_BY_ALL)})
-    found = [*_connection(session, place, allow_pooler), *_schema(schema, place)]
-    if place["hidden"]:
-        refuse_foreign(session, *BOOKKEEPING)  # no right on a stranger's table is worth asking for
-    return [*found, *_bookkeeping(place)]
+    facts = session.row(_SESSION_FACTS, {"schema": str(session.schema), "ours": [*READ_BY_ALL, STATE, LOG]})
+    if (
+        facts["hidden"] and only_tenant(session, session.target.table) is not None
+    ):  # it does not need STATE and LOG
+        facts = session.row(_SESSION_FACTS, {"schema": str(session.schema), "ours": list(READ_BY_ALL)})
+    found = [*_connection(session, facts, allow_pooler), *_schema(schema, facts)]
+    if facts["hidden"]:
+        refuse_foreign(session, *BOOKKEEPING)  # before we ask for rights on another role's table
+    return [*found, *_bookkeeping(facts)]
 
 
-def _connection(session: Session, place: Row, allow_pooler: bool) -> Iterator[Finding]:
+def _connection(session: Session, facts: Row, allow_pooler: bool) -> Iterator[Finding]:
     info = session.connection.info
     if info.server_version < 150000:
         version = session.value("SHOW server_version")
@@ -78,28 +81,28 @@ def _connection(session: Session, place: Row, allow_pooler: bool) -> Iterator[Fi
     encoding = info.parameter_status("server_encoding")
     if encoding != "UTF8":
         yield finding("encoding", session.target.name, encoding=encoding)
-    if not allow_pooler and info.backend_pid != place["pid"]:
+    if not allow_pooler and info.backend_pid != facts["pid"]:
         yield finding("pooler", session.target.name)
 
 
-def _schema(schema: str, place: Row) -> Iterator[Finding]:
-    if not place["there"]:
-        yield finding("schema-missing", schema, database=place["database"], quoted=place["schema"])
-    elif not place["usable"]:
-        remedy = f"Run: GRANT USAGE ON SCHEMA {place['schema']} TO {place['quoted_role']};"
-        yield finding("privileges", schema, role=place["role"], action=f"use schema {schema}", remedy=remedy)
+def _schema(schema: str, facts: Row) -> Iterator[Finding]:
+    if not facts["schema_exists"]:
+        yield finding("schema-missing", schema, database=facts["database"], quoted=facts["schema"])
+    elif not facts["usable"]:
+        remedy = f"Run: GRANT USAGE ON SCHEMA {facts['schema']} TO {facts['quoted_role']};"
+        yield finding("privileges", schema, role=facts["role"], action=f"use schema {schema}", remedy=remedy)
 
 
-def _bookkeeping(place: Row) -> Iterator[Finding]:
-    """Yield one finding with one GRANT for all of our own tables that this role may not read."""
-    if place["hidden"]:
-        role, hidden = place["quoted_role"], place["hidden"]
+def _bookkeeping(facts: Row) -> Iterator[Finding]:
+    """Yield one finding, with one GRANT, for all of our tables that this role may not read."""
+    if facts["hidden"]:
+        role, hidden = facts["quoted_role"], facts["hidden"]
         remedy = f"Run: GRANT SELECT ON {hidden} TO {role};"
         yield finding("privileges", VERSION, role=role, action=f"read {hidden}", remedy=remedy)
 
 
 def table_missing(session: Session, contract: Contract) -> Finding:
-    """Return the finding for a raw table that is not there."""
+    """Return the finding for a missing raw table."""
     target = session.target
     return finding(
         "table-missing",
@@ -111,20 +114,20 @@ def table_missing(session: Session, contract: Contract) -> Finding:
 
 
 def policy_of(session: Session, table: str, role: str) -> str | None:
-    """Return the condition of our own policy for ``role`` on ``table``, None where there is no such policy."""
-    seen: str | None = session.value(
+    """Return the condition of our own policy for ``role`` on ``table``, or None if there is no such policy."""
+    condition: str | None = session.value(
         "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = to_regclass(%s) "
-        f"AND polname = '{ALL}' AND EXISTS (SELECT FROM pg_roles JOIN unnest(polroles) AS named ON named <> 0 "
-        "WHERE rolname = %s AND pg_has_role(pg_roles.oid, named, 'USAGE'))",
+        f"AND polname = '{ALL_ROWS_POLICY}' AND EXISTS (SELECT FROM pg_roles JOIN unnest(polroles) AS named "
+        "ON named <> 0 WHERE rolname = %s AND pg_has_role(pg_roles.oid, named, 'USAGE'))",
         (str(session.schema[table]), role),
     )
-    return seen
+    return condition
 
 
 def tenant_of(session: Session, table: str, role: str) -> str | None:
-    """Return the one tenant that our own policy limits ``role`` to, None where it does not."""
-    seen = policy_of(session, table, role) or ""
-    found = re.fullmatch(r"\(\(?tenant\)?(?:::text)? = (E?)'(.*)'::text\)", seen, re.DOTALL)
+    """Return the one tenant that our own policy limits ``role`` to, or None if it does not."""
+    condition = policy_of(session, table, role) or ""
+    found = re.fullmatch(r"\(\(?tenant\)?(?:::text)? = (E?)'(.*)'::text\)", condition, re.DOTALL)
     if not found:
         return None
     tenant = found[2].replace("''", "'")
@@ -132,23 +135,23 @@ def tenant_of(session: Session, table: str, role: str) -> str | None:
 
 
 def only_tenant(session: Session, table: str) -> str | None:
-    """Return the one tenant that this session is limited to by our own policy, None where it is not."""
+    """Return the one tenant that our own policy limits this session to, or None if it does not."""
     if not session.value("SELECT row_security_active(to_regclass(%s))", (str(session.schema[table]),)):
         return None
     return tenant_of(session, table, session.value("SELECT current_user"))
 
 
 def unreadable(session: Session, table: str, *, one_tenant: bool = False) -> list[Finding]:
-    """Return why rows of ``table`` cannot all be read: missing SELECT, or row-level security.
+    """Return why this session cannot read every row of ``table``: missing SELECT, or row-level security.
 
-    ``one_tenant``: a verifier that our own policy limits to one tenant may go on.
+    ``one_tenant``: accept a verifier that our own policy limits to one tenant.
 
-    ``row_security_active`` stays true under a policy that shows everything, so the policy is looked at as
-    well (domain.md, Row-level security); a restrictive policy beside it would hide rows again.
+    ``row_security_active`` stays true under a policy that shows everything, so the policies themselves are checked
+    as well (domain.md, Row-level security). A restrictive policy would hide rows again.
     """
     facts = session.row(
         "SELECT current_user AS role, has_table_privilege(c.oid, 'SELECT') AS whole, row_security_active(c.oid) "
-        f"AND NOT coalesce((SELECT bool_or(polname = '{ALL}' AND polpermissive "
+        f"AND NOT coalesce((SELECT bool_or(polname = '{ALL_ROWS_POLICY}' AND polpermissive "
         "AND pg_get_expr(polqual, polrelid) = 'true') AND bool_and(polpermissive) FROM pg_policy "
         "WHERE polrelid = c.oid AND polcmd IN ('r', '*') AND EXISTS ("
         "SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false) AS filtered "
@@ -169,8 +172,8 @@ def grant_select(session: Session, table: str) -> str:
     return f"GRANT SELECT ON {session.schema[table]} TO {role};"
 
 
-def writing(session: Session, tables: list[str]) -> list[Finding]:
-    """Return why this session cannot migrate: standby, read-only role, no right to create, not the owner."""
+def write_findings(session: Session, tables: list[str]) -> list[Finding]:
+    """Return why this session cannot migrate: standby, read-only role, no CREATE on the schema, not the owner."""
     target = session.target.name
     facts = session.row(
         "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only, "
@@ -201,7 +204,7 @@ def writing(session: Session, tables: list[str]) -> list[Finding]:
 
 
 def _other_owner(session: Session, table: str) -> Row | None:
-    """Return name and owner, quoted, of ``table`` or of a partition of it, if we have not the owner's rights."""
+    """Return name and owner, quoted, of ``table`` or a partition of it, if we lack the owner's rights."""
     rows = session.rows(
         "SELECT oid::regclass::text AS name, quote_ident(pg_get_userbyid(relowner)) AS owner "
         f"FROM pg_class JOIN {FAMILY} AS family USING (oid) WHERE NOT pg_has_role(relowner, 'USAGE') "

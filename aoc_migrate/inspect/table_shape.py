@@ -1,4 +1,4 @@
-"""Audit of the table's shape: the columns that the contract needs, forbids, or does not know."""
+"""Audit of the table's shape: its kind, its columns and its primary key."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from aoc_migrate.inspect.partitioning import audit_partitions
 from aoc_migrate.report.model import Finding, finding
 
 _OPTIONAL = ("supersedes", "created_at")
-_SAME = {
+_ACCEPTED_TYPES = {
     "text": ("text", "character varying"),
     "timestamptz": ("timestamp with time zone",),
     "jsonb": ("jsonb",),
@@ -26,32 +26,32 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
     if kind not in ("r", "p"):
         yield finding("table-kind", table, kind=_KINDS.get(str(kind), "relation"))
         return
-    there = catalog.columns(session, table)
+    existing = catalog.columns(session, table)
     for column in contract.columns:
-        yield from _needed(table, column, there)
+        yield from _audit_column(table, column, existing)
     known = {column.name for column in contract.columns}
-    for name, type_ in there.items():
+    for name, type_ in existing.items():
         if name in contract.forbidden_keys or name.startswith(contract.forbidden_prefix):
             yield finding("forbidden-column", f"{table}.{name}", column=name)
         if name not in known and type_ in ("jsonb", "json"):
             yield finding("unguarded-column", f"{table}.{name}", column=name)
     if kind == "p":
         yield from audit_partitions(session, contract)
-    elif not _identified(session, table):
+    elif not _has_unique_id(session, table):
         yield finding("primary-key-missing", table)
 
 
-def _needed(table: str, column: Column, there: dict[str, str]) -> Iterator[Finding]:
-    actual = there.get(column.name)
-    words = {"column": column.name, "type": column.type}
+def _audit_column(table: str, column: Column, existing: dict[str, str]) -> Iterator[Finding]:
+    actual = existing.get(column.name)
+    values = {"column": column.name, "type": column.type}
     if actual is None:
         if column.name not in _OPTIONAL:
-            yield finding("column-missing", f"{table}.{column.name}", **words)
-    elif re.sub(r"\(\d+\)", "", actual) not in _SAME[column.type]:
-        yield finding("column-type", f"{table}.{column.name}", actual=actual, **words)
+            yield finding("column-missing", f"{table}.{column.name}", **values)
+    elif re.sub(r"\(\d+\)", "", actual) not in _ACCEPTED_TYPES[column.type]:
+        yield finding("column-type", f"{table}.{column.name}", actual=actual, **values)
 
 
-def _identified(session: Session, table: str) -> bool:
+def _has_unique_id(session: Session, table: str) -> bool:
     return bool(
         session.value(
             "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "

@@ -1,4 +1,4 @@
-"""Is the verifier what it should be: a role that reads what verification needs, and can do nothing else?"""
+"""Checks of the verifier: a role that can read what verification needs, and can do nothing else."""
 
 from collections.abc import Iterator
 from typing import LiteralString
@@ -21,9 +21,9 @@ REFUSED = ("42501", "25006")  # insufficient_privilege, read_only_sql_transactio
 
 
 def needed_tables(session: Session, contract: Contract, role: str) -> list[str]:
-    """Return the tables that ``role`` reads when it verifies, as far as they exist.
+    """Return the existing tables that ``role`` needs for verification.
 
-    What the backfill keeps names rows of every tenant, so a role limited to one does without.
+    The records of the backfill name rows of every tenant, so a role limited to one tenant does not get them.
     """
     limited = tenant_of(session, contract.table, role) is not None
     names = (contract.table, *READ_BY_ALL, *(() if limited else (STATE, LOG)))
@@ -31,7 +31,7 @@ def needed_tables(session: Session, contract: Contract, role: str) -> list[str]:
 
 
 def composed(session: Session, text: LiteralString, *names: str | Relation | sql.Composable) -> str:
-    """Return a statement with names as psycopg quotes them on this connection."""
+    """Return a statement with ``names`` quoted by psycopg for this connection."""
     parts = (
         sql.Identifier(name)
         if isinstance(name, str)
@@ -44,12 +44,12 @@ def composed(session: Session, text: LiteralString, *names: str | Relation | sql
 
 
 def exists(session: Session, role: str) -> bool:
-    """Return whether there is such a role."""
+    """Return whether the role exists."""
     return bool(session.value("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", (role,)))
 
 
-def too_mighty(session: Session, role: str) -> list[str]:
-    """Return what makes a role more than a reader: attributes, memberships, things that it owns here."""
+def excess_powers(session: Session, role: str) -> list[str]:
+    """Return the attributes, memberships and owned objects that make a role more than a reader."""
     listed = ", ".join(f"('{power.removeprefix('rol')}', {power})" for power in POWERS)
     rows = session.rows(
         f"SELECT what FROM pg_roles, LATERAL (VALUES {listed}) AS power (what, has) "
@@ -66,13 +66,13 @@ def too_mighty(session: Session, role: str) -> list[str]:
 
 
 def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
-    """Yield what the role lacks, what it has too much, and what it could do when we tried as that role."""
+    """Yield what the role lacks, what it has too much of, and what we could do when acting as the role."""
     if not exists(session, role):
         yield finding("verifier-missing", role, target=session.target.name)
         return
-    mighty = too_mighty(session, role)
-    if mighty:
-        yield finding("verifier-too-privileged", role, powers=", ".join(mighty))
+    powers = excess_powers(session, role)
+    if powers:
+        yield finding("verifier-too-privileged", role, powers=", ".join(powers))
         return
     yield from _lacking(session, contract, role)
     yield from _beyond(session, contract, role)
@@ -80,7 +80,7 @@ def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
         "SELECT 'default_transaction_read_only=on' = ANY (rolconfig) FROM pg_roles WHERE rolname = %s", (role,)
     ):
         yield finding("verifier-not-read-only", role, quoted=session.quoted(role))
-    yield from _tried(session, contract, role)
+    yield from _try_as_role(session, contract, role)
 
 
 def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def _filtered(session: Session, contract: Contract, role: str) -> bool:
 
 
 def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
-    """Yield the relations of users' schemas that the role can read or change without need, whoever granted it."""
+    """Yield the relations in users' schemas that the role can change, or can read without needing them."""
     rows = _rights(session, contract, role)
     for row in rows:
         if "change" in row["rights"]:
@@ -129,9 +129,9 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
 
 
 def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
-    """Return each relation of users' schemas: name, rights (read, change), is it needed, is it the quarantine.
+    """Return each relation in users' schemas: its name, the role's rights (read, change) and what it is.
 
-    ``plain``: it is a table of a trusted role.
+    ``needed``: for verification. ``quarantine``: it is the quarantine. ``plain``: it is a table of a trusted role.
     """
     return session.rows(
         "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
@@ -155,19 +155,19 @@ def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
     )
 
 
-def _tried(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
-    """Try as the role, in a transaction that is rolled back, to write, to create, and to read other tables.
+def _try_as_role(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
+    """As the role, try to write, to create, and to read other tables, in a transaction that is rolled back.
 
-    Where that would run code of others, yield ``foreign-code`` and try nothing.
+    If that would run code of untrusted roles, yield ``foreign-code`` and try nothing.
     """
     code = code_findings(session, contract, INSERT | UPDATE | DELETE | DDL)
     foreign = [finding for finding in code if finding.slug == FOREIGN]
-    if foreign:  # it would run as the role, and could end that by RESET ROLE
+    if foreign:  # it could RESET ROLE and run with our rights
         yield from foreign
         return
     attempts = [*_writes(session, contract), *_creations(session), *_readings(session, contract)]
     with session.connection.transaction(force_rollback=True):
-        session.run("SET LOCAL transaction_read_only = off")  # it could turn it off as well: rights alone count
+        session.run("SET LOCAL transaction_read_only = off")  # the role could do that too, so only rights count
         session.run("SET LOCAL lock_timeout = '1s'")
         try:
             if session.value("SELECT current_user <> %s", (role,)):
@@ -191,7 +191,7 @@ def _writes(session: Session, contract: Contract) -> list[str]:
 
 
 def _creations(session: Session) -> list[str]:
-    """Return statements that would make a schema, and a table in each schema of users."""
+    """Return statements that create a schema, and a table in each of the users' schemas."""
     rows = session.rows(
         "SELECT quote_ident(nspname) AS name FROM pg_namespace "
         "WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' ORDER BY 1"
@@ -200,11 +200,10 @@ def _creations(session: Session) -> list[str]:
 
 
 def _readings(session: Session, contract: Contract) -> list[str]:
-    """Return statements that would read the roles' passwords, and each table of users that is not needed.
+    """Return statements that read the roles' passwords and the users' tables that are not needed.
 
-    What the role may read anyway is ``verifier-reads-more``; trying that would prove nothing. Views and tables of
-    strangers are left to the rights in the catalog: to plan a query is to run their immutable functions, which
-    could end our acting as the role.
+    Tables that the role has a right to read are reported as ``verifier-reads-more`` already. Views, and tables of
+    untrusted roles, are not tried: planning a query runs their immutable functions, which could RESET ROLE.
     """
     rows = _rights(session, contract, session.flags.verifier_user)
     others = [r["name"] for r in rows if r["plain"] and not r["needed"] and "read" not in r["rights"]]
@@ -216,7 +215,7 @@ def _refused(session: Session, statement: str) -> bool:
         with session.connection.transaction(force_rollback=True):
             session.run(statement)
     except psycopg.errors.LockNotAvailable:
-        return True  # somebody holds it: its rights, which were looked up, must do
+        return True  # the rights in the catalog, which are checked too, must do
     except psycopg.Error as error:
         return error.sqlstate in REFUSED
     return False

@@ -1,1 +1,1 @@
-"""Rows that leave the raw table, or change, and come back."""
+"""The quarantine: rows that left the raw table, the originals of repaired rows, and how both come back."""

@@ -1,7 +1,7 @@
-"""The one mechanism of `dedupe` and `repair`: rows move into quarantine, or are repaired when their original is.
+"""The mechanism of `dedupe` and `repair`: rows move into quarantine, or their originals do and they are repaired.
 
-A row leaves the raw table, or changes, only in the statement that puts it into quarantine. What is to be done is
-listed once; the list shrinks with each batch, and the same command goes on from it after an interruption.
+A row leaves the raw table, or changes, only in the statement that puts it into quarantine. The rows are listed
+once. Each batch shortens the list, and after an interruption the same command continues with the rest.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from aoc_migrate.database.relation import literal
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.inspect.partitioning import ambiguous_ids
-from aoc_migrate.inspect.session_checks import table_missing, unreadable, writing
+from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.inspect.table_shape import audit_columns
-from aoc_migrate.quarantine.row_batches import SIZE, repeat
+from aoc_migrate.quarantine.row_batches import SIZE, run_batches
 from aoc_migrate.quarantine.table import hand_over, make_quarantine, stored_columns
 from aoc_migrate.quarantine.work_list import (
     Work,
     digest,
-    fired,
-    foreign_tables,
-    guards,
-    references,
-    refused,
+    foreign_table_findings,
+    guard_findings,
+    reference_findings,
+    row_constraints,
+    trigger_findings,
     unfinished,
 )
 from aoc_migrate.report.facts.raw_rows import WorkFacts
@@ -37,26 +37,26 @@ from aoc_migrate.revisions.current import locked, our_tables
 from aoc_migrate.revisions.graph import contract_at
 
 
-def maybe_locked(session: Session, report: Report, do: Callable[[], None], *, writes: bool) -> None:
-    """Look, or ``do`` what ``writes``: under the lock, where it looks at everything, as others may have run."""
+def under_lock_if(session: Session, report: Report, run: Callable[[], None], *, writes: bool) -> None:
+    """Call ``run``; if it ``writes``, check our rights first and hold the runners' lock."""
     if not writes:
-        do()
+        run()
         return
-    report.findings += writing(session, our_tables(session))
+    report.findings += write_findings(session, our_tables(session))
     if not report.errors:
         with locked(session, report):
-            do()
+            run()
 
 
-def raw_contract(session: Session, report: Report) -> Contract | None:
-    """Return the contract in force, or None with the findings why its table cannot be worked on."""
+def usable_contract(session: Session, report: Report) -> Contract | None:
+    """Return the contract in force, or report why its table cannot be used and return None."""
     contract = contract_at(session.target.name, report.revision)
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return None
     report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
     report.findings += unreadable(session, contract.table)
-    if not report.errors:  # what looks for rows evaluates the table's CHECKs
+    if not report.errors:  # finding broken rows evaluates the table's CHECKs
         report.findings += [f for f in code_findings(session, contract, UPDATE) if f.slug == FOREIGN]
     if not report.errors:
         report.findings += ambiguous_ids(session, contract, limit=200)
@@ -68,20 +68,20 @@ def show_work(
     report: Report,
     contract: Contract,
     work: Work,
-    look: Callable[[], bool],
+    find: Callable[[], bool],
 ) -> bool:
-    """Tell what would be done and what is in the way; return whether there is anything.
+    """Report what would be done and what prevents it; return whether there is anything to do.
 
-    ``look`` adds the facts, and says so.
+    ``find`` adds the facts to the report and returns whether it found rows.
     """
     with bounded_lock_wait(session, contract.table, session.command):
-        found = look()
+        found = find()
         if found:
-            report.findings += fired(session, contract, DELETE | UPDATE)
-            report.findings += references(
+            report.findings += trigger_findings(session, contract, DELETE | UPDATE)
+            report.findings += reference_findings(
                 session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT repair"
             )
-    report.findings += foreign_tables(session, contract)
+    report.findings += foreign_table_findings(session, contract)
     return found
 
 
@@ -90,20 +90,23 @@ def apply_work(
     report: Report,
     contract: Contract,
     work: Work,
-    look: Callable[[], bool],
+    find: Callable[[], bool],
 ) -> None:
-    """Do what is listed; where the same command was interrupted, what is left of its list. The lock is held."""
-    report.findings += foreign_tables(session, contract)
+    """List the rows and work through the list, or through the rest of it after an interruption.
+
+    The caller holds the lock. See `show_work` for ``find``.
+    """
+    report.findings += foreign_table_findings(session, contract)
     if report.errors:
         return
-    begun = unfinished(session)
-    resumed = begun is not None and begun.signature == _signature(session, contract, work)
+    earlier = unfinished(session)
+    resumed = earlier is not None and earlier.signature == _signature(session, contract, work)
     if resumed:
         with own_tables_locked(session, WORK):
             report.put(WorkFacts(resumed=session.value(f"SELECT count(*) FROM {session.schema[WORK]}")))
-        report.findings += fired(session, contract, DELETE | UPDATE)
-    elif not show_work(session, report, contract, work, look):
-        drop_list(session)  # left by a command that will not be typed again
+        report.findings += trigger_findings(session, contract, DELETE | UPDATE)
+    elif not show_work(session, report, contract, work, find):
+        drop_work_list(session)  # of another command
         return
     if report.errors:
         return
@@ -112,15 +115,15 @@ def apply_work(
             _list(session, contract, work)
         with own_tables_locked(session, WORK):
             leaving = f"SELECT id FROM {session.schema[WORK]} WHERE NOT repair"
-            report.findings += references(session, contract, leaving)
-        report.findings += refused(session, contract)
+            report.findings += reference_findings(session, contract, leaving)
+        report.findings += guard_findings(session, contract)
         if not report.errors:
             report.changed = True
-            _do(session, report, contract, work)
-        drop_list(session)
+            _run_work(session, report, contract, work)
+        drop_work_list(session)
 
 
-def drop_list(session: Session) -> None:
+def drop_work_list(session: Session) -> None:
     """Drop the work list, if there is one. Raises Abort ``foreign-object``."""
     if catalog.kind(session, WORK) is not None:
         with own_tables_locked(session, WORK, writes=True):
@@ -133,14 +136,14 @@ def _signature(session: Session, contract: Contract, work: Work) -> str:
 
 
 def _list(session: Session, contract: Contract, work: Work) -> None:
-    """List what is to be done, all of it or nothing, and make the quarantine.
+    """Make the quarantine, and list the rows in one transaction.
 
-    A row that is ``stuck`` breaks a constraint that stands: its own link cannot be set while it waits to be moved.
+    A ``stuck`` row breaks an existing constraint, so its own link cannot be set while it waits to be moved.
     """
     make_quarantine(session, contract)
     announce(session, f"list rows of {contract.table}")
     listed, raw = session.schema[WORK], session.schema[contract.table]
-    drop_list(session)
+    drop_work_list(session)
     with bounded_lock_wait(session, contract.table, "list"), session.transaction():
         session.run(
             f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, repair, refused, false AS stuck "
@@ -150,69 +153,68 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
         session.run(f"CREATE INDEX ON {listed} (id) WHERE stuck")
         session.run(
             f"UPDATE {listed} SET stuck = true WHERE NOT repair AND id IN (SELECT id FROM {raw} "
-            f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({guards(session, contract.table)}))"
+            f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({row_constraints(session, contract.table)}))"
         )
         hand_over(session, listed)
         session.run(f"COMMENT ON TABLE {listed} IS {literal(_signature(session, contract, work))}")
     session.run(f"ANALYZE {listed}")
 
 
-def _do(session: Session, report: Report, contract: Contract, work: Work) -> None:
-    """Repair first, so that a row that names a moved one can be written when its turn comes."""
+def _run_work(session: Session, report: Report, contract: Contract, work: Work) -> None:
+    """Repair before moving: a row that links to a moved one must satisfy the constraints when its link is set."""
     session.set("aoc.run", str(report.run))
     session.set("aoc.by", who())
-    columns, written = stored_columns(session, contract), (contract.quarantine, WORK)
+    columns, tables = stored_columns(session, contract), (contract.quarantine, WORK)
     if work.repairing:
         batch = _repair(session, contract, work, columns, stored_columns(session, contract, "w."))
-        repeat(session, report, contract, "repaired", batch, written)
+        run_batches(session, report, contract, "repaired", batch, tables)
     batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
-    repeat(session, report, contract, "moved", batch, written)
+    run_batches(session, report, contract, "moved", batch, tables)
 
 
-def _batch(session: Session, repair: bool) -> str:
+def _take_from_list(session: Session, repair: bool) -> str:
     kind, listed = "repair" if repair else "NOT repair", session.schema[WORK]
     chosen = f"SELECT id FROM {listed} WHERE {kind} ORDER BY id LIMIT {SIZE}"
     returned = "id AS listed_id, kept, links, reason"
     return f"DELETE FROM {listed} WHERE {kind} AND id IN ({chosen}) RETURNING {returned}"
 
 
-_SAVED = (
+_QUARANTINE_COLUMNS = (
     "quarantine_run, quarantine_batch, quarantine_by, quarantine_reason, quarantine_kept, quarantine_links, "
     "quarantine_repaired"
 )
-_RUN = (
+_RUN_VALUES = (
     "current_setting('aoc.run')::bigint, pg_current_xact_id()::text::bigint, "
     "current_user || '@' || current_setting('aoc.by')"
 )
-
-
-_COUNTED = (
+_COUNTS = (
     "(SELECT count(*) FROM was) AS chosen, (SELECT count(*) FROM {}) AS written, "
     "(SELECT count(*) FROM kept) AS arrived"
 )
 
 
 def _repair(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
-    """Return one batch of repairs; originals go into quarantine with a digest of each value that came instead."""
+    """Return one batch of repairs. The original goes into quarantine with a digest of each value that changed."""
     changed = ", ".join(f"('{c}', w.{c}::text, n.{c}::text)" for c in work.repaired)
-    return f"""WITH listed AS ({_batch(session, True)}
+    return f"""WITH listed AS ({_take_from_list(session, True)}
 ), was AS ({work.repairing}
 ), new AS (SELECT t.id, {", ".join(f"{value} AS {c}" for c, value in work.repaired.items())} FROM was AS t
 ), repaired AS (
   UPDATE {session.schema[contract.table]} AS t SET {", ".join(f"{c} = n.{c}" for c in work.repaired)} FROM new AS n
   WHERE t.id = n.id RETURNING t.id
 ), kept AS (
-  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_SAVED})
-  SELECT {values}, {_RUN}, l.reason, NULL, '{{}}', coalesce((SELECT jsonb_object_agg(name, {digest("after")})
+  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_QUARANTINE_COLUMNS})
+  SELECT {values}, {_RUN_VALUES}, l.reason, NULL, '{{}}',
+    coalesce((SELECT jsonb_object_agg(name, {digest("after")})
     FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
   FROM repaired m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
   RETURNING id
 )
-SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTED.format("repaired")}"""
+SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("repaired")}"""
 
 
 def _move(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
-    """Return one batch of moves; rows that named a moved one name the one that stands in for it."""
+    """Return one batch of moves. Rows that linked to a moved row then link to the row that replaces it."""
     table, link = session.schema[contract.table], contract.link
     repoint = "SELECT NULL::text AS id, NULL::text AS was WHERE false"
     if link in catalog.columns(session, contract.table):
@@ -225,13 +227,13 @@ def _move(session: Session, contract: Contract, work: Work, columns: str, values
             f"AND NOT EXISTS (SELECT FROM {session.schema[WORK]} AS s WHERE s.id = p.id AND s.stuck) "
             "RETURNING p.id, m.id AS was"
         )
-    return f"""WITH listed AS ({_batch(session, False)}
+    return f"""WITH listed AS ({_take_from_list(session, False)}
 ), was AS ({work.moving}
 ), moved AS (DELETE FROM {table} AS t USING was AS w WHERE t.id = w.id RETURNING t.*
 ), pointed AS ({repoint}
 ), kept AS (
-  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_SAVED})
-  SELECT {values}, {_RUN}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
+  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_QUARANTINE_COLUMNS})
+  SELECT {values}, {_RUN_VALUES}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
   FROM moved m JOIN listed l ON l.listed_id = m.id RETURNING id
 )
-SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTED.format("moved")}"""
+SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("moved")}"""

@@ -1,4 +1,4 @@
-"""The quarantine as it stands: what is in it, who may look at it, and what keeps rows from going back."""
+"""What is in the quarantine, who may read it, and what prevents its rows from being restored."""
 
 from collections.abc import Iterator
 
@@ -8,19 +8,19 @@ from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
-from aoc_migrate.quarantine.work_list import DUPLICATE, digest, fired, guards, unfinished
+from aoc_migrate.quarantine.work_list import DUPLICATE, digest, row_constraints, trigger_findings, unfinished
 from aoc_migrate.report.facts.quarantined import QuarantineFacts
 from aoc_migrate.report.model import Finding, finding
 
 
-def there(session: Session, contract: Contract) -> bool:
-    """Return whether there is a quarantine."""
+def has_quarantine(session: Session, contract: Contract) -> bool:
+    """Return whether the quarantine exists."""
     return catalog.kind(session, contract.quarantine) is not None
 
 
 def quarantine_facts(session: Session, contract: Contract) -> QuarantineFacts:
-    """Return how many rows were moved there and how many were repaired; None where this role may not look."""
-    if not there(session, contract):
+    """Return how many rows were moved there and how many were repaired; None if this role may not read it."""
+    if not has_quarantine(session, contract):
         return QuarantineFacts(0, 0)
     if not catalog.may_read(session, contract.quarantine):
         return QuarantineFacts(None, None)
@@ -33,16 +33,16 @@ def quarantine_facts(session: Session, contract: Contract) -> QuarantineFacts:
 
 
 def quarantine_findings(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield what is wrong with the quarantine: others have rights on it, or work on it was begun and not ended."""
-    if there(session, contract):
-        yield from _open(session, contract)
-    begun = unfinished(session)
-    if begun:
-        words = {"verb": begun.verb, "options": begun.options, "target": session.target.name}
-        yield finding("work-unfinished", contract.table, **words)
+    """Yield a finding if other roles have rights on the quarantine, and one if a command was interrupted."""
+    if has_quarantine(session, contract):
+        yield from _rights_of_others(session, contract)
+    work = unfinished(session)
+    if work:
+        values = {"verb": work.verb, "options": work.options, "target": session.target.name}
+        yield finding("work-unfinished", contract.table, **values)
 
 
-def _open(session: Session, contract: Contract) -> Iterator[Finding]:
+def _rights_of_others(session: Session, contract: Contract) -> Iterator[Finding]:
     rows = session.rows(
         "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END "
         "AS role FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, "
@@ -59,8 +59,8 @@ def _open(session: Session, contract: Contract) -> Iterator[Finding]:
 
 
 def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
-    """Return which of the ids are of rows that were moved."""
-    if not there(session, contract):
+    """Return the ids that belong to moved rows."""
+    if not has_quarantine(session, contract):
         return set()
     query = (
         f"SELECT id FROM {session.schema[contract.quarantine]} WHERE quarantine_repaired IS NULL AND id = ANY (%s)"
@@ -69,9 +69,9 @@ def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
         return {row["id"] for row in session.rows(query, (ids,))}
 
 
-def journaled_away(session: Session, contract: Contract) -> int:
-    """Count the links in the journal whose rows were moved since, so that a downgrade does not find them."""
-    if catalog.kind(session, JOURNAL) is None or not there(session, contract):
+def journaled_in_quarantine(session: Session, contract: Contract) -> int:
+    """Count the links in the journal whose rows are now in quarantine, where a downgrade does not find them."""
+    if catalog.kind(session, JOURNAL) is None or not has_quarantine(session, contract):
         return 0
     query = (
         f"WITH away AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} AS q "
@@ -84,7 +84,10 @@ def journaled_away(session: Session, contract: Contract) -> int:
 
 
 def unchanged(contract: Contract, row: str, saved: str) -> str:
-    """Return whether the repaired columns of ``row`` still hold what the repair wrote, which ``saved`` records."""
+    """Return the SQL condition that the repaired columns of ``row`` still hold what the repair wrote.
+
+    ``saved`` is the row in quarantine, which has the digests.
+    """
     pairs = ", ".join(
         f"('{c}', CASE WHEN {saved}.quarantine_repaired ? '{c}' THEN {row}.{c}::text END)"
         for c in repairable(contract)
@@ -101,12 +104,12 @@ def repairable(contract: Contract) -> list[str]:
 
 
 def command_of(reason: str) -> str:
-    """Return the command that puts rows into quarantine for this reason."""
+    """Return the command that moves rows for this reason."""
     return "dedupe" if reason == DUPLICATE else "repair"
 
 
-def kept_back(session: Session, contract: Contract, chosen: str) -> Iterator[Finding]:
-    """Yield why rows cannot go back; ``chosen`` is a condition on the quarantine. Runs go back latest first."""
+def restore_obstacles(session: Session, contract: Contract, chosen: str) -> Iterator[Finding]:
+    """Yield why the rows of the condition ``chosen`` cannot be restored. The latest run must be restored first."""
     table, name, target = contract.table, contract.quarantine, session.target.name
     raw, quarantine = session.schema[table], session.schema[name]
     later_runs = (
@@ -121,7 +124,7 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     + (SELECT count(*) FROM moved JOIN {raw} USING (id)) AS taken,
   (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_repaired IS NOT NULL
     AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
-  (SELECT count(*) FROM chosen WHERE NOT ({guards(session, table)})) AS guarded"""
+  (SELECT count(*) FROM chosen WHERE NOT ({row_constraints(session, table)})) AS guarded"""
     with own_tables_locked(session, contract.quarantine):
         later, rows = session.rows(later_runs), session.row(in_the_way)
     if later:
@@ -136,4 +139,4 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
         yield finding("constraints-in-place", table, rows=rows["guarded"], target=target)
     if rows["changed"]:
         yield finding("changed-since", table, rows=rows["changed"])
-    yield from fired(session, contract, INSERT | UPDATE)
+    yield from trigger_findings(session, contract, INSERT | UPDATE)

@@ -1,4 +1,4 @@
-"""`dedupe`: surplus rows of duplicate groups move into quarantine; one of each group stays."""
+"""`dedupe`: move the surplus rows of duplicate groups into quarantine; one row of each group stays."""
 
 from dataclasses import dataclass, fields
 from functools import partial
@@ -7,7 +7,7 @@ from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
-from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
+from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
 from aoc_migrate.quarantine.work_list import DUPLICATE, Work
 from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
 from aoc_migrate.report.model import Next, Report, finding
@@ -15,7 +15,7 @@ from aoc_migrate.report.model import Next, Report, finding
 
 @dataclass(frozen=True)
 class DedupeOptions:
-    """``keep``: earliest or latest. ``different``: move rows too that differ from the one that stays."""
+    """``keep``: earliest or latest. ``different``: also move rows that differ from the one that stays."""
 
     keep: str = "earliest"
     different: bool = False
@@ -23,19 +23,19 @@ class DedupeOptions:
 
 
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
-    """Show what would move; with ``apply`` move it."""
-    maybe_locked(session, report, partial(_dedupe, session, report, options, apply=apply), writes=apply)
+    """Show the surplus rows; with ``apply``, move them."""
+    under_lock_if(session, report, partial(_dedupe, session, report, options, apply=apply), writes=apply)
 
 
 def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
-    contract = raw_contract(session, report)
+    contract = usable_contract(session, report)
     if contract is None:
         return
     target = session.target.name
     work = dedupe_work(session, contract, options.keep, different=options.different)
 
-    def look() -> bool:
-        found = look_for_duplicates(session, contract, options.keep, options.limit)
+    def find() -> bool:
+        found = find_duplicates(session, contract, options.keep, options.limit)
         report.put(found)
         if found.different and not options.different:
             report.findings.append(finding("duplicates-differ", contract.table, rows=found.different))
@@ -43,16 +43,16 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
 
     report.next = Next(f"aoc-migrate audit {target}")
     if apply:
-        apply_work(session, report, contract, work, look)
-    elif show_work(session, report, contract, work, look):
+        apply_work(session, report, contract, work, find)
+    elif show_work(session, report, contract, work, find):
         report.next = Next(f"aoc-migrate dedupe {target} --apply")
 
 
-_OWN = ("id", "retrieved_at", "created_at")  # what two fetches of one document may differ in
+_FETCH_COLUMNS = ("id", "retrieved_at", "created_at")  # two fetches of one document differ in these
 
 
 def dedupe_work(session: Session, contract: Contract, keep: str, *, different: bool) -> Work:
-    """Return the moving of surplus rows; ``different``: also of those that differ from the one that stays."""
+    """Return the work of moving surplus rows; ``different``: also those that differ from the one that stays."""
     table, key = session.schema[contract.table], contract.idempotency_key
     same = "true" if different else "differs = '{}'"
     listed = (
@@ -63,15 +63,15 @@ def dedupe_work(session: Session, contract: Contract, keep: str, *, different: b
         f"SELECT t.* FROM listed AS l JOIN {table} AS t ON t.id = l.listed_id JOIN {table} AS k ON k.id = l.kept "
         f"WHERE ({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)}) FOR UPDATE OF t"
     )
-    words = f"dedupe --keep {keep}{' --include-different' if different else ''}"
-    return Work(words, listed, moving)
+    command = f"dedupe --keep {keep}{' --include-different' if different else ''}"
+    return Work(command, listed, moving)
 
 
 def surplus(session: Session, contract: Contract, keep: str) -> str:
-    """Return a query of (id, kept, differs, links): every row of a duplicate group but the one that stays.
+    """Return a query of (id, kept, differs, links): all rows of duplicate groups except the one that stays.
 
-    The earliest (or latest) ``retrieved_at`` stays, of several the first id by its bytes. ``differs`` are the
-    names of the columns in which the two rows differ, ``links`` the ids of rows that name it as superseded.
+    The row with the earliest (or latest) ``retrieved_at`` stays; if several have it, the first id in byte order.
+    ``differs`` names the columns in which the two rows differ, ``links`` the rows that supersede it.
     """
     table, key = session.schema[contract.table], ", ".join(contract.idempotency_key)
     order = 'retrieved_at, id COLLATE "C"' if keep == "earliest" else 'retrieved_at DESC, id COLLATE "C"'
@@ -92,14 +92,14 @@ WHERE r.id <> r.kept"""
 
 
 def _differing(session: Session, contract: Contract) -> str:
-    """Return the names of the columns in which t and k differ, but for when a row was fetched, stored, linked.
+    """Return the SQL array of the columns in which t and k differ.
 
-    Nor does a number count that PostgreSQL gives each row.
+    Id, times of fetching and storing, link and identity columns do not count.
     """
     ignored = session.value(
         "SELECT string_agg(quote_literal(name), ', ') FROM (SELECT unnest(%s::text[]) AS name UNION SELECT "
         "attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attidentity <> '') AS n",
-        ([*_OWN, contract.link], str(session.schema[contract.table])),
+        ([*_FETCH_COLUMNS, contract.link], str(session.schema[contract.table])),
     )
     value = "CASE {0}.key WHEN 'upstream' THEN {0}.value #- '{{fetched_at}}' ELSE {0}.value END"
     return (
@@ -109,11 +109,8 @@ def _differing(session: Session, contract: Contract) -> str:
     )
 
 
-def look_for_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> DedupeFacts:
-    """Return counts over all groups, and a sample.
-
-    Of each group it tells what stays, how many move, the first of them, and in which columns they differ.
-    """
+def find_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> DedupeFacts:
+    """Return counts over all duplicate groups, and a sample of groups."""
     session.say("looking for duplicates …")
     found = session.rows(
         f"""SELECT kept AS stays, count(*) AS rows,

@@ -1,4 +1,4 @@
-"""Quarantined rows, whole, for whoever asks for them by name: one JSON object a line."""
+"""`quarantine --export`: whole rows, one JSON object a line."""
 
 import os
 import tempfile
@@ -10,28 +10,28 @@ from typing import TextIO
 from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
-from aoc_migrate.quarantine.contents import there
+from aoc_migrate.quarantine.contents import has_quarantine
 from aoc_migrate.report.facts.quarantined import ExportFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
 
-PAGE = 5  # rows that are held in memory; a document has up to 4 MB, and a repaired row is kept beside what it was
+PAGE = 5  # rows in memory; a document has up to 4 MB
 
 
-def export_to_file(session: Session, report: Report, place: str, run: int | None) -> None:
-    """Write the rows of `run_export` to a new file. Raises Abort as that does, and as `new_file` does."""
-    with new_file(place) as file:
+def export_to_file(session: Session, report: Report, path: str, run: int | None) -> None:
+    """Write the rows of `run_export` to a new file. Raises what `run_export` and `new_file` raise."""
+    with new_file(path) as file:
         run_export(session, report, file.write, run)
-    session.say(f"{place} contains whole rows, documents included; only you can read it")
+    session.say(f"{path} contains whole rows, documents included; only you can read it")
 
 
 def run_export(session: Session, report: Report, write: Callable[[str], object], run: int | None) -> None:
-    """Give ``write`` the rows of one run, or of all, latest run first, with what the quarantine knows of each.
+    """Pass each row of one run, or of all, latest run first, to ``write``, with the columns of the quarantine.
 
-    Raises Abort (exit 2) where there is no quarantine.
+    Raises Abort (exit 2) if there is no quarantine.
     """
     contract = contract_at(session.target.name, report.revision)
-    if not there(session, contract):
+    if not has_quarantine(session, contract):
         raise refused(f"{session.target.name} has no quarantine, because no row was ever moved there.")
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]
@@ -50,33 +50,33 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
 
 
 @contextmanager
-def new_file(place: str) -> Iterator[TextIO]:
-    """Open a file for its owner alone that takes its name when it is whole, or vanishes.
+def new_file(name: str) -> Iterator[TextIO]:
+    """Open a file (mode 0600) that gets its name once it is complete, and is removed otherwise.
 
-    Raises Abort: exit 2 where the name is taken or cannot be written to, 4 where writing fails on the way.
+    Raises Abort: exit 2 if the name is taken or cannot be written to, 4 if writing fails later.
     """
-    path = Path(place)
+    path = Path(name)
     if os.path.lexists(path):
-        raise _taken(place)
+        raise _taken(name)
     try:
-        number, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise refused(f"{place} cannot be written: {error.strerror}. Choose another file.") from None
+        raise refused(f"{name} cannot be written: {error.strerror}. Choose another file.") from None
     try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         path.touch(0o600, exist_ok=False)
         Path(unfinished).replace(path)
     except FileExistsError:
-        raise _taken(place) from None
+        raise _taken(name) from None
     except OSError as error:
-        raise refused(f"{place} was not created, because it would be incomplete: {error.strerror}.", 4) from None
+        raise refused(f"{name} was not created, because it would be incomplete: {error.strerror}.", 4) from None
     finally:
-        with suppress(OSError):  # it has its name by now, or the disk is what failed
+        with suppress(OSError):  # it was renamed, or the disk failed
             Path(unfinished).unlink()
 
 
-def _taken(place: str) -> Abort:
-    return refused(f"{place} already exists and is not overwritten. Choose another file.")
+def _taken(name: str) -> Abort:
+    return refused(f"{name} already exists and is not overwritten. Choose another file.")

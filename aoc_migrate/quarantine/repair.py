@@ -1,4 +1,4 @@
-"""`repair`: rows that break a rule are repaired where nothing is lost, and moved into quarantine otherwise."""
+"""`repair`: repair rows that break a rule if nothing is lost, and move the others into quarantine."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,43 +7,43 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import refused
-from aoc_migrate.quarantine.apply import apply_work, maybe_locked, raw_contract, show_work
-from aoc_migrate.quarantine.repair_rules import RULES, collisions, look_for_broken, repair_work, rule_words
+from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
+from aoc_migrate.quarantine.repair_rules import RULES, collisions, find_broken_rows, repair_work, rule_options
 from aoc_migrate.report.facts.raw_rows import BrokenRow, BrokenRule, RepairFacts
 from aoc_migrate.report.model import Next, Report, finding
 
 
 @dataclass(frozen=True)
 class RepairOptions:
-    """``rules``: those whose rows are repaired; none is all of them."""
+    """``rules``: the rules whose rows are repaired; an empty tuple means all."""
 
     rules: tuple[str, ...] = ()
     limit: int = 200
 
     @classmethod
-    def of(cls, words: tuple[str, ...], limit: int) -> "RepairOptions":
-        """Return what these words choose; ``all`` is every rule. Raises Abort (exit 2) for no rule."""
-        for word in words:
-            if word not in (*RULES, "all"):
-                raise refused(f"No such rule: {word}. The rules are {', '.join(RULES)}, and all.")
-        return cls(() if "all" in words else words, limit)
+    def of(cls, names: tuple[str, ...], limit: int) -> "RepairOptions":
+        """Return the options for these rule names, or for ``all``. Raises Abort (exit 2) for an unknown rule."""
+        for name in names:
+            if name not in (*RULES, "all"):
+                raise refused(f"No such rule: {name}. The rules are {', '.join(RULES)}, and all.")
+        return cls(() if "all" in names else names, limit)
 
 
 def run_repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
-    """Show what would be repaired and what would move; with ``apply`` do it."""
-    maybe_locked(session, report, partial(_repair, session, report, options, apply=apply), writes=apply)
+    """Show the rows that would be repaired or moved; with ``apply``, repair and move them."""
+    under_lock_if(session, report, partial(_repair, session, report, options, apply=apply), writes=apply)
 
 
 def _repair(session: Session, report: Report, options: RepairOptions, *, apply: bool) -> None:
-    contract = raw_contract(session, report)
+    contract = usable_contract(session, report)
     if contract is None:
         return
     target = session.target.name
     rules = tuple(rule for rule in RULES if rule in options.rules) or RULES
     work = repair_work(session, contract, rules)
 
-    def look() -> bool:
-        found = look_for_broken(session, contract, rules, options.limit)
+    def find() -> bool:
+        found = find_broken_rows(session, contract, rules, options.limit)
         report.put(_facts(found, apply=apply))
         if found["refused"]:
             report.findings.append(
@@ -51,20 +51,19 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
             )
         if found["repairs"] and _unique(session, contract):
             rows = collisions(session, contract, rules)
-            report.findings += (
-                [finding("repairs-collide", contract.table, rows=rows, target=target)] if rows else []
-            )
+            if rows:
+                report.findings.append(finding("repairs-collide", contract.table, rows=rows, target=target))
         return bool(found["repairs"] + found["moves"])
 
     report.next = Next(f"aoc-migrate audit {target}")
     if apply:
-        apply_work(session, report, contract, work, look)
-    elif show_work(session, report, contract, work, look):
-        report.next = Next(f"aoc-migrate repair {target} {rule_words(rules)} --apply")
+        apply_work(session, report, contract, work, find)
+    elif show_work(session, report, contract, work, find):
+        report.next = Next(f"aoc-migrate repair {target} {rule_options(rules)} --apply")
 
 
 def _facts(found: Row, *, apply: bool) -> RepairFacts:
-    """Return counts by rule and column, and ids with what would become of them, unless it becomes so now."""
+    """Return counts by rule and column, and without ``apply`` a sample of ids and what would become of them."""
     broken = (
         BrokenRule(row["rule"], row["column_"], row["rows"], row["repaired"], row["rows"] - row["repaired"])
         for row in found["by_rule"]

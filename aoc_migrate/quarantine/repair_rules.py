@@ -1,7 +1,7 @@
-"""Rows that break a rule, before they are repaired: what can be repaired without loss, and what has to move?
+"""Which of the rows that break a rule can be repaired without loss, and which have to move.
 
-A row is repaired where all the chosen rules hold for it afterwards: a key is taken from the field of the envelope
-that repeats it, forbidden keys go, and a JSON null where SQL's is meant becomes that. Else it moves.
+A repair takes a key from the field of the envelope that repeats it, removes forbidden keys, and turns a JSON null
+into an SQL NULL. If the row then satisfies all the chosen rules, it is repaired; otherwise it moves.
 """
 
 import re
@@ -12,8 +12,8 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.contract.rules import TIME, Column, blank, not_finite
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.row_rules import object_kinds
-from aoc_migrate.quarantine.work_list import Work, guards
+from aoc_migrate.inspect.row_rules import object_violations
+from aoc_migrate.quarantine.work_list import Work, row_constraints
 
 RULES = (
     "blank-key",
@@ -28,7 +28,7 @@ RULES = (
 
 
 class Break(NamedTuple):
-    """One way in which a row breaks a rule: the finding that the audit makes of it, the column, the predicate."""
+    """One way to break a rule: the slug of the audit's finding, the column, and the predicate of such rows."""
 
     rule: str
     column: str
@@ -36,7 +36,7 @@ class Break(NamedTuple):
 
 
 def breaks(contract: Contract, rules: tuple[str, ...]) -> list[Break]:
-    """Return every way to break one of the rules; no predicate is ever NULL."""
+    """Return every way to break one of the rules. No predicate is ever NULL."""
     return [found for found in _all_breaks(contract) if found.rule in rules]
 
 
@@ -51,16 +51,16 @@ def _all_breaks(contract: Contract) -> Iterator[Break]:
             yield Break("missing-required", name, f"{name} IS NULL")
     for column in contract.objects:
         check = contract.unforbidden([column])
-        for slug, predicate in object_kinds(contract, column).items():
+        for slug, predicate in object_violations(contract, column).items():
             yield Break(slug, column.name, f"(NOT {check} AND coalesce({predicate}, false))")
     yield Break("key-too-long", "", contract.too_long())
     yield Break("time-not-finite", TIME, not_finite())
 
 
 def repaired_columns(session: Session, contract: Contract, chosen: list[Break]) -> dict[str, str]:
-    """Return the value that each column gets where one of the ``chosen`` breaks is in it."""
-    there = catalog.columns(session, contract.table)
-    values = {name: _mirrored(name, json, key, there[name]) for name, json, key in contract.mirrors}
+    """Return the expression of the repaired value for each column that one of ``chosen`` can break."""
+    types = catalog.columns(session, contract.table)
+    values = {name: _mirrored(name, json, key, types[name]) for name, json, key in contract.mirrors}
     for column in contract.objects:
         rules = {found.rule for found in chosen if found.column == column.name}
         values[column.name] = _cleaned(contract, column, rules)
@@ -75,31 +75,35 @@ def repaired_columns(session: Session, contract: Contract, chosen: list[Break]) 
 
 
 def _mirrored(name: str, json: str, key: str, type_: str) -> str:
-    """Return the string that the envelope repeats, where it is one that says something and fits."""
+    """Return the string that the envelope repeats, if it is not blank and fits; otherwise the column."""
     longest = re.search(r"\((\d+)\)", type_)
     fits = f" AND char_length({json}->>'{key}') <= {longest[1]}" if longest else ""
-    says = blank(f"({json}->>'{key}')")
-    usable = f"jsonb_typeof({json}->'{key}') = 'string' AND NOT {says}{fits}"
+    is_blank = blank(f"({json}->>'{key}')")
+    usable = f"jsonb_typeof({json}->'{key}') = 'string' AND NOT {is_blank}{fits}"
     return f"CASE WHEN {usable} THEN {json}->>'{key}' ELSE {name} END"
 
 
 def _cleaned(contract: Contract, column: Column, rules: set[str]) -> str:
-    """Return the JSON without forbidden keys; where nothing is to be done, the column's name."""
-    name, less = column.name, ""
+    """Return the JSON without forbidden keys, or the column's name if no rule asks for a change."""
+    name, removed = column.name, ""
     if "forbidden-key" in rules:
         exact = [f"'{key}'" for key in contract.forbidden_keys if not key.startswith(contract.forbidden_prefix)]
-        less += f" - ARRAY[{', '.join(exact)}]"
+        removed += f" - ARRAY[{', '.join(exact)}]"
     if "derived-key" in rules:
         derived = f"starts_with(key, '{contract.forbidden_prefix}')"
-        less += f" - ARRAY(SELECT key FROM jsonb_object_keys({name}) AS key WHERE {derived})"
+        removed += f" - ARRAY(SELECT key FROM jsonb_object_keys({name}) AS key WHERE {derived})"
     null = "NULL" if "not-an-object" in rules else name
-    if not less and null == name:
+    if not removed and null == name:
         return name
-    return f"CASE jsonb_typeof({name}) WHEN 'object' THEN {name}{less} WHEN 'null' THEN {null} ELSE {name} END"
+    return f"CASE jsonb_typeof({name}) WHEN 'object' THEN {name}{removed} WHEN 'null' THEN {null} ELSE {name} END"
 
 
-class _Plan(NamedTuple):
-    """Predicates of a row ``t``: may it break a rule, does it, is it repaired, would a constraint refuse it?"""
+class _Predicates(NamedTuple):
+    """SQL over a row ``t``.
+
+    Predicates: may it break a rule, does it, can it be repaired, would a constraint refuse the repaired row?
+    ``repaired`` has the repaired value of each column.
+    """
 
     chosen: list[Break]
     repaired: dict[str, str]
@@ -109,62 +113,62 @@ class _Plan(NamedTuple):
     refused: str
 
 
-def _plan(session: Session, contract: Contract, rules: tuple[str, ...]) -> _Plan:
+def _predicates(session: Session, contract: Contract, rules: tuple[str, ...]) -> _Predicates:
     chosen = breaks(contract, rules)
     repaired = repaired_columns(session, contract, chosen)
     broken = " OR ".join(found.broken for found in chosen)
     names = [session.quoted(name) for name in catalog.columns(session, contract.table)]
     values = ", ".join(f"{repaired.get(name, f't.{name}')} AS {name}" for name in names)
     after, long = f"FROM (SELECT {values}) AS repaired", contract.too_long()
-    return _Plan(
+    return _Predicates(
         chosen=chosen,
         repaired=repaired,
         suspect=_suspect(contract, chosen),
         broken=broken,
         repairable=f"((SELECT NOT ({broken}) {after}) AND ({long} OR (SELECT NOT {long} {after})))",
-        refused=f"NOT (SELECT {guards(session, contract.table)} {after})",
+        refused=f"NOT (SELECT {row_constraints(session, contract.table)} {after})",
     )
 
 
 def _suspect(contract: Contract, chosen: list[Break]) -> str:
-    """Return a predicate for every row that may be broken, which reads each JSON column of a good row once."""
+    """Return a predicate of rows that may be broken, which reads each JSON column of a good row only once."""
     objects = {column.name: f"NOT {contract.unforbidden([column])}" for column in contract.objects}
     return " OR ".join(dict.fromkeys(objects.get(found.column, found.broken) for found in chosen))
 
 
 def repair_work(session: Session, contract: Contract, rules: tuple[str, ...]) -> Work:
-    """Return the repairing, and the moving of what cannot be repaired, of the rows that break ``rules``."""
-    plan = _plan(session, contract, rules)
+    """Return the work of repairing the rows that break ``rules``, and of moving those that cannot be repaired."""
+    sql = _predicates(session, contract, rules)
     raw = session.schema[contract.table]
-    batch = f"SELECT t.* FROM listed JOIN {raw} AS t ON t.id = listed_id WHERE ({plan.broken})"
+    batch = f"SELECT t.* FROM listed JOIN {raw} AS t ON t.id = listed_id WHERE ({sql.broken})"
     return Work(
-        command=f"repair {rule_words(rules)}",
-        listed=_listed(session, contract, plan),
-        moving=f"{batch} AND NOT {plan.repairable} FOR UPDATE OF t",
-        repairing=f"{batch} AND {plan.repairable} FOR UPDATE OF t" if plan.repaired else "",
-        repaired=plan.repaired,
+        command=f"repair {rule_options(rules)}",
+        listed=_listed(session, contract, sql),
+        moving=f"{batch} AND NOT {sql.repairable} FOR UPDATE OF t",
+        repairing=f"{batch} AND {sql.repairable} FOR UPDATE OF t" if sql.repaired else "",
+        repaired=sql.repaired,
     )
 
 
-def rule_words(rules: tuple[str, ...]) -> str:
-    """Return the rules as one types them."""
+def rule_options(rules: tuple[str, ...]) -> str:
+    """Return the rules as options of the command line."""
     return "--rule all" if rules == RULES else " ".join(f"--rule {rule}" for rule in rules)
 
 
-def _broken(session: Session, contract: Contract, plan: _Plan, link: str) -> str:
+def _broken(session: Session, contract: Contract, sql: _Predicates, link: str) -> str:
     """Return a query of (id, link, flags, repair, refused) over broken rows; a flag is RULE:COLUMN."""
-    flags = ", ".join(f"CASE WHEN {found.broken} THEN '{found.rule}:{found.column}' END" for found in plan.chosen)
+    flags = ", ".join(f"CASE WHEN {found.broken} THEN '{found.rule}:{found.column}' END" for found in sql.chosen)
     return (
-        f"SELECT id, {link} AS link, array_remove(ARRAY[{flags}], NULL) AS flags, {plan.repairable} AS repair, "
-        f"{plan.repairable} AND {plan.refused} AS refused "
-        f"FROM {session.schema[contract.table]} AS t WHERE ({plan.suspect}) AND ({plan.broken})"
+        f"SELECT id, {link} AS link, array_remove(ARRAY[{flags}], NULL) AS flags, {sql.repairable} AS repair, "
+        f"{sql.repairable} AND {sql.refused} AS refused "
+        f"FROM {session.schema[contract.table]} AS t WHERE ({sql.suspect}) AND ({sql.broken})"
     )
 
 
-def _listed(session: Session, contract: Contract, plan: _Plan) -> str:
-    """Return the work list. Who named a row that goes will name the first before it that does not go.
+def _listed(session: Session, contract: Contract, sql: _Predicates) -> str:
+    """Return the query of the work list. ``kept`` is the nearest superseded row that does not move.
 
-    The walk back along the links ends in a cycle too, because UNION adds no row twice.
+    The walk along the links also ends in a cycle, because UNION adds no row twice.
     """
     table, linked = session.schema[contract.table], contract.link in catalog.columns(session, contract.table)
     named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
@@ -174,7 +178,7 @@ def _listed(session: Session, contract: Contract, plan: _Plan) -> str:
             f"WHERE {contract.link} IN (SELECT id FROM going) GROUP BY {contract.link}"
         )
     return f"""WITH RECURSIVE broken AS MATERIALIZED (
-  {_broken(session, contract, plan, contract.link if linked else "NULL::text")}
+  {_broken(session, contract, sql, contract.link if linked else "NULL::text")}
 ), going AS (SELECT id, link FROM broken WHERE NOT repair
 ), walk AS (
   SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
@@ -186,12 +190,12 @@ SELECT b.id, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.repair, b.refus
 FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"""
 
 
-def look_for_broken(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
-    """Count over every row: how many would be repaired and moved, by rule and column; with a sample of ids."""
+def find_broken_rows(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
+    """Count the rows to repair and to move, over every row and by rule and column, and sample their ids."""
     session.say(f"reading every row of {contract.table} …")
-    plan = _plan(session, contract, rules)
+    sql = _predicates(session, contract, rules)
     link = contract.link if contract.link in catalog.columns(session, contract.table) else "NULL::text"
-    broken = _broken(session, contract, plan, link).replace("%", "%%")  # a CHECK of somebody's may have one
+    broken = _broken(session, contract, sql, link).replace("%", "%%")  # another role's CHECK may contain one
     return session.row(
         f"""WITH broken AS MATERIALIZED ({broken}), counted AS (
   SELECT split_part(flag, ':', 1) AS rule, split_part(flag, ':', 2) AS column_, count(*) AS rows,
@@ -210,13 +214,13 @@ SELECT (SELECT count(*) FILTER (WHERE repair) FROM broken) AS repairs,
 
 def collisions(session: Session, contract: Contract, rules: tuple[str, ...]) -> int:
     """Count the repaired rows that would have the idempotency key of another row."""
-    plan, key = _plan(session, contract, rules), contract.idempotency_key
-    if not plan.repaired.keys() & set(key):
+    sql, key = _predicates(session, contract, rules), contract.idempotency_key
+    if not sql.repaired.keys() & set(key):
         return 0
     names, raw = ", ".join(key), session.schema[contract.table]
     same = " AND ".join(f"o.{c} = m.{c}" for c in key)
-    repaired = ", ".join(f"{plan.repaired.get(c, c)} AS {c}" for c in key)
-    repairs = f"({plan.suspect}) AND ({plan.broken}) AND {plan.repairable}"
+    repaired = ", ".join(f"{sql.repaired.get(c, c)} AS {c}" for c in key)
+    repairs = f"({sql.suspect}) AND ({sql.broken}) AND {sql.repairable}"
     return int(
         session.value(
             f"""WITH repaired AS MATERIALIZED (SELECT id, {repaired} FROM {raw} AS t WHERE {repairs})

@@ -1,4 +1,4 @@
-"""`--restore` of `dedupe` and `repair`: rows go back exactly as they were, links too, latest run first."""
+"""`dedupe --restore` and `repair --restore`: put rows and links back exactly as they were, latest run first."""
 
 from functools import partial
 
@@ -8,9 +8,9 @@ from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
-from aoc_migrate.quarantine.apply import drop_list, maybe_locked, raw_contract
-from aoc_migrate.quarantine.contents import kept_back, repairable, there, unchanged
-from aoc_migrate.quarantine.row_batches import repeat
+from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_contract
+from aoc_migrate.quarantine.contents import has_quarantine, repairable, restore_obstacles, unchanged
+from aoc_migrate.quarantine.row_batches import run_batches
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
 from aoc_migrate.report.facts.raw_rows import WorkFacts
@@ -19,50 +19,49 @@ from aoc_migrate.revisions import ledger
 
 
 def run_restore(session: Session, report: Report, command: str, run: int | None) -> None:
-    """Put back what ``command`` put into quarantine: the rows of one run, or of all."""
-    do = partial(_restore, session, report, command, run)
-    maybe_locked(session, report, do, writes=True)
+    """Restore the rows that ``command`` put into quarantine, of one run or of all."""
+    under_lock_if(session, report, partial(_restore, session, report, command, run), writes=True)
 
 
 def _restore(session: Session, report: Report, command: str, run: int | None) -> None:
-    contract = raw_contract(session, report)
+    contract = usable_contract(session, report)
     if contract is None:
         return
     name, target = session.schema[contract.quarantine], session.target.name
-    if not there(session, contract):
+    if not has_quarantine(session, contract):
         raise refused(f"{target} has no quarantine, because no row was ever moved there.")
     chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{DUPLICATE}'"
     chosen += "" if run is None else f" AND quarantine_run = {run}"
-    words = f"{command} --restore{'' if run is None else f' --run {run}'}"
+    recorded = f"{command} --restore{'' if run is None else f' --run {run}'}"
     with own_tables_locked(session, contract.quarantine):
         any_rows = session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})")
-    begun = unfinished(session)
+    work = unfinished(session)
     if not any_rows:
-        if run is not None or begun is None or begun.verb != command:
+        if run is not None or work is None or work.verb != command:
             rows = "" if run is None else f" of run {run}"
             raise refused(
                 f"The quarantine of {target} has no rows{rows} from {command}. "
                 f"See what it has: aoc-migrate quarantine {target}"
             )
-        with ledger.recorded(session, report, words, report.revision):
-            drop_list(session)
+        with ledger.recorded(session, report, recorded, report.revision):
+            drop_work_list(session)
         report.put(WorkFacts(restored=0))
         report.next = Next(note=f"The interrupted {command} had moved nothing; its work list is now deleted.")
         return
     with bounded_lock_wait(session, contract.table, "restore"):
-        report.findings += kept_back(session, contract, chosen)
+        report.findings += restore_obstacles(session, contract, chosen)
     if report.errors:
         return
-    with ledger.recorded(session, report, words, report.revision):
-        drop_list(session)
+    with ledger.recorded(session, report, recorded, report.revision):
+        drop_work_list(session)
         report.changed = True
         batch = _batch(session, contract, chosen)
-        repeat(session, report, contract, "restored", batch, (contract.quarantine,))
+        run_batches(session, report, contract, "restored", batch, (contract.quarantine,))
     report.next = Next(f"aoc-migrate audit {target}")
 
 
 def _batch(session: Session, contract: Contract, chosen: str) -> str:
-    """Return the statement that puts the latest batch back; ``left`` are rows that were changed meanwhile."""
+    """Return the statement that restores the latest batch. ``left`` counts rows that changed in the meantime."""
     table, name = session.schema[contract.table], session.schema[contract.quarantine]
     columns = stored_columns(session, contract)
     relinked = "SELECT WHERE false"

@@ -1,4 +1,4 @@
-"""The batches of `dedupe`, `repair` and --restore: no row stays locked while one of them waits for another."""
+"""The batches of `dedupe`, `repair` and --restore, which keep no rows locked while they wait for another row."""
 
 import math
 from collections.abc import Iterator
@@ -15,46 +15,46 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.report.facts.raw_rows import WorkFacts
 from aoc_migrate.report.model import Report, finding
 
-BATCH = 500  # rows at most; each is locked until its batch ends
-SIZE = "%(size)s"  # stands for that number in a batch
-ROW_LOCK_WAIT = 0.5  # seconds for a row that others have locked; then the batch lets go of its own and tries again
-_DOING = {"repaired": "repair", "moved": "move", "restored": "restore"}
+BATCH = 500  # most rows; each is locked until its batch ends
+SIZE = "%(size)s"  # the placeholder of that number
+ROW_LOCK_WAIT = 0.5  # seconds for a row that another session has locked; then the batch rolls back and is retried
+_VERBS = {"repaired": "repair", "moved": "move", "restored": "restore"}
 
 
-def repeat(
-    session: Session, report: Report, contract: Contract, fact: str, batch: str, written: tuple[str, ...]
+def run_batches(
+    session: Session, report: Report, contract: Contract, fact: str, batch: str, tables: tuple[str, ...]
 ) -> None:
-    """Run a batch until it sees no row more; the report's ``fact`` is how many rows were done, also when it stops.
+    """Run ``batch`` until it sees no more rows, and count its rows in the report's ``fact``, even if it fails.
 
-    ``written``: the tables of ours that it writes to. Raises Abort ``deadline``, ``connection-lost``,
+    ``tables``: our own tables that it writes to. Raises Abort ``deadline``, ``connection-lost``,
     ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
     """
-    label, progress = f"{_DOING[fact]} rows of {contract.table}", Progress(session, "rows")
-    statement = batch.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may have one
+    label, progress = f"{_VERBS[fact]} rows of {contract.table}", Progress(session, "rows")
+    statement = batch.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may contain one
     limits = replace(session.limits, batch_rows=min(BATCH, session.limits.batch_rows))
-    session.set("row_security", "off")  # a policy that would hide rows makes it fail instead
+    session.set("row_security", "off")  # if a policy would hide rows, the batch fails
     count = 0
-    report.put(_done(report, fact, count))
+    report.put(_counted(report, fact, count))
     inner = replace(session, limits=limits)
-    with batches(inner, label, contract.table, written, math.inf) as running, _brief(session):
+    with batches(inner, label, contract.table, tables, math.inf) as running, _short_lock_wait(session):
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             count += page["written"]
-            report.put(_done(report, fact, count))
+            report.put(_counted(report, fact, count))
             progress.add(page["written"])
             if page.get("left"):
                 raise Abort(finding("changed-since", contract.table, rows=page["left"]))
 
 
-def _done(report: Report, fact: str, count: int) -> WorkFacts:
-    return replace(report.known(WorkFacts) or WorkFacts(), **{fact: count})
+def _counted(report: Report, fact: str, count: int) -> WorkFacts:
+    return replace(report.get(WorkFacts) or WorkFacts(), **{fact: count})
 
 
 @contextmanager
-def _brief(session: Session) -> Iterator[None]:
-    """Wait only for a moment for what others have locked."""
+def _short_lock_wait(session: Session) -> Iterator[None]:
+    """Wait at most ROW_LOCK_WAIT for a lock inside."""
     session.set("lock_timeout", f"{round(ROW_LOCK_WAIT * 1000)}ms")
     try:
         yield
     finally:
-        with suppress(psycopg.Error):  # an error of the block matters more than this one
+        with suppress(psycopg.Error):  # it must not replace an error of the block
             session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")

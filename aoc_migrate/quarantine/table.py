@@ -1,4 +1,4 @@
-"""The quarantine table: rows move to it from the raw table, and it keeps the originals of repaired rows."""
+"""The quarantine table, for moved rows and the originals of repaired rows; and `quarantine`, which lists it."""
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
@@ -6,7 +6,7 @@ from aoc_migrate.database.bookkeeping import make_private
 from aoc_migrate.database.own_tables import lock, own_tables_locked, refuse_foreign
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
-from aoc_migrate.quarantine.contents import there
+from aoc_migrate.quarantine.contents import has_quarantine
 from aoc_migrate.report.facts.quarantined import QuarantinedRow, QuarantinedRun, QuarantineListFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
@@ -21,12 +21,12 @@ COLUMNS = (
     "quarantine_at timestamptz NOT NULL DEFAULT now()",
     "quarantine_by text NOT NULL",
 )
-"""What is known of each row: the run and transaction that put it here, why, which row stands in for it, which rows
-named it, and of a repaired row a digest of each value that replaced one of its own (NULL: the row was moved)."""
+"""What the quarantine adds to each row: the run and the transaction that moved it, why, the row that replaces it,
+the rows that linked to it, and for a repaired row a digest of each new value (NULL: the row was moved)."""
 
 
 def make_quarantine(session: Session, contract: Contract) -> None:
-    """Make the quarantine with the raw table's columns and owner, and rights for nobody else.
+    """Create the quarantine with the raw table's columns and owner and no rights for other roles, or add columns.
 
     Raises Abort ``foreign-object``.
     """
@@ -37,9 +37,7 @@ def make_quarantine(session: Session, contract: Contract) -> None:
             session.run(f"CREATE TABLE {quarantine} AS SELECT * FROM {raw} WITH NO DATA")
             added = ", ".join(f"ADD {column}" for column in COLUMNS)
             session.run(f"ALTER TABLE {quarantine} {added}, ADD PRIMARY KEY (id, quarantine_run)")
-            session.run(
-                f"CREATE INDEX ON {quarantine} (quarantine_run, quarantine_batch)"
-            )  # rows go back by batch
+            session.run(f"CREATE INDEX ON {quarantine} (quarantine_run, quarantine_batch)")  # for --restore
             hand_over(session, quarantine)
     known = catalog.columns(session, contract.quarantine)
     missing = [item for item in catalog.columns(session, contract.table).items() if item[0] not in known]
@@ -50,18 +48,18 @@ def make_quarantine(session: Session, contract: Contract) -> None:
             session.run(f"ALTER TABLE {quarantine} {added}")
 
 
-def hand_over(session: Session, made: Relation) -> None:
-    """Give a table that we have just made to the owner of the raw table, and take the rights of everybody else."""
+def hand_over(session: Session, table: Relation) -> None:
+    """Give a table that we just created to the raw table's owner, and revoke the rights of all other roles."""
     owner = session.value(
         "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(%s)",
         (str(session.raw),),
     )
-    session.run(f"ALTER TABLE {made} OWNER TO {owner}")
-    session.run(make_private(made))
+    session.run(f"ALTER TABLE {table} OWNER TO {owner}")
+    session.run(make_private(table))
 
 
 def stored_columns(session: Session, contract: Contract, prefix: str = "") -> str:
-    """Return the columns that an INSERT sets, of those that the quarantine has; a generated one is made again."""
+    """Return the raw table's columns that the quarantine stores, without generated ones, each with ``prefix``."""
     rows = session.rows(
         "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(%s) "
         "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname = ANY (%s) ORDER BY attnum",
@@ -71,11 +69,11 @@ def stored_columns(session: Session, contract: Contract, prefix: str = "") -> st
 
 
 def run_quarantine(session: Session, report: Report, limit: int) -> None:
-    """List what is in quarantine: runs with their reasons, and a sample of ids."""
+    """Report what is in quarantine: runs with their reasons, and a sample of ids."""
     contract = contract_at(session.target.name, report.revision)
     name = session.schema[contract.quarantine]
     report.put(QuarantineListFacts(0))
-    if there(session, contract):
+    if has_quarantine(session, contract):
         with own_tables_locked(session, contract.quarantine):
             report.put(_listed(session, name, limit))
 

@@ -1,4 +1,4 @@
-"""What `dedupe` and `repair` share: which rows move or are repaired, and what is in the way."""
+"""What `dedupe` and `repair` share: the list of rows to move or repair, and the findings that stop them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,19 @@ from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, finding
 
 DUPLICATE = "duplicate-key"
-"""Why a row is in quarantine that `dedupe` moved there; any other reason is a rule that `repair` applied."""
+"""The reason of rows that `dedupe` moved; any other reason names the rules that `repair` applied."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """Rows to be taken out of the raw table, or to be repaired in it, after the originals went into quarantine.
+    """Rows to move out of the raw table or to repair in it, in either case with their originals in quarantine.
 
-    ``listed`` is a query of (id, kept, links, reason, repair, refused): the row that stands in for one that goes,
-    the rows that name it as superseded, why, whether it is repaired instead of moved, and whether a constraint
-    would refuse it even then. ``moving`` and ``repairing`` are queries of the rows of one batch for which that
-    still holds, locked; the batch is the relation ``listed`` of (listed_id, kept, links, reason). It is joined: a
-    subquery would not be evaluated again after a lock wait (EvalPlanQual). ``repaired`` has the new value of each
-    column that is repaired, as an expression over a row ``t``. ``command`` is what goes on after an interruption.
+    ``listed`` is a query of (id, kept, links, reason, repair, refused): ``kept`` replaces the row, ``links`` are
+    the rows that link to it, ``repair`` says that it is repaired instead of moved, ``refused`` that a constraint
+    would refuse it even then. ``moving`` and ``repairing`` are queries that lock the rows of one batch that still
+    qualify. The batch is the relation ``listed`` of (listed_id, kept, links, reason); it must be joined, because
+    EvalPlanQual does not evaluate a subquery again after a lock wait. ``repaired`` maps each repaired column to
+    its new value, an expression over a row ``t``. ``command`` resumes the work after an interruption.
     """
 
     command: str
@@ -40,8 +40,8 @@ class Work:
     repaired: Mapping[str, str] = field(default_factory=dict)
 
 
-def guards(session: Session, table: str) -> str:
-    """Return what every new version of a row must satisfy already: CHECKs, proven or not, and NOT NULLs."""
+def row_constraints(session: Session, table: str) -> str:
+    """Return the condition that a new version of a row must satisfy: all CHECKs, valid or not, and NOT NULLs."""
     rows = session.rows(
         "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held FROM pg_constraint "
         "WHERE conrelid = to_regclass(%(table)s) AND contype = 'c' "
@@ -53,8 +53,8 @@ def guards(session: Session, table: str) -> str:
     return " AND ".join(row["held"] for row in rows) or "true"
 
 
-def fired(session: Session, contract: Contract, events: int) -> Iterator[Finding]:
-    """Yield what writing the rows would run: triggers, foreign code, and code that needs a search_path.
+def trigger_findings(session: Session, contract: Contract, events: int) -> Iterator[Finding]:
+    """Yield the code that writing the rows would run: triggers, foreign code, code that needs a search_path.
 
     ``events`` is a sum of INSERT, DELETE and UPDATE.
     """
@@ -69,11 +69,11 @@ def fired(session: Session, contract: Contract, events: int) -> Iterator[Finding
     yield from code_findings(session, contract, events | DDL)
 
 
-def references(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
-    """Yield the foreign keys through which other rows name one that would leave; ``leaving`` is a query of ids.
+def reference_findings(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
+    """Yield the foreign keys that refer to rows that would move; ``leaving`` is a query of their ids.
 
-    A stranger's table is not read: its policies and indexes would run the stranger's functions as ours. Where it
-    refers to a row that leaves, PostgreSQL refuses the batch.
+    Tables of untrusted roles are not read, because their policies and indexes would run their functions with our
+    rights. If such a table refers to a moved row, PostgreSQL refuses the batch.
     """
     keys = session.rows(
         "SELECT c.conname AS name, c.conrelid::regclass::text AS source, c.confrelid::regclass::text AS named, "
@@ -97,13 +97,14 @@ def references(session: Session, contract: Contract, leaving: str) -> Iterator[F
             yield finding("move-referenced", contract.table, key=key["name"], source=key["source"], rows=rows)
 
 
-def refused(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield how many rows a constraint that stands would not let us write. The list must be made."""
-    held, raw, listed = guards(session, contract.table), session.schema[contract.table], session.schema[WORK]
+def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield ``guard-refuses`` if existing constraints would refuse rows that we must write. The list must exist."""
+    raw, listed = session.schema[contract.table], session.schema[WORK]
     query = (
         f"SELECT (SELECT count(*) FROM {listed} WHERE refused) + (SELECT count(*) FROM {raw} AS t "
         f"WHERE id IN (SELECT unnest(links) FROM {listed}) "
-        f"AND NOT EXISTS (SELECT FROM {listed} AS w WHERE w.id = t.id) AND NOT ({held}))"
+        f"AND NOT EXISTS (SELECT FROM {listed} AS w WHERE w.id = t.id) "
+        f"AND NOT ({row_constraints(session, contract.table)}))"
     )
     with own_tables_locked(session, WORK):
         rows = session.value(query)
@@ -111,15 +112,15 @@ def refused(session: Session, contract: Contract) -> Iterator[Finding]:
         yield finding("constraint-refuses", contract.table, rows=rows, target=session.target.name)
 
 
-def foreign_tables(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield a finding where the name of the quarantine or of the work list belongs to something else."""
+def foreign_table_findings(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield a finding if the name of the quarantine or of the work list belongs to an object that is not ours."""
     for row in session.rows(flaws(session.schema, session.raw, (contract.quarantine, WORK))):
         yield foreign(row["name"], row["flaw"], row["remedy"])
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A command that was begun and has not ended, as its work list is signed."""
+class UnfinishedWork:
+    """An interrupted command, from the signature of its work list."""
 
     verb: str
     options: str
@@ -129,23 +130,22 @@ class Begun:
 _SIGNED = re.compile(r"(dedupe|repair)((?: --[a-z-]+(?: [a-z][a-z-]*)?)*), contract v\d+, table \d+")
 
 
-def unfinished(session: Session) -> Begun | None:
-    """Return the command whose list is not worked off, None if there is none.
+def unfinished(session: Session) -> UnfinishedWork | None:
+    """Return the interrupted command that left a work list, or None if there is no list.
 
-    Raises Abort ``foreign-object`` for a list that is not ours, or not signed as ours are: what it says is
-    printed as a command.
+    Raises Abort ``foreign-object`` if the list, or its signature, is not ours: it is printed as a command.
     """
     if catalog.kind(session, WORK) is None:
         return None
     with own_tables_locked(session, WORK) if catalog.may_read(session, WORK) else nullcontext():
-        named = str(session.schema[WORK])
-        comment = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (named,))
+        name = str(session.schema[WORK])
+        comment = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (name,))
     signed = _SIGNED.fullmatch(comment or "")
     if signed is None:
         raise Abort(foreign(WORK, "aoc-migrate did not write its comment"))
-    return Begun(signed[1], signed[2].strip(), comment)
+    return UnfinishedWork(signed[1], signed[2].strip(), comment)
 
 
 def digest(text: str) -> str:
-    """Return the expression that tells a value from another; it is kept instead of the value."""
+    """Return the SQL of a digest, which is stored instead of the value."""
     return f"encode(sha256(convert_to(coalesce({text}, ''), 'UTF8')), 'hex')"

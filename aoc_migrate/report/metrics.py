@@ -111,7 +111,7 @@ def samples(command: str, report: Report, now: float) -> Iterator[Sample]:
             yield sample("violations", finding.count, **about)
     for severity in ("error", "warning"):
         yield sample("findings", sum(f.severity == severity for f in report.findings), severity=severity)
-    audited, chains = report.known(AuditFacts), report.known(ChainFacts)
+    audited, chains = report.get(AuditFacts), report.get(ChainFacts)
     rows = chains.rows if chains else audited.rows if audited else None
     if rows is not None:
         yield sample("rows", rows)

@@ -117,7 +117,7 @@ class Report:
         """Add a group of facts; it takes the place of one of its kind."""
         self.facts = (*(known for known in self.facts if type(known) is not type(group)), group)
 
-    def known(self, kind: type[F]) -> F | None:
+    def get(self, kind: type[F]) -> F | None:
         """Return the facts of this kind, if there are any."""
         return next((group for group in self.facts if isinstance(group, kind)), None)
 

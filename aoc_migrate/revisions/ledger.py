@@ -30,7 +30,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
     """Write the run down. The lock is held; ``goal`` is the absolute revision that it is going to.
 
     The outcome is ``done``, ``refused`` (a check inside found errors, and nothing was done), ``failed`` or
-    ``interrupted``; `judged` adds what verify says.
+    ``interrupted``; `record_verify_failure` adds what verify says.
     """
     report.run = run = _begin(session, command, report.revision, goal)
     session.on_step = lambda step: _step(session, run, step)
@@ -56,7 +56,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
             )
 
 
-def judged(session: Session, report: Report) -> None:
+def record_verify_failure(session: Session, report: Report) -> None:
     """Write down that the run ended and its verify failed."""
     if report.errors:
         slugs = [finding.slug for finding in report.errors]

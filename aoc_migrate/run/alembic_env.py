@@ -1,7 +1,7 @@
-"""Alembic's environment: the same for the wrapper and for stock Alembic.
+"""Alembic's environment, for `aoc-migrate` and for stock Alembic.
 
-The wrapper hands over its session. Stock `alembic -n concelier …` gets one made here, with the same lock,
-stall bound and retrofit gate; audit and verify are the wrapper's alone.
+`aoc-migrate` passes its own session. Stock `alembic -n concelier …` gets one here, with the same lock, stall bound
+and retrofit gate, but without audit and verify.
 """
 
 import io
@@ -27,7 +27,7 @@ from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
-from aoc_migrate.database.targets import RAW_TABLES, TARGETS, choose_targets, read_place
+from aoc_migrate.database.targets import RAW_TABLES, TARGETS, choose_targets, read_schema_and_owner
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.server_activity import limited_visibility
@@ -43,7 +43,7 @@ from aoc_migrate.revisions.current import changing, read_revision
 from aoc_migrate.revisions.graph import Revision, contract_at, head, migrations_folder, resolve
 from aoc_migrate.run import hold
 
-# Alembic prints CREATE TABLE for its version table; after a downgrade to base it is there, and empty.
+# Alembic prints CREATE TABLE for its version table, which a downgrade to base leaves behind, empty.
 _FROM_BASE = """DO $aoc$
 BEGIN
   IF to_regclass({0.literal}) IS NOT NULL THEN
@@ -53,12 +53,12 @@ BEGIN
   END IF;
 END $aoc$;"""
 _SESSION = "aoc_session"
-_AS_IS = {"paramstyle": "named"}  # a ``%`` in a name is no placeholder then, and is not doubled
+_NAMED_PARAMETERS = {"paramstyle": "named"}  # otherwise Alembic doubles each ``%`` in a name
 _LOCKING = ("upgrade", "downgrade", "stamp")
 
 
 def make_config(session: Session) -> Config:
-    """Return Alembic's configuration for the session's target, made in code: no ini, no interpolation."""
+    """Return Alembic's configuration for the session's target, without an ini file or interpolation."""
     folder = str(migrations_folder()).replace("%", "%%")
     config = Config()
     config.set_main_option("script_location", folder)
@@ -69,7 +69,7 @@ def make_config(session: Session) -> Config:
 
 
 def run(context: Any) -> None:
-    """Do what migrations/env.py is for. ``context`` is ``alembic.context``."""
+    """Run the revisions, or print them under ``--sql``. ``context`` is ``alembic.context``."""
     session = context.config.attributes.get(_SESSION)
     if context.is_offline_mode():
         _print_sql(context)
@@ -82,23 +82,23 @@ def run(context: Any) -> None:
 
 def _print_sql(context: Any) -> None:
     name = _target_name(context)
-    schema, owner = read_place(name)
+    schema, owner = read_schema_and_owner(name)
     printed = io.StringIO()
     context.configure(
         dialect_name="postgresql",
         output_buffer=printed,
-        dialect_opts=_AS_IS,
+        dialect_opts=_NAMED_PARAMETERS,
         version_table=VERSION,
         version_table_schema=schema,
         transaction_per_migration=True,
         literal_binds=True,
         **{OWNER: owner, EXECUTOR: Printer},
     )
-    put = context.get_context().impl.static_output
-    put(preamble({"row_security": "off"}))
-    put(f"{guard(Schema(schema), Schema(schema)[RAW_TABLES[name]])};")
+    write = context.get_context().impl.static_output
+    write(preamble({"row_security": "off"}))
+    write(f"{guard(Schema(schema), Schema(schema)[RAW_TABLES[name]])};")
     if context.get_starting_revision_argument() is None:
-        put(_FROM_BASE.format(Schema(schema)[VERSION]))
+        write(_FROM_BASE.format(Schema(schema)[VERSION]))
     with context.begin_transaction():
         context.run_migrations()
     (context.config.output_buffer or context.config.stdout).write(tidy(printed.getvalue()))
@@ -118,10 +118,10 @@ def _run_stock(context: Any) -> None:
         with (
             connect(target, f"alembic {verb}", Limits(), read_flags(), _accepted(context)) as session,
             runner_lock(session) if verb in _LOCKING else nullcontext(),
-            _saying_findings(session),
+            _reporting_findings(session),
         ):
-            if verb == "upgrade" and (held := hold.read(session)) is not None:
-                raise CommandError(plain(hold.to_finding(session, held).problem))
+            if verb == "upgrade" and (current_hold := hold.read(session)) is not None:
+                raise CommandError(plain(hold.to_finding(session, current_hold).problem))
             if verb in _LOCKING:
                 refuse(session, code_findings(session, contract_at(target.name, None), DDL))
                 create(session, VERSION)
@@ -136,22 +136,22 @@ def _run_stock(context: Any) -> None:
 
 
 def _accepted(context: Any) -> Accepted:
-    """Return what ``-x accept=SLUG:OBJECT`` accepts, which may be repeated."""
-    given = [text.partition("=") for text in context.get_x_argument()]
+    """Return the findings that ``-x accept=SLUG:OBJECT`` accepts. The option may be repeated."""
+    arguments = [text.partition("=") for text in context.get_x_argument()]
     try:
-        return Accepted.of(value for name, _, value in given if name == "accept")
+        return Accepted.of(value for name, _, value in arguments if name == "accept")
     except ValueError as error:
         raise CommandError(f"-x accept: {error}") from None
 
 
 def _help(finding: Finding) -> str:
-    """Return the help with its option as stock Alembic takes it, before the word upgrade or downgrade."""
+    """Return the finding's help with ``--accept`` in the form that stock Alembic takes."""
     return finding.help.replace("--accept ", "-x accept=")
 
 
 @contextmanager
-def _saying_findings(session: Session) -> Iterator[None]:
-    """Say at the end what the steps found, also where they were stopped."""
+def _reporting_findings(session: Session) -> Iterator[None]:
+    """Print the findings of the steps at the end, even if one of them fails."""
     try:
         yield
     finally:
@@ -160,15 +160,15 @@ def _saying_findings(session: Session) -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(session: Session, verb: str, words: Any) -> Iterator[None]:
-    """Write a stock upgrade or downgrade into the ledger, as the wrapper's own are."""
-    if verb not in ("upgrade", "downgrade") or words is None:
+def _recorded(session: Session, verb: str, arguments: Any) -> Iterator[None]:
+    """Record a stock upgrade or downgrade in the ledger."""
+    if verb not in ("upgrade", "downgrade") or arguments is None:
         yield
         return
     target = session.target.name
     report = Report(target, head(target), read_revision(session))
-    goal = resolve(target, words.revision, report.revision)
-    command = f"alembic {verb} {words.revision}"
+    goal = resolve(target, arguments.revision, report.revision)
+    command = f"alembic {verb} {arguments.revision}"
     with ledger.recorded(session, report, command, goal), changing(session, report):
         yield
 
@@ -188,10 +188,9 @@ def _migrate(context: Any, session: Session) -> None:
 
 @contextmanager
 def alembic_connection(session: Session) -> Iterator[Connection]:
-    """Lend the session's own backend to SQLAlchemy, so that the lock and the DDL are one session's.
+    """Lend the session's connection to SQLAlchemy, so that one backend holds the lock and runs the DDL.
 
-    With ``row_security`` off, a policy that would hide rows from the backfill makes it fail instead
-    (PostgreSQL 15 manual, 5.8).
+    With ``row_security`` off, the backfill fails if a policy would hide rows from it (PostgreSQL 15 manual, 5.8).
     """
     session.set("row_security", "off")
     engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
@@ -207,19 +206,19 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
     except CommandError as error:
         raise refused(f"Alembic: {error}") from None
     finally:
-        with suppress(psycopg.Error):  # an error of the block matters more than this one
+        with suppress(psycopg.Error):  # it must not replace an error of the block
             session.connection.rollback()
             session.connection.autocommit = True
 
 
 def _guard_version(session: Session) -> None:
-    """Lock and check Alembic's version table in each transaction in which Alembic may write to it."""
+    """Lock and check Alembic's version table at the start of each transaction that may write to it."""
     if not session.connection.autocommit and catalog.kind(session, VERSION) is not None:
         lock(session, VERSION, writes=True)
 
 
 def _listen(engine: Engine, transcript: Transcript) -> None:
-    """Let the transcript hear what Alembic itself runs: the version table and its transactions."""
+    """Add what Alembic itself runs to the transcript: statements on the version table, commits and rollbacks."""
 
     @event.listens_for(engine, "before_cursor_execute")
     def _(_connection: Connection, cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
@@ -232,7 +231,7 @@ def _listen(engine: Engine, transcript: Transcript) -> None:
 
 @contextmanager
 def operations(session: Session) -> Iterator[None]:
-    """Let operations run on this session, outside of any revision."""
+    """Run ``op`` operations on this session outside a revision."""
     with alembic_connection(session) as connection:
         options = {EXECUTOR: partial(Online, session), "version_table_schema": session.target.schema}
         context = MigrationContext.configure(connection, opts=options)
@@ -241,7 +240,7 @@ def operations(session: Session) -> Iterator[None]:
 
 
 def run_functions(session: Session, revisions: list[Revision], function: str) -> None:
-    """Run ``upgrade`` or ``downgrade`` of some revisions without moving the version."""
+    """Run the ``upgrade`` or ``downgrade`` of these revisions without moving the version."""
     with operations(session):
         for revision in revisions:
             session.say(f"{revision.id} {function}: {revision.title}")

@@ -1,4 +1,4 @@
-"""The audit: what would stop an upgrade. Everything the catalog already proves is left out."""
+"""The audit: what would stop an upgrade. It skips whatever the catalog already proves."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from aoc_migrate.inspect.dependents import audit_swap, watch_writers
 from aoc_migrate.inspect.duplicates import audit_duplicates, duplicates_by_vendor
 from aoc_migrate.inspect.partitioning import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.row_rules import audit_rows
-from aoc_migrate.inspect.server_activity import surroundings
+from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import table_missing, unreadable
 from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.operations.supersedes.statements import update_triggers
@@ -29,10 +29,10 @@ from aoc_migrate.run import hold
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is being audited: the contract of the target revision, the parts that shall stand, and options.
+class AuditPlan:
+    """What to audit: the contract of the target revision and the parts that revision has in place.
 
-    ``linked``: the backfill is done. ``swapped``: the view swap is. ``limit`` caps samples.
+    ``linked`` and ``swapped`` say that the backfill and the view swap are done. ``limit`` caps samples.
     """
 
     contract: Contract
@@ -43,17 +43,17 @@ class Plan:
     limit: int = 200
 
 
-def audit_plan(session: Session, goal: str | None, **options: object) -> Plan:
-    """Return what an audit for revision ``goal`` has to look at."""
+def audit_plan(session: Session, goal: str | None, limit: int = 200) -> AuditPlan:
+    """Return the plan of an audit for revision ``goal``."""
     target = session.target.name
-    found, linked = swap_of(target), chain_state(session)
-    return Plan(
+    swap, chain = swap_of(target), chain_state(session)
+    return AuditPlan(
         contract=contract_at(target, goal),
         parts=frozenset(parts(target, goal)),
-        swap=found.swap if found else None,
-        linked=bool(linked and linked["done"]),
-        swapped=bool(found and catalog.state(session, found.revision)),
-        **options,  # type: ignore[arg-type]
+        swap=swap.swap if swap else None,
+        linked=bool(chain and chain["done"]),
+        swapped=bool(swap and catalog.state(session, swap.revision)),
+        limit=limit,
     )
 
 
@@ -66,10 +66,10 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
         return
     session.run("SET default_transaction_read_only = on")
     report.findings += hold.findings(session)
-    report.findings += surroundings(session)
-    plan = audit_plan(session, goal, limit=limit)
+    report.findings += activity_findings(session)
+    plan = audit_plan(session, goal, limit)
     report.findings += audit(session, plan, lambda rows: report.put(AuditFacts(rows)))
-    facts = report.known(AuditFacts) or AuditFacts()
+    facts = report.get(AuditFacts) or AuditFacts()
     if any(finding.slug == "duplicate-key" for finding in report.findings):
         facts = replace(facts, duplicates_by_vendor=duplicates_by_vendor(session, contract))
     if facts.rows is None and not unreadable(session, contract.table):
@@ -82,23 +82,22 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
         report.next = Next(f"aoc-migrate audit {name}", note="Fix what the findings name, and audit again.")
 
 
-def audit(session: Session, plan: Plan, counted: Callable[[int], None]) -> list[Finding]:
-    """Return every finding, errors and warnings; ``counted`` is called with the number of rows where all are read.
+def audit(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> list[Finding]:
+    """Return all errors and warnings. The raw table must exist.
 
-    The raw table must exist.
-
-    Raises Abort ``deadline`` (exit 3) where somebody locks the table against readers.
+    If every row is read, ``counted`` is called with their number. Raises Abort ``deadline`` (exit 3) if another
+    session locks the table against readers.
     """
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
-    ended = watch_writers(session, swap) if swap else None
+    new_writes = watch_writers(session, swap) if swap else None
     with bounded_lock_wait(session, plan.contract.table, "audit"):
-        findings = [*_table(session, plan, counted)]
-        if swap and ended:
-            findings += [*audit_swap(session, swap), *ended()]
+        findings = [*_audit_table(session, plan, counted)]
+        if swap and new_writes:
+            findings += [*audit_swap(session, swap), *new_writes()]
     return findings
 
 
-def _table(session: Session, plan: Plan, counted: Callable[[int], None]) -> Iterator[Finding]:
+def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> Iterator[Finding]:
     contract = plan.contract
     shape = [*audit_columns(session, contract), *unreadable(session, contract.table)]
     yield from shape
@@ -108,37 +107,35 @@ def _table(session: Session, plan: Plan, counted: Callable[[int], None]) -> Iter
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
     yield from audit_rows(session, contract, checks, required, plan.limit, counted)
-    if Part.IDEMPOTENCY in plan.parts and _index_state(session, contract) != "valid":
+    index = contract.idempotency_index()
+    if Part.IDEMPOTENCY in plan.parts and catalog.index_state(session, contract.table, index) != "valid":
         yield from audit_duplicates(session, contract, plan.limit)
     linking = Part.CHAIN in plan.parts and not plan.linked
-    # INSERT is the probe's, at the end of every upgrade.
+    # INSERT, because every upgrade ends with the probe.
     code = unaccepted(session, contract, INSERT | DDL | (LINKING if linking else 0))
     if linking:
-        found, links = _chain(session, plan, code)
+        found, links = _audit_backfill(session, plan, code)
         yield from found
         code = code if links else [row for row in code if not _only_where_linked(row)]
     yield from findings(session, contract, code)
 
 
-def _unproven(session: Session, plan: Plan) -> tuple[list[Check], list[str]]:
-    contract, standing = plan.contract, catalog.constraints(session, plan.contract.table)
-    wanted: list[Check] = list(contract.row_checks()) if Part.GUARD in plan.parts else []
+def _unproven(session: Session, plan: AuditPlan) -> tuple[list[Check], list[str]]:
+    """Return the planned CHECKs that are not proven yet, and the required columns that are still nullable."""
+    contract, existing = plan.contract, catalog.constraints(session, plan.contract.table)
+    checks = list(contract.row_checks()) if Part.GUARD in plan.parts else []
     if Part.CONTENT in plan.parts:
-        wanted.append(contract.document_check())
-    checks = [c for c in wanted if not (c.name in standing and standing[c.name].state(c) == "proven")]
+        checks.append(contract.document_check())
+    unproven = [c for c in checks if not (c.name in existing and existing[c.name].state(c) == "proven")]
     required = catalog.nullable(session, contract.table, contract.required) if Part.GUARD in plan.parts else []
-    return checks, required
+    return unproven, required
 
 
-def _index_state(session: Session, contract: Contract) -> str:
-    return catalog.index_state(session, contract.table, contract.idempotency_index())
-
-
-def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
-    """Yield what bears one of our names and is not ours; a revision would refuse it half way."""
-    contract, standing = plan.contract, catalog.constraints(session, plan.contract.table)
+def _foreign(session: Session, plan: AuditPlan) -> Iterator[Finding]:
+    """Yield objects that have one of our names but are not ours. A revision would refuse them half way."""
+    contract, existing = plan.contract, catalog.constraints(session, plan.contract.table)
     for check in contract.checks():
-        if check.name in standing and not standing[check.name].is_(check):
+        if check.name in existing and not existing[check.name].is_(check):
             yield foreign(f"{contract.table}.{check.name}")
         if check.function and catalog.check_function(session, contract.table, check) == "foreign":
             yield foreign(check.function)
@@ -149,26 +146,26 @@ def _foreign(session: Session, plan: Plan) -> Iterator[Finding]:
 
 
 def _only_where_linked(code: Row) -> bool:
-    """Return whether code stops an upgrade only if links are written; foreign code does so anyhow."""
+    """Return whether this code stops an upgrade only if the backfill writes links. Foreign code always does."""
     return code["slug"] != FOREIGN and not code["events"] & INSERT
 
 
-def _chain(session: Session, plan: Plan, code: list[Row]) -> tuple[list[Finding], bool]:
-    """Return what is in the way of the backfill, and whether it has rows to write.
+def _audit_backfill(session: Session, plan: AuditPlan, code: list[Row]) -> tuple[list[Finding], bool]:
+    """Return what blocks the backfill, and whether it has rows to write.
 
-    Rows are only read where something is.
+    Rows are read only if something would block it.
     """
     contract = plan.contract
     query = update_triggers(contract, session.schema[contract.table])
     triggers = [row["tgname"] for row in session.rows(query)]
     triggers = [name for name in triggers if not session.accepted.has("update-trigger", name)]
     names = _dependents(session, contract)
-    asked = [*triggers, *names, *filter(_only_where_linked, code)]
-    rows = count_wrong(session, contract) if asked or not session.flags.allow_supersedes_retrofit else 0
-    return [*_in_the_way(session, contract, rows, triggers, names)] if rows else [], rows > 0
+    obstacles = [*triggers, *names, *filter(_only_where_linked, code)]
+    rows = count_wrong(session, contract) if obstacles or not session.flags.allow_supersedes_retrofit else 0
+    return [*_backfill_findings(session, contract, rows, triggers, names)] if rows else [], rows > 0
 
 
-def _in_the_way(
+def _backfill_findings(
     session: Session, contract: Contract, rows: int, triggers: list[str], names: list[str]
 ) -> Iterator[Finding]:
     if not session.flags.allow_supersedes_retrofit:
@@ -187,7 +184,7 @@ def _in_the_way(
 
 
 def _dependents(session: Session, contract: Contract) -> list[str]:
-    """Return indexes and foreign keys on the link, and publications of the table, or of its partitions."""
+    """Return indexes and foreign keys on the link column, and publications of the table or of its partitions."""
     rows = session.rows(
         f"WITH family AS MATERIALIZED {FAMILY} "
         "SELECT DISTINCT c.relname::text AS name FROM pg_depend d JOIN pg_attribute a "

@@ -1,4 +1,4 @@
-"""`chain`: show the supersedes links, repair them, and end the way back on purpose."""
+"""`chain`: show wrong supersedes links, set them again, and drop the journal that a downgrade needs."""
 
 from contextlib import nullcontext
 
@@ -13,7 +13,7 @@ from aoc_migrate.errors import refused
 from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
-from aoc_migrate.inspect.session_checks import table_missing, unreadable, writing
+from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
 from aoc_migrate.report.facts.chains import RelinkFacts
 from aoc_migrate.report.model import Next, Report
@@ -24,27 +24,27 @@ from aoc_migrate.run import hold
 
 
 def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None:
-    """Show the rows whose link is late or broken; with ``apply`` link them anew, journaled."""
+    """Show the rows whose link is late or broken; with ``apply``, journal the old links and set new ones."""
     target, contract = session.target.name, _chained(session, report)
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return
     report.findings += unreadable(session, contract.table)
     if apply and not report.errors:
-        report.findings += writing(session, our_tables(session))
+        report.findings += write_findings(session, our_tables(session))
         report.findings += ambiguous_ids(session, contract, limit)
     if report.errors or (apply and not _apply(session, report)):
         return
     report.findings += inspect_chain(session, contract, backfilled_at(session), limit)
     if apply:
         report.failed = bool(report.errors)
-        ledger.judged(session, report)
+        ledger.record_verify_failure(session, report)
     else:
         report.next = Next(f"aoc-migrate chain {target} --apply" if report.findings else "")
 
 
 def _chained(session: Session, report: Report) -> Contract:
-    """Return the contract in force. Raises Abort where the database has no chain."""
+    """Return the contract in force. Raises Abort if the database has no chain yet."""
     target = session.target.name
     if Part.CHAIN not in parts(target, report.revision):
         needed = revision_of(target, Part.CHAIN)
@@ -55,11 +55,11 @@ def _chained(session: Session, report: Report) -> Contract:
 
 
 def _apply(session: Session, report: Report) -> bool:
-    """Link anew, under the lock; not where a rollback that was begun would set these links back."""
+    """Set the links under the lock, unless an unfinished rollback would set them back."""
     with locked(session, report):
-        contract, held = _chained(session, report), hold.read(session)
-        if held is not None and not held.finished:
-            report.findings.append(hold.to_finding(session, held))
+        contract, current_hold = _chained(session, report), hold.read(session)
+        if current_hold is not None and not current_hold.finished:
+            report.findings.append(hold.to_finding(session, current_hold))
             report.next = Next(
                 note="Nothing was changed. Finish the rollback or release its hold, then link again."
             )
@@ -79,11 +79,11 @@ def _apply(session: Session, report: Report) -> bool:
 
 
 def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
-    """Show how many links the journal holds; with ``apply`` empty it, which ends the way back."""
+    """Show how many links the journal holds; with ``apply``, empty it, so that no downgrade sets them back."""
     with locked(session, report) if apply else nullcontext():
         if catalog.kind(session, JOURNAL) is not None:
             report.findings += unreadable(session, JOURNAL)
-        facts = journal.held(session)
+        facts = journal.journal_facts(session)
         report.put(facts)
         if not facts.links:
             return

@@ -1,4 +1,4 @@
-"""`upgrade --evidence DIR`: what the change ticket wants, written as it comes, so a failed run leaves it too."""
+"""`upgrade --evidence DIR`: files for the change ticket, written as the run goes, so a failed run has them too."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +23,9 @@ FORMS = {"json": "json", "markdown": "md", "html": "html"}
 
 
 class Evidence:
-    """A folder of one run: for each target plan, audit, run and verify in every format, and the SQL that ran.
+    """The folder of one run: the plan, audit, upgrade and verify reports of each target, and the SQL that ran.
 
-    A disk that is full does not stop a migration half way: the log says that the evidence is incomplete.
+    A full disk does not stop the migration; a line on stderr says that the evidence is incomplete.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class Evidence:
         self._sql: dict[str, TextIO] = {}
 
     def keep(self, command: str, report: Report) -> None:
-        """Write a report."""
+        """Write a report in every format."""
         self.kept.add((report.target, command))
         for form, suffix in FORMS.items():
             text = render(form, command, [report], report.exit_code)
@@ -42,12 +42,12 @@ class Evidence:
                 (self.folder / f"{report.target}-{command}.{suffix}").write_text(text, encoding="utf-8")
 
     def upgrade(self, target: Target, options: Options, upgrade: UpgradeOptions) -> Report:
-        """Plan and upgrade one target, write what there is to write on the way, and return the report."""
+        """Plan and upgrade one target, write its evidence, and return the report of the upgrade."""
         report = on_target(target, "upgrade", options, lambda s, r: self._plan_and_upgrade(s, r, upgrade))
         self.keep("upgrade", report)
         if report.reached and (target.name, "verify") not in self.kept:  # the run ended before its own verify
-            chosen = VerifyOptions(options.limit)
-            self.keep("verify", on_target(target, "verify", options, lambda s, r: run_verify(s, r, chosen)))
+            verify = VerifyOptions(options.limit)
+            self.keep("verify", on_target(target, "verify", options, lambda s, r: run_verify(s, r, verify)))
         return report
 
     def _plan_and_upgrade(self, session: Session, report: Report, options: UpgradeOptions) -> None:
@@ -59,7 +59,7 @@ class Evidence:
         )
 
     def write(self, target: str, sql: str) -> None:
-        """Write on the SQL that runs on a target, so that it is there whatever happens next."""
+        """Append SQL that runs on a target, and flush it."""
         path = self.folder / f"{target}-upgrade.sql"
         with _attempt():
             if target not in self._sql:
@@ -69,7 +69,7 @@ class Evidence:
             self._sql[target].flush()
 
     def close(self) -> None:
-        """Write the sums of all files, as `sha256sum --check` reads them."""
+        """Write the checksums of all files, in the format of `sha256sum --check`."""
         with _attempt():
             for file in self._sql.values():
                 file.close()
@@ -86,9 +86,9 @@ def _attempt() -> Iterator[None]:
 
 @contextmanager
 def evidence_in(parent: str) -> Iterator[Evidence]:
-    """Make a folder for this run below ``parent``, named by the time in UTC, and close it whatever happens.
+    """Make a folder for this run in ``parent``, named after the time in UTC, and close it at the end.
 
-    Raises Abort (exit 2) where it cannot be made.
+    Raises Abort (exit 2) if it cannot be made.
     """
     folder = Path(parent) / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
     try:

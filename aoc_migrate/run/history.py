@@ -1,4 +1,4 @@
-"""`history`: what the ledger holds."""
+"""`history`: the ledger."""
 
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
@@ -8,15 +8,15 @@ from aoc_migrate.revisions import ledger
 
 
 def run_history(session: Session, report: Report, limit: int, run: int | None) -> None:
-    """Tell what the ledger holds: the latest runs, and the steps of one of them (None: of the latest)."""
+    """Report the latest runs, and the steps of ``run`` or of the latest."""
     runs = ledger.runs(session, limit)
     if run is None and runs:
         run = runs[0].run
     if run is not None:
-        found = ledger.steps(session, run)
-        if found is None:
+        steps = ledger.steps(session, run)
+        if steps is None:
             raise refused(
                 f"The ledger of {session.target.name} has no run {run}. List the runs: aoc-migrate history"
             )
-        session.steps = found
+        session.steps = steps
     report.put(HistoryFacts(runs, steps_of_run=run))

@@ -1,8 +1,8 @@
-"""The hold: a rollback must outlast pods that restart and run `upgrade`.
+"""The hold: it keeps restarting pods, which run `upgrade`, from undoing a rollback.
 
-A downgrade writes it before its first step, unfinished, with the absolute revision it is going to, and marks it
-acknowledged when the report has been printed. Running the same relative downgrade again before that resumes
-instead of going further down: whoever types it has not seen that it ended.
+A downgrade writes it before its first step, unfinished, with the absolute revision that it goes to, and marks it
+acknowledged once the report is printed. Until then, the same relative downgrade resumes instead of going further
+down, because whoever types it again has not seen that it ended.
 """
 
 import re
@@ -23,23 +23,23 @@ _READ = (
 
 @dataclass(frozen=True)
 class Hold:
-    """Who held the database back, at which revision (None: base), by which command, since when."""
+    """Who holds the database at which revision (None: base), by which command, since when."""
 
     command: str
     revision: str | None
     held_by: str
     finished: bool
-    acknowledged: bool = True  # of a command that may be repeated, it does not matter
+    acknowledged: bool = True  # matters only for relative downgrades
     held_at: str | None = None
 
     def __post_init__(self) -> None:
-        """Let nothing pass for a command that is none: it is printed, and typed again."""
+        """Replace anything that is not a command of ours: it is printed for people to type again."""
         if not _COMMAND.fullmatch(self.command):
             object.__setattr__(self, "command", "downgrade")
 
 
 def read(session: Session) -> Hold | None:
-    """Return the hold of this target, None also where this role may not read it."""
+    """Return the hold of this target, or None if there is no hold or this role may not read it."""
     if not catalog.may_read(session, HOLD):
         return None
     with own_tables_locked(session, HOLD):
@@ -60,12 +60,12 @@ def begin(session: Session, command: str, revision: str | None, *, acknowledged:
 
 
 def finish(session: Session, hold: Hold) -> None:
-    """Mark the rollback as done; the hold stays until `upgrade --release-hold`."""
+    """Mark the rollback as finished; the hold stays until `upgrade --release-hold`."""
     _write(session, replace(hold, finished=True))
 
 
 def acknowledge(session: Session, command: str) -> None:
-    """Note that whoever typed ``command`` has seen that it ended."""
+    """Record that whoever typed ``command`` has seen that it ended."""
     if catalog.kind(session, HOLD) is not None:
         with own_tables_locked(session, HOLD, writes=True):
             session.run(
@@ -75,7 +75,7 @@ def acknowledge(session: Session, command: str) -> None:
 
 
 def release(session: Session) -> None:
-    """Let upgrades go on."""
+    """Delete the hold."""
     with own_tables_locked(session, HOLD, writes=True):
         session.run(f"DELETE FROM {session.schema[HOLD]}")
 
@@ -93,7 +93,7 @@ def _write(session: Session, hold: Hold) -> None:
 
 
 def released(finding: Finding, target: str) -> Finding:
-    """Return the finding with the upgrade that it asks for in the form that works under a hold."""
+    """Return the finding with ``--release-hold`` added to the upgrade that its help asks for."""
     plain = f"aoc-migrate upgrade {target}"
     if finding.help.endswith(plain):
         return replace(finding, help=f"{finding.help} --release-hold")
@@ -101,7 +101,7 @@ def released(finding: Finding, target: str) -> Finding:
 
 
 def to_finding(session: Session, hold: Hold) -> Finding:
-    """Return the hold as a finding: ``held``, or ``rollback-unfinished``."""
+    """Return the finding ``held`` or ``rollback-unfinished`` for the hold."""
     return finding(
         "held" if hold.finished else "rollback-unfinished",
         session.target.name,
@@ -114,6 +114,6 @@ def to_finding(session: Session, hold: Hold) -> Finding:
 
 
 def findings(session: Session) -> list[Finding]:
-    """Return the hold as findings: one, or none where there is no hold."""
-    held = read(session)
-    return [to_finding(session, held)] if held else []
+    """Return the finding for the current hold, if there is one."""
+    current_hold = read(session)
+    return [to_finding(session, current_hold)] if current_hold else []

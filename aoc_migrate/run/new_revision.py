@@ -1,4 +1,4 @@
-"""A new revision from the template."""
+"""`revision`: a new revision from the template."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`downgrade` and `constraints --remove`: down with the same care as up, and a hold at the end."""
+"""`downgrade` and `constraints --remove`: undo revisions, with the same checks as `upgrade`, and leave a hold."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,9 +13,9 @@ from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.cost import estimated, measure
-from aoc_migrate.inspect.session_checks import writing
+from aoc_migrate.inspect.session_checks import write_findings
 from aoc_migrate.operations.supersedes.set_back import objections_to_restore
-from aoc_migrate.quarantine.contents import journaled_away, moved_ids
+from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
 from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import changing, locked, our_tables
@@ -24,54 +24,61 @@ from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
 
 
-def run_downgrade(session: Session, report: Report, wanted: str) -> None:
-    """Go down to ``wanted`` and leave a hold. An unfinished downgrade is resumed, not repeated."""
+def run_downgrade(session: Session, report: Report, revision: str) -> None:
+    """Go down to ``revision`` and leave a hold. An unfinished relative downgrade is resumed, not repeated."""
     target = session.target.name
-    if wanted.startswith("+"):
-        raise refused(f"downgrade cannot go up to {wanted}. Run: aoc-migrate upgrade {target} {wanted}")
-    relative = wanted.startswith("-")
+    if revision.startswith("+"):
+        raise refused(f"downgrade cannot go up to {revision}. Run: aoc-migrate upgrade {target} {revision}")
+    relative = revision.startswith("-")
     if not relative:
-        resolve(target, wanted, report.revision)
-    report.findings += writing(session, our_tables(session))
+        resolve(target, revision, report.revision)
+    report.findings += write_findings(session, our_tables(session))
     if report.errors:
         return
     with locked(session, report):
-        held = hold.read(session)
-        same = held is not None and relative and held.command == f"downgrade {wanted}"
-        resumed = held is not None and same and not (held.finished and held.acknowledged)
-        if held and resumed:
-            goal = held.revision
-            if held.finished:
-                words = {"command": held.command, "revision": goal or "base"}
-                report.findings.append(finding("already-finished", target, **words))
+        current_hold = hold.read(session)
+        resumed = _resumed(current_hold, f"downgrade {revision}") if relative else None
+        if resumed:
+            goal = resumed.revision
+            if resumed.finished:
+                values = {"command": resumed.command, "revision": goal or "base"}
+                report.findings.append(finding("already-finished", target, **values))
         else:
-            goal = resolve(target, wanted, report.revision)
+            goal = resolve(target, revision, report.revision)
             if position(target, goal) > position(target, report.revision):
                 raise refused(
                     f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
                 )
         contract = contract_at(target, report.revision)
-        undone = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
-        if _objected(session, report, contract, f"downgrade {target} {wanted}", undone=undone):
+        sets_back = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
+        if _blocked(session, report, contract, f"downgrade {target} {revision}", sets_back=sets_back):
             return
-        if held is None or not resumed:
-            held = hold.begin(session, f"downgrade {wanted}", goal, acknowledged=not relative)
-            report.changed = True
+        current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
+        report.changed |= resumed is None
         _warn_guard(session, report)
-        away = journaled_away(session, contract) if undone else 0
+        in_quarantine = journaled_in_quarantine(session, contract) if sets_back else 0
         costs = measure(session, contract)
-        recorded = ledger.recorded(session, report, f"downgrade {wanted}", goal)
-        left = _telling_what_is_left(session, report, contract, away)
-        with recorded, changing(session, report), estimated(session, contract, costs), left:
+        recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)
+        kept_links = _reporting_kept_links(session, report, contract, in_quarantine)
+        with recorded, changing(session, report), estimated(session, contract, costs), kept_links:
             _go_down(session, report.revision, goal)
-        hold.finish(session, held)
+        hold.finish(session, current_hold)
     _after_rollback(session, report)
 
 
-def _objected(session: Session, report: Report, contract: Contract, command: str, *, undone: bool = False) -> bool:
-    """Add what speaks against a rollback, and return whether anything does; ``undone``: it sets links back."""
+def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
+    """Return the hold if ``command`` left it and did not finish, or nobody has seen that it did."""
+    if current_hold is None or current_hold.command != command:
+        return None
+    return None if current_hold.finished and current_hold.acknowledged else current_hold
+
+
+def _blocked(
+    session: Session, report: Report, contract: Contract, command: str, *, sets_back: bool = False
+) -> bool:
+    """Add the findings that stop a rollback; return whether there are any. ``sets_back``: it restores links."""
     found = code_findings(session, contract, DDL)
-    found += objections_to_restore(session, contract) if undone else []
+    found += objections_to_restore(session, contract) if sets_back else []
     report.findings += found
     if found:
         note = "Nothing was changed. Fix what the findings name first."
@@ -79,17 +86,17 @@ def _objected(session: Session, report: Report, contract: Contract, command: str
     return bool(found)
 
 
-def acknowledge(target: Target, options: Options, wanted: str) -> None:
-    """Note that the report of a relative downgrade has been printed, so that typing it again is a new one.
+def acknowledge(target: Target, options: Options, revision: str) -> None:
+    """Record that the report of a relative downgrade is printed, so that the same command goes further down.
 
-    Where that cannot be noted, typing it again changes nothing and says so.
+    If that cannot be recorded, the same command changes nothing and says so.
     """
-    if wanted.startswith("-"):
+    if revision.startswith("-"):
         with (
             suppress(psycopg.Error, Abort),
             connect(target, "downgrade", options.limits, options.flags) as session,
         ):
-            hold.acknowledge(session, f"downgrade {wanted}")
+            hold.acknowledge(session, f"downgrade {revision}")
 
 
 def _go_down(session: Session, current: str | None, goal: str | None) -> None:
@@ -103,9 +110,9 @@ def _go_down(session: Session, current: str | None, goal: str | None) -> None:
 
 
 def _above(session: Session, current: str | None) -> list[Revision]:
-    """Return the removable revisions above ``current`` of which something is there, the last first.
+    """Return the removable revisions above ``current`` that left something in the catalog, the last first.
 
-    The psql script of the constraints guards content before the history gets there.
+    The psql script of the constraints may guard content before the history gets there.
     """
     from aoc_migrate.revisions.revision_sql import collect
 
@@ -125,60 +132,61 @@ def _warn_guard(session: Session, report: Report) -> None:
 
 
 @contextmanager
-def _telling_what_is_left(session: Session, report: Report, contract: Contract, away: int) -> Iterator[None]:
-    """Tell which links were left as they are, also where the downgrade stops half way.
+def _reporting_kept_links(
+    session: Session, report: Report, contract: Contract, in_quarantine: int
+) -> Iterator[None]:
+    """Report the links that were not set back, even if the downgrade fails.
 
-    Before it, ``away`` links of the journal were of rows in quarantine.
+    ``in_quarantine``: the links in the journal whose rows were in quarantine before.
     """
     try:
         yield
     finally:
         count = sum(step.kept or 0 for step in session.steps)
         if count:
-            report.findings += _left(session, contract, count, session.kept_links, away)
+            report.findings += _kept_links(session, contract, count, in_quarantine)
 
 
-def _left(session: Session, contract: Contract, count: int, ids: list[str], away: int) -> Iterator[Finding]:
-    """Yield what ``count`` links were left for; of a lost connection's rows nobody can say which ones."""
-    lost = session.connection.closed
-    away -= 0 if lost else journaled_away(session, contract)
-    if away:
-        yield finding("rows-in-quarantine", contract.quarantine, count=away, rows=away)
-    if count > away:
-        moved = set(ids) if lost else moved_ids(session, contract, ids)
-        sample = [{"id": id_} for id_ in ids if id_ not in moved]
-        yield finding("rows-changed-since", contract.table, count=count - away, rows=count - away, sample=sample)
+def _kept_links(session: Session, contract: Contract, count: int, in_quarantine: int) -> Iterator[Finding]:
+    """Yield why ``count`` links were not set back. After a lost connection, the sample is empty."""
+    lost, ids = session.connection.closed, session.kept_links
+    moved = in_quarantine - (0 if lost else journaled_in_quarantine(session, contract))
+    if moved:
+        yield finding("rows-in-quarantine", contract.quarantine, count=moved, rows=moved)
+    changed = count - moved
+    if changed > 0:
+        without = set(ids) if lost else moved_ids(session, contract, ids)
+        sample = [{"id": id_} for id_ in ids if id_ not in without]
+        yield finding("rows-changed-since", contract.table, count=changed, rows=changed, sample=sample)
 
 
 def _after_rollback(session: Session, report: Report) -> None:
-    """Tell of the hold, and what to type next."""
+    """Report the hold, and what to type next."""
     target = session.target.name
-    held = hold.read(session)
-    if held:
-        report.findings.append(hold.to_finding(session, held))
+    report.findings += hold.findings(session)
     up = f"aoc-migrate upgrade {target} --release-hold"
     report.next = Next(choices=(up,), note="A plain upgrade changes nothing under this hold.")
 
 
 def run_remove_constraints(session: Session, report: Report) -> None:
-    """Drop CHECKs, our NOT NULLs and the idempotency index; chain and view stay. Leaves a hold."""
+    """Drop CHECKs, our NOT NULLs and the idempotency index, and leave a hold; chain and view stay."""
     from aoc_migrate.run.alembic_env import run_functions
 
     target = session.target.name
-    report.findings += writing(session, our_tables(session))
+    report.findings += write_findings(session, our_tables(session))
     if report.errors:
         return
     with locked(session, report):
         contract = contract_at(target, report.revision)
-        if _objected(session, report, contract, f"constraints {target} --remove"):
+        if _blocked(session, report, contract, f"constraints {target} --remove"):
             return
         removable = [r for r in reversed(applied(target, report.revision)) if r.removable]
         above = _above(session, report.revision) if report.revision else []
-        held = hold.begin(session, "constraints --remove", report.revision)
+        new_hold = hold.begin(session, "constraints --remove", report.revision)
         report.changed = True
         _warn_guard(session, report)
         recorded = ledger.recorded(session, report, "constraints --remove", report.revision)
         with recorded, changing(session, report):
             run_functions(session, [*above, *removable], "downgrade")
-        hold.finish(session, held)
+        hold.finish(session, new_hold)
     _after_rollback(session, report)

@@ -1,4 +1,4 @@
-"""`status`: where a target is, and what is going on there."""
+"""`status`: the state of a target."""
 
 from dataclasses import replace
 
@@ -9,10 +9,10 @@ from aoc_migrate.database.partitions import building
 from aoc_migrate.database.runner_lock import holder
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect import journal
-from aoc_migrate.inspect.server_activity import surroundings
-from aoc_migrate.inspect.session_checks import writing
+from aoc_migrate.inspect.server_activity import activity_findings
+from aoc_migrate.inspect.session_checks import write_findings
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
-from aoc_migrate.report.facts.standing import StandingFacts, StatusFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions.current import chain_state, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, history, position
@@ -20,14 +20,14 @@ from aoc_migrate.run import hold
 
 
 def run_status(session: Session, report: Report) -> None:
-    """Tell where the target stands: revision, pending, rules guarded or proven, hold, lock, running build."""
+    """Report revision, pending revisions, rules guarded or proven, hold, lock and running index builds."""
     target = session.target.name
     contract = contract_at(target, report.revision)
-    standing = catalog.constraints(session, contract.table)
+    existing = catalog.constraints(session, contract.table)
     rules = {
-        check.name: standing[check.name].state(check)
+        check.name: existing[check.name].state(check)
         for check in sorted(contract.checks(), key=lambda check: check.name)
-        if check.name in standing and standing[check.name].is_(check)
+        if check.name in existing and existing[check.name].is_(check)
     }
     pending = history(target)[position(target, report.revision) :]
     indexes = {
@@ -36,10 +36,10 @@ def run_status(session: Session, report: Report) -> None:
     }
     state = chain_state(session)
     report.findings += hold.findings(session)
-    report.findings += [replace(f, severity="warning") for f in writing(session, our_tables(session))]
+    report.findings += [replace(f, severity="warning") for f in write_findings(session, our_tables(session))]
     report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
-    report.findings += surroundings(session)
+    report.findings += activity_findings(session)
     report.put(
         StatusFacts(
             applied=len(applied(target, report.revision)),
@@ -47,11 +47,11 @@ def run_status(session: Session, report: Report) -> None:
             backfill="not started"
             if state is None
             else ("done" if state["done"] else f"{state['rows']} rows so far"),
-            journal=journal.held(session).links,
+            journal=journal.journal_facts(session).links,
             lock=holder(session) or "free",
             building=building(session, contract.table, list(indexes)),
         )
     )
-    report.put(StandingFacts(rules, indexes))
+    report.put(CatalogFacts(rules, indexes))
     report.put(quarantine_facts(session, contract))
     report.next = Next(f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}")

@@ -1,4 +1,4 @@
-"""What every verb shares: a report per target, and one way to end when something stops it."""
+"""What every verb shares: one report per target, in which an error becomes a finding."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
-from aoc_migrate.inspect.session_checks import reading
+from aoc_migrate.inspect.session_checks import session_findings
 from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import TRY_LATER, Report
 from aoc_migrate.revisions.current import read_revision
@@ -30,24 +30,24 @@ class Options:
     accept: Accepted = NOTHING
 
     def parameters(self) -> dict[str, object]:
-        """Return what a report tells of them: limits in seconds, and the guide's flags."""
+        """Return the parameters that a report shows: limits in seconds, and the guide's flags."""
         return {**asdict(self.limits), **asdict(self.flags), "limit": self.limit}
 
 
 def new_report(target: Target, options: Options) -> Report:
-    """Return the report of a command that has found nothing yet."""
+    """Return an empty report."""
     return Report(target.name, head(target.name), parameters=options.parameters())
 
 
 def refusal(target: Target, options: Options, abort: Abort) -> Report:
-    """Return the report of a target that the command refuses, after another target that has a report."""
+    """Return the report of a refused target, for a command that has already reported another target."""
     report = new_report(target, options)
     report.findings = [replace(abort.finding, subject=target.name)]
     return report
 
 
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
-    """Connect, run ``verb`` and return its report; whatever stops it becomes a finding of the report."""
+    """Connect, run ``verb`` and return its report. An error becomes a finding; a refusal is raised."""
     report = new_report(target, options)
     begun = time.monotonic()
     try:
@@ -65,7 +65,7 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
 def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
     try:
         report.server_version = session.connection.info.parameter_status("server_version")
-        report.findings += reading(session, allow_pooler=options.allow_session_pooler)
+        report.findings += session_findings(session, allow_pooler=options.allow_session_pooler)
         if not report.errors:
             report.revision = read_revision(session)
             report.reached = True

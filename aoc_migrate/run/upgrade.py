@@ -1,6 +1,6 @@
 """`upgrade`: audit, migrate, put back what is missing, verify.
 
-It runs at every pod start and mostly has nothing to do: only then is loaded what doing something needs.
+It runs at every pod start and usually has nothing to do, so what the work itself needs is imported late.
 """
 
 import time
@@ -14,7 +14,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
-from aoc_migrate.inspect.session_checks import table_missing, writing
+from aoc_migrate.inspect.session_checks import table_missing, write_findings
 from aoc_migrate.report.model import Finding, Next, Report
 from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, position, resolve
@@ -25,7 +25,7 @@ from aoc_migrate.run import hold
 class UpgradeOptions:
     """Options of `upgrade`. ``revision`` may be relative; ``limit`` caps samples.
 
-    ``keep`` is given the reports of the audit and of verify, and ``write`` the SQL while it runs.
+    ``keep`` receives the reports of audit and verify, and ``write`` the SQL as it runs.
     """
 
     revision: str = "head"
@@ -37,7 +37,7 @@ class UpgradeOptions:
 
 
 def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> None:
-    """Audit, upgrade, put back what is missing, verify. At head with a clean catalog no lock is taken."""
+    """Audit, upgrade, put back what is missing, verify. At head with a clean catalog, takes no lock."""
     target = session.target.name
     goal = _goal_up(target, options.revision, report.revision)
     if _stops(session, report, options, goal):
@@ -45,13 +45,13 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
     if not _needed(session, report.revision, goal) and not _to_release(session, options):
         report.next = Next(f"aoc-migrate verify {target}", note="Nothing to do. verify checks more.")
         return
-    report.findings += writing(session, our_tables(session))
+    report.findings += write_findings(session, our_tables(session))
     if not report.errors:
         _upgrade(session, report, options, goal)
 
 
 def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> None:
-    """Do it, under the lock; what another run has done meanwhile is looked at again."""
+    """Upgrade under the lock, after checking again what another run may have done meanwhile."""
     from aoc_migrate.inspect.cost import estimated, measure
     from aoc_migrate.revisions import ledger
 
@@ -84,7 +84,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         session.transcript = None
     _verify(session, report, options.limit)
     _keep(session, report, options, "verify")
-    ledger.judged(session, report)
+    ledger.record_verify_failure(session, report)
 
 
 def _keep(session: Session, report: Report, options: UpgradeOptions, command: str) -> None:
@@ -92,20 +92,20 @@ def _keep(session: Session, report: Report, options: UpgradeOptions, command: st
         options.keep(command, replace(report, steps=[], findings=list(report.findings)))
 
 
-def _goal_up(target: str, wanted: str, current: str | None) -> str | None:
-    if wanted.startswith("-"):
-        raise refused(f"upgrade cannot go down to {wanted}. Run: aoc-migrate downgrade {target} {wanted}")
-    goal = resolve(target, wanted, current)
+def _goal_up(target: str, revision: str, current: str | None) -> str | None:
+    if revision.startswith("-"):
+        raise refused(f"upgrade cannot go down to {revision}. Run: aoc-migrate downgrade {target} {revision}")
+    goal = resolve(target, revision, current)
     if position(target, goal) < position(target, current):
         raise refused(f"{target} is at {current}, beyond {goal or 'base'}. To go down, use aoc-migrate downgrade.")
     return goal
 
 
 def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> bool:
-    """Add what ends an upgrade before anything is done: a hold, or a missing table."""
-    held = hold.read(session)
-    if held is not None and not options.release_hold:
-        report.findings = [hold.to_finding(session, held)]
+    """Report a hold or a missing table, either of which ends an upgrade; return whether there is one."""
+    current_hold = hold.read(session)
+    if current_hold is not None and not options.release_hold:
+        report.findings = [hold.to_finding(session, current_hold)]
         up = f"aoc-migrate upgrade {session.target.name} --release-hold"
         report.next = Next(choices=(up,), note="A plain upgrade changes nothing under a hold.")
         return True
@@ -130,18 +130,18 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
 
 
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
-    """Audit; what the catalog lacks and convergence cannot repair counts as well."""
+    """Return the findings of the audit, and what is wrong with the catalog that convergence cannot repair."""
     from aoc_migrate.database.attached_code import DDL, code_findings
-    from aoc_migrate.inspect.server_activity import surroundings
+    from aoc_migrate.inspect.server_activity import activity_findings
     from aoc_migrate.run.audit import audit, audit_plan
 
-    wrong = [f for f in catalog_findings(session, report.revision) if f.slug not in REPAIRABLE]
+    findings = [f for f in catalog_findings(session, report.revision) if f.slug not in REPAIRABLE]
     contract = contract_at(session.target.name, goal)
-    wrong += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
-    wrong += surroundings(session)
+    findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
+    findings += activity_findings(session)
     if catalog.kind(session, contract.table) is None:
-        return wrong + code_findings(session, contract, DDL)
-    return wrong + audit(session, audit_plan(session, goal, limit=options.limit), lambda _: None)
+        return findings + code_findings(session, contract, DDL)
+    return findings + audit(session, audit_plan(session, goal, options.limit), lambda _: None)
 
 
 def _go_up(session: Session, current: str | None, goal: str | None) -> None:
@@ -157,7 +157,7 @@ def _go_up(session: Session, current: str | None, goal: str | None) -> None:
 
 
 def _share(session: Session) -> None:
-    """Let new readers of the raw table read revision and hold, as `wait` does."""
+    """Let new readers of the raw table read version and hold, which `wait` needs."""
     readers = blind_readers(session)
     if readers:
         begun = time.monotonic()
@@ -170,9 +170,9 @@ def _verify(session: Session, report: Report, limit: int) -> None:
     from aoc_migrate.run.verify import VerifyOptions, verify_all
 
     target = session.target.name
-    told = {(f.slug, f.subject) for f in report.findings}
+    reported = {(f.slug, f.subject) for f in report.findings}
     before, report.findings = report.findings, []
     verify_all(session, report, contract_at(target, report.revision), VerifyOptions(limit, probe=True))
-    report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in told]
+    report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in reported]
     report.failed = bool(report.errors)
     report.next = Next(f"aoc-migrate verify {target}")

@@ -1,4 +1,4 @@
-"""`verifier`: the read-only role that verification runs under (the guide's section 3)."""
+"""`verifier`: the read-only role under which verification runs (the guide's section 3)."""
 
 from typing import LiteralString
 
@@ -12,8 +12,14 @@ from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session, first_line
 from aoc_migrate.inspect import verifier_role as verifier
 from aoc_migrate.inspect.chain_scope import strange_tenant
-from aoc_migrate.inspect.session_checks import ALL, policy_of, table_missing, tenant_of, writing
-from aoc_migrate.inspect.verifier_role import composed, exists, needed_tables, too_mighty
+from aoc_migrate.inspect.session_checks import (
+    ALL_ROWS_POLICY,
+    policy_of,
+    table_missing,
+    tenant_of,
+    write_findings,
+)
+from aoc_migrate.inspect.verifier_role import composed, excess_powers, exists, needed_tables
 from aoc_migrate.operations.execute import Online
 from aoc_migrate.operations.step import Kind, Lock, Step
 from aoc_migrate.report.facts.runs import VerifierFacts
@@ -22,30 +28,30 @@ from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import locked
 from aoc_migrate.revisions.graph import contract_at, swap_of
 
-ONE = "aoc_verify_tenant"
-CONNECTIONS = 5
+TENANT_POLICY = "aoc_verify_tenant"
+CONNECTION_LIMIT = 5
 
 
 def run_check(session: Session, report: Report) -> None:
-    """Look whether the role has what it needs and nothing else, and try to do as it what it must not."""
+    """Check that the role has the rights it needs and no more, and try what it must not be able to do."""
     contract = _contract(session, report)
     if contract:
-        _tell_tenant(report, tenant_of(session, contract.table, session.flags.verifier_user))
+        _report_tenant(report, tenant_of(session, contract.table, session.flags.verifier_user))
         report.findings += verifier.check(session, contract, session.flags.verifier_user)
         report.next = Next() if report.errors else _verify(session)
 
 
 def run_create(session: Session, report: Report, password: str | None, tenant: str | None) -> None:
-    """Make the role where it is missing, set its password, grant what it needs, and prove it.
+    """Create the role if it is missing, set its password, grant what it needs, and check it.
 
-    On a role that is there already this sets a new password (rotation) and grants what is lacking. ``tenant``:
-    let it see that tenant's rows only. A role that is limited already stays so, until it is dropped.
+    An existing role gets the new password (rotation) and the rights it lacks. With ``tenant``, it sees that
+    tenant's rows only. A role that is limited to a tenant stays limited until it is dropped.
     """
     contract, role = _contract(session, report), session.flags.verifier_user
     if contract is None:
         return
-    report.findings += _hindrances(session, contract, role)
-    if tenant is not None and contract.table not in _guarded(session, contract):
+    report.findings += _obstacles(session, contract, role)
+    if tenant is not None and contract.table not in _with_row_security(session, contract):
         report.findings.append(finding("tenant-not-limited", contract.table, tenant=tenant))
     report.findings += strange_tenant(session, contract, tenant)
     if report.errors:
@@ -53,8 +59,8 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
     with locked(session, report), ledger.recorded(session, report, "verifier create", report.revision):
         report.changed = True
         _make_role(session, role)
-        _policies(session, contract, role, tenant)  # before it may read: what is interrupted shows less, not more
-        _tell_tenant(report, tenant_of(session, contract.table, role))
+        _set_policies(session, contract, role, tenant)  # before the grants: an interruption must not show more
+        _report_tenant(report, tenant_of(session, contract.table, role))
         _grant(session, contract, role)
         _set_password(session, role, password)
     report.findings += verifier.check(session, contract, role)
@@ -63,14 +69,14 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
 
 
 def run_drop(session: Session, report: Report) -> None:
-    """Take the policies and rights away, and drop the role unless something elsewhere keeps it."""
+    """Revoke the role's rights, drop its policies, and drop it unless another database depends on it."""
     contract, role = _contract(session, report), session.flags.verifier_user
     if contract is None:
         return
     if not exists(session, role):
         report.next = Next(note=f"There is no role {role}.")
         return
-    report.findings += _hindrances(session, contract, role)
+    report.findings += _obstacles(session, contract, role)
     if report.errors:
         return
     with locked(session, report), ledger.recorded(session, report, "verifier drop", report.revision):
@@ -83,8 +89,8 @@ def run_drop(session: Session, report: Report) -> None:
         try:
             _run(session, "DROP ROLE {}", role)
         except psycopg.errors.DependentObjectsStillExist as error:
-            words = {"reason": first_line(error, session.target), "quoted": session.quoted(role)}
-            report.findings.append(finding("verifier-not-dropped", role, **words))
+            values = {"reason": first_line(error, session.target), "quoted": session.quoted(role)}
+            report.findings.append(finding("verifier-not-dropped", role, **values))
 
 
 def _verify(session: Session) -> Next:
@@ -92,20 +98,21 @@ def _verify(session: Session) -> Next:
     return Next(f"aoc-migrate verify {session.target.name}", note=note)
 
 
-def _hindrances(session: Session, contract: Contract, role: str) -> list[Finding]:
-    """Return why the role cannot be made or altered, before anything of it is."""
-    mighty = too_mighty(session, role) if exists(session, role) else []
-    if mighty:
-        return [finding("verifier-too-privileged", role, powers=", ".join(mighty))]
+def _obstacles(session: Session, contract: Contract, role: str) -> list[Finding]:
+    """Return why the role cannot be created or altered."""
+    powers = excess_powers(session, role) if exists(session, role) else []
+    if powers:
+        return [finding("verifier-too-privileged", role, powers=", ".join(powers))]
     bookkeeping = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
-    found = writing(session, [contract.table, *bookkeeping])
-    we = session.row(
+    found = write_findings(session, [contract.table, *bookkeeping])
+    current_role = session.row(
         "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
         "WHERE rolname = current_user"
     )
-    if not we["may"]:
-        words = {"role": we["quoted"], "action": f"create the role {role}"}
-        found.append(finding("privileges", role, remedy=f"Run: ALTER ROLE {we['quoted']} CREATEROLE;", **words))
+    if not current_role["may"]:
+        quoted = current_role["quoted"]
+        values = {"role": quoted, "action": f"create the role {role}"}
+        found.append(finding("privileges", role, remedy=f"Run: ALTER ROLE {quoted} CREATEROLE;", **values))
     return found
 
 
@@ -117,7 +124,7 @@ def _contract(session: Session, report: Report) -> Contract | None:
     return None
 
 
-def _tell_tenant(report: Report, tenant: str | None) -> None:
+def _report_tenant(report: Report, tenant: str | None) -> None:
     if tenant is not None:
         report.put(VerifierFacts(tenant))
 
@@ -129,12 +136,12 @@ def _run(session: Session, text: LiteralString, *names: str | Relation | sql.Com
 def _make_role(session: Session, role: str) -> None:
     if not exists(session, role):
         _run(session, "CREATE ROLE {}", role)
-    _run(session, "ALTER ROLE {} LOGIN CONNECTION LIMIT {}", role, sql.Literal(CONNECTIONS))
+    _run(session, "ALTER ROLE {} LOGIN CONNECTION LIMIT {}", role, sql.Literal(CONNECTION_LIMIT))
     _run(session, "ALTER ROLE {} SET default_transaction_read_only = on", role)
 
 
 def _set_password(session: Session, role: str, password: str | None) -> None:
-    """Set the password; only its SCRAM verifier, computed here, reaches the server."""
+    """Set the password, if there is one. Only its SCRAM verifier, computed here, reaches the server."""
     if password is not None:
         libpq = session.connection.pgconn
         scram = libpq.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
@@ -152,8 +159,8 @@ def _grant(session: Session, contract: Contract, role: str) -> None:
         _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
 
 
-def _guarded(session: Session, contract: Contract) -> list[str]:
-    """Return which of the raw table and the backup have row-level security."""
+def _with_row_security(session: Session, contract: Contract) -> list[str]:
+    """Return the raw table and the backup table, as far as they have row-level security."""
     found = swap_of(session.target.name)
     names = [contract.table, *([found.swap.backup] if found else [])]
     rows = session.rows(
@@ -164,53 +171,54 @@ def _guarded(session: Session, contract: Contract) -> list[str]:
     return [row["relname"] for row in rows]
 
 
-def _policies(session: Session, contract: Contract, role: str, tenant: str | None) -> None:
-    """Let the role see every row, or one tenant's, where policies would hide them; a strong lock, bounded.
+def _set_policies(session: Session, contract: Contract, role: str, tenant: str | None) -> None:
+    """Let the role see every row, or one tenant's, in tables with row-level security, under a bounded strong lock.
 
-    Without ``tenant`` what is there stays: a new password does not widen what a role sees.
+    Without ``tenant``, an existing policy stays: a new password does not widen what the role sees.
     """
     known = tenant_of(session, contract.table, role)
-    for table in _guarded(session, contract):
+    for table in _with_row_security(session, contract):
         if tenant is None and policy_of(session, table, role) is not None:
             continue
-        _limit(session, table, role, known if tenant is None else tenant)
+        _replace_policies(session, table, role, known if tenant is None else tenant)
 
 
-def _limit(session: Session, table: str, role: str, tenant: str | None) -> None:
+def _replace_policies(session: Session, table: str, role: str, tenant: str | None) -> None:
     relation = session.schema[table]
-    made = _dropped(session, relation)
+    statements = _drop_statements(session, relation)
     if tenant is None:
-        made.append(_policy(session, ALL, relation, "PERMISSIVE", role, sql.SQL("true")))
-    elif "tenant" in catalog.columns(session, table):  # else all of its rows stay hidden
-        seen = sql.SQL("tenant = {}").format(sql.Literal(tenant))
-        made.append(_policy(session, ALL, relation, "PERMISSIVE", role, seen))
-        # The services' own policies may be for every role, and would show it more.
-        made.append(_policy(session, ONE, relation, "RESTRICTIVE", role, seen))
-    Online(session).run(_changed(relation, made))
+        statements.append(_policy(session, ALL_ROWS_POLICY, relation, "PERMISSIVE", role, sql.SQL("true")))
+    elif "tenant" in catalog.columns(session, table):  # otherwise all of its rows stay hidden
+        visible = sql.SQL("tenant = {}").format(sql.Literal(tenant))
+        statements.append(_policy(session, ALL_ROWS_POLICY, relation, "PERMISSIVE", role, visible))
+        # A policy of the services may apply to every role and show this one more.
+        statements.append(_policy(session, TENANT_POLICY, relation, "RESTRICTIVE", role, visible))
+    _change_policies(session, relation, statements)
 
 
 def _policy(
-    session: Session, name: str, table: Relation, kind: LiteralString, role: str, seen: sql.Composable
+    session: Session, name: str, table: Relation, kind: LiteralString, role: str, visible: sql.Composable
 ) -> str:
     text: LiteralString = "CREATE POLICY {} ON {} AS {} FOR SELECT TO {} USING ({})"
-    return composed(session, text, name, table, sql.SQL(kind), role, seen)
+    return composed(session, text, name, table, sql.SQL(kind), role, visible)
 
 
-def _changed(table: Relation, statements: list[str]) -> Step:
-    """Return the Step that changes the policies of ``table``: a strong lock, for an instant."""
-    return Step(Kind.CHANGE_POLICIES, table, (table.name,), Lock.ACCESS_EXCLUSIVE, tuple(statements))
+def _change_policies(session: Session, table: Relation, statements: list[str]) -> None:
+    step = Step(Kind.CHANGE_POLICIES, table, (table.name,), Lock.ACCESS_EXCLUSIVE, tuple(statements))
+    Online(session).run(step)
 
 
-def _dropped(session: Session, table: Relation) -> list[str]:
-    return [composed(session, "DROP POLICY IF EXISTS {} ON {}", name, table) for name in (ALL, ONE)]
+def _drop_statements(session: Session, table: Relation) -> list[str]:
+    names = (ALL_ROWS_POLICY, TENANT_POLICY)
+    return [composed(session, "DROP POLICY IF EXISTS {} ON {}", name, table) for name in names]
 
 
 def _drop_policies(session: Session) -> None:
-    with_ours = session.rows(
+    rows = session.rows(
         "SELECT DISTINCT relname FROM pg_policy JOIN pg_class c ON c.oid = polrelid "
         "WHERE polname = ANY (%s) AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",
-        ([ALL, ONE], session.target.schema),
+        ([ALL_ROWS_POLICY, TENANT_POLICY], session.target.schema),
     )
-    for row in with_ours:
+    for row in rows:
         table = session.schema[row["relname"]]
-        Online(session).run(_changed(table, _dropped(session, table)))
+        _change_policies(session, table, _drop_statements(session, table))

@@ -1,4 +1,4 @@
-"""`verify`: does what the current revision promises still hold?"""
+"""`verify`: whether what the current revision promises still holds."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import writable
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
-from aoc_migrate.inspect.catalog_state import standing_facts, verifier_findings
+from aoc_migrate.inspect.catalog_state import catalog_facts, verifier_findings
 from aoc_migrate.inspect.chain_links import verify_chain
 from aoc_migrate.inspect.chain_scope import Scope, strange_tenant
 from aoc_migrate.inspect.partitioning import ambiguous_ids
@@ -27,7 +27,7 @@ from aoc_migrate.run import hold
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """``since`` in seconds; ``probe``: also try to write what must be refused, and roll it back."""
+    """Options of `verify`: ``since`` is in seconds; ``probe`` also tries bad rows and rolls them back."""
 
     limit: int = 200
     tenant: str | None = None
@@ -36,27 +36,27 @@ class VerifyOptions:
 
 
 def run_verify(session: Session, report: Report, options: VerifyOptions) -> None:
-    """Check that what the current revision promises stands."""
+    """Check that what the current revision promises still holds."""
     target, contract = session.target.name, contract_at(session.target.name, report.revision)
     if not options.probe:
         session.run("SET default_transaction_read_only = on")
     report.findings += hold.findings(session)
     if report.revision != head(target):
-        words = {"revision": report.revision or "base", "head": head(target)}
-        report.findings.append(finding("not-at-head", target, target=target, **words))
+        values = {"revision": report.revision or "base", "head": head(target)}
+        report.findings.append(finding("not-at-head", target, target=target, **values))
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return
     report.findings += unreadable(session, contract.table, one_tenant=True)
     if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
         return
-    limited = only_tenant(session, contract.table)
-    if limited is not None:
-        if options.tenant not in (None, limited):
+    tenant = only_tenant(session, contract.table)
+    if tenant is not None:
+        if options.tenant not in (None, tenant):
             raise refused(
-                f"This role sees only rows of tenant {limited!r}. Name that tenant, or leave out --tenant."
+                f"This role sees only rows of tenant {tenant!r}. Name that tenant, or leave out --tenant."
             )
-        options = replace(options, tenant=limited)
+        options = replace(options, tenant=tenant)
     verify_all(session, report, contract, options)
     if hold.read(session):
         report.findings = [hold.released(finding, target) for finding in report.findings]
@@ -65,22 +65,22 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
 
 
 def verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
-    """Verify catalog, chain and, if asked, the probe for the revision in the report."""
+    """Verify catalog and chains for the revision in the report, and run the probe if it is asked for."""
     with bounded_lock_wait(session, contract.table, "verify"):
         _verify_all(session, report, contract, options)
 
 
 def _verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
-    standing = parts(session.target.name, report.revision)
+    promised = parts(session.target.name, report.revision)
     report.findings += catalog_findings(session, report.revision)
     report.findings += verifier_findings(session, contract)
     report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
     report.findings += planted_objects(session)
     report.findings += ledger.edited(session, report.revision)
-    report.put(standing_facts(session, contract, standing))
+    report.put(catalog_facts(session, contract, promised))
     report.put(quarantine_facts(session, contract))
-    if Part.CHAIN in standing:
+    if Part.CHAIN in promised:
         scope = Scope(options.tenant, options.since)
         found, chains = verify_chain(session, contract, backfilled_at(session), options.limit, scope)
         report.findings += found
@@ -90,6 +90,6 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     facts = VerifyFacts(ledger.latest(session), options.tenant, options.since)
     report.put(facts)
     if options.probe:
-        found = list(probe(session, contract, standing))
+        found = list(probe(session, contract, promised))
         report.findings += found
         report.put(replace(facts, probed=not {finding.slug for finding in found} & UNPROBED))

@@ -8,7 +8,7 @@ from aoc_migrate.report.fields import Facts, Pairs, Seconds, States
 
 
 @dataclass(frozen=True)
-class StandingFacts(Facts):
+class CatalogFacts(Facts):
     """The state of each rule (missing, changed, guarded, proven) and of each index."""
 
     rules: States
