@@ -131,7 +131,7 @@ def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
         "already exists": [str(tmp_path / "full" / "file"), "--no-wheels"],
         "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
         "have the same file name": [new, "--no-wheels", *same],
-        "leaves nothing": [new, "--no-wheels", "--platform", "any"],
+        "cannot be combined": [new, "--no-wheels", "--platform", "any"],
         "cannot be made": ["/proc/nowhere/kit", "--no-wheels"],
     }
 

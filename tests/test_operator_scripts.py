@@ -51,7 +51,7 @@ def test_incomplete_keys_are_not_a_conflict(target_with_chain: Database) -> None
     ran = check(target_with_chain)
 
     assert ran.exit_code == 0
-    assert "2 rows lack a part of the key" in ran.out
+    assert "2 rows lack part of the key" in ran.out
 
 
 def test_hostile_ids_reach_no_terminal(excititor: Database) -> None:
