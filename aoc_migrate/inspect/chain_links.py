@@ -36,7 +36,7 @@ def count_wrong(session: Session, contract: Contract) -> int:
 def inspect_chain(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int
 ) -> Iterator[Finding]:
-    """Yield ``chain-broken`` and ``chain-late`` over every row. Rows stored after ``backfilled_at`` may be late."""
+    """Yield ``chain-broken`` and ``chain-late`` over all rows. Rows stored after ``backfilled_at`` may be late."""
     query = f"SELECT EXISTS ({wrong_links(contract, session.schema[contract.table])}) AS found"
     if read(session, "following the chains", query)[0]["found"]:
         yield from _link_findings(session, contract, backfilled_at, limit, Scope())

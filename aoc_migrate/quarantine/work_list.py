@@ -98,7 +98,7 @@ def reference_findings(session: Session, contract: Contract, leaving: str) -> It
 
 
 def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield ``guard-refuses`` if existing constraints would refuse rows that we must write. The list must exist."""
+    """Yield ``guard-refuses`` if constraints would refuse rows that we must write. The list must exist."""
     raw, listed = session.schema[contract.table], session.schema[WORK]
     query = (
         f"SELECT (SELECT count(*) FROM {listed} WHERE refused) + (SELECT count(*) FROM {raw} AS t "
