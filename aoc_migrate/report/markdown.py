@@ -1,4 +1,4 @@
-"""Reports for tickets, as Markdown."""
+"""Reports as Markdown, for tickets."""
 
 import re
 from collections.abc import Iterator
@@ -43,8 +43,8 @@ def _lines(command: str, report: Report) -> Iterator[str]:
         yield from _rows(table)
     if report.steps:
         yield from _rows(step_table("steps", report))
-    for name, words in next_lines(report.next):
-        yield from (f"{name.capitalize()}: {escaped(words)}", "")
+    for name, line in next_lines(report.next):
+        yield from (f"{name.capitalize()}: {escaped(line)}", "")
 
 
 def _rows(table: Table) -> list[str]:
@@ -70,5 +70,5 @@ def _short(value: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is: no table cell, link, HTML, entity or emphasis comes out of it."""
+    """Return text escaped for Markdown, so that it makes no table cell, link, HTML, entity or emphasis."""
     return _MARKUP.sub(r"\\\g<0>", plain(text))

@@ -1,4 +1,4 @@
-"""Reports for people, as text: what is rows is a table, and what is typed next is never wrapped."""
+"""Reports as text for people, with tables. Commands to type are never wrapped."""
 
 import textwrap
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from aoc_migrate.report.verdict import ending, fact_lines, heading
 
 SAMPLE_ROWS = 5
 CELL = 160  # characters; the JSON has the rest
-_WORDS = 16  # a column of words is made no narrower than this
+_TEXT_WIDTH = 16  # of the narrowest column of text
 _GAP = 2
-_NARROW = 40  # columns that a terminal has at least
+_LEAST_WIDTH = 40
 _MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
 
 
 def text(command: str, reports: list[Report], width: int) -> str:
-    """Return the reports of a command; tables are no wider than ``width``."""
-    width = max(width, _NARROW)
+    """Return the reports of a command; tables are at most ``width`` columns wide."""
+    width = max(width, _LEAST_WIDTH)
     return "\n".join("\n".join(_lines(command, report, width)) + "\n" for report in reports)
 
 
@@ -36,11 +36,11 @@ def _lines(command: str, report: Report, width: int) -> Iterator[str]:
     yield from fact_lines(report)
     for field in lists(report):
         yield f"  {title(field)}:"
-        yield from (f"    {plain(word)}" for word in field.value)
+        yield from (f"    {plain(item)}" for item in field.value)
     for field in states(report):
-        words = summary(field.value)
-        yield f"  {title(field)}:{f' {words}' if words else ''}"
-        yield from (f"    {line}" for line in ([] if words else named(field.value)))
+        line = summary(field.value)
+        yield f"  {title(field)}:{f' {line}' if line else ''}"
+        yield from (f"    {value}" for value in ([] if line else named(field.value)))
     for table in tables(report):
         yield f"  {table.title}:"
         yield from _table(table, 4, width)
@@ -63,12 +63,12 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
 
 
 def _table(table: Table, indent: int, width: int) -> Iterator[str]:
-    """Yield a table without the columns in which nothing is; where it is too wide, each row by itself."""
+    """Yield a table without its empty columns; if it is too wide, yield each row as a list of names and values."""
     used = [n for n in range(len(table.columns)) if any(row[n].text != "-" for row in table.rows)]
     names = [table.columns[n] for n in used]
     rows = [[_short(row[n].text) for n in used] for row in table.rows]
     numbers = [table.numbers()[n] for n in used]
-    if _least(names, rows, numbers) <= width - indent:
+    if _least_width(names, rows, numbers) <= width - indent:
         yield from _drawn(_grid(names, rows, numbers), indent, width)
         return
     for row in rows:
@@ -77,11 +77,11 @@ def _table(table: Table, indent: int, width: int) -> Iterator[str]:
         yield ""
 
 
-def _least(names: list[str], rows: list[list[str]], numbers: list[bool]) -> int:
-    """Return the width that a table needs: numbers and names of columns are not wrapped."""
+def _least_width(names: list[str], rows: list[list[str]], numbers: list[bool]) -> int:
+    """Return the width that a table needs if numbers and the names of columns are not wrapped."""
     widths = [max(cell_len(value) for value in column) for column in zip(*rows, strict=True)]
     needed = [
-        max(cell_len(name), width if number else min(width, _WORDS))
+        max(cell_len(name), width if number else min(width, _TEXT_WIDTH))
         for name, width, number in zip(names, widths, numbers, strict=True)
     ]
     return sum(needed) + _GAP * (len(needed) - 1)
