@@ -55,7 +55,7 @@ class Share(click.ParamType[float]):
 
 
 class Lag(click.ParamType[dict[str, float | None]]):
-    """The most lag of standbys, slots and archive (``64MB``, ``10s``, ``64MB,10s``, ``off``): fields of `Limits`."""
+    """The most lag of standbys, slots and archive (``64MB``, ``10s``, both, ``off``): fields of `Limits`."""
 
     name = "lag"
     _SIZES: ClassVar = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}

@@ -130,7 +130,7 @@ def _read_url(variable: str, environment: Mapping[str, str]) -> str:
 
 
 def choose_targets(names: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Target]:
-    """Return the named targets, or all configured ones. Raises Abort (exit 2) where there is none."""
+    """Return the named targets, or all configured ones. Raises Abort (exit 2) if no target is configured."""
     configured = read_targets(environment)
     for name in names:
         if name not in configured:

@@ -109,7 +109,7 @@ def _flag(step: Step) -> str:
 
 
 def _objection(objection: Objection | None) -> str:
-    """Return the SQL of an objection as a quoted string; NULL if there is none."""
+    """Return the SQL of an objection as a quoted string, or NULL without an objection."""
     if objection is None:
         return "'NULL'"
     kept = " is kept" if objection.slug == KEPT else ""

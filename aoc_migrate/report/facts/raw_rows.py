@@ -66,7 +66,7 @@ class BrokenRow:
 
 @dataclass(frozen=True)
 class RepairFacts(Facts):
-    """How many rows would be repaired or moved, by rule and column, and a sample. A row may break more than one."""
+    """How many rows would be repaired or moved, by rule and column, and a sample. A row may break several."""
 
     to_repair: int
     to_move: int
