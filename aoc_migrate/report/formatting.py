@@ -24,6 +24,11 @@ def cell(value: Any) -> str:
     return "-" if value is None or value in ([], ()) else plain(value)
 
 
+def shortened(text: str, length: int) -> str:
+    """Return the text, cut to ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def numeric(value: Any) -> bool:
     """Return whether a value is a number but not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)

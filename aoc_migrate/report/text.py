@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from aoc_migrate.report.formatting import by_severity, plain, title
+from aoc_migrate.report.formatting import by_severity, plain, shortened, title
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.tables import Table, lists, named, sample_table, states, step_table, summary, tables
 from aoc_migrate.report.verdict import ending, fact_lines, heading
@@ -66,7 +66,7 @@ def _table(table: Table, indent: int, width: int) -> Iterator[str]:
     """Yield a table without its empty columns; if it is too wide, yield each row as a list of names and values."""
     used = [n for n in range(len(table.columns)) if any(row[n].text != "-" for row in table.rows)]
     names = [table.columns[n] for n in used]
-    rows = [[_short(row[n].text) for n in used] for row in table.rows]
+    rows = [[shortened(row[n].text, CELL) for n in used] for row in table.rows]
     numbers = [table.numbers()[n] for n in used]
     if _least_width(names, rows, numbers) <= width - indent:
         yield from _drawn(_grid(names, rows, numbers), indent, width)
@@ -109,7 +109,3 @@ def _drawn(grid: Grid, indent: int, width: int) -> Iterator[str]:
     )
     console.print(Padding(grid, (0, 0, 0, indent), expand=False))
     yield from (line.rstrip() for line in written.getvalue().splitlines())
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= CELL else value[: CELL - 1] + "…"
