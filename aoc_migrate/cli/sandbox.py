@@ -1,4 +1,4 @@
-"""``aoc-migrate sandbox``: a throwaway PostgreSQL to try things on."""
+"""`aoc-migrate sandbox`."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aoc_migrate.database.targets import RAW_TABLES
 from aoc_migrate.errors import refused
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from aoc_migrate.sandbox.envelope import Loaded
 
-_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
 _NOT_RUNNING = 3
 _READABLE = {"True": "yes", "False": "no", "None": "-"}
 
@@ -57,7 +57,7 @@ def start() -> None:
     server.start()
     prepare(server)
     click.echo(f"The sandbox runs in {server.folder}. To stop it: aoc-migrate sandbox stop", err=True)
-    for target in _TABLES:
+    for target in RAW_TABLES:
         click.echo(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
 
 
@@ -83,8 +83,8 @@ def stop(delete: bool) -> None:
 
 
 @sandbox.command()
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def status(form: str) -> None:
+@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def status(format_: str) -> None:
     """Show whether the server is running: exit code 0 if it is, 3 if not.
 
     \b
@@ -103,7 +103,7 @@ def status(form: str) -> None:
         "port": state.port if state else None,
         "log": str(state.log) if state else None,
     }
-    if form == "json":
+    if format_ == "json":
         click.echo(json.dumps({"schema": 1, "command": "sandbox status", **description}, indent=2))
     else:
         for name, value in description.items():
@@ -148,9 +148,9 @@ def load(
       aoc-migrate sandbox load concelier --rows 100000 --seed 7 --duplicates 20 --violations 14
       aoc-migrate sandbox load excititor vex.ndjson.gz --tenant acme --skip
     """
-    if target is not None and target not in _TABLES and file is None:
+    if target is not None and target not in RAW_TABLES and file is None:
         target, file = None, target
-    if target is not None and target not in _TABLES:
+    if target is not None and target not in RAW_TABLES:
         raise refused(f"{target} is not a target. Put concelier or excititor before the file.")
     if (file is None) == (rows is None):
         raise refused("Give either a FILE or --rows N.")
@@ -167,9 +167,9 @@ def load(
 def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
     from aoc_migrate.sandbox.feed import feed_table, load_feed
 
-    table = _TABLES[target] if target else feed_table(path)
-    for name, wanted in _TABLES.items():
-        if wanted == table:
+    table = RAW_TABLES[target] if target else feed_table(path)
+    for name, raw_table in RAW_TABLES.items():
+        if raw_table == table:
             with _connected(name) as connection:
                 _report(table, load_feed(connection, table, path, tenant, skip=skip))
             return
@@ -179,9 +179,9 @@ def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
 def _load_invented(target: str | None, rows: int, **options: Any) -> None:
     from aoc_migrate.sandbox.synthetic import load_synthetic
 
-    for name in [target] if target else list(_TABLES):
+    for name in [target] if target else list(RAW_TABLES):
         with _connected(name) as connection:
-            _report(_TABLES[name], load_synthetic(connection, _TABLES[name], rows, **options))
+            _report(RAW_TABLES[name], load_synthetic(connection, RAW_TABLES[name], rows, **options))
 
 
 def _connected(target: str) -> "Connection[Any]":
