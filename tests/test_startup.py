@@ -1,4 +1,4 @@
-"""What a start loads, and how often an upgrade with nothing to do asks the server: counted, never timed."""
+"""What a start loads, and how often an upgrade with nothing to do queries the server: counted, never timed."""
 
 import os
 import re
