@@ -1,4 +1,4 @@
-"""The verifier: a role that reads what verification needs, can do nothing else, and goes without a trace."""
+"""The verifier: a role that reads what verification needs, can do nothing else, and is dropped without a trace."""
 
 import re
 from collections.abc import Iterator
