@@ -174,5 +174,5 @@ def test_an_unreadable_revision_is_refused(line: str, tmp_path: Path) -> None:
         f'revision = "x"\ndown_revision = None\npart = Part.GUARD\n{line}\n'
     )
 
-    with pytest.raises(Abort, match=r"x\.py cannot be read as a revision"):
+    with pytest.raises(Abort, match=r"x\.py is not a valid revision"):
         graph._read(path)
