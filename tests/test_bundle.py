@@ -101,8 +101,8 @@ def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("false", "ended with exit code 1"),
-        ("true", "left no SHA256SUMS.asc"),
+        ("false", "failed with exit code 1"),
+        ("true", "wrote no SHA256SUMS.asc"),
         ("/nowhere/signer", "Could not start the signer"),
         ("'", "Could not start the signer"),
     ],

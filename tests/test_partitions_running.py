@@ -75,7 +75,7 @@ def test_a_slow_change_soon_asks_for_more_time(partitioned_before_index: Databas
 
     assert ran.exit_code == 3
     assert "vex_raw could not be changed within" in ran.finding("deadline")["problem"]
-    assert "(tried: 5)" in ran.finding("deadline")["problem"]
+    assert "(attempts: 5)" in ran.finding("deadline")["problem"]
     assert "the change itself" in ran.finding("deadline")["problem"]
     assert "--max-stall" in ran.finding("deadline")["help"]
 

@@ -136,7 +136,7 @@ def test_the_room_for_indexes_is_estimated(excititor: Database, aoc: Aoc) -> Non
         (["plan", "excititor", "base:+1", "--sql"], "revisions cannot be relative"),
         (["plan", "excititor", "nowhere:head", "--sql"], "neither a target nor a revision"),
         (["plan", "excititor", "excititor_0009"], "neither a target nor a revision"),
-        (["plan", "excititor", "-1"], "there are not 1 steps"),
+        (["plan", "excititor", "-1"], "-1 leads to no revision"),
         (["plan", "--sql", "--max-stall", "0s"], "too short"),
     ],
     ids=str,

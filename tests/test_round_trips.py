@@ -175,4 +175,7 @@ def test_stock_alembic_says_what_stays(excititor_at_head: Database, aoc: Aoc) ->
 
     ran = subprocess.run(command, cwd=ROOT, env=aoc.env(), capture_output=True, check=True, text=True)
 
-    assert "excititor: The function vex_raw_content_ok_v1 stays: something else uses it (constraint " in ran.stderr
+    assert (
+        "excititor: The function vex_raw_content_ok_v1 was not dropped: something else uses it (constraint "
+        in ran.stderr
+    )

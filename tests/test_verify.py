@@ -49,7 +49,7 @@ def test_nothing_is_promised_at_base(excititor: Database, aoc: Aoc) -> None:
     ran = aoc.json("verify")
 
     assert (ran.exit_code, ran.slugs()) == (1, ["not-at-head"])
-    assert ran.finding("not-at-head")["problem"] == "excititor is at base, head is excititor_0007."
+    assert ran.finding("not-at-head")["problem"] == "excititor is at base; head is excititor_0007."
 
 
 AGAIN = "ALTER TABLE {t} DROP CONSTRAINT {t}_objects_v1, ADD CONSTRAINT {t}_objects_v1 CHECK"

@@ -12,10 +12,10 @@ CONFLICTS = {
     "both names taken": (f"CREATE TABLE {BACKUP} (id text)", f"the name {BACKUP} is taken"),
     "the backup's name is a view's": (f"CREATE VIEW {BACKUP} AS SELECT 1", f"the name {BACKUP} is taken"),
     "a backup alone": (f"ALTER TABLE advisory RENAME TO {BACKUP}", "but no advisory"),
-    "a foreign view": ("DROP TABLE advisory CASCADE; CREATE VIEW advisory AS SELECT 1 AS id", "something else"),
+    "a foreign view": ("DROP TABLE advisory CASCADE; CREATE VIEW advisory AS SELECT 1 AS id", "but not over"),
     "a view over both": (
         f"{OVER} AS SELECT b.id FROM {BACKUP} b JOIN advisory_raw r USING (id)",
-        "something else",
+        "but not over",
     ),
     "a view by hand that accepts writes": (f"{OVER} AS SELECT * FROM {BACKUP}", "accepts writes"),
     "a materialized view": (
@@ -23,7 +23,7 @@ CONFLICTS = {
         "neither a table nor a view",
     ),
     "a sequence": ("DROP TABLE advisory CASCADE; CREATE SEQUENCE advisory", "neither a table nor a view"),
-    "our function's name": (f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1", f"a function {GUARD} exists"),
+    "our function's name": (f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1", f"a function {GUARD} already exists"),
     "a publication": ("CREATE PUBLICATION feed FOR TABLE advisory", "the publication feed would silently"),
     "a publication of all": ("CREATE PUBLICATION everything FOR ALL TABLES", "the publication everything"),
     "a function with the row type": (

@@ -85,7 +85,7 @@ def test_select_on_the_version_table_is_enough(excititor: Database, aoc: Aoc) ->
     help_ = without.finding("privileges")["help"]
     assert 'GRANT SELECT ON "public"."aoc_alembic_version" TO "a waiter";' in help_
     assert (behind.slugs(), seeing.slugs()) == (["not-ready"], ["not-ready"])
-    unseen = 'a hold would not be seen: GRANT SELECT ON "public"."aoc_migration_hold" TO "a waiter";'
+    unseen = 'cannot see holds (run: GRANT SELECT ON "public"."aoc_migration_hold" TO "a waiter";'
     assert unseen in behind.finding("not-ready")["problem"]
     assert unseen not in seeing.finding("not-ready")["problem"]
     assert aoc("wait", "--timeout", "100ms").exit_code == 0

@@ -105,7 +105,7 @@ def cli() -> None:
       1    findings; the part that found them changed nothing
       2    wrong usage or configuration
       3    try again later: unreachable, lock or deadline
-      4    failed half way, or done but verify failed; the report says what is done and what to type next
+      4    failed half way, or done but verify failed; the report says what is done and what to type
       130  ended by SIGINT
       143  ended by SIGTERM
     """

@@ -19,8 +19,7 @@ def quarantine(ctx: click.Context, run: Run, export: str | None, run_number: int
 
     The rows stay in the database, where only the raw table's owner can read them. --export writes them unchanged,
     documents included, one JSON object per line: to a new file that only you can read (mode 0600), or to stdout,
-    without a report. The export is only for reading: to put rows back, use --restore of the command that moved
-    them.
+    without a report. The export is only for reading; dedupe and repair can put their rows back.
 
     \b
     aoc-migrate quarantine concelier

@@ -61,7 +61,7 @@ def test_load_takes_a_target_a_file_or_both(
     ("words", "hint"),
     [
         (["concelier"], "FILE or --rows"),
-        (["concelier", "feed", "--rows", "3"], "only one"),
+        (["concelier", "feed", "--rows", "3"], "Give either"),
         (["conselier", "feed"], "conselier is not a target"),
         (["concelier", "--rows", "3", "--skip"], "--skip"),
         (["concelier", "feed", "--seed", "3"], "--rows"),
