@@ -115,7 +115,7 @@ def test_without_a_legacy_table_nothing_is_swapped(concelier: Database, aoc: Aoc
     assert aoc("downgrade", "-1").exit_code == 0
 
 
-def test_dependents_go_on_working(concelier: Database, aoc: Aoc) -> None:
+def test_dependents_keep_working(concelier: Database, aoc: Aoc) -> None:
     """Views, materialized views and foreign keys over the table follow it, work on, and are listed."""
     concelier.run(
         "CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n FROM advisory; "

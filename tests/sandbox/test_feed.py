@@ -75,7 +75,7 @@ def test_yaml_is_loaded_as_json(raw_tables: psycopg.Connection[Any], write_feed:
     assert raw_tables.execute("SELECT content->'raw' FROM advisory_raw").fetchall() == [({"id": "INV-1"},)]
 
 
-def test_numbers_survive(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_numbers_keep_every_digit(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """Numbers are stored digit by digit as published, not as a float would print them."""
     feed = write_feed("feed.ndjson", {"raw": '{"n": 1.00000000000000000001}'})
     load_feed(raw_tables, "advisory_raw", feed)
