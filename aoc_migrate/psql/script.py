@@ -55,7 +55,7 @@ _DOWNGRADE_VARIABLES = ("schema=NAME", "accept=SLUG:OBJECT")
 
 def script(job: Job, limits: Limits, schema: str = "public", owner: str | None = None) -> str:
     """Return the psql script of a job. ``schema`` is its default; ``owner`` gets a table that it creates."""
-    left = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
+    pending = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
     links = any(revision.part is Part.CHAIN for revision in job.revisions)
     return rendered(
         "job.sql.j2",
@@ -71,7 +71,7 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
         lowest=min(job.start, job.goal),
         highest=max(job.start, job.goal),
         bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
-        left=left,
+        pending=pending,
         journal=_private_journal(job.target) if job.down and links else "",
         audits=[] if job.down else list(_audits(job)),
         sections=[section(job, revision, owner) for revision in job.revisions],

@@ -26,7 +26,7 @@ def rendered(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - what is made is SQL
+        autoescape=False,  # noqa: S701 - the result is SQL
         finalize=lambda value: value.replace(str(VARIABLE), MARK) if isinstance(value, str) else value,
     )
     templates.filters |= {"literal": literal, "wide": wide}
