@@ -23,7 +23,10 @@ CONFLICTS = {
         "neither a table nor a view",
     ),
     "a sequence": ("DROP TABLE advisory CASCADE; CREATE SEQUENCE advisory", "neither a table nor a view"),
-    "our function's name": (f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1", f"a function {GUARD} already exists"),
+    "our function's name": (
+        f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1",
+        f"a function {GUARD} already exists",
+    ),
     "a publication": ("CREATE PUBLICATION feed FOR TABLE advisory", "the publication feed would silently"),
     "a publication of all": ("CREATE PUBLICATION everything FOR ALL TABLES", "the publication everything"),
     "a function with the row type": (
