@@ -39,7 +39,7 @@ TEXTS = sorted(
         "tests/**/*.py",
     )
     for path in ROOT.glob(pattern)
-    if path.is_file() and path.suffix not in (".pyc", ".png", ".json") and path.name != Path(__file__).name
+    if path.is_file() and path.suffix not in (".pyc", ".png") and path.name != Path(__file__).name
 )
 
 
