@@ -34,7 +34,7 @@ def unexpected(error: Exception) -> Abort:
     if os.environ.get("AOC_DEBUG"):
         traceback.print_exception(error)
     reason = (
-        f"unexpected {type(error).__name__}; run the same command again, and report it with AOC_DEBUG=1 set, "
-        "which shows where it came from."
+        f"unexpected {type(error).__name__}; run the same command again with AOC_DEBUG=1, which prints a "
+        "traceback, and report it."
     )
     return refused(reason, exit_code=4)

@@ -1,22 +1,22 @@
 """${message}.
 
 Why: what breaks without it, and for whom?
-Locks: which lock on which table, for how long? One lock profile a revision: instant strong lock, scan
-under a weak lock, or autocommit. Two of them are two revisions.
-If it fails: what is changed by then, and does the same command go on?
-Reversible: what does the downgrade restore, and from where does it know?
+Locks: which lock on which table, for how long? One lock profile per revision: instant strong lock, scan
+under a weak lock, or autocommit. If you need two profiles, write two revisions.
+If it fails: what has changed by then, and does the same command resume?
+Reversible: what does the downgrade restore, and how does it know?
 """
 
-# While this runs, the previous version of the services is still writing to the table, and pods restart and
-# run `upgrade` again. So:
-# - name the tables, constraints and indexes here, in the operation that makes them and in the one that takes
-#   them back: op.add_checks, op.validate_checks, op.set_not_null, op.create_index_concurrently, op.swap_for_view
-#   and their counterparts bound stalls (--max-stall, 100 ms), ask the catalog, and can be run again after a
-#   crash anywhere; a new kind of change is a new operation in aoc_migrate.operations;
-# - Alembic's own operations work as well, but nothing bounds how long they wait or run: use them for what is new
-#   and empty, always with schema=op.get_context().version_table_schema;
-# - take what the contract says from aoc_migrate.contract.vN, and never change a released version of it;
-# - never edit this file once it is on main: tests/golden holds its SQL, up and down.
+# While this runs, the previous version of the services still writes to the table, and pods restart and run
+# `upgrade` again. So:
+# - name the tables, constraints and indexes here, in the operation that creates them and in the one that drops
+#   them: op.add_checks, op.validate_checks, op.set_not_null, op.create_index_concurrently, op.swap_for_view and
+#   their counterparts bound stalls (--max-stall, 100 ms), ask the catalog, and can run again after a crash at
+#   any point; a new kind of change needs a new operation in aoc_migrate.operations;
+# - Alembic's own operations also work, but nothing limits how long they wait or run: use them only on new and
+#   empty tables, always with schema=op.get_context().version_table_schema;
+# - take the contract from aoc_migrate.contract.vN, and never change a released version of it;
+# - never edit this file once it is on main: tests/golden records its SQL, up and down.
 
 from alembic import op
 

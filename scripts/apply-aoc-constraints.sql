@@ -3,20 +3,20 @@
 --   psql -X -d DATABASE -f THIS.sql         or on stdin: psql -X -d DATABASE < THIS.sql
 --
 -- Constraints and idempotency index: the state of `aoc-migrate upgrade TARGET concelier_0004 or excititor_0004`.
--- The guard of the column content follows the backfill, which it would slow down: with the upgrade to
--- head, or here where no row needs the backfill.
+-- The guard of the column content comes after the backfill, because it would slow it down: with the
+-- upgrade to head, or here if no row needs the backfill.
 --
---   -v remove=1           take constraints and idempotency index away, and hold there
---   -v content=1          guard content now, also where rows need the backfill
---   -v target=NAME        concelier or excititor; else it is found by its table
---   -v schema=NAME        where the tables are
---   -v release_hold=1     go up although a rollback holds the database
+--   -v remove=1           remove constraints and idempotency index, then hold the database there
+--   -v content=1          guard content now, even if rows need the backfill
+--   -v target=NAME        concelier or excititor; by default, the one whose raw table is there
+--   -v schema=NAME        schema of the tables
+--   -v release_hold=1     upgrade even though a rollback holds the database
 --   -v accept=SLUG:OBJECT findings to accept, separated by commas
 --
--- It commits by itself, so never with psql -1. Interrupted, it goes on when it is run again.
+-- It commits on its own: never run it with psql -1. After an interruption, run it again to resume.
 -- Exit code 0: done, nothing to do, or held. 3: refused or failed; stderr says why.
--- It bounds how long it waits, and so how long others wait for it: 100 ms for a strong lock, under
--- which it changes the catalog alone; it tries again until 600 s have passed.
+-- It waits at most 100 ms for a strong lock, so other sessions wait no longer for it; under that lock, it
+-- changes only the catalog. It retries for up to 600 s.
 
 \set ON_ERROR_STOP on
 \set QUIET on \set VERBOSITY terse \set SHOW_CONTEXT never
@@ -54,9 +54,9 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 -- Names, and the hashes with which verify recognizes constraints (signature), functions (digest) and revisions (sums).
 \if :aoc_first
-\set aoc_marks '{"sums": {"concelier_0001": "7df1355a3e3e8642b76c70d2a732929fd417f2505a34ccb404e90aa486f0cbee", "concelier_0002": "b6a989f8bc87f5e02f1a83571d63f8ef34e26d7c5a4cd1a2aae475f978486c78", "concelier_0003": "ac3e5bc92b244e67e3c1ad235e86fb3f0fecc020f9a0ebf2019b79aceadab3ca", "concelier_0004": "5dea03fbfba8ba51c3a9b268b9849b576c625dff915a455e6f5d4ce640057a43", "concelier_0007": "55e1313f6759390ee70267cec36f3b8eedcd9c768fd07d28456b3fee125fb2da"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
+\set aoc_marks '{"sums": {"concelier_0001": "0589cd0e2c3fe8897ab1beef7efa12616c91fcca60364c01e5e43dbc34f5a8a3", "concelier_0002": "6a3e563b4f389ccd6746a7d6e5d762d7ecb4df5553ec01b8c1a45257b82639a4", "concelier_0003": "62571203855fd9f1e3c845b16b1dd87505abfd80fbaa8c124debc45d4069b91a", "concelier_0004": "3c41617874e5f230269731b1faf2e88d546b9d056ad11ac7301ad3575cc4f514", "concelier_0007": "4244b1b015936f0dcd86e8e81d3b367da3457eca2e199928e99511322badb9d4"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
 \else
-\set aoc_marks '{"sums": {"excititor_0001": "2cc43119f92f21c90bbc05962971067e9ed30a60655bf14e5e7f0d10eb01cf81", "excititor_0002": "fb7d9942573755a87d2982f42f9e00707345e6742f28decad52af49954875ae6", "excititor_0003": "6f4911a7165f6455ff776eb8b7d1ea1ab44a57c5b0f4a1ff13f0caf4065badcc", "excititor_0004": "e12f72e3549be2948f08cb0c008027143adc958c6550648de9058562d83210bd", "excititor_0007": "06991444765ed00761590305441772810c36b189e97f16b6c111df1a02c4dd9a"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}'
+\set aoc_marks '{"sums": {"excititor_0001": "4938d0706e6826edd1938a183629ea7f517478154b4cbb421ab2d9e74d84efd2", "excititor_0002": "0a3bb19a0a24037a96bcfecb112aa7e065d8c688520b1c5ca0ec181598f8fe53", "excititor_0003": "ec12a914b71fb78b7bd6415c8d54388a3c6c023fbe0e970147f961c83dd05471", "excititor_0004": "587c9f5e27c9131b288627db57274819ac02ab2f0b356be9c9a6ad10e783b708", "excititor_0007": "3046d449d21e10ef7f9c7a495804e891b64dc850df4b1a7daedb0dedaffeadcc"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}'
 \endif
 SELECT :'aoc_marks'::jsonb->>'table' AS aoc_table, :'aoc_marks'::jsonb->>'sums' AS aoc_sums \gset
 
@@ -69,24 +69,24 @@ DECLARE at oid := to_regnamespace(current_setting('aoc.schema', true)); reason t
 BEGIN
   SELECT CASE
     WHEN statement_timestamp() <> transaction_timestamp() THEN
-      'this script commits by itself: run it without psql -1, with AUTOCOMMIT on'
+      'this script commits on its own: run it without psql -1, with AUTOCOMMIT on'
     WHEN current_setting('server_version_num')::int < 150000 THEN
       'PostgreSQL ' || current_setting('server_version') || ' is too old: 15 or newer is needed'
     WHEN pg_is_in_recovery() THEN 'this is a standby: run the script on the primary'
     WHEN current_setting('transaction_read_only')::boolean THEN 'this role may only read'
     WHEN current_setting('aoc.pid', true) IS DISTINCT FROM pg_backend_pid()::text THEN
-      'a pooler gives each statement another session: connect to PostgreSQL directly'
-    WHEN NOT has_database_privilege(current_database(), 'TEMP') THEN format('role %1$s may not make temporary '
-      'objects, and this script keeps its procedures there: GRANT TEMP ON DATABASE %2$I TO %1$I', current_user, current_database())
+      'a pooler may run each statement in another session: connect directly to PostgreSQL'
+    WHEN NOT has_database_privilege(current_database(), 'TEMP') THEN format('role %1$s may not create temporary '
+      'objects, which this script needs for its procedures: GRANT TEMP ON DATABASE %2$I TO %1$I', current_user, current_database())
     WHEN at IS NULL THEN format('there is no schema %1$s here; create it with: CREATE SCHEMA %1$s', current_setting('aoc.schema'))
     WHEN NOT has_schema_privilege(at, 'CREATE') THEN format('role %s may not create in schema %s', current_user, current_setting('aoc.schema'))
     WHEN EXISTS (SELECT FROM pg_class WHERE relnamespace = at AND relname = ANY (current_setting('aoc.tables')::text[])
-        AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s has not the rights of the owner of the tables', current_user)
+        AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s lacks the privileges of the owner of the tables', current_user)
     WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw')) AND relkind = 'p') THEN
-      (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script does not build indexes partition by partition: run aoc-migrate itself'
+      (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script cannot build indexes one partition at a time: run aoc-migrate instead'
     WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)')) AS given
         WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):.*[^ ,]$') THEN
-      'accept is SLUG:OBJECT, several with a comma between them; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger'
+      'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF;
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
@@ -99,7 +99,7 @@ BEGIN
     RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with %', found.slug, found.function, found.owner,
       array_to_string(found.names, ', '), '-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object ELSE '''' || replace('accept=' || object, '''', '''"''"''') || '''' END;
   END LOOP;
-  IF errors > 0 THEN RAISE EXCEPTION 'nothing was changed: repair that and run the script again'; END IF;
+  IF errors > 0 THEN RAISE EXCEPTION 'nothing was changed: fix this and run the script again'; END IF;
 END $$;
 
 -- ---- Procedures of this session, in pg_temp.
@@ -182,7 +182,7 @@ END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_found(name text) RETURNS jsonb LANGUAGE sql AS $$
 SELECT pg_temp.aoc_read('aoc_migration_state', format('max(value::text) FILTER (WHERE name = %L)', name))::jsonb
 $$;
--- Who holds locks on a table, for whoever waits for it.
+-- Name the holders of locks on a table.
 CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
 SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid, a.usename,
   a.application_name, date_trunc('second', now() - a.xact_start)), 'a prepared transaction'), '; '), 'nobody now')
@@ -195,7 +195,7 @@ BEGIN
   part := pg_temp.aoc_sql(part);
   IF NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND objsubid = 1 AND granted
       AND ((classid::bigint << 32) | objid::bigint) = current_setting('aoc.lock')::bigint) THEN
-    RAISE EXCEPTION 'the lock is not ours any more: connect to PostgreSQL directly, not through a pooler';
+    RAISE EXCEPTION 'we no longer hold the run lock: connect directly to PostgreSQL, not through a pooler';
   END IF;
   PERFORM set_config('application_name', 'aoc-migrate psql ' || split_part(part, ':', 1), false);
   RETURN part;
@@ -242,10 +242,10 @@ BEGIN
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN reason := SQLERRM;
     END;
     IF reason IS NOT NULL AND clock_timestamp() - begun > interval '600.0 s' THEN
-      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to go on.',
+      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to resume.',
         btrim(split_part(relation, '.', -1), '"'), reason, pg_temp.aoc_holders(relation);
     ELSIF reason IS NOT NULL THEN
-      RAISE WARNING '%: a try gave up (%). Locked by %.', btrim(split_part(relation, '.', -1), '"'), reason, pg_temp.aoc_holders(relation);
+      RAISE WARNING '%: an attempt gave up (%). Locked by %.', btrim(split_part(relation, '.', -1), '"'), reason, pg_temp.aoc_holders(relation);
     END IF;
     COMMIT;
     EXIT WHEN reason IS NULL;
@@ -296,7 +296,7 @@ BEGIN
     SELECT string_agg(name, ', ') INTO lacking FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
       SELECT FROM pg_attribute WHERE attrelid = to_regclass(raw) AND attname = name AND NOT attisdropped);
     IF rules IS NOT NULL AND (lacking IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass(raw)) <> 'r') THEN
-      RAISE EXCEPTION '% is not the table that the contract knows; it lacks: %', split_part(raw, '.', -1),
+      RAISE EXCEPTION '% is not the table that the contract describes; it lacks: %', split_part(raw, '.', -1),
         coalesce(lacking, 'being a plain table');
     END IF;
     FOREACH rule SLICE 1 IN ARRAY coalesce(rules, ARRAY[ARRAY[NULL, NULL, NULL]]) LOOP
@@ -319,12 +319,12 @@ BEGIN
       EXECUTE pg_temp.aoc_sql(groups) INTO rows;
       IF rows > 0 THEN
         errors := errors + 1;
-        RAISE WARNING '% groups of rows of % have one idempotency key (ERR_AOC_003)', rows, split_part(raw, '.', -1);
+        RAISE WARNING '% groups of rows of % share an idempotency key (ERR_AOC_003)', rows, split_part(raw, '.', -1);
       END IF;
     END IF;
   END IF;
   IF errors > 0 THEN
-    RAISE EXCEPTION 'the audit found % errors and nothing was changed: repair them and run the script again', errors;
+    RAISE EXCEPTION 'the audit found % errors, and nothing was changed: fix them and run the script again', errors;
   END IF;
 END $$;
 
@@ -352,7 +352,7 @@ SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS applicatio
   pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction) ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction WHERE l.locktype
   = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
-      RAISE EXCEPTION 'another run holds the lock (%); we waited since %. Run it again later, or end that: %', holders, begun, ending;
+      RAISE EXCEPTION 'another run holds the lock (%); we have waited since %. Run the script again later, or end that run: %', holders, begun, ending;
     ELSIF clock_timestamp() - said > interval '5 s' THEN
       RAISE WARNING 'waiting for another run, which holds the lock (%); to end it: %', holders, ending;
       said := clock_timestamp();
@@ -378,7 +378,7 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \else
 \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,
-  :'aoc_hold' || ': nothing was changed; to go on: -v release_hold=1' AS aoc_reason \gset \if :aoc_stop
+  :'aoc_hold' || ': nothing was changed; to upgrade again: -v release_hold=1' AS aoc_reason \gset \if :aoc_stop
 \warn :aoc_reason
 \quit
 \endif
@@ -444,8 +444,8 @@ SELECT pg_temp.aoc_alone('NULL', $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE
   $n$coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL$n$, $s$DROP INDEX CONCURRENTLY IF EXISTS <schema>."<table>_idempotency_v1"$s$) \gexec
 CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['free', $n$pg_temp.aoc_found('<target>_0004') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0004'$s$]]);
 
-SELECT pg_temp.aoc_enter('downgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then NOT NULL without another.');
--- ADD CONSTRAINT NOT VALID <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; a constraint cannot be made unproven: dropped and added at once.
+SELECT pg_temp.aoc_enter('downgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then SET NOT NULL without another.');
+-- ADD CONSTRAINT NOT VALID <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no statement makes a constraint unproven: it is dropped and added at once.
 -- DROP NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON <table>: ACCESS EXCLUSIVE on <table> for an instant; only where this migration had set it.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['locked', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL$n$, 'NULL',
@@ -467,7 +467,7 @@ ARRAY['locked', $n$coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?
 ARRAY['locked', $n$coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{linkset}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{linkset}')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" ALTER linkset DROP NOT NULL$s$],
 ARRAY['free', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0003'$s$]]);
 
-SELECT pg_temp.aoc_enter('downgrade <target>_0002: Guard new rows: every rule but the one on content, as CHECK NOT VALID.');
+SELECT pg_temp.aoc_enter('downgrade <target>_0002: Guard new rows: every rule except the one on content, as CHECK NOT VALID.');
 -- DROP CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no row is read.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
 ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_keys_v1$s$],
@@ -501,7 +501,7 @@ ARRAY['free', $n$NOT to_regclass('<schema>."<table>"') IS NOT NULL$n$, 'NULL',
 ARRAY['locked', $n$to_regclass('<schema>."<table>"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attname = 'supersedes' AND NOT attisdropped)$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" ADD COLUMN IF NOT EXISTS supersedes text$s$]]);
 CALL pg_temp.aoc_run($s$INSERT INTO <schema>."aoc_alembic_version" (version_num) SELECT '<target>_0001' WHERE NOT EXISTS (SELECT FROM <schema>."aoc_alembic_version")$s$);
 
-SELECT pg_temp.aoc_enter('upgrade <target>_0002: Guard new rows: every rule but the one on content, as CHECK NOT VALID.');
+SELECT pg_temp.aoc_enter('upgrade <target>_0002: Guard new rows: every rule except the one on content, as CHECK NOT VALID.');
 -- CREATE FUNCTION <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: takes no lock on your tables; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
 -- GRANT EXECUTE <table>_keys_ok_v1, <table>_objects_ok_v1 ON <table>: takes no lock on your tables; a role that may not run the function could store no row.
 -- ADD CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; NOT VALID: new rows are held from now on, no row is read.
@@ -527,7 +527,7 @@ ARRAY['locked', $n$NOT pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>
   linkset IS NOT NULL) NOT VALID; COMMENT ON CONSTRAINT <table>_required_v1 ON <schema>."<table>" IS 'aoc-migrate sha256:<required signature>'$s$]]);
 CALL pg_temp.aoc_run($s$UPDATE <schema>."aoc_alembic_version" SET version_num = '<target>_0002' WHERE version_num = '<target>_0001'$s$);
 
-SELECT pg_temp.aoc_enter('upgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then NOT NULL without another.');
+SELECT pg_temp.aoc_enter('upgrade <target>_0003: Prove existing rows: validate the CHECKs in one scan, then SET NOT NULL without another.');
 -- VALIDATE CONSTRAINT <table>_keys_v1, <table>_objects_v1, <table>_required_v1 ON <table>: SHARE UPDATE EXCLUSIVE on <table> while it runs; one scan proves all rows; reads and writes go on.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'SHARE UPDATE EXCLUSIVE', ARRAY[ARRAY['locked', $n$pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1') AND (pg_temp.aoc_has_unproven('<schema>."<table>"', '<table>_keys_v1') OR pg_temp.aoc_has_unproven('<schema>."<table>"', '<table>_objects_v1') OR pg_temp.aoc_has_unproven('<schema>."<table>"', '<table>_required_v1'))$n$, 'NULL',
  $s$ALTER TABLE <schema>."<table>" VALIDATE CONSTRAINT <table>_keys_v1, VALIDATE CONSTRAINT <table>_objects_v1, VALIDATE CONSTRAINT <table>_required_v1$s$]]);

@@ -1,12 +1,12 @@
 -- Duplicate audit of advisory_raw: groups of rows with the same idempotency key (tenant, source_vendor, upstream_id, content_hash).
--- Made by aoc-migrate 0.1.0 for PostgreSQL 15 and newer. It reads every row and changes nothing; a standby will do.
+-- Made by aoc-migrate 0.1.0 for PostgreSQL 15 and newer. It reads every row and changes nothing; it also runs on a standby.
 --
 --   psql -X -d DATABASE -f THIS.sql -v LIMIT=200      or on stdin: psql -X -d DATABASE < THIS.sql
 --
---   -v LIMIT=N        groups printed, the largest first; the verdict is over all of them
---   -v schema=NAME    where the table is
+--   -v LIMIT=N        how many groups to print, largest first; the verdict covers all of them
+--   -v schema=NAME    schema of the table
 --
--- Exit code 0: no conflict. 3: conflicts, or it could not read them; stderr says which.
+-- Exit code 0: no conflict. 3: conflicts, or the rows could not be read; stderr says which.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -56,7 +56,7 @@ SELECT nulls, found.* FROM (SELECT coalesce(sum(n), 0)::bigint AS nulls FROM can
   SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT :LIMIT
 ) AS found ON true ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C"
 ) AS found \gset \if :aoc_any
-\echo advisory_raw: :aoc_nulls rows lack a part of the key; the constraints will refuse them, see aoc-migrate audit
+\echo advisory_raw: :aoc_nulls rows lack part of the key, and the constraints will refuse them; see aoc-migrate audit
 \endif
 SELECT :aoc_groups > 0 AS aoc_any \gset \if :aoc_any
 \pset footer off

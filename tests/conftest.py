@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,18 @@ from psycopg.conninfo import conninfo_to_dict
 from pytest_postgresql import factories
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
-from aoc_migrate.sandbox.server import Server, find_binaries
 from tests import forks
 from tests.passwords import hurry_passwords
+from tests.servers import die_with_parent, running_server
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """End a worker of pytest-xdist with its controller."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        die_with_parent()
 
 
 @pytest.fixture(scope="session")
@@ -32,14 +37,9 @@ def pg_server() -> Iterator[SimpleNamespace]:
     if given:
         yield _endpoint(given)
         return
-    with tempfile.TemporaryDirectory(prefix="aoc", dir="/tmp") as folder:
-        server = Server(Path(folder) / "pg", find_binaries())
-        server.start()
-        try:
-            hurry_passwords(server.url("postgres"))
-            yield _endpoint(server.url("postgres"))
-        finally:
-            server.stop()
+    with running_server() as server:
+        hurry_passwords(server.url("postgres"))
+        yield _endpoint(server.url("postgres"))
 
 
 def _endpoint(url: str) -> SimpleNamespace:
@@ -50,7 +50,7 @@ def _endpoint(url: str) -> SimpleNamespace:
 
 
 def load_concelier(**conninfo: Any) -> None:
-    """Fill the template of concelier: a legacy raw table, and the legacy table with what hangs on it."""
+    """Fill the template of concelier: a legacy raw table, and the legacy table with its dependents."""
     with psycopg.connect(**conninfo) as connection:
         create_raw_table(connection, "advisory_raw")
         create_legacy_advisory(connection)
@@ -145,14 +145,14 @@ def excititor(excititor_connection: psycopg.Connection[Any]) -> Database:
 
 
 @pytest.fixture
-def empty(empty_connection: psycopg.Connection[Any]) -> Database:
+def empty_database(empty_connection: psycopg.Connection[Any]) -> Database:
     """A database without any table, used as concelier's."""
     return _database(empty_connection, "concelier")
 
 
 @dataclass
 class Ran:
-    """What a process left: exit code, stdout, stderr."""
+    """What a process returned: exit code, stdout, stderr."""
 
     exit_code: int
     out: str
@@ -225,13 +225,13 @@ def aoc() -> Aoc:
 
 
 @pytest.fixture
-def allowed() -> dict[str, str]:
-    """The environment that lets the backfill write."""
+def retrofit() -> dict[str, str]:
+    """The environment that allows the backfill to write."""
     return {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
+def real_documents() -> Path:
     """The folder of real documents, which is not part of the repository."""
     if not DATA.is_dir():
         pytest.skip(f"no real documents: {DATA} is absent (they are not part of the repository)")
@@ -239,7 +239,7 @@ def data() -> Path:
 
 
 @pytest.fixture(params=["concelier", "excititor"])
-def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+def target_with_chain(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target's database in turn, configured, with a chain of three revisions."""
     chosen: Database = request.getfixturevalue(request.param)
     aoc.configure(chosen)

@@ -1,4 +1,4 @@
-"""What several tests need: rows in bulk, waiting for a condition, an independent look at the links."""
+"""What several tests need: rows in bulk, waiting for a condition, an independent check of the links."""
 
 import os
 import subprocess
@@ -119,7 +119,7 @@ def unread_slot(database: Database) -> Iterator[str]:
         database.run("SELECT pg_drop_replication_slot(%s)", [slot])
 
 
-def make_ready(database: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+def before_backfill(database: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
     """Bring an excititor with 400 rows without links up to the backfill, which is allowed."""
     fill(database, 400)
     aoc.configure(database)

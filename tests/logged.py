@@ -7,15 +7,15 @@ from pathlib import Path
 import psycopg
 
 from aoc_migrate.sandbox.databases import create_raw_table
-from aoc_migrate.sandbox.server import Server, find_binaries
 from aoc_migrate.sandbox.state import load_state
 from tests.conftest import Database
+from tests.servers import guarded_server
 
 
 @contextmanager
 def logged(folder: Path, **settings: str) -> Iterator[tuple[Database, Path]]:
     """Give excititor's database on a new server with these settings, and the file of its log."""
-    server = Server(folder / "pg", find_binaries())
+    server = guarded_server(folder / "pg")
     server.start()
     state = load_state(server.folder)
     assert state is not None

@@ -1,6 +1,6 @@
 """Overloads of every function and operator that a transcript of SQL names, made by a role with CREATE on a schema.
 
-Each leaves a trace in the server's log, which no rollback and no read-only transaction keeps out.
+Each leaves a trace in the server's log, which no rollback and no read-only transaction prevents.
 """
 
 import itertools
@@ -43,7 +43,7 @@ def functions_in(database: Database, transcript: str) -> list[str]:
 
 
 def operators_in(database: Database, transcript: str) -> list[str]:
-    """Return the operators of pg_catalog that a transcript has, and those that SQL's syntax stands for."""
+    """Return the operators of pg_catalog that a transcript has, and those behind SQL's syntax."""
     runs = {*re.findall(r"[-+*/<>=~!@#%^&|`?]+", transcript), *SYNTAX}
     known = database.rows(
         "SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace"

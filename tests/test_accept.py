@@ -1,4 +1,4 @@
-"""--accept SLUG:OBJECT: what a finding says may be accepted is accepted by the option that it prints."""
+"""--accept SLUG:OBJECT: a finding that may be accepted prints the option that accepts it."""
 
 import re
 import shlex
@@ -17,8 +17,8 @@ WRONG = {
     ":touch": "no slug before a colon",
     "duplicate-key:x": "duplicate-key cannot be accepted",
     "update-triggers:x": "update-triggers cannot be accepted",
-    "update-trigger:": "no object behind the colon",
-    "update-trigger:  ": "no object behind the colon",
+    "update-trigger:": "no object after the colon",
+    "update-trigger:  ": "no object after the colon",
 }
 HOSTILE = ["it's", "a:b,c", 'two "words"', "$(id)", "-x", "%s {0}"]
 
@@ -31,8 +31,8 @@ def options(text: str) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("given", WRONG)
-def test_wrong_words(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
-    """What names no finding that can be accepted exits 2, says what is wrong with it, and which can."""
+def test_an_unknown_finding_is_refused(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
+    """A value that names no acceptable finding exits 2, says why, and lists those that can be accepted."""
     aoc.configure(concelier)
 
     ran = aoc(command, "concelier", "--accept", given)
@@ -43,7 +43,7 @@ def test_wrong_words(given: str, command: str, concelier: Database, aoc: Aoc) ->
 
 
 @pytest.mark.parametrize("command", ["audit", "upgrade", "dedupe", "repair"])
-def test_there_is_one_option(command: str, concelier: Database, aoc: Aoc) -> None:
+def test_no_command_takes_allow_triggers(command: str, concelier: Database, aoc: Aoc) -> None:
     """No command takes --allow-triggers any more."""
     aoc.configure(concelier)
 
@@ -51,13 +51,13 @@ def test_there_is_one_option(command: str, concelier: Database, aoc: Aoc) -> Non
 
 
 @pytest.mark.parametrize("slug", SLUGS.split(", "))
-def test_what_is_not_there_is_ignored(slug: str, database: Database, aoc: Aoc) -> None:
-    """To accept a finding that is not made changes nothing."""
+def test_accepting_an_absent_finding_changes_nothing(slug: str, target_with_chain: Database, aoc: Aoc) -> None:
+    """Accepting a finding that does not occur changes nothing."""
     assert aoc("audit", "--accept", f"{slug}:nothing").exit_code == aoc("audit").exit_code
 
 
-def test_the_first_colon_separates() -> None:
-    """An object may hold colons and commas, and is no other finding's object."""
+def test_the_first_colon_ends_the_slug() -> None:
+    """An object may hold colons and commas, and belongs to one finding only."""
     accepted = Accepted.of(["swap-conflict:a:b,c", "move-trigger:x"])
 
     assert accepted.has("swap-conflict", "a:b,c")
@@ -67,7 +67,9 @@ def test_the_first_colon_separates() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_the_printed_option_accepts(name: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_printed_option_can_be_pasted(
+    name: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """The option that a finding prints can be pasted into a shell, whatever the object is called."""
     for n in range(2):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
@@ -78,17 +80,17 @@ def test_the_printed_option_accepts(name: str, excititor: Database, aoc: Aoc, al
         f'CREATE TRIGGER "{quoted}" BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION touch()'
     )
     aoc.configure(excititor)
-    refused = aoc.json("upgrade", **allowed)
+    refused = aoc.json("upgrade", **retrofit)
     assert refused.slugs("error") == ["update-trigger"]
     printed = options(refused.finding("update-trigger")["help"])
 
     assert printed == ["--accept", f"update-trigger:{name}"]
-    assert aoc("upgrade", *printed, **allowed).exit_code == 0
+    assert aoc("upgrade", *printed, **retrofit).exit_code == 0
 
 
 @pytest.mark.parametrize("given", ["touch", "update-trigger:", "duplicate-key:x", "update-trigger:x,"])
-def test_wrong_words_in_a_script(given: str, excititor: Database, aoc: Aoc) -> None:
-    """A psql script refuses what names no finding that can be accepted, and changes nothing."""
+def test_a_script_refuses_an_unknown_finding(given: str, excititor: Database, aoc: Aoc) -> None:
+    """A psql script refuses a value that names no acceptable finding, and changes nothing."""
     aoc.configure(excititor)
     printed = aoc("plan", "excititor", "--sql").out
 
@@ -101,7 +103,7 @@ def test_wrong_words_in_a_script(given: str, excititor: Database, aoc: Aoc) -> N
 
 
 @pytest.mark.parametrize("name", ["it's", "a:b", 'two "words"', "$(id)"])
-def test_the_variable_that_a_script_prints(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_the_variable_that_a_script_prints_can_be_pasted(name: str, excititor: Database, aoc: Aoc) -> None:
     """The variable that a script prints can be pasted into a shell, whatever the object is called."""
     for n in range(2):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")

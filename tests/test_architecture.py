@@ -1,4 +1,4 @@
-"""The arrows and habits of the code itself, read from its source and from running processes."""
+"""The imports and habits of the code, read from its source and from running processes."""
 
 import ast
 import re
@@ -74,8 +74,8 @@ def test_imports_point_down(name: str) -> None:
     assert wrong == []
 
 
-def test_no_file_name_stands_on_two_floors() -> None:
-    """A name says the room: only a command's verb is found on several floors, and messages name their subject."""
+def test_no_file_name_is_on_two_floors() -> None:
+    """A file's name says its room: only a command's verb is on several floors, and messages name their subject."""
     found: dict[str, set[str]] = {}
     for module, path in MODULES.items():
         if path.stem != "__init__" and layer(module) in ROOMS and ".messages." not in module:
@@ -85,14 +85,14 @@ def test_no_file_name_stands_on_two_floors() -> None:
     assert {n: found[n] for n, which in floors.items() if len(which) > 1 and not found[n] <= VERBS} == {}
 
 
-def test_the_sandbox_stands_alone() -> None:
-    """The sandbox imports nothing of the package but itself: it must not need what it helps to test."""
+def test_the_sandbox_imports_only_itself() -> None:
+    """The sandbox imports only itself: it must not need what it helps to test."""
     files = [path for module, path in MODULES.items() if layer(module) == "sandbox"]
 
     assert {layer(m) for path in files for m in ours(path)} == {"sandbox"}
 
 
-def test_no_cycles() -> None:
+def test_no_module_imports_itself_through_others() -> None:
     """No module imports itself through others."""
     arrows = {name: {m for m in ours(path) if m != name} for name, path in MODULES.items()}
     while leaves := [name for name, targets in arrows.items() if not targets & arrows.keys()]:
@@ -115,7 +115,7 @@ KEPT_TO = {
 
 @pytest.mark.parametrize("library", KEPT_TO)
 def test_libraries_are_kept_to_their_layers(library: str) -> None:
-    """click is the command line's, Alembic the running's; the contract knows no library at all."""
+    """Only the command line imports click, only running imports Alembic, and the contract imports no library."""
     users = {layer(n) for n, path in MODULES.items() for m in imports(path) if m.split(".")[0] == library}
 
     assert users
@@ -123,7 +123,7 @@ def test_libraries_are_kept_to_their_layers(library: str) -> None:
 
 
 @pytest.mark.parametrize("path", REVISIONS, ids=lambda path: path.stem)
-def test_revisions_import_what_is_frozen(path: Path) -> None:
+def test_revisions_import_only_what_is_frozen(path: Path) -> None:
     """A revision imports Alembic, SQLAlchemy and a numbered contract, nothing else."""
     allowed = re.compile(r"aoc_migrate\.contract\.v\d+|(alembic|sqlalchemy)(\..*)?")
 
@@ -175,13 +175,30 @@ def bad_habits(path: Path) -> Iterator[str]:
                 yield f"{path}:{node.lineno}: sys.stdout"
 
 
-def test_habits() -> None:
+def test_nothing_prints_or_swallows_an_error() -> None:
     """Nothing but click (which is kept to cli/) writes to stdout; no error is swallowed whole."""
     assert [habit for path in PACKAGE for habit in bad_habits(path)] == []
 
 
 def test_no_subquery_is_negated() -> None:
-    """No query says NOT IN (SELECT …): above work_mem PostgreSQL reads the subquery anew for each row."""
+    """No query says NOT IN (SELECT …): above work_mem PostgreSQL reads the subquery again for each row."""
     wrong = [name for name, path in MODULES.items() if "NOT IN (SELECT" in path.read_text("utf-8")]
 
     assert wrong == []
+
+
+def test_the_picture_is_true() -> None:
+    """docs/architecture.md lists every room; its arrows lead where the imports do, directly or not."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = [(a, b) for a, b in re.findall(r"(?m)^  (\w+) --> (\w+)$", page) if not a.startswith("migrations")]
+    real = {(layer(name), layer(m)) for name, path in MODULES.items() for m in ours(path)}
+    real = {(a, b) for a, b in real if a != b and a in [*ROOMS, "sandbox"]}
+
+    def reached(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        more = pairs | {(a, d) for a, b in pairs for c, d in pairs if b == c}
+        return pairs if more == pairs else reached(more)
+
+    assert reached({*drawn}) == reached(real)
+    assert [pair for pair in drawn if pair in reached({*drawn} - {pair})] == []
+    table = page.partition("| room | holds |")[2].partition("\n\n")[0]
+    assert {*re.findall(r"(?m)^\| `(\w+)` \|", table)} == {*ROOMS, "sandbox", "migrations"}

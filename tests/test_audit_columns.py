@@ -27,8 +27,8 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("case", SHAPES)
-def test_shapes(case: str, excititor: Database, aoc: Aoc) -> None:
-    """A table of another shape than the contract's is found before any row is read, and refused if need be."""
+def test_another_shape_is_found_before_any_row_is_read(case: str, excititor: Database, aoc: Aoc) -> None:
+    """A table of another shape than the contract's is found before any row is read, and refused if it must be."""
     alter, subject, severity, code = SHAPES[case]
     excititor.run(f"ALTER TABLE vex_raw {alter}")
     aoc.configure(excititor)
@@ -58,14 +58,16 @@ FITTING = [
 
 
 @pytest.mark.parametrize("alter", FITTING)
-def test_shapes_that_fit(alter: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """More columns, narrower types and other collations are no hindrance: up, verify and down work."""
+def test_more_columns_and_narrower_types_are_accepted(
+    alter: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """More columns, narrower types and other collations do not matter: up, verify and down work."""
     excititor.run(f"ALTER TABLE vex_raw {alter}")
     excititor.add("1", tenant="1")
     excititor.add("2", tenant="1", retrieved_at="2025-02-01T00:00:00Z")
     aoc.configure(excititor)
 
-    up = aoc.json("upgrade", **allowed)
+    up = aoc.json("upgrade", **retrofit)
 
     assert (up.exit_code, up.slugs()) == (0, [])
     assert aoc("verify", "--probe").exit_code == 0
@@ -94,25 +96,27 @@ TRIGGERS = {
 
 
 @pytest.mark.parametrize("when", TRIGGERS)
-def test_triggers(when: str, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """A trigger that the backfill would fire is an error unless it is accepted; others are none."""
+def test_a_trigger_that_the_backfill_fires_must_be_accepted(
+    when: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """A trigger that the backfill would fire is an error unless it is accepted; other triggers are fine."""
     chain_of_two(excititor)
     excititor.run(f'CREATE TRIGGER "No te" {when} EXECUTE FUNCTION noted()')
     aoc.configure(excititor)
 
-    plain, named = aoc.json("audit", **allowed), aoc.json("audit", "--accept", "update-trigger:No te", **allowed)
+    plain, named = aoc.json("audit", **retrofit), aoc.json("audit", "--accept", "update-trigger:No te", **retrofit)
 
     assert plain.slugs("error") == (["update-trigger"] if TRIGGERS[when] else [])
     assert named.slugs("error") == []
-    other = aoc.json("audit", "--accept", "update-trigger:another", **allowed)
+    other = aoc.json("audit", "--accept", "update-trigger:another", **retrofit)
     assert other.slugs("error") == plain.slugs("error")
 
 
 @pytest.mark.parametrize(
     ("state", "counts"), [("DISABLE", False), ("ENABLE REPLICA", False), ("ENABLE ALWAYS", True)]
 )
-def test_disabled_triggers(
-    state: str, counts: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]
+def test_a_disabled_trigger_stops_nothing(
+    state: str, counts: bool, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """A trigger that is switched off for ordinary sessions stops nothing."""
     chain_of_two(excititor)
@@ -120,11 +124,11 @@ def test_disabled_triggers(
     excititor.run(f"ALTER TABLE vex_raw {state} TRIGGER note")
     aoc.configure(excititor)
 
-    assert aoc.json("audit", **allowed).slugs("error") == (["update-trigger"] if counts else [])
+    assert aoc.json("audit", **retrofit).slugs("error") == (["update-trigger"] if counts else [])
 
 
-def test_triggers_do_not_matter_where_nothing_is_written(excititor: Database, aoc: Aoc) -> None:
-    """Where no row needs a link, a trigger for UPDATE is no hindrance."""
+def test_a_trigger_does_not_matter_where_no_row_needs_a_link(excititor: Database, aoc: Aoc) -> None:
+    """Where no row needs a link, a trigger for UPDATE does not matter."""
     chain_of_two(excititor)
     excititor.run("DELETE FROM vex_raw WHERE id = '2'")
     excititor.run("CREATE TRIGGER note BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION noted()")
@@ -133,7 +137,7 @@ def test_triggers_do_not_matter_where_nothing_is_written(excititor: Database, ao
     assert aoc("upgrade").exit_code == 0
 
 
-def test_dependents_of_the_link(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_dependents_of_the_link_are_a_warning(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Indexes, foreign keys and publications that the backfill goes through are a warning that names them."""
     chain_of_two(excititor)
     excititor.run(
@@ -145,16 +149,16 @@ def test_dependents_of_the_link(excititor: Database, aoc: Aoc, allowed: dict[str
     )
     aoc.configure(excititor)
 
-    ran = aoc.json("audit", **allowed)
+    ran = aoc.json("audit", **retrofit)
 
     assert (ran.exit_code, ran.slugs("warning")) == (0, ["link-dependents"])
     names = ran.finding("link-dependents")["problem"].rpartition("(")[2].rstrip(").").split(", ")
     assert set(names) == {"by_link", "partly", "spoken", "to_previous", "feed"}
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
 
 
-def test_foreign_objects(excititor: Database, aoc: Aoc) -> None:
-    """A constraint or index that bears one of our names and is not ours is found before it is in the way."""
+def test_a_foreign_object_with_our_name_is_found_first(excititor: Database, aoc: Aoc) -> None:
+    """A constraint or index with one of our names that is not ours is found before any step needs the name."""
     excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_objects_v1 CHECK (source IS NOT NULL)")
     excititor.run("CREATE INDEX vex_raw_chain_v1 ON vex_raw (id)")
     aoc.configure(excititor)

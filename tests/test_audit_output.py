@@ -1,4 +1,4 @@
-"""What the audit prints and what it leaves alone: no document's content in any format, no change anywhere."""
+"""What the audit prints: no document's content in any format. It changes nothing."""
 
 import json
 import subprocess
@@ -38,20 +38,20 @@ def plant(database: Database) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_no_content_of_documents(
-    form: str, target: str, request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]
+def test_no_command_prints_content_of_documents(
+    form: str, target: str, request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """However broken the rows are, nothing that stands in a document reaches stdout or stderr, in any command."""
+    """However broken the rows are, no command prints anything from a document to stdout or stderr."""
     database: Database = request.getfixturevalue(target)
     plant(database)
     aoc.configure(database)
     printed = aoc("audit", "--format", form)
     assert printed.exit_code == 1
     assert all(slug in printed.out for slug in ("derived-key", "envelope-mismatch", "duplicate-key", "blank-key"))
-    runs = [printed, aoc("upgrade", "--format", form, **allowed)]
+    runs = [printed, aoc("upgrade", "--format", form, **retrofit)]
 
     database.run(f"DELETE FROM {database.table} WHERE id !~ '^(good|variant)'")
-    runs.append(aoc("upgrade", "--format", form, **allowed))
+    runs.append(aoc("upgrade", "--format", form, **retrofit))
     assert runs[-1].exit_code == 0
     database.run(f"UPDATE {database.table} SET supersedes = 'good2' WHERE id = 'good1'")
     for words in (
@@ -67,7 +67,7 @@ def test_no_content_of_documents(
     assert [ran for ran in runs if CANARY in ran.out + ran.err] == []
 
 
-def test_formats_tell_the_same(concelier: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_all_formats_report_the_same(concelier: Database, aoc: Aoc, tmp_path: Path) -> None:
     """All formats name the same findings with the same counts, and --output writes what stdout had."""
     plant(concelier)
     aoc.configure(concelier)
@@ -120,16 +120,16 @@ def test_the_audit_changes_nothing_and_needs_only_select(concelier: Database, ao
 
 
 @pytest.mark.parametrize("schema", ["public", 'Vuln "Data"'])
-def test_statements_run_in_psql(schema: str, empty: Database, aoc: Aoc) -> None:
+def test_printed_statements_run_in_psql(schema: str, empty_database: Database, aoc: Aoc) -> None:
     """Every statement of the report, pasted into psql as it is, runs and returns the rows that were counted."""
     name = '"' + schema.replace('"', '""') + '"'
-    empty.run(f"CREATE SCHEMA IF NOT EXISTS {name}; SET search_path TO {name}")
-    create_raw_table(empty.connection, "advisory_raw")
-    plant(empty)
-    aoc.configure(empty)
+    empty_database.run(f"CREATE SCHEMA IF NOT EXISTS {name}; SET search_path TO {name}")
+    create_raw_table(empty_database.connection, "advisory_raw")
+    plant(empty_database)
+    aoc.configure(empty_database)
     psql = Path(find_binaries()) / "psql"
     if not psql.is_file():
-        pytest.skip(f"no psql beside the server's binaries ({psql.parent})")
+        pytest.skip(f"no psql among the server's binaries ({psql.parent})")
 
     findings = aoc.json("audit", CONCELIER_DATABASE_SCHEMA=schema).report["findings"]
 
@@ -137,7 +137,16 @@ def test_statements_run_in_psql(schema: str, empty: Database, aoc: Aoc) -> None:
     assert len(asked) > 10
     for finding in asked:
         done = subprocess.run(
-            [psql, "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", empty.url],
+            [
+                psql,
+                "--no-psqlrc",
+                "--quiet",
+                "--tuples-only",
+                "--no-align",
+                "--set",
+                "ON_ERROR_STOP=1",
+                empty_database.url,
+            ],
             input=f"{finding['statement']};",
             capture_output=True,
             text=True,
@@ -148,7 +157,7 @@ def test_statements_run_in_psql(schema: str, empty: Database, aoc: Aoc) -> None:
 
 
 def test_a_full_disk_loses_no_report(excititor: Database, aoc: Aoc) -> None:
-    """Where the file cannot take the report once the work is done, stdout has it, with its true exit code."""
+    """If the file cannot take the report once the work is done, stdout gets it, and the exit code is right."""
     aoc.configure(excititor)
 
     ran = aoc("audit", "--format", "json", "--output", "/dev/full")

@@ -1,4 +1,4 @@
-"""What the audit finds in rows: each broken rule once, counted over everything, with statements that find them."""
+"""What the audit finds in rows: each broken rule once, counted over all rows, with a statement that finds them."""
 
 from collections import defaultdict
 from typing import Any, NamedTuple
@@ -67,7 +67,7 @@ CASES = [
     *(Case("forbidden-key", c, keyed(FORBIDDEN), "ERR_AOC_001") for c in OBJECTS),
     *(Case("derived-key", c, keyed(DERIVED), "ERR_AOC_006") for c in OBJECTS),
     *(Case("case-variant-key", c, keyed(VARIANTS), "ERR_AOC_007", "warning") for c in OBJECTS),
-    Case("content-hash-form", "content_hash", BAD_HASHES, None, "warning"),
+    Case("content-hash-format", "content_hash", BAD_HASHES, None, "warning"),
     Case("key-too-long", "upstream_id", ("é" * 1300,), None),
 ]
 
@@ -86,8 +86,10 @@ def store(database: Database, case: Case) -> set[str]:
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_every_rule(target: str, request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """Each rule that rows break is found by itself, and nothing else is; counts are over all of its rows."""
+def test_each_broken_rule_is_found_alone(
+    target: str, request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """Each rule that rows break is the only finding, with a count of all its rows."""
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)
     expected: Found = defaultdict(set)
@@ -97,13 +99,13 @@ def test_every_rule(target: str, request: pytest.FixtureRequest, aoc: Aoc, allow
         if case.slug == "missing-required" and case.column in KEYS:
             nulls = expected["null-key", database.table, "ERR_AOC_004", "error"]
             nulls |= expected[case.slug, subject, case.code, case.severity]
-    expected["content-hash-form", f"{database.table}.content_hash", None, "warning"] |= expected[
+    expected["content-hash-format", f"{database.table}.content_hash", None, "warning"] |= expected[
         "blank-key", f"{database.table}.content_hash", "ERR_AOC_004", "error"
     ]
     for column in OBJECTS:
         store(database, Case("harmless", column, keyed(HARMLESS), None))
 
-    ran = aoc.json("audit", "--limit", "2", **allowed)
+    ran = aoc.json("audit", "--limit", "2", **retrofit)
 
     found: Found = defaultdict(set)
     for finding in ran.report["findings"]:
@@ -118,7 +120,7 @@ def test_every_rule(target: str, request: pytest.FixtureRequest, aoc: Aoc, allow
     assert found == expected
 
 
-def test_warnings_alone_are_clean(concelier: Database, aoc: Aoc) -> None:
+def test_warnings_alone_do_not_stop_an_upgrade(concelier: Database, aoc: Aoc) -> None:
     """Where a row is only suspicious, the audit warns and exits 0, and upgrade goes on."""
     for case in CASES:
         if case.severity == "warning":
@@ -130,13 +132,13 @@ def test_warnings_alone_are_clean(concelier: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs("error"), set(ran.slugs("warning"))) == (
         0,
         [],
-        {"case-variant-key", "content-hash-form"},
+        {"case-variant-key", "content-hash-format"},
     )
     assert aoc("upgrade").exit_code == 0
 
 
-def test_envelope_mismatch(concelier: Database, aoc: Aoc) -> None:
-    """A scalar key that differs from the field it repeats is a warning; a field that is absent is none."""
+def test_an_envelope_mismatch_is_a_warning(concelier: Database, aoc: Aoc) -> None:
+    """A scalar key that differs from the field it repeats is a warning; an absent field is not."""
     concelier.add("vendor", source={"vendor": "OSV"})
     concelier.add("empty", source={"vendor": ""}, upstream_id="b")
     concelier.add("upstream id", upstream={"upstream_id": "CVE-2025-0002"}, upstream_id="c")
@@ -161,8 +163,8 @@ def test_envelope_mismatch(concelier: Database, aoc: Aoc) -> None:
     }
 
 
-def test_the_keys_that_were_found_are_named(concelier: Database, aoc: Aoc) -> None:
-    """Finding and sample name the keys, each row's own in the sample, so that one knows what to remove."""
+def test_forbidden_keys_are_named(concelier: Database, aoc: Aoc) -> None:
+    """Finding and sample name the keys to remove, the sample each row's own."""
     concelier.add("1", source={"cvss": 1, "vendor": "osv", "severity": 2})
     concelier.add("2", source={"cvss": 1, "effective_x": 1}, upstream_id="b")
     aoc.configure(concelier)
@@ -175,7 +177,7 @@ def test_the_keys_that_were_found_are_named(concelier: Database, aoc: Aoc) -> No
     assert derived["sample"] == [{"id": "2", "keys": ["effective_x"]}]
 
 
-def test_duplicates(concelier: Database, aoc: Aoc) -> None:
+def test_duplicates_are_counted_in_groups_and_rows(concelier: Database, aoc: Aoc) -> None:
     """Duplicates are counted in groups and rows over everything; --limit shows the largest groups."""
     for group, rows in {"a": 2, "b": 4, "c": 3, "d": 1}.items():
         for n in range(rows):

@@ -20,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("target", "number"), [("concelier", 9), ("excititor", 8)])
-def test_new_revision(target: str, number: int, checkout: Path, aoc: Aoc) -> None:
+def test_a_new_revision_follows_the_head(target: str, number: int, checkout: Path, aoc: Aoc) -> None:
     """The file has the next id, follows the head, asks its author's questions, and Alembic lists it as head."""
 
     def run(*words: str) -> str:

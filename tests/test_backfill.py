@@ -40,7 +40,7 @@ WORDS = [
 
 
 @pytest.fixture(params=["concelier", "excititor"])
-def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+def target_with_link_column(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target's database in turn, configured, and with a link column already."""
     chosen: Database = request.getfixturevalue(request.param)
     chosen.run(f"ALTER TABLE {chosen.table} ADD supersedes text")
@@ -49,23 +49,23 @@ def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
 
 
 @pytest.fixture
-def linguistic(empty: Database, aoc: Aoc) -> Iterator[Database]:
+def concelier_in_dictionary_order(empty_database: Database, aoc: Aoc) -> Iterator[Database]:
     """A concelier database whose texts sort as in a dictionary (ICU), configured."""
     try:
-        empty.value("SELECT 'a' < 'B' COLLATE \"und-x-icu\"")
+        empty_database.value("SELECT 'a' < 'B' COLLATE \"und-x-icu\"")
     except psycopg.Error:
         pytest.skip("this server was built without ICU, and so sorts every text by its bytes")
-    name = f"{empty.connection.info.dbname}_icu"
-    empty.run(f"DROP DATABASE IF EXISTS {name}")
-    empty.run(f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
-    with psycopg.connect(make_conninfo(empty.url, dbname=name), autocommit=True) as connection:
+    name = f"{empty_database.connection.info.dbname}_icu"
+    empty_database.run(f"DROP DATABASE IF EXISTS {name}")
+    empty_database.run(f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+    with psycopg.connect(make_conninfo(empty_database.url, dbname=name), autocommit=True) as connection:
         create_raw_table(connection, "advisory_raw")
         create_legacy_advisory(connection)
         connection.execute("ALTER TABLE advisory_raw ADD supersedes text")
         database = Database(connection, "advisory_raw", "concelier")
         aoc.configure(database)
         yield database
-    empty.run(f"DROP DATABASE {name}")
+    empty_database.run(f"DROP DATABASE {name}")
 
 
 def fill(database: Database, documents: int, seed: int) -> None:
@@ -127,36 +127,36 @@ def check_both_ways(database: Database, aoc: Aoc) -> None:
     assert links(database) == before
 
 
-def test_every_link_and_back(database: Database, aoc: Aoc) -> None:
-    """Hundreds of rows in chains that cross batches end as Python reckons; the way back is exact."""
-    fill(database, 120, seed=1)
+def test_every_link_is_set_and_taken_back(target_with_link_column: Database, aoc: Aoc) -> None:
+    """Hundreds of rows in chains that cross batches end as Python computes; the downgrade is exact."""
+    fill(target_with_link_column, 120, seed=1)
 
-    check_both_ways(database, aoc)
-
-
-def test_linguistic_collation(linguistic: Database, aoc: Aoc) -> None:
-    """Where the database sorts as a dictionary, no batch skips a row, and ties are still broken by bytes."""
-    assert linguistic.value("SELECT 'a' < 'B'")
-    fill(linguistic, 120, seed=2)
-
-    check_both_ways(linguistic, aoc)
+    check_both_ways(target_with_link_column, aoc)
 
 
-def test_one_chain_of_equal_times(database: Database, aoc: Aoc) -> None:
+def test_a_linguistic_collation_skips_no_row(concelier_in_dictionary_order: Database, aoc: Aoc) -> None:
+    """Where the database sorts like a dictionary, no batch skips a row, and bytes still break ties."""
+    assert concelier_in_dictionary_order.value("SELECT 'a' < 'B'")
+    fill(concelier_in_dictionary_order, 120, seed=2)
+
+    check_both_ways(concelier_in_dictionary_order, aoc)
+
+
+def test_equal_times_are_ordered_by_id(target_with_link_column: Database, aoc: Aoc) -> None:
     """A chain longer than two batches whose rows were all retrieved at once is ordered by the ids' bytes."""
     rows = 2 * BATCH + 5
-    database.run(
-        f"INSERT INTO {database.table} ({COLUMNS}, content_hash, source, upstream, linkset) "
+    target_with_link_column.run(
+        f"INSERT INTO {target_with_link_column.table} ({COLUMNS}, content_hash, source, upstream, linkset) "
         "SELECT chr(97 - 32 * (n % 2)) || n, 't', 'v', 'u', 'epoch', n, '{}', '{}', '{}' "
         f"FROM generate_series(1, {rows}) AS n"
     )
 
-    check_both_ways(database, aoc)
+    check_both_ways(target_with_link_column, aoc)
 
 
 @pytest.mark.parametrize("rows", [BATCH - 1, BATCH, BATCH + 1, 2 * BATCH])
-def test_borders(rows: int, excititor: Database, aoc: Aoc) -> None:
-    """At the very border of a batch no row is forgotten and none is written twice."""
+def test_no_row_is_lost_at_the_border_of_a_batch(rows: int, excititor: Database, aoc: Aoc) -> None:
+    """At the border of a batch no row is skipped and none is written twice."""
     excititor.run(
         f"INSERT INTO vex_raw ({COLUMNS}, content_hash, source, upstream, linkset) "
         "SELECT n, 't', 'v', 'u', timestamptz 'epoch' + n * interval '1 s', n, '{}', '{}', '{}' "
@@ -170,7 +170,7 @@ def test_borders(rows: int, excititor: Database, aoc: Aoc) -> None:
     assert aoc.json("status").report["facts"]["journal"] == rows - 1
 
 
-def test_odd_times(excititor: Database, aoc: Aoc) -> None:
+def test_odd_times_are_in_order(excititor: Database, aoc: Aoc) -> None:
     """Rows retrieved before Christ, a microsecond apart or in the far future are in order like any other."""
     times = [
         "4713-01-01 00:00:00+00 BC",

@@ -39,7 +39,7 @@ SHAPES = {
 
 
 @pytest.fixture(params=SHAPES)
-def shaped(request: pytest.FixtureRequest, excititor: Database) -> Database:
+def table_of_each_shape(request: pytest.FixtureRequest, excititor: Database) -> Database:
     """A raw table in several shapes, with what the backfill needs."""
     excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {create_bookkeeping(Schema('public'), STATE)}")
     return excititor
@@ -59,7 +59,7 @@ class Disturbed(Session):
 
 
 def arrivals(database: Database, dice: random.Random, count: int) -> Iterator[None]:
-    """Store so many rows, up to five at a time: of old and of new documents, late or not, linked or not."""
+    """Store that number of rows, up to five at a time: of old and of new documents, late or not, linked or not."""
     numbers = iter(range(count))
     for n in numbers:
         for m in (n, *(next(numbers, None) for _ in range(dice.randint(0, 4)))):
@@ -93,26 +93,26 @@ def expected(database: Database) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_that_arrive_meanwhile(seed: int, shaped: Database) -> None:
+def test_rows_stored_meanwhile_are_linked_too(seed: int, table_of_each_shape: Database) -> None:
     """Whatever is stored between its statements, every link is right at the end, and the way back is exact."""
     dice = random.Random(seed)
-    list(arrivals(shaped, dice, 120))
-    shaped.run("CREATE TABLE found AS SELECT id, supersedes FROM vex_raw")
-    shaped.run(
+    list(arrivals(table_of_each_shape, dice, 120))
+    table_of_each_shape.run("CREATE TABLE found AS SELECT id, supersedes FROM vex_raw")
+    table_of_each_shape.run(
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO found VALUES (NEW.id, "
         "NEW.supersedes); RETURN NULL; END $$; CREATE TRIGGER note AFTER INSERT ON vex_raw FOR EACH ROW "
         "EXECUTE FUNCTION note()"
     )
-    target, limits = Target("excititor", shaped.url), Limits(batch_rows=(1, 7, 40)[seed])
+    target, limits = Target("excititor", table_of_each_shape.url), Limits(batch_rows=(1, 7, 40)[seed])
     with connect(target, "test", limits, Flags()) as session, runner_lock(session):
         session.__class__ = Disturbed
-        session.rows_to_come = arrivals(shaped, dice, 60 + seed)  # type: ignore[attr-defined]
+        session.rows_to_come = arrivals(table_of_each_shape, dice, 60 + seed)  # type: ignore[attr-defined]
 
         written = relink(session, VEX_RAW, "walk")
 
-        assert links(shaped) == expected(shaped)
+        assert links(table_of_each_shape) == expected(table_of_each_shape)
         assert next(session.rows_to_come, "none left") == "none left"  # type: ignore[attr-defined]
-        stored = dict(shaped.rows("SELECT id, supersedes FROM found"))
-        assert written >= sum(link != stored[id_] for id_, link in links(shaped).items())
+        stored = dict(table_of_each_shape.rows("SELECT id, supersedes FROM found"))
+        assert written >= sum(link != stored[id_] for id_, link in links(table_of_each_shape).items())
         restore(session, VEX_RAW)
-    assert links(shaped) == stored
+    assert links(table_of_each_shape) == stored

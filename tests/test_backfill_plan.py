@@ -1,4 +1,4 @@
-"""How PostgreSQL goes about a batch of the backfill, on a table as large as it ever gets."""
+"""How PostgreSQL plans a batch of the backfill on the largest table."""
 
 import re
 
@@ -23,7 +23,7 @@ from tests.helpers import fill
 
 
 def test_no_batch_is_larger_than_its_plan_knows() -> None:
-    """--batch-rows allows no more rows than the page of a batch can hold, or the walk would end too soon."""
+    """--batch-rows allows no more rows than a batch's page can hold; otherwise the backfill would end too soon."""
     for command in (upgrade, downgrade, chain, repair, dedupe):
         (option,) = [p for p in command.params if p.name == "batch_rows"]
         assert isinstance(option.type, click.IntRange)

@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aoc_migrate.sandbox.server import Server, find_binaries
 from tests.conftest import Aoc, Database
+from tests.servers import guarded_server
 
 
 def nothing_of_ours(database: Database) -> bool:
@@ -19,10 +19,10 @@ USAGE = [
     (["upgrade", "concelir"], "neither a target nor a revision"),
     (["upgrade", "concelier", "nonsense"], "neither a target nor a revision"),
     (["upgrade", "concelier", "excititor_0003"], "neither a target nor a revision"),
-    (["upgrade", "concelier", "excititor"], "Unexpected word 'excititor'"),
-    (["upgrade", "concelier", "-1"], "upgrade does not go down"),
-    (["downgrade", "concelier", "+1"], "downgrade does not go up"),
-    (["downgrade", "concelier", "-1"], "there are not 1 steps"),
+    (["upgrade", "concelier", "excititor"], "Unexpected argument 'excititor'"),
+    (["upgrade", "concelier", "-1"], "upgrade cannot go down"),
+    (["downgrade", "concelier", "+1"], "downgrade cannot go up"),
+    (["downgrade", "concelier", "-1"], "-1 leads to no revision"),
     (["downgrade", "concelier"], "Missing REVISION"),
     (["downgrade", "concelier", "concelier_0099"], "neither a target nor a revision"),
     (["upgrade", "--max-stal=1s"], "Did you mean one of: '--max-lag', '--max-stall'?"),
@@ -32,22 +32,22 @@ USAGE = [
     (["upgrade", "--max-stall", "0s"], "too short"),
     (["upgrade", "--max-stall=-1s"], "too short"),
     (["upgrade", "--deadline", "-5m"], "too short"),
-    (["upgrade", "--lock-wait", "soon"], "is no time"),
+    (["upgrade", "--lock-wait", "soon"], "is not a duration"),
     (["upgrade", "--deadline", "591h"], "too long"),
     (["wait", "--timeout", "5"], "has no unit"),
     (["upgrade", "--max-stall", "1h"], "--max-stall is longer than --deadline"),
     (["audit", "concelier", "--limit", "0"], "0 is not in the range"),
     (["audit", "concelier", "--limit", "-5"], "-5 is not in the range"),
     (["audit", "concelier", "--limit", "99999999999999999999"], "is not in the range"),
-    (["history", "concelier", "--run", "99999999999999999999"], "is not the number of a run"),
+    (["history", "concelier", "--run", "99999999999999999999"], "is not a run number"),
     (["verify", "concelier", "--since", "99999999h"], "too long"),
     (["verify", "concelier", "--tenant", " "], "it is empty"),
     (["dedupe", "concelier", "--batch-rows", "501"], "501 is not in the range"),
     (["audit", "concelier", "--output", "/nonexistent/report"], "cannot be written"),
     (["audit", "concelier", "--format", "xml"], "'xml' is not one of"),
-    (["audit", "nosuch"], "Unexpected word 'nosuch'"),
+    (["audit", "nosuch"], "Unexpected argument 'nosuch'"),
     (["verify", "excititor"], "excititor is not configured"),
-    (["chain", "dropp", "concelier"], "Unexpected word 'dropp'"),
+    (["chain", "dropp", "concelier"], "Unexpected argument 'dropp'"),
     (["chain", "concelier"], "has no chain yet"),
     (["nosuch"], "No such command"),
     (["revision", "concelier", "-m", " "], "-m needs a title"),
@@ -55,8 +55,8 @@ USAGE = [
 
 
 @pytest.mark.parametrize(("words", "sentence"), USAGE, ids=[" ".join(words) for words, _ in USAGE])
-def test_wrong_usage(words: list[str], sentence: str, concelier: Database, aoc: Aoc) -> None:
-    """What cannot be meant exits 2 with a sentence on stderr, prints no report and changes nothing."""
+def test_wrong_usage_exits_2(words: list[str], sentence: str, concelier: Database, aoc: Aoc) -> None:
+    """Wrong usage exits 2 with a sentence on stderr, prints no report and changes nothing."""
     aoc.configure(concelier)
 
     ran = aoc(*words)
@@ -90,8 +90,8 @@ CONFIGURATION = [
 
 
 @pytest.mark.parametrize(("environment", "sentence"), CONFIGURATION, ids=[s for _, s in CONFIGURATION])
-def test_wrong_configuration(environment: dict[str, str], sentence: str, aoc: Aoc) -> None:
-    """A configuration that cannot be meant exits 2 before any connection."""
+def test_wrong_configuration_exits_2(environment: dict[str, str], sentence: str, aoc: Aoc) -> None:
+    """A wrong configuration exits 2 before any connection."""
     ran = aoc("audit", **environment)
 
     assert (ran.exit_code, ran.out) == (2, "")
@@ -106,16 +106,16 @@ UNREACHABLE = [
 
 @pytest.mark.parametrize("url", UNREACHABLE)
 @pytest.mark.parametrize("command", ["audit", "upgrade", "verify", "status", "downgrade -1", "chain"])
-def test_unreachable(url: str, command: str, aoc: Aoc) -> None:
-    """A server that does not answer is exit 3 and a finding in the report, without the password."""
+def test_an_unreachable_server_exits_3(url: str, command: str, aoc: Aoc) -> None:
+    """A server that does not answer means exit 3 and a finding in the report, without the password."""
     ran = aoc.json(*command.split(), CONCELIER_DATABASE_URL=url)
 
     assert (ran.exit_code, ran.slugs()) == (3, ["unreachable"])
     assert "s3cret" not in ran.out + ran.err
 
 
-def test_wrong_password(concelier: Database, aoc: Aoc) -> None:
-    """A wrong password is exit 3, and is not repeated."""
+def test_a_wrong_password_exits_3_and_is_not_repeated(concelier: Database, aoc: Aoc) -> None:
+    """A wrong password means exit 3, and is not printed."""
     url = concelier.url_as(concelier.connection.info.user, "wr@ng/pass word%")
 
     ran = aoc.json("upgrade", "concelier", CONCELIER_DATABASE_URL=url)
@@ -126,7 +126,7 @@ def test_wrong_password(concelier: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("password", ["p@ss/w rd%", "a:b?c#d", "100%", "%41", "ünï"])
-def test_odd_passwords(password: str, concelier: Database, aoc: Aoc) -> None:
+def test_an_encoded_password_may_hold_anything(password: str, concelier: Database, aoc: Aoc) -> None:
     """A password works percent-encoded, whatever is in it; typed as it is, it is as libpq reads it, or refused."""
     concelier.run("DROP ROLE IF EXISTS odd")
     concelier.run(psycopg.sql.SQL("CREATE ROLE odd LOGIN SUPERUSER PASSWORD {}").format(password))
@@ -142,17 +142,17 @@ def test_odd_passwords(password: str, concelier: Database, aoc: Aoc) -> None:
     concelier.run("DROP ROLE odd")
 
 
-def test_table_missing(empty: Database, aoc: Aoc) -> None:
+def test_a_missing_table_is_not_created(empty_database: Database, aoc: Aoc) -> None:
     """Without the raw table, audit and `upgrade --no-create` exit 3 and create nothing."""
-    aoc.configure(empty)
+    aoc.configure(empty_database)
 
     for words in (["audit"], ["upgrade", "--no-create"]):
         ran = aoc.json(*words)
         assert (ran.exit_code, ran.slugs()) == (3, ["table-missing"])
-    assert empty.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+    assert empty_database.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
-def test_schema_missing(concelier: Database, aoc: Aoc) -> None:
+def test_a_missing_schema_is_not_created(concelier: Database, aoc: Aoc) -> None:
     """A missing schema is never created; the finding has the statement, quoted."""
     aoc.configure(concelier)
 
@@ -163,7 +163,7 @@ def test_schema_missing(concelier: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("revision", ["concelier_0099", "abc123"])
-def test_unknown_revision(revision: str, concelier: Database, aoc: Aoc) -> None:
+def test_an_unknown_revision_is_left_alone(revision: str, concelier: Database, aoc: Aoc) -> None:
     """A version table with a revision of another package or version is left alone."""
     concelier.run("CREATE TABLE aoc_alembic_version (version_num varchar(32) PRIMARY KEY)")
     concelier.run("INSERT INTO aoc_alembic_version VALUES (%s)", [revision])
@@ -176,8 +176,8 @@ def test_unknown_revision(revision: str, concelier: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_wrong_database(down: bool, excititor: Database, aoc: Aoc) -> None:
-    """Concelier's history is refused where excititor's stands, or stood."""
+def test_the_other_targets_database_is_refused(down: bool, excititor: Database, aoc: Aoc) -> None:
+    """Concelier's history is refused where excititor's is or was."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
     if down:
@@ -189,7 +189,7 @@ def test_wrong_database(down: bool, excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT to_regclass('advisory_raw')") is None
 
 
-def test_role_without_rights(concelier: Database, aoc: Aoc) -> None:
+def test_each_missing_right_has_its_grant(concelier: Database, aoc: Aoc) -> None:
     """A role that does not own the tables may verify but not upgrade; each missing right has its GRANT."""
     concelier.run("DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN PASSWORD 'poor'")
     aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("poor", "poor")
@@ -204,8 +204,8 @@ def test_role_without_rights(concelier: Database, aoc: Aoc) -> None:
     assert nothing_of_ours(concelier)
 
 
-def test_read_only_role(concelier: Database, aoc: Aoc) -> None:
-    """A role whose transactions are read-only is told so before anything is tried."""
+def test_a_read_only_role_is_refused(concelier: Database, aoc: Aoc) -> None:
+    """A role whose transactions are read-only is refused before anything is tried."""
     concelier.run("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'reader'")
     concelier.run("ALTER ROLE reader SET default_transaction_read_only = on")
     aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("reader", "reader")
@@ -215,10 +215,10 @@ def test_read_only_role(concelier: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs()) == (1, ["read-only-role"])
 
 
-def test_standby(tmp_path_factory: pytest.TempPathFactory, aoc: Aoc) -> None:
+def test_a_standby_is_refused_but_has_a_status(tmp_path_factory: pytest.TempPathFactory, aoc: Aoc) -> None:
     """On a read-only standby, upgrade exits 3 and names the remedy; status works."""
     folder = Path(os.path.realpath(tmp_path_factory.mktemp("s")))
-    server = Server(folder / "standby", find_binaries())
+    server = guarded_server(folder / "standby")
     server.start()
     server.stop()
     (folder / "standby" / "data" / "standby.signal").touch()
@@ -232,7 +232,7 @@ def test_standby(tmp_path_factory: pytest.TempPathFactory, aoc: Aoc) -> None:
         server.stop()
 
 
-def test_hostile_ids(concelier: Database, aoc: Aoc) -> None:
+def test_hostile_ids_are_printed_escaped(concelier: Database, aoc: Aoc) -> None:
     """Control characters and markup in ids reach neither a terminal nor a Markdown table as such."""
     concelier.add("evil\x1b[31m|<b>`x`\n", tenant=None)
     aoc.configure(concelier)

@@ -23,8 +23,8 @@ def test_sizes_stay_in_bounds(costs: list[float], most: int, target: float) -> N
 
 
 @given(PER_ROW, st.floats(0.001, 0.5))
-def test_it_finds_the_time(cost: float, target: float) -> None:
-    """At a constant cost a row, batches soon take what they aim at, as far as their bounds allow."""
+def test_batches_soon_take_the_time_they_aim_at(cost: float, target: float) -> None:
+    """At a constant cost a row, batches soon take the time that they aim at, within their bounds."""
     batch = BatchSize(Limits(batch_time=target))
     for _ in range(30):
         batch.learn(batch.rows, batch.rows * cost)
@@ -52,8 +52,8 @@ def test_one_slow_batch_changes_little() -> None:
     assert batch.rows >= usual * 0.6
 
 
-def test_what_does_not_fit_is_made_smaller_down_to_one_row() -> None:
-    """Where even 100 rows do not fit into a second it goes down to one, and comes back when that is over."""
+def test_a_slow_batch_shrinks_down_to_one_row() -> None:
+    """If even 100 rows take more than a second, the size falls to one row, and recovers afterwards."""
     batch = BatchSize(Limits())
     for _ in range(20):
         batch.halve()
@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_made_smaller_down_to_one_row() -> None:
     assert batch.rows > 1000
 
 
-def test_updates_in_place(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_most_updates_are_in_place(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Three of four updates are in place; the table grows by 15 % at most, its indexes by 3 %."""
     excititor.run(
         "ALTER TABLE vex_raw SET (autovacuum_enabled = off);"
@@ -80,7 +80,7 @@ def test_updates_in_place(excititor: Database, aoc: Aoc, allowed: dict[str, str]
     sizes = "SELECT pg_relation_size('vex_raw'), pg_indexes_size('vex_raw')"
     ((heap, indexes),) = excititor.rows(sizes)
 
-    assert aoc("upgrade", "excititor_0006", "--batch-rows", "300", **allowed).exit_code == 0
+    assert aoc("upgrade", "excititor_0006", "--batch-rows", "300", **retrofit).exit_code == 0
 
     ((heap_after, indexes_after),) = excititor.rows(sizes)
     updated, in_place = excititor.rows(

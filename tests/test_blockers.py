@@ -1,4 +1,4 @@
-"""Who blocks a strong lock is named while it blocks; autovacuum yields where it can."""
+"""The session that blocks a strong lock is named while it blocks; autovacuum yields where it can."""
 
 import threading
 from collections.abc import Iterator
@@ -46,8 +46,8 @@ def waiting(database: Database, statement: str, **settings: str) -> Iterator[Non
         connection.close()
 
 
-def test_queue_is_described(excititor: Database, aoc: Aoc) -> None:
-    """A failed try names who holds the lock, who waits ahead of us, and how many sessions wait behind us."""
+def test_a_failed_try_describes_the_queue(excititor: Database, aoc: Aoc) -> None:
+    """A failed try names the holder of the lock, those who wait ahead of us, and how many wait behind us."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="a report") as holder, ExitStack() as stack:
         holder.execute("SELECT 'planted-text' FROM vex_raw")
@@ -64,8 +64,8 @@ def test_queue_is_described(excititor: Database, aoc: Aoc) -> None:
     assert "planted-text" not in out + err
 
 
-def test_soft_blocker(excititor: Database, aoc: Aoc) -> None:
-    """Somebody who waits for the same lock ahead of us is named as waiting, not as holding it."""
+def test_a_session_ahead_of_us_is_named_as_waiting(excititor: Database, aoc: Aoc) -> None:
+    """A session that waits for the same lock ahead of us is named as waiting, not as holding it."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
         holder.execute("SELECT count(*) FROM vex_raw")
@@ -81,7 +81,7 @@ def test_soft_blocker(excititor: Database, aoc: Aoc) -> None:
     )
 
 
-def test_query_text_only_when_asked(excititor: Database, aoc: Aoc) -> None:
+def test_query_text_is_shown_only_on_request(excititor: Database, aoc: Aoc) -> None:
     """--show-queries adds the text of what blocks."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
@@ -92,7 +92,7 @@ def test_query_text_only_when_asked(excititor: Database, aoc: Aoc) -> None:
     assert "SELECT 'planted-text' FROM vex_raw" in ran.finding("deadline")["problem"]
 
 
-def test_prepared_transaction(excititor: Database, aoc: Aoc) -> None:
+def test_a_prepared_transaction_is_named_with_its_end(excititor: Database, aoc: Aoc) -> None:
     """A prepared transaction that holds the lock is named, with the statement that ends it."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
@@ -124,7 +124,7 @@ class Vacuumed:
 
 
 @pytest.fixture
-def vacuumed(request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) -> Iterator[Vacuumed]:
+def vacuumed_step(request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]) -> Iterator[Vacuumed]:
     """Prepare the step that the parameter names; its last part says whether the vacuum is against wraparound."""
     (target, number, direction), wraparound = request.param
     database: Database = request.getfixturevalue(target)
@@ -132,7 +132,7 @@ def vacuumed(request: pytest.FixtureRequest, aoc: Aoc, allowed: dict[str, str]) 
     fill(database, 4000)
     start, end = (number - 1, number) if direction == "upgrade" else (number, number - 1)
     if start:
-        assert aoc("upgrade", revision(target, start), **allowed).exit_code == 0
+        assert aoc("upgrade", revision(target, start), **retrofit).exit_code == 0
     table = database.table
     if number == 8:
         table = "advisory" if direction == "upgrade" else "advisory_backup_20251028"
@@ -175,21 +175,21 @@ def vacuuming(database: Database, table: str) -> int:
     )
 
 
-@pytest.mark.parametrize("vacuumed", [(step, False) for step in STRONG], indirect=True, ids=map(str, STRONG))
-def test_autovacuum_yields(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """A strong step goes through while an autovacuum is at work: it yields to the wait for the weak lock."""
-    ran = aoc.json(*vacuumed.command, "--deadline", "30s", **allowed)
+@pytest.mark.parametrize("vacuumed_step", [(step, False) for step in STRONG], indirect=True, ids=map(str, STRONG))
+def test_an_autovacuum_yields(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """A strong step succeeds during an autovacuum, which yields to the wait for the weak lock."""
+    ran = aoc.json(*vacuumed_step.command, "--deadline", "30s", **retrofit)
 
-    assert (ran.exit_code, ran.report["revision"] or "base") == (0, vacuumed.end)
+    assert (ran.exit_code, ran.report["revision"] or "base") == (0, vacuumed_step.end)
 
 
-@pytest.mark.parametrize("vacuumed", [(step, True) for step in STRONG], indirect=True, ids=map(str, STRONG))
-def test_vacuum_against_wraparound_is_named(vacuumed: Vacuumed, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """An anti-wraparound vacuum does not yield: exit 3, it is named, nothing changed."""
-    before = fingerprint(vacuumed.database.connection)
+@pytest.mark.parametrize("vacuumed_step", [(step, True) for step in STRONG], indirect=True, ids=map(str, STRONG))
+def test_a_vacuum_against_wraparound_is_named(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """An anti-wraparound vacuum does not yield: exit 3 with its name, and nothing is changed."""
+    before = fingerprint(vacuumed_step.database.connection)
 
-    ran = aoc.json(*vacuumed.command, "--deadline", "1s", **allowed)
+    ran = aoc.json(*vacuumed_step.command, "--deadline", "1s", **retrofit)
 
-    assert (ran.exit_code, ran.report["revision"] or "base") == (3, vacuumed.start)
+    assert (ran.exit_code, ran.report["revision"] or "base") == (3, vacuumed_step.start)
     assert "autovacuum to prevent wraparound, which does not yield" in ran.finding("deadline")["problem"]
-    assert fingerprint(vacuumed.database.connection) == before
+    assert fingerprint(vacuumed_step.database.connection) == before

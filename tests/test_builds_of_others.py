@@ -21,7 +21,7 @@ TO_INDEX = ("upgrade", "excititor_0004")
 
 
 @pytest.fixture
-def ready(excititor: Database, aoc: Aoc) -> Iterator[Database]:
+def excititor_before_index(excititor: Database, aoc: Aoc) -> Iterator[Database]:
     """Excititor's database before the first index; its owner migrates, and sees nobody else's sessions."""
     with lonely(excititor) as role:
         excititor.add("1")
@@ -39,50 +39,53 @@ def until_it_waits(process: "subprocess.Popen[str]", pid: int) -> None:
     pytest.fail("it ended without waiting")
 
 
-def test_a_build_is_waited_for_and_kept(ready: Database, aoc: Aoc) -> None:
+def test_a_build_is_waited_for_and_kept(excititor_before_index: Database, aoc: Aoc) -> None:
     """Another session's build of our index is waited for; once valid it is taken, not dropped."""
-    with held(ready) as (pid, let_go):
-        theirs = oid(ready)
+    with held(excititor_before_index) as (pid, let_go):
+        theirs = oid(excititor_before_index)
         process = aoc.start(*TO_INDEX)
         until_it_waits(process, pid)
         let_go()
         out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, out + err
-    assert (oid(ready), valid(ready)) == (theirs, True)
+    assert (oid(excititor_before_index), valid(excititor_before_index)) == (theirs, True)
 
 
-def test_the_deadline_names_the_builder(ready: Database, aoc: Aoc) -> None:
-    """A build that does not end within --deadline: exit 3 with its pid and what it waits for, and it goes on."""
-    with held(ready) as (pid, _):
-        theirs, [old] = oid(ready), ready.value("SELECT pg_blocking_pids(%s)", [pid])
+def test_the_deadline_names_the_builder(excititor_before_index: Database, aoc: Aoc) -> None:
+    """A build that outlasts --deadline means exit 3 with its pid and what it waits for; it goes on."""
+    with held(excititor_before_index) as (pid, _):
+        theirs, [old] = (
+            oid(excititor_before_index),
+            excititor_before_index.value("SELECT pg_blocking_pids(%s)", [pid]),
+        )
         ran = aoc.json(*TO_INDEX, "--deadline", "2s")
-        after = (oid(ready), valid(ready))
+        after = (oid(excititor_before_index), valid(excititor_before_index))
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
     assert f"pid {pid} (sandbox, " in ran.finding("deadline")["problem"]
     assert f"Ahead of that one: pid {old} (sandbox, " in ran.finding("deadline")["problem"]
     assert f"pg_terminate_backend({old})" in ran.finding("deadline")["help"]
     assert after == (theirs, False)
-    assert (oid(ready), valid(ready)) == (theirs, True)
+    assert (oid(excititor_before_index), valid(excititor_before_index)) == (theirs, True)
     assert aoc(*TO_INDEX).exit_code == 0
-    assert oid(ready) == theirs
+    assert oid(excititor_before_index) == theirs
 
 
-def test_a_leftover_is_replaced(ready: Database, aoc: Aoc) -> None:
-    """What a build that ended left INVALID is dropped and built anew."""
-    leave_invalid(ready)
-    theirs = oid(ready)
+def test_a_leftover_is_replaced(excititor_before_index: Database, aoc: Aoc) -> None:
+    """An INVALID index of a build that ended is dropped and built again."""
+    leave_invalid(excititor_before_index)
+    theirs = oid(excititor_before_index)
 
     assert aoc(*TO_INDEX).exit_code == 0
-    assert valid(ready) is True
-    assert oid(ready) != theirs
+    assert valid(excititor_before_index) is True
+    assert oid(excititor_before_index) != theirs
 
 
-def test_a_lock_that_is_no_builds(ready: Database, aoc: Aoc) -> None:
-    """Whoever else holds the weak lock is waited for as well, such as ANALYZE; then the leftover is replaced."""
-    leave_invalid(ready)
-    with psycopg.connect(ready.url) as other:
+def test_any_holder_of_the_weak_lock_is_waited_for(excititor_before_index: Database, aoc: Aoc) -> None:
+    """Any other holder of the weak lock, such as ANALYZE, is waited for; then the leftover is replaced."""
+    leave_invalid(excititor_before_index)
+    with psycopg.connect(excititor_before_index.url) as other:
         other.execute("LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE")
         process = aoc.start(*TO_INDEX)
         until_it_waits(process, other.info.backend_pid)
@@ -90,43 +93,43 @@ def test_a_lock_that_is_no_builds(ready: Database, aoc: Aoc) -> None:
         out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, out + err
-    assert valid(ready) is True
+    assert valid(excititor_before_index) is True
 
 
-def test_an_autovacuum_yields(ready: Database, aoc: Aoc) -> None:
+def test_an_autovacuum_yields(excititor_before_index: Database, aoc: Aoc) -> None:
     """An autovacuum that would hold the lock for minutes yields, and the leftover is replaced."""
-    leave_invalid(ready)
-    fill(ready, 4000)
-    ready.run("UPDATE vex_raw SET id = id")
-    ready.run(
+    leave_invalid(excititor_before_index)
+    fill(excititor_before_index, 4000)
+    excititor_before_index.run("UPDATE vex_raw SET id = id")
+    excititor_before_index.run(
         "ALTER TABLE vex_raw SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, "
         "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
     )
-    ready.run("ALTER SYSTEM SET autovacuum_naptime = 1")
-    ready.run("SELECT pg_reload_conf()")
+    excititor_before_index.run("ALTER SYSTEM SET autovacuum_naptime = 1")
+    excititor_before_index.run("SELECT pg_reload_conf()")
     vacuuming = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'vex_raw'::regclass"
     try:
-        wait_until(lambda: ready.value(vacuuming) == 1, seconds=60)
+        wait_until(lambda: excititor_before_index.value(vacuuming) == 1, seconds=60)
         ran = aoc.json(*TO_INDEX, "--deadline", "30s")
     finally:
-        ready.run("ALTER SYSTEM RESET autovacuum_naptime")
-        ready.run("SELECT pg_reload_conf()")
+        excititor_before_index.run("ALTER SYSTEM RESET autovacuum_naptime")
+        excititor_before_index.run("SELECT pg_reload_conf()")
 
     assert ran.exit_code == 0, ran.err
-    assert valid(ready) is True
+    assert valid(excititor_before_index) is True
 
 
-def test_a_downgrade_waits_too(ready: Database, aoc: Aoc) -> None:
-    """Before an index is dropped, somebody else's rebuild of it comes to its end: nobody is deadlocked."""
+def test_a_downgrade_waits_too(excititor_before_index: Database, aoc: Aoc) -> None:
+    """Before an index is dropped, somebody else's rebuild of it ends: there is no deadlock."""
     assert aoc(*TO_INDEX).exit_code == 0
-    with held(ready, f"REINDEX INDEX CONCURRENTLY {INDEX}") as (pid, let_go):
+    with held(excititor_before_index, f"REINDEX INDEX CONCURRENTLY {INDEX}") as (pid, let_go):
         process = aoc.start("downgrade", "excititor_0003")
         until_it_waits(process, pid)
         let_go()
         out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, out + err
-    assert oid(ready) is None
+    assert oid(excititor_before_index) is None
 
 
 def failing_build(database: Database) -> Abort:
@@ -141,34 +144,36 @@ def failing_build(database: Database) -> Abort:
     return stopped.value
 
 
-def test_a_failed_build_spares_what_became_valid(ready: Database) -> None:
-    """Our CREATE that fails because somebody else's index of that name is finished by then leaves theirs alone."""
-    ready.run(BUILD)
-    theirs = oid(ready)
+def test_a_failed_build_spares_what_became_valid(excititor_before_index: Database) -> None:
+    """If our CREATE fails because another index of that name has become valid, that one is left alone."""
+    excititor_before_index.run(BUILD)
+    theirs = oid(excititor_before_index)
 
-    stopped = failing_build(ready)
-
-    assert "already exists" in stopped.finding.problem
-    assert (oid(ready), valid(ready)) == (theirs, True)
-
-
-def test_a_failed_build_spares_another_tables(ready: Database) -> None:
-    """An INVALID index of that name on another table is none of ours to drop."""
-    ready.run("CREATE TABLE others (tenant int)")
-    leave_invalid(ready, f"CREATE INDEX CONCURRENTLY {INDEX} ON others (tenant)")
-    theirs = oid(ready)
-
-    stopped = failing_build(ready)
+    stopped = failing_build(excititor_before_index)
 
     assert "already exists" in stopped.finding.problem
-    assert (oid(ready), valid(ready)) == (theirs, False)
+    assert (oid(excititor_before_index), valid(excititor_before_index)) == (theirs, True)
 
 
-def test_a_failed_build_drops_its_own(ready: Database) -> None:
+def test_a_failed_build_spares_another_tables_index(excititor_before_index: Database) -> None:
+    """An INVALID index of that name on another table is not dropped."""
+    excititor_before_index.run("CREATE TABLE others (tenant int)")
+    leave_invalid(excititor_before_index, f"CREATE INDEX CONCURRENTLY {INDEX} ON others (tenant)")
+    theirs = oid(excititor_before_index)
+
+    stopped = failing_build(excititor_before_index)
+
+    assert "already exists" in stopped.finding.problem
+    assert (oid(excititor_before_index), valid(excititor_before_index)) == (theirs, False)
+
+
+def test_a_failed_build_drops_its_own_index(excititor_before_index: Database) -> None:
     """What our own build leaves when it fails is dropped at once."""
-    ready.run('INSERT INTO vex_raw SELECT (jsonb_populate_record(v, \'{"id": "2"}\')).* FROM vex_raw v')
+    excititor_before_index.run(
+        'INSERT INTO vex_raw SELECT (jsonb_populate_record(v, \'{"id": "2"}\')).* FROM vex_raw v'
+    )
 
-    stopped = failing_build(ready)
+    stopped = failing_build(excititor_before_index)
 
     assert "could not create unique index" in stopped.finding.problem
-    assert oid(ready) is None
+    assert oid(excititor_before_index) is None

@@ -18,7 +18,7 @@ LEAF, ON_LEAF = (
 
 
 @pytest.fixture
-def parted(excititor: Database, aoc: Aoc) -> Iterator[Database]:
+def partitioned_before_index(excititor: Database, aoc: Aoc) -> Iterator[Database]:
     """A partitioned raw table before its first index; its owner migrates, and sees nobody else's sessions."""
     partition(excititor.connection, "vex_raw")
     with lonely(excititor) as role:
@@ -30,30 +30,34 @@ def parted(excititor: Database, aoc: Aoc) -> Iterator[Database]:
         yield excititor
 
 
-def test_a_build_on_a_partition(parted: Database, aoc: Aoc) -> None:
+def test_a_build_on_a_partition_is_waited_for(partitioned_before_index: Database, aoc: Aoc) -> None:
     """Another session's build on a partition is waited for; once valid it is attached, not dropped."""
-    with held(parted, ON_LEAF) as (pid, let_go):
-        theirs = oid(parted, LEAF)
+    with held(partitioned_before_index, ON_LEAF) as (pid, let_go):
+        theirs = oid(partitioned_before_index, LEAF)
         process = aoc.start(*TO_INDEX)
         until_it_waits(process, pid)
         let_go()
         out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, out + err
-    assert (oid(parted, LEAF), valid(parted, LEAF), valid(parted)) == (theirs, True, True)
+    assert (
+        oid(partitioned_before_index, LEAF),
+        valid(partitioned_before_index, LEAF),
+        valid(partitioned_before_index),
+    ) == (theirs, True, True)
 
 
-def test_a_leftover_on_a_partition(parted: Database, aoc: Aoc) -> None:
-    """What a build on a partition left INVALID is dropped and built anew."""
-    leave_invalid(parted, ON_LEAF)
+def test_a_leftover_on_a_partition_is_replaced(partitioned_before_index: Database, aoc: Aoc) -> None:
+    """An INVALID index of a build on a partition is dropped and built again."""
+    leave_invalid(partitioned_before_index, ON_LEAF)
 
     assert aoc(*TO_INDEX).exit_code == 0
-    assert pairs(parted.connection, INDEX)["vex_raw_a"] == LEAF
-    assert valid(parted, LEAF) is True
+    assert pairs(partitioned_before_index.connection, INDEX)["vex_raw_a"] == LEAF
+    assert valid(partitioned_before_index, LEAF) is True
 
 
 @pytest.fixture(params=["plan", "alembic"])
-def scripts(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> dict[str, str]:
+def printed_scripts(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> dict[str, str]:
     """What builds the index and what drops it, printed by `plan --sql` and by `alembic --sql`."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0003").exit_code == 0
@@ -68,13 +72,13 @@ def run(database: Database, script: str) -> Ran:
     return psql(database, script, "-v", "ON_ERROR_STOP=1")
 
 
-def test_a_script_refuses(scripts: dict[str, str], excititor: Database) -> None:
+def test_a_script_refuses_during_a_build(printed_scripts: dict[str, str], excititor: Database) -> None:
     """A script ends where somebody may be building the index, names the pid, and drops nothing."""
     with held(excititor) as (pid, _):
         theirs = oid(excititor)
-        refused = run(excititor, scripts["upgrade"])
+        refused = run(excititor, printed_scripts["upgrade"])
         after = (oid(excititor), valid(excititor))
-    again = run(excititor, scripts["upgrade"])
+    again = run(excititor, printed_scripts["upgrade"])
 
     assert refused.exit_code == 3
     assert f"{INDEX} is INVALID, and pid {pid} may be building it" in refused.err
@@ -83,22 +87,22 @@ def test_a_script_refuses(scripts: dict[str, str], excititor: Database) -> None:
     assert (oid(excititor), valid(excititor)) == (theirs, True)
 
 
-def test_a_script_replaces_a_leftover(scripts: dict[str, str], excititor: Database) -> None:
-    """What a build that ended left INVALID is dropped and built anew by the script."""
+def test_a_script_replaces_a_leftover(printed_scripts: dict[str, str], excititor: Database) -> None:
+    """The script drops an INVALID index of a build that ended, and builds it again."""
     leave_invalid(excititor)
 
-    assert run(excititor, scripts["upgrade"]).exit_code == 0
+    assert run(excititor, printed_scripts["upgrade"]).exit_code == 0
     assert valid(excititor) is True
 
 
-def test_a_script_down_refuses_too(scripts: dict[str, str], excititor: Database) -> None:
-    """On the way down as well, an INVALID index that somebody may be building is not dropped."""
-    assert run(excititor, scripts["upgrade"]).exit_code == 0
+def test_a_downgrade_script_refuses_during_a_build(printed_scripts: dict[str, str], excititor: Database) -> None:
+    """A script down does not drop an INVALID index that somebody may be building either."""
+    assert run(excititor, printed_scripts["upgrade"]).exit_code == 0
     excititor.run(f"DROP INDEX {INDEX}")
     with held(excititor, BUILD) as (pid, _):
-        refused = run(excititor, scripts["downgrade"])
+        refused = run(excititor, printed_scripts["downgrade"])
         after = valid(excititor)
-    again = run(excititor, scripts["downgrade"])
+    again = run(excititor, printed_scripts["downgrade"])
 
     assert (refused.exit_code, after) == (3, False)
     assert f"pid {pid} may be building it" in refused.err

@@ -16,10 +16,10 @@ from tests.helpers import psql
 
 
 @pytest.fixture(scope="session")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle_without_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle without wheels, with one report."""
     folder = tmp_path_factory.mktemp("kit")
-    (folder / "verify.html").write_text("<p>all stands</p>", encoding="utf-8")
+    (folder / "verify.html").write_text("<p>all is well</p>", encoding="utf-8")
     made = Aoc()("bundle", str(folder / "new"), "--no-wheels", "--report", str(folder / "verify.html"))
     assert made.exit_code == 0, made.err
     return folder / "new"
@@ -30,11 +30,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_is_whole(kit: Path) -> None:
-    """sha256sum finds every file as it was; manifest and sums list the same files."""
-    summed = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=kit, check=False)
-    manifest = json.loads((kit / "manifest.json").read_text(encoding="utf-8"))
-    files = contents(kit)
+def test_every_file_is_in_the_sums(bundle_without_wheels: Path) -> None:
+    """sha256sum finds every file unchanged; manifest and sums list the same files."""
+    summed = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=bundle_without_wheels, check=False
+    )
+    manifest = json.loads((bundle_without_wheels / "manifest.json").read_text(encoding="utf-8"))
+    files = contents(bundle_without_wheels)
 
     assert summed.returncode == 0
     assert {f["path"]: f["sha256"] for f in manifest["files"]} == {
@@ -48,27 +50,33 @@ def test_it_is_whole(kit: Path) -> None:
     }
 
 
-def test_what_is_in_it(kit: Path) -> None:
-    """It has scripts for both targets, docs with the schema, the report, and a README for all of it."""
-    files = contents(kit)
+def test_the_bundle_holds_scripts_docs_and_report(bundle_without_wheels: Path) -> None:
+    """The bundle has scripts for both targets, docs with the schema, the report, and a README."""
+    files = contents(bundle_without_wheels)
     readme = files["README.md"].decode()
 
     assert {"sql/concelier-upgrade.sql", "sql/excititor-downgrade.sql", "sql/apply-aoc-constraints.sql"} <= set(
         files
     )
     assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*")} <= set(files)
-    assert files["reports/verify.html"] == b"<p>all stands</p>"
-    assert all((kit / path).exists() for path in re.findall(r"sql/[\w-]+\.sql", readme))
+    assert files["reports/verify.html"] == b"<p>all is well</p>"
+    assert all((bundle_without_wheels / path).exists() for path in re.findall(r"sql/[\w-]+\.sql", readme))
     assert not [name for name in files if name.endswith(".whl") or name == "requirements.txt"]
 
 
-def test_the_same_bytes(kit: Path, tmp_path: Path) -> None:
+def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path) -> None:
     """Made again from the same input, elsewhere, every file has the same bytes, mode and time."""
-    ran = Aoc()("bundle", str(tmp_path / "other"), "--no-wheels", "--report", str(kit / "reports" / "verify.html"))
+    ran = Aoc()(
+        "bundle",
+        str(tmp_path / "other"),
+        "--no-wheels",
+        "--report",
+        str(bundle_without_wheels / "reports" / "verify.html"),
+    )
     assert ran.exit_code == 0
 
     archives = []
-    for number, folder in enumerate((kit, tmp_path / "other")):
+    for number, folder in enumerate((bundle_without_wheels, tmp_path / "other")):
         path = tmp_path / f"{number}.tar"
         with tarfile.open(path, "w") as archive:
             for file in sorted(folder.rglob("*")):
@@ -78,8 +86,8 @@ def test_the_same_bytes(kit: Path, tmp_path: Path) -> None:
     assert archives[0] == archives[1]
 
 
-def test_a_signature(tmp_path: Path) -> None:
-    """The signer gets the sums as its last word; what it leaves beside them stays."""
+def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
+    """The signer gets the sums as its last word; what it adds to the folder stays."""
     signer = tmp_path / "sign er"
     signer.write_text('#!/bin/sh\nsha256sum "$2" > "$2.sig"\n', encoding="utf-8")
     signer.chmod(0o755)
@@ -91,25 +99,25 @@ def test_a_signature(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
-        ("false", "ended with exit code 1"),
-        ("true", "left no SHA256SUMS.asc"),
-        ("/nowhere/signer", "could not be started"),
-        ("'", "could not be started"),
+        ("false", "failed with exit code 1"),
+        ("true", "wrote no SHA256SUMS.asc"),
+        ("/nowhere/signer", "Could not start the signer"),
+        ("'", "Could not start the signer"),
     ],
 )
-def test_a_signer_that_fails(command: str, told: str, tmp_path: Path) -> None:
-    """Without its signature there is no bundle, and nothing half made either."""
+def test_a_failing_signer_leaves_no_bundle(command: str, message: str, tmp_path: Path) -> None:
+    """Without its signature there is no bundle, and no part of one."""
     ran = Aoc()("bundle", str(tmp_path / "kit"), "--no-wheels", "--sign-command", command)
 
     assert ran.exit_code == 2
-    assert told in ran.err
+    assert message in ran.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_input(tmp_path: Path) -> None:
-    """What cannot be meant is refused with exit code 2, and nothing is written."""
+def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
+    """Wrong input is refused with exit code 2, and nothing is written."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("kept", encoding="utf-8")
     (tmp_path / "one").mkdir()
@@ -120,26 +128,30 @@ def test_bad_input(tmp_path: Path) -> None:
     before = contents(tmp_path)
     cases = {
         "not an empty folder": [str(tmp_path / "full"), "--no-wheels"],
-        "is there already": [str(tmp_path / "full" / "file"), "--no-wheels"],
+        "already exists": [str(tmp_path / "full" / "file"), "--no-wheels"],
         "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
-        "have one file name": [new, "--no-wheels", *same],
+        "have the same file name": [new, "--no-wheels", *same],
         "leaves nothing": [new, "--no-wheels", "--platform", "any"],
         "cannot be made": ["/proc/nowhere/kit", "--no-wheels"],
     }
 
-    for told, words in cases.items():
+    for message, words in cases.items():
         ran = Aoc()("bundle", *words)
         assert (ran.exit_code, ran.out) == (2, ""), words
-        assert told in ran.err
+        assert message in ran.err
     assert contents(tmp_path) == before
 
 
-def test_psql_alone(kit: Path, database: Database, aoc: Aoc) -> None:
+def test_psql_alone_migrates_with_the_bundle(
+    bundle_without_wheels: Path, target_with_chain: Database, aoc: Aoc
+) -> None:
     """With psql and the bundle's scripts a database goes to head, where verify finds nothing, and back to base."""
-    up = (kit / "sql" / f"{database.target}-upgrade.sql").read_text(encoding="utf-8")
-    down = (kit / "sql" / f"{database.target}-downgrade.sql").read_text(encoding="utf-8")
+    up = (bundle_without_wheels / "sql" / f"{target_with_chain.target}-upgrade.sql").read_text(encoding="utf-8")
+    down = (bundle_without_wheels / "sql" / f"{target_with_chain.target}-downgrade.sql").read_text(
+        encoding="utf-8"
+    )
 
-    assert psql(database, up, "-v", "retrofit=1").exit_code == 0
-    assert aoc.json("verify", database.target).slugs() == []
-    assert psql(database, down).exit_code == 0
-    assert aoc.json("status", database.target).report["revision"] is None
+    assert psql(target_with_chain, up, "-v", "retrofit=1").exit_code == 0
+    assert aoc.json("verify", target_with_chain.target).slugs() == []
+    assert psql(target_with_chain, down).exit_code == 0
+    assert aoc.json("status", target_with_chain.target).report["revision"] is None

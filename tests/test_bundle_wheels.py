@@ -1,4 +1,4 @@
-"""The Offline Kit with its packages: pip finds all it needs in it, and the bill of materials names it."""
+"""The Offline Kit with its packages: pip finds all that it needs, and the bill of materials names it."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from tests.test_bundle import contents
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle_with_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with wheels for this interpreter, from the package index."""
     folder = tmp_path_factory.mktemp("wheels") / "kit"
     made = Aoc()("bundle", str(folder))
@@ -45,31 +45,31 @@ def install(bundle: Path, venv: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_install_and_upgrade_without_a_network(
-    wheels: Path, tmp_path: Path, database: Database, aoc: Aoc, allowed: dict[str, str]
+def test_the_bundle_upgrades_without_a_network(
+    bundle_with_wheels: Path, tmp_path: Path, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """Installed from the bundle alone, each wheel by its sum, the command says its version, upgrades, verifies."""
-    installed = install(wheels, tmp_path / "venv")
+    installed = install(bundle_with_wheels, tmp_path / "venv")
     assert installed.returncode == 0, installed.stderr
     programs, environment = tmp_path / "venv" / "bin", clean_environment()
 
     def run(*words: str) -> int:
         command = [str(programs / "aoc-migrate"), *words]
         return subprocess.run(
-            command, cwd="/", env=environment | aoc.environment | allowed, check=False
+            command, cwd="/", env=environment | aoc.environment | retrofit, check=False
         ).returncode
 
     assert run("--version") == 0
-    assert run("upgrade", database.target) == 0
-    assert run("verify", database.target, "--probe") == 0
+    assert run("upgrade", target_with_chain.target) == 0
+    assert run("verify", target_with_chain.target, "--probe") == 0
     assert run("bundle", str(tmp_path / "again"), "--no-wheels") == 0
-    assert contents(tmp_path / "again")["docs/cli.md"] == contents(wheels)["docs/cli.md"]
+    assert contents(tmp_path / "again")["docs/cli.md"] == contents(bundle_with_wheels)["docs/cli.md"]
 
 
-def test_a_changed_wheel_is_refused(wheels: Path, tmp_path: Path) -> None:
+def test_a_changed_wheel_is_refused(bundle_with_wheels: Path, tmp_path: Path) -> None:
     """pip refuses a wheel whose bytes changed, even one that would install, and so does sha256sum."""
     copy = tmp_path / "kit"
-    shutil.copytree(wheels, copy)
+    shutil.copytree(bundle_with_wheels, copy)
     (wheel,) = (copy / "wheels").glob("aoc_migrate-*.whl")
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.comment = b"changed"
@@ -83,21 +83,27 @@ def test_a_changed_wheel_is_refused(wheels: Path, tmp_path: Path) -> None:
     assert summed.returncode == 1
 
 
-def test_each_wheel_is_pinned(wheels: Path) -> None:
+def test_each_wheel_is_pinned(bundle_with_wheels: Path) -> None:
     """requirements.txt names exactly the wheels of the bundle, each by version and sum."""
     pins = re.findall(
-        r"(?m)^(\S+)==(\S+) --hash=sha256:([0-9a-f]{64})$", (wheels / "requirements.txt").read_text()
+        r"(?m)^(\S+)==(\S+) --hash=sha256:([0-9a-f]{64})$", (bundle_with_wheels / "requirements.txt").read_text()
     )
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheels / "wheels").iterdir()}
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (bundle_with_wheels / "wheels").iterdir()
+    }
 
     assert len(pins) == len(files)
     assert {digest for *_, digest in pins} == set(files.values())
 
 
-def test_bill_of_materials(wheels: Path) -> None:
+def test_the_bill_of_materials_names_each_wheel(bundle_with_wheels: Path) -> None:
     """The SBOM names each wheel but our own, with version, purl and sum, and what depends on what by reference."""
-    bom = json.loads((wheels / "sbom.cdx.json").read_text(encoding="utf-8"))
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheels / "wheels").iterdir()}
+    bom = json.loads((bundle_with_wheels / "sbom.cdx.json").read_text(encoding="utf-8"))
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (bundle_with_wheels / "wheels").iterdir()
+    }
 
     assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")
     own = next(name for name in files if name.startswith("aoc_migrate-"))
@@ -111,8 +117,8 @@ def test_bill_of_materials(wheels: Path) -> None:
     assert set(bom["dependencies"][0]["dependsOn"]) == set(references[1:])
 
 
-def test_a_platform_that_there_is_not(tmp_path: Path) -> None:
-    """pip's refusal is told in one sentence, and nothing is left."""
+def test_an_unknown_platform_is_refused(tmp_path: Path) -> None:
+    """pip's refusal is printed in one sentence, and nothing is left behind."""
     ran = Aoc()("bundle", str(tmp_path / "kit"), "--platform", "sparc_solaris", "--python-version", "3.12")
     if ran.exit_code == 3:
         pytest.skip(f"no package index answers: {ran.err}")

@@ -6,11 +6,11 @@ import threading
 import psycopg
 import pytest
 
-from aoc_migrate.database import old_transactions
 from aoc_migrate.database.observing import cancelled_by_person
-from aoc_migrate.database.throttle import throttle, waiters
+from aoc_migrate.database.throttle import throttle
+from aoc_migrate.database.throttle.signal import Signal
 from tests.conftest import Aoc, Database, Ran
-from tests.helpers import PINNED, backfill, make_ready, wait_until, wrong_links
+from tests.helpers import PINNED, backfill, before_backfill, wait_until, wrong_links
 
 SLEEPING = (
     "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' "
@@ -19,9 +19,9 @@ SLEEPING = (
 
 
 @pytest.fixture
-def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+def excititor_before_backfill(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
     """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
-    return make_ready(excititor, aoc, allowed)
+    return before_backfill(excititor, aoc, retrofit)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,9 @@ def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
         (psycopg.errors.LockNotAvailable(), 0.3, 1.0, False),
     ],
 )
-def test_a_cancel_before_the_timeout(error: psycopg.Error, elapsed: float, bound: float, by_person: bool) -> None:
+def test_only_a_cancel_before_the_timeout_is_a_persons(
+    error: psycopg.Error, elapsed: float, bound: float, by_person: bool
+) -> None:
     """A cancel before the statement's timeout is a person's; at the timeout, or of a lock's wait, it is not."""
     assert cancelled_by_person(error, elapsed, bound) is by_person
 
@@ -45,19 +47,19 @@ def cancel(database: Database, after: float = 0.0, query: str = "") -> None:
     wait_until(lambda: database.value(f"SELECT count(pg_cancel_backend(pid)) {sleeping}") == 1)
 
 
-def test_a_batch_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
+def test_a_cancelled_batch_ends_the_work(excititor_before_backfill: Database, aoc: Aoc) -> None:
     """pg_cancel_backend during a batch: exit 4 with `cancelled`, what had ended is kept, and it goes on."""
-    ready.run(
+    excititor_before_backfill.run(
         f"CREATE FUNCTION naps() {PINNED} 'BEGIN PERFORM pg_sleep(30); RETURN NEW; END';"
         "CREATE TRIGGER naps BEFORE UPDATE ON vex_raw FOR EACH ROW WHEN (NEW.id = 'r252') EXECUTE FUNCTION naps()"
     )
     words = ("upgrade", "excititor_0006", "--batch-rows", "100", "--format", "json")
     process = aoc.start(*words, "--accept", "update-trigger:naps")
-    cancel(ready)
+    cancel(excititor_before_backfill)
     out, err = process.communicate(timeout=30)
     ran = Ran(process.returncode, out, err)
-    kept = ready.value("SELECT count(supersedes) FROM vex_raw")
-    ready.run("DROP TRIGGER naps ON vex_raw")
+    kept = excititor_before_backfill.value("SELECT count(supersedes) FROM vex_raw")
+    excititor_before_backfill.run("DROP TRIGGER naps ON vex_raw")
 
     assert (ran.exit_code, ran.slugs("error")) == (4, ["cancelled"]), err
     assert "link rows of vex_raw" in ran.finding("cancelled")["problem"]
@@ -65,32 +67,53 @@ def test_a_batch_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
     assert "same command again" in ran.finding("cancelled")["help"]
     assert 0 < kept < 319
     assert aoc(*words).exit_code == 0
-    assert wrong_links(ready) == 0
+    assert wrong_links(excititor_before_backfill) == 0
 
 
-def test_a_signal_that_a_person_cancels(ready: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person may cancel the query of a signal as well, however long the queries before it took."""
+class Slow(Signal):
+    """A signal whose query takes most of its second."""
+
+    kind = what = "a slow signal"
+
+    def reason(self) -> None:
+        """Sleep within the timeout."""
+        self.session.rows("SELECT pg_sleep(0.7)")
+
+
+class Sleeping(Signal):
+    """A signal whose query takes too long."""
+
+    kind = what = "a sleeping signal"
+
+    def reason(self) -> None:
+        """Sleep beyond the timeout."""
+        self.session.rows("SELECT pg_sleep(30)")
+
+
+def test_a_cancelled_signal_ends_the_work(
+    excititor_before_backfill: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person may cancel the query of a signal too, however long the queries before it took."""
     monkeypatch.setattr(throttle, "SECONDS_BETWEEN_EVALUATIONS", 0)
-    monkeypatch.setattr(waiters, "_QUEUE", "SELECT %s::text AS name WHERE pg_sleep(0.7) IS NULL")
-    monkeypatch.setattr(old_transactions, "_PREPARED", "SELECT pg_sleep(30)::text AS gid, 0 AS seconds")
-    person = threading.Thread(target=cancel, args=[ready, 0.4, "(30)"])
+    monkeypatch.setattr(throttle, "SIGNALS", (Slow, Sleeping))
+    person = threading.Thread(target=cancel, args=[excititor_before_backfill, 0.4, "(30)"])
     person.start()
 
-    report = backfill(ready)
+    report = backfill(excititor_before_backfill)
     person.join()
 
     assert [f.slug for f in report.findings if f.severity == "error"] == ["cancelled"]
 
 
-def test_a_build_that_a_person_cancels(ready: Database, aoc: Aoc) -> None:
+def test_a_cancelled_build_ends_the_work(excititor_before_backfill: Database, aoc: Aoc) -> None:
     """pg_cancel_backend during an index build is reported as that, and the same command builds it."""
-    ready.run("DROP INDEX vex_raw_chain_v1")
-    with psycopg.connect(ready.url) as holder:
+    excititor_before_backfill.run("DROP INDEX vex_raw_chain_v1")
+    with psycopg.connect(excititor_before_backfill.url) as holder:
         holder.execute("INSERT INTO vex_raw SELECT * FROM vex_raw LIMIT 0; SELECT pg_current_xact_id()")
         process = aoc.start("upgrade", "excititor_0005", "--format", "json")
         building = "FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
-        wait_until(lambda: ready.value(f"SELECT count(*) {building}") == 1)
-        ready.run(f"SELECT pg_cancel_backend(pid) {building}")
+        wait_until(lambda: excititor_before_backfill.value(f"SELECT count(*) {building}") == 1)
+        excititor_before_backfill.run(f"SELECT pg_cancel_backend(pid) {building}")
     out, err = process.communicate(timeout=30)
     ran = Ran(process.returncode, out, err)
 

@@ -1,4 +1,4 @@
-"""The supersedes chain: what is wrong with it is named for what it is, repaired on request, and taken back."""
+"""The supersedes chain: each kind of wrong link is named, repaired on request, and taken back."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ GOOD |= {f"{chain}{n}": f"{chain}{n - 1}" for chain, last in (("a", 4), ("b", 2)
 
 
 @pytest.fixture(params=["concelier", "excititor"])
-def chained(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+def chains_at_head(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target in turn, at head: chain a0 to a4, chain b0 to b2, and one document of another tenant."""
     database: Database = request.getfixturevalue(request.param)
     aoc.configure(database)
@@ -62,10 +62,10 @@ BROKEN: dict[str, tuple[dict[str, str | None], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_kinds(case: str, chained: Database, aoc: Aoc) -> None:
-    """Each way in which a link can be wrong is an error of verify under its own name; --apply repairs it."""
+def test_each_kind_of_wrong_link_is_named_and_repaired(case: str, chains_at_head: Database, aoc: Aoc) -> None:
+    """verify names each kind of wrong link as an error; --apply repairs it."""
     by_hand, expected = BROKEN[case]
-    set_links(chained, by_hand)
+    set_links(chains_at_head, by_hand)
 
     verified = aoc.json("verify")
 
@@ -74,10 +74,10 @@ def test_kinds(case: str, chained: Database, aoc: Aoc) -> None:
     assert kinds(finding) == expected
     assert finding["count"] == finding["rows"] == len(expected)
     assert all(f"{kind} {list(expected.values()).count(kind)}" in finding["problem"] for kind in expected.values())
-    assert {row[0] for row in chained.rows(finding["statement"])} == set(expected)
+    assert {row[0] for row in chains_at_head.rows(finding["statement"])} == set(expected)
     applied = aoc.json("chain", "--apply", **ALLOWED)
     assert (applied.exit_code, applied.slugs(), applied.report["facts"]["relinked"]) == (0, [], len(expected))
-    assert links(chained) == GOOD
+    assert links(chains_at_head) == GOOD
 
 
 def late(database: Database, link: str | None) -> None:
@@ -86,25 +86,25 @@ def late(database: Database, link: str | None) -> None:
 
 
 @pytest.mark.parametrize("link", ["a4", None], ids=["linked to the newest", "not linked"])
-def test_late_rows_are_a_warning(link: str | None, chained: Database, aoc: Aoc) -> None:
-    """A revision stored late is the warning chain-late, at exit 0, until `chain --apply` links it anew."""
-    late(chained, link)
+def test_late_rows_are_a_warning(link: str | None, chains_at_head: Database, aoc: Aoc) -> None:
+    """A revision stored late is the warning chain-late, at exit 0, until `chain --apply` links it."""
+    late(chains_at_head, link)
 
     verified, shown = aoc.json("verify"), aoc.json("chain")
 
     assert (verified.exit_code, verified.slugs()) == (0, ["chain-late"])
     assert set(kinds(verified.finding("chain-late"))) == {"late", "a2"}
     assert (shown.exit_code, shown.slugs(), shown.report["changed"]) == (0, ["chain-late"], False)
-    assert shown.report["next"]["command"] == f"aoc-migrate chain {chained.target} --apply"
+    assert shown.report["next"]["command"] == f"aoc-migrate chain {chains_at_head.target} --apply"
     applied = aoc.json("chain", "--apply", **ALLOWED)
     assert (applied.exit_code, applied.slugs(), applied.report["changed"]) == (0, [], True)
-    assert links(chained) == GOOD | {"late": "a1", "a2": "late"}
+    assert links(chains_at_head) == GOOD | {"late": "a1", "a2": "late"}
 
 
-def test_late_and_broken_are_told_apart(chained: Database, aoc: Aoc) -> None:
+def test_a_late_revision_excuses_no_wrong_link(chains_at_head: Database, aoc: Aoc) -> None:
     """A late revision does not excuse wrong links elsewhere, nor a fork in its own document."""
-    late(chained, "a1")
-    set_links(chained, {"b2": None})
+    late(chains_at_head, "a1")
+    set_links(chains_at_head, {"b2": None})
 
     ran = aoc.json("verify")
 
@@ -112,25 +112,25 @@ def test_late_and_broken_are_told_apart(chained: Database, aoc: Aoc) -> None:
     assert kinds(ran.finding("chain-broken")) == {"a2": "fork", "b2": "missing link"}
 
 
-def test_a_new_row_without_its_link_is_broken(chained: Database, aoc: Aoc) -> None:
-    """A new revision at the end of its chain has no excuse: without its link it is an error."""
-    chained.add("a5", upstream_id="a", retrieved_at="2025-01-06T00:00:00Z")
+def test_a_new_row_without_its_link_is_broken(chains_at_head: Database, aoc: Aoc) -> None:
+    """A new revision at the end of its chain without its link is an error."""
+    chains_at_head.add("a5", upstream_id="a", retrieved_at="2025-01-06T00:00:00Z")
 
     assert kinds(aoc.json("verify").finding("chain-broken")) == {"a5": "missing link"}
 
 
-def test_without_created_at_nothing_is_excused(chained: Database, aoc: Aoc) -> None:
-    """Where no column says when a row was stored, nobody can tell that it is late: it is an error."""
-    chained.run(f"ALTER TABLE {chained.table} DROP created_at")
-    late(chained, "a4")
+def test_without_created_at_nothing_is_excused(chains_at_head: Database, aoc: Aoc) -> None:
+    """Where no column says when a row was stored, no revision counts as late: it is an error."""
+    chains_at_head.run(f"ALTER TABLE {chains_at_head.table} DROP created_at")
+    late(chains_at_head, "a4")
 
     assert aoc.json("verify").slugs() == ["chain-broken"]
 
 
-def test_apply_wants_the_flag(chained: Database, aoc: Aoc) -> None:
-    """`chain` only looks; `chain --apply` is refused without the flag, and then nothing is changed."""
+def test_apply_needs_the_flag(chains_at_head: Database, aoc: Aoc) -> None:
+    """`chain` only reads; `chain --apply` without the flag is refused, and nothing is changed."""
     broken = {"a2": "b1", "a4": None}
-    set_links(chained, broken)
+    set_links(chains_at_head, broken)
 
     shown, refused = aoc.json("chain"), aoc.json("chain", "--apply")
 
@@ -140,10 +140,10 @@ def test_apply_wants_the_flag(chained: Database, aoc: Aoc) -> None:
         ["retrofit-not-allowed"],
         False,
     )
-    assert links(chained) == GOOD | broken
+    assert links(chains_at_head) == GOOD | broken
 
 
-def test_apply_with_nothing_to_do(chained: Database, aoc: Aoc) -> None:
+def test_apply_with_nothing_to_do_needs_no_flag(chains_at_head: Database, aoc: Aoc) -> None:
     """Where every link is right, --apply needs no flag and changes nothing."""
     ran = aoc.json("chain", "--apply")
 
@@ -151,72 +151,72 @@ def test_apply_with_nothing_to_do(chained: Database, aoc: Aoc) -> None:
     assert ran.report["facts"]["relinked"] == 0
 
 
-def test_apply_is_journaled(chained: Database, aoc: Aoc) -> None:
-    """What --apply replaced stands in the journal, and the downgrade of the backfill takes both back."""
+def test_apply_is_journaled(chains_at_head: Database, aoc: Aoc) -> None:
+    """What --apply replaced is in the journal, and the downgrade of the backfill takes both back."""
     before = aoc.json("chain", "--drop-journal").report["facts"]
-    late(chained, "a4")
+    late(chains_at_head, "a4")
     assert aoc("chain", "--apply", **ALLOWED).exit_code == 0
 
     after = aoc.json("chain", "--drop-journal").report["facts"]
-    down = aoc.json("downgrade", f"{chained.target}_0005")
+    down = aoc.json("downgrade", f"{chains_at_head.target}_0005")
 
     assert (before, after) == ({"batches": 1, "links": 6}, {"batches": 2, "links": 8})
     assert (down.exit_code, down.slugs("error"), down.slugs("warning")) == (0, [], ["guard-still-on"])
-    assert links(chained) == dict.fromkeys(GOOD) | {"late": "a4"}
+    assert links(chains_at_head) == dict.fromkeys(GOOD) | {"late": "a4"}
     assert aoc("upgrade", "--release-hold", **ALLOWED).exit_code == 0
-    assert links(chained) == GOOD | {"late": "a1", "a2": "late"}
+    assert links(chains_at_head) == GOOD | {"late": "a1", "a2": "late"}
 
 
-def test_rows_changed_since_are_left(chained: Database, aoc: Aoc) -> None:
+def test_a_downgrade_leaves_links_that_others_set(chains_at_head: Database, aoc: Aoc) -> None:
     """The downgrade leaves links that others set since the backfill, and reports these rows."""
-    set_links(chained, {"a3": "a0", "b1": None})
+    set_links(chains_at_head, {"a3": "a0", "b1": None})
 
-    ran = aoc.json("downgrade", f"{chained.target}_0005")
+    ran = aoc.json("downgrade", f"{chains_at_head.target}_0005")
 
     finding = ran.finding("rows-changed-since")
     assert (ran.exit_code, finding["severity"], finding["count"], finding["rows"]) == (0, "warning", 2, 2)
     assert finding["sample"] == [{"id": "a3"}, {"id": "b1"}]
-    assert links(chained) == dict.fromkeys(GOOD) | {"a3": "a0"}
+    assert links(chains_at_head) == dict.fromkeys(GOOD) | {"a3": "a0"}
 
 
-def test_a_stopped_downgrade_tells_what_it_left(chained: Database, aoc: Aoc) -> None:
-    """Of a downgrade that stops after it set links back, the rows that it left are a finding, and in no step."""
-    set_links(chained, {"a3": "a0"})
-    with psycopg.connect(chained.url) as reader:
+def test_a_stopped_downgrade_reports_what_it_left(chains_at_head: Database, aoc: Aoc) -> None:
+    """If a downgrade stops after it set links back, the rows that it left are a finding and in no step."""
+    set_links(chains_at_head, {"a3": "a0"})
+    with psycopg.connect(chains_at_head.url) as reader:
         reader.execute("SELECT FROM aoc_supersedes_journal")
-        ran = aoc.json("downgrade", f"{chained.target}_0005", "--deadline", "1s")
+        ran = aoc.json("downgrade", f"{chains_at_head.target}_0005", "--deadline", "1s")
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
     assert ran.finding("rows-changed-since")["sample"] == [{"id": "a3"}]
     assert [step["kept"] for step in ran.report["steps"] if "kept" in step] == [1]
 
 
-def test_a_dropped_journal_ends_the_way_back(chained: Database, aoc: Aoc) -> None:
+def test_a_dropped_journal_makes_links_permanent(chains_at_head: Database, aoc: Aoc) -> None:
     """`chain --drop-journal --apply` empties the journal; the downgrade of the backfill then leaves every link."""
     dropped, again = (aoc.json("chain", "--drop-journal", "--apply") for _ in range(2))
 
     assert (dropped.exit_code, dropped.report["changed"]) == (0, True)
     assert (dropped.report["facts"]["batches"], dropped.report["facts"]["links"]) == (1, 6)
-    assert "leaves the links as they are" in dropped.report["next"]
+    assert "leaves the links as they are" in dropped.report["next"]["note"]
     assert (again.report["facts"], again.report["changed"]) == ({"batches": 0, "links": 0}, False)
-    assert aoc("downgrade", f"{chained.target}_0005").exit_code == 0
-    assert links(chained) == GOOD
+    assert aoc("downgrade", f"{chains_at_head.target}_0005").exit_code == 0
+    assert links(chains_at_head) == GOOD
     assert aoc.json("chain", "--drop-journal").report["facts"] == {"batches": 0, "links": 0}
     assert aoc("upgrade", "--release-hold").exit_code == 0
 
 
-def test_drop_journal_shows_first(chained: Database, aoc: Aoc) -> None:
+def test_drop_journal_shows_first(chains_at_head: Database, aoc: Aoc) -> None:
     """Without --apply it shows what it would drop, drops nothing and says how; `status` counts the same links."""
     shown = aoc.json("chain", "--drop-journal")
 
     assert (shown.exit_code, shown.report["changed"]) == (0, False)
     assert shown.report["facts"] == {"batches": 1, "links": 6}
-    assert shown.report["next"] == f"aoc-migrate chain {chained.target} --drop-journal --apply"
+    assert shown.report["next"]["command"] == f"aoc-migrate chain {chains_at_head.target} --drop-journal --apply"
     assert aoc.json("status").report["facts"]["journal"] == 6
 
 
-def test_drop_journal_wants_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """With several targets configured, the drop wants one named, because it cannot be undone."""
+def test_drop_journal_needs_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """With several targets configured, the drop needs one named, because it cannot be undone."""
     aoc.configure(concelier, excititor)
     assert aoc("upgrade").exit_code == 0
 

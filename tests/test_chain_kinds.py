@@ -1,4 +1,4 @@
-"""The kinds of wrong links, beside an oracle that follows every link in Python."""
+"""The kinds of wrong links, compared with an oracle that follows every link in Python."""
 
 import random
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A rollback among replicas that run `upgrade` at every start, with real processes."""
+"""A rollback of replicas that run `upgrade` at every start, with real processes."""
 
 import pytest
 
@@ -17,35 +17,37 @@ def start_all(aoc: Aoc, **more: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("rollback", [["downgrade", "-1"], ["constraints", "--remove"]], ids=str)
-def test_rollback_stays(rollback: list[str], excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """After a rollback all replicas restart: the state stays, each says why and exits 0, until it is released."""
+def test_restarted_replicas_respect_a_rollback(
+    rollback: list[str], excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """After a rollback, restarted replicas change nothing, say why and exit 0, until the hold is released."""
     fill(excititor, 300)
     aoc.configure(excititor)
-    assert [code for code, _ in start_all(aoc, **allowed)] == [0, 0, 0]
+    assert [code for code, _ in start_all(aoc, **retrofit)] == [0, 0, 0]
     above = fingerprint(excititor.connection)
     assert aoc(*rollback, HOSTNAME="operator", AOC_GUARD_ENABLED="false").exit_code == 0
     held = fingerprint(excititor.connection)
     assert held != above
 
     for _ in range(2):
-        restarted = start_all(aoc, **allowed)
+        restarted = start_all(aoc, **retrofit)
         assert [code for code, _ in restarted] == [0, 0, 0]
         assert all("held" in out and " ".join(rollback) in out and "operator" in out for _, out in restarted)
         assert fingerprint(excititor.connection) == held
 
-    assert aoc("upgrade", "--release-hold", **allowed).exit_code == 0
+    assert aoc("upgrade", "--release-hold", **retrofit).exit_code == 0
     assert [code for code, _ in start_all(aoc)] == [0, 0, 0]
     assert fingerprint(excititor.connection) == above
     assert wrong_links(excititor) == 0
 
 
-def test_rollback_while_replicas_start(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """A rollback that races with starting replicas wins: whoever came later holds still."""
+def test_a_rollback_wins_over_starting_replicas(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """A rollback that races with starting replicas wins: later replicas change nothing."""
     aoc.configure(excititor)
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
 
     rollback = aoc.start("downgrade", "excititor_0003")
-    replicas = start_all(aoc, **allowed)
+    replicas = start_all(aoc, **retrofit)
     rollback.communicate(timeout=60)
 
     assert rollback.returncode == 0

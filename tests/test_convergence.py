@@ -1,4 +1,4 @@
-"""What is missing of applied revisions is put back; what is not ours is refused."""
+"""Upgrade restores missing parts of applied revisions, and refuses what is not ours."""
 
 import pytest
 
@@ -15,10 +15,12 @@ BROKEN_BY_HAND = {
 
 
 @pytest.mark.parametrize("broken", BROKEN_BY_HAND, ids=str)
-def test_convergence(broken: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_next_upgrade_restores_what_is_missing(
+    broken: str, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """What was dropped or broken by hand at head is found by verify and put back by the next upgrade."""
-    aoc("upgrade", **allowed)
-    database.run(BROKEN_BY_HAND[broken].format(t=database.table))
+    aoc("upgrade", **retrofit)
+    target_with_chain.run(BROKEN_BY_HAND[broken].format(t=target_with_chain.table))
 
     verified = aoc.json("verify")
     assert (verified.exit_code, verified.slugs()) == (1, [broken.split(maxsplit=1)[0]])
@@ -27,7 +29,7 @@ def test_convergence(broken: str, database: Database, aoc: Aoc, allowed: dict[st
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_view_made_read_only_again(concelier: Database, aoc: Aoc) -> None:
+def test_the_next_upgrade_makes_the_view_read_only_again(concelier: Database, aoc: Aoc) -> None:
     """A view whose read-only trigger was dropped is found, and repaired by the next upgrade."""
     aoc.configure(concelier)
     aoc("upgrade")
@@ -46,10 +48,12 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("slug", FOREIGN)
-def test_foreign_object_in_its_place(slug: str, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_foreign_object_is_never_replaced(
+    slug: str, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """An object of our name that means something else is a finding, and is never replaced."""
-    aoc("upgrade", **allowed)
-    database.run(FOREIGN[slug].format(t=database.table))
+    aoc("upgrade", **retrofit)
+    target_with_chain.run(FOREIGN[slug].format(t=target_with_chain.table))
 
     verified, upgraded = aoc.json("verify"), aoc.json("upgrade")
 
@@ -58,19 +62,21 @@ def test_foreign_object_in_its_place(slug: str, database: Database, aoc: Aoc, al
     assert slug in upgraded.slugs()
 
 
-def test_unproven_constraint(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_constraint_stays_unproven_until_it_is_validated(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """A constraint put back as NOT VALID by a signed statement is unproven until upgrade validates it."""
-    aoc("upgrade", **allowed)
-    table = database.table
-    definition = database.value(
+    aoc("upgrade", **retrofit)
+    table = target_with_chain.table
+    definition = target_with_chain.value(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_objects_v1"]
     )
-    comment = database.value(
+    comment = target_with_chain.value(
         "SELECT obj_description(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_objects_v1"]
     )
-    database.run(f"ALTER TABLE {table} DROP CONSTRAINT {table}_objects_v1")
-    database.run(f"ALTER TABLE {table} ADD CONSTRAINT {table}_objects_v1 {definition} NOT VALID")
-    database.run(f"COMMENT ON CONSTRAINT {table}_objects_v1 ON {table} IS '{comment}'")
+    target_with_chain.run(f"ALTER TABLE {table} DROP CONSTRAINT {table}_objects_v1")
+    target_with_chain.run(f"ALTER TABLE {table} ADD CONSTRAINT {table}_objects_v1 {definition} NOT VALID")
+    target_with_chain.run(f"COMMENT ON CONSTRAINT {table}_objects_v1 ON {table} IS '{comment}'")
 
     assert aoc.json("verify").slugs() == ["unproven-constraint"]
     assert aoc("upgrade").exit_code == 0

@@ -1,4 +1,4 @@
-"""Duplicates move into quarantine and back: nothing is lost, nothing else touched, and it goes on when killed."""
+"""Duplicates move into quarantine and back: nothing is lost, nothing else is touched, and a killed run goes on."""
 
 import os
 import signal
@@ -36,21 +36,21 @@ def chain(database: Database) -> None:
     database.add("other", upstream_id="Y", content_hash="A")
     database.run(f"ALTER TABLE {database.table} ADD big text GENERATED ALWAYS AS (upper(upstream_id)) STORED")
     database.run(f'ALTER TABLE {database.table} ADD "odd, name" int GENERATED ALWAYS AS IDENTITY')
-    database.run(f"ALTER TABLE {database.table} ADD kept text, ADD links text")  # names that we use as well
+    database.run(f"ALTER TABLE {database.table} ADD kept text, ADD links text")  # names that we use too
 
 
 @pytest.fixture
-def dirty(database: Database) -> Database:
+def duplicated(target_with_chain: Database) -> Database:
     """Each target with a chain in which two documents were stored twice."""
-    chain(database)
-    return database
+    chain(target_with_chain)
+    return target_with_chain
 
 
-def test_a_look_changes_nothing(dirty: Database, aoc: Aoc) -> None:
-    """Without --apply it tells what stays and what moves, and what names the moved."""
-    before = rows(dirty)
+def test_without_apply_nothing_changes(duplicated: Database, aoc: Aoc) -> None:
+    """Without --apply it shows what stays, what moves, and what refers to the moved rows."""
+    before = rows(duplicated)
 
-    ran = aoc.json("dedupe", dirty.target)
+    ran = aoc.json("dedupe", duplicated.target)
 
     facts = ran.report["facts"]
     assert (ran.exit_code, facts["groups"], facts["surplus"]) == (0, 2, 2)
@@ -58,10 +58,10 @@ def test_a_look_changes_nothing(dirty: Database, aoc: Aoc) -> None:
         ("0A", 1, ["2A"], 1),
         ("1B", 1, ["4B"], 0),
     ]
-    assert (rows(dirty), quarantined(dirty)) == (before, [])
+    assert (rows(duplicated), quarantined(duplicated)) == (before, [])
 
 
-def test_large_groups_are_told_in_part(excititor: Database, aoc: Aoc) -> None:
+def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
     """Of a group with many surplus rows the report has the number, and the first twenty ids."""
     for n in range(25):
         excititor.add(f"{n:02}", content_hash="h")
@@ -73,115 +73,115 @@ def test_large_groups_are_told_in_part(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])
-def test_there_and_back(dirty: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
+def test_restore_returns_the_identical_table(duplicated: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
     """--apply leaves no duplicate and no dangling link; --restore gives back the identical table."""
-    before = rows(dirty)
+    before = rows(duplicated)
 
-    ran = aoc.json("dedupe", dirty.target, "--apply", "--keep", keep)
+    ran = aoc.json("dedupe", duplicated.target, "--apply", "--keep", keep)
 
     assert (ran.exit_code, ran.report["facts"]["moved"]) == (0, 2)
-    assert quarantined(dirty) == gone
-    assert "duplicate-key" not in aoc.json("audit", dirty.target).slugs()
-    table = dirty.table
-    assert not dirty.rows(
+    assert quarantined(duplicated) == gone
+    assert "duplicate-key" not in aoc.json("audit", duplicated.target).slugs()
+    table = duplicated.table
+    assert not duplicated.rows(
         f"SELECT FROM {table} WHERE supersedes = id OR supersedes NOT IN (SELECT id FROM {table})"
     )
-    listed = aoc.json("quarantine", dirty.target).report["facts"]
+    listed = aoc.json("quarantine", duplicated.target).report["facts"]
     assert (listed["rows"], [row["id"] for row in listed["sample"]]) == (2, gone)
 
-    back = aoc.json("dedupe", dirty.target, "--restore")
+    back = aoc.json("dedupe", duplicated.target, "--restore")
 
     assert (back.exit_code, back.report["facts"]["restored"]) == (0, 2)
-    assert (rows(dirty), quarantined(dirty)) == (before, [])
+    assert (rows(duplicated), quarantined(duplicated)) == (before, [])
 
 
-def test_two_runs_and_back_one_by_one(dirty: Database, aoc: Aoc) -> None:
-    """Each run is put back by its number, and together they give back the table."""
-    before = rows(dirty)
-    first = aoc.json("dedupe", dirty.target, "--apply").report["run"]
-    between = rows(dirty)
-    dirty.add("new", upstream_id="X", content_hash="A", retrieved_at="2025-03-01T00:00:00Z", supersedes="3C")
-    grown = rows(dirty)
-    second = aoc.json("dedupe", dirty.target, "--apply").report["run"]
-    assert rows(dirty) == between
+def test_each_run_can_be_restored_alone(duplicated: Database, aoc: Aoc) -> None:
+    """Each run is restored by its number, and together they give back the table."""
+    before = rows(duplicated)
+    first = aoc.json("dedupe", duplicated.target, "--apply").report["run"]
+    between = rows(duplicated)
+    duplicated.add("new", upstream_id="X", content_hash="A", retrieved_at="2025-03-01T00:00:00Z", supersedes="3C")
+    grown = rows(duplicated)
+    second = aoc.json("dedupe", duplicated.target, "--apply").report["run"]
+    assert rows(duplicated) == between
 
-    assert aoc("dedupe", dirty.target, "--restore", "--run", str(second)).exit_code == 0
-    assert rows(dirty) == grown
-    dirty.run(f"DELETE FROM {dirty.table} WHERE id = 'new'")
-    assert aoc("dedupe", dirty.target, "--restore", "--run", str(first)).exit_code == 0
-    assert rows(dirty) == before
-    assert aoc("dedupe", dirty.target, "--restore", "--run", "99").exit_code == 2
-
-
-def test_upgrade_after_it(dirty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """After it an upgrade goes through; then the way back is refused until the index is gone."""
-    before = rows(dirty)
-    assert aoc("dedupe", dirty.target, "--apply").exit_code == 0
-    assert aoc("upgrade", dirty.target, **allowed).exit_code == 0
-    assert aoc.json("verify", dirty.target).slugs("error") == []
-
-    refused = aoc.json("dedupe", dirty.target, "--restore")
-    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands"])
-    assert aoc("downgrade", dirty.target, "base").exit_code == 0
-    assert aoc("dedupe", dirty.target, "--restore").exit_code == 0
-    assert rows(dirty) == before
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(second)).exit_code == 0
+    assert rows(duplicated) == grown
+    duplicated.run(f"DELETE FROM {duplicated.table} WHERE id = 'new'")
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(first)).exit_code == 0
+    assert rows(duplicated) == before
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", "99").exit_code == 2
 
 
-def test_different_rows_stay(dirty: Database, aoc: Aoc) -> None:
-    """Rows that differ in more than the time of their fetch are named by column and stay, unless asked for."""
-    dirty.run(
-        f'UPDATE {dirty.table} SET linkset = \'{{"aliases": ["canary"]}}\', '
+def test_an_upgrade_after_it_blocks_the_restore(duplicated: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """After `dedupe` an upgrade succeeds; then --restore is refused until the index is gone."""
+    before = rows(duplicated)
+    assert aoc("dedupe", duplicated.target, "--apply").exit_code == 0
+    assert aoc("upgrade", duplicated.target, **retrofit).exit_code == 0
+    assert aoc.json("verify", duplicated.target).slugs("error") == []
+
+    refused = aoc.json("dedupe", duplicated.target, "--restore")
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-in-place"])
+    assert aoc("downgrade", duplicated.target, "base").exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--restore").exit_code == 0
+    assert rows(duplicated) == before
+
+
+def test_different_rows_stay(duplicated: Database, aoc: Aoc) -> None:
+    """Rows that differ in more than their time of retrieval are named by column and stay, unless requested."""
+    duplicated.run(
+        f'UPDATE {duplicated.table} SET linkset = \'{{"aliases": ["canary"]}}\', '
         "upstream = '{\"fetched_at\": \"later\"}' WHERE id = '2A'"
     )
 
-    ran = aoc.json("dedupe", dirty.target, "--apply")
+    ran = aoc.json("dedupe", duplicated.target, "--apply")
     assert (ran.exit_code, ran.slugs("error")) == (1, ["duplicates-differ"])
     assert [d["differs"] for d in ran.report["facts"]["duplicates"]] == ["linkset", ""]
     assert "canary" not in ran.out + ran.err
-    assert quarantined(dirty) == []
+    assert quarantined(duplicated) == []
 
-    assert aoc("dedupe", dirty.target, "--apply", "--include-different").exit_code == 0
-    assert quarantined(dirty) == ["2A", "4B"]
+    assert aoc("dedupe", duplicated.target, "--apply", "--include-different").exit_code == 0
+    assert quarantined(duplicated) == ["2A", "4B"]
 
 
-def test_foreign_keys_and_triggers(dirty: Database, aoc: Aoc) -> None:
-    """A row that another table names, or whose move would fire a trigger, stops it before anything moves."""
-    table, before = dirty.table, rows(dirty)
-    dirty.run(
+def test_foreign_keys_and_triggers_stop_it_first(duplicated: Database, aoc: Aoc) -> None:
+    """A row that another table references, or whose move would fire a trigger, stops it before anything moves."""
+    table, before = duplicated.table, rows(duplicated)
+    duplicated.run(
         f"CREATE TABLE notes (about text REFERENCES {table} ON DELETE CASCADE); INSERT INTO notes VALUES ('4B')"
     )
-    refused = aoc.json("dedupe", dirty.target, "--apply")
+    refused = aoc.json("dedupe", duplicated.target, "--apply")
     assert refused.slugs("error") == ["move-referenced"]
-    dirty.run("TRUNCATE notes")
-    dirty.run(
+    duplicated.run("TRUNCATE notes")
+    duplicated.run(
         f"CREATE FUNCTION feed() {PINNED} 'BEGIN RETURN OLD; END'; "
         f"CREATE TRIGGER feeding BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION feed()"
     )
-    assert aoc.json("dedupe", dirty.target, "--apply").slugs("error") == ["move-trigger"]
-    assert rows(dirty) == before
+    assert aoc.json("dedupe", duplicated.target, "--apply").slugs("error") == ["move-trigger"]
+    assert rows(duplicated) == before
 
-    assert aoc("dedupe", dirty.target, "--apply", "--accept", "move-trigger:feeding").exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--apply", "--accept", "move-trigger:feeding").exit_code == 0
 
 
-def test_somebody_elses_quarantine(dirty: Database, aoc: Aoc) -> None:
-    """A table of that name which is not ours is left alone, and nothing moves."""
-    dirty.run(f"CREATE TABLE {dirty.table}_quarantine (id text)")
+def test_somebody_elses_quarantine_is_left_alone(duplicated: Database, aoc: Aoc) -> None:
+    """A foreign table of that name is left alone, and nothing moves."""
+    duplicated.run(f"CREATE TABLE {duplicated.table}_quarantine (id text)")
 
-    ran = aoc.json("dedupe", dirty.target, "--apply")
+    ran = aoc.json("dedupe", duplicated.target, "--apply")
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["foreign-object"])
-    assert dirty.value(f"SELECT count(*) FROM {dirty.table}") == 9
-    assert aoc("quarantine", dirty.target).exit_code == 1
+    assert duplicated.value(f"SELECT count(*) FROM {duplicated.table}") == 9
+    assert aoc("quarantine", duplicated.target).exit_code == 1
 
 
-def test_nobody_else_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:
+def test_only_the_owner_may_read_the_quarantine(duplicated: Database, aoc: Aoc) -> None:
     """Whatever default privileges give, the quarantine is its owner's alone."""
-    dirty.run("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC")
+    duplicated.run("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC")
 
-    assert aoc("dedupe", dirty.target, "--apply").exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--apply").exit_code == 0
 
     granted = "SELECT a.grantee <> c.relowner FROM pg_class c, aclexplode(c.relacl) a WHERE relname = %s"
-    assert not any(other for (other,) in dirty.rows(granted, [f"{dirty.table}_quarantine"]))
+    assert not any(other for (other,) in duplicated.rows(granted, [f"{duplicated.table}_quarantine"]))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -190,7 +190,7 @@ def test_nobody_else_may_read_the_quarantine(dirty: Database, aoc: Aoc) -> None:
     links=st.lists(st.integers(0, 20), max_size=14),
     keep=st.sampled_from(["earliest", "latest"]),
 )
-def test_any_table(
+def test_any_table_comes_clean_and_comes_back(
     excititor: Database, aoc: Aoc, stored: list[tuple[str, str, int]], links: list[int], keep: str
 ) -> None:
     """Of any dirty table no duplicate is left, every row is in exactly one place, and --restore gives it back."""
@@ -213,7 +213,7 @@ def test_any_table(
     assert rows(excititor) == before
 
 
-def test_killed_and_run_again(excititor: Database, aoc: Aoc) -> None:
+def test_a_killed_run_goes_on(excititor: Database, aoc: Aoc) -> None:
     """Killed between its batches, the same command moves the rest, and --restore gives back the table."""
     excititor.run("ALTER TABLE vex_raw ADD COLUMN supersedes text")
     excititor.run(
@@ -237,8 +237,8 @@ def test_killed_and_run_again(excititor: Database, aoc: Aoc) -> None:
     assert rows(excititor) == before
 
 
-def test_bad_words(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """What excludes each other is refused, and a change wants one target."""
+def test_wrong_usage_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """Options that exclude each other are refused, and a change needs one target."""
     aoc.configure(concelier, excititor)
 
     for words in (["--apply"], ["concelier", "--apply", "--restore"], ["concelier", "--run", "1"]):

@@ -1,12 +1,12 @@
-"""Duplicates of a partitioned table: what names a row, and what would fire when it moves."""
+"""Duplicates of a partitioned table: what references a row, and what would fire when it moves."""
 
 from tests.conftest import Aoc, Database
 from tests.helpers import PINNED
 from tests.partitions import LONG, partition
 
 
-def test_a_key_of_several_columns_and_a_trigger_of_a_partition(excititor: Database, aoc: Aoc) -> None:
-    """What names another row of the same tenant is not in the way; the trigger of one partition is."""
+def test_a_key_of_several_columns_is_fine_and_a_partitions_trigger_is_not(excititor: Database, aoc: Aoc) -> None:
+    """A reference to another row of the same tenant stops nothing; the trigger of one partition does."""
     partition(excititor.connection, "vex_raw")
     aoc.configure(excititor)
     for id_, tenant, content in [("1", "b", "A"), ("2", "b", "A"), ("3", "b", "B")]:

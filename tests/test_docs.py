@@ -31,7 +31,7 @@ def read(path: Path) -> str:
 
 
 def section(page: str, heading: str) -> str:
-    """Return what stands under a heading, up to the next one of its level or above."""
+    """Return the text under a heading, up to the next one of its level or above."""
     level = heading.index(" ")
     found = re.search(rf"(?ms)^{re.escape(heading)}$(.*?)(?=^#{{1,{level}}} |\Z)", page)
     assert found, heading
@@ -47,7 +47,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def first_cells(text: str) -> list[str]:
-    """Return what stands between backquotes in the first column of the tables of a text."""
+    """Return the text between backquotes in the first column of the tables of a text."""
     return [name for line in re.findall(r"(?m)^\| (`.*?) \|", text) for name in re.findall(r"`(.+?)`", line)]
 
 
@@ -68,7 +68,7 @@ def docs(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(script, check=False, capture_output=True, text=True)
 
 
-def test_generated_parts_are_what_the_code_says() -> None:
+def test_generated_parts_agree_with_the_code() -> None:
     """Running scripts/docs would change nothing."""
     ran = docs(ROOT, "--check")
 
@@ -119,8 +119,9 @@ def shell_commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", shell_commands())
-def test_shell_commands_parse(line: str) -> None:
+def test_shell_commands_parse(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A command in the documents gets as far as asking for its database: its words and options exist."""
+    monkeypatch.chdir(tmp_path)  # where its --output goes
     line = line.partition(" | ")[0]
     words = list(dropwhile(lambda word: "=" in word, shlex.split(line, comments=True)))[1:]
     apart = words[0] in ("revision", "sandbox", "bundle") or {"--metrics", "--password-file"} & {*words}
@@ -137,16 +138,16 @@ def test_shell_commands_parse(line: str) -> None:
         assert "is configured" in str(ran.exception) or "is not configured" in str(ran.exception)
 
 
-def test_exit_codes() -> None:
+def test_exit_codes_agree_with_the_help() -> None:
     """The tables of exit codes in README and docs/cli.md say what --help says."""
-    told = dict(re.findall(r"(?m)^ +(\d+) {2,}(\w.*)$", (cli.help or "").partition("Exit codes:")[2]))
-    assert {"0", "1", "2", "3", "4", "130", "143"} == set(told)
+    listed = dict(re.findall(r"(?m)^ +(\d+) {2,}(\w.*)$", (cli.help or "").partition("Exit codes:")[2]))
+    assert {"0", "1", "2", "3", "4", "130", "143"} == set(listed)
 
     table = re.findall(r"(?m)^\| (\d+) \| (.+?) \|", section(read(ROOT / "docs" / "cli.md"), "## Exit codes"))
     readme = re.findall(r"(?m)^\| (\d) \| (.+?) \|", read(ROOT / "README.md"))
 
-    assert dict(table) == told
-    assert dict(readme) == {code: text for code, text in told.items() if len(code) == 1}
+    assert dict(table) == listed
+    assert dict(readme) == {code: text for code, text in listed.items() if len(code) == 1}
 
 
 def variables(text: str) -> set[str]:
@@ -154,8 +155,8 @@ def variables(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w])(?:AOC|CONCELIER|EXCITITOR)_[A-Z][A-Z_]*[A-Z]", text))
 
 
-def test_variables() -> None:
-    """The documents name the variables that the code reads, and no others; docs/cli.md has all of users'."""
+def test_the_documents_name_the_variables_of_the_code() -> None:
+    """The documents name the variables that the code reads, and no others; docs/cli.md has all that users set."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "aoc_migrate").rglob("*.py")))
     suffixes = set(re.findall(r"\{(?:prefix|variable|target\.upper\(\))\}_([A-Z_]+)", code))
     assert suffixes == {"DATABASE_URL", "DATABASE_SCHEMA", "TABLE_OWNER", "FILE"}
@@ -164,7 +165,7 @@ def test_variables() -> None:
 
     named = variables("\n".join(read(page) for page in PAGES))
 
-    of_tests = {"AOC_TEST_SERVER_URL", "AOC_TEST_BUILD", "AOC_TEST_RUN", "AOC_TEST_PLAY"}
+    of_tests = {"AOC_TEST_SERVER_URL", "AOC_TEST_BUILD", "AOC_TEST_RUN", "AOC_TEST_PLAY", "AOC_UPDATE_GOLDENS"}
     assert named - known == {*of_tests, "AOC_TENANT_HEADER"}  # the second is the services' alone
     assert set(first_cells(section(CLI, "## Environment"))) == known
 
@@ -177,7 +178,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_resolve(page: Path) -> None:
+def test_every_relative_link_resolves(page: Path) -> None:
     """Every relative link leads to a file, and to a heading of it where it names one."""
     for link in re.findall(r"\]\(((?!https?:)[^)]+)\)", page.read_text(encoding="utf-8")):
         name, _, anchor = link.partition("#")
@@ -191,7 +192,7 @@ def test_every_finding_has_a_section() -> None:
     assert sorted(re.findall(r"(?m)^### (\S+)$", RULES)) == sorted(MESSAGES)
 
 
-def test_json_example(concelier: Database, aoc: Aoc) -> None:
+def test_the_json_example_has_the_keys_of_a_report(concelier: Database, aoc: Aoc) -> None:
     """The JSON in docs/cli.md has the keys of a real report in their order, and each key is explained."""
     for id_ in ("a", "b", "c", "d"):
         concelier.add(id_, content_hash="one" if id_ < "c" else "other")

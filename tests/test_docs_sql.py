@@ -1,4 +1,4 @@
-"""The SQL of docs/rules.md runs, finds the rows it is about, and repairs them."""
+"""The SQL of docs/rules.md runs, finds its rows, and repairs them."""
 
 import re
 from typing import Any
@@ -28,7 +28,7 @@ DIRT: dict[str, dict[str, Any]] = {
     "null-key": {"tenant": None},
     "key-too-long": {"upstream_id": "x" * 2640},
     "case-variant-key": {"source": {"vendor": "osv", "riskScore": 1}},
-    "content-hash-form": {"content_hash": "SHA256:00"},
+    "content-hash-format": {"content_hash": "SHA256:00"},
     "envelope-mismatch": {"source": {"vendor": "redhat"}},
     "unguarded-column": {},
     "forbidden-column": {},
@@ -37,7 +37,7 @@ SHAPE = {
     "unguarded-column": "ALTER TABLE advisory_raw ADD COLUMN notes jsonb",
     "forbidden-column": "ALTER TABLE advisory_raw ADD COLUMN severity text",
 }
-MENDED = ("missing-required", "blank-key", "not-an-object", "forbidden-key", "derived-key", "duplicate-key")
+REPAIRED = ("missing-required", "blank-key", "not-an-object", "forbidden-key", "derived-key", "duplicate-key")
 
 
 def statements(slug: str) -> list[str]:
@@ -47,7 +47,7 @@ def statements(slug: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SQL)
-def test_sql_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_each_example_runs(name: str, concelier: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Each example runs on a database as it is when the finding arises: before the upgrade, or after it."""
     if name.startswith("Before: partitions"):
         partition(concelier.connection, "advisory_raw")
@@ -55,15 +55,15 @@ def test_sql_runs(name: str, concelier: Database, aoc: Aoc, allowed: dict[str, s
     concelier.add("a")
     if name.startswith("After"):
         aoc.configure(concelier)
-        assert aoc("upgrade", **allowed).exit_code == 0
+        assert aoc("upgrade", **retrofit).exit_code == 0
 
     for statement in SQL[name].split(";\n"):
         concelier.run(statement)
 
 
 @pytest.mark.parametrize("slug", DIRT)
-def test_find_and_repair(slug: str, concelier: Database, aoc: Aoc) -> None:
-    """The examples of a finding find what the audit found, and where they repair it, it is gone afterwards."""
+def test_the_examples_find_and_repair_the_rows(slug: str, concelier: Database, aoc: Aoc) -> None:
+    """The examples of a finding find what the audit found; after those that repair it, it is gone."""
     concelier.run(SHAPE.get(slug, ""))
     for id_ in ("a", "b"):
         document = "CVE-2025-0001" if slug == "duplicate-key" else f"CVE-{id_}"
@@ -74,7 +74,7 @@ def test_find_and_repair(slug: str, concelier: Database, aoc: Aoc) -> None:
     reads = [s for s in shown if s.startswith("SELECT")]
 
     assert any(concelier.rows(statement) for statement in reads)
-    if slug in MENDED:
+    if slug in REPAIRED:
         for statement in shown:
             concelier.run(statement)
         assert slug not in aoc.json("audit").slugs()

@@ -43,8 +43,8 @@ def store(database: Database, rows: int, **values: str) -> dict[tuple[str, ...],
 
 
 @pytest.mark.parametrize("index", INDEXES)
-def test_groups(index: str, excititor: Database) -> None:
-    """Whatever index there is, groups, counts and rows without a key are those that counting by hand gives."""
+def test_every_index_finds_the_same_groups(index: str, excititor: Database) -> None:
+    """With any index, groups, counts and rows without a key agree with a count by hand."""
     groups = {key: ids for key, ids in store(excititor, 400).items() if len(ids) > 1}
     excititor.run(INDEXES[index])
     excititor.run("VACUUM ANALYZE vex_raw")
@@ -89,8 +89,8 @@ LOOKS: dict[str, tuple[str, tuple[int, int]]] = {
 
 
 @pytest.mark.parametrize("case", LOOKS)
-def test_without_duplicates(case: str, excititor: Database) -> None:
-    """Without duplicates one read of table or index says so, and none where a unique index proves it."""
+def test_one_read_proves_that_there_are_no_duplicates(case: str, excititor: Database) -> None:
+    """One read of table or index proves that there are no duplicates; a unique index proves it without a read."""
     for n, tenant in itertools.product(range(10), "ab"):
         excititor.add(f"{tenant}{n}", tenant=tenant, upstream_id=tenant)
     required = ", ".join(f"ALTER {column} SET NOT NULL" for column in KEY)

@@ -1,4 +1,4 @@
-"""A line of log that repeats is written at most once in a while, a different one at once."""
+"""A repeated log line is written at most once in an interval, a different one at once."""
 
 from aoc_migrate.database.every_seconds import EverySeconds
 
@@ -22,7 +22,7 @@ def test_the_first_line_may_have_to_wait() -> None:
     assert not EverySeconds(3600.0, at_once=False).due()
 
 
-def test_without_a_time_every_line_is_due() -> None:
+def test_a_line_is_due_again_after_its_time() -> None:
     """After its time a line is due again."""
     line = EverySeconds(0.0)
 

@@ -1,4 +1,4 @@
-"""`upgrade --evidence DIR`: reports and SQL of a run, also of one that fails, is interrupted or killed."""
+"""`upgrade --evidence DIR`: reports and SQL of a run, even of one that fails, is interrupted or killed."""
 
 import json
 import os
@@ -39,15 +39,17 @@ def whole(run: Path) -> bool:
     return ran.returncode == 0 and len(listed) == len(list(run.iterdir())) - 1
 
 
-def test_a_good_run(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_a_good_run_leaves_all_evidence(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
     """It leaves plan, audit, run and verify in every format, the SQL, and sums that hold."""
-    ran = aoc("upgrade", "--format", "json", "--evidence", str(tmp_path / "ticket"), **allowed)
+    ran = aoc("upgrade", "--format", "json", "--evidence", str(tmp_path / "ticket"), **retrofit)
 
     run = only_run(tmp_path / "ticket")
     assert ran.exit_code == 0
-    assert names(run, database.target) == ALL | {"upgrade.sql", "SHA256SUMS"}
+    assert names(run, target_with_chain.target) == ALL | {"upgrade.sql", "SHA256SUMS"}
     assert whole(run)
-    assert json.loads((run / f"{database.target}-upgrade.json").read_text(encoding="utf-8")) == ran.json
+    assert json.loads((run / f"{target_with_chain.target}-upgrade.json").read_text(encoding="utf-8")) == ran.json
 
 
 def left(database: Database) -> object:
@@ -57,17 +59,17 @@ def left(database: Database) -> object:
     return fingerprint(database.connection), database.value(rows), revision
 
 
-def test_the_sql_that_ran(
-    concelier: Database, empty: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+def test_the_recorded_sql_repeats_the_run(
+    concelier: Database, empty_database: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """Run with psql on a copy, the SQL that ran leaves the catalog, rows and revision that it left."""
     fill(concelier, 5000)
     aoc.configure(concelier)
     url, name = concelier.url, concelier.connection.info.dbname
     concelier.connection.close()
-    empty.run(f"CREATE DATABASE {name}_twin TEMPLATE {name}")
+    empty_database.run(f"CREATE DATABASE {name}_twin TEMPLATE {name}")
     try:
-        assert aoc("upgrade", "--evidence", str(tmp_path), **allowed).exit_code == 0
+        assert aoc("upgrade", "--evidence", str(tmp_path), **retrofit).exit_code == 0
         with psycopg.connect(url, autocommit=True) as connection:
             original = left(Database(connection, "advisory_raw", "concelier"))
         with psycopg.connect(url, dbname=f"{name}_twin", autocommit=True) as connection:
@@ -77,11 +79,11 @@ def test_the_sql_that_ran(
             assert ran.exit_code == 0, ran.err
             assert left(twin) == original
     finally:
-        empty.run(f"DROP DATABASE {name}_twin WITH (FORCE)")
+        empty_database.run(f"DROP DATABASE {name}_twin WITH (FORCE)")
 
 
-def test_a_refused_run(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """An audit that stops the upgrade leaves everything but SQL, for none ran."""
+def test_a_refused_run_leaves_no_sql(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """An audit that stops the upgrade leaves everything but SQL, since none ran."""
     excititor.add("bad", tenant=None)
     aoc.configure(excititor)
 
@@ -95,8 +97,8 @@ def test_a_refused_run(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     assert whole(run)
 
 
-def test_a_run_that_stops_half_way(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A step that is given up leaves the SQL so far, with the failure in it, and verify says what stands."""
+def test_a_failed_run_leaves_the_sql_so_far(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A step that is given up leaves the SQL so far with the failure in it, and a verify report."""
     excititor.add("1")
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0001").exit_code == 0
@@ -114,13 +116,13 @@ def test_a_run_that_stops_half_way(excititor: Database, aoc: Aoc, tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run(
-    number: signal.Signals, excititor: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path
+def test_an_interrupted_run_leaves_the_sql_so_far(
+    number: signal.Signals, excititor: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
     """Interrupted in the backfill, the evidence holds plan, audit and the SQL so far; SIGTERM leaves sums too."""
     fill(excititor, 60_000)
     aoc.configure(excititor)
-    process = aoc.start("upgrade", "--evidence", str(tmp_path), **allowed)
+    process = aoc.start("upgrade", "--evidence", str(tmp_path), **retrofit)
     wait_until(lambda: excititor.value("SELECT to_regclass('aoc_supersedes_journal') IS NOT NULL"))
     os.kill(process.pid, number)
     process.communicate(timeout=30)
@@ -132,20 +134,22 @@ def test_an_interrupted_run(
     assert ("SHA256SUMS" in found) == (number == signal.SIGTERM)
 
 
-def test_nothing_to_do(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
-    """At head there is no audit, but plan, run and verify say that all stands."""
-    assert aoc("upgrade", **allowed).exit_code == 0
+def test_a_run_with_nothing_to_do_leaves_no_audit(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
+    """At head there is no audit, but plan, run and verify are clean."""
+    assert aoc("upgrade", **retrofit).exit_code == 0
 
     assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
 
     run = only_run(tmp_path)
     left = {name for name in ALL if not name.startswith("audit")} | {"SHA256SUMS"}
-    assert names(run, database.target) == left
-    assert json.loads((run / f"{database.target}-verify.json").read_text(encoding="utf-8"))["ok"]
+    assert names(run, target_with_chain.target) == left
+    assert json.loads((run / f"{target_with_chain.target}-verify.json").read_text(encoding="utf-8"))["ok"]
 
 
 def test_each_run_has_its_own_folder(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A second run beside the first overwrites nothing."""
+    """A second run in the same place overwrites nothing."""
     aoc.configure(excititor)
 
     for _ in range(2):
@@ -154,7 +158,7 @@ def test_each_run_has_its_own_folder(excititor: Database, aoc: Aoc, tmp_path: Pa
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_no_server(aoc: Aoc, tmp_path: Path) -> None:
+def test_without_a_server_the_report_is_the_evidence(aoc: Aoc, tmp_path: Path) -> None:
     """Without a server the run's report is the evidence."""
     aoc.environment["EXCITITOR_DATABASE_URL"] = "postgresql://nobody:planted-secret@127.0.0.1:1/none"
 
@@ -165,20 +169,20 @@ def test_no_server(aoc: Aoc, tmp_path: Path) -> None:
     assert not any("planted-secret" in path.read_text(encoding="utf-8") for path in run.iterdir())
 
 
-def test_a_folder_that_cannot_be_made(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A place that cannot be written to is refused before anything is done."""
+def test_an_unwritable_folder_is_refused_first(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A folder that cannot be written to is refused before anything is done."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     aoc.configure(excititor)
 
     ran = aoc("upgrade", "--evidence", str(tmp_path / "file" / "below"))
 
     assert ran.exit_code == 2
-    assert "Choose a folder that can be written to" in ran.err
+    assert "Choose a writable folder" in ran.err
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
 
-def test_a_full_disk(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """When the evidence cannot be written on the way, the migration goes on and the log says so."""
+def test_a_full_disk_does_not_stop_the_migration(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """If the evidence cannot be written during the run, the migration goes on and the log says so."""
     aoc.configure(excititor)
     small = tmp_path / "small"
     small.mkdir()

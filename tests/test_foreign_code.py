@@ -1,4 +1,4 @@
-"""Code of others on the raw table: every kind is found before anything is written, and none of it runs."""
+"""Foreign code on the raw table: every kind is found before anything is written, and none of it runs."""
 
 from collections.abc import Iterator
 
@@ -121,7 +121,7 @@ KINDS = {
 
 
 @pytest.fixture
-def role(excititor: Database, aoc: Aoc) -> Iterator[str]:
+def untrusted_role(excititor: Database, aoc: Aoc) -> Iterator[str]:
     """A role that is not trusted; the raw table is empty, so that defaults are needed."""
     aoc.configure(excititor)
     with planter(excititor) as name:
@@ -130,10 +130,12 @@ def role(excititor: Database, aoc: Aoc) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds(kind: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_each_kind_of_foreign_code_stops_an_upgrade(
+    kind: str, untrusted_role: str, excititor: Database, aoc: Aoc
+) -> None:
     """Each kind of code is found, whatever its search_path; nothing runs or changes until it is accepted."""
     made, runs = KINDS[kind]
-    plant(excititor, role, made)
+    plant(excititor, untrusted_role, made)
 
     audited, refused = aoc.json("audit"), aoc.json("upgrade")
 
@@ -143,7 +145,7 @@ def test_kinds(kind: str, role: str, excititor: Database, aoc: Aoc) -> None:
         found = report.finding("foreign-code")
         assert f"({runs})" in found["problem"]
         assert function in found["problem"]
-        assert role in found["problem"]
+        assert untrusted_role in found["problem"]
         assert "GRANT" not in found["help"]
     assert not ran(excititor)
     assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
@@ -157,10 +159,12 @@ def test_kinds(kind: str, role: str, excititor: Database, aoc: Aoc) -> None:
     assert ran(excititor)
 
 
-def test_the_right_to_attach_triggers(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_role_with_only_trigger_cannot_run_code_as_us(
+    untrusted_role: str, excititor: Database, aoc: Aoc
+) -> None:
     """A role with no more than TRIGGER on the table attaches code; it does not run as the migrating role."""
-    excititor.run(f"GRANT TRIGGER ON vex_raw TO {role}")
-    with connected(excititor, role) as theirs:
+    excititor.run(f"GRANT TRIGGER ON vex_raw TO {untrusted_role}")
+    with connected(excititor, untrusted_role) as theirs:
         theirs.execute(
             "CREATE FUNCTION planted.mine() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS "
             "'BEGIN PERFORM nextval(''public.ran''); RETURN NEW; END'"
@@ -184,16 +188,16 @@ TRUSTED = {
 
 
 @pytest.mark.parametrize("who", TRUSTED)
-def test_whom_we_trust(who: str, role: str, excititor: Database, aoc: Aoc) -> None:
-    """Code of the table's owner, of whoever may act as that owner and of superusers is nobody's finding."""
-    plant(excititor, role, KINDS["row trigger"][0])
-    excititor.run(TRUSTED[who].format(role))
+def test_code_of_trusted_roles_is_accepted(who: str, untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
+    """Code of the table's owner, of roles that may act as that owner and of superusers is not a finding."""
+    plant(excititor, untrusted_role, KINDS["row trigger"][0])
+    excititor.run(TRUSTED[who].format(untrusted_role))
 
     ended = aoc.json("upgrade")
     excititor.run("ALTER TABLE vex_raw OWNER TO CURRENT_USER")
     if who == "who may act as the owner":
-        excititor.run(f"DROP OWNED BY {role}_owner")
-    excititor.run(f"DROP ROLE IF EXISTS {role}_owner")
+        excititor.run(f"DROP OWNED BY {untrusted_role}_owner")
+    excititor.run(f"DROP ROLE IF EXISTS {untrusted_role}_owner")
 
     assert (ended.exit_code, ended.slugs("error")) == (0, [])
     assert ran(excititor)
@@ -215,17 +219,19 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("case", HARMLESS)
-def test_what_does_not_run(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
-    """Code that our writes do not run is not found, and does not run."""
-    plant(excititor, role, HARMLESS[case])
+def test_code_that_our_writes_do_not_run_is_ignored(
+    case: str, untrusted_role: str, excititor: Database, aoc: Aoc
+) -> None:
+    """Code that our writes do not run is not a finding, and does not run."""
+    plant(excititor, untrusted_role, HARMLESS[case])
 
     assert (aoc.json("upgrade").slugs("error"), ran(excititor)) == ([], False)
 
 
-def test_partitions(role: str, excititor: Database, aoc: Aoc) -> None:
-    """Code on a partition of any level is found as well."""
+def test_code_on_any_partition_is_found(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
+    """Code on a partition of any level is found too."""
     partition(excititor.connection, "vex_raw")
-    plant(excititor, role, f"{TRIGGER} {CHECK} CREATE TRIGGER t BEFORE INSERT ON cold.vex_raw_b {EACH}")
+    plant(excititor, untrusted_role, f"{TRIGGER} {CHECK} CREATE TRIGGER t BEFORE INSERT ON cold.vex_raw_b {EACH}")
     excititor.run("ALTER TABLE vex_raw_a ADD CONSTRAINT c CHECK (planted.code(id))")
 
     ended = aoc.json("upgrade")

@@ -1,4 +1,4 @@
-"""Stock Alembic, psql scripts and the check of the verifier run no code of others until it is accepted."""
+"""Stock Alembic, psql scripts and the verifier's check run no foreign code until it is accepted."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ FOREIGN = "foreign-code:planted.code()"
 
 
 @pytest.fixture
-def role(excititor: Database, aoc: Aoc) -> Iterator[str]:
+def untrusted_role(excititor: Database, aoc: Aoc) -> Iterator[str]:
     """A role that is not trusted; the raw table has a chain of three rows."""
     for n in range(3):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
@@ -48,18 +48,18 @@ STOCK = {
 
 
 @pytest.mark.parametrize("case", STOCK)
-def test_stock_alembic(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
-    """Stock Alembic refuses it as well, until -x accept=… is given."""
+def test_stock_alembic_refuses_foreign_code(case: str, untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
+    """Stock Alembic refuses it too, until -x accept=… is given."""
     start, words, planted = STOCK[case]
     to(start, aoc)
-    plant(excititor, role, planted)
+    plant(excititor, untrusted_role, planted)
     rows, revision = dump(excititor), aoc.json("status").report["revision"]
 
     refused = alembic(aoc, *words)
 
     assert refused.exit_code != 0
     assert f"-x accept='{FOREIGN}'" in refused.out + refused.err
-    assert role in refused.out + refused.err
+    assert untrusted_role in refused.out + refused.err
     assert (ran(excititor), dump(excititor)) == (False, rows)
     assert aoc.json("status").report["revision"] == revision
     assert "cannot be accepted" in alembic(aoc, "-x", "accept=duplicate-key:x", *words).out
@@ -67,14 +67,16 @@ def test_stock_alembic(case: str, role: str, excititor: Database, aoc: Aoc) -> N
     assert (accepted.exit_code, ran(excititor)) == (0, True), accepted.err
 
 
-def test_verifier_check(role: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """What is tried as the verifier is not tried where it would run such code, which could become us again."""
+def test_the_verifier_check_runs_no_foreign_code(
+    untrusted_role: str, excititor: Database, aoc: Aoc, tmp_path: Path
+) -> None:
+    """No query is tried as the verifier where it would run foreign code, which could become our role again."""
     (tmp_path / "secret").write_text("s")
     to("head", aoc)
     aoc.environment["AOC_VERIFIER_USER"] = verifier = f"verifier_{excititor.connection.info.backend_pid}"
     assert aoc("verifier", "create", "--password-file", str(tmp_path / "secret")).exit_code == 0
     excititor.run(f"GRANT UPDATE ON vex_raw TO {verifier}")
-    plant(excititor, role, STATEMENT)
+    plant(excititor, untrusted_role, STATEMENT)
 
     refused = aoc.json("verifier", "check")
 
@@ -86,12 +88,12 @@ def test_verifier_check(role: str, excititor: Database, aoc: Aoc, tmp_path: Path
     assert aoc("verifier", "drop").exit_code == 0
 
 
-def test_the_partition_key_above(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_the_partition_key_of_the_table_above_is_found(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
     """Where the raw table is a partition itself, each row is checked against the key of the table above."""
     to("head", aoc)
     key = f"CREATE FUNCTION planted.code(t text) RETURNS int {BODY.format('1')}; "
     above = "CREATE TABLE above (LIKE vex_raw) PARTITION BY LIST (planted.code(id)); "
-    plant(excititor, role, f"{key} {above} ALTER TABLE above ATTACH PARTITION vex_raw FOR VALUES IN (1)")
+    plant(excititor, untrusted_role, f"{key} {above} ALTER TABLE above ATTACH PARTITION vex_raw FOR VALUES IN (1)")
 
     refused = aoc.json("verify", "--probe")
 
@@ -101,7 +103,7 @@ def test_the_partition_key_above(role: str, excititor: Database, aoc: Aoc) -> No
     assert ran(excititor)
 
 
-def test_a_policy_that_holds_for_us(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_policy_that_applies_to_us_is_found(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
     """A policy that holds for the owner of the table, who migrates here, is found before links are set back."""
     owner = f"owner_{excititor.connection.info.backend_pid}"
     excititor.run(f"CREATE ROLE {owner} LOGIN PASSWORD 'o'; GRANT ALL ON SCHEMA public TO {owner}")
@@ -109,7 +111,11 @@ def test_a_policy_that_holds_for_us(role: str, excititor: Database, aoc: Aoc) ->
     aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(owner, "o")
     to("head", aoc)
     policy = f"{CHECK} CREATE POLICY p ON vex_raw USING (planted.code(id)); "
-    plant(excititor, role, policy + "ALTER TABLE vex_raw ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    plant(
+        excititor,
+        untrusted_role,
+        policy + "ALTER TABLE vex_raw ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    )
 
     refused = aoc.json("downgrade", "excititor_0005")
     excititor.run(f"REASSIGN OWNED BY {owner} TO CURRENT_USER; DROP OWNED BY {owner}; DROP ROLE {owner}")
@@ -127,18 +133,18 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("case", SCRIPTS)
-def test_scripts(case: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_script_refuses_foreign_code(case: str, untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
     """A psql script refuses it before it changes anything, and prints the variable that accepts it."""
     start, words, planted = SCRIPTS[case]
     to(start, aoc)
-    plant(excititor, role, planted)
+    plant(excititor, untrusted_role, planted)
     given = ("-v", "retrofit=1")
     script, there = aoc("plan", "excititor", words, "--sql").out, state(excititor)
 
     refused = psql(excititor, script, *given, "-v", "accept=update-trigger:t")
 
     assert refused.exit_code == 3
-    assert f"would run planted.code(), which belongs to role {role}" in refused.err
+    assert f"would run planted.code(), which belongs to role {untrusted_role}" in refused.err
     assert f"-v 'accept={FOREIGN}'" in refused.err
     assert (ran(excititor), state(excititor) == there) == (False, True)
     accepted = psql(excititor, script, *given, "-v", f"accept=update-trigger:t,{FOREIGN}")
@@ -151,14 +157,16 @@ VIEWED = (
 )
 
 
-def test_the_check_of_the_verifier_plans_nothing_of_strangers(role: str, excititor: Database, aoc: Aoc) -> None:
-    """Whether the verifier may read a stranger's view or table is asked of the catalog: to plan it runs code."""
+def test_the_verifier_check_plans_no_foreign_view(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
+    """The catalog says whether the verifier may read a foreign view or table: planning a query on it runs code."""
     verifier = f"verifier_{excititor.connection.info.backend_pid}"
     aoc.environment["AOC_VERIFIER_USER"] = verifier
     to("head", aoc)
     assert aoc("verifier", "create").exit_code == 0
-    plant(excititor, role, VIEWED)
-    excititor.run(f"ALTER VIEW planted.seen OWNER TO {role}; ALTER TABLE planted.kept OWNER TO {role}")
+    plant(excititor, untrusted_role, VIEWED)
+    excititor.run(
+        f"ALTER VIEW planted.seen OWNER TO {untrusted_role}; ALTER TABLE planted.kept OWNER TO {untrusted_role}"
+    )
     excititor.run("SELECT setval('ran', 1, false)")
     try:
         checked = aoc.json("verifier", "check")
@@ -170,10 +178,14 @@ def test_the_check_of_the_verifier_plans_nothing_of_strangers(role: str, excitit
         excititor.run(f"DROP OWNED BY {verifier} CASCADE; DROP ROLE {verifier}")
 
 
-def test_looking_for_rows_evaluates_no_check_of_strangers(role: str, excititor: Database, aoc: Aoc) -> None:
-    """What `repair` and `dedupe` only show evaluates the table's CHECKs: foreign code stops that as well."""
+def test_showing_rows_evaluates_no_foreign_check(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
+    """What `repair` and `dedupe` only show evaluates the table's CHECKs, so foreign code stops that too."""
     excititor.run("UPDATE vex_raw SET upstream_id = '' WHERE id = '0'")
-    plant(excititor, role, f"{CHECK} ALTER TABLE vex_raw ADD CONSTRAINT c CHECK (planted.code(id)) NOT VALID")
+    plant(
+        excititor,
+        untrusted_role,
+        f"{CHECK} ALTER TABLE vex_raw ADD CONSTRAINT c CHECK (planted.code(id)) NOT VALID",
+    )
 
     shown = [aoc.json(verb) for verb in ("repair", "dedupe")]
 

@@ -1,4 +1,4 @@
-"""Code of others on the raw table: no way of writing to it runs any, until that code is accepted."""
+"""Foreign code on the raw table: no command that writes runs it until it is accepted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FIRED = "--accept=move-trigger:t"
 
 
 @pytest.fixture
-def role(excititor: Database, aoc: Aoc) -> Iterator[str]:
+def untrusted_role(excititor: Database, aoc: Aoc) -> Iterator[str]:
     """A role that is not trusted; the raw table has a chain of three rows."""
     for n in range(3):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
@@ -89,10 +89,12 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_commands(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_command_finds_foreign_code_before_it_writes(
+    path: str, untrusted_role: str, excititor: Database, aoc: Aoc
+) -> None:
     """A command that writes finds the code before it writes anything; accepted, the code runs."""
     PATHS[path].before(excititor, aoc)
-    plant(excititor, role, PLANTED)
+    plant(excititor, untrusted_role, PLANTED)
     before = state(excititor)
 
     refused = aoc.json(*PATHS[path].words)
@@ -117,10 +119,12 @@ DDL = {
 
 
 @pytest.mark.parametrize("path", DDL)
-def test_event_triggers(path: str, role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_command_finds_event_triggers_before_it_writes(
+    path: str, untrusted_role: str, excititor: Database, aoc: Aoc
+) -> None:
     """A command that makes or drops anything finds the code of event triggers first."""
     DDL[path].before(excititor, aoc)
-    plant(excititor, role, EVENTS)
+    plant(excititor, untrusted_role, EVENTS)
     before = state(excititor)
 
     refused = aoc.json(*DDL[path].words)
@@ -131,14 +135,14 @@ def test_event_triggers(path: str, role: str, excititor: Database, aoc: Aoc) -> 
     assert ran(excititor)
 
 
-def test_a_trigger_that_comes_between_batches(role: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_new_trigger_stops_the_next_batch(untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
     """Batches stop, exit 4, where a stranger attaches a trigger after the first; it never runs."""
     fill(excititor, 400)
     to("excititor_0005")(excititor, aoc)
     running = aoc.start("upgrade", "--batch-rows", "10", "--pace", "1%", "--format", "json")
     done = "SELECT count(*) FROM vex_raw WHERE supersedes IS NOT NULL"
     wait_until(lambda: excititor.value(done) > 0, seconds=30)
-    plant(excititor, role, PLANTED)
+    plant(excititor, untrusted_role, PLANTED)
     out, err = running.communicate(timeout=60)
 
     assert (running.returncode, "foreign-code" in out) == (4, True), err
@@ -147,23 +151,25 @@ def test_a_trigger_that_comes_between_batches(role: str, excititor: Database, ao
     assert aoc("upgrade", "--accept", FOREIGN, "--accept", "update-trigger:t").exit_code == 0
 
 
-def test_an_event_trigger_in_a_new_database(empty: Database, aoc: Aoc) -> None:
-    """It is found as well where there is no raw table yet."""
-    aoc.configure(empty)
-    with planter(empty) as role:
-        plant(empty, role, EVENTS)
+def test_an_event_trigger_in_a_new_database_is_found(empty_database: Database, aoc: Aoc) -> None:
+    """An event trigger is found even where there is no raw table yet."""
+    aoc.configure(empty_database)
+    with planter(empty_database) as role:
+        plant(empty_database, role, EVENTS)
 
         refused = aoc.json("upgrade")
 
-        assert (refused.exit_code, code(refused), ran(empty)) == (1, ["planted.code()"], False)
+        assert (refused.exit_code, code(refused), ran(empty_database)) == (1, ["planted.code()"], False)
         assert aoc("upgrade", "--accept", FOREIGN).exit_code == 0
-        empty.run("DROP EVENT TRIGGER e")
+        empty_database.run("DROP EVENT TRIGGER e")
 
 
-def test_a_trigger_of_a_statement_that_finds_no_row(role: str, excititor: Database, aoc: Aoc) -> None:
-    """The backfill's UPDATE fires triggers of statements even where no row needs a link: they are found, too."""
+def test_a_statement_trigger_is_found_where_no_row_needs_a_link(
+    untrusted_role: str, excititor: Database, aoc: Aoc
+) -> None:
+    """The backfill's UPDATE fires statement triggers even where no row needs a link: they are found too."""
     excititor.run("DELETE FROM vex_raw WHERE id > '0'")
-    plant(excititor, role, STATEMENT)
+    plant(excititor, untrusted_role, STATEMENT)
 
     refused = aoc.json("upgrade")
 

@@ -1,4 +1,4 @@
-"""An index that only has our name, and does not do what ours does, is not taken for ours."""
+"""An index that has our name but another definition does not count as ours."""
 
 import pytest
 
@@ -30,8 +30,8 @@ OURS = {
 
 
 @pytest.mark.parametrize("made", FOREIGN)
-def test_foreign(made: str, excititor: Database, aoc: Aoc) -> None:
-    """The step refuses it, and records nothing of it; the audit has found it before."""
+def test_another_index_of_our_name_is_refused(made: str, excititor: Database, aoc: Aoc) -> None:
+    """The audit finds it; the step refuses it, and records nothing."""
     excititor.run(FOREIGN[made])
     aoc.configure(excititor)
 
@@ -42,8 +42,8 @@ def test_foreign(made: str, excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("made", OURS)
-def test_ours(made: str, excititor: Database, aoc: Aoc) -> None:
-    """One that does the same is taken, recorded as found, and left by the downgrade."""
+def test_an_equal_index_is_adopted_and_kept(made: str, excititor: Database, aoc: Aoc) -> None:
+    """An index that does the same is adopted, recorded as found, and left by the downgrade."""
     excititor.run(OURS[made])
     aoc.configure(excititor)
 
@@ -54,7 +54,7 @@ def test_ours(made: str, excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("way", ["stock", "printed"])
-def test_found_before_recorded(way: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_name_taken_after_the_audit_stops_the_revision(way: str, excititor: Database, aoc: Aoc) -> None:
     """Where the name was taken after the audit, the revision stops before it records anything."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0003").exit_code == 0

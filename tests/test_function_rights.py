@@ -44,8 +44,8 @@ def store(database: Database, role: str, id_: str = "1") -> None:
         insert(Database(connection, database.table, database.target), GOOD | {"id": id_, "content_hash": id_})
 
 
-def test_default_privileges(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
-    """Where new functions are nobody's to execute, the service can still write after the upgrade."""
+def test_default_privileges_stop_no_writer(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+    """Where nobody may execute new functions by default, the service can still write after the upgrade."""
     concelier.run(CLOSED)
     up(concelier, aoc)
 
@@ -56,7 +56,7 @@ def test_default_privileges(concelier: Database, roles: dict[str, str], aoc: Aoc
     assert not concelier.value("SELECT has_function_privilege('public', 'closed()', 'EXECUTE')")
 
 
-def test_revoked(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_revoked_execute_is_granted_again(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """A revoked EXECUTE is found and names who may write but not execute; the next upgrade grants it again."""
     up(concelier, aoc)
     concelier.run(f"REVOKE EXECUTE ON FUNCTION {NAMED} FROM PUBLIC")
@@ -77,7 +77,7 @@ def test_revoked(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     assert aoc.json("verify").slugs("error") == []
 
 
-def test_the_grant_of_the_help(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_the_printed_grant_repairs_it(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """The GRANT that the finding prints is the one that is missing."""
     up(concelier, aoc)
     concelier.run(f"REVOKE EXECUTE ON FUNCTION {NAMED} FROM PUBLIC")
@@ -89,7 +89,7 @@ def test_the_grant_of_the_help(concelier: Database, roles: dict[str, str], aoc: 
     store(concelier, roles["service"])
 
 
-def test_granted_to_the_one_role(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_grant_to_each_writer_is_enough(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """Where all who may write may execute by a grant of their own, nothing is found or granted to PUBLIC again."""
     up(concelier, aoc)
     concelier.run(f"REVOKE EXECUTE ON FUNCTION {NAMED} FROM PUBLIC")
@@ -119,7 +119,7 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("case", CHANGED)
-def test_changed(case: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_changed_function_is_found(case: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """A function with another body, another property or an owner who is not trusted is found."""
     up(concelier, aoc)
     concelier.run(CHANGED[case].format(f=FUNCTION, **roles))
@@ -131,7 +131,7 @@ def test_changed(case: str, concelier: Database, roles: dict[str, str], aoc: Aoc
 
 
 @pytest.mark.parametrize("owner", ["a superuser", "a member", "the table's owner"])
-def test_another_owner(owner: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_trusted_owner_is_accepted(owner: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """An owner who may do with the table what its owner may is fine; `pg_restore --no-owner` makes such."""
     concelier.run(f"GRANT CREATE ON SCHEMA public TO {roles['member']}, {roles['stranger']}")
     if owner == "a superuser":
@@ -167,7 +167,9 @@ def genuine(database: Database, aoc: Aoc) -> str:
 
 
 @pytest.mark.parametrize("body", ["BEGIN RETURN true; END", "the genuine one"])
-def test_planted(body: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_planted_function_stops_an_upgrade(
+    body: str, concelier: Database, roles: dict[str, str], aoc: Aoc
+) -> None:
     """A function of our name that another role made stops audit and upgrade, and nothing is changed."""
     text = genuine(concelier, aoc) if body == "the genuine one" else body
     concelier.run(f"GRANT CREATE ON SCHEMA public TO {roles['stranger']}")
@@ -205,7 +207,9 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_settings_of_the_session(setting: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_session_settings_change_nothing(
+    setting: str, concelier: Database, roles: dict[str, str], aoc: Aoc
+) -> None:
     """Up, verify and what verify finds do not depend on what role or database set for the session."""
     role = roles["member"]
     concelier.run(f"ALTER ROLE {role} SUPERUSER; ALTER ROLE {role} SET {setting} = {SETTINGS[setting]}")
@@ -228,7 +232,7 @@ BEGIN RAISE WARNING 'planted, as %', session_user; RETURN true; END $planted$;
 """
 
 
-def test_planted_overload(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
+def test_a_planted_overload_is_never_called(concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """A stranger's function of our name that fits the columns' types better than ours is never called."""
     concelier.run("ALTER TABLE advisory_raw ALTER tenant TYPE varchar")
     concelier.run(f"GRANT CREATE ON SCHEMA public TO {roles['stranger']}")

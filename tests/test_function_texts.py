@@ -1,4 +1,4 @@
-"""What the catalog holds of a rule: plain text, every name with its schema, a limit that indexes bear."""
+"""What the catalog holds of a rule: plain text, every name with its schema, and keys that fit into indexes."""
 
 import random
 import re
@@ -17,17 +17,17 @@ SYNTAX = {"return", "coalesce", "least", "greatest", "and", "or", "not"}
 
 
 @pytest.fixture
-def head(request: pytest.FixtureRequest, concelier: Database, aoc: Aoc) -> Database:
+def concelier_at_head(request: pytest.FixtureRequest, concelier: Database, aoc: Aoc) -> Database:
     """Concelier's database at head."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     return concelier
 
 
-def test_no_control_character(head: Database) -> None:
+def test_no_stored_text_has_a_control_character(concelier_at_head: Database) -> None:
     """No body and no constraint has a character in it that a tool which translates line ends would change."""
-    texts = head.rows(f"SELECT proname, prosrc FROM pg_proc WHERE {OURS}")
-    texts += head.rows(
+    texts = concelier_at_head.rows(f"SELECT proname, prosrc FROM pg_proc WHERE {OURS}")
+    texts += concelier_at_head.rows(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'advisory_raw'::regclass"
     )
 
@@ -35,12 +35,12 @@ def test_no_control_character(head: Database) -> None:
     assert [name for name, text in texts if re.search(r"[\x00-\x1f\x7f-\x9f]", text)] == []
     assert [name for name, text in texts if not text.isascii()] == []
     cntrl = f"SELECT count(*) FROM pg_proc WHERE {OURS} AND prosrc ~ '[[:cntrl:]]'"
-    assert head.value(cntrl) == 0
+    assert concelier_at_head.value(cntrl) == 0
 
 
-def test_every_name_in_a_body_has_its_schema(head: Database) -> None:
+def test_every_name_in_a_body_has_its_schema(concelier_at_head: Database) -> None:
     """Bodies name operators, functions, types and collations of pg_catalog alone, and type every literal."""
-    bodies = [body for (body,) in head.rows(f"SELECT prosrc FROM pg_proc WHERE {OURS}")]
+    bodies = [body for (body,) in concelier_at_head.rows(f"SELECT prosrc FROM pg_proc WHERE {OURS}")]
 
     assert len(bodies) == 3
     for body in bodies:
@@ -68,7 +68,7 @@ def incompressible(by: random.Random, length: int) -> str:
     return "".join(by.choices(string.ascii_letters + string.digits + string.punctuation, k=length))
 
 
-def test_what_the_rule_lets_through_is_stored(head: Database) -> None:
+def test_keys_of_the_longest_legal_length_are_stored(concelier_at_head: Database) -> None:
     """Keys of the longest legal length fit into both indexes, however it is split; one byte more is refused."""
     by = random.Random(19)
     shared = ["tenant", "source_vendor", "upstream_id"]
@@ -84,12 +84,15 @@ def test_what_the_rule_lets_through_is_stored(head: Database) -> None:
 
         grown = by.choice([*shared, longer])
         with pytest.raises(psycopg.errors.CheckViolation, match="keys_v1"):
-            head.add(**{"id_": texts["id"]} | texts | {grown: texts[grown] + "x"})
-        head.run("DELETE FROM advisory_raw")
-        head.add(**{"id_": texts["id"]} | texts)
+            concelier_at_head.add(**{"id_": texts["id"]} | texts | {grown: texts[grown] + "x"})
+        concelier_at_head.run("DELETE FROM advisory_raw")
+        concelier_at_head.add(**{"id_": texts["id"]} | texts)
 
-    assert head.value("SELECT count(*) FROM advisory_raw") == 1
+    assert concelier_at_head.value("SELECT count(*) FROM advisory_raw") == 1
     assert (
-        head.value("SELECT count(*) FROM pg_index WHERE indrelid = 'advisory_raw'::regclass AND indisvalid") == 3
+        concelier_at_head.value(
+            "SELECT count(*) FROM pg_index WHERE indrelid = 'advisory_raw'::regclass AND indisvalid"
+        )
+        == 3
     )
     assert set(TEXTS) == {*shared, "id", "content_hash"}

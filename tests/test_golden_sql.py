@@ -31,7 +31,7 @@ def printed(target: str, down: str, revision: str, direction: str) -> str:
 
 
 @pytest.mark.parametrize(("target", "down", "revision", "direction"), STEPS, ids=str)
-def test_released_sql(
+def test_a_revision_prints_its_released_sql(
     target: str, down: str, revision: str, direction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A revision prints the SQL that is in tests/golden; once on main it never changes."""
@@ -50,7 +50,7 @@ def test_released_sql(
     )
 
 
-def test_nothing_else_is_golden() -> None:
+def test_each_golden_file_belongs_to_a_revision() -> None:
     """Each golden file of SQL belongs to a revision."""
     wanted = {f"{revision}.{direction}.sql" for _, _, revision, direction in STEPS}
 

@@ -33,8 +33,8 @@ class Sleepy(tuple[str, ...]):
             yield statement
 
 
-def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that says nothing while it holds a strong lock loses it: others go on, and nothing was changed."""
+def test_a_silent_client_loses_its_strong_lock(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that says nothing while it holds a strong lock loses it: others go on, and nothing is changed."""
     monkeypatch.setattr(instant, "ALIVE", "100ms")
     statements = Sleepy(["ALTER TABLE public.vex_raw ADD late text"])
     with (
@@ -48,7 +48,7 @@ def test_a_client_that_stops_lets_go(excititor: Database, monkeypatch: pytest.Mo
     assert excititor.value("SELECT count(*) FROM pg_attribute WHERE attname = 'late'") == 0
 
 
-def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database) -> None:
+def test_one_bound_covers_all_work_under_a_strong_lock(excititor: Database) -> None:
     """Statements that fit into --max-stall one by one, but not together, are given up: others wait for all."""
     statements = ("SELECT pg_sleep(0.15)",) * 3
     limits = Limits(max_stall=0.25)
@@ -64,7 +64,7 @@ def test_all_that_is_done_under_a_strong_lock_has_one_bound(excititor: Database)
 
 
 def test_a_cancel_by_a_person_ends_the_step(excititor: Database) -> None:
-    """pg_cancel_backend is not the timeout: the step is not tried again, and ends in words of its own."""
+    """pg_cancel_backend is not the timeout: the step is not tried again, and its finding says so."""
     sleeping = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)' AND state = 'active'"
 
     def cancel() -> None:

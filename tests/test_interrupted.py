@@ -1,4 +1,4 @@
-"""Killed, ended by a signal, or left half way: the same command again goes on."""
+"""After a kill, a signal or a failure half way, the same command goes on."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from tests.conftest import Aoc, Database, Ran
 from tests.helpers import PINNED, fill, wait_until, wrong_links
 
 
-def test_kill_in_the_backfill(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """kill -9 in the middle of the backfill: the same command again goes on and ends with every link right."""
+def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """After kill -9 in the backfill, the same command goes on and ends with every link right."""
     fill(excititor, 40_000)
     aoc.configure(excititor)
-    process = aoc.start("upgrade", **allowed)
+    process = aoc.start("upgrade", **retrofit)
     journal = "SELECT to_regclass('aoc_supersedes_journal') IS NOT NULL"
     wait_until(lambda: excititor.value(journal))
     wait_until(lambda: excititor.value("SELECT count(*) FROM aoc_supersedes_journal") >= 2)
@@ -22,7 +22,7 @@ def test_kill_in_the_backfill(excititor: Database, aoc: Aoc, allowed: dict[str, 
     written = excititor.value("SELECT count(supersedes) FROM vex_raw")
     assert 0 < written < 32_000, "the kill came too late to prove anything"
 
-    ran = aoc.json("upgrade", **allowed)
+    ran = aoc.json("upgrade", **retrofit)
 
     assert (ran.exit_code, ran.report["revision"]) == (0, "excititor_0007")
     assert wrong_links(excititor) == 0
@@ -31,7 +31,7 @@ def test_kill_in_the_backfill(excititor: Database, aoc: Aoc, allowed: dict[str, 
     assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 0
 
 
-def test_kill_in_the_index_build(excititor: Database, aoc: Aoc) -> None:
+def test_a_killed_index_build_is_repaired(excititor: Database, aoc: Aoc) -> None:
     """A build that was waiting when its client died leaves nothing that the same command cannot repair."""
     fill(excititor, 1000)
     excititor.run("UPDATE vex_raw SET upstream_id = id")
@@ -54,7 +54,7 @@ def test_kill_in_the_index_build(excititor: Database, aoc: Aoc) -> None:
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_sigterm(excititor: Database, aoc: Aoc) -> None:
+def test_sigterm_ends_a_build_on_the_server_too(excititor: Database, aoc: Aoc) -> None:
     """SIGTERM while a build waits ends with exit 143, and the server stops building."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0003").exit_code == 0
@@ -75,17 +75,17 @@ def test_sigterm(excititor: Database, aoc: Aoc) -> None:
     assert aoc("upgrade").exit_code == 0
 
 
-def test_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """`downgrade -1` that was killed is resumed by the same command, and steps no further down."""
     fill(excititor, 40_000)
     aoc.configure(excititor)
-    assert aoc("upgrade", "excititor_0006", **allowed).exit_code == 0
+    assert aoc("upgrade", "excititor_0006", **retrofit).exit_code == 0
     batches = excititor.value("SELECT count(*) FROM aoc_supersedes_journal")
     process = aoc.start("downgrade", "-1")
     wait_until(lambda: excititor.value("SELECT count(*) FROM aoc_supersedes_journal") < batches - 2)
     process.kill()
     process.communicate()
-    assert "unfinished" in aoc.json("upgrade").slugs()
+    assert "rollback-unfinished" in aoc.json("upgrade").slugs()
 
     ran = aoc.json("downgrade", "-1")
 
@@ -93,7 +93,7 @@ def test_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, allowed:
     assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 0
 
 
-def test_a_downgrade_nobody_heard_of_is_not_repeated(excititor: Database, aoc: Aoc) -> None:
+def test_a_downgrade_whose_report_was_lost_is_not_repeated(excititor: Database, aoc: Aoc) -> None:
     """`downgrade -1` whose report was never printed goes no further when typed again, and says that it ended."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
@@ -106,13 +106,13 @@ def test_a_downgrade_nobody_heard_of_is_not_repeated(excititor: Database, aoc: A
     again, once_more = aoc.json("downgrade", "-1"), aoc.json("downgrade", "-1")
 
     assert (again.exit_code, again.report["revision"]) == (0, "excititor_0006")
-    assert "ended-already" in again.slugs()
+    assert "already-finished" in again.slugs()
     assert (once_more.exit_code, once_more.report["revision"]) == (0, "excititor_0005")
-    assert "ended-already" not in once_more.slugs()
+    assert "already-finished" not in once_more.slugs()
 
 
-def test_a_cancelled_batch_ends_it(excititor: Database, aoc: Aoc) -> None:
-    """A batch that somebody cancels is not tried again, however long it had run: exit 4, and the list stands."""
+def test_a_cancelled_batch_is_not_tried_again(excititor: Database, aoc: Aoc) -> None:
+    """A batch that somebody cancels is not tried again, however long it had run: exit 4, and the list is kept."""
     excititor.add("1", tenant=None)
     excititor.run(
         f"CREATE FUNCTION slow() {PINNED} "

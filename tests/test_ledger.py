@@ -1,4 +1,4 @@
-"""The ledger aoc_migration_log, and what `history` tells of it."""
+"""The ledger aoc_migration_log, and what `history` shows of it."""
 
 import json
 import re
@@ -15,11 +15,13 @@ def runs(aoc: Aoc) -> list[tuple[str, str, str, str]]:
     return [(r["command"], r["from_revision"], r["goal"], r["outcome"]) for r in reversed(found)]
 
 
-def test_every_run_that_changes(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_only_runs_that_change_something_are_recorded(
+    excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Runs that change something are in the ledger with absolute revisions; those with nothing to do are not."""
     aoc.configure(excititor)
     for words in (["upgrade"], ["upgrade"], ["downgrade", "-2"], ["upgrade"], ["upgrade", "--release-hold"]):
-        assert aoc(*words, **allowed).exit_code == 0
+        assert aoc(*words, **retrofit).exit_code == 0
     assert aoc("constraints", "--remove").exit_code == 0
     assert aoc("chain", "--apply").exit_code == 0
 
@@ -32,7 +34,7 @@ def test_every_run_that_changes(excititor: Database, aoc: Aoc, allowed: dict[str
     ]
 
 
-def test_stock_alembic(excititor: Database, aoc: Aoc) -> None:
+def test_runs_of_stock_alembic_are_recorded(excititor: Database, aoc: Aoc) -> None:
     """Runs of stock Alembic are in the ledger as well."""
     import subprocess
     import sys
@@ -50,8 +52,8 @@ def test_stock_alembic(excititor: Database, aoc: Aoc) -> None:
     ]
 
 
-def test_who_and_how_long(excititor: Database, aoc: Aoc) -> None:
-    """A run is written down with role, host, image, versions, and the times of each step."""
+def test_a_run_is_recorded_with_role_host_and_times(excititor: Database, aoc: Aoc) -> None:
+    """A run is recorded with role, host, image, versions, and the times of each step."""
     aoc.configure(excititor)
     aoc("upgrade", AOC_IMAGE="registry/aoc-migrate:1.2.3", HOSTNAME="migrate-pod-x")
 
@@ -66,8 +68,8 @@ def test_who_and_how_long(excititor: Database, aoc: Aoc) -> None:
     assert len(report["steps"]) >= 7
 
 
-def test_failure(excititor: Database, aoc: Aoc) -> None:
-    """A run that gives up is `failed`, with the finding that ended it and the steps that stand."""
+def test_a_failed_run_is_recorded_with_its_finding(excititor: Database, aoc: Aoc) -> None:
+    """A run that gives up is `failed`, with the finding that ended it and the steps that were done."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
     with psycopg.connect(excititor.url) as writer:
@@ -83,7 +85,7 @@ def test_failure(excititor: Database, aoc: Aoc) -> None:
     )
 
 
-def test_running_then_killed(excititor: Database, aoc: Aoc) -> None:
+def test_a_killed_run_becomes_interrupted(excititor: Database, aoc: Aoc) -> None:
     """An open run is `running` with its step while it lives, and `interrupted` once it was killed."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
@@ -103,8 +105,8 @@ def test_running_then_killed(excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT count(*) FROM aoc_migration_log WHERE ended_at IS NULL") == 0
 
 
-def test_edited_revision(excititor: Database, aoc: Aoc) -> None:
-    """A revision whose SQL is not what was applied is told by verify, and by nothing else."""
+def test_verify_finds_an_edited_revision(excititor: Database, aoc: Aoc) -> None:
+    """verify, and nothing else, reports a revision whose SQL is not what was applied."""
     aoc.configure(excititor)
     aoc("upgrade")
     assert aoc.json("verify").slugs() == []
@@ -116,7 +118,7 @@ def test_edited_revision(excititor: Database, aoc: Aoc) -> None:
     assert ran.finding("edited-revision")["subject"] == "excititor_0004"
 
 
-def test_stock_alembic_agrees_on_checksums(excititor: Database, aoc: Aoc) -> None:
+def test_every_way_of_running_has_the_same_checksum(excititor: Database, aoc: Aoc) -> None:
     """The checksum is of the SQL that stock Alembic prints, so every way of running has the same one."""
     from aoc_migrate.revisions.graph import history
     from aoc_migrate.revisions.revision_sql import checksum, render
@@ -129,8 +131,8 @@ def test_stock_alembic_agrees_on_checksums(excititor: Database, aoc: Aoc) -> Non
     assert checksum(revision) == checksum(revision)
 
 
-def test_history_in_every_format(excititor: Database, aoc: Aoc) -> None:
-    """The ledger reads as table, JSON and Markdown; an unknown run is exit 2, an empty ledger is none."""
+def test_history_prints_every_format(excititor: Database, aoc: Aoc) -> None:
+    """The ledger reads as table, JSON and Markdown; an unknown run is exit 2, an empty ledger is fine."""
     aoc.configure(excititor)
     assert aoc.json("history").report["facts"] == {"runs": []}
     aoc("upgrade")

@@ -1,4 +1,4 @@
-"""Every revision, by every way of running it: up, look, down, look, up, look."""
+"""Every revision by every way of running it: up, compare, down, compare, up, compare."""
 
 import subprocess
 import sys
@@ -99,7 +99,7 @@ def legacy(database: Database) -> None:
 
 
 def strict(database: Database) -> None:
-    """A table whose service was careful: NOT NULL on some columns, both indexes there, no link."""
+    """A table of a careful service: NOT NULL on some columns, both indexes, no link."""
     table = database.table
     database.add("1")
     database.add("2", retrieved_at="2025-01-02T00:00:00Z")
@@ -113,7 +113,7 @@ def strict(database: Database) -> None:
 
 
 def partitioned(database: Database) -> None:
-    """Partitions of two levels, one of which was careful by itself: NOT NULL, and an index of its own."""
+    """Partitions of two levels, one of which has NOT NULL and an index of its own."""
     partition(database.connection, database.table)
     for document, tenant in enumerate("abcc"):
         for n in range(3):
@@ -139,16 +139,16 @@ STARTS = {"legacy": legacy, "strict": strict, "fresh": fresh, "partitioned": par
 WALKS = [
     ("command", "concelier", "legacy"),
     ("command", "excititor", "strict"),
-    ("command", "empty", "fresh"),
+    ("command", "empty_database", "fresh"),
     ("command", "excititor", "partitioned"),
     ("alembic", "excititor", "legacy"),
     ("alembic", "concelier", "strict"),
     ("psql", "concelier", "legacy"),
     ("psql", "excititor", "strict"),
-    ("psql", "empty", "fresh"),
+    ("psql", "empty_database", "fresh"),
     ("plan", "concelier", "legacy"),
     ("plan", "excititor", "strict"),
-    ("plan", "empty", "fresh"),
+    ("plan", "empty_database", "fresh"),
 ]
 
 
@@ -161,7 +161,7 @@ def contents(database: Database) -> list[tuple[str, str | None, str]]:
 
 
 @pytest.mark.parametrize(("way", "fixture", "start"), WALKS, ids=str)
-def test_up_down_up(way: str, fixture: str, start: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+def test_down_undoes_up(way: str, fixture: str, start: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
     """Down leaves catalog and rows as they were before up, and up again as after the first up."""
     database: Database = request.getfixturevalue(fixture)
     aoc.configure(database)
@@ -201,7 +201,7 @@ def test_every_way_ends_in_the_same_place(target: str, request: pytest.FixtureRe
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_one_line(target: str) -> None:
+def test_a_history_is_one_line_of_revisions(target: str) -> None:
     """A history is one line of revisions, named in order after its target, in short ids."""
     ids = [revision.id for revision in history(target)]
 

@@ -17,7 +17,7 @@ SLUG = "limited-visibility"
 
 
 @pytest.fixture
-def owner(excititor: Database, aoc: Aoc) -> Iterator[str]:
+def unsighted_owner(excititor: Database, aoc: Aoc) -> Iterator[str]:
     """The role that owns the raw table and migrates, without pg_read_all_stats; the command runs as it."""
     with lonely(excititor) as role:
         excititor.add("1")
@@ -26,7 +26,7 @@ def owner(excititor: Database, aoc: Aoc) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("words", ["audit", "status", "upgrade", "downgrade base", "constraints --remove"])
-def test_said_once(words: str, owner: str, aoc: Aoc) -> None:
+def test_limited_visibility_is_reported_once(words: str, unsighted_owner: str, aoc: Aoc) -> None:
     """Reports that depend on it warn once, with the grant that helps, and the exit code stays 0."""
     if words != "upgrade":
         assert aoc("upgrade").exit_code == 0
@@ -35,7 +35,7 @@ def test_said_once(words: str, owner: str, aoc: Aoc) -> None:
 
     finding = ran.finding(SLUG)
     assert (ran.exit_code, finding["severity"]) == (0, "warning")
-    assert finding["help"] == f"Run: GRANT pg_read_all_stats TO {owner};"
+    assert finding["help"] == f"Run: GRANT pg_read_all_stats TO {unsighted_owner};"
     assert ran.err.count("pg_read_all_stats") == 0
 
 
@@ -49,8 +49,10 @@ def test_said_once(words: str, owner: str, aoc: Aoc) -> None:
         "dedupe --restore",
     ],
 )
-def test_said_by_whatever_waits_for_the_lock(words: str, owner: str, excititor: Database, aoc: Aoc) -> None:
-    """Whatever runs under the runners' lock says it once, also where there is nothing to do."""
+def test_every_command_under_the_lock_reports_it(
+    words: str, unsighted_owner: str, excititor: Database, aoc: Aoc
+) -> None:
+    """Every command under the runners' lock says it once, even with nothing to do."""
     if not words.startswith(("dedupe", "repair")):
         assert aoc("upgrade").exit_code == 0
     if words == "dedupe --restore":
@@ -62,8 +64,8 @@ def test_said_by_whatever_waits_for_the_lock(words: str, owner: str, excititor: 
     assert (ran.exit_code, ran.slugs("warning")) == (0, [SLUG])
 
 
-def test_said_where_it_stops(owner: str, excititor: Database, aoc: Aoc) -> None:
-    """A run that gives up says it too; who blocks is named by pid all the same."""
+def test_a_run_that_gives_up_reports_it(unsighted_owner: str, excititor: Database, aoc: Aoc) -> None:
+    """A run that gives up says it too, and still names the blocker by pid."""
     with psycopg.connect(excititor.url) as reader:
         reader.execute("SELECT FROM vex_raw")
         ran = aoc.json("upgrade", "--deadline", "1s", "--max-stall", "50ms")
@@ -75,15 +77,17 @@ def test_said_where_it_stops(owner: str, excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("words", ["upgrade", "verify", "wait", "plan", "history", "chain", "dedupe"])
-def test_not_said_where_it_does_not_matter(words: str, owner: str, aoc: Aoc) -> None:
-    """A report of which no check needs it does not say it: nothing to do, or only its own tables are read."""
+def test_a_report_that_does_not_need_it_is_silent(words: str, unsighted_owner: str, aoc: Aoc) -> None:
+    """A report that needs no such check does not say it: nothing to do, or only our own tables are read."""
     assert aoc("upgrade").exit_code == 0
 
     assert SLUG not in aoc.json(*words.split()).slugs()
 
 
 @pytest.mark.parametrize("words", ["audit", "upgrade"])
-def test_the_grant_helps(words: str, owner: str, excititor: Database, aoc: Aoc) -> None:
+def test_the_printed_grant_ends_the_warning(
+    words: str, unsighted_owner: str, excititor: Database, aoc: Aoc
+) -> None:
     """Once the printed grant is made, nothing is said."""
     (_, grant) = aoc.json("audit").finding(SLUG)["help"].split(": ")
     excititor.run(grant)
@@ -91,7 +95,7 @@ def test_the_grant_helps(words: str, owner: str, excititor: Database, aoc: Aoc) 
     assert SLUG not in aoc.json(*words.split()).slugs()
 
 
-def test_a_name_in_need_of_quotes(excititor: Database, aoc: Aoc) -> None:
+def test_the_role_in_the_grant_is_quoted(excititor: Database, aoc: Aoc) -> None:
     """The role in the grant is written as SQL writes it."""
     role = f'So "low"; {excititor.connection.info.backend_pid}'
     quoted = psycopg.sql.Identifier(role)
@@ -109,8 +113,8 @@ def test_a_name_in_need_of_quotes(excititor: Database, aoc: Aoc) -> None:
     assert SLUG not in granted.slugs()
 
 
-def test_what_is_not_seen(owner: str, excititor: Database, aoc: Aoc) -> None:
-    """What it says is so: an old transaction and a running build are missing, and appear with the grant."""
+def test_what_the_warning_says_is_missing_is_missing(unsighted_owner: str, excititor: Database, aoc: Aoc) -> None:
+    """What it says is true: an old transaction and a running build are missing, and appear with the grant."""
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     with held(excititor):
         wait_until(
@@ -123,7 +127,7 @@ def test_what_is_not_seen(owner: str, excititor: Database, aoc: Aoc) -> None:
             )
         )
         blind = aoc.json("status")
-        excititor.run(f"GRANT pg_read_all_stats TO {owner}")
+        excititor.run(f"GRANT pg_read_all_stats TO {unsighted_owner}")
         seeing = aoc.json("status")
 
     assert (blind.slugs("warning"), blind.report["facts"]["building"]) == ([SLUG], {})
@@ -131,7 +135,7 @@ def test_what_is_not_seen(owner: str, excititor: Database, aoc: Aoc) -> None:
     assert list(seeing.report["facts"]["building"]) == ["vex_raw_idempotency_v1"]
 
 
-def test_in_the_evidence(owner: str, aoc: Aoc, tmp_path: Path) -> None:
+def test_the_evidence_reports_it_once_each(unsighted_owner: str, aoc: Aoc, tmp_path: Path) -> None:
     """Of the evidence, the reports of audit and run say it once each."""
     assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
 
@@ -141,7 +145,7 @@ def test_in_the_evidence(owner: str, aoc: Aoc, tmp_path: Path) -> None:
         assert [f["slug"] for f in report["findings"]].count(SLUG) == 1
 
 
-def test_stock_alembic_logs_it(owner: str, aoc: Aoc) -> None:
+def test_stock_alembic_logs_limited_visibility(unsighted_owner: str, aoc: Aoc) -> None:
     """Stock Alembic has no report: its log says it once."""
     ran = subprocess.run(
         [sys.executable, "-m", "alembic", "-n", "excititor", "upgrade", "head"],
@@ -153,4 +157,4 @@ def test_stock_alembic_logs_it(owner: str, aoc: Aoc) -> None:
         timeout=60,
     )
 
-    assert ran.stderr.count(f"GRANT pg_read_all_stats TO {owner};") == 1
+    assert ran.stderr.count(f"GRANT pg_read_all_stats TO {unsighted_owner};") == 1

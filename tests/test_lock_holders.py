@@ -1,4 +1,4 @@
-"""Everybody who may connect may hold the runners' lock: who waits for it learns who that is, and how to end it."""
+"""Any role that may connect may hold the runners' lock: a waiting run names it, and how to end it."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ KEY = lock_key("excititor", "public")
 
 
 @pytest.fixture
-def stranger(excititor: Database) -> Iterator[str]:
+def stranger_url(excititor: Database) -> Iterator[str]:
     """The URL of a role that may connect, and nothing else."""
     role = f"stran'ger_{excititor.connection.info.backend_pid}"
     excititor.run(f"CREATE ROLE \"{role}\" LOGIN PASSWORD 's'")
@@ -30,10 +30,10 @@ def refused(aoc: Aoc, database: Database) -> Ran:
     return ran
 
 
-def test_a_stranger(excititor: Database, aoc: Aoc, stranger: str) -> None:
+def test_a_strangers_session_is_named_and_can_be_ended(excititor: Database, aoc: Aoc, stranger_url: str) -> None:
     """A stranger's session is named with its role and its name in quotes; the statement printed ends it."""
     hostile = "ok'; DROP TABLE x; --"
-    with psycopg.connect(stranger, autocommit=True, application_name=hostile) as other:
+    with psycopg.connect(stranger_url, autocommit=True, application_name=hostile) as other:
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [KEY])
         pid = other.info.backend_pid
         ran = refused(aoc, excititor)
@@ -49,7 +49,7 @@ def test_a_stranger(excititor: Database, aoc: Aoc, stranger: str) -> None:
         assert aoc("upgrade").exit_code == 0
 
 
-def test_another_run(excititor: Database, aoc: Aoc) -> None:
+def test_another_run_is_named_as_one(excititor: Database, aoc: Aoc) -> None:
     """A session that calls itself aoc-migrate is said to do so."""
     with psycopg.connect(excititor.url, autocommit=True, application_name="aoc-migrate upgrade @pod") as other:
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [KEY])
@@ -60,7 +60,7 @@ def test_another_run(excititor: Database, aoc: Aoc) -> None:
     assert ", aoc-migrate by its own word" in problem
 
 
-def test_several(excititor: Database, aoc: Aoc) -> None:
+def test_each_holder_is_named_and_ended(excititor: Database, aoc: Aoc) -> None:
     """Where several sessions share the lock each is named, and each is ended."""
     with psycopg.connect(excititor.url) as one, psycopg.connect(excititor.url) as two:
         for each in (one, two):
@@ -72,9 +72,11 @@ def test_several(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("name", ["it's left", "\x1b[2J\\'\x07é"])
-def test_a_prepared_transaction(name: str, excititor: Database, aoc: Aoc, stranger: str) -> None:
+def test_a_prepared_transaction_is_named_and_can_be_ended(
+    name: str, excititor: Database, aoc: Aoc, stranger_url: str
+) -> None:
     """A prepared transaction holds it without a session; it is named, and what is printed ends it."""
-    with psycopg.connect(stranger) as other:
+    with psycopg.connect(stranger_url) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [KEY])
         role = other.info.user
         other.execute(psycopg.sql.SQL("PREPARE TRANSACTION {}").format(psycopg.sql.Literal(name)))
@@ -93,21 +95,21 @@ def test_a_prepared_transaction(name: str, excititor: Database, aoc: Aoc, strang
     assert aoc("upgrade").exit_code == 0
 
 
-def test_a_role_that_may_not_see(excititor: Database, aoc: Aoc, stranger: str) -> None:
+def test_hidden_facts_are_reported_as_hidden(excititor: Database, aoc: Aoc, stranger_url: str) -> None:
     """What pg_stat_activity hides from this role is said to be hidden, and not left out."""
-    aoc.environment["EXCITITOR_DATABASE_URL"] = stranger
+    aoc.environment["EXCITITOR_DATABASE_URL"] = stranger_url
     excititor.run("SELECT pg_advisory_lock(%s::bigint)", [KEY])
 
-    told = aoc.json("status").report["facts"]["lock"]
+    shown = aoc.json("status").report["facts"]["lock"]
 
-    assert f"pid {excititor.connection.info.backend_pid}, " in told
-    assert "this role may not see since when (pg_read_all_stats may)" in told
+    assert f"pid {excititor.connection.info.backend_pid}, " in shown
+    assert "this role may not see since when (pg_read_all_stats may)" in shown
 
 
-def test_a_script(excititor: Database, stranger: str) -> None:
+def test_a_waiting_script_names_the_holder(excititor: Database, stranger_url: str) -> None:
     """A psql script that waits says the same."""
     printed = script("excititor", "base:head", "--lock-wait", "1s")
-    with psycopg.connect(stranger, autocommit=True, application_name="ok'; --") as other:
+    with psycopg.connect(stranger_url, autocommit=True, application_name="ok'; --") as other:
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [KEY])
 
         ran = psql(excititor, printed)

@@ -1,4 +1,4 @@
-"""Metrics: valid for Prometheus, true, written in one move, and silent when told so."""
+"""Metrics: valid for Prometheus, true, written atomically, and silent on request."""
 
 import re
 import shutil
@@ -31,14 +31,18 @@ def promtool(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
 
 
 @needs_promtool
-def test_valid(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_every_commands_metrics_are_valid(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
     """What every command writes passes promtool's check, together in one exposition without a sample twice."""
-    database.add("bad", tenant=None)
+    target_with_chain.add("bad", tenant=None)
     texts = []
     for n, words in enumerate([["audit"], ["upgrade"], ["status"], ["verify"]]):
         if words == ["upgrade"]:
-            database.run(f"DELETE FROM {database.table} WHERE id = 'bad'")
-        assert aoc(*words, database.target, "--metrics", str(tmp_path / f"{n}"), **allowed).exit_code in (0, 1)
+            target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id = 'bad'")
+        assert aoc(
+            *words, target_with_chain.target, "--metrics", str(tmp_path / f"{n}"), **retrofit
+        ).exit_code in (0, 1)
         texts.append((tmp_path / f"{n}").read_text(encoding="utf-8"))
         checked = promtool("check", "metrics", given=texts[-1])
         assert (checked.returncode, checked.stderr) == (0, "")
@@ -47,21 +51,23 @@ def test_valid(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: 
     assert len(names) == len(set(names))
 
 
-def test_true(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_the_metrics_agree_with_the_report(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
     """Violations have their code, rows and chains their numbers, the revision its labels."""
-    file, target = tmp_path / "metrics", database.target
+    file, target = tmp_path / "metrics", target_with_chain.target
     for n in range(2):
-        database.add(f"twice{n}", upstream_id="twice", content_hash="twice")
-    assert aoc("audit", target, "--metrics", str(file), **allowed).exit_code == 1
+        target_with_chain.add(f"twice{n}", upstream_id="twice", content_hash="twice")
+    assert aoc("audit", target, "--metrics", str(file), **retrofit).exit_code == 1
     run = f'command="audit",target="{target}"'
     found = samples(file.read_text(encoding="utf-8"))
-    duplicate = f'finding="duplicate-key",subject="{database.table}",target="{target}"'
+    duplicate = f'finding="duplicate-key",subject="{target_with_chain.table}",target="{target}"'
     assert found[f'{PREFIX}violations{{code="ERR_AOC_003",command="audit",{duplicate}}}'] == 1
     assert found[f"{PREFIX}exit_code{{{run}}}"] == 1
     assert f"{PREFIX}last_success_timestamp_seconds{{{run}}}" not in found
-    database.run(f"DELETE FROM {database.table} WHERE id ~ 'twice'")
+    target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id ~ 'twice'")
 
-    assert aoc("upgrade", target, "--metrics", str(file), **allowed).exit_code == 0
+    assert aoc("upgrade", target, "--metrics", str(file), **retrofit).exit_code == 0
 
     found, run = samples(file.read_text(encoding="utf-8")), f'command="upgrade",target="{target}"'
     assert found[f"{PREFIX}rows{{{run}}}"] == 3
@@ -88,7 +94,7 @@ def test_the_last_success_is_kept(excititor: Database, aoc: Aoc, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["m.prom"]
 
 
-def test_a_file_that_holds_something_else(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_file_with_other_content_is_replaced(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A file that holds no metrics is replaced; nothing of it is kept."""
     aoc.configure(excititor)
     (tmp_path / "m.prom").write_text("}{ not metrics\n", encoding="utf-8")
@@ -99,7 +105,7 @@ def test_a_file_that_holds_something_else(excititor: Database, aoc: Aoc, tmp_pat
     assert all(name.startswith(PREFIX) for name in samples((tmp_path / "m.prom").read_text(encoding="utf-8")))
 
 
-def test_silence(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_disabled_metrics_are_neither_written_nor_sent(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """AOC_METRICS_ENABLED=false writes nothing and sends nothing."""
     aoc.configure(excititor)
 
@@ -110,7 +116,7 @@ def test_silence(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists() or (tmp_path / "m").read_text(encoding="utf-8") == ""
 
 
-def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_failure_to_publish_is_reported(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A file that cannot be written is refused beforehand; a gateway that does not answer changes no exit code."""
     aoc.configure(excititor)
 
@@ -118,10 +124,10 @@ def test_what_fails_is_told(excititor: Database, aoc: Aoc, tmp_path: Path) -> No
     unheard = aoc("audit", "--push-gateway", "http://127.0.0.1:1")
 
     assert (refused.exit_code, unheard.exit_code) == (2, 0)
-    assert "the metrics were not published" in unheard.err
+    assert "could not publish metrics" in unheard.err
 
 
-def test_hostile_labels() -> None:
+def test_hostile_labels_stay_inside_their_quotes() -> None:
     """Quotes and backslashes in a label stay inside of it; a line break is shown as two letters."""
     report = Report("concelier", findings=[finding("null-key", 'a"b\\c\nd', count=1, target="concelier")])
 
@@ -131,8 +137,8 @@ def test_hostile_labels() -> None:
     assert all(line.startswith(("#", PREFIX)) for line in text.splitlines())
 
 
-def test_names_are_documented() -> None:
-    """docs/metrics.md lists every metric and no other, and dashboard and alerts use no name that there is not."""
+def test_every_metric_is_documented() -> None:
+    """docs/metrics.md lists every metric and no other, and dashboard and alerts use no other name."""
     listed = re.findall(r"(?m)^\| `aoc_migrate_(\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"))
     used = {
         name
@@ -145,7 +151,7 @@ def test_names_are_documented() -> None:
 
 
 @needs_promtool
-def test_alert_rules() -> None:
+def test_each_alert_fires_only_when_due() -> None:
     """promtool finds nothing wrong with the alert rules, and each fires when it is due, and only then."""
     for words in (("check", "rules", str(OBSERVABILITY / "alerts.yaml")), ("test", "rules", str(TESTS))):
         ran = promtool(*words)

@@ -19,6 +19,7 @@ import pytest
 from aoc_migrate.report.metrics import PREFIX
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import wait_until
+from tests.servers import guard
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
 PROMETHEUS, PUSHGATEWAY = shutil.which("prometheus"), shutil.which("prometheus-pushgateway")
@@ -58,7 +59,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def listener() -> Iterator[str]:
+def listener_url() -> Iterator[str]:
     """The URL of a server that listens."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -67,13 +68,13 @@ def listener() -> Iterator[str]:
     server.shutdown()
 
 
-def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
+def test_each_target_is_a_group_on_the_push_gateway(excititor: Database, aoc: Aoc, listener_url: str) -> None:
     """A push gateway gets a group a target, and the time of a success in one that a failing run leaves alone."""
     aoc.configure(excititor)
-    assert aoc("audit", "--push-gateway", listener).exit_code == 0
+    assert aoc("audit", "--push-gateway", listener_url).exit_code == 0
     excititor.add("bad", tenant=None)
 
-    assert aoc("audit", "--push-gateway", listener).exit_code == 1
+    assert aoc("audit", "--push-gateway", listener_url).exit_code == 1
 
     place, success = "/metrics/job/aoc-migrate/command/audit{}/target/excititor", "last_success_timestamp_seconds"
     assert [path for path, _ in Listener.got] == [place.format(part) for part in ("", "/outcome/success", "")]
@@ -81,10 +82,10 @@ def test_push(excititor: Database, aoc: Aoc, listener: str) -> None:
     assert [success in body.decode() for _, body in Listener.got] == [False, True, False]
 
 
-def test_a_user_and_password(excititor: Database, aoc: Aoc, listener: str) -> None:
+def test_a_password_reaches_the_gateway_and_no_output(excititor: Database, aoc: Aoc, listener_url: str) -> None:
     """A user and password in the URL reach the gateway as basic authentication, and are never printed."""
     aoc.configure(excititor)
-    ran = aoc("audit", "--push-gateway", listener.replace("http://", "http://me:ca%3Anary@"))
+    ran = aoc("audit", "--push-gateway", listener_url.replace("http://", "http://me:ca%3Anary@"))
 
     assert (ran.exit_code, "nary" in ran.out + ran.err, "published" in ran.err) == (0, False, False)
     assert Listener.authorization == f"Basic {base64.b64encode(b'me:ca:nary').decode()}"
@@ -93,17 +94,17 @@ def test_a_user_and_password(excititor: Database, aoc: Aoc, listener: str) -> No
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "gw:9091", "http://", "http://gw:90x1", "http://me:canary@[gw", "http://a b", ""]
 )
-def test_no_url(url: str, excititor: Database, aoc: Aoc) -> None:
+def test_an_unusable_url_is_refused_first(url: str, excititor: Database, aoc: Aoc) -> None:
     """A URL that no request can be sent to is refused before anything is changed, and is not repeated."""
     aoc.configure(excititor)
     ran = aoc("upgrade", "--push-gateway", url)
 
     assert (ran.exit_code, ran.out, "canary" in ran.err) == (2, "", False)
-    assert "--push-gateway is no http or https URL" in ran.err
+    assert "not an http or https URL" in ran.err
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
 
-def test_an_odd_gateway(excititor: Database, aoc: Aoc) -> None:
+def test_an_odd_gateway_changes_no_exit_code(excititor: Database, aoc: Aoc) -> None:
     """The report is written before a gateway is asked, and whatever that answers, the exit code is the run's."""
     aoc.configure(excititor)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -117,15 +118,19 @@ def test_an_odd_gateway(excititor: Database, aoc: Aoc) -> None:
             _, err = process.communicate(timeout=60)
 
     assert process.returncode == 0
-    assert err.endswith("aoc-migrate: the metrics were not published: BadStatusLine\n")
+    assert err.endswith("aoc-migrate: could not publish metrics: BadStatusLine\n")
 
 
 @pytest.mark.skipif(PUSHGATEWAY is None, reason="prometheus-pushgateway is not installed")
-def test_a_real_push_gateway(concelier: Database, excititor: Database, aoc: Aoc, free_port: int) -> None:
+def test_a_real_push_gateway_keeps_both_targets(
+    concelier: Database, excititor: Database, aoc: Aoc, free_port: int, tmp_path: Path
+) -> None:
     """A push gateway keeps both targets side by side, and the last success of one that now fails."""
     aoc.configure(concelier, excititor)
     address = f"127.0.0.1:{free_port}"
-    server = subprocess.Popen([str(PUSHGATEWAY), f"--web.listen-address={address}"], stderr=subprocess.DEVNULL)
+    guard(tmp_path)
+    words = [f"--web.listen-address={address}", f"--persistence.file={tmp_path / 'held'}"]
+    server = subprocess.Popen([str(PUSHGATEWAY), *words], stderr=subprocess.DEVNULL)
 
     def held() -> str:
         try:
@@ -153,21 +158,26 @@ def test_a_real_push_gateway(concelier: Database, excititor: Database, aoc: Aoc,
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
-def test_a_real_prometheus(database: Database, aoc: Aoc, tmp_path: Path, listener: str, free_port: int) -> None:
+def test_a_real_prometheus_fires_the_due_alert(
+    target_with_chain: Database, aoc: Aoc, tmp_path: Path, listener_url: str, free_port: int
+) -> None:
     """Prometheus scrapes a real file, answers every query of the dashboard, and fires the alert that is due."""
-    assert aoc("upgrade", database.target, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
-    database.run(f"ALTER TABLE {database.table} DROP CONSTRAINT {database.table}_keys_v1")
-    assert aoc("verify", database.target, "--metrics", str(tmp_path / "m")).exit_code == 1
+    assert aoc("upgrade", target_with_chain.target, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
+    target_with_chain.run(
+        f"ALTER TABLE {target_with_chain.table} DROP CONSTRAINT {target_with_chain.table}_keys_v1"
+    )
+    assert aoc("verify", target_with_chain.target, "--metrics", str(tmp_path / "m")).exit_code == 1
     Listener.file = tmp_path / "m"
     port = free_port
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(OBSERVABILITY / "alerts.yaml")],
         "scrape_configs": [
-            {"job_name": "file", "static_configs": [{"targets": [listener.removeprefix("http://")]}]}
+            {"job_name": "file", "static_configs": [{"targets": [listener_url.removeprefix("http://")]}]}
         ],
     }
     (tmp_path / "prometheus.yaml").write_text(json.dumps(config), encoding="utf-8")
+    guard(tmp_path)
     server = subprocess.Popen(
         [
             str(PROMETHEUS),

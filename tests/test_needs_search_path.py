@@ -1,4 +1,4 @@
-"""Functions of others that our writes run, and that find their tables through a search_path that ours lacks."""
+"""Foreign functions that our writes run, and that need a search_path which our session does not have."""
 
 import re
 import shlex
@@ -91,7 +91,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds(kind: str, excititor: Database, aoc: Aoc) -> None:
+def test_each_kind_of_function_stops_an_upgrade(kind: str, excititor: Database, aoc: Aoc) -> None:
     """Each kind of code on the table is found and stops an upgrade, until either of what it prints is typed."""
     made, function, runs = KINDS[kind]
     excititor.run(made)
@@ -113,7 +113,7 @@ def test_kinds(kind: str, excititor: Database, aoc: Aoc) -> None:
     assert aoc("audit").exit_code == 0
 
 
-def test_accepted(excititor: Database, aoc: Aoc) -> None:
+def test_an_accepted_function_lets_the_upgrade_through(excititor: Database, aoc: Aoc) -> None:
     """An upgrade whose findings are accepted goes through, its probe included, and so does the way back."""
     excititor.run(KINDS["trigger"][0])
     excititor.run(KINDS["check"][0])
@@ -149,7 +149,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("case", HARMLESS)
-def test_harmless(case: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_harmless_function_is_ignored(case: str, excititor: Database, aoc: Aoc) -> None:
     """What does not depend on our search_path, or is not run by us, is not found, and the upgrade goes through."""
     excititor.run(HARMLESS[case])
     aoc.configure(excititor)
@@ -166,23 +166,25 @@ def test_harmless(case: str, excititor: Database, aoc: Aoc) -> None:
         ("AFTER DELETE", False),
     ],
 )
-def test_the_backfill(when: str, found: bool, excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_function_is_found_only_where_rows_will_be_written(
+    when: str, found: bool, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """A function that the backfill's UPDATE would run is found where rows will be written, and only there."""
     excititor.run(f"ALTER TABLE vex_raw ADD supersedes text; {TOUCH}")
     excititor.run(f"CREATE TRIGGER t {when} ON vex_raw FOR EACH ROW EXECUTE FUNCTION touch()")
     excititor.add("1")
     aoc.configure(excititor)
-    nothing_to_write = aoc.json("audit", **allowed).slugs("error")
+    nothing_to_write = aoc.json("audit", **retrofit).slugs("error")
     excititor.add("2", retrieved_at="2025-01-02T00:00:00Z")
 
-    ran = aoc.json("audit", "--accept", "update-trigger:t", **allowed)
+    ran = aoc.json("audit", "--accept", "update-trigger:t", **retrofit)
 
     assert nothing_to_write == []
     assert ran.slugs("error") == (["needs-search-path"] if found else [])
-    assert aoc.json("upgrade", "excititor_0005", **allowed).slugs("error") == []
+    assert aoc.json("upgrade", "excititor_0005", **retrofit).slugs("error") == []
 
 
-def test_one_finding_for_each_function(excititor: Database, aoc: Aoc) -> None:
+def test_each_function_is_one_finding(excititor: Database, aoc: Aoc) -> None:
     """A function that several things run is one finding, which names them all."""
     excititor.run(
         f"{CHECKED} {ADD} CONSTRAINT c CHECK (checked(id)), ADD CONSTRAINT b CHECK (checked(tenant)); "
@@ -193,7 +195,7 @@ def test_one_finding_for_each_function(excititor: Database, aoc: Aoc) -> None:
     assert "(CHECK b, CHECK c, index i)" in aoc.json("audit").finding("needs-search-path")["problem"]
 
 
-def test_partitions(excititor: Database, aoc: Aoc) -> None:
+def test_a_function_on_any_partition_is_found(excititor: Database, aoc: Aoc) -> None:
     """Code on the partitioned table is one finding, and code on a partition of any level is found as well."""
     partition(excititor.connection, "vex_raw")
     excititor.run(
@@ -214,7 +216,7 @@ def test_partitions(excititor: Database, aoc: Aoc) -> None:
     assert aoc("upgrade", *accepting).exit_code == 0
 
 
-def test_it_would_break(excititor: Database, aoc: Aoc) -> None:
+def test_an_accepted_function_breaks_as_the_finding_says(excititor: Database, aoc: Aoc) -> None:
     """What the finding says is true: accepted, such a function does not find its table, and the probe says so."""
     excititor.run(
         "CREATE TABLE log (id text); CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS "

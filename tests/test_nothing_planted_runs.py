@@ -1,4 +1,4 @@
-"""Every function and operator that we name, planted anew by a role with CREATE on the schema: none of it runs."""
+"""A role with CREATE on the schema plants every function and operator that we name: none of them runs."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ SCRIPTED = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
+def logging_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
     """A server that logs every statement, and the log."""
     with logged(tmp_path_factory.mktemp("s"), log_statement="all", log_line_prefix="~~ ") as found:
         yield found
@@ -91,9 +91,9 @@ def all_of_it(database: Database, aoc: Aoc) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def clean(server: tuple[Database, Path]) -> tuple[list[str], str]:
-    """The outcome of every command in peace, and the transcript: all that the server was sent meanwhile."""
-    database, log = server
+def undisturbed_outcome(logging_server: tuple[Database, Path]) -> tuple[list[str], str]:
+    """The outcome of every undisturbed command, and the transcript of all that the server was sent."""
+    database, log = logging_server
     begun = log.stat().st_size
     aoc = Aoc()
     with concelier_on(database, "clean", aoc) as concelier:
@@ -113,9 +113,11 @@ def traces(log: Path, begun: int) -> list[str]:
     return [entry for entry in entries if entry.startswith(f"LOG:  {TRACE}")]
 
 
-def test_what_is_planted(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
+def test_the_generator_plants_what_once_ran(
+    logging_server: tuple[Database, Path], undisturbed_outcome: tuple[list[str], str]
+) -> None:
     """The generator makes what had run before our path was closed, from the transcript alone."""
-    made = planned(server[0], clean[1])
+    made = planned(logging_server[0], undisturbed_outcome[1])
 
     assert {
         "jsonb_path_match(jsonb, text, text, bool)",
@@ -129,30 +131,34 @@ def test_what_is_planted(server: tuple[Database, Path], clean: tuple[list[str], 
         "text = text",
         "jsonb - text[]",
     } <= {signature.replace('"', "") for signature in made}
-    assert not [outcome for outcome in clean[0] if " 4 " in outcome]
+    assert not [outcome for outcome in undisturbed_outcome[0] if " 4 " in outcome]
 
 
-def test_planted_before(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
-    """Beside thousands of planted overloads every command ends as without them, and none of them runs."""
-    database, log = server
+def test_nothing_planted_before_runs(
+    logging_server: tuple[Database, Path], undisturbed_outcome: tuple[list[str], str]
+) -> None:
+    """With thousands of planted overloads every command ends as without them, and none of them runs."""
+    database, log = logging_server
     aoc = Aoc()
     with concelier_on(database, "planted", aoc) as concelier, stranger(concelier) as neighbour:
-        assert plant(neighbour, planned(database, clean[1])) > 2000
+        assert plant(neighbour, planned(database, undisturbed_outcome[1])) > 2000
         begun = log.stat().st_size
         outcomes = all_of_it(concelier, aoc)
         audited = aoc.json("audit")
 
         assert traces(log, begun) == []
-        assert outcomes == clean[0]
+        assert outcomes == undisturbed_outcome[0]
         assert "planted-object" in audited.slugs("warning")
 
 
-def test_planted_meanwhile(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
+def test_nothing_planted_meanwhile_runs(
+    logging_server: tuple[Database, Path], undisturbed_outcome: tuple[list[str], str]
+) -> None:
     """What a role plants while commands run does not run either."""
-    database, log = server
+    database, log = logging_server
     aoc, ended = Aoc(), threading.Event()
     with concelier_on(database, "meanwhile", aoc) as concelier, stranger(concelier) as neighbour:
-        statements = list(planned(database, clean[1]).items())
+        statements = list(planned(database, undisturbed_outcome[1]).items())
 
         def go_on() -> None:
             for at in range(0, len(statements), 100):
@@ -174,12 +180,14 @@ def test_planted_meanwhile(server: tuple[Database, Path], clean: tuple[list[str]
         assert traces(log, begun) == []
 
 
-def test_the_trap_works(server: tuple[Database, Path], clean: tuple[list[str], str]) -> None:
+def test_the_trap_catches_an_open_path(
+    logging_server: tuple[Database, Path], undisturbed_outcome: tuple[list[str], str]
+) -> None:
     """With that schema in the path the same statements do run what is planted: the tests above can fail."""
-    database, log = server
+    database, log = logging_server
     aoc = Aoc()
     with concelier_on(database, "trapped", aoc) as concelier, stranger(concelier) as neighbour:
-        assert plant(neighbour, planned(database, clean[1])) > 2000
+        assert plant(neighbour, planned(database, undisturbed_outcome[1])) > 2000
         begun = log.stat().st_size
         for sql in (
             "SELECT format('%s', 'x'::text)",
@@ -194,8 +202,8 @@ def test_the_trap_works(server: tuple[Database, Path], clean: tuple[list[str], s
 
 
 @pytest.mark.parametrize("creator", ["PUBLIC", "group", "role"])
-def test_what_the_finding_says(creator: str, excititor: Database, aoc: Aoc) -> None:
-    """It names each object with its role, and who was given CREATE; what it prints ends it. Trusted roles may."""
+def test_the_finding_names_each_planted_object(creator: str, excititor: Database, aoc: Aoc) -> None:
+    """The finding names each object, its role and who has CREATE; what it prints ends it. Trusted roles may."""
     pid = excititor.connection.info.backend_pid
     excititor.run(
         f"CREATE ROLE group_{pid}; CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE sql AS 'SELECT $1'"

@@ -1,98 +1,150 @@
 """A query that only observes the work may fail: the log says so once, and nothing ends."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from aoc_migrate.database import lock_queue, old_transactions
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
-from aoc_migrate.database.throttle import slot, standby, throttle, waiters
+from aoc_migrate.database.throttle import throttle
+from aoc_migrate.database.throttle.archive import Archive
+from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
+from aoc_migrate.database.throttle.signal import Signal, Unknown, WritingStep
+from aoc_migrate.database.throttle.slot import Slot
+from aoc_migrate.database.throttle.standby import Standby
+from aoc_migrate.database.throttle.waiters import Waiters
 from aoc_migrate.database.watcher import watched
 from tests.conftest import Aoc, Database
-from tests.helpers import backfill, make_ready, wrong_links
+from tests.helpers import backfill, before_backfill, wait_until, wrong_links
 
-BROKEN = "SELECT %s::text AS name, nothing FROM pg_catalog.pg_class"
-BROKEN_ONCE = BROKEN.replace("%s", "'x'")
-NO_QUEUE = "SELECT nothing FROM pg_catalog.pg_class WHERE %(pid)s IS NULL"
-SIGNALS = {
-    "waiters": (waiters, "_QUEUE", BROKEN, "who waits for vex_raw"),
-    "standby": (standby, "_STANDBYS", BROKEN_ONCE, "how far standbys are behind"),
-    "slot": (slot, "_SLOTS", BROKEN_ONCE, "how far replication slots are behind"),
-    "snapshot": (old_transactions, "_PREPARED", BROKEN_ONCE, "who holds old snapshots"),
+READS: dict[type[Signal], str] = {
+    Waiters: "table pg_inherits",
+    Standby: "function pg_stat_get_wal_senders",
+    Slot: "function pg_get_replication_slots",
+    Archive: "function pg_stat_get_archiver",
+    OldSnapshot: "function pg_prepared_xact",
 }
+"""What the query of each signal reads."""
 
 
 @pytest.fixture
-def ready(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+def excititor_before_backfill(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
     """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
-    return make_ready(excititor, aoc, allowed)
+    return before_backfill(excititor, aoc, retrofit)
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_a_signal_that_cannot_be_read(
-    signal: str, ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def make_owner(database: Database) -> str:
+    """Give our tables to an ordinary role that sees every session, and return its URL."""
+    role = f"owner_{database.connection.info.backend_pid}"
+    tables = ("vex_raw", "aoc_migration_state", "aoc_migration_hold", "aoc_alembic_version", "aoc_migration_log")
+    database.run(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'p' IN ROLE pg_read_all_stats;"
+        f"GRANT CREATE ON SCHEMA public TO {role};"
+        + "".join(f"ALTER TABLE IF EXISTS {table} OWNER TO {role};" for table in tables)
+    )
+    return database.url_as(role, "p")
+
+
+def hide(database: Database, name: str) -> None:
+    """Revoke from ordinary roles the right to read a table or to call a function of the catalog."""
+    right = "SELECT" if name.startswith("table") else "EXECUTE"
+    database.run(f"REVOKE {right} ON {name} FROM PUBLIC")
+
+
+@pytest.mark.parametrize("signal", READS, ids=lambda signal: signal.kind)
+def test_a_signal_without_its_right_is_unknown(signal: type[Signal], excititor: Database) -> None:
+    """A signal whose query is refused says Unknown, with PostgreSQL's reason."""
+    url = make_owner(excititor)
+    hide(excititor, READS[signal])
+
+    with connect(Target("excititor", url), "test", Limits(max_lag_bytes=1), Flags()) as session:
+        verdict = signal(WritingStep(session, "link rows", "vex_raw", 1.0)).evaluate()
+
+    assert verdict == Unknown(f"permission denied for {READS[signal]}")
+
+
+def test_an_unreadable_signal_is_reported_once_and_pauses_nothing(
+    excititor_before_backfill: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A signal whose query fails is no reason to pause, says so once, and keeps no other from being read."""
-    module, name, broken, what = SIGNALS[signal]
+    """The log says once that a signal cannot be read; the work goes on, and the other signals are read."""
+    database = excititor_before_backfill
     monkeypatch.setattr(throttle, "SECONDS_BETWEEN_EVALUATIONS", 0)
-    monkeypatch.setattr(module, name, broken)
-    with psycopg.connect(ready.url) as dump:
+    url = make_owner(database)
+    hide(database, READS[Archive])
+    with psycopg.connect(database.url) as dump:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         dump.execute("SELECT pg_sleep(0.2)")
 
-        report = backfill(ready, max_lag_seconds=3600.0, old_snapshot=0.1, snapshot_wait=0.1)
+        report = backfill(database, url, max_lag_seconds=3600.0, old_snapshot=0.1, snapshot_wait=0.1)
     log = capsys.readouterr().err
 
     assert report.exit_code == 0
     assert (report.steps[0].batches or 0) > 3
-    assert log.count(f"cannot see {what} (column") == log.count("cannot see") == 1
-    assert [f.slug for f in report.findings] == ([] if signal == "snapshot" else ["snapshot-held"])
-    assert wrong_links(ready) == 0
+    unseen = "cannot see how far the WAL archive is behind (permission denied for function pg_stat_get_archiver)"
+    assert log.count(unseen) == log.count("cannot see") == 1
+    assert [f.slug for f in report.findings] == ["snapshot-held"]
+    assert wrong_links(database) == 0
 
 
-def test_a_signal_that_takes_too_long(
-    ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+class Sleeping(Signal):
+    """A signal whose query takes too long."""
+
+    kind = what = "a slow signal"
+
+    def reason(self) -> None:
+        """Sleep beyond every timeout."""
+        self.session.rows("SELECT pg_sleep(30)")
+
+
+class Disconnecting(Signal):
+    """A signal during whose query the connection is lost."""
+
+    kind = what = "a lost connection"
+
+    def reason(self) -> None:
+        """Terminate the signal's own backend."""
+        self.session.rows("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def test_a_slow_signal_is_reported_once(
+    excititor_before_backfill: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The log says once that a query met its timeout, and the work goes on."""
-    monkeypatch.setattr(waiters, "_QUEUE", "SELECT %s::text AS name FROM pg_sleep(30)")
+    monkeypatch.setattr(throttle, "SIGNALS", (Sleeping,))
 
-    report = backfill(ready)
+    report = backfill(excititor_before_backfill)
     log = capsys.readouterr().err
 
     assert report.exit_code == 0
-    assert log.count("cannot see who waits for vex_raw (canceling statement due to statement timeout)") == 1
+    assert log.count("cannot see a slow signal (canceling statement due to statement timeout)") == 1
 
 
-def test_a_role_without_the_right(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where a DBA revoked the right to list slots, the backfill says once what it cannot see, and ends well."""
-    role = f"unsighted_{ready.connection.info.backend_pid}"
-    tables = ("vex_raw", "aoc_migration_state", "aoc_migration_hold", "aoc_alembic_version", "aoc_migration_log")
-    ready.run(
-        f"CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CREATE ON SCHEMA public TO {role};"
-        "REVOKE EXECUTE ON FUNCTION pg_get_replication_slots() FROM PUBLIC;"
-        + "".join(f"ALTER TABLE {table} OWNER TO {role};" for table in tables)
-    )
+def test_a_revoked_right_is_reported_once(
+    excititor_before_backfill: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a DBA revoked the right to list slots, the backfill says once what it cannot see, and succeeds."""
+    url = make_owner(excititor_before_backfill)
+    hide(excititor_before_backfill, READS[Slot])
 
-    report = backfill(ready, url=ready.url_as(role, "p"))
+    report = backfill(excititor_before_backfill, url)
     log = capsys.readouterr().err
 
     assert report.exit_code == 0
     for what in ("how far replication slots are behind", "who holds old snapshots"):
         assert log.count(f"cannot see {what} (permission denied for function pg_get_replication_slots)") == 1
-    assert wrong_links(ready) == 0
+    assert wrong_links(excititor_before_backfill) == 0
 
 
-def test_a_queue_that_cannot_be_seen(
-    excititor: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreadable_queue_is_reported_once(excititor: Database, capsys: pytest.CaptureFixture[str]) -> None:
     """A second session that watches a step says once what it cannot see, and goes on."""
-    monkeypatch.setattr(lock_queue, "_QUEUE", NO_QUEUE)
+    url = make_owner(excititor)
+    hide(excititor, "function pg_blocking_pids")
     pids: list[int] = []
-    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
+    with connect(Target("excititor", url), "test", Limits(), Flags()) as session:
 
         def observe(other: Session, pid: int) -> None:
             pids.append(other.connection.info.backend_pid)
@@ -105,35 +157,40 @@ def test_a_queue_that_cannot_be_seen(
 
     assert len(pids) > 1
     assert len(set(pids)) == 1
-    assert log.count("cannot see who blocks this session, and who waits for it (column") == 1
+    assert log.count("cannot see who blocks this session, and who waits for it (permission denied") == 1
     assert log.count("cannot see how this step goes on (column") == 1
 
 
-def test_who_holds_a_row_cannot_be_seen(
-    ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_unknown_holder_still_ends_in_deadline(
+    excititor_before_backfill: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Behind a locked row the outcome is `deadline`, also where nobody can be named."""
-    monkeypatch.setattr(lock_queue, "_HOLDERS", "SELECT nothing FROM pg_catalog.pg_class WHERE %s = %s")
-    monkeypatch.setattr(lock_queue, "_QUEUE", NO_QUEUE)
-    with psycopg.connect(ready.url) as holder:
+    """Behind a locked row the outcome is `deadline`, even where nobody can be named."""
+    database = excititor_before_backfill
+    url = make_owner(database)
+    hide(database, "function pg_blocking_pids")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with psycopg.connect(database.url) as holder, ThreadPoolExecutor() as pool:
         holder.execute("SELECT FROM vex_raw WHERE id = 'r252' FOR UPDATE")
+        running = pool.submit(backfill, database, url, deadline=0.01)
+        wait_until(lambda: database.value(waiting) == 1)
+        hide(database, READS[Waiters])
 
-        report = backfill(ready, deadline=2.0)
+        report = running.result()
 
     assert [f.slug for f in report.findings] == ["deadline"]
     assert report.exit_code == 3
-    assert capsys.readouterr().err.count("cannot see who holds locks on vex_raw (column") == 1
+    assert capsys.readouterr().err.count("cannot see who holds locks on vex_raw (permission denied") == 1
 
 
 def test_a_lost_connection_ends_the_work(
-    ready: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    excititor_before_backfill: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A signal that fails because the connection is gone ends the work: exit 3."""
-    monkeypatch.setattr(
-        waiters, "_QUEUE", "SELECT %s::text AS name WHERE pg_terminate_backend(pg_backend_pid()) IS NULL"
-    )
+    monkeypatch.setattr(throttle, "SIGNALS", (Disconnecting,))
 
-    report = backfill(ready)
+    report = backfill(excititor_before_backfill)
 
     assert ([f.slug for f in report.findings], report.exit_code) == (["connection-lost"], 3)
     assert "cannot see" not in capsys.readouterr().err

@@ -23,32 +23,32 @@ def add_duplicates(database: Database, groups: int) -> None:
             database.add(f"{n}{copy}", upstream_id=f"CVE-{n}", content_hash=f"sha256:{n}")
 
 
-def test_no_conflicts(database: Database) -> None:
+def test_the_audit_without_conflicts_ends_with_0(target_with_chain: Database) -> None:
     """Without duplicates the audit says so and ends with 0."""
-    ran = check(database)
+    ran = check(target_with_chain)
 
-    assert (ran.exit_code, ran.out, ran.err) == (0, f"{database.table}: no conflicts\n", "")
+    assert (ran.exit_code, ran.out, ran.err) == (0, f"{target_with_chain.table}: no conflicts\n", "")
 
 
-def test_conflicts(database: Database) -> None:
+def test_the_audit_with_conflicts_ends_with_3(target_with_chain: Database) -> None:
     """LIMIT caps what is printed, the verdict counts all groups, and psql ends with 3."""
-    add_duplicates(database, 3)
+    add_duplicates(target_with_chain, 3)
 
-    ran = check(database, "-v", "LIMIT=2")
+    ran = check(target_with_chain, "-v", "LIMIT=2")
 
     assert ran.exit_code == 3
     assert "CVE-0" in ran.out
     assert "CVE-1" in ran.out
     assert "CVE-2" not in ran.out
-    assert f"{database.table}: 3 groups of 6 rows" in ran.err
+    assert f"{target_with_chain.table}: 3 groups of 6 rows" in ran.err
 
 
-def test_incomplete_keys_are_no_conflict(database: Database) -> None:
-    """Rows without a part of the key are told apart, and compared with nothing."""
+def test_incomplete_keys_are_not_a_conflict(target_with_chain: Database) -> None:
+    """Rows without a part of the key are counted separately, and compared with nothing."""
     for n in range(2):
-        database.add(f"n{n}", upstream_id=None, content_hash="sha256:same")
+        target_with_chain.add(f"n{n}", upstream_id=None, content_hash="sha256:same")
 
-    ran = check(database)
+    ran = check(target_with_chain)
 
     assert ran.exit_code == 0
     assert "2 rows lack a part of the key" in ran.out
@@ -66,15 +66,15 @@ def test_hostile_ids_reach_no_terminal(excititor: Database) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "many", "1; DROP TABLE vex_raw", ""])
-def test_bad_limit(excititor: Database, limit: str) -> None:
-    """A LIMIT that is no number from 1 on is refused."""
+def test_a_wrong_limit_is_refused(excititor: Database, limit: str) -> None:
+    """A LIMIT below 1, or not a number, is refused."""
     ran = check(excititor, "-v", f"LIMIT={limit}")
 
     assert ran.exit_code == 3
     assert "LIMIT is a number" in ran.err
 
 
-def test_the_wrong_database(excititor: Database) -> None:
+def test_a_missing_table_is_named(excititor: Database) -> None:
     """Without the table the audit says which is missing where."""
     script = (ROOT / "scripts" / "check-advisory-raw-duplicates.sql").read_text(encoding="utf-8")
 
@@ -84,17 +84,20 @@ def test_the_wrong_database(excititor: Database) -> None:
     assert f"there is no advisory_raw in schema other of database {excititor.connection.info.dbname}" in ran.err
 
 
-def test_apply_is_upgrade_to_0004(database: Database, aoc: Aoc) -> None:
+def test_apply_is_upgrade_to_0004(target_with_chain: Database, aoc: Aoc) -> None:
     """The script leaves the catalog and the rows that `upgrade TARGET TARGET_0004` leaves."""
-    ran = psql(database, APPLY)
+    ran = psql(target_with_chain, APPLY)
     assert ran.exit_code == 0, ran.err
-    by_script = fingerprint(database.connection), rows(database)
-    assert aoc("downgrade", database.target, "base").exit_code == 0
+    by_script = fingerprint(target_with_chain.connection), rows(target_with_chain)
+    assert aoc("downgrade", target_with_chain.target, "base").exit_code == 0
 
-    assert aoc("upgrade", database.target, f"{database.target}_0004", "--release-hold").exit_code == 0
+    assert (
+        aoc("upgrade", target_with_chain.target, f"{target_with_chain.target}_0004", "--release-hold").exit_code
+        == 0
+    )
 
-    assert (fingerprint(database.connection), rows(database)) == by_script
-    assert aoc.json("verify", database.target).slugs("error") == ["not-at-head"]
+    assert (fingerprint(target_with_chain.connection), rows(target_with_chain)) == by_script
+    assert aoc.json("verify", target_with_chain.target).slugs("error") == ["not-at-head"]
 
 
 def rows(database: Database) -> object:
@@ -103,65 +106,71 @@ def rows(database: Database) -> object:
     return database.value(stored), database.value("SELECT version_num FROM aoc_alembic_version")
 
 
-def test_remove_is_constraints_remove(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_remove_does_what_constraints_remove_does(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """With remove=1 it leaves what `constraints --remove` leaves, with a hold that upgrades respect."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    above = fingerprint(database.connection)
-    assert aoc("constraints", database.target, "--remove").exit_code == 0
-    by_command = fingerprint(database.connection), rows(database)
-    assert aoc("upgrade", database.target, "--release-hold").exit_code == 0
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    above = fingerprint(target_with_chain.connection)
+    assert aoc("constraints", target_with_chain.target, "--remove").exit_code == 0
+    by_command = fingerprint(target_with_chain.connection), rows(target_with_chain)
+    assert aoc("upgrade", target_with_chain.target, "--release-hold").exit_code == 0
 
-    ran = psql(database, APPLY, "-v", "remove=1")
+    ran = psql(target_with_chain, APPLY, "-v", "remove=1")
 
     assert ran.exit_code == 0, ran.err
-    assert (fingerprint(database.connection), rows(database)) == by_command
-    assert aoc.json("upgrade", database.target).slugs() == ["held"]
-    held = psql(database, APPLY)
+    assert (fingerprint(target_with_chain.connection), rows(target_with_chain)) == by_command
+    assert aoc.json("upgrade", target_with_chain.target).slugs() == ["held"]
+    held = psql(target_with_chain, APPLY)
     assert held.exit_code == 0
     assert "after constraints --remove: nothing was changed" in held.err
-    assert psql(database, APPLY, "-v", "release_hold=1").exit_code == 0
-    assert fingerprint(database.connection) == above
-    assert aoc.json("verify", database.target).slugs("error") == []
+    assert psql(target_with_chain, APPLY, "-v", "release_hold=1").exit_code == 0
+    assert fingerprint(target_with_chain.connection) == above
+    assert aoc.json("verify", target_with_chain.target).slugs("error") == []
 
 
-def test_the_script_up_puts_back_what_was_removed(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_script_up_puts_back_what_was_removed(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Where it ends the hold of `constraints --remove`, the script of an upgrade restores what that removed."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    above = fingerprint(database.connection)
-    assert psql(database, APPLY, "-v", "remove=1").exit_code == 0
-    planned = aoc.json("plan", database.target).report["facts"]["plan"]
-    revision = f"{database.target}_0005"
-    scripts = [aoc("plan", database.target, "--sql", words).out for words in ("base:head", f"{revision}:head")]
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    above = fingerprint(target_with_chain.connection)
+    assert psql(target_with_chain, APPLY, "-v", "remove=1").exit_code == 0
+    planned = aoc.json("plan", target_with_chain.target).report["facts"]["plan"]
+    revision = f"{target_with_chain.target}_0005"
+    scripts = [
+        aoc("plan", target_with_chain.target, "--sql", words).out for words in ("base:head", f"{revision}:head")
+    ]
 
     for script in scripts:
-        assert psql(database, APPLY, "-v", "remove=1", "-v", "release_hold=1").exit_code == 0
-        ran = psql(database, script, "-v", "retrofit=1", "-v", "release_hold=1")
+        assert psql(target_with_chain, APPLY, "-v", "remove=1", "-v", "release_hold=1").exit_code == 0
+        ran = psql(target_with_chain, script, "-v", "retrofit=1", "-v", "release_hold=1")
         assert ran.exit_code == 0, ran.err
-        assert fingerprint(database.connection) == above
-        assert aoc.json("verify", database.target).slugs("error") == []
+        assert fingerprint(target_with_chain.connection) == above
+        assert aoc.json("verify", target_with_chain.target).slugs("error") == []
 
     assert any("VALIDATE" in step["statement"] for step in planned)
     assert any("UNIQUE INDEX" in step["statement"] for step in planned)
-    assert aoc.json("plan", database.target).report["facts"]["plan"] == []
+    assert aoc.json("plan", target_with_chain.target).report["facts"]["plan"] == []
 
 
-def test_apply_twice(database: Database) -> None:
+def test_a_second_run_changes_nothing(target_with_chain: Database) -> None:
     """A second run changes nothing."""
-    assert psql(database, APPLY).exit_code == 0
-    before = fingerprint(database.connection), rows(database)
+    assert psql(target_with_chain, APPLY).exit_code == 0
+    before = fingerprint(target_with_chain.connection), rows(target_with_chain)
 
-    ran = psql(database, APPLY)
+    ran = psql(target_with_chain, APPLY)
 
     assert ran.exit_code == 0, ran.err
-    assert (fingerprint(database.connection), rows(database)) == before
+    assert (fingerprint(target_with_chain.connection), rows(target_with_chain)) == before
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         (
             {"content_hash": "sha256:0", "upstream_id": "CVE-0"},
-            "groups of rows of {table} have one idempotency key",
+            "groups of rows of {table} share an idempotency key",
         ),
         ({"tenant": None}, '1 rows of {table} break {table}_required_v1, for example id "bad"'),
         ({"source": {"severity": "high"}}, "1 rows of {table} break {table}_objects_v1"),
@@ -169,27 +178,27 @@ def test_apply_twice(database: Database) -> None:
         ({"tenant": " "}, "1 rows of {table} break {table}_keys_v1"),
     ],
 )
-def test_apply_audits_first(database: Database, values: dict[str, object], told: str) -> None:
+def test_apply_audits_first(target_with_chain: Database, values: dict[str, object], message: str) -> None:
     """Rows that break a rule are counted per rule, and nothing is changed."""
-    database.add("good", upstream_id="CVE-0", content_hash="sha256:0")
-    database.add("bad", **values)
-    before = fingerprint(database.connection, without="^$")
+    target_with_chain.add("good", upstream_id="CVE-0", content_hash="sha256:0")
+    target_with_chain.add("bad", **values)
+    before = fingerprint(target_with_chain.connection, without="^$")
 
-    ran = psql(database, APPLY)
+    ran = psql(target_with_chain, APPLY)
 
     assert ran.exit_code == 3
-    assert told.format(table=database.table) in ran.err
-    assert fingerprint(database.connection, without="^$") == before
+    assert message.format(table=target_with_chain.table) in ran.err
+    assert fingerprint(target_with_chain.connection, without="^$") == before
 
 
-def test_content_is_not_its_business(database: Database) -> None:
+def test_a_forbidden_key_in_content_does_not_stop_it(target_with_chain: Database) -> None:
     """A forbidden key in content does not stop the constraints, whose guard comes with head."""
-    database.add("derived", content={"severity": 1}, upstream_id="CVE-9")
+    target_with_chain.add("derived", content={"severity": 1}, upstream_id="CVE-9")
 
-    assert psql(database, APPLY).exit_code == 0
+    assert psql(target_with_chain, APPLY).exit_code == 0
 
 
-def test_which_target(excititor: Database) -> None:
+def test_an_ambiguous_schema_needs_a_target(excititor: Database) -> None:
     """Neither table, or both in one schema: it asks for a target; the named one's table is made, as by upgrade."""
     excititor.run("CREATE SCHEMA fresh; CREATE SCHEMA mixed")
     for table in ("advisory_raw", "vex_raw"):
@@ -206,7 +215,7 @@ def test_which_target(excititor: Database) -> None:
 
 
 @pytest.mark.parametrize("way", [["-1", "-f"], ["-v", "AUTOCOMMIT=off", "-f"]], ids=str)
-def test_no_transaction_around_it(excititor: Database, way: list[str]) -> None:
+def test_a_surrounding_transaction_is_refused(excititor: Database, way: list[str]) -> None:
     """psql -1 and AUTOCOMMIT off are detected and refused before anything is done."""
     before = fingerprint(excititor.connection, without="^$")
 

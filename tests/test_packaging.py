@@ -1,4 +1,4 @@
-"""The wheel alone does all that the checkout does, and stock Alembic works from a checkout."""
+"""The wheel does all that the checkout does, and stock Alembic works from a checkout."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.conftest import ROOT, Aoc, Database
 
 
 def run(*command: str | Path, cwd: Path | str = "/", **environment: str) -> str:
-    """Run a command that must work, without anything of this checkout in its way; return its stdout."""
+    """Run a command that must succeed, isolated from this checkout; return its stdout."""
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR", "PYTHON"))
     }
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed_bin(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of a fresh environment with the wheel in it, and what the wheel says it needs."""
     folder = tmp_path_factory.mktemp("fresh") / "with a space"
     run(sys.executable, "-m", "venv", folder)
@@ -58,25 +58,29 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
     assert "aoc_migrate/migrations/concelier/concelier_0001_baseline.py" in names
 
 
-def test_the_command(installed: Path) -> None:
+def test_the_installed_command_has_help_and_version(installed_bin: Path) -> None:
     """The installed command has its help and its version, also as a module."""
-    assert run(installed / "aoc-migrate", "--help").startswith("Usage: aoc-migrate ")
-    assert run(installed / "aoc-migrate", "--version") == f"aoc-migrate, version {__version__}\n"
-    assert run(installed / "python", "-m", "aoc_migrate", "--version") == f"aoc-migrate, version {__version__}\n"
+    assert run(installed_bin / "aoc-migrate", "--help").startswith("Usage: aoc-migrate ")
+    assert run(installed_bin / "aoc-migrate", "--version") == f"aoc-migrate, version {__version__}\n"
+    assert (
+        run(installed_bin / "python", "-m", "aoc_migrate", "--version") == f"aoc-migrate, version {__version__}\n"
+    )
 
 
-def test_up_and_down_from_anywhere(installed: Path, database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_wheel_alone_goes_up_and_down(
+    installed_bin: Path, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Installed from the wheel alone, it upgrades, verifies and downgrades from the folder /."""
-    program, environment = installed / "aoc-migrate", aoc.environment | allowed
+    program, environment = installed_bin / "aoc-migrate", aoc.environment | retrofit
 
     assert "changed" in run(program, "upgrade", **environment)
     assert "OK: 0 errors, 0 warnings" in run(program, "verify", **aoc.environment)
     assert "changed" in run(program, "downgrade", "base", **environment)
 
 
-def test_no_revision_is_written_into_an_installation(installed: Path) -> None:
+def test_no_revision_is_written_into_an_installation(installed_bin: Path) -> None:
     """`revision` is for a checkout; an installation says so and stays as it is."""
-    command = [str(installed / "aoc-migrate"), "revision", "concelier", "-m", "nothing"]
+    command = [str(installed_bin / "aoc-migrate"), "revision", "concelier", "-m", "nothing"]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
 
     assert ran.returncode == 2
@@ -88,12 +92,14 @@ def alembic(*words: str, **environment: str) -> str:
     return run(sys.executable, "-m", "alembic", *words, cwd=ROOT, **environment)
 
 
-def test_stock_alembic(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_stock_alembic_goes_up_and_down_from_a_checkout(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Stock Alembic from a checkout shows the history, goes up to head and down to base."""
-    target = ("-n", database.target)
+    target = ("-n", target_with_chain.target)
 
-    assert f"{database.target}_0007" in alembic(*target, "history")
-    alembic(*target, "upgrade", "head", **aoc.environment, **allowed)
+    assert f"{target_with_chain.target}_0007" in alembic(*target, "history")
+    alembic(*target, "upgrade", "head", **aoc.environment, **retrofit)
     assert "(head)" in alembic(*target, "current", **aoc.environment)
     assert aoc("verify").exit_code == 0
     alembic(*target, "downgrade", "base", **aoc.environment)
@@ -101,7 +107,7 @@ def test_stock_alembic(database: Database, aoc: Aoc, allowed: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_stock_alembic_prints_sql(target: str) -> None:
+def test_stock_alembic_prints_sql_without_a_database(target: str) -> None:
     """Stock Alembic prints the SQL of the whole way up and down without any database."""
     up = alembic("-n", target, "upgrade", f"{target}@head", "--sql")
     down = alembic("-n", target, "downgrade", f"{target}@head:base", "--sql")

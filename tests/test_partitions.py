@@ -18,7 +18,7 @@ PART = "CREATE TABLE vex_raw_a PARTITION OF vex_raw "
 
 
 @pytest.fixture
-def parted(excititor: Database, aoc: Aoc) -> Database:
+def partitioned(excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database with an empty raw table of two levels of partitions, configured."""
     partition(excititor.connection, "vex_raw")
     aoc.configure(excititor)
@@ -26,7 +26,7 @@ def parted(excititor: Database, aoc: Aoc) -> Database:
 
 
 def repartition(database: Database, *, by: str, key: str, parts: str = "") -> None:
-    """Put a raw table partitioned otherwise in the place of the empty one."""
+    """Replace the empty raw table with one that is partitioned differently."""
     database.run(
         f"ALTER TABLE vex_raw RENAME TO flat; CREATE TABLE vex_raw (LIKE flat INCLUDING DEFAULTS{key}) "
         f"PARTITION BY {by}; DROP TABLE flat; {parts}"
@@ -53,7 +53,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_partitions_that_cannot_be_unique_are_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """Partitions over which no key or no id can be unique, or that hold no index, are found by the audit."""
     if name == "foreign-partition":
         excititor.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_pkey")
@@ -66,16 +66,16 @@ def test_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     assert name.split(maxsplit=1)[0] in ran.slugs("error")
 
 
-def test_shared_ids(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_id_in_two_partitions_is_found(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """An id in two partitions, which no index forbids, stops the upgrade, and verify finds it afterwards."""
-    parted.add("1", tenant="a")
-    parted.add("1", tenant="c")
-    stopped = aoc.json("upgrade", **allowed)
-    parted.run("UPDATE vex_raw SET id = '2' WHERE tenant = 'c'")
-    aoc("upgrade", **allowed)
-    parted.add("1", tenant="d")  # stored now, though it was retrieved long ago
+    partitioned.add("1", tenant="a")
+    partitioned.add("1", tenant="c")
+    stopped = aoc.json("upgrade", **retrofit)
+    partitioned.run("UPDATE vex_raw SET id = '2' WHERE tenant = 'c'")
+    aoc("upgrade", **retrofit)
+    partitioned.add("1", tenant="d")  # stored now, though it was retrieved long ago
     verified = [aoc.json("verify", *words) for words in ([], ["--since", "1h"])]
-    parted.run("UPDATE vex_raw SET created_at = retrieved_at")
+    partitioned.run("UPDATE vex_raw SET created_at = retrieved_at")
     verified.append(aoc.json("verify", "--since", "1h"))
 
     assert (stopped.exit_code, stopped.slugs("error"), stopped.report["changed"]) == (1, ["ambiguous-id"], False)
@@ -83,29 +83,29 @@ def test_shared_ids(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None
     assert [ran.slugs("error") for ran in verified] == [["ambiguous-id"], ["ambiguous-id"], []]
 
 
-def test_every_partition_has_both_indexes(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_every_partition_has_both_indexes(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Each partition of each level has its own part of both indexes, which hold, and each rule is refused."""
     for n, tenant in enumerate("aabbbbcc"):
-        parted.add(f"{n}", tenant=tenant, content_hash=f"sha256:{n}")
+        partitioned.add(f"{n}", tenant=tenant, content_hash=f"sha256:{n}")
 
-    upgraded, probed = aoc.json("upgrade", **allowed), aoc.json("verify", "--probe")
+    upgraded, probed = aoc.json("upgrade", **retrofit), aoc.json("verify", "--probe")
 
     assert (upgraded.exit_code, upgraded.slugs("error")) == (0, [])
     assert (probed.exit_code, probed.report["facts"]["probed"]) == (0, True)
     for index in INDEXES:
-        found = pairs(parted.connection, index)
+        found = pairs(partitioned.connection, index)
         assert set(found) == {"vex_raw_a", '"Raw b"', "cold.vex_raw_b", LONG, "vex_raw_empty", "vex_raw_rest"}
         assert None not in found.values()
     with pytest.raises(psycopg.errors.UniqueViolation):
-        parted.add("again", tenant="b", content_hash="sha256:3")
+        partitioned.add("again", tenant="b", content_hash="sha256:3")
 
 
-def test_no_partition_yet(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_later_partitions_are_guarded_at_once(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """A table without partitions is migrated; those that come later are guarded and indexed from the start."""
     repartition(excititor, by="LIST (tenant)", key=", PRIMARY KEY (id, tenant)")
     aoc.configure(excititor)
 
-    upgraded = aoc.json("upgrade", **allowed)
+    upgraded = aoc.json("upgrade", **retrofit)
     excititor.run(f"{PART} FOR VALUES IN ('default')")
 
     assert (upgraded.exit_code, upgraded.slugs()) == (0, ["probe-not-possible"])
@@ -125,40 +125,42 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_convergence(how: str, parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_partitions_index_is_repaired(
+    how: str, partitioned: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """An index that is invalid, in a part or as a whole, or gone is found by verify and repaired by upgrade."""
-    aoc("upgrade", **allowed)
+    aoc("upgrade", **retrofit)
     index = INDEXES[0]
-    parted.run(BROKEN[how].format(i=index, s=index.removeprefix("vex_raw_")))
+    partitioned.run(BROKEN[how].format(i=index, s=index.removeprefix("vex_raw_")))
 
     found = aoc.json("verify").slugs()
 
     assert found == ["missing-index" if how == "gone" else "invalid-index"]
     assert aoc("upgrade").exit_code == 0
     assert aoc.json("verify").slugs() == []
-    assert None not in pairs(parted.connection, index).values()
+    assert None not in pairs(partitioned.connection, index).values()
 
 
-def test_batches_read_no_whole_partition(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_batches_read_no_whole_partition(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """However many batches the backfill takes, it reads each partition only a few times."""
     rows = 12_000
-    parted.run(
+    partitioned.run(
         "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
         "upstream, linkset) SELECT 'r' || n, chr(97 + n / 5 % 3), 'osv', 'CVE-' || n / 5, 'sha256:' || n, "
         "timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}' "
         f"FROM generate_series(1, {rows}) AS n; ANALYZE vex_raw"
     )
-    assert aoc("upgrade", "excititor", "excititor_0005", **allowed).exit_code == 0
-    before = rows_read(parted)
+    assert aoc("upgrade", "excititor", "excititor_0005", **retrofit).exit_code == 0
+    before = rows_read(partitioned)
 
-    assert aoc("upgrade", "excititor", "excititor_0006", **allowed).exit_code == 0
+    assert aoc("upgrade", "excititor", "excititor_0006", **retrofit).exit_code == 0
 
-    assert wrong_links(parted) == 0
-    assert max(after - n for after, n in zip(rows_read(parted), before, strict=True)) < 15 * rows
+    assert wrong_links(partitioned) == 0
+    assert max(after - n for after, n in zip(rows_read(partitioned), before, strict=True)) < 15 * rows
 
 
 def rows_read(database: Database) -> tuple[int, int]:
-    """Return how many rows of partitions were read by scans and through indexes, once every session has told."""
+    """Return how many rows of partitions scans and indexes have read, once every session has reported."""
     wait_until(lambda: not database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^aoc'"))
     found: tuple[int, int] = database.rows(
         "SELECT sum(seq_tup_read)::int, sum(idx_tup_fetch)::int FROM pg_stat_user_tables "
@@ -167,10 +169,10 @@ def rows_read(database: Database) -> tuple[int, int]:
     return found
 
 
-def test_foreign_index_of_a_partition(parted: Database, aoc: Aoc) -> None:
-    """What bears the name of a partition's index and is something else is found before anything is done."""
+def test_a_foreign_index_of_a_partition_is_found_first(partitioned: Database, aoc: Aoc) -> None:
+    """A different index with the name of a partition's index is found before anything is done."""
     name = "vex_raw_a_idempotency_v1"
-    parted.run(f"CREATE INDEX {name} ON vex_raw_a (tenant)")
+    partitioned.run(f"CREATE INDEX {name} ON vex_raw_a (tenant)")
 
     ran = aoc.json("upgrade")
 
@@ -178,71 +180,69 @@ def test_foreign_index_of_a_partition(parted: Database, aoc: Aoc) -> None:
     assert [f["subject"] for f in ran.report["findings"] if f["slug"] == "foreign-object"] == [name]
 
 
-def test_scripts_refuse(parted: Database, aoc: Aoc) -> None:
+def test_scripts_refuse_a_partitioned_table(partitioned: Database, aoc: Aoc) -> None:
     """psql scripts say that they are not for a partitioned table, before they change anything."""
-    applied = psql(parted, (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text())
+    applied = psql(partitioned, (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text())
     planned = aoc("plan", "excititor", "--sql")
 
     assert (applied.exit_code, "vex_raw is partitioned" in applied.err) == (3, True)
     assert (planned.exit_code, "vex_raw is partitioned" in planned.err) == (2, True)
-    assert parted.value("SELECT to_regclass('aoc_migration_state')") is None
+    assert partitioned.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_plan_tells_of_partitions(parted: Database, aoc: Aoc) -> None:
+def test_the_plan_counts_partitions(partitioned: Database, aoc: Aoc) -> None:
     """The plan counts partitions, sums up their sizes, and names no statement that PostgreSQL would refuse."""
-    parted.add("1", tenant="a")
-    parted.add("2", tenant="b")
+    partitioned.add("1", tenant="a")
+    partitioned.add("2", tenant="b")
 
     facts = aoc.json("plan").report["facts"]
 
     assert facts["partitions"] == 4
-    assert facts["table_bytes"] == parted.value(
+    assert facts["table_bytes"] == partitioned.value(
         "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('vex_raw')"
     )
     assert not [step for step in facts["plan"] if "CONCURRENTLY" in step["statement"]]
     assert len([step for step in facts["plan"] if "one partition at a time" in step["lock"]]) == 2
 
 
-def test_estimates_beside_facts_of_partitions(parted: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """After the run each step of which the plan had an estimate has it beside the time that it took."""
-    parted.add("1", tenant="a")
-    parted.add("2", tenant="a", retrieved_at="2025-02-01T00:00:00Z")
+def test_each_estimate_has_its_actual_time(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """After the run, each step that the plan estimated shows its estimate with the time that it took."""
+    partitioned.add("1", tenant="a")
+    partitioned.add("2", tenant="a", retrieved_at="2025-02-01T00:00:00Z")
     planned = [s for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None]
 
-    run = [s for s in aoc.json("upgrade", **allowed).report["steps"] if "estimated_ms" in s]
+    run = [s for s in aoc.json("upgrade", **retrofit).report["steps"] if "estimated_ms" in s]
 
     assert len(run) == len(planned) == 5
     assert all("total_ms" in step for step in run)
 
 
-def test_owner_of_a_partition(parted: Database, aoc: Aoc) -> None:
+def test_another_owner_of_a_partition_is_found_first(partitioned: Database, aoc: Aoc) -> None:
     """A partition that another role owns is found before anything is changed, with the GRANT that helps."""
-    parted.run("CREATE ROLE raw_owner LOGIN PASSWORD 's'; CREATE ROLE other_owner")
+    partitioned.run("CREATE ROLE raw_owner LOGIN PASSWORD 's'; CREATE ROLE other_owner")
     try:
-        parted.run(
+        partitioned.run(
             "GRANT ALL ON SCHEMA public, cold TO raw_owner; ALTER TABLE vex_raw OWNER TO raw_owner; "
             "ALTER TABLE vex_raw_rest OWNER TO other_owner"
         )
         for table in ("vex_raw_a", '"Raw b"', "cold.vex_raw_b", LONG, "vex_raw_empty"):
-            parted.run(f"ALTER TABLE {table} OWNER TO raw_owner")
-        aoc.environment["EXCITITOR_DATABASE_URL"] = parted.url_as("raw_owner", "s")
+            partitioned.run(f"ALTER TABLE {table} OWNER TO raw_owner")
+        aoc.environment["EXCITITOR_DATABASE_URL"] = partitioned.url_as("raw_owner", "s")
 
         ran = aoc.json("upgrade")
 
         assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["privileges"], False)
         assert "vex_raw_rest, which other_owner owns" in ran.finding("privileges")["problem"]
     finally:
-        parted.run("DROP OWNED BY raw_owner, other_owner CASCADE; DROP ROLE raw_owner, other_owner")
+        partitioned.run("DROP OWNED BY raw_owner, other_owner CASCADE; DROP ROLE raw_owner, other_owner")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), st.text("ab."))
-def test_names_of_indexes(relname: str, place: str) -> None:
+def test_names_of_partition_indexes_fit_and_differ(relname: str, place: str) -> None:
     """The name of a partition's index fits into 63 bytes, keeps its ending, and differs where tables differ."""
     index, root = VEX_RAW.idempotency_index(), Relation("public", "vex_raw")
-    name, other = (
-        Node(Relation(place, bare), True, root, None, False).own_index(root, index)
-        for bare in (relname, f"{relname}'")
-    )
+    nodes = (Node(Relation(place, bare), True, root, None, False) for bare in (relname, f"{relname}'"))
+    name, other = (node.own_index(root, index) for node in nodes)
 
     assert len(name.name.encode()) <= 63
     assert name.name.endswith("_idempotency_v1")

@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 PAGE = ROOT / "docs" / "performance"
 
 
-def test_the_page_is_made_of_its_figures() -> None:
+def test_the_page_is_generated_from_its_figures() -> None:
     """docs/performance.md is what the bench makes of docs/performance.json."""
     results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
 
@@ -17,7 +17,7 @@ def test_the_page_is_made_of_its_figures() -> None:
     assert set(WHY) <= {ratio["what"] for ratio in results["ratios"]}
 
 
-def test_a_missed_bound_is_said() -> None:
+def test_a_missed_bound_is_marked() -> None:
     """A ratio beyond its bound is marked in the table, on either side."""
     most = Ratio("a", "b", 3.0, 1.0, "s", 2.0)
     least = Ratio("a", "b", 1.0, 2.0, "rows/s", 0.8, least=True)
@@ -30,7 +30,7 @@ def test_a_missed_bound_is_said() -> None:
 
 
 def test_a_figure_may_have_no_bound() -> None:
-    """A ratio without a bound misses none, and the table says that there is none."""
+    """A ratio without a bound misses nothing, and the table shows it without a bound."""
     free = Ratio("a", "b", 3.0, 1.0, "ms", None)
 
     assert free.held

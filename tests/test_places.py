@@ -1,4 +1,4 @@
-"""Any schema, odd names, roles that are no superusers, row-level security, two targets in one database."""
+"""Any schema, odd names, roles that are not superusers, row-level security, two targets in one database."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,15 @@ SCHEMAS = ["Vuln Data", 'quo"te', "select", "üñí", "a.b", "per%cent", "it's"]
 
 
 @pytest.fixture
-def owner(empty: Database) -> Iterator[str]:
-    """A role with an odd name that owns everything and is no superuser."""
+def owner_with_odd_name(empty_database: Database) -> Iterator[str]:
+    """An ordinary role with an odd name that owns everything."""
     name = 'Stella "the" Ö\'wner'
     quoted = psycopg.sql.Identifier(name)
-    empty.run(psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(quoted))
+    empty_database.run(psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(quoted))
     yield name
-    empty.run(psycopg.sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(quoted))
-    empty.run(psycopg.sql.SQL("DROP OWNED BY {}").format(quoted))
-    empty.run(psycopg.sql.SQL("DROP ROLE {}").format(quoted))
+    empty_database.run(psycopg.sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(quoted))
+    empty_database.run(psycopg.sql.SQL("DROP OWNED BY {}").format(quoted))
+    empty_database.run(psycopg.sql.SQL("DROP ROLE {}").format(quoted))
 
 
 def make_schema(database: Database, schema: str, owner: str | None = None) -> None:
@@ -35,77 +35,86 @@ def make_schema(database: Database, schema: str, owner: str | None = None) -> No
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_any_schema(schema: str, empty: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_any_schema_works(schema: str, empty_database: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Up, verify and down work in any schema, and leave the schema public empty."""
-    make_schema(empty, schema)
-    create_raw_table(empty.connection, "advisory_raw")
-    create_legacy_advisory(empty.connection)
-    empty.add("1")
-    empty.add("2", retrieved_at="2025-02-01T00:00:00Z")
-    aoc.configure(empty)
+    make_schema(empty_database, schema)
+    create_raw_table(empty_database.connection, "advisory_raw")
+    create_legacy_advisory(empty_database.connection)
+    empty_database.add("1")
+    empty_database.add("2", retrieved_at="2025-02-01T00:00:00Z")
+    aoc.configure(empty_database)
     aoc.environment["CONCELIER_DATABASE_SCHEMA"] = schema
 
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
     assert aoc("verify", "--probe").exit_code == 0
-    assert empty.value("SELECT supersedes FROM advisory_raw WHERE id = '2'") == "1"
+    assert empty_database.value("SELECT supersedes FROM advisory_raw WHERE id = '2'") == "1"
     assert aoc("downgrade", "base").exit_code == 0
-    assert empty.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+    assert empty_database.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
-def test_another_encoding(empty: Database, aoc: Aoc) -> None:
+def test_an_encoding_other_than_utf8_is_refused(empty_database: Database, aoc: Aoc) -> None:
     """A database that is not in UTF8 is refused, and nothing is made in it."""
-    empty.run("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
-    aoc.environment["EXCITITOR_DATABASE_URL"] = url = empty.url.rpartition("/")[0] + "/plain"
+    empty_database.run("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    aoc.environment["EXCITITOR_DATABASE_URL"] = url = empty_database.url.rpartition("/")[0] + "/plain"
     try:
         ran = aoc.json("upgrade", PGCLIENTENCODING="LATIN1")
         with psycopg.connect(url) as plain:
             made = plain.execute("SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace").fetchall()
     finally:
-        empty.run("DROP DATABASE plain")
+        empty_database.run("DROP DATABASE plain")
 
     assert (ran.exit_code, ran.slugs(), made) == (2, ["encoding"], [])
 
 
-def test_owner_that_is_no_superuser(empty: Database, owner: str, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_ordinary_owner_can_do_everything(
+    empty_database: Database, owner_with_odd_name: str, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """The owner of the tables, with an odd name and no other right, can do everything."""
-    make_schema(empty, "vuln", owner)
-    empty.run(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(owner)))
-    create_raw_table(empty.connection, "advisory_raw")
-    empty.run("CREATE TABLE advisory (id text PRIMARY KEY, title text)")
-    empty.run("GRANT SELECT ON advisory TO PUBLIC")
-    empty.run("RESET ROLE")
-    empty.add("1")
-    empty.add("2", retrieved_at="2025-02-01T00:00:00Z")
+    make_schema(empty_database, "vuln", owner_with_odd_name)
+    empty_database.run(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(owner_with_odd_name)))
+    create_raw_table(empty_database.connection, "advisory_raw")
+    empty_database.run("CREATE TABLE advisory (id text PRIMARY KEY, title text)")
+    empty_database.run("GRANT SELECT ON advisory TO PUBLIC")
+    empty_database.run("RESET ROLE")
+    empty_database.add("1")
+    empty_database.add("2", retrieved_at="2025-02-01T00:00:00Z")
     aoc.environment |= {
-        "CONCELIER_DATABASE_URL": empty.url_as(owner, "secret"),
+        "CONCELIER_DATABASE_URL": empty_database.url_as(owner_with_odd_name, "secret"),
         "CONCELIER_DATABASE_SCHEMA": "vuln",
     }
 
-    up = aoc.json("upgrade", **allowed)
+    up = aoc.json("upgrade", **retrofit)
     down = aoc.json("downgrade", "base")
-    again = aoc.json("upgrade", "--release-hold", **allowed)
+    again = aoc.json("upgrade", "--release-hold", **retrofit)
 
     assert [r.exit_code for r in (up, down, again)] == [0, 0, 0], up.out + down.out + again.out
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_owner_of_a_new_table(empty: Database, owner: str, aoc: Aoc) -> None:
+def test_a_new_table_belongs_to_the_named_owner(
+    empty_database: Database, owner_with_odd_name: str, aoc: Aoc
+) -> None:
     """A raw table created by the baseline belongs to CONCELIER_TABLE_OWNER."""
-    empty.run(psycopg.sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(psycopg.sql.Identifier(owner)))
-    aoc.configure(empty)
+    empty_database.run(
+        psycopg.sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(psycopg.sql.Identifier(owner_with_odd_name))
+    )
+    aoc.configure(empty_database)
 
-    assert aoc("upgrade", CONCELIER_TABLE_OWNER=owner).exit_code == 0
-    assert empty.value("SELECT tableowner FROM pg_tables WHERE tablename = 'advisory_raw'") == owner
+    assert aoc("upgrade", CONCELIER_TABLE_OWNER=owner_with_odd_name).exit_code == 0
+    assert (
+        empty_database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'advisory_raw'")
+        == owner_with_odd_name
+    )
 
 
-def test_two_targets_in_one_database(empty: Database, aoc: Aoc) -> None:
+def test_two_targets_in_one_database(empty_database: Database, aoc: Aoc) -> None:
     """Both targets may live in one database, in different schemas, without seeing each other."""
     for schema, table in (("vuln", "advisory_raw"), ("vex", "vex_raw")):
-        make_schema(empty, schema)
-        create_raw_table(empty.connection, table)
+        make_schema(empty_database, schema)
+        create_raw_table(empty_database.connection, table)
     aoc.environment |= {
-        "CONCELIER_DATABASE_URL": empty.url,
-        "EXCITITOR_DATABASE_URL": empty.url,
+        "CONCELIER_DATABASE_URL": empty_database.url,
+        "EXCITITOR_DATABASE_URL": empty_database.url,
         "CONCELIER_DATABASE_SCHEMA": "vuln",
         "EXCITITOR_DATABASE_SCHEMA": "vex",
     }
@@ -117,7 +126,7 @@ def test_two_targets_in_one_database(empty: Database, aoc: Aoc) -> None:
     assert (down.exit_code, aoc("verify", "concelier").exit_code) == (0, 0)
 
 
-def test_read_only_verifier(concelier: Database, aoc: Aoc) -> None:
+def test_a_role_that_only_reads_can_verify(concelier: Database, aoc: Aoc) -> None:
     """verify, audit and status run under a role that may only read, in read-only transactions."""
     aoc.configure(concelier)
     aoc("upgrade")
@@ -131,7 +140,7 @@ def test_read_only_verifier(concelier: Database, aoc: Aoc) -> None:
     assert [aoc(command).exit_code for command in ("verify", "audit", "status", "upgrade")] == [0] * 4
 
 
-def test_verifier_that_can_write(concelier: Database, aoc: Aoc) -> None:
+def test_a_verifier_that_can_write_is_found(concelier: Database, aoc: Aoc) -> None:
     """verify finds a verifier role that may write, and has the REVOKE."""
     aoc.configure(concelier)
     aoc("upgrade")
@@ -144,7 +153,7 @@ def test_verifier_that_can_write(concelier: Database, aoc: Aoc) -> None:
     assert '"a-verifier"' in ran.finding("verifier-can-write")["help"]
 
 
-def test_row_level_security(concelier: Database, aoc: Aoc) -> None:
+def test_a_role_with_hidden_rows_is_refused(concelier: Database, aoc: Aoc) -> None:
     """A role whose rows a policy hides is refused: an audit would pass falsely."""
     concelier.add("bad", tenant=None)
     concelier.run(
@@ -161,7 +170,7 @@ def test_row_level_security(concelier: Database, aoc: Aoc) -> None:
     assert (verified.exit_code, "row-level-security" in verified.slugs()) == (1, True)
 
 
-def test_policy_that_shows_everything(concelier: Database, aoc: Aoc) -> None:
+def test_the_verify_all_policy_lets_a_role_audit(concelier: Database, aoc: Aoc) -> None:
     """The policy aoc_verify_all lets a filtered role audit."""
     concelier.run(
         "DROP ROLE IF EXISTS seeing; CREATE ROLE seeing LOGIN PASSWORD 's'; "
@@ -175,10 +184,10 @@ def test_policy_that_shows_everything(concelier: Database, aoc: Aoc) -> None:
     assert aoc.json("audit").slugs("error") == ["missing-required", "null-key"]
 
 
-def test_materialized_view_as_raw_table(empty: Database, aoc: Aoc) -> None:
-    """A raw table that is none is refused with its kind, before anything is changed."""
-    empty.run("CREATE MATERIALIZED VIEW advisory_raw AS SELECT 'a' AS id")
-    aoc.configure(empty)
+def test_a_raw_table_that_is_not_a_table_is_refused(empty_database: Database, aoc: Aoc) -> None:
+    """A raw table that is not a table is refused with its kind, before anything is changed."""
+    empty_database.run("CREATE MATERIALIZED VIEW advisory_raw AS SELECT 'a' AS id")
+    aoc.configure(empty_database)
 
     ran = aoc.json("upgrade")
 
@@ -187,7 +196,7 @@ def test_materialized_view_as_raw_table(empty: Database, aoc: Aoc) -> None:
 
 
 def test_writers_of_advisory_are_noticed(concelier: Database, aoc: Aoc) -> None:
-    """The audit warns when the legacy table is written to while it looks."""
+    """The audit warns if the legacy table is written to meanwhile."""
     aoc.configure(concelier)
     with writing(concelier, "UPDATE advisory SET title = title WHERE id = (SELECT min(id) FROM advisory)"):
         wait_until(

@@ -1,4 +1,4 @@
-"""`plan --sql`: the script refuses what the command refuses, waits as it waits, and may be run again."""
+"""`plan --sql`: the script refuses what the command refuses, waits as it does, and may be run again."""
 
 import threading
 
@@ -18,7 +18,7 @@ def script(target: str, words: str, *more: str, **environment: str) -> str:
     return ran.out
 
 
-def test_refuses_a_wrong_start(excititor: Database) -> None:
+def test_a_script_from_an_unreached_revision_is_refused(excititor: Database) -> None:
     """A script from a revision that the database has not reached changes nothing."""
     before = fingerprint(excititor.connection, without="^$")
 
@@ -29,8 +29,8 @@ def test_refuses_a_wrong_start(excititor: Database) -> None:
     assert fingerprint(excititor.connection, without="^$") == before
 
 
-def test_refuses_the_other_target(excititor: Database, aoc: Aoc) -> None:
-    """Where excititor's history stands, concelier's script is refused."""
+def test_the_other_targets_script_is_refused(excititor: Database, aoc: Aoc) -> None:
+    """Concelier's script is refused in excititor's history."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0002").exit_code == 0
 
@@ -40,20 +40,22 @@ def test_refuses_the_other_target(excititor: Database, aoc: Aoc) -> None:
     assert "history of another target" in ran.err
 
 
-def test_retrofit_gate(database: Database) -> None:
+def test_rows_without_links_need_the_retrofit_variable(target_with_chain: Database) -> None:
     """Rows that need a link stop the script at its beginning, until -v retrofit=1 allows it."""
-    before = fingerprint(database.connection, without="^$")
-    printed = script(database.target, "base:head")
+    before = fingerprint(target_with_chain.connection, without="^$")
+    printed = script(target_with_chain.target, "base:head")
 
-    refused = psql(database, printed)
-    state = fingerprint(database.connection, without="^$")
-    allowed = psql(database, printed, "-v", "retrofit=1")
+    refused = psql(target_with_chain, printed)
+    state = fingerprint(target_with_chain.connection, without="^$")
+    allowed = psql(target_with_chain, printed, "-v", "retrofit=1")
 
     assert refused.exit_code == 3
-    assert f"2 rows of {database.table} need a supersedes link: allow it with -v retrofit=1" in refused.err
+    assert (
+        f"2 rows of {target_with_chain.table} need a supersedes link: allow it with -v retrofit=1" in refused.err
+    )
     assert state == before
     assert allowed.exit_code == 0, allowed.err
-    assert database.value(f"SELECT count(supersedes) FROM {database.table}") == 2
+    assert target_with_chain.value(f"SELECT count(supersedes) FROM {target_with_chain.table}") == 2
 
 
 def test_content_is_audited_first(excititor: Database) -> None:
@@ -81,7 +83,7 @@ def test_long_keys_are_audited_first(excititor: Database) -> None:
     assert fingerprint(excititor.connection, without="^$") == before
 
 
-def test_swap_conflicts(concelier: Database) -> None:
+def test_a_swap_conflict_stops_the_script(concelier: Database) -> None:
     """What the swap would break silently stops the script, unless it is accepted."""
     concelier.run("CREATE PUBLICATION feed FOR TABLE advisory")
     printed = script("concelier", "base:head")
@@ -93,7 +95,7 @@ def test_swap_conflicts(concelier: Database) -> None:
     assert accepted.exit_code == 0, accepted.err
 
 
-def test_triggers(excititor: Database) -> None:
+def test_a_trigger_stops_the_script(excititor: Database) -> None:
     """A trigger that the backfill would fire stops the script, unless it is accepted."""
     excititor.add("1")
     excititor.add("2", retrieved_at="2025-01-02T00:00:00Z")
@@ -111,7 +113,7 @@ def test_triggers(excititor: Database) -> None:
     assert accepted.exit_code == 0, accepted.err
 
 
-def test_waits_for_another_run(excititor: Database) -> None:
+def test_a_script_waits_for_another_run(excititor: Database) -> None:
     """While another run holds the lock the script waits, for --lock-wait, and then changes nothing."""
     before = fingerprint(excititor.connection, without="^$")
     excititor.run("SELECT pg_advisory_lock(%s::bigint)", [lock_key("excititor", "public")])
@@ -123,8 +125,8 @@ def test_waits_for_another_run(excititor: Database) -> None:
     assert fingerprint(excititor.connection, without="^$") == before
 
 
-def test_tries_again(excititor: Database) -> None:
-    """A strong step gives way to who reads the table, names him, and tries again until he is gone."""
+def test_a_blocked_step_tries_again(excititor: Database) -> None:
+    """A strong step gives way to a reader of the table, names it, and tries again until it is gone."""
     with psycopg.connect(excititor.url, application_name="reader of long texts") as reader:
         reader.execute("SELECT FROM vex_raw")
         ran = []
@@ -138,12 +140,12 @@ def test_tries_again(excititor: Database) -> None:
         worker.join()
 
     assert ran[0].exit_code == 0, ran[0].err
-    assert "a try gave up (canceling statement due to lock timeout). Locked by pid" in ran[0].err
+    assert "an attempt gave up (canceling statement due to lock timeout). Locked by pid" in ran[0].err
     assert "reader of long texts" in ran[0].err
 
 
-def test_gives_up(excititor: Database) -> None:
-    """Past --deadline the script ends with 3 and names who stands in the way; what stood stands."""
+def test_a_script_gives_up_at_the_deadline(excititor: Database) -> None:
+    """Past --deadline the script ends with 3 and names the blocker; finished steps are kept."""
     printed = script("excititor", "base:excititor_0002", "--deadline", "1s", "--max-stall", "50ms")
     with psycopg.connect(excititor.url, application_name="long reader") as reader:
         reader.execute("SELECT FROM vex_raw")
@@ -156,23 +158,25 @@ def test_gives_up(excititor: Database) -> None:
     assert psql(excititor, printed).exit_code == 0
 
 
-def test_a_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_downgrade_script_leaves_a_hold(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """A downgrade by script leaves the hold and the ledger that the command leaves."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    last, down = (f"{database.target}_{n:04d}" for n in (8 - (database.target == "excititor"), 5))
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    last, down = (
+        f"{target_with_chain.target}_{n:04d}" for n in (8 - (target_with_chain.target == "excititor"), 5)
+    )
 
-    ran = psql(database, script(database.target, f"{last}:{down}"))
+    ran = psql(target_with_chain, script(target_with_chain.target, f"{last}:{down}"))
 
     assert ran.exit_code == 0, ran.err
-    held = aoc.json("upgrade", database.target)
+    held = aoc.json("upgrade", target_with_chain.target)
     assert held.slugs() == ["held"]
     assert held.report["revision"] == down
-    newest = aoc.json("history", database.target).report["facts"]["runs"][0]
+    newest = aoc.json("history", target_with_chain.target).report["facts"]["runs"][0]
     assert (newest["command"], newest["outcome"], newest["revision"]) == (f"psql downgrade {down}", "done", down)
 
 
 @pytest.mark.parametrize("schema", ["odd schema", 'quo"ted', "it's", "a<schema>b'<schema>"])
-def test_any_schema(excititor: Database, schema: str) -> None:
+def test_a_script_works_in_any_schema(excititor: Database, schema: str) -> None:
     """The script works in a schema of any name, from the environment or by -v schema."""
     quoted = '"' + schema.replace('"', '""') + '"'
     excititor.run(f"CREATE SCHEMA {quoted}")
@@ -186,23 +190,23 @@ def test_any_schema(excititor: Database, schema: str) -> None:
     assert excititor.value("SELECT to_regclass('public.aoc_alembic_version')") is None
 
 
-def test_verify_after_the_script(database: Database, aoc: Aoc) -> None:
+def test_verify_is_clean_after_the_script(target_with_chain: Database, aoc: Aoc) -> None:
     """After the script, verify finds nothing, `upgrade` has nothing to do, and no revision counts as edited."""
-    fill(database, 5000)
-    ran = psql(database, script(database.target, "base:head"), "-v", "retrofit=1")
+    fill(target_with_chain, 5000)
+    ran = psql(target_with_chain, script(target_with_chain.target, "base:head"), "-v", "retrofit=1")
     assert ran.exit_code == 0, ran.err
 
-    assert aoc.json("verify", database.target, "--probe").slugs() == []
-    assert aoc.json("upgrade", database.target).report["changed"] is False
+    assert aoc.json("verify", target_with_chain.target, "--probe").slugs() == []
+    assert aoc.json("upgrade", target_with_chain.target).report["changed"] is False
 
 
-def test_running_it_again_changes_nothing(database: Database) -> None:
-    """At its goal the script says so, and that is all."""
-    printed = script(database.target, "base:head")
-    assert psql(database, printed, "-v", "retrofit=1").exit_code == 0
-    before = fingerprint(database.connection, without="^$")
+def test_running_it_again_changes_nothing(target_with_chain: Database) -> None:
+    """At its goal the script says so, and does nothing."""
+    printed = script(target_with_chain.target, "base:head")
+    assert psql(target_with_chain, printed, "-v", "retrofit=1").exit_code == 0
+    before = fingerprint(target_with_chain.connection, without="^$")
 
-    ran = psql(database, printed)
+    ran = psql(target_with_chain, printed)
 
-    assert (ran.exit_code, ran.out) == (0, f"{database.target} is there already: nothing to do\n")
-    assert fingerprint(database.connection, without="^$") == before
+    assert (ran.exit_code, ran.out) == (0, f"{target_with_chain.target} is already there: nothing to do\n")
+    assert fingerprint(target_with_chain.connection, without="^$") == before

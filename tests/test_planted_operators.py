@@ -47,7 +47,7 @@ GOOD = {"id_": "good"}
 BAD: dict[str, tuple[dict[str, object], str]] = {
     "blank": ({"tenant": "\u00a0\u3000"}, "keys"),
     "empty": ({"content_hash": ""}, "keys"),
-    "blank beside ~": ({"tenant": "~a", "source_vendor": "\t"}, "keys"),
+    "blank next to ~": ({"tenant": "~a", "source_vendor": "\t"}, "keys"),
     "too long": ({"upstream_id": "x" * 2700}, "keys"),
     "never": ({"retrieved_at": "infinity"}, "keys"),
     "forbidden": ({"source": {"severity": 1}}, "objects"),
@@ -129,8 +129,8 @@ def put(database: Database, name: str, arguments: str, result: str, what: str) -
 
 
 @pytest.fixture
-def service(concelier: Database, aoc: Aoc) -> Iterator[str]:
-    """An ordinary role that may write to the raw table of a database at head, in which all is planted."""
+def service_url(concelier: Database, aoc: Aoc) -> Iterator[str]:
+    """The URL of an ordinary role that may write to the raw table at head, with everything planted."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     assert plant(concelier) > 500
@@ -142,7 +142,7 @@ def service(concelier: Database, aoc: Aoc) -> Iterator[str]:
 
 
 def as_service(database: Database, role: str, path: str, notices: list[str]) -> Database:
-    """Connect anew as the service, with a path."""
+    """Open a new connection as the service, with a path."""
     url = database.url_as(role, "p")
     connection = psycopg.connect(url, autocommit=True, options=f"-c search_path={path.replace(' ', '')}")
     connection.add_notice_handler(lambda diagnostic: notices.append(str(diagnostic.message_primary)))
@@ -150,11 +150,11 @@ def as_service(database: Database, role: str, path: str, notices: list[str]) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_nothing_planted_runs(path: str, concelier: Database, service: str) -> None:
+def test_a_services_write_runs_nothing_planted(path: str, concelier: Database, service_url: str) -> None:
     """Each bad row is refused by its own constraint, each good one is stored, and no planted function ran."""
     notices: list[str] = []
     for n, (values, rule) in enumerate(BAD.values()):
-        session = as_service(concelier, service, path, notices)
+        session = as_service(concelier, service_url, path, notices)
         with session.connection:
             for rows in (values, values):  # the second time plpgsql has a plan
                 with pytest.raises(psycopg.errors.CheckViolation) as refused:
@@ -197,7 +197,7 @@ def update(session: Database, id_: str, values: dict[str, object]) -> None:
     session.run(f"UPDATE public.advisory_raw SET {sets} WHERE id {same}", [*adapted, id_])
 
 
-def test_the_trap_works(concelier: Database, service: str) -> None:
+def test_the_trap_catches_an_unqualified_operator(concelier: Database, service_url: str) -> None:
     """An operator without its schema, in the same place, does run what is planted: the test above can fail."""
     concelier.run(
         "CREATE FUNCTION naive(tenant text) RETURNS bool LANGUAGE plpgsql IMMUTABLE "
@@ -205,7 +205,7 @@ def test_the_trap_works(concelier: Database, service: str) -> None:
         "ALTER TABLE advisory_raw ADD CHECK (naive(tenant))"
     )
     notices: list[str] = []
-    session = as_service(concelier, service, PATHS[0], notices)
+    session = as_service(concelier, service_url, PATHS[0], notices)
     with session.connection:
         insert(session, "1", {"tenant": "bad"})
 

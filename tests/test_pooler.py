@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
+from tests.servers import guard
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 CONFIG = """
@@ -28,7 +29,7 @@ ignore_startup_parameters = extra_float_digits
 
 
 @pytest.fixture
-def pooled(request: pytest.FixtureRequest, excititor: Database) -> Iterator[str]:
+def pooled_url(request: pytest.FixtureRequest, excititor: Database) -> Iterator[str]:
     """The URL of the test's database through PgBouncer, in the mode that the test's parameter names."""
     if PGBOUNCER is None:
         pytest.skip("no pgbouncer on this machine (Debian: apt-get install pgbouncer)")
@@ -38,6 +39,7 @@ def pooled(request: pytest.FixtureRequest, excititor: Database) -> Iterator[str]
     info = excititor.connection.info
     words = {"host": info.host, "port": info.port, "user": info.user, "password": info.password}
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer", dir="/tmp"))
+    guard(folder)
     folder.chmod(0o755)
     config = folder / "pgbouncer.ini"
     config.write_text(CONFIG.format(**words, listen=listen, mode=request.param))
@@ -52,16 +54,16 @@ def pooled(request: pytest.FixtureRequest, excititor: Database) -> Iterator[str]
 
 
 def reachable(port: int) -> bool:
-    """Whether something listens."""
+    """Return whether something listens."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.parametrize("pooled", ["transaction", "session"], indirect=True)
+@pytest.mark.parametrize("pooled_url", ["transaction", "session"], indirect=True)
 @pytest.mark.parametrize("command", [["upgrade"], ["downgrade", "-1"], ["audit"], ["verify"]], ids=str)
-def test_refused(command: list[str], pooled: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_pooler_is_refused(command: list[str], pooled_url: str, excititor: Database, aoc: Aoc) -> None:
     """A pooler is refused with exit 2, the reason and the remedy; nothing is changed."""
-    aoc.environment["EXCITITOR_DATABASE_URL"] = pooled
+    aoc.environment["EXCITITOR_DATABASE_URL"] = pooled_url
 
     ran = aoc.json(*command)
 
@@ -70,20 +72,20 @@ def test_refused(command: list[str], pooled: str, excititor: Database, aoc: Aoc)
     assert excititor.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'aoc%%'") == 0
 
 
-@pytest.mark.parametrize("pooled", ["session"], indirect=True)
-def test_session_mode_when_asked(pooled: str, excititor: Database, aoc: Aoc) -> None:
+@pytest.mark.parametrize("pooled_url", ["session"], indirect=True)
+def test_session_mode_works_when_allowed(pooled_url: str, excititor: Database, aoc: Aoc) -> None:
     """Through a pooler in session mode, --allow-session-pooler upgrades and verifies."""
-    aoc.environment["EXCITITOR_DATABASE_URL"] = pooled
+    aoc.environment["EXCITITOR_DATABASE_URL"] = pooled_url
 
     assert aoc("upgrade", "--allow-session-pooler").exit_code == 0
     assert aoc("verify", "--allow-session-pooler", "--probe").exit_code == 0
     assert excititor.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 
-@pytest.mark.parametrize("pooled", ["transaction"], indirect=True)
-def test_waiting_needs_no_session(pooled: str, excititor: Database, aoc: Aoc) -> None:
+@pytest.mark.parametrize("pooled_url", ["transaction"], indirect=True)
+def test_wait_works_through_any_pooler(pooled_url: str, excititor: Database, aoc: Aoc) -> None:
     """`wait` only reads, so it works through any pooler."""
     aoc.configure(excititor)
     aoc("upgrade")
 
-    assert aoc("wait", "--timeout", "5s", EXCITITOR_DATABASE_URL=pooled).exit_code == 0
+    assert aoc("wait", "--timeout", "5s", EXCITITOR_DATABASE_URL=pooled_url).exit_code == 0

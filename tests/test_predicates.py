@@ -53,7 +53,7 @@ def expected(rows: list[Row]) -> list[list[bool]]:
 
 
 def compare(connection: psycopg.Connection[Any], rows: list[Row]) -> None:
-    """Hold both forms equal to the oracle on every row."""
+    """Check that both forms agree with the oracle on every row."""
     wanted = expected(rows)
     for called in (False, True):
         answers = judged(connection, called=called)
@@ -62,19 +62,19 @@ def compare(connection: psycopg.Connection[Any], rows: list[Row]) -> None:
 
 
 @pytest.fixture
-def head(excititor: Database, aoc: Aoc) -> Database:
+def excititor_at_head(excititor: Database, aoc: Aoc) -> Database:
     """A database at head."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
     return excititor
 
 
-def test_predicate_function_and_oracle_agree(head: Database) -> None:
+def test_predicate_function_and_oracle_agree(excititor_at_head: Database) -> None:
     """On 20,000 adversarial rows predicate and function are true or false, never NULL or an error, as we say."""
     rows = drawn(20_000, seed=15)
-    fill(head.connection, rows)
+    fill(excititor_at_head.connection, rows)
 
-    compare(head.connection, rows)
+    compare(excititor_at_head.connection, rows)
 
     broken = [sum(rule in faults(row) for row in rows) for rule in NAMES]
     assert all(1_000 < number < 15_000 for number in broken), broken
@@ -98,7 +98,9 @@ ABSENT = (
 
 
 @pytest.fixture(params=DATABASES)
-def elsewhere(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> Iterator[psycopg.Connection[Any]]:
+def each_collation_at_head(
+    request: pytest.FixtureRequest, excititor: Database, aoc: Aoc
+) -> Iterator[psycopg.Connection[Any]]:
     """A database at head in each collation that the server has; its raw table is excititor's."""
     name = f"elsewhere_{excititor.connection.info.backend_pid}"
     words = f"ENCODING 'UTF8' {DATABASES[request.param]} TEMPLATE template0"
@@ -117,26 +119,30 @@ def elsewhere(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> 
         excititor.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_in_every_collation(elsewhere: psycopg.Connection[Any]) -> None:
+def test_the_answers_are_the_same_in_every_collation(each_collation_at_head: psycopg.Connection[Any]) -> None:
     """The answers are the same whatever the database's collation is, and its provider."""
     rows = drawn(6_000, seed=16)
-    fill(elsewhere, rows)
+    fill(each_collation_at_head, rows)
 
-    compare(elsewhere, rows)
+    compare(each_collation_at_head, rows)
 
 
-def test_nondeterministic_columns(excititor: Database, head: Database) -> None:
+def test_nondeterministic_columns_change_no_answer(excititor: Database, excititor_at_head: Database) -> None:
     """Columns whose collation takes different texts for equal raise nothing and change no answer."""
     try:
-        head.run("CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false)")
+        excititor_at_head.run(
+            "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false)"
+        )
     except ABSENT as error:
         pytest.skip(f"this server has no ICU, so no nondeterministic collation: {error}".strip())
     rows = drawn(6_000, seed=17)
-    fill(head.connection, rows, "loose")
+    fill(excititor_at_head.connection, rows, "loose")
 
-    compare(head.connection, rows)
-    head.run('ALTER TABLE drawn ALTER tenant TYPE text COLLATE "C"')  # the call's own collation is none now
-    compare(head.connection, rows)
+    compare(excititor_at_head.connection, rows)
+    excititor_at_head.run(
+        'ALTER TABLE drawn ALTER tenant TYPE text COLLATE "C"'
+    )  # the call has no collation of its own now
+    compare(excititor_at_head.connection, rows)
 
 
 def test_both_tables_have_the_same_rules() -> None:

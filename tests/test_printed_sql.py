@@ -40,7 +40,7 @@ def test_each_statement_says_its_lock(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
-def test_psql_is_told_to_stop(path: Path) -> None:
+def test_psql_stops_at_the_first_error(path: Path) -> None:
     """Where psql is needed, the first line makes it stop at the first error."""
     text = path.read_text(encoding="utf-8")
 
@@ -58,19 +58,21 @@ def test_a_failed_step_ends_the_script(excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0002"
 
 
-def test_both_ways(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_printed_sql_does_what_the_commands_do(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Printed and run by psql, up and down leave what the commands leave."""
-    retrofit, head = "SET aoc.allow_supersedes_retrofit = 'true';\n", history(database.target)[-1].id
+    setting, head = "SET aoc.allow_supersedes_retrofit = 'true';\n", history(target_with_chain.target)[-1].id
     expected = []
     for words in (("upgrade",), ("downgrade", "base")):
-        assert aoc(words[0], database.target, *words[1:], **allowed).exit_code == 0
-        expected.append(fingerprint(database.connection))
+        assert aoc(words[0], target_with_chain.target, *words[1:], **retrofit).exit_code == 0
+        expected.append(fingerprint(target_with_chain.connection))
 
     found = []
     for words in (("upgrade", "base:head"), ("downgrade", f"{head}:base")):
-        ran = psql(database, retrofit + alembic(database, aoc, *words, "--sql").stdout)
+        ran = psql(target_with_chain, setting + alembic(target_with_chain, aoc, *words, "--sql").stdout)
         assert ran.exit_code == 0, ran.err
-        found.append(fingerprint(database.connection))
+        found.append(fingerprint(target_with_chain.connection))
 
     assert found == expected
 

@@ -1,4 +1,4 @@
-"""Text that others stored is data in all that we print: it makes no line of its own, and no terminal obeys it."""
+"""Text that others stored is data in all that we print: it starts no new line, and no terminal obeys it."""
 
 import subprocess
 import sys
@@ -29,8 +29,8 @@ def faults(text: str) -> list[str]:
 
 
 @pytest.fixture
-def evil_role(excititor: Database) -> Iterator[str]:
-    """A superuser with a name that no terminal should see as it is, and its sessions' URL."""
+def evil_role_url(excititor: Database) -> Iterator[str]:
+    """The URL of a superuser whose name no terminal should print as it is."""
     role = f"x\nFORGED\x1b[2J\u202e\"'|<b>{excititor.connection.info.backend_pid}"
     excititor.run(SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD 'p'").format(Identifier(role)))
     yield excititor.url_as(role, "p")
@@ -54,12 +54,12 @@ def plant(database: Database) -> None:
 
 
 @pytest.mark.parametrize("words", ["audit", "dedupe", "repair --rule all", "status"])
-def test_reports(words: str, excititor: Database, evil_role: str, aoc: Aoc) -> None:
+def test_names_in_reports_are_escaped(words: str, excititor: Database, evil_role_url: str, aoc: Aoc) -> None:
     """Names of triggers, roles, constraints, prepared transactions and ids come escaped in every form."""
     plant(excititor)
     excititor.add(EVIL, tenant=None)
     aoc.configure(excititor)
-    with psycopg.connect(evil_role) as other:
+    with psycopg.connect(evil_role_url) as other:
         other.execute("SELECT 1")
         other.execute(SQL("PREPARE TRANSACTION {}").format(Literal(EVIL)))
     try:
@@ -73,7 +73,7 @@ def test_reports(words: str, excititor: Database, evil_role: str, aoc: Aoc) -> N
     assert "<b>|" not in written["markdown"].out
 
 
-def test_the_ledger(excititor: Database, aoc: Aoc) -> None:
+def test_text_in_the_ledger_is_escaped(excititor: Database, aoc: Aoc) -> None:
     """What the ledger's columns hold is shown escaped, whoever wrote it, and JSON has it as it is."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
@@ -102,7 +102,7 @@ def test_the_ledger(excititor: Database, aoc: Aoc) -> None:
         "[{}]",
     ],
 )
-def test_steps_that_are_none(steps: str, excititor: Database, aoc: Aoc) -> None:
+def test_foreign_steps_in_the_ledger_break_no_form(steps: str, excititor: Database, aoc: Aoc) -> None:
     """Steps in the ledger that no run of ours wrote are left out or shown as text; no form fails on them."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
@@ -111,10 +111,10 @@ def test_steps_that_are_none(steps: str, excititor: Database, aoc: Aoc) -> None:
     assert {form: aoc("history", "--format", form).exit_code for form in FORMS} == dict.fromkeys(FORMS, 0)
 
 
-def test_log_of_a_blocked_step(excititor: Database, evil_role: str, aoc: Aoc) -> None:
+def test_the_name_of_a_blocker_is_escaped_in_the_log(excititor: Database, evil_role_url: str, aoc: Aoc) -> None:
     """Whoever blocks is named in the log by an escaped name: every line is ours."""
     aoc.configure(excititor)
-    with psycopg.connect(evil_role) as blocker:
+    with psycopg.connect(evil_role_url) as blocker:
         blocker.execute("SELECT FROM vex_raw")
         ran = aoc("upgrade", "--deadline", "4s", "--max-stall", "50ms")
 
@@ -124,10 +124,12 @@ def test_log_of_a_blocked_step(excititor: Database, evil_role: str, aoc: Aoc) ->
     assert [line for line in ran.err.splitlines() if not line.startswith("excititor: ")] == []
 
 
-def test_log_of_a_held_lock(excititor: Database, evil_role: str, aoc: Aoc) -> None:
+def test_the_name_of_a_lock_holder_is_escaped_in_the_log(
+    excititor: Database, evil_role_url: str, aoc: Aoc
+) -> None:
     """Whoever holds the runners' lock is named by an escaped name."""
     aoc.configure(excititor)
-    with psycopg.connect(evil_role) as holder:
+    with psycopg.connect(evil_role_url) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [lock_key("excititor", "public")])
         ran = aoc("upgrade", "--lock-wait", "500ms")
 
@@ -136,8 +138,8 @@ def test_log_of_a_held_lock(excititor: Database, evil_role: str, aoc: Aoc) -> No
     assert faults(ran.out + ran.err) == []
 
 
-def test_stock_alembic(excititor: Database, aoc: Aoc) -> None:
-    """What stops stock Alembic is printed on lines of our own; a stored revision makes none."""
+def test_stock_alembic_prints_only_lines_of_ours(excititor: Database, aoc: Aoc) -> None:
+    """What stops stock Alembic is printed on lines of our own; a stored revision starts none."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0001").exit_code == 0
     excititor.run("UPDATE aoc_alembic_version SET version_num = %s", [EVIL[:30]])
@@ -157,7 +159,7 @@ def test_stock_alembic(excititor: Database, aoc: Aoc) -> None:
     assert faults(ran.stdout + ran.stderr) == []
 
 
-def test_a_refusal(excititor: Database, aoc: Aoc) -> None:
+def test_a_refusal_is_one_line(excititor: Database, aoc: Aoc) -> None:
     """A refusal in one sentence is one line, whatever it quotes."""
     aoc.configure(excititor)
 
@@ -167,7 +169,7 @@ def test_a_refusal(excititor: Database, aoc: Aoc) -> None:
     assert faults(ran.err) == []
 
 
-def test_metrics() -> None:
+def test_a_label_is_on_one_line() -> None:
     """A label holds no control character, and no line of its own."""
     found = Finding("blank-key", EVIL, "", "", count=1)
 
@@ -177,7 +179,7 @@ def test_metrics() -> None:
     assert faults(text) == []
 
 
-def test_the_comment_of_a_step(excititor: Database) -> None:
+def test_a_line_break_in_a_step_stays_in_its_comment(excititor: Database) -> None:
     """A step whose name holds a line break stays in its comment in the SQL that ran."""
     written: list[str] = []
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
@@ -187,7 +189,7 @@ def test_the_comment_of_a_step(excititor: Database) -> None:
     assert len("".join(written).strip().splitlines()) == 1
 
 
-def test_what_ends_a_prepared_transaction(excititor: Database, aoc: Aoc) -> None:
+def test_the_statement_that_ends_a_prepared_transaction_runs(excititor: Database, aoc: Aoc) -> None:
     """The statement that ends a prepared transaction quotes its name: it runs as printed."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as other:
@@ -200,7 +202,7 @@ def test_what_ends_a_prepared_transaction(excititor: Database, aoc: Aoc) -> None
     assert excititor.value("SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()") == 0
 
 
-def test_what_detaches_a_foreign_table(excititor: Database, aoc: Aoc) -> None:
+def test_the_statement_that_detaches_a_foreign_table_runs(excititor: Database, aoc: Aoc) -> None:
     """The statement that detaches a foreign partition names it with its schema, in quotes: it runs as printed."""
     excititor.run(
         "DROP TABLE vex_raw CASCADE; CREATE TABLE vex_raw (id text, tenant text) PARTITION BY LIST (tenant); "

@@ -1,4 +1,4 @@
-"""The probe's row: made up, with nothing of a document in it, and nothing of it in the server's log."""
+"""The probe's row: invented, with nothing from a document in it, and nothing of it in the server's log."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ DOCUMENTS: dict[str, Any] = {
 
 
 @pytest.fixture
-def head(excititor: Database, aoc: Aoc) -> Database:
+def excititor_at_head(excititor: Database, aoc: Aoc) -> Database:
     """The raw table at head, with a row."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
@@ -29,7 +29,7 @@ def head(excititor: Database, aoc: Aoc) -> Database:
 
 
 @pytest.fixture
-def logging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
+def logged_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
     """A database on a server of its own that logs each error with its statement, and the log."""
     settings = {
         "log_min_messages": "warning",
@@ -46,9 +46,9 @@ def probed(aoc: Aoc) -> tuple[bool, list[str]]:
     return ended.report["facts"]["probed"], [slug for slug in ended.slugs() if slug.startswith("probe")]
 
 
-def test_the_log(logging: tuple[Database, Path], aoc: Aoc) -> None:
+def test_the_servers_log_holds_no_row(logged_database: tuple[Database, Path], aoc: Aoc) -> None:
     """An upgrade and a probe leave no error in the server's log, and nothing of a row."""
-    database, log = logging
+    database, log = logged_database
     aoc.configure(database)
     database.run("ALTER TABLE vex_raw ADD note text")
     for n in range(3):
@@ -63,10 +63,10 @@ def test_the_log(logging: tuple[Database, Path], aoc: Aoc) -> None:
     assert [line for line in text.splitlines() if "ERROR" in line or MARK in line] == []
 
 
-def test_documents_are_not_copied(head: Database, aoc: Aoc) -> None:
+def test_the_probe_copies_no_document(excititor_at_head: Database, aoc: Aoc) -> None:
     """No row that the probe tries holds anything of a document or of a long value of another column."""
-    head.run(f"ALTER TABLE vex_raw ADD note text; UPDATE vex_raw SET note = '{LONG}'")
-    head.run(
+    excititor_at_head.run(f"ALTER TABLE vex_raw ADD note text; UPDATE vex_raw SET note = '{LONG}'")
+    excititor_at_head.run(
         f"CREATE FUNCTION looking() {PINNED} 'BEGIN IF position(''{MARK}'' IN to_jsonb(NEW)::text) > 0 "
         "THEN RAISE ''copied''; END IF; RETURN NEW; END'; "
         "CREATE TRIGGER looking BEFORE INSERT ON vex_raw FOR EACH ROW EXECUTE FUNCTION looking()"
@@ -91,8 +91,8 @@ POSSIBLE = {
 
 
 @pytest.mark.parametrize("case", POSSIBLE)
-def test_other_columns(case: str, excititor: Database, aoc: Aoc) -> None:
-    """Columns that the contract does not know, and narrow types of its own, do not keep the probe out."""
+def test_other_columns_do_not_stop_the_probe(case: str, excititor: Database, aoc: Aoc) -> None:
+    """Columns that the contract does not know, and narrow types of its own, do not stop the probe."""
     excititor.add("1", **DOCUMENTS)
     excititor.run(f"ALTER TABLE vex_raw {POSSIBLE[case]}")
     aoc.configure(excititor)
@@ -101,8 +101,8 @@ def test_other_columns(case: str, excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_domains(excititor: Database, aoc: Aoc) -> None:
-    """Domains of others on columns of the contract do not keep a good row out."""
+def test_domains_do_not_stop_the_probe(excititor: Database, aoc: Aoc) -> None:
+    """Foreign domains on columns of the contract do not stop a good row."""
     excititor.add("1", **DOCUMENTS)
     excititor.run(
         "CREATE DOMAIN hash AS text NOT NULL CHECK (VALUE ~ '^sha256:[0-9a-f]{64}$'); "
@@ -114,9 +114,9 @@ def test_domains(excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_no_short_row(head: Database, aoc: Aoc) -> None:
+def test_the_probe_says_when_every_row_is_long(excititor_at_head: Database, aoc: Aoc) -> None:
     """Where every row is long in a column that must be there, the probe says that, and copies nothing."""
-    head.run(f"ALTER TABLE vex_raw ADD kind text NOT NULL DEFAULT '{LONG}'")
+    excititor_at_head.run(f"ALTER TABLE vex_raw ADD kind text NOT NULL DEFAULT '{LONG}'")
 
     ended = aoc.json("verify", "--probe")
 
@@ -126,33 +126,35 @@ def test_no_short_row(head: Database, aoc: Aoc) -> None:
     assert MARK not in ended.out
 
 
-def test_a_short_row_among_long_ones(head: Database, aoc: Aoc) -> None:
+def test_a_short_row_is_found_among_long_ones(excititor_at_head: Database, aoc: Aoc) -> None:
     """A row that is short where it must be is found among others that are not."""
-    head.run(f"ALTER TABLE vex_raw ADD kind text NOT NULL DEFAULT '{LONG}'")
+    excititor_at_head.run(f"ALTER TABLE vex_raw ADD kind text NOT NULL DEFAULT '{LONG}'")
     for n in range(2, 6):
-        head.add(f"{n}", kind=LONG)
-    head.add("6", kind="é" * 32)
+        excititor_at_head.add(f"{n}", kind=LONG)
+    excititor_at_head.add("6", kind="é" * 32)
 
     assert probed(aoc) == (True, [])
 
 
-def test_a_cast_is_not_run(head: Database, aoc: Aoc) -> None:
+def test_the_probe_runs_no_foreign_cast(excititor_at_head: Database, aoc: Aoc) -> None:
     """To measure a column, the probe does not use a cast that somebody made for its type."""
-    with planter(head) as role:
-        head.run("CREATE TYPE kind AS (k text); ALTER TABLE vex_raw ADD z kind; UPDATE vex_raw SET z = ROW('k')")
+    with planter(excititor_at_head) as role:
+        excititor_at_head.run(
+            "CREATE TYPE kind AS (k text); ALTER TABLE vex_raw ADD z kind; UPDATE vex_raw SET z = ROW('k')"
+        )
         plant(
-            head,
+            excititor_at_head,
             role,
             f"CREATE FUNCTION planted.code(k kind) RETURNS text {BODY.format('repeat(' '''x''' ', 100)')}; "
             "CREATE CAST (kind AS text) WITH FUNCTION planted.code(kind) AS IMPLICIT",
         )
 
         assert probed(aoc) == (True, [])
-        assert not ran(head)
-        head.run("DROP CAST (kind AS text)")
+        assert not ran(excititor_at_head)
+        excititor_at_head.run("DROP CAST (kind AS text)")
 
 
-def test_partitions_by_tenant(excititor: Database, aoc: Aoc) -> None:
+def test_the_partition_key_comes_from_a_row(excititor: Database, aoc: Aoc) -> None:
     """The partition key comes from a row, so that there is a partition for it."""
     partition(excititor.connection, "vex_raw")
     excititor.run("DROP TABLE vex_raw_rest")
@@ -163,8 +165,8 @@ def test_partitions_by_tenant(excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_partitions_by_time(excititor: Database, aoc: Aoc) -> None:
-    """That is so for a time as well, which the contract could not guard; the good row is stored."""
+def test_a_time_as_partition_key_comes_from_a_row(excititor: Database, aoc: Aoc) -> None:
+    """This holds for a time too, which the contract cannot guard; the good row is stored."""
     excititor.run(
         "ALTER TABLE vex_raw RENAME TO flat; CREATE TABLE vex_raw (LIKE flat) PARTITION BY RANGE (retrieved_at); "
         "CREATE TABLE y2025 PARTITION OF vex_raw FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"
@@ -175,17 +177,17 @@ def test_partitions_by_time(excititor: Database, aoc: Aoc) -> None:
     assert probed(aoc) == (True, [])
 
 
-def test_a_cancel_ends_it(head: Database, aoc: Aoc) -> None:
-    """Somebody who cancels the probe's statement ends it; it is not taken for a row that was refused."""
-    head.run(
+def test_a_cancel_ends_the_probe(excititor_at_head: Database, aoc: Aoc) -> None:
+    """A cancel of the probe's statement ends the probe; it does not count as a refused row."""
+    excititor_at_head.run(
         f"CREATE FUNCTION slow() {PINNED} 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'; "
         "CREATE TRIGGER slow BEFORE INSERT ON vex_raw FOR EACH ROW EXECUTE FUNCTION slow()"
     )
     process = aoc.start("verify", "--probe", "--format", "json")
     sleeping = "pid <> pg_backend_pid() AND wait_event = 'PgSleep' AND datname = current_database()"
-    wait_until(lambda: head.value(f"SELECT count(*) FROM pg_stat_activity WHERE {sleeping}") == 1)
+    wait_until(lambda: excititor_at_head.value(f"SELECT count(*) FROM pg_stat_activity WHERE {sleeping}") == 1)
 
-    head.run(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {sleeping}")
+    excititor_at_head.run(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {sleeping}")
     out, _ = process.communicate(timeout=20)
 
     assert process.returncode == 1

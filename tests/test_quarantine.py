@@ -1,4 +1,4 @@
-"""The quarantine: its owner's alone, known wherever one looks, exported on demand, untouched by migrations."""
+"""The quarantine: its owner's alone, reported everywhere, exported on demand, untouched by migrations."""
 
 import json
 import stat
@@ -15,15 +15,15 @@ ROLE = "stella-aoc-verify"
 
 
 @pytest.fixture
-def filled(database: Database, aoc: Aoc) -> Database:
+def filled_quarantine(target_with_chain: Database, aoc: Aoc) -> Database:
     """Each target with a repaired row, a moved one and a duplicate in quarantine."""
-    database.add("blank", source_vendor="", content={"raw": {"secret": "cänary"}})
-    database.add("nobody", tenant=None)
+    target_with_chain.add("blank", source_vendor="", content={"raw": {"secret": "cänary"}})
+    target_with_chain.add("nobody", tenant=None)
     for id_ in ("one", "two"):
-        database.add(id_, upstream_id="twice", content_hash="h", retrieved_at="2025-03-03T00:00:00Z")
-    assert aoc("repair", database.target, "--rule", "all", "--apply").exit_code == 0
-    assert aoc("dedupe", database.target, "--apply").exit_code == 0
-    return database
+        target_with_chain.add(id_, upstream_id="twice", content_hash="h", retrieved_at="2025-03-03T00:00:00Z")
+    assert aoc("repair", target_with_chain.target, "--rule", "all", "--apply").exit_code == 0
+    assert aoc("dedupe", target_with_chain.target, "--apply").exit_code == 0
+    return target_with_chain
 
 
 def kept(database: Database) -> list[str]:
@@ -33,12 +33,12 @@ def kept(database: Database) -> list[str]:
     return [*(row for (row,) in rows), *catalog]
 
 
-def test_export(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_export_writes_whole_rows_to_a_private_file(filled_quarantine: Database, aoc: Aoc, tmp_path: Path) -> None:
     """--export writes whole rows to a new file for its owner alone, or to stdout and nothing else; it says so."""
-    expected = [json.loads(row) for row in kept(filled)[:3]]
+    expected = [json.loads(row) for row in kept(filled_quarantine)[:3]]
     place = tmp_path / "rows.ndjson"
 
-    ran = aoc.json("quarantine", filled.target, "--export", str(place))
+    ran = aoc.json("quarantine", filled_quarantine.target, "--export", str(place))
 
     assert (ran.exit_code, ran.report["facts"]["exported"], "cänary" in ran.out) == (0, 3, False)
     assert "whole rows" in ran.err
@@ -47,97 +47,109 @@ def test_export(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
     assert sorted(written, key=json.dumps) == sorted(expected, key=json.dumps)
     assert [row["id"] for row in written] == ["two", "blank", "nobody"]
     assert written[1]["content"]["raw"] == {"secret": "cänary"}
-    streamed = aoc("quarantine", filled.target, "--export", "-")
+    streamed = aoc("quarantine", filled_quarantine.target, "--export", "-")
     assert (streamed.exit_code, streamed.out) == (0, place.read_text(encoding="utf-8"))
-    assert len(aoc("quarantine", filled.target, "--export", "-", "--run", "2").out.splitlines()) == 1
+    assert len(aoc("quarantine", filled_quarantine.target, "--export", "-", "--run", "2").out.splitlines()) == 1
 
 
-def test_export_spares_what_is_there(filled: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A file that is there, a folder that is not, a symbolic link and an export that fails leave no trace."""
+def test_export_overwrites_nothing(filled_quarantine: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """An existing file, a missing folder, a symbolic link and a failing export leave no trace."""
     there = tmp_path / "there"
     there.write_text("mine", encoding="utf-8")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("there", "no/folder", "link"):
-        assert aoc("quarantine", filled.target, "--export", str(tmp_path / name)).exit_code == 2
-    filled.run(f"DROP TABLE {filled.table}_quarantine")
-    assert aoc("quarantine", filled.target, "--export", str(tmp_path / "new")).exit_code == 2
-    assert aoc("quarantine", filled.target, "--run", "1").exit_code == 2
+        assert aoc("quarantine", filled_quarantine.target, "--export", str(tmp_path / name)).exit_code == 2
+    filled_quarantine.run(f"DROP TABLE {filled_quarantine.table}_quarantine")
+    assert aoc("quarantine", filled_quarantine.target, "--export", str(tmp_path / "new")).exit_code == 2
+    assert aoc("quarantine", filled_quarantine.target, "--run", "1").exit_code == 2
 
     assert there.read_text(encoding="utf-8") == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
 
 
-def test_an_export_is_whole(tmp_path: Path) -> None:
+def test_an_export_appears_only_when_whole(tmp_path: Path) -> None:
     """Until an export is whole there is only a hidden file for its owner; a name taken meanwhile is kept."""
     place = tmp_path / "rows"
     with new_file(str(place)) as file:
         file.write("row\n")
         file.flush()
-        (beside,) = tmp_path.iterdir()
-        assert (beside.name.startswith(".rows."), stat.S_IMODE(beside.stat().st_mode)) == (True, 0o600)
+        (partial,) = tmp_path.iterdir()
+        assert (partial.name.startswith(".rows."), stat.S_IMODE(partial.stat().st_mode)) == (True, 0o600)
     assert place.read_text(encoding="utf-8") == "row\n"
-    with pytest.raises(Abort, match="exists already"), new_file(str(tmp_path / "late")):
+    with pytest.raises(Abort, match="already exists"), new_file(str(tmp_path / "late")):
         (tmp_path / "late").write_text("mine", encoding="utf-8")
 
     assert (tmp_path / "late").read_text(encoding="utf-8") == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["late", "rows"]
 
 
-def test_no_report_on_stdout(excititor: Database, aoc: Aoc) -> None:
+def test_rows_and_a_report_cannot_share_stdout(excititor: Database, aoc: Aoc) -> None:
     """Rows on stdout and a report exclude each other."""
     aoc.configure(excititor)
     for words in (["--output", "report"], ["--format", "json"]):
         ran = aoc("quarantine", "--export", "-", *words)
-        assert (ran.exit_code, "has no report" in ran.err) == (2, True)
+        assert (ran.exit_code, "writes no report" in ran.err) == (2, True)
 
 
-def test_up_and_down(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_migrations_leave_the_quarantine_alone(
+    filled_quarantine: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Up, down to base and up again leave the quarantine as it is; status and verify count what is in it."""
-    before = kept(filled)
+    before = kept(filled_quarantine)
     for command in ("upgrade", "downgrade", "upgrade"):
         words = ["base"] if command == "downgrade" else ["--release-hold"]
-        assert aoc(command, filled.target, *words, **allowed).exit_code == 0
-        assert kept(filled) == before
+        assert aoc(command, filled_quarantine.target, *words, **retrofit).exit_code == 0
+        assert kept(filled_quarantine) == before
 
     for command in ("status", "verify"):
-        facts = aoc.json(command, filled.target).report["facts"]
+        facts = aoc.json(command, filled_quarantine.target).report["facts"]
         assert (facts["quarantine"], facts["repaired"]) == (2, 1)
 
 
-def test_rights(filled: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """verify names who else may look; the verifier may not, which its check finds out."""
-    table = f"{filled.table}_quarantine"
-    assert aoc("upgrade", filled.target, **allowed).exit_code == 0
+def test_others_with_rights_on_the_quarantine_are_named(
+    filled_quarantine: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """verify names who else may read it; the verifier may not, and its check finds that."""
+    table = f"{filled_quarantine.table}_quarantine"
+    assert aoc("upgrade", filled_quarantine.target, **retrofit).exit_code == 0
     try:
-        assert aoc.json("verifier", "create", filled.target).slugs() == []
-        filled.run(f'GRANT SELECT (id) ON {table} TO "{ROLE}"')
+        assert aoc.json("verifier", "create", filled_quarantine.target).slugs() == []
+        filled_quarantine.run(f'GRANT SELECT (id) ON {table} TO "{ROLE}"')
 
-        assert f'"{ROLE}"' in aoc.json("verify", filled.target).finding("quarantine-open")["problem"]
-        assert aoc.json("verifier", "check", filled.target).slugs("error") == ["verifier-reads-quarantine"]
+        assert f'"{ROLE}"' in aoc.json("verify", filled_quarantine.target).finding("quarantine-exposed")["problem"]
+        assert aoc.json("verifier", "check", filled_quarantine.target).slugs("error") == [
+            "verifier-reads-quarantine"
+        ]
     finally:
-        filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
+        filled_quarantine.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
 
 
-def test_the_verifier_verifies(filled: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_the_verifier_needs_no_right_on_the_quarantine(
+    filled_quarantine: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
     """Without a right on the quarantine the verifier verifies cleanly, and does not say what is in it."""
-    assert aoc("upgrade", filled.target, **allowed).exit_code == 0
+    assert aoc("upgrade", filled_quarantine.target, **retrofit).exit_code == 0
     (tmp_path / "password").write_text("pass", encoding="utf-8")
     try:
-        created = aoc("verifier", "create", filled.target, "--password-file", str(tmp_path / "password"))
+        created = aoc(
+            "verifier", "create", filled_quarantine.target, "--password-file", str(tmp_path / "password")
+        )
         assert created.exit_code == 0
-        own = Aoc({f"{filled.target.upper()}_DATABASE_URL": filled.url_as(ROLE, "pass")})
+        own = Aoc({f"{filled_quarantine.target.upper()}_DATABASE_URL": filled_quarantine.url_as(ROLE, "pass")})
         ran = own.json("verify")
         assert (ran.exit_code, ran.slugs(), ran.report["facts"]["quarantine"]) == (0, [], None)
     finally:
-        filled.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
+        filled_quarantine.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
 
 
-def test_a_downgrade_tells_what_is_away(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """Links of the journal whose rows are in quarantine are told as that, not as changed by others."""
+def test_a_downgrade_reports_links_of_rows_in_quarantine(
+    excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """Links of the journal whose rows are in quarantine are reported as such, not as changed by others."""
     for n in range(3):
         excititor.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
     aoc.configure(excititor)
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
     assert aoc("constraints", "excititor", "--remove").exit_code == 0
     excititor.run("UPDATE vex_raw SET identifiers = '5' WHERE id = '2'")
     assert aoc("repair", "--rule", "not-an-object", "--apply").exit_code == 0

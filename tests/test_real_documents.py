@@ -18,9 +18,11 @@ def load(database: Database, data: Path) -> None:
         load_feed(connection, database.table, data / FEEDS[database.target])
 
 
-def test_audit_of_real_advisories(concelier: Database, aoc: Aoc, data: Path) -> None:
+def test_the_audit_finds_the_known_duplicates_of_real_advisories(
+    concelier: Database, aoc: Aoc, real_documents: Path
+) -> None:
     """4,241 real advisories hold 101 duplicate groups of 244 rows, and no forbidden key."""
-    load(concelier, data)
+    load(concelier, real_documents)
     aoc.configure(concelier)
 
     ran = aoc.json("audit", "concelier")
@@ -32,9 +34,11 @@ def test_audit_of_real_advisories(concelier: Database, aoc: Aoc, data: Path) -> 
     assert concelier.value(severe) == 914
 
 
-def test_audit_of_real_vex(excititor: Database, aoc: Aoc, data: Path) -> None:
+def test_the_audit_finds_the_known_gaps_of_real_vex_documents(
+    excititor: Database, aoc: Aoc, real_documents: Path
+) -> None:
     """817 real VEX documents hold 20 duplicate groups and 28 rows without upstream_id."""
-    load(excititor, data)
+    load(excititor, real_documents)
     aoc.configure(excititor)
 
     ran = aoc.json("audit", "excititor")
@@ -46,18 +50,18 @@ def test_audit_of_real_vex(excititor: Database, aoc: Aoc, data: Path) -> None:
 
 
 @pytest.mark.parametrize(("target", "surplus", "linked"), [("concelier", 143, 1816), ("excititor", 20, 445)])
-def test_upgrade_of_real_documents(
+def test_real_documents_are_linked_and_go_back(
     target: str,
     surplus: int,
     linked: int,
     request: pytest.FixtureRequest,
     aoc: Aoc,
-    data: Path,
-    allowed: dict[str, str],
+    real_documents: Path,
+    retrofit: dict[str, str],
 ) -> None:
     """Rows without upstream id and duplicates in quarantine: every chain is linked, and all of it goes back."""
     database: Database = request.getfixturevalue(target)
-    load(database, data)
+    load(database, real_documents)
     before = dump(database)
     aoc.configure(database)
     nameless = {"concelier": 0, "excititor": 28}[target]
@@ -66,7 +70,7 @@ def test_upgrade_of_real_documents(
     moved = aoc.json("dedupe", target, "--apply")
     assert (moved.exit_code, moved.report["facts"]["moved"]) == (0, surplus), moved.out
 
-    upgraded = aoc.json("upgrade", target, **allowed)
+    upgraded = aoc.json("upgrade", target, **retrofit)
     verified = aoc.json("verify", target)
 
     assert (upgraded.exit_code, upgraded.report["revision"]) == (0, upgraded.report["head"])

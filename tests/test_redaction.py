@@ -14,8 +14,8 @@ PASSWORD = "pa$$-planted-91"
 
 
 @pytest.fixture
-def planted(excititor: Database, aoc: Aoc) -> Database:
-    """Secrets in documents, in the password, and in the text of a query that blocks."""
+def planted_secrets(excititor: Database, aoc: Aoc) -> Database:
+    """A database with secrets in documents, in the password, and in the text of a blocking query."""
     aoc.configure(excititor)
     excititor.add("good", content={"raw": {"note": SECRET}}, source={"vendor": "osv", "note": SECRET})
     role = f"owner_{excititor.connection.info.backend_pid}"
@@ -43,60 +43,62 @@ BROKEN: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", BROKEN, ids=str)
 @pytest.mark.parametrize("command", ["audit", "upgrade"])
-def test_findings(command: str, values: dict[str, Any], planted: Database, aoc: Aoc) -> None:
-    """What the audit finds is told by ids and counts alone."""
-    planted.add("bad", **values)
+def test_findings_show_only_ids_and_counts(
+    command: str, values: dict[str, Any], planted_secrets: Database, aoc: Aoc
+) -> None:
+    """Findings of the audit show only ids and counts."""
+    planted_secrets.add("bad", **values)
 
-    told = everything(aoc, command)
+    printed = everything(aoc, command)
 
-    assert (SECRET in told, PASSWORD in told, "bad" in told) == (False, False, True)
+    assert (SECRET in printed, PASSWORD in printed, "bad" in printed) == (False, False, True)
 
 
-def test_constraint_errors(planted: Database, aoc: Aoc) -> None:
+def test_a_constraint_error_shows_no_row(planted_secrets: Database, aoc: Aoc) -> None:
     """A row that breaks a rule between audit and proof: PostgreSQL's DETAIL, the whole row, is not shown."""
     assert aoc("upgrade", "excititor_0002").exit_code == 0
-    planted.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
-    planted.run("CREATE FUNCTION slip() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$")
-    planted.add("bad", source={"severity": SECRET})
-    with psycopg.connect(planted.url) as other:
+    planted_secrets.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
+    planted_secrets.run("CREATE FUNCTION slip() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$")
+    planted_secrets.add("bad", source={"severity": SECRET})
+    with psycopg.connect(planted_secrets.url) as other:
         other.execute("SELECT 1")
-        told = everything(aoc, "upgrade")
+        printed = everything(aoc, "upgrade")
 
-    assert (SECRET in told, PASSWORD in told) == (False, False)
+    assert (SECRET in printed, PASSWORD in printed) == (False, False)
 
 
-def test_unique_violation_while_building(planted: Database, aoc: Aoc) -> None:
+def test_a_unique_violation_shows_no_key(planted_secrets: Database, aoc: Aoc) -> None:
     """A duplicate that comes in while the index is built fails the build without showing its key's DETAIL."""
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     key = {"upstream_id": "CVE-1", "content_hash": f"sha256:{SECRET}"}
-    with psycopg.connect(planted.url) as writer:
-        planted.add("first", **key)
+    with psycopg.connect(planted_secrets.url) as writer:
+        planted_secrets.add("first", **key)
         writer.execute("UPDATE vex_raw SET linkset = linkset WHERE id = 'good'")
         process = aoc.start("upgrade", "--format", "json")
-        wait_until(lambda: bool(planted.value("SELECT count(*) FROM pg_stat_progress_create_index")))
-        planted.add("second", **key)
+        wait_until(lambda: bool(planted_secrets.value("SELECT count(*) FROM pg_stat_progress_create_index")))
+        planted_secrets.add("second", **key)
     out, err = process.communicate(timeout=60)
 
     assert process.returncode == 4, out + err
     assert (SECRET in out + err, "could not create unique index" in out) == (False, True)
 
 
-def test_blockers_and_wrong_password(planted: Database, aoc: Aoc) -> None:
-    """The text of a query that blocks is not shown, nor a password that does not fit."""
-    with psycopg.connect(planted.url) as blocker:
+def test_a_blocker_shows_no_query_and_an_error_no_password(planted_secrets: Database, aoc: Aoc) -> None:
+    """The text of a query that blocks is not shown, nor a wrong password."""
+    with psycopg.connect(planted_secrets.url) as blocker:
         blocker.execute(f"SELECT '{SECRET}' FROM vex_raw")
         blocked = everything(aoc, "upgrade", "--deadline", "300ms")
-    wrong = planted.url_as(planted.connection.info.user, "wrong-planted-77")
+    wrong = planted_secrets.url_as(planted_secrets.connection.info.user, "wrong-planted-77")
     refused = everything(aoc, "upgrade", EXCITITOR_DATABASE_URL=wrong)
 
     assert "ahead of us" in blocked.lower()
     assert (SECRET in blocked, PASSWORD in blocked, "planted-77" in refused) == (False, False, False)
 
 
-def test_unexpected_errors(planted: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_an_unexpected_error_is_one_sentence(planted_secrets: Database, aoc: Aoc, tmp_path: Path) -> None:
     """An error that nobody foresaw is one sentence, without a traceback; AOC_DEBUG shows where it came from."""
     full = Path("/dev/full")
-    told = aoc("audit", "--output", str(full if full.exists() else tmp_path))
+    printed = aoc("audit", "--output", str(full if full.exists() else tmp_path))
 
-    assert "Traceback" not in told.err
-    assert PASSWORD not in told.out + told.err
+    assert "Traceback" not in printed.err
+    assert PASSWORD not in printed.out + printed.err

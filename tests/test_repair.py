@@ -8,7 +8,7 @@ from tests.conftest import Aoc, Database
 from tests.helpers import PINNED, dump
 
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
-MENDED: dict[str, dict[str, Any]] = {
+REPAIRED: dict[str, dict[str, Any]] = {
     "vendor": {**GOOD, "source_vendor": " \t"},
     "document": {**GOOD, "upstream_id": None},
     "hash": {**GOOD, "content_hash": ""},
@@ -30,8 +30,8 @@ MOVED: dict[str, dict[str, Any]] = {
 
 
 def soil(database: Database) -> None:
-    """Add a row for each way of being broken."""
-    for n, (id_, values) in enumerate({**MENDED, **MOVED}.items()):
+    """Add a row for each way to break a rule."""
+    for n, (id_, values) in enumerate({**REPAIRED, **MOVED}.items()):
         database.add(id_, **({"upstream_id": f"CVE-{n}", "content_hash": f"sha256:{n}"} | values))
 
 
@@ -40,15 +40,15 @@ def quarantined(database: Database) -> dict[str, bool]:
     return dict(database.rows(f"SELECT id, quarantine_repaired IS NOT NULL FROM {database.table}_quarantine"))
 
 
-def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
+def test_without_apply_nothing_changes(target_with_chain: Database, aoc: Aoc) -> None:
     """Without --apply it counts by rule and column what would be repaired and moved, and shows no content."""
-    soil(database)
-    before = dump(database)
+    soil(target_with_chain)
+    before = dump(target_with_chain)
 
-    ran = aoc.json("repair", database.target, "--limit", "3")
+    ran = aoc.json("repair", target_with_chain.target, "--limit", "3")
 
     facts = ran.report["facts"]
-    assert (ran.exit_code, facts["to_repair"], facts["to_move"]) == (0, len(MENDED), len(MOVED))
+    assert (ran.exit_code, facts["to_repair"], facts["to_move"]) == (0, len(REPAIRED), len(MOVED))
     broken = {(b["rule"], b["column"]): (b["rows"], b["repair"], b["move"]) for b in facts["broken"]}
     assert broken["blank-key", "source_vendor"] == (2, 1, 1)
     assert broken["null-key", "upstream_id"] == broken["missing-required", "upstream_id"] == (4, 1, 3)
@@ -56,39 +56,50 @@ def test_a_look_changes_nothing(database: Database, aoc: Aoc) -> None:
     assert broken["key-too-long", ""] == (1, 0, 1)
     assert [row["id"] for row in facts["sample"]] == ["blank then", "derived", "document"]
     assert "canary" not in ran.out + ran.err
-    assert dump(database) == before
-    assert database.value("SELECT to_regclass(%s)", [f"{database.table}_quarantine"]) is None
+    assert dump(target_with_chain) == before
+    assert target_with_chain.value("SELECT to_regclass(%s)", [f"{target_with_chain.table}_quarantine"]) is None
 
 
-def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """--rule all leaves nothing in an upgrade's way; after a downgrade all of it goes back."""
-    database.run(f"ALTER TABLE {database.table} ADD COLUMN supersedes text")
-    soil(database)
-    before = dump(database)
+def test_restore_gives_everything_back(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """After --rule all an upgrade succeeds; after a downgrade --restore gives everything back."""
+    target_with_chain.run(f"ALTER TABLE {target_with_chain.table} ADD COLUMN supersedes text")
+    soil(target_with_chain)
+    before = dump(target_with_chain)
 
-    ran = aoc.json("repair", database.target, "--rule", "all", "--apply")
+    ran = aoc.json("repair", target_with_chain.target, "--rule", "all", "--apply")
 
     assert (ran.exit_code, ran.report["facts"]["repaired"], ran.report["facts"]["moved"]) == (0, 6, 9)
-    assert quarantined(database) == dict.fromkeys(MENDED, True) | dict.fromkeys(MOVED, False)
-    row = f"SELECT source_vendor, upstream_id, content_hash FROM {database.table} WHERE id = %s"
-    assert [database.rows(row, [id_])[0][n] for n, id_ in enumerate(("vendor", "document", "hash"))] == [
+    assert quarantined(target_with_chain) == dict.fromkeys(REPAIRED, True) | dict.fromkeys(MOVED, False)
+    row = f"SELECT source_vendor, upstream_id, content_hash FROM {target_with_chain.table} WHERE id = %s"
+    assert [target_with_chain.rows(row, [id_])[0][n] for n, id_ in enumerate(("vendor", "document", "hash"))] == [
         "osv",
         "CVE-1",
         "sha256:1",
     ]
     assert (
-        database.value(f"SELECT source::text FROM {database.table} WHERE id = 'forbidden'") == '{"vendor": "osv"}'
+        target_with_chain.value(f"SELECT source::text FROM {target_with_chain.table} WHERE id = 'forbidden'")
+        == '{"vendor": "osv"}'
     )
-    assert database.value(f"SELECT content->'raw'->'severity' FROM {database.table} WHERE id = 'forbidden'") == 1
-    assert aoc.json("upgrade", database.target, **allowed).exit_code == 0
+    assert (
+        target_with_chain.value(
+            f"SELECT content->'raw'->'severity' FROM {target_with_chain.table} WHERE id = 'forbidden'"
+        )
+        == 1
+    )
+    assert aoc.json("upgrade", target_with_chain.target, **retrofit).exit_code == 0
 
-    refused = aoc.json("repair", database.target, "--restore")
-    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-stands", "guards-stand"])
-    assert f"downgrade {database.target} {database.target}_0001" in refused.finding("guards-stand")["help"]
-    assert aoc("downgrade", database.target, "base").exit_code == 0
-    assert aoc.json("repair", database.target, "--restore").report["facts"]["restored"] == 15
-    assert (dump(database), quarantined(database)) == (before, {})
-    assert [run["command"] for run in aoc.json("history", database.target).report["facts"]["runs"]][::3] == [
+    refused = aoc.json("repair", target_with_chain.target, "--restore")
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["index-in-place", "constraints-in-place"])
+    assert (
+        f"downgrade {target_with_chain.target} {target_with_chain.target}_0001"
+        in refused.finding("constraints-in-place")["help"]
+    )
+    assert aoc("downgrade", target_with_chain.target, "base").exit_code == 0
+    assert aoc.json("repair", target_with_chain.target, "--restore").report["facts"]["restored"] == 15
+    assert (dump(target_with_chain), quarantined(target_with_chain)) == (before, {})
+    assert [run["command"] for run in aoc.json("history", target_with_chain.target).report["facts"]["runs"]][
+        ::3
+    ] == [
         "repair --restore",
         "repair --rule all --apply",
     ]
@@ -106,7 +117,9 @@ def test_there_and_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -
         ("key-too-long", set(), {"long"}),
     ],
 )
-def test_one_rule(rule: str, repaired: set[str], moved: set[str], excititor: Database, aoc: Aoc) -> None:
+def test_a_rule_repairs_only_its_own_rows(
+    rule: str, repaired: set[str], moved: set[str], excititor: Database, aoc: Aoc
+) -> None:
     """A rule repairs the rows that break it, repairs nothing else, and its finding is gone from the audit."""
     soil(excititor)
     aoc.configure(excititor)
@@ -118,46 +131,48 @@ def test_one_rule(rule: str, repaired: set[str], moved: set[str], excititor: Dat
     assert rule not in aoc.json("audit").slugs()
 
 
-def test_links_go_around_what_moves(database: Database, aoc: Aoc) -> None:
-    """Who named a moved row names the row before it that stayed, or none; --restore sets that back."""
-    database.run(f"ALTER TABLE {database.table} ADD COLUMN supersedes text")
+def test_links_go_around_what_moves(target_with_chain: Database, aoc: Aoc) -> None:
+    """A link to a moved row goes to the previous row that stayed, or to none; --restore sets it back."""
+    target_with_chain.run(f"ALTER TABLE {target_with_chain.table} ADD COLUMN supersedes text")
     named = {"a": None, "b": "a", "c": "b", "d": "c", "e": "f", "f": "e", "g": "f", "h": "gone", "i": "h"}
     for id_, link in named.items():
-        database.add(id_, supersedes=link, tenant=None if id_ in "bcefh" else "t")
-    before = dump(database)
+        target_with_chain.add(id_, supersedes=link, tenant=None if id_ in "bcefh" else "t")
+    before = dump(target_with_chain)
 
-    assert aoc("repair", database.target, "--rule", "null-key", "--apply").exit_code == 0
+    assert aoc("repair", target_with_chain.target, "--rule", "null-key", "--apply").exit_code == 0
 
-    links = dict(database.rows(f"SELECT id, supersedes FROM {database.table} WHERE tenant = 't'"))
+    links = dict(
+        target_with_chain.rows(f"SELECT id, supersedes FROM {target_with_chain.table} WHERE tenant = 't'")
+    )
     assert links == {"a": None, "d": "a", "g": None, "i": "gone"}
-    assert aoc("repair", database.target, "--restore").exit_code == 0
-    assert dump(database) == before
+    assert aoc("repair", target_with_chain.target, "--restore").exit_code == 0
+    assert dump(target_with_chain) == before
 
 
-def test_what_is_in_the_way(database: Database, aoc: Aoc) -> None:
-    """Rows that others name, and triggers that would fire, stop it before anything is done."""
-    soil(database)
-    table, before = database.table, dump(database)
-    database.run(
+def test_references_and_triggers_stop_it_first(target_with_chain: Database, aoc: Aoc) -> None:
+    """Rows that others reference, and triggers that would fire, stop it before anything is done."""
+    soil(target_with_chain)
+    table, before = target_with_chain.table, dump(target_with_chain)
+    target_with_chain.run(
         f"CREATE TABLE notes (about text REFERENCES {table}); INSERT INTO notes VALUES ('tenant'), ('null')"
     )
     for words in ([], ["--rule", "all", "--apply"]):
-        refused = aoc.json("repair", database.target, *words)
+        refused = aoc.json("repair", target_with_chain.target, *words)
         assert (refused.exit_code, refused.slugs("error")) == (1, ["move-referenced"])
         assert refused.finding("move-referenced")["rows"] == 1
-    database.run("DELETE FROM notes WHERE about = 'tenant'")
-    database.run(
+    target_with_chain.run("DELETE FROM notes WHERE about = 'tenant'")
+    target_with_chain.run(
         f"CREATE FUNCTION feed() {PINNED} 'BEGIN RETURN NEW; END'; "
         f"CREATE TRIGGER feeding BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION feed()"
     )
-    refused = aoc.json("repair", database.target, "--rule", "all", "--apply")
-    assert (refused.slugs("error"), dump(database)) == (["move-trigger"], before)
+    refused = aoc.json("repair", target_with_chain.target, "--rule", "all", "--apply")
+    assert (refused.slugs("error"), dump(target_with_chain)) == (["move-trigger"], before)
 
     accepting = ("--rule", "all", "--apply", "--accept", "move-trigger:feeding")
-    assert aoc("repair", database.target, *accepting).exit_code == 0
+    assert aoc("repair", target_with_chain.target, *accepting).exit_code == 0
 
 
-def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:
+def test_restore_overwrites_no_later_change(excititor: Database, aoc: Aoc) -> None:
     """A repaired row that others changed in what was repaired is not overwritten; a change elsewhere stays."""
     soil(excititor)
     before = dump(excititor)
@@ -175,7 +190,7 @@ def test_rows_that_were_changed_since(excititor: Database, aoc: Aoc) -> None:
     assert dump(excititor) == before
 
 
-def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
+def test_runs_are_restored_latest_first(excititor: Database, aoc: Aoc) -> None:
     """A row that was repaired and then moved goes back in two steps; the finding says which comes first."""
     for id_ in "ab":
         excititor.add(id_, **GOOD, content_hash="" if id_ == "b" else "sha256:1", upstream_id="CVE-1")
@@ -195,8 +210,8 @@ def test_runs_go_back_latest_first(excititor: Database, aoc: Aoc) -> None:
     assert dump(excititor) == before
 
 
-def test_bad_words(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """What excludes each other is refused, and so is a rule that is none; a change wants rules and one target."""
+def test_wrong_usage_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """Options that exclude each other and unknown rules are refused; a change needs rules and one target."""
     aoc.configure(concelier, excititor)
 
     for words in (["--rule", "all", "--apply"], ["concelier", "--apply"], ["concelier", "--rule", "x"]):

@@ -1,4 +1,4 @@
-"""Any dirty table comes clean by `repair` and `dedupe`, no row is lost, and both ways back give it back whole."""
+"""Any dirty table comes clean by `repair` and `dedupe`, no row is lost, and both restores give it back whole."""
 
 import json
 from functools import partial
@@ -60,13 +60,13 @@ row = st.fixed_dictionaries(
 
 
 def repaired(row: dict[str, Any]) -> dict[str, Any] | None:
-    """Say in words of our own what becomes of a row (issue text): repaired, or None where it has to move."""
+    """Return a row as it is repaired (issue text), or None where it has to move."""
     new = dict(row)
     for column, (holder, field) in MIRRORS.items():
         document = json.loads(row[holder] or "null")
-        told = document.get(field) if isinstance(document, dict) else None
-        if not (row[column] or "").strip(BLANKS) and isinstance(told, str) and told.strip(BLANKS):
-            new[column] = told
+        field_value = document.get(field) if isinstance(document, dict) else None
+        if not (row[column] or "").strip(BLANKS) and isinstance(field_value, str) and field_value.strip(BLANKS):
+            new[column] = field_value
     for column in OBJECTS:
         document = json.loads(row[column] or "null")
         if isinstance(document, dict):
@@ -108,7 +108,9 @@ def put_back(command: str, session: Session, report: Report) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(row, min_size=1, max_size=7), keep=st.sampled_from(["earliest", "latest"]))
-def test_any_table(excititor: Database, drawn: list[dict[str, Any]], keep: str) -> None:
+def test_any_dirty_table_comes_clean_and_comes_back(
+    excititor: Database, drawn: list[dict[str, Any]], keep: str
+) -> None:
     """Repaired rows are as the envelope says, the audit is clean, each row is in one place, and all goes back."""
     excititor.run("DROP TABLE IF EXISTS vex_raw_quarantine; TRUNCATE vex_raw")
     excititor.run("ALTER TABLE vex_raw ADD COLUMN IF NOT EXISTS supersedes text")

@@ -1,4 +1,4 @@
-"""Constraints that stand already: what they would refuse is told before anything is done, with what to type."""
+"""Existing constraints: what they would refuse is reported before anything is done, with what to type."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "conte
 
 
 @pytest.fixture
-def guarded(excititor: Database, aoc: Aoc) -> Database:
+def dirty_guarded_chain(excititor: Database, aoc: Aoc) -> Database:
     """A chain a <- b <- c <- d with dirty rows b and c, and a CHECK of the operator's own."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor", "excititor_0001").exit_code == 0
@@ -42,25 +42,30 @@ def to_guards(database: Database) -> None:
         )
 
 
-def test_one_rule_is_not_enough(guarded: Database, aoc: Aoc) -> None:
+def test_one_rule_is_not_enough(dirty_guarded_chain: Database, aoc: Aoc) -> None:
     """A row that breaks two guarded rules cannot be repaired by one; by all it is, and it goes back."""
-    before = dump(guarded)
-    to_guards(guarded)
+    before = dump(dirty_guarded_chain)
+    to_guards(dirty_guarded_chain)
     for words in ([], ["--apply"]):
         refused = aoc.json("repair", "excititor", "--rule", "blank-key", *words)
-        assert (refused.exit_code, refused.slugs("error")) == (1, ["guard-refuses"])
-        assert "aoc-migrate repair excititor --rule all" in refused.finding("guard-refuses")["help"]
-    assert dump(guarded) == before
+        assert (refused.exit_code, refused.slugs("error")) == (1, ["constraint-refuses"])
+        assert "aoc-migrate repair excititor --rule all" in refused.finding("constraint-refuses")["help"]
+    assert dump(dirty_guarded_chain) == before
 
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
-    links = dict(guarded.rows("SELECT id, supersedes FROM vex_raw"))
+    links = dict(dirty_guarded_chain.rows("SELECT id, supersedes FROM vex_raw"))
     assert links == {"a": None, "b": "a", "d": "b"}
 
     refused = aoc.json("repair", "excititor", "--restore")
-    assert (refused.slugs("error"), refused.finding("guards-stand")["rows"]) == (["guards-stand"], 2)
-    guarded.run("ALTER TABLE vex_raw " + ", ".join(f"DROP CONSTRAINT {name}" for name in checks(guarded)))
+    assert (refused.slugs("error"), refused.finding("constraints-in-place")["rows"]) == (
+        ["constraints-in-place"],
+        2,
+    )
+    dirty_guarded_chain.run(
+        "ALTER TABLE vex_raw " + ", ".join(f"DROP CONSTRAINT {name}" for name in checks(dirty_guarded_chain))
+    )
     assert aoc("repair", "excititor", "--restore").exit_code == 0
-    assert dump(guarded) == before
+    assert dump(dirty_guarded_chain) == before
 
 
 def checks(database: Database) -> list[str]:
@@ -74,29 +79,40 @@ def checks(database: Database) -> list[str]:
     ]
 
 
-def test_a_dirty_row_names_a_duplicate(guarded: Database, aoc: Aoc) -> None:
+def test_a_dirty_row_that_names_a_duplicate_stops_dedupe(dirty_guarded_chain: Database, aoc: Aoc) -> None:
     """A duplicate that a row names which cannot be written stops `dedupe`; it goes once the row is repaired."""
-    guarded.run("UPDATE vex_raw SET content_hash = 'h0', retrieved_at = '2025-03-01' WHERE id IN ('d', 'a')")
-    guarded.run("UPDATE vex_raw SET supersedes = 'd' WHERE id = 'b'")
-    to_guards(guarded)
-    before = dump(guarded)
+    dirty_guarded_chain.run(
+        "UPDATE vex_raw SET content_hash = 'h0', retrieved_at = '2025-03-01' WHERE id IN ('d', 'a')"
+    )
+    dirty_guarded_chain.run("UPDATE vex_raw SET supersedes = 'd' WHERE id = 'b'")
+    to_guards(dirty_guarded_chain)
+    before = dump(dirty_guarded_chain)
 
     refused = aoc.json("dedupe", "excititor", "--apply", "--include-different")
-    assert (refused.exit_code, refused.slugs("error")) == (1, ["guard-refuses"])
-    assert (dump(guarded), guarded.value("SELECT to_regclass('aoc_work_list')")) == (before, None)
+    assert (refused.exit_code, refused.slugs("error")) == (1, ["constraint-refuses"])
+    assert (dump(dirty_guarded_chain), dirty_guarded_chain.value("SELECT to_regclass('aoc_work_list')")) == (
+        before,
+        None,
+    )
     (run, *_) = aoc.json("history", "excititor").report["facts"]["runs"]
-    assert (run["command"].split()[0], run["outcome"], run["findings"]) == ("dedupe", "refused", ["guard-refuses"])
+    assert (run["command"].split()[0], run["outcome"], run["findings"]) == (
+        "dedupe",
+        "refused",
+        ["constraint-refuses"],
+    )
 
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
     assert aoc("dedupe", "excititor", "--apply", "--include-different").exit_code == 0
-    assert dict(guarded.rows("SELECT id, supersedes FROM vex_raw")) == {"a": None, "b": "a"}
+    assert dict(dirty_guarded_chain.rows("SELECT id, supersedes FROM vex_raw")) == {"a": None, "b": "a"}
 
 
-def test_a_repair_would_collide(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """While the unique index stands, no row is repaired into the key of another; without it `dedupe` finds it."""
+def test_a_repair_into_another_rows_key_is_refused(
+    excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """While the unique index exists, no row is repaired into the key of another; without it `dedupe` finds it."""
     excititor.add("a", **GOOD, upstream_id="CVE-1", content_hash="sha256:1")
     aoc.configure(excititor)
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
     drops = ", ".join(f"DROP CONSTRAINT {name}" for name in checks(excititor))
     excititor.run(f"ALTER TABLE vex_raw {drops}, ALTER upstream_id DROP NOT NULL")
     excititor.add("b", **GOOD, upstream_id=None, content_hash="sha256:1", retrieved_at="2025-03-01")

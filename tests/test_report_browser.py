@@ -62,7 +62,7 @@ def measured(page: str, folder: Path, width: int, scheme: str = "light") -> Any:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [390, 1200])
-def test_hostile_words(width: int, scheme: str, tmp_path: Path) -> None:
+def test_hostile_text_runs_and_fetches_nothing(width: int, scheme: str, tmp_path: Path) -> None:
     """No script is there, no request leaves, and only tables in their own containers are wider than the window."""
     found = measured(drawn(hostile(30), hostile(2)), tmp_path, width, scheme)
 
@@ -72,7 +72,7 @@ def test_hostile_words(width: int, scheme: str, tmp_path: Path) -> None:
     assert (found["ground"], found["shown"]) == (SCHEMES[scheme][1], "block")
 
 
-def test_ten_thousand_findings(tmp_path: Path) -> None:
+def test_ten_thousand_findings_open_on_a_phone(tmp_path: Path) -> None:
     """Ten thousand findings open at phone width."""
     found = measured(drawn(hostile(10_000)), tmp_path, 390)
 

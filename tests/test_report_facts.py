@@ -1,4 +1,4 @@
-"""Facts of audit and verify: counted by an oracle of its own, within the scope that was asked for."""
+"""Facts of audit and verify: checked against an independent oracle, within the requested scope."""
 
 from collections import Counter
 from typing import Any
@@ -12,7 +12,7 @@ BUCKETS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32))
 
 
 @pytest.fixture
-def chained(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
+def chains_at_head(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
     """A database at head with chains of the sizes above; the latest revision of the largest is a day old."""
     for (tenant, vendor), sizes in SIZES.items():
         for number, size in enumerate(sizes):
@@ -27,7 +27,7 @@ def chained(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
                 (tenant, vendor, number, tenant, vendor, f"CVE-{number}", size),
             )
     aoc.configure(excititor)
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
     return excititor
 
 
@@ -54,8 +54,8 @@ def expected(sizes: dict[tuple[str, str], list[int]]) -> dict[str, Any]:
     return {"rows": rows, "linked": linked, "chain_depths": depths, "largest_chains": largest}
 
 
-def test_chains_of_all(chained: Database, aoc: Aoc) -> None:
-    """Depths and the largest chains are counted over every row, and no scope is told."""
+def test_chains_are_counted_over_every_row(chains_at_head: Database, aoc: Aoc) -> None:
+    """Depths and the largest chains are counted over every row, and no scope is reported."""
     facts = aoc.json("verify").report["facts"]
 
     assert {key: facts[key] for key in expected(SIZES)} == expected(SIZES)
@@ -63,7 +63,7 @@ def test_chains_of_all(chained: Database, aoc: Aoc) -> None:
     assert {"tenant", "since_seconds", "probed"} & set(facts) == set()
 
 
-def test_chains_of_a_tenant(chained: Database, aoc: Aoc) -> None:
+def test_chains_are_counted_over_one_tenant(chains_at_head: Database, aoc: Aoc) -> None:
     """With --tenant they are counted over that tenant's rows, and the report says whose."""
     facts = aoc.json("verify", "--tenant", "acme", "--probe").report["facts"]
     wanted = expected({key: sizes for key, sizes in SIZES.items() if key[0] == "acme"})
@@ -72,7 +72,7 @@ def test_chains_of_a_tenant(chained: Database, aoc: Aoc) -> None:
     assert (facts["tenant"], facts["probed"]) == ("acme", True)
 
 
-def test_recent_chains(chained: Database, aoc: Aoc) -> None:
+def test_since_counts_whole_documents(chains_at_head: Database, aoc: Aoc) -> None:
     """With --since they are counted over whole documents with a recent revision, and the report says so."""
     facts = aoc.json("verify", "--since", "48h").report["facts"]
 
@@ -82,12 +82,12 @@ def test_recent_chains(chained: Database, aoc: Aoc) -> None:
     assert "\n  since: 172,800 s\n" in aoc("verify", "--since", "48h").out
 
 
-def test_recent_is_when_a_row_was_stored(chained: Database, aoc: Aoc) -> None:
-    """A revision retrieved long ago and stored today is recent; without created_at, retrieved_at tells."""
-    chained.run("UPDATE vex_raw SET created_at = now() WHERE id = 'acme-ghsa-0-7'")
+def test_a_row_is_recent_when_it_was_stored_recently(chains_at_head: Database, aoc: Aoc) -> None:
+    """A revision retrieved long ago and stored today is recent; without created_at, retrieved_at decides."""
+    chains_at_head.run("UPDATE vex_raw SET created_at = now() WHERE id = 'acme-ghsa-0-7'")
     late = aoc.json("verify", "--since", "48h").report["facts"]
-    chained.run("UPDATE vex_raw SET created_at = timestamptz '2000-01-01' WHERE id = 'acme-ghsa-0-7'")
-    chained.run("UPDATE vex_raw SET created_at = NULL WHERE id LIKE 'other-osv-%'")
+    chains_at_head.run("UPDATE vex_raw SET created_at = timestamptz '2000-01-01' WHERE id = 'acme-ghsa-0-7'")
+    chains_at_head.run("UPDATE vex_raw SET created_at = NULL WHERE id LIKE 'other-osv-%'")
 
     untold = aoc.json("verify", "--since", "48h").report["facts"]
 
@@ -95,38 +95,42 @@ def test_recent_is_when_a_row_was_stored(chained: Database, aoc: Aoc) -> None:
     assert (untold["rows"], untold["chain_depths"]) == (17, {"17 to 32": 1})
 
 
-def test_a_tenant_without_rows(chained: Database, aoc: Aoc) -> None:
+def test_an_empty_scope_has_no_chains(chains_at_head: Database, aoc: Aoc) -> None:
     """Where no row is in scope, depths and chains are empty."""
     facts = aoc.json("verify", "--tenant", "nobody").report["facts"]
 
     assert (facts["rows"], facts["linked"], facts["chain_depths"], facts["largest_chains"]) == (0, 0, {}, [])
 
 
-def test_a_probe_that_could_not_run(chained: Database, aoc: Aoc) -> None:
+def test_an_impossible_probe_is_reported(chains_at_head: Database, aoc: Aoc) -> None:
     """Where no row at all can be stored, the report says that nothing was probed."""
-    chained.run("ALTER TABLE vex_raw ADD CONSTRAINT closed CHECK (false) NOT VALID")
+    chains_at_head.run("ALTER TABLE vex_raw ADD CONSTRAINT closed CHECK (false) NOT VALID")
 
     ran = aoc.json("verify", "--probe")
 
     assert (ran.slugs(), ran.report["facts"]["probed"]) == (["probe-not-possible"], False)
 
 
-def test_states_of_rules_and_indexes(chained: Database, aoc: Aoc) -> None:
-    """What is gone, not proven or another one is told as such, beside what stands."""
+def test_the_state_of_each_rule_and_index_is_reported(chains_at_head: Database, aoc: Aoc) -> None:
+    """What is gone, not proven or different is reported as such, next to what holds."""
     good = aoc.json("verify").report["facts"]
     assert (set(good["rules"].values()), set(good["indexes"].values())) == ({"proven"}, {"valid"})
-    definition = chained.value(
+    definition = chains_at_head.value(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_objects_v1'"
     )
-    comment = chained.value("SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'vex_raw_objects_v1'")
-    chained.run(
+    comment = chains_at_head.value(
+        "SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'vex_raw_objects_v1'"
+    )
+    chains_at_head.run(
         "ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_content_v1, ALTER source DROP NOT NULL, "
         "DROP CONSTRAINT vex_raw_keys_v1, ADD CONSTRAINT vex_raw_keys_v1 CHECK (true), "
         f"DROP CONSTRAINT vex_raw_objects_v1, ADD CONSTRAINT vex_raw_objects_v1 {definition} NOT VALID"
     )
-    chained.run(f"COMMENT ON CONSTRAINT vex_raw_objects_v1 ON vex_raw IS '{comment}'")
-    chained.run("DROP INDEX vex_raw_idempotency_v1; CREATE INDEX vex_raw_idempotency_v1 ON vex_raw (tenant)")
-    chained.run("DROP INDEX vex_raw_chain_v1")
+    chains_at_head.run(f"COMMENT ON CONSTRAINT vex_raw_objects_v1 ON vex_raw IS '{comment}'")
+    chains_at_head.run(
+        "DROP INDEX vex_raw_idempotency_v1; CREATE INDEX vex_raw_idempotency_v1 ON vex_raw (tenant)"
+    )
+    chains_at_head.run("DROP INDEX vex_raw_chain_v1")
 
     facts = aoc.json("verify").report["facts"]
 
@@ -139,16 +143,16 @@ def test_states_of_rules_and_indexes(chained: Database, aoc: Aoc) -> None:
     assert facts["indexes"] == {"vex_raw_idempotency_v1": "foreign", "vex_raw_chain_v1": "missing"}
 
 
-def test_duplicates_by_vendor(database: Database, aoc: Aoc) -> None:
-    """Audit counts groups and rows of each vendor, whatever --limit is; without groups it tells none."""
-    assert "duplicates_by_vendor" not in aoc.json("audit", database.target).report["facts"]
+def test_duplicates_are_counted_by_vendor(target_with_chain: Database, aoc: Aoc) -> None:
+    """Audit counts groups and rows of each vendor, whatever --limit is; without groups it counts none."""
+    assert "duplicates_by_vendor" not in aoc.json("audit", target_with_chain.target).report["facts"]
     for vendor, groups in {"osv": [2, 3], "ghsa": [4, 2, 2], "redhat": [2]}.items():
         for group, copies in enumerate(groups):
             for n in range(copies):
                 values = {"upstream_id": f"twice {group}", "content_hash": "same", "source_vendor": vendor}
-                database.add(f"{vendor} {group} {n}", **values)
+                target_with_chain.add(f"{vendor} {group} {n}", **values)
 
-    facts = aoc.json("audit", database.target, "--limit", "1").report["facts"]
+    facts = aoc.json("audit", target_with_chain.target, "--limit", "1").report["facts"]
 
     assert facts["duplicates_by_vendor"] == [
         {"source_vendor": "ghsa", "groups": 3, "rows": 8},

@@ -1,6 +1,7 @@
-"""JSON holds to its published schema, NDJSON is one finding a line, and no form lets a value act."""
+"""JSON follows its published schema, NDJSON is one finding a line, and no form lets a value act."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.test_report_text import run_of
 
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 VALID = jsonschema.Draft202012Validator(SCHEMA)
+PASTED = r"aoc-migrate( [\w-]+)+|cd \S+ && sha256sum --check SHA256SUMS"
 
 
 def problems(printed: Any) -> list[str]:
@@ -27,28 +29,30 @@ def problems(printed: Any) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in VALID.iter_errors(printed)]
 
 
-def test_the_schema_is_one() -> None:
-    """docs/report.schema.json is a JSON Schema."""
+def test_the_schema_is_a_json_schema() -> None:
+    """docs/report.schema.json is a valid JSON Schema."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_every_command(database: Database, aoc: Aoc, allowed: dict[str, str], tmp_path: Path) -> None:
+def test_every_commands_json_is_valid(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
     """What each command prints with --format json is valid, whether it goes well or not."""
-    target = database.target
-    fill(database, 50)
-    database.add("twice", upstream_id="twice", content_hash="twice")
-    database.add("again", upstream_id="twice", content_hash="twice")
-    database.add("nobody", tenant=None)
+    target = target_with_chain.target
+    fill(target_with_chain, 50)
+    target_with_chain.add("twice", upstream_id="twice", content_hash="twice")
+    target_with_chain.add("again", upstream_id="twice", content_hash="twice")
+    target_with_chain.add("nobody", tenant=None)
     runs = [aoc.json(command, target) for command in ("upgrade", "audit", "plan", "repair", "dedupe")]
     runs += [aoc.json("repair", target, "--rule", "all", "--apply"), aoc.json("dedupe", target, "--apply")]
     runs += [
-        aoc.json("upgrade", target, **allowed),
+        aoc.json("upgrade", target, **retrofit),
         aoc.json("verify", target, "--probe", "--since", "1h", "--tenant", "default"),
         aoc.json("upgrade", target),
     ]
     for command in ("create", "check", "drop"):
         runs.append(aoc.json("verifier", command, target, AOC_VERIFIER_USER="a-verifier"))
-    database.run(f"UPDATE {database.table} SET supersedes = 'r49' WHERE id = 'r3'")
+    target_with_chain.run(f"UPDATE {target_with_chain.table} SET supersedes = 'r49' WHERE id = 'r3'")
     for command in (
         "chain",
         "status",
@@ -63,14 +67,18 @@ def test_every_command(database: Database, aoc: Aoc, allowed: dict[str, str], tm
     runs += [aoc.json("downgrade", target, "base"), aoc.json("bundle", str(tmp_path / "kit"), "--no-wheels")]
 
     found = [problem for ran in runs for problem in problems(ran.json)]
+    following = [report["next"] for ran in runs for report in ran.json["reports"]]
+    pasted = [command for each in following for command in (each["command"], *each["choices"]) if command]
 
     assert found == []
     assert {ran.exit_code for ran in runs} == {0, 1}
+    assert len(pasted) > 10
+    assert [command for command in pasted if not re.fullmatch(PASTED, command)] == []
     reporting = {" ".join(words) for words, c in commands(cli) if any("--format" in p.opts for p in c.params)}
     assert {ran.json["command"] for ran in runs} == reporting - {"sandbox status"}
 
 
-def test_a_server_that_is_not_there(aoc: Aoc) -> None:
+def test_the_report_without_a_server_is_valid(aoc: Aoc) -> None:
     """Where no database was reached, the report is valid too."""
     aoc.environment["CONCELIER_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -80,7 +88,7 @@ def test_a_server_that_is_not_there(aoc: Aoc) -> None:
     assert problems(ran.json) == []
 
 
-def test_the_schema_refuses(excititor: Database, aoc: Aoc) -> None:
+def test_the_schema_refuses_unknown_keys(excititor: Database, aoc: Aoc) -> None:
     """A key that it does not know, at any fixed level, is no report."""
     excititor.add("bad", tenant=None)
     aoc.configure(excititor)
@@ -108,7 +116,7 @@ def test_the_schema_refuses(excititor: Database, aoc: Aoc) -> None:
         ("anything", {"deep": {"er": 1}}),
     ],
 )
-def test_the_schema_refuses_facts(key: str, value: Any) -> None:
+def test_the_schema_refuses_misshapen_facts(key: str, value: Any) -> None:
     """A fact of another shape than the schema says is refused."""
     printed = json.loads(render("json", "verify", [Report("concelier", facts=(AuditFacts(1),))], 0))
     facts = printed["reports"][0]["facts"]
@@ -120,7 +128,7 @@ def test_the_schema_refuses_facts(key: str, value: Any) -> None:
     assert problems(printed)
 
 
-def test_the_next_command_stands_alone() -> None:
+def test_the_next_command_is_a_field_of_its_own() -> None:
     """What to paste, what else there is and what to know of it are three fields; no prose is in a command."""
     report = Report("concelier", next=Next("aoc-migrate audit concelier", ("aoc-migrate status",), "Repair it."))
 
@@ -138,20 +146,20 @@ def test_the_next_command_stands_alone() -> None:
     ]
 
 
-def test_one_finding_a_line(database: Database, aoc: Aoc) -> None:
+def test_ndjson_has_one_finding_a_line(target_with_chain: Database, aoc: Aoc) -> None:
     """NDJSON has the findings of the JSON, in its order, each with command, target and revision."""
-    database.add("bad", tenant=None, linkset=[])
-    expected = aoc.json("audit", database.target).report["findings"]
+    target_with_chain.add("bad", tenant=None, linkset=[])
+    expected = aoc.json("audit", target_with_chain.target).report["findings"]
 
-    ran = aoc("audit", database.target, "--format", "ndjson")
+    ran = aoc("audit", target_with_chain.target, "--format", "ndjson")
 
     found = [json.loads(line) for line in ran.out.splitlines()]
-    about = {"command": "audit", "target": database.target, "revision": None}
+    about = {"command": "audit", "target": target_with_chain.target, "revision": None}
     assert found == [about | finding for finding in expected]
     assert ran.exit_code == 1
 
 
-def test_no_finding_no_line(excititor: Database, aoc: Aoc) -> None:
+def test_a_clean_audit_is_empty_ndjson(excititor: Database, aoc: Aoc) -> None:
     """A clean audit is empty as NDJSON."""
     aoc.configure(excititor)
 
@@ -159,8 +167,8 @@ def test_no_finding_no_line(excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "json", "ndjson", "markdown", "html"])
-def test_no_secret_in_any_form(form: str, excititor: Database, aoc: Aoc) -> None:
-    """Parameters and versions are told, the URL and its password are not."""
+def test_no_form_shows_a_secret(form: str, excititor: Database, aoc: Aoc) -> None:
+    """Parameters and versions are shown, the URL and its password are not."""
     excititor.add("bad", tenant=None)
     aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(excititor.connection.info.user, "planted-secret")
 
@@ -175,7 +183,7 @@ TRICKS = "\x1b[2J\x9b\r\u202e\u2066\u200b\u061c\u2028\ufeff\U000e0041\udc80"
 
 
 @pytest.mark.parametrize("form", ["table", "json", "ndjson", "markdown", "html"])
-def test_nothing_invisible_in_any_form(form: str) -> None:
+def test_every_form_is_printable(form: str) -> None:
     """Whatever a value holds, all that is written is printable, and can be written as UTF-8."""
     words = f"a{TRICKS}b"
     found = Finding("blank-key", words, words, words, statement=words, sample=[{"id": words, words: [words]}])
@@ -192,7 +200,7 @@ def test_nothing_invisible_in_any_form(form: str) -> None:
     written.encode()
 
 
-def test_markdown_shows_what_there_is() -> None:
+def test_markup_stays_text_in_markdown() -> None:
     """Markup in an id stays text in Markdown: no tag, link, emphasis, entity or cell comes of it."""
     hostile = "<b> [x](http://e.invalid) www.e.invalid *a* _b_ ~~c~~ `d` | &lt; \\"
     facts = (HistoryFacts((run_of(hostile),)), VerifierFacts(hostile))

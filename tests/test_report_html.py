@@ -1,4 +1,4 @@
-"""The HTML report: whole by itself, safe whatever is in it, readable by people and by machines."""
+"""The HTML report: self-contained, safe whatever is in it, readable by people and by machines."""
 
 import hashlib
 import re
@@ -107,7 +107,7 @@ def test_nothing_from_outside_becomes_markup() -> None:
     assert {character for character in text if not character.isprintable()} == {"\n"}
 
 
-def test_nothing_is_fetched() -> None:
+def test_the_page_fetches_nothing() -> None:
     """The page names no address but its own anchors, and its policy forbids the rest."""
     reader = Reader(drawn(hostile(), hostile()))
 
@@ -120,7 +120,7 @@ def test_nothing_is_fetched() -> None:
     assert str(policies[0]).startswith("default-src 'none'; style-src 'sha256-")
 
 
-def test_readable_without_eyes_or_mouse() -> None:
+def test_the_page_works_without_eyes_or_mouse() -> None:
     """One h1, headings without gaps, captions and scopes in every table, each scrolling part in the tab order."""
     reader = Reader(drawn(hostile(), hostile()))
     levels = [int(name[1]) for name, _ in reader.elements if re.fullmatch("h[1-6]", name)]
@@ -157,7 +157,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
-def test_contrast(scheme: str) -> None:
+def test_every_text_has_enough_contrast(scheme: str) -> None:
     """Every colour of text has a contrast of 4.5 to 1 (WCAG AA) on paper and on sheet, in every scheme."""
     roots = re.findall(r":root \{(.*?)\}", style(), re.DOTALL)
     pairs = re.findall(r"--(\w+): (#\w+)", roots[["light", "dark", "print"].index(scheme)])
@@ -174,7 +174,7 @@ def test_contrast(scheme: str) -> None:
             assert (light + 0.05) / (dark + 0.05) >= 4.5, name
 
 
-def test_no_findings() -> None:
+def test_a_page_without_findings_says_so() -> None:
     """Without findings the page says so."""
     reader = Reader(drawn(Report("concelier")))
 
@@ -182,8 +182,8 @@ def test_no_findings() -> None:
     assert reader.problems == []
 
 
-def test_nothing_by_colour_alone() -> None:
-    """Severities and states that are coloured are words too; a bar has its value beside it."""
+def test_nothing_is_shown_by_colour_alone() -> None:
+    """Severities and states that are coloured are words too; a bar has its value next to it."""
     text = drawn(hostile())
 
     marks = re.findall(r'<strong class="mark (\w+)">(\w+)</strong>', text)
@@ -192,7 +192,7 @@ def test_nothing_by_colour_alone() -> None:
     assert re.findall(r"</svg> ([^<]+)</span>", text) == ["3.5 ms", "5", "1"]
 
 
-def test_place_and_exit_code_in_words() -> None:
+def test_the_exit_code_is_explained_in_words() -> None:
     """A target that was not reached has no revision; the exit code is explained."""
     unreached = Report("concelier", "concelier_0008", findings=[finding(exit_code=3)])
 
@@ -203,7 +203,7 @@ def test_place_and_exit_code_in_words() -> None:
     assert "exit code 3: try again later" in text
 
 
-def test_ten_thousand_findings() -> None:
+def test_ten_thousand_findings_make_a_whole_page() -> None:
     """Ten thousand findings make a whole page, and a sample shows 50 rows and how many more there are."""
     many = hostile(10_000)
     many.findings[0] = finding(sample=[{"id": n, "count": 2} for n in range(200)])
@@ -217,24 +217,28 @@ def test_ten_thousand_findings() -> None:
     assert "51 rows, 1 of them only in the JSON" in reader.text
 
 
-def test_the_sum_of_the_json(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_the_page_shows_the_checksum_of_the_json(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """The page shows the SHA-256 of what --format json prints for the same state."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    printed = aoc.json("verify", database.target).out
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    printed = aoc.json("verify", target_with_chain.target).out
 
-    text = aoc("verify", database.target, "--format", "html").out
+    text = aoc("verify", target_with_chain.target, "--format", "html").out
 
     assert hashlib.sha256(printed.encode()).hexdigest() in text
 
 
-def test_everything_is_in_it(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """Audit tells duplicates by vendor; upgrade rules, indexes, depths and steps; history the runs."""
+def test_the_page_shows_every_fact_of_the_command(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """Audit shows duplicates by vendor; upgrade rules, indexes, depths and steps; history the runs."""
     for n in range(3):
-        database.add(f"twice{n}", upstream_id="twice", content_hash="twice")
-    target = database.target
+        target_with_chain.add(f"twice{n}", upstream_id="twice", content_hash="twice")
+    target = target_with_chain.target
     audit = aoc("audit", target, "--format", "html").out
-    database.run(f"DELETE FROM {database.table} WHERE id ~ 'twice'")
-    upgrade = aoc("upgrade", target, "--format", "html", **allowed).out
+    target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id ~ 'twice'")
+    upgrade = aoc("upgrade", target, "--format", "html", **retrofit).out
     history = aoc("history", target, "--format", "html").out
 
     assert "<caption>" + f"{target}: duplicates by vendor</caption>" in audit

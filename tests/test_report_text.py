@@ -26,7 +26,7 @@ def latest(number: int, host: str) -> LatestRun:
     return LatestRun(number, "upgrade", "done", None, "2026-11-28", 2.0, "stella", host)
 
 
-def test_facts_as_people_read_them() -> None:
+def test_facts_are_formatted_for_people() -> None:
     """Table and Markdown put thousands apart and units behind the number, and rows into tables."""
     facts = (
         PlanFacts("upgrade", "base", "head", 100.0, 12345, (), table_bytes=2048, estimated_seconds=86400.5),
@@ -62,7 +62,7 @@ def test_facts_as_people_read_them() -> None:
         assert f"\n{line}\n" in markdown
 
 
-def test_a_fact_that_does_not_apply() -> None:
+def test_a_fact_that_does_not_apply_is_left_out() -> None:
     """A fact without a default is in the JSON whatever it is; one that does not apply is left out."""
     steps = (PlannedStep("r", "s", "none", "nothing", "nothing", None, None),)
     report = Report("concelier", facts=(PlanFacts("upgrade", "base", "head", 1.0, 0, steps), VerifyFacts(())))
@@ -75,7 +75,7 @@ def test_a_fact_that_does_not_apply() -> None:
     assert (printed["facts"]["plan"][0]["size_bytes"], printed["facts"]["plan"][0]["estimated_ms"]) == (None, None)
 
 
-def test_a_table_that_is_too_wide() -> None:
+def test_a_table_that_is_too_wide_shows_each_row_alone() -> None:
     """Text is 100 columns wide: a table that does not fit shows each row by itself, without what is empty."""
     narrow = Report("concelier", facts=(VerifyFacts((latest(1, "a pod"), latest(2, "[bold]x[/bold]"))),))
     wide = Report("concelier", facts=(HistoryFacts((run_of("w" * 60),)),))
@@ -92,7 +92,7 @@ def test_a_table_that_is_too_wide() -> None:
     assert max(map(len, short + long)) <= 100
 
 
-def test_what_is_pasted_is_one_line() -> None:
+def test_a_command_to_paste_is_one_line() -> None:
     """However long a command is, it is on one line, in what to do next and in the help of a finding."""
     command = "aoc-migrate upgrade concelier " + " ".join(f"--accept 'foreign-code:trigger_{n}'" for n in range(9))
     found = Finding("foreign-code", "advisory_raw", "It is so. " * 30, f"Run: {command}")

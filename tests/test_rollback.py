@@ -1,4 +1,4 @@
-"""A way back that does not hang on what it need not touch, and tells what it changed."""
+"""A downgrade depends on nothing that it does not touch, and reports what it changed."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.conftest import Aoc, Database
 
 
 @pytest.fixture
-def at_head(excititor: Database, aoc: Aoc) -> Database:
+def excititor_at_head(excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database at head, with a row."""
     excititor.add("1")
     aoc.configure(excititor)
@@ -14,9 +14,9 @@ def at_head(excititor: Database, aoc: Aoc) -> Database:
     return excititor
 
 
-def test_a_column_that_was_dropped(at_head: Database, aoc: Aoc) -> None:
+def test_a_dropped_column_does_not_stop_the_downgrade(excititor_at_head: Database, aoc: Aoc) -> None:
     """Where the estimate of what it takes cannot be made, the downgrade goes on without one."""
-    at_head.run("ALTER TABLE vex_raw DROP COLUMN content")
+    excititor_at_head.run("ALTER TABLE vex_raw DROP COLUMN content")
 
     ran = aoc.json("downgrade", "base")
 
@@ -24,9 +24,9 @@ def test_a_column_that_was_dropped(at_head: Database, aoc: Aoc) -> None:
     assert "no estimates: column" in ran.err
 
 
-def test_a_hold_is_a_change(at_head: Database, aoc: Aoc) -> None:
-    """That a hold was written or ended is a change, also where no statement was run for it."""
-    at_head.run("DELETE FROM vex_raw")
+def test_a_hold_is_a_change(excititor_at_head: Database, aoc: Aoc) -> None:
+    """A hold that is written or released is a change, even if no statement ran for it."""
+    excititor_at_head.run("DELETE FROM vex_raw")
     assert aoc("downgrade", "base").exit_code == 0
     released = aoc.json("upgrade", "excititor", "base", "--release-hold")
     held = aoc.json("downgrade", "base")
@@ -37,42 +37,42 @@ def test_a_hold_is_a_change(at_head: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("words", ["chain", "chain --apply", "verify", "upgrade", "dedupe", "repair"])
-def test_the_raw_table_is_gone(words: str, at_head: Database, aoc: Aoc) -> None:
+def test_every_command_reports_a_missing_raw_table(words: str, excititor_at_head: Database, aoc: Aoc) -> None:
     """Without the raw table every command says that it is missing, and does not ask for what would not help."""
-    at_head.run("DROP TABLE vex_raw")
+    excititor_at_head.run("DROP TABLE vex_raw")
 
     ran = aoc.json(*words.split())
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["table-missing"])
-    assert "it was dropped, or lives elsewhere" in ran.finding("table-missing")["help"]
+    assert "it was dropped or is somewhere else" in ran.finding("table-missing")["help"]
 
 
-def test_another_member_of_the_owner(at_head: Database, aoc: Aoc) -> None:
-    """Who owns the raw table, but not the books of those who migrated first, is told so before anything."""
-    at_head.run("DROP ROLE IF EXISTS second; CREATE ROLE second LOGIN PASSWORD 's'")
-    at_head.run("ALTER TABLE vex_raw OWNER TO second; GRANT ALL ON SCHEMA public TO second")
-    at_head.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO second")
-    aoc.environment["EXCITITOR_DATABASE_URL"] = at_head.url_as("second", "s")
+def test_a_role_without_our_tables_is_refused_first(excititor_at_head: Database, aoc: Aoc) -> None:
+    """A role that owns the raw table but not our tables is refused before anything is done."""
+    excititor_at_head.run("DROP ROLE IF EXISTS second; CREATE ROLE second LOGIN PASSWORD 's'")
+    excititor_at_head.run("ALTER TABLE vex_raw OWNER TO second; GRANT ALL ON SCHEMA public TO second")
+    excititor_at_head.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO second")
+    aoc.environment["EXCITITOR_DATABASE_URL"] = excititor_at_head.url_as("second", "s")
     try:
         ran = aoc.json("downgrade", "-1")
     finally:
-        at_head.run("REASSIGN OWNED BY second TO CURRENT_USER; DROP OWNED BY second; DROP ROLE second")
+        excititor_at_head.run("REASSIGN OWNED BY second TO CURRENT_USER; DROP OWNED BY second; DROP ROLE second")
 
     assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["privileges"], False)
     assert "alter public.aoc_alembic_version" in ran.finding("privileges")["problem"]
     assert "or run: GRANT " in ran.finding("privileges")["help"]
 
 
-def test_a_tenant_without_rows(at_head: Database, aoc: Aoc) -> None:
-    """Verifying a tenant that no row is of, which may be mistyped, is no error; but it is said."""
+def test_a_tenant_without_rows_is_reported(excititor_at_head: Database, aoc: Aoc) -> None:
+    """A tenant without rows, which may be mistyped, is not an error of verify, but is reported."""
     ran = [aoc.json("verify", "--tenant", tenant) for tenant in ("default", "defualt")]
 
     assert [(r.exit_code, r.slugs()) for r in ran] == [(0, []), (0, ["tenant-without-rows"])]
 
 
-def test_a_terminal_of_few_characters(at_head: Database, aoc: Aoc) -> None:
-    """A terminal that cannot show every character gets the report all the same."""
-    at_head.run('CREATE VIEW "\u2026" AS SELECT vex_raw_content_ok_v1(content) FROM vex_raw')
+def test_an_ascii_terminal_gets_the_report(excititor_at_head: Database, aoc: Aoc) -> None:
+    """A terminal that cannot show every character still gets the report."""
+    excititor_at_head.run('CREATE VIEW "\u2026" AS SELECT vex_raw_content_ok_v1(content) FROM vex_raw')
     process = aoc.start("downgrade", "base", PYTHONIOENCODING="iso-8859-1")
     out, err = process.communicate(timeout=60)
 
@@ -80,13 +80,13 @@ def test_a_terminal_of_few_characters(at_head: Database, aoc: Aoc) -> None:
     assert "\\u2026" in out
 
 
-def test_a_rule_that_was_dropped_by_hand(at_head: Database, aoc: Aoc) -> None:
+def test_a_downgrade_drops_the_function_of_a_dropped_rule(excititor_at_head: Database, aoc: Aoc) -> None:
     """A downgrade leaves no function of ours behind, even where somebody dropped the constraint that called it."""
     functions = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'vex_raw_%_ok_v1'"
-    assert at_head.value(functions) == 3
-    at_head.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
+    assert excititor_at_head.value(functions) == 3
+    excititor_at_head.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
 
     ran = aoc.json("downgrade", "base")
 
     assert (ran.exit_code, ran.slugs("error")) == (0, [])
-    assert at_head.value(functions) == 0
+    assert excititor_at_head.value(functions) == 0

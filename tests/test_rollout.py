@@ -25,7 +25,9 @@ def typed() -> list[str]:
     return both
 
 
-def test_the_whole_page(concelier: Database, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+def test_every_command_of_the_page_ends_as_it_says(
+    concelier: Database, excititor: Database, aoc: Aoc, tmp_path: Path
+) -> None:
     """Each command ends as the page says; in the end both stand at head, verified, after a rollback and back."""
     (tmp_path / "password").write_text("planted secret", encoding="utf-8")
     program = tmp_path / "aoc-migrate"
@@ -66,7 +68,7 @@ def test_the_whole_page(concelier: Database, excititor: Database, aoc: Aoc, tmp_
     assert len(list((tmp_path / "ticket").iterdir())) == 4
 
 
-def test_every_variable_and_step_of_the_guide() -> None:
+def test_the_page_names_every_variable_and_step_of_the_guide() -> None:
     """The page names the guide's five variables, its two scripts, its seven steps, and its rollback."""
     variables = ("GUARD_ENABLED", "ALLOW_SUPERSEDES_RETROFIT", "METRICS_ENABLED", "TENANT_HEADER", "VERIFIER_USER")
 

@@ -1,4 +1,4 @@
-"""The contract after dump and restore, in copies of the table and in a partition: it stands there too."""
+"""The contract after dump and restore, in copies of the table and in a partition."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def psql(database: Database, script: str, *words: str) -> str:
 
 
 @pytest.fixture
-def head(excititor: Database, aoc: Aoc) -> Database:
+def excititor_at_head(excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database at head, with two rows of a chain."""
     aoc.configure(excititor)
     insert(excititor, GOOD | {"id": "1"})
@@ -56,7 +56,7 @@ def head(excititor: Database, aoc: Aoc) -> Database:
 
 
 @pytest.fixture
-def other(excititor: Database) -> Iterator[Database]:
+def second_database(excititor: Database) -> Iterator[Database]:
     """An empty database on the same server."""
     name = sql.Identifier(f"other_{excititor.connection.info.backend_pid}")
     excititor.run(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
@@ -69,7 +69,7 @@ def other(excititor: Database) -> Iterator[Database]:
 
 
 def holds(database: Database, aoc: Aoc) -> None:
-    """Hold that verify is clean there, good rows are stored, and bad ones are refused by the rules."""
+    """Check that verify is clean, good rows are stored, and the rules refuse bad ones."""
     aoc.configure(database)
     ran = aoc.json("verify", "--probe")
     assert (ran.exit_code, ran.slugs("error")) == (0, []), ran.out
@@ -83,69 +83,73 @@ def holds(database: Database, aoc: Aoc) -> None:
 @pytest.mark.parametrize(
     "options", [[], ["-x"], ["--no-owner"], ["-x", "--no-owner", "--quote-all-identifiers"]], ids=str
 )
-def test_dump_and_restore(options: list[str], head: Database, other: Database, aoc: Aoc) -> None:
+def test_a_whole_dump_restores_the_contract(
+    options: list[str], excititor_at_head: Database, second_database: Database, aoc: Aoc
+) -> None:
     """A whole dump, with or without rights and owners, brings everything along; another superuser restores it."""
-    role = f"restorer_{head.connection.info.backend_pid}"
-    head.run(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'p'")
+    role = f"restorer_{excititor_at_head.connection.info.backend_pid}"
+    excititor_at_head.run(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'p'")
     try:
-        script = run("pg_dump", head.url, *options)
-        run("psql", other.url_as(role, "p"), "-Xq", "-v", "ON_ERROR_STOP=1", feed=script)
+        script = run("pg_dump", excititor_at_head.url, *options)
+        run("psql", second_database.url_as(role, "p"), "-Xq", "-v", "ON_ERROR_STOP=1", feed=script)
 
-        assert other.value("SELECT count(*) FROM vex_raw WHERE supersedes = '1'") == 1
-        holds(other, aoc)
+        assert second_database.value("SELECT count(*) FROM vex_raw WHERE supersedes = '1'") == 1
+        holds(second_database, aoc)
     finally:
-        other.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER")
-        head.run(f"DROP ROLE {role}")
+        second_database.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER")
+        excititor_at_head.run(f"DROP ROLE {role}")
 
 
-def test_one_table_with_its_functions(head: Database, other: Database, aoc: Aoc) -> None:
+def test_one_table_is_restored_after_its_functions(
+    excititor_at_head: Database, second_database: Database, aoc: Aoc
+) -> None:
     """`pg_dump -t` leaves the functions out and cannot be restored; after the functions' own text it can."""
-    tables = run("pg_dump", head.url, "-t", "vex_raw", "-t", "aoc_*")
+    tables = run("pg_dump", excititor_at_head.url, "-t", "vex_raw", "-t", "aoc_*")
     with pytest.raises(AssertionError, match=r"vex_raw_\w+_ok_v1.* does not exist"):
-        psql(other, tables, "-1")
+        psql(second_database, tables, "-1")
 
-    psql(other, run("psql", head.url, "-XAtc", FUNCTIONS) + tables)
+    psql(second_database, run("psql", excititor_at_head.url, "-XAtc", FUNCTIONS) + tables)
 
-    holds(other, aoc)
+    holds(second_database, aoc)
 
 
-def test_one_table_of_a_whole_dump(
-    head: Database, other: Database, aoc: Aoc, tmp_path_factory: pytest.TempPathFactory
+def test_one_table_is_restored_from_a_whole_dump(
+    excititor_at_head: Database, second_database: Database, aoc: Aoc, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """What a whole dump lists under our names, functions and all, is enough to restore the table from it."""
     folder = tmp_path_factory.mktemp("dump")
-    head.run("CREATE TABLE unrelated (n int)")
-    run("pg_dump", "-Fc", head.url, "-f", f"{folder}/all.dump")
+    excititor_at_head.run("CREATE TABLE unrelated (n int)")
+    run("pg_dump", "-Fc", excititor_at_head.url, "-f", f"{folder}/all.dump")
     listed = run("pg_restore", "-l", f"{folder}/all.dump").splitlines()
     ours = [line for line in listed if " vex_raw" in line or " aoc_" in line]
     (folder / "ours").write_text("\n".join(ours) + "\n")
 
-    run("pg_restore", "-L", f"{folder}/ours", "--exit-on-error", "-d", other.url, f"{folder}/all.dump")
+    run("pg_restore", "-L", f"{folder}/ours", "--exit-on-error", "-d", second_database.url, f"{folder}/all.dump")
 
-    assert other.value("SELECT to_regclass('unrelated')") is None
-    holds(other, aoc)
+    assert second_database.value("SELECT to_regclass('unrelated')") is None
+    holds(second_database, aoc)
 
 
 @pytest.mark.parametrize("way", [("downgrade", "base"), ("constraints", "--remove")], ids=" ".join)
-def test_a_copy_keeps_the_functions(way: tuple[str, ...], head: Database, aoc: Aoc) -> None:
+def test_a_copy_keeps_the_functions(way: tuple[str, ...], excititor_at_head: Database, aoc: Aoc) -> None:
     """What a table made LIKE ours uses stays, is reported and guards that table on; the next upgrade is clean."""
-    head.run("CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)")
+    excititor_at_head.run("CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)")
 
     ran = aoc.json(*way)
 
     assert ran.exit_code == 0, ran.out + ran.err
     kept = [f["subject"] for f in ran.report["findings"] if f["slug"] == "function-kept"]
     assert sorted(kept) == ["vex_raw_content_ok_v1", "vex_raw_keys_ok_v1", "vex_raw_objects_ok_v1"]
-    aside = Database(head.connection, "aside", "excititor")
+    aside = Database(excititor_at_head.connection, "aside", "excititor")
     assert [rejected(aside, row) for row in BAD.values()] == [True] * len(BAD)
     assert aoc("upgrade", "--release-hold", AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
-    holds(head, aoc)
-    head.run("DROP TABLE aside")
+    holds(excititor_at_head, aoc)
+    excititor_at_head.run("DROP TABLE aside")
     assert "function-kept" not in aoc.json(*way).slugs()
-    assert head.value("SELECT count(*) FROM pg_proc WHERE proname ~ '_ok_v1$'") == 0
+    assert excititor_at_head.value("SELECT count(*) FROM pg_proc WHERE proname ~ '_ok_v1$'") == 0
 
 
-def test_attach_a_partition(excititor: Database, aoc: Aoc) -> None:
+def test_a_copy_becomes_a_partition(excititor: Database, aoc: Aoc) -> None:
     """A table made LIKE a partitioned one becomes its partition; verify stays clean, and so do down and up."""
     partition(excititor.connection, "vex_raw")
     aoc.configure(excititor)
@@ -164,11 +168,14 @@ def test_attach_a_partition(excititor: Database, aoc: Aoc) -> None:
     assert aoc.json("verify", "--probe").slugs("error") == []
 
 
-def test_stock_alembic_says_what_stays(head: Database, aoc: Aoc) -> None:
+def test_stock_alembic_says_what_stays(excititor_at_head: Database, aoc: Aoc) -> None:
     """`alembic downgrade` says on stderr which functions it has kept, and for whom."""
-    head.run("CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)")
+    excititor_at_head.run("CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)")
     command = [sys.executable, "-m", "alembic", "-n", "excititor", "downgrade", "excititor_0006"]
 
     ran = subprocess.run(command, cwd=ROOT, env=aoc.env(), capture_output=True, check=True, text=True)
 
-    assert "excititor: The function vex_raw_content_ok_v1 stays: something else uses it (constraint " in ran.stderr
+    assert (
+        "excititor: The function vex_raw_content_ok_v1 was not dropped: something else uses it (constraint "
+        in ran.stderr
+    )

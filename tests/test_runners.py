@@ -23,41 +23,41 @@ def ten_upgrades(aoc: Aoc, more: dict[str, str], between: Callable[[], object] =
     return sum(out.count('"changed": true') for out, _ in outputs)
 
 
-def test_ten_at_once(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_one_of_ten_upgrades_works(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Ten upgrades started at once: one works, the others wait or find nothing to do, all exit 0."""
     fill(excititor, 500)
     aoc.configure(excititor)
 
-    assert ten_upgrades(aoc, allowed) == 1
+    assert ten_upgrades(aoc, retrofit) == 1
     assert wrong_links(excititor) == 0
 
 
-def test_ten_on_a_fresh_database(empty: Database, aoc: Aoc) -> None:
+def test_one_of_ten_upgrades_works_on_a_fresh_database(empty_database: Database, aoc: Aoc) -> None:
     """The same on a database without any table."""
-    aoc.configure(empty)
+    aoc.configure(empty_database)
 
     assert ten_upgrades(aoc, {}) == 1
     assert aoc("verify").exit_code == 0
 
 
-def test_ten_while_an_index_is_built(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_ten_upgrades_wait_for_an_orphaned_build(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """The same while the server still builds the index for a runner that was killed."""
     fill(excititor, 500)
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     with psycopg.connect(excititor.url) as writer:
         writer.execute("UPDATE vex_raw SET linkset = linkset")
-        killed = aoc.start("upgrade", **allowed)
+        killed = aoc.start("upgrade", **retrofit)
         wait_until(lambda: bool(excititor.value("SELECT count(*) FROM pg_stat_progress_create_index")))
         killed.kill()
         killed.communicate()
 
-        assert ten_upgrades(aoc, allowed, writer.commit) == 1
+        assert ten_upgrades(aoc, retrofit, writer.commit) == 1
     assert aoc("verify").exit_code == 0
 
 
 def test_waiters_name_the_holder(excititor: Database, aoc: Aoc) -> None:
-    """A runner that cannot have the lock says who holds it, and gives up after --lock-wait with exit 3."""
+    """A runner that cannot get the lock says who holds it, and gives up after --lock-wait with exit 3."""
     from aoc_migrate.database.runner_lock import lock_key
 
     aoc.configure(excititor)
@@ -82,7 +82,7 @@ def test_at_head_no_lock_is_taken(excititor: Database, aoc: Aoc) -> None:
     assert aoc("upgrade", "--lock-wait", "500ms").exit_code == 0
 
 
-def test_blocked_beyond_the_deadline(excititor: Database, aoc: Aoc) -> None:
+def test_a_blocked_upgrade_gives_up_at_the_deadline(excititor: Database, aoc: Aoc) -> None:
     """Behind a long transaction the upgrade gives up with exit 3, the blocker named, nothing changed."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="a long report") as blocker:
@@ -173,14 +173,14 @@ def test_stock_alembic_waits_for_the_same_lock(excititor: Database, aoc: Aoc) ->
     assert aoc("verify").exit_code == 0
 
 
-def test_chain_looks_again_under_the_lock(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_chain_checks_again_under_the_lock(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """`chain --apply` that waited behind a downgrade of the backfill, or finds one unfinished, links nothing."""
     fill(excititor, 5)
     aoc.configure(excititor)
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
     key = lock_key("excititor", "public")
     excititor.run("SELECT pg_advisory_lock(%s::bigint)", [key])
-    process = aoc.start("chain", "--apply", **allowed)
+    process = aoc.start("chain", "--apply", **retrofit)
     wait_until(lambda: "waiting for another run" in process.stderr.readline())  # type: ignore[union-attr]
     for change in (
         "UPDATE vex_raw SET supersedes = NULL",
@@ -189,13 +189,13 @@ def test_chain_looks_again_under_the_lock(excititor: Database, aoc: Aoc, allowed
     ):
         excititor.run(change)
     excititor.run("SELECT pg_advisory_unlock(%s::bigint)", [key])
-    told = process.communicate()[1]
+    err = process.communicate()[1]
 
-    assert (process.returncode, "has no chain yet" in told) == (2, True)
+    assert (process.returncode, "has no chain yet" in err) == (2, True)
     excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0006'")
     with session_of(excititor) as session:
         hold.begin(session, "downgrade base", None)
-    ran = aoc.json("chain", "--apply", **allowed)
-    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, ["unfinished"], False)
+    ran = aoc.json("chain", "--apply", **retrofit)
+    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, ["rollback-unfinished"], False)
     assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 0
     assert excititor.value("SELECT to_regclass('aoc_supersedes_journal')") is None

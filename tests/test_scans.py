@@ -1,4 +1,4 @@
-"""How often a table is read, by PostgreSQL's own counters: no more than what is asked for needs."""
+"""How often a table is read, by PostgreSQL's own counters: no more than the command needs."""
 
 import json
 import re
@@ -69,7 +69,9 @@ def test_one_scan_proves_all_rules(excititor: Database) -> None:
     assert len(re.findall(r"\bcontent\b", definition)) == 1
 
 
-def test_what_the_catalog_proves_is_not_read_again(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_what_the_catalog_proves_is_not_read_again(
+    excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """At base the audit reads the rows once for all rules and once for duplicates; at 0004 and head once less."""
     fill(excititor, 50)
     excititor.run("UPDATE vex_raw SET content_hash = 'sha256:' || encode(sha256(id::bytea), 'hex')")
@@ -78,16 +80,16 @@ def test_what_the_catalog_proves_is_not_read_again(excititor: Database, aoc: Aoc
 
     for revision in ("base", "excititor_0004", "excititor_0006"):
         if revision != "base":
-            assert aoc("upgrade", "excititor", revision, **allowed).exit_code == 0
+            assert aoc("upgrade", "excititor", revision, **retrofit).exit_code == 0
         before = scans(excititor)
-        ran = aoc.json("audit", "excititor", **allowed)
+        ran = aoc.json("audit", "excititor", **retrofit)
         seen[revision] = scans(excititor) - before
         assert (ran.exit_code, ran.report["facts"]["rows"]) == (0, 50)
 
     assert seen == {"base": 2, "excititor_0004": 1, "excititor_0006": 1}
 
 
-def test_a_resumed_upgrade(excititor: Database, aoc: Aoc) -> None:
+def test_a_resumed_upgrade_reads_only_what_is_left(excititor: Database, aoc: Aoc) -> None:
     """Abort after 0003, it audits duplicates and links alone; after 0004 links alone, which are read once."""
     fill(excititor, 50)
     aoc.configure(excititor)
@@ -113,7 +115,7 @@ def test_broken_rows_are_read_once_more(excititor: Database, aoc: Aoc) -> None:
 
     ran = aoc.json("audit", AOC_ALLOW_SUPERSEDES_RETROFIT="true")
 
-    assert scans(excititor) - before == 4  # rules, the closer look, duplicates, the sample of null-key
+    assert scans(excititor) - before == 4  # rules, the second scan, duplicates, the sample of null-key
     assert len(ran.report["findings"]) == 8
 
 
@@ -133,7 +135,7 @@ def test_row_rules_can_be_read_in_parallel(excititor: Database) -> None:
 
 
 @pytest.mark.parametrize("column", ["created_at", "retrieved_at"])
-def test_since_uses_an_index(column: str, excititor: Database) -> None:
+def test_since_reads_through_an_index(column: str, excititor: Database) -> None:
     """Recent revisions are found by an index on when they were stored, and their chains by the chain's."""
     fill(excititor, 5000)
     excititor.run("ALTER TABLE vex_raw ADD supersedes text")
@@ -163,8 +165,8 @@ def subplans(node: Any, inside: bool = False) -> Iterator[str]:
         yield from subplans(child, inside)
 
 
-def test_what_grows_is_joined(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """What a downgrade and a repair count reads no table for each row, and counts right."""
+def test_no_table_is_read_once_for_each_row(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """The counts of a downgrade and a repair read no table for each row, and are right."""
     fill(excititor, 10)
     excititor.add("one", upstream_id="blank", content_hash="h")
     excititor.add("two", upstream_id="", upstream={"upstream_id": "blank"}, content_hash="h")

@@ -1,4 +1,4 @@
-"""The life cycle in schemas of every kind of name: the same by every way, and nothing else is touched."""
+"""The life cycle in schemas of every kind of name: every way leaves the same, and nothing else is touched."""
 
 from collections.abc import Callable
 
@@ -110,9 +110,9 @@ def seen(database: Database, schemas: list[str], without: str) -> list[object]:
 
 
 @pytest.mark.parametrize(("target", "schema"), CASES, ids=str)
-def test_every_way_in_any_schema(target: str, schema: str, empty: Database, aoc: Aoc) -> None:
+def test_every_way_works_in_any_schema(target: str, schema: str, empty_database: Database, aoc: Aoc) -> None:
     """Up, verify and down leave the same catalog and rows by every way, and decoys of our names as they were."""
-    database = Database(empty.connection, TABLES[target], target)
+    database = Database(empty_database.connection, TABLES[target], target)
     make(database, schema)
     decoys = make_decoys(database, schema)
     planted = seen(database, decoys, "^$")
@@ -140,7 +140,7 @@ def test_every_way_in_any_schema(target: str, schema: str, empty: Database, aoc:
     assert {name for (name,) in database.rows(others)} == {schema, "public", *decoys}
 
 
-def test_a_name_that_would_end_our_blocks(excititor: Database, aoc: Aoc) -> None:
+def test_a_schema_that_would_end_our_blocks_is_refused(excititor: Database, aoc: Aoc) -> None:
     """A schema whose name has the mark of our DO blocks is refused before anything is sent (exit 2)."""
     aoc.configure(excititor)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
-from tests.helpers import make_ready, psql
+from tests.helpers import before_backfill, psql
 from tests.test_operator_scripts import APPLY
 
 CONTENT = "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_content_v1' AND convalidated"
@@ -74,7 +74,7 @@ def test_the_guard_of_content_goes_with_the_others(
 
 def test_content_waits_for_the_backfill(excititor: Database, aoc: Aoc) -> None:
     """Where rows need it, the last line says that content stays unguarded, and what guards it now."""
-    make_ready(excititor, aoc, {})
+    before_backfill(excititor, aoc, {})
 
     ran = psql(excititor, APPLY)
 

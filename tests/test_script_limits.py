@@ -1,4 +1,4 @@
-"""The psql scripts: where they refuse to begin, how long others wait for them, and that they come to an end."""
+"""The psql scripts: where they refuse to start, how long others wait for them, and that they end."""
 
 import subprocess
 import time
@@ -9,13 +9,13 @@ import pytest
 from aoc_migrate.sandbox.binaries import find_binaries
 from tests.builds import lonely
 from tests.conftest import Aoc, Database
-from tests.helpers import PINNED, make_ready, psql, wait_until, wrong_links
+from tests.helpers import PINNED, before_backfill, psql, wait_until, wrong_links
 from tests.partitions import partition
 from tests.test_lifecycle import alembic
 from tests.test_operator_scripts import APPLY
 
 
-def test_a_dba_can_read_it() -> None:
+def test_the_script_is_short_enough_to_read() -> None:
     """The constraints script has at most 600 lines, for both targets and both ways."""
     assert len(APPLY.splitlines()) <= 600
 
@@ -41,7 +41,7 @@ SCRIPTS = {"constraints": apply, "plan": whole}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_without_temp(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_role_without_temp_is_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """A role that may make nothing temporary is refused in one sentence, with the GRANT, before anything else."""
     database = excititor.connection.info.dbname
     with lonely(excititor) as role:
@@ -60,17 +60,17 @@ def test_without_temp(name: str, excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_inside_a_transaction(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_surrounding_transaction_is_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """psql -1 is refused in one sentence."""
     refused = psql(excititor, SCRIPTS[name](aoc), "-1")
 
     assert refused.exit_code == 3
-    assert "this script commits by itself: run it without psql -1" in refused.err
+    assert "this script commits on its own: run it without psql -1" in refused.err
     assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_partitioned_table(name: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_partitioned_table_is_refused(name: str, excititor: Database, aoc: Aoc) -> None:
     """A partitioned table is refused in one sentence that names the command."""
     script = SCRIPTS[name](aoc)
     partition(excititor.connection, "vex_raw")
@@ -79,7 +79,7 @@ def test_a_partitioned_table(name: str, excititor: Database, aoc: Aoc) -> None:
 
     assert refused.exit_code == 3
     assert "vex_raw is partitioned" in refused.err
-    assert "run aoc-migrate itself" in refused.err
+    assert "run aoc-migrate instead" in refused.err
 
 
 def alembic_sql(aoc: Aoc, excititor: Database) -> str:
@@ -97,9 +97,9 @@ BACKFILLS = {"plan": plan_sql, "alembic": alembic_sql}
 
 
 @pytest.fixture
-def chained(excititor: Database, aoc: Aoc) -> Database:
+def excititor_before_backfill(excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database before the backfill, with rows that need links."""
-    return make_ready(excititor, aoc, {})
+    return before_backfill(excititor, aoc, {})
 
 
 NEEDY = """SELECT id FROM (SELECT *, row_number() OVER (PARTITION BY tenant, source_vendor, upstream_id
@@ -108,12 +108,15 @@ NEEDY = """SELECT id FROM (SELECT *, row_number() OVER (PARTITION BY tenant, sou
 
 
 @pytest.mark.parametrize("way", BACKFILLS)
-def test_a_locked_row_delays_nobody_else(way: str, chained: Database, aoc: Aoc) -> None:
+def test_a_locked_row_delays_nobody_else(way: str, excititor_before_backfill: Database, aoc: Aoc) -> None:
     """While somebody keeps a row of a batch locked, a writer of another row of it waits a second at most."""
-    script = BACKFILLS[way](aoc, chained)
-    ids = [row[0] for row in chained.rows(NEEDY)]
-    words = [str(find_binaries() / "psql"), chained.url, "-X", "-v", "retrofit=1"]
-    with psycopg.connect(chained.url) as holder, psycopg.connect(chained.url, autocommit=True) as writer:
+    script = BACKFILLS[way](aoc, excititor_before_backfill)
+    ids = [row[0] for row in excititor_before_backfill.rows(NEEDY)]
+    words = [str(find_binaries() / "psql"), excititor_before_backfill.url, "-X", "-v", "retrofit=1"]
+    with (
+        psycopg.connect(excititor_before_backfill.url) as holder,
+        psycopg.connect(excititor_before_backfill.url, autocommit=True) as writer,
+    ):
         holder.execute("SELECT FROM vex_raw WHERE id = %s FOR UPDATE", [ids[-1]])
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
@@ -121,7 +124,7 @@ def test_a_locked_row_delays_nobody_else(way: str, chained: Database, aoc: Aoc) 
             process.stdin.close()
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             try:
-                wait_until(lambda: chained.value(waits) == 1)
+                wait_until(lambda: excititor_before_backfill.value(waits) == 1)
                 writer.execute("SET lock_timeout = '1s'")
                 for id_ in ids[:8]:
                     writer.execute("UPDATE vex_raw SET linkset = linkset WHERE id = %s", [id_])
@@ -132,19 +135,22 @@ def test_a_locked_row_delays_nobody_else(way: str, chained: Database, aoc: Aoc) 
             process.wait(timeout=60)
 
     assert process.returncode == 0
-    assert wrong_links(chained) == 0
+    assert wrong_links(excititor_before_backfill) == 0
 
 
-def test_a_new_trigger_is_not_run(chained: Database, aoc: Aoc) -> None:
+def test_a_new_trigger_is_not_run(excititor_before_backfill: Database, aoc: Aoc) -> None:
     """A stranger's trigger that is attached while batches run ends the script, and never fires."""
-    script, role = plan_sql(aoc, chained), f"stranger_{chained.connection.info.backend_pid}"
-    chained.run(
+    script, role = (
+        plan_sql(aoc, excititor_before_backfill),
+        f"stranger_{excititor_before_backfill.connection.info.backend_pid}",
+    )
+    excititor_before_backfill.run(
         f"CREATE ROLE {role}; CREATE TABLE fired (n int); GRANT INSERT ON fired TO PUBLIC; "
         f"CREATE FUNCTION strange() {PINNED} 'BEGIN INSERT INTO fired VALUES (1); RETURN NEW; END'; "
         f"ALTER FUNCTION strange() OWNER TO {role}"
     )
-    words = [str(find_binaries() / "psql"), chained.url, "-X", "-v", "retrofit=1"]
-    with psycopg.connect(chained.url) as holder:
+    words = [str(find_binaries() / "psql"), excititor_before_backfill.url, "-X", "-v", "retrofit=1"]
+    with psycopg.connect(excititor_before_backfill.url) as holder:
         holder.execute("SELECT FROM vex_raw FOR UPDATE")
         with subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -155,29 +161,31 @@ def test_a_new_trigger_is_not_run(chained: Database, aoc: Aoc) -> None:
             process.stdin = None
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             try:
-                wait_until(lambda: chained.value(waits) == 1)
-                chained.run("CREATE TRIGGER late BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION strange()")
+                wait_until(lambda: excititor_before_backfill.value(waits) == 1)
+                excititor_before_backfill.run(
+                    "CREATE TRIGGER late BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION strange()"
+                )
             finally:
                 holder.rollback()
             _, err = process.communicate(timeout=60)
 
-    assert (process.returncode, chained.value("SELECT count(*) FROM fired")) == (3, 0), err
+    assert (process.returncode, excititor_before_backfill.value("SELECT count(*) FROM fired")) == (3, 0), err
     assert f"foreign-code: trigger late runs public.strange(), which belongs to role {role}" in err
-    chained.run(f"DROP FUNCTION strange() CASCADE; DROP OWNED BY {role}; DROP ROLE {role}")
-    assert psql(chained, script, "-v", "retrofit=1").exit_code == 0
-    assert wrong_links(chained) == 0
+    excititor_before_backfill.run(f"DROP FUNCTION strange() CASCADE; DROP OWNED BY {role}; DROP ROLE {role}")
+    assert psql(excititor_before_backfill, script, "-v", "retrofit=1").exit_code == 0
+    assert wrong_links(excititor_before_backfill) == 0
 
 
 @pytest.mark.parametrize("way", BACKFILLS)
-def test_batches_end(way: str, chained: Database, aoc: Aoc) -> None:
+def test_batches_come_to_an_end(way: str, excititor_before_backfill: Database, aoc: Aoc) -> None:
     """Where a trigger keeps links from being written, the scans are bounded: exit 0, with a warning."""
-    script = BACKFILLS[way](aoc, chained)
-    chained.run(
+    script = BACKFILLS[way](aoc, excititor_before_backfill)
+    excititor_before_backfill.run(
         f"CREATE FUNCTION stays() {PINNED} 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER stays BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION stays()"
     )
 
-    ran = psql(chained, script, "-v", "retrofit=1", "-v", "accept=update-trigger:stays")
+    ran = psql(excititor_before_backfill, script, "-v", "retrofit=1", "-v", "accept=update-trigger:stays")
 
     assert ran.exit_code == 0, ran.err
     assert "rows with wrong links keep coming; aoc-migrate verify names what is left" in ran.err

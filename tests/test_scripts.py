@@ -12,10 +12,12 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers import wait_until
+from tests.servers import guard
 
 
 def demo(temporary: Path, printed: Path) -> subprocess.Popen[bytes]:
     """Start the demo with a folder of its own for temporary files."""
+    guard(temporary)
     with printed.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, f"{ROOT}/scripts/demo"],
@@ -27,7 +29,7 @@ def demo(temporary: Path, printed: Path) -> subprocess.Popen[bytes]:
 
 
 def processes(folder: Path) -> list[str]:
-    """Return the processes whose command line names a folder (on Linux; elsewhere nobody can tell)."""
+    """Return the processes whose command line names a folder (on Linux; elsewhere none)."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has just ended
@@ -35,7 +37,7 @@ def processes(folder: Path) -> list[str]:
     return [line for line in found if str(folder) in line]
 
 
-def test_demo(tmp_path: Path) -> None:
+def test_the_demo_ends_and_leaves_nothing(tmp_path: Path) -> None:
     """The demo ends with exit code 0, goes down and up again, and leaves neither process nor file."""
     temporary, printed = tmp_path / "t", tmp_path / "printed"
     temporary.mkdir()
@@ -51,7 +53,7 @@ def test_demo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["sandbox start", "sandbox load concelier", "upgrade concelier"])
-def test_interrupted_demo(moment: str, number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_demo_leaves_nothing(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     """Interrupted while the server starts, rows are loaded or a migration runs, it leaves nothing either."""
     temporary, printed = tmp_path / "t", tmp_path / "printed"
     temporary.mkdir()

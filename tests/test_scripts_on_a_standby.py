@@ -8,12 +8,13 @@ import pytest
 
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import ROOT
-from tests.faults.pair import Pair, pair, running_server
+from tests.faults.pair import Pair, pair
 from tests.faults.scenarios import fill
+from tests.servers import running_server
 
 
 @pytest.fixture(scope="module")
-def both() -> Iterator[Pair]:
+def primary_and_standby() -> Iterator[Pair]:
     """A primary with excititor's database, and its standby."""
     with running_server() as primary, pair(primary) as servers:
         with psycopg.connect(primary.url("postgres"), autocommit=True) as admin:
@@ -31,17 +32,17 @@ def run(both: Pair, name: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_constraints_are_refused(both: Pair) -> None:
+def test_the_constraints_script_refuses_a_standby(primary_and_standby: Pair) -> None:
     """The constraints script says in one sentence that this is a standby."""
-    ran = run(both, "apply-aoc-constraints.sql")
+    ran = run(primary_and_standby, "apply-aoc-constraints.sql")
 
     assert ran.returncode == 3
     assert "this is a standby: run the script on the primary" in ran.stderr
     assert ran.stderr.count("\n") == 1
 
 
-def test_duplicates_are_found(both: Pair) -> None:
+def test_the_duplicate_audit_runs_on_a_standby(primary_and_standby: Pair) -> None:
     """The duplicate audit is a plain query, and runs on a standby."""
-    ran = run(both, "check-vex-raw-duplicates.sql")
+    ran = run(primary_and_standby, "check-vex-raw-duplicates.sql")
 
     assert (ran.returncode, ran.stdout) == (0, "vex_raw: no conflicts\n"), ran.stderr

@@ -8,22 +8,22 @@ from tests.test_needs_search_path import ADD, NAMED, TOUCH
 
 
 @pytest.mark.parametrize("removal", [("constraints", "--remove"), ("downgrade", "-1"), ("downgrade", "base")])
-def test_our_own_functions(
-    removal: tuple[str, ...], database: Database, aoc: Aoc, allowed: dict[str, str]
+def test_our_own_functions_are_never_found(
+    removal: tuple[str, ...], target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """The functions of the contract's own CHECKs are never found: at head, under a hold, on the way up again."""
-    assert aoc("upgrade", **allowed).exit_code == 0
+    assert aoc("upgrade", **retrofit).exit_code == 0
     assert aoc.json("audit").slugs("error") == []
-    words = (removal[0], database.target, *removal[1:])
+    words = (removal[0], target_with_chain.target, *removal[1:])
     assert aoc(*words).exit_code == 0
-    assert "needs-search-path" not in aoc.json("audit", **allowed).slugs()
+    assert "needs-search-path" not in aoc.json("audit", **retrofit).slugs()
 
-    up = aoc.json("upgrade", "--release-hold", **allowed)
+    up = aoc.json("upgrade", "--release-hold", **retrofit)
 
     assert (up.exit_code, up.slugs("error")) == (0, [])
 
 
-def test_our_own_functions_used_by_others(excititor: Database, aoc: Aoc) -> None:
+def test_our_functions_in_foreign_checks_are_not_found(excititor: Database, aoc: Aoc) -> None:
     """A function of the contract is not found either where a CHECK of somebody else's calls it."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
@@ -35,7 +35,9 @@ def test_our_own_functions_used_by_others(excititor: Database, aoc: Aoc) -> None
 
 
 @pytest.mark.parametrize("command", [("dedupe",), ("repair", "--rule", "all")])
-def test_dedupe_and_repair(command: tuple[str, ...], excititor: Database, aoc: Aoc) -> None:
+def test_dedupe_and_repair_refuse_an_unaccepted_function(
+    command: tuple[str, ...], excititor: Database, aoc: Aoc
+) -> None:
     """Both refuse a function that their DELETE runs until it is accepted, --restore one that its INSERT runs."""
     rows = {"content_hash": "same"} if command[0] == "dedupe" else {"tenant": None}
     excititor.add("1", **rows)

@@ -82,7 +82,7 @@ VOLATILE = re.compile("bytes|estimated|runs?$|plan$")
 
 
 @pytest.fixture
-def owner(excititor: Database) -> Iterator[Database]:
+def excititor_as_owner(excititor: Database) -> Iterator[Database]:
     """The database as an ordinary role that owns all of it sees it; the role has no settings yet."""
     role = f"owner_{excititor.connection.info.backend_pid}"
     excititor.run(f"CREATE ROLE {role} LOGIN PASSWORD 'o'")
@@ -91,10 +91,10 @@ def owner(excititor: Database) -> Iterator[Database]:
     excititor.run(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 
-def begin_anew(excititor: Database, owner: Database) -> None:
-    """Make schema and table again: links are missing, wrong and right, and a row comes behind the backfill's back.
+def start_over(excititor: Database, owner: Database) -> None:
+    """Make schema and table again: links are missing, wrong and right, and a row arrives behind the backfill.
 
-    So that NULL stands in the journal, and in the values that are bound.
+    The journal, and the values that are bound, then hold NULL.
     """
     role = owner.connection.info.user
     excititor.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -186,30 +186,32 @@ def plan_script(words: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["ROLE", "DATABASE", "PGOPTIONS"])
-def test_the_commands(how: str, excititor: Database, owner: Database, aoc: Aoc) -> None:
+def test_hostile_settings_change_no_command(
+    how: str, excititor: Database, excititor_as_owner: Database, aoc: Aoc
+) -> None:
     """With every hostile setting the commands report and leave what they report and leave without."""
-    begin_anew(excititor, owner)
-    wanted = through_commands(owner, aoc, {})
+    start_over(excititor, excititor_as_owner)
+    wanted = through_commands(excititor_as_owner, aoc, {})
     assert any("None" in str(entry) for entry in wanted)
-    begin_anew(excititor, owner)
+    start_over(excititor, excititor_as_owner)
 
-    found = through_commands(owner, aoc, hostile(excititor, owner, how))
+    found = through_commands(excititor_as_owner, aoc, hostile(excititor, excititor_as_owner, how))
 
     assert [entry for entry in found if entry not in wanted] == []
     assert found == wanted
 
 
 @pytest.mark.parametrize("how", ["ROLE", "PGOPTIONS"])
-def test_the_scripts(how: str, excititor: Database, owner: Database) -> None:
+def test_hostile_settings_change_no_script(how: str, excititor: Database, excititor_as_owner: Database) -> None:
     """The same of what psql runs: our scripts, `plan --sql` and Alembic's own --sql, up and down."""
-    begin_anew(excititor, owner)
-    wanted = through_psql(owner, {})
+    start_over(excititor, excititor_as_owner)
+    wanted = through_psql(excititor_as_owner, {})
     assert any("None" in str(entry) for entry in wanted)
-    begin_anew(excititor, owner)
+    start_over(excititor, excititor_as_owner)
 
-    assert through_psql(owner, hostile(excititor, owner, how)) == wanted
+    assert through_psql(excititor_as_owner, hostile(excititor, excititor_as_owner, how)) == wanted
 
 
-def test_each_is_tried() -> None:
+def test_every_pinned_setting_is_tried() -> None:
     """Every pinned setting is tried with a hostile value, but for time limits and keepalives, which have tests."""
     assert set(SETTINGS) - set(HOSTILE) == ELSEWHERE

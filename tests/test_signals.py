@@ -10,7 +10,6 @@ from aoc_migrate.database import throttle
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.targets import Target
-from aoc_migrate.database.throttle import slot
 from aoc_migrate.database.throttle.signal import Normal, Signal, Stop, Unknown, WritingStep
 from aoc_migrate.database.throttle.slot import Slot
 from aoc_migrate.database.throttle.throttle import SIGNALS
@@ -40,27 +39,36 @@ def is_signal_of(member: object, module: str) -> bool:
     )
 
 
-def test_kinds_are_distinct() -> None:
+def test_each_signal_has_a_kind_of_its_own() -> None:
     """Each signal counts its pauses under a name of its own."""
     assert len({signal.kind for signal in SIGNALS}) == len(SIGNALS)
 
 
 @pytest.fixture
-def step(excititor: Database) -> Iterator[WritingStep]:
+def writing_step(excititor: Database) -> Iterator[WritingStep]:
     """A step of one session."""
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
         yield WritingStep(session, "link rows", "vex_raw", 1.0)
 
 
-def test_the_three_verdicts(step: WritingStep, excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+class Misspelt(Signal):
+    """A signal whose query fails."""
+
+    kind = what = "a column that does not exist"
+
+    def reason(self) -> None:
+        """Read it."""
+        self.session.rows("SELECT nothing")
+
+
+def test_a_signal_says_normal_stop_or_unknown(writing_step: WritingStep, excititor: Database) -> None:
     """A signal says Normal, Stop with its reason, or Unknown where its query fails."""
-    signal = Slot(step)
+    signal = Slot(writing_step)
     normal = signal.evaluate()
-    step.session.limits = Limits(max_lag_bytes=1)
+    writing_step.session.limits = Limits(max_lag_bytes=1)
     with unread_slot(excititor) as name:
         stop = signal.evaluate()
-    monkeypatch.setattr(slot, "_SLOTS", "SELECT nothing")
-    unknown = signal.evaluate()
+    unknown = Misspelt(writing_step).evaluate()
 
     assert normal == Normal()
     assert isinstance(stop, Stop)

@@ -81,8 +81,8 @@ def test_revisions_make_the_contract(target: str) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS, ids=lambda revision: revision.id)
 @pytest.mark.parametrize("function", ["upgrade", "downgrade"])
-def test_one_lock_profile(revision: Revision, function: str) -> None:
-    """What shares a transaction locks one table, and what may not be in a transaction stands alone."""
+def test_a_transaction_locks_one_table(revision: Revision, function: str) -> None:
+    """Steps that share a transaction lock one table; a step that may not be in a transaction is alone."""
     for group in collect(revision, function, PUBLIC, None):
         locked = [step for step in group if step.lock is not Lock.NONE]
         assert len({step.relation for step in locked}) <= 1
@@ -103,32 +103,34 @@ def needed(database: Database, function: str) -> list[str]:
     return found
 
 
-def test_nothing_is_needed_where_everything_is_done(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_no_step_is_needed_at_its_goal(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """At head no Step of an upgrade is needed, and back at base no Step of a downgrade."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    up = needed(database, "upgrade")
-    assert aoc("downgrade", database.target, "base").exit_code == 0
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    up = needed(target_with_chain, "upgrade")
+    assert aoc("downgrade", target_with_chain.target, "base").exit_code == 0
 
     assert up == []
-    assert needed(database, "downgrade") == []
+    assert needed(target_with_chain, "downgrade") == []
 
 
-def test_a_script_asks_what_the_command_asks(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_script_asks_what_the_command_asks(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """A question written out, and the function in pg_temp that answers it in a script, agree: yes and no."""
-    assert aoc("upgrade", database.target, **allowed).exit_code == 0
-    database.run("SET search_path = pg_catalog, pg_temp")
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    target_with_chain.run("SET search_path = pg_catalog, pg_temp")
     for function in (FOUND, *(question.function for question in QUESTIONS)):
-        database.run(function)
+        target_with_chain.run(function)
     answers = []
-    for revision in history(database.target):
+    for revision in history(target_with_chain.target):
         for function in ("upgrade", "downgrade"):
             online = steps(revision, function)
             script = steps(revision, function, VARIABLE)
             for one, other in zip(online, script, strict=True):
                 asked = other.needed.replace(str(VARIABLE), '"public"')
-                answers.append(database.value(f"SELECT {one.needed}"))
-                assert database.value(f"SELECT {asked}") == answers[-1], other.needed
-    database.run("RESET search_path")
+                answers.append(target_with_chain.value(f"SELECT {one.needed}"))
+                assert target_with_chain.value(f"SELECT {asked}") == answers[-1], other.needed
+    target_with_chain.run("RESET search_path")
 
     assert {True, False} <= set(answers)
 
@@ -147,8 +149,8 @@ def stock() -> Any:
     return SimpleNamespace(module=SimpleNamespace(upgrade=upgrade))
 
 
-def test_stock_operations_online(excititor: Database, aoc: Aoc) -> None:
-    """Alembic's own operations run beside ours in one revision."""
+def test_stock_operations_run_with_ours(excititor: Database, aoc: Aoc) -> None:
+    """Alembic's own operations run together with ours in one revision."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0001").exit_code == 0
     target = Target("excititor", excititor.url)
@@ -159,7 +161,7 @@ def test_stock_operations_online(excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'vex_notes_tenant'::regclass")
 
 
-def test_stock_operations_printed() -> None:
+def test_printed_stock_operations_keep_their_place() -> None:
     """Printed and collected, Alembic's own operations keep their place between ours."""
     printed = render(stock(), "upgrade")
     kinds = [group[0].kind for group in collect(stock(), "upgrade", PUBLIC, None)]
@@ -180,7 +182,7 @@ def test_a_script_keeps_stock_operations() -> None:
 
 
 def test_nobody_reads_a_label() -> None:
-    """What a step is called in reports is written, and read by nothing but what shows and stores reports."""
+    """Only the code that shows and stores reports reads a step's label."""
     readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "revisions" / "ledger.py"
     wrong = [
         str(path.relative_to(ROOT))
@@ -192,7 +194,7 @@ def test_nobody_reads_a_label() -> None:
     assert wrong == []
 
 
-def test_steps_are_values() -> None:
+def test_steps_are_equal_and_immutable() -> None:
     """Two Steps with the same fields are equal, and none can be changed."""
     step = Step(Kind.ADD_CHECK, Relation("public", "vex_raw"), ("a",), Lock.ACCESS_EXCLUSIVE, ("ALTER",))
 

@@ -47,7 +47,7 @@ COMMANDS = (
 
 
 def spoiled(value: Any) -> Any:
-    """Put hostile text in the place of every string of a JSON value."""
+    """Replace every string of a JSON value with hostile text."""
     if isinstance(value, dict):
         return {key: spoiled(inside) for key, inside in value.items()} | {HOSTILE: HOSTILE}
     if isinstance(value, list):
@@ -85,7 +85,7 @@ def spoil(database: Database, table: str) -> int:
 
 
 def prepare(database: Database, aoc: Aoc, table: str) -> str:
-    """Bring a database to where the table is there and full; return its name."""
+    """Bring a database to the point where the table exists and is full; return its name."""
     aoc.configure(database)
     aoc.environment["AOC_ALLOW_SUPERSEDES_RETROFIT"] = "true"
     for n in range(4):
@@ -105,7 +105,7 @@ def prepare(database: Database, aoc: Aoc, table: str) -> str:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_hostile_values(table: str, excititor: Database, aoc: Aoc) -> None:
+def test_hostile_values_are_neither_run_nor_printed_as_commands(table: str, excititor: Database, aoc: Aoc) -> None:
     """Whatever a table of ours holds, every command ends in order: nothing of it is run, or printed to be run."""
     name = prepare(excititor, aoc, table)
     rows = excititor.value("SELECT count(*) FROM vex_raw")
@@ -124,7 +124,7 @@ def test_hostile_values(table: str, excititor: Database, aoc: Aoc) -> None:
     assert excititor.value("SELECT count(*) FROM vex_raw") >= rows
 
 
-def test_the_text_is_hostile(excititor: Database) -> None:
+def test_the_hostile_text_would_run(excititor: Database) -> None:
     """Put into SQL as it is, the same text does run: the test above can fail."""
     excititor.run(f"SELECT ('{HOSTILE.partition(' --')[0]}")
 
@@ -143,15 +143,15 @@ def unquoted(sql: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def transcript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
+def logged_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Path]]:
     """A database on a server that logs every statement, and the log."""
     with logged(tmp_path_factory.mktemp("s"), log_statement="all", log_line_prefix="~~ ") as found:
         yield found
 
 
-def test_every_statement_quotes(transcript: tuple[Database, Path], aoc: Aoc) -> None:
-    """In all that the server was sent, hostile text of our tables stands within quotes alone."""
-    database, log = transcript
+def test_hostile_text_is_always_quoted(logged_database: tuple[Database, Path], aoc: Aoc) -> None:
+    """In all that the server was sent, hostile text of our tables is only within quotes."""
+    database, log = logged_database
     prepare(database, aoc, "aoc_migration_log")
     aoc("downgrade", "-1")
     tables = [*TABLES[:5], "vex_raw_quarantine"]
@@ -171,7 +171,7 @@ def test_every_statement_quotes(transcript: tuple[Database, Path], aoc: Aoc) -> 
 
 
 def test_the_lexer_sees_code(excititor: Database) -> None:
-    """Outside of quotes, also in a DO block, the same text would be found."""
+    """Outside quotes, and in a DO block too, the same text would be found."""
     assert "curl evil" in unquoted("SELECT 1 curl evil")
     assert "curl evil" in unquoted("DO $a$ BEGIN curl evil; END $a$")
     assert "curl evil" not in unquoted("SELECT 'it''s curl evil', \"curl evil\", E'\\'curl evil'")
@@ -194,7 +194,7 @@ NEVER = (
 
 
 @pytest.mark.parametrize("command", [*BEGUN, *NEVER])
-def test_what_a_work_list_says(command: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_work_list_prints_only_commands_that_we_write(command: str, excititor: Database, aoc: Aoc) -> None:
     """Each command that we write is printed as it is typed; a list that says anything else is not ours."""
     prepare(excititor, aoc, "aoc_work_list")
     comment = f"{command}, contract v1, table 1".replace("'", "''")

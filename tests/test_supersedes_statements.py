@@ -24,7 +24,7 @@ BEGIN
 END $aoc$"""
 
 
-def test_in_a_procedure(excititor: Database) -> None:
+def test_the_statements_work_in_a_procedure(excititor: Database) -> None:
     """Batches, the repair of what a scan found and the way back do in a procedure what they do online."""
     fill(excititor, 100)
     excititor.run(f"ALTER TABLE vex_raw ADD supersedes text; {create_bookkeeping(AT, STATE, JOURNAL)}")

@@ -1,4 +1,4 @@
-"""What else is at work in the database is shown by name before it hurts."""
+"""Other activity in the database is reported by name before it does harm."""
 
 import psycopg
 import pytest
@@ -10,7 +10,7 @@ COMMANDS = ["audit", "status", "upgrade"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_old_snapshot(command: str, excititor: Database, aoc: Aoc) -> None:
+def test_an_old_snapshot_is_named(command: str, excititor: Database, aoc: Aoc) -> None:
     """A transaction that holds an old snapshot, as pg_dump's does, is named: index builds wait for it."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="pg_dump") as dump:
@@ -26,7 +26,7 @@ def test_old_snapshot(command: str, excititor: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS[:2])
-def test_prepared_transaction(command: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_prepared_transaction_is_named(command: str, excititor: Database, aoc: Aoc) -> None:
     """A prepared transaction is named with its owner and age."""
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as other:
@@ -41,7 +41,7 @@ def test_prepared_transaction(command: str, excititor: Database, aoc: Aoc) -> No
 
 
 @pytest.mark.parametrize("command", COMMANDS[:2])
-def test_abandoned_slot(command: str, excititor: Database, aoc: Aoc) -> None:
+def test_an_abandoned_slot_is_named(command: str, excititor: Database, aoc: Aoc) -> None:
     """A replication slot without a consumer is named with the WAL that it keeps."""
     aoc.configure(excititor)
     slot = f"abandoned_{excititor.connection.info.backend_pid}"
@@ -54,7 +54,7 @@ def test_abandoned_slot(command: str, excititor: Database, aoc: Aoc) -> None:
     assert f"{slot} (keeps " in ran.finding("replication-slot")["problem"]
 
 
-def test_timeouts_of_the_role(excititor: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_timeouts_of_the_role_stop_nothing(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Timeouts of the role are shown, and do not end the upgrade."""
     role = f"hurried_{excititor.connection.info.backend_pid}"
     excititor.run(
@@ -64,14 +64,14 @@ def test_timeouts_of_the_role(excititor: Database, aoc: Aoc, allowed: dict[str, 
     fill(excititor, 4000)
     aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(role, "h")
 
-    audited, upgraded = aoc.json("audit", **allowed), aoc.json("upgrade", **allowed)
+    audited, upgraded = aoc.json("audit", **retrofit), aoc.json("upgrade", **retrofit)
 
     problem = audited.finding("role-timeouts")["problem"]
     assert "idle_in_transaction_session_timeout = 7000ms, statement_timeout = 20ms" in problem
     assert (audited.exit_code, upgraded.exit_code) == (0, 0)
 
 
-def test_read_only_role_in_status(excititor: Database, aoc: Aoc) -> None:
+def test_status_warns_a_read_only_role(excititor: Database, aoc: Aoc) -> None:
     """Status says beforehand that this role could not migrate, and still exits 0."""
     role = f"reader_{excititor.connection.info.backend_pid}"
     excititor.run(

@@ -12,7 +12,9 @@ from tests.helpers import fill, wait_until
 from tests.test_scans import session_of
 
 
-def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_read_logs_its_time_and_restores_settings(
+    excititor: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A long read says how long it has been running; its settings end with it."""
     fill(excititor, 200)
     monkeypatch.setattr(table_scan, "SECONDS_BETWEEN_LINES", 0.02)
@@ -34,7 +36,7 @@ def test_progress_and_settings(excititor: Database, monkeypatch: pytest.MonkeyPa
     assert any(re.fullmatch(r"counting: \d+ s", line) for line in said)
 
 
-def test_a_writer_that_came_and_went(concelier: Database) -> None:
+def test_a_writer_that_has_ended_is_noticed(concelier: Database) -> None:
     """A session that wrote to a table never written before is noticed once it has ended."""
     assert concelier.value("SELECT n_tup_ins FROM pg_stat_all_tables WHERE relname = 'advisory'") == 0
 

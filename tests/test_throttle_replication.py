@@ -18,16 +18,17 @@ from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
 from aoc_migrate.database.throttle.signal import WritingStep
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc
-from tests.faults.pair import Pair, pair, running_server
+from tests.faults.pair import Pair, pair
 from tests.faults.scenarios import fill
 from tests.helpers import wait_until
+from tests.servers import running_server
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 SMALL = ("upgrade", "excititor_0006", "--batch-rows", "20", "--format", "json")
 
 
 @pytest.fixture(scope="module")
-def both() -> Iterator[Pair]:
+def primary_and_standby() -> Iterator[Pair]:
     """A primary that archives, with a standby."""
     with running_server() as primary:
         configure(primary.url("postgres"), archive_mode="on", archive_command="true")
@@ -46,13 +47,13 @@ def configure(url: str, **settings: str) -> None:
 
 
 @pytest.fixture
-def database(both: Pair, aoc: Aoc, allowed: dict[str, str]) -> Iterator[Connection]:
+def primary_before_backfill(primary_and_standby: Pair, aoc: Aoc, retrofit: dict[str, str]) -> Iterator[Connection]:
     """A database on the primary, one step before the backfill; the command is configured for it."""
-    with psycopg.connect(both.primary.url("postgres"), autocommit=True) as admin:
+    with psycopg.connect(primary_and_standby.primary.url("postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE excititor")
-        with psycopg.connect(both.primary.url("excititor"), autocommit=True) as connection:
+        with psycopg.connect(primary_and_standby.primary.url("excititor"), autocommit=True) as connection:
             fill(connection, "vex_raw", 400)
-            aoc.environment = {"EXCITITOR_DATABASE_URL": both.primary.url("excititor"), **allowed}
+            aoc.environment = {"EXCITITOR_DATABASE_URL": primary_and_standby.primary.url("excititor"), **retrofit}
             assert aoc("upgrade", "excititor_0005").exit_code == 0
             yield connection
         admin.execute("DROP DATABASE excititor WITH (FORCE)")
@@ -72,9 +73,11 @@ def replay_paused(both: Pair) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("lag", ["10kB", "300ms"])
-def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) -> None:
-    """By bytes or seconds: at the deadline the standby is named; once it replays, the same command ends."""
-    with replay_paused(both):
+def test_a_lagging_standby_stops_the_backfill(
+    lag: str, primary_and_standby: Pair, primary_before_backfill: Connection, aoc: Aoc
+) -> None:
+    """A standby behind by bytes or seconds is named at the deadline; once it replays, the command succeeds."""
+    with replay_paused(primary_and_standby):
         stopped = aoc(*SMALL, "--max-lag", lag, "--pace", "1%", "--deadline", "1s")
         process = aoc.start(*SMALL, "--max-lag", lag, "--pace", "1%")
         assert process.stderr is not None
@@ -88,31 +91,39 @@ def test_a_standby_lags(lag: str, both: Pair, database: Connection, aoc: Aoc) ->
     assert " s behind" in finding["problem"] if lag.endswith("s") else " MB behind" in finding["problem"]
     assert process.returncode == 0
     assert '"standby": ' in out
-    assert database.execute("SELECT count(*) FROM vex_raw WHERE supersedes IS NULL").fetchone() == (81,)
+    assert primary_before_backfill.execute("SELECT count(*) FROM vex_raw WHERE supersedes IS NULL").fetchone() == (
+        81,
+    )
 
 
-def test_a_standby_on_a_quiet_server_holds_nothing_back(both: Pair, database: Connection) -> None:
+def test_a_standby_on_a_quiet_server_holds_nothing_back(
+    primary_and_standby: Pair, primary_before_backfill: Connection
+) -> None:
     """An id that a standby holds counts only once younger ids exist: while nothing is written, it cannot move."""
-    configure(both.standby.url("postgres"), hot_standby_feedback="on", wal_receiver_status_interval="1s")
-    target = Target("excititor", both.primary.url("excititor"))
+    configure(
+        primary_and_standby.standby.url("postgres"), hot_standby_feedback="on", wal_receiver_status_interval="1s"
+    )
+    target = Target("excititor", primary_and_standby.primary.url("excititor"))
     reported = "SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL"
     try:
         with (
             connect(target, "test", Limits(), Flags()) as session,
-            psycopg.connect(both.standby.url("excititor")) as reader,
+            psycopg.connect(primary_and_standby.standby.url("excititor")) as reader,
         ):
-            wait_until(lambda: database.execute(reported).fetchone() == (1,))
+            wait_until(lambda: primary_before_backfill.execute(reported).fetchone() == (1,))
             signal = OldSnapshot(WritingStep(session, "link rows", "vex_raw", math.inf))
             wait_until(lambda: not signal.horizons())
             reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             reader.execute("SELECT 1")
-            database.execute("SELECT pg_current_xact_id()")
+            primary_before_backfill.execute("SELECT pg_current_xact_id()")
             wait_until(lambda: bool(signal.horizons()))
     finally:
-        configure(both.standby.url("postgres"), hot_standby_feedback="off")
+        configure(primary_and_standby.standby.url("postgres"), hot_standby_feedback="off")
 
 
-def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, tmp_path: Path) -> None:
+def test_a_receiver_that_follows_stops_nothing(
+    primary_and_standby: Pair, primary_before_backfill: Connection, aoc: Aoc, tmp_path: Path
+) -> None:
     """pg_receivewal keeps the WAL and replays none: as long as it follows, nobody waits for it by the clock."""
     receiver = subprocess.Popen(
         [
@@ -122,13 +133,13 @@ def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, 
             "-D",
             str(tmp_path),
             "-d",
-            both.primary.url("postgres"),
+            primary_and_standby.primary.url("postgres"),
         ],
         stderr=subprocess.DEVNULL,
     )
     try:
         there = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal'"
-        wait_until(lambda: database.execute(there).fetchone() == (1,))
+        wait_until(lambda: primary_before_backfill.execute(there).fetchone() == (1,))
         ran = aoc(*SMALL, "--max-lag", "300ms", "--pace", "1%", "--deadline", "3s")
     finally:
         receiver.terminate()
@@ -137,18 +148,20 @@ def test_a_receiver_replays_nothing(both: Pair, database: Connection, aoc: Aoc, 
     assert ran.exit_code == 0, ran.err
 
 
-def test_archiving_fails(both: Pair, database: Connection, aoc: Aoc) -> None:
-    """While archiving fails it writes no more; at the deadline that is said, and later it goes on."""
+def test_failing_archiving_stops_the_backfill(
+    primary_and_standby: Pair, primary_before_backfill: Connection, aoc: Aoc
+) -> None:
+    """While archiving fails the backfill pauses; at the deadline the report says so, and later it goes on."""
     failing = "SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver"
-    configure(both.primary.url("postgres"), archive_command="false")
+    configure(primary_and_standby.primary.url("postgres"), archive_command="false")
     try:
-        database.execute("SELECT pg_switch_wal()")
-        wait_until(lambda: database.execute(failing).fetchone() == (True,))
+        primary_before_backfill.execute("SELECT pg_switch_wal()")
+        wait_until(lambda: primary_before_backfill.execute(failing).fetchone() == (True,))
         stopped = aoc(*SMALL, "--deadline", "1s")
     finally:
-        configure(both.primary.url("postgres"), archive_command="true")
-    database.execute("SELECT pg_switch_wal()")
-    wait_until(lambda: database.execute(failing).fetchone() == (False,), seconds=70)
+        configure(primary_and_standby.primary.url("postgres"), archive_command="true")
+    primary_before_backfill.execute("SELECT pg_switch_wal()")
+    wait_until(lambda: primary_before_backfill.execute(failing).fetchone() == (False,), seconds=70)
     gone_on = aoc(*SMALL)
 
     (finding,) = [f for f in stopped.report["findings"] if f["severity"] == "error"]
@@ -157,14 +170,18 @@ def test_archiving_fails(both: Pair, database: Connection, aoc: Aoc) -> None:
     assert gone_on.exit_code == 0
 
 
-def test_how_far_the_archive_is_behind(both: Pair, database: Connection) -> None:
-    """What is archived is known by the name of its segment: where all that are finished are, nothing is behind."""
+def test_a_complete_archive_is_not_behind(primary_and_standby: Pair, primary_before_backfill: Connection) -> None:
+    """The name of the last archived segment shows the lag, which ends with the last finished segment."""
     archived = "SELECT last_archived_wal = %s FROM pg_stat_archiver"
-    (segment,) = database.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone() or ("",)
-    database.execute("SELECT pg_switch_wal()")
-    wait_until(lambda: database.execute(archived, [segment]).fetchone() == (True,))
+    (segment,) = primary_before_backfill.execute(
+        "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"
+    ).fetchone() or ("",)
+    primary_before_backfill.execute("SELECT pg_switch_wal()")
+    wait_until(lambda: primary_before_backfill.execute(archived, [segment]).fetchone() == (True,))
 
-    with connect(Target("excititor", both.primary.url("excititor")), "test", Limits(), Flags()) as session:
+    with connect(
+        Target("excititor", primary_and_standby.primary.url("excititor")), "test", Limits(), Flags()
+    ) as session:
         (row,) = Archive(WritingStep(session, "link rows", "vex_raw", math.inf)).state()
 
     assert row["bytes"] == 0

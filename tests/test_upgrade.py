@@ -13,54 +13,56 @@ def links(database: Database) -> list[tuple[str, str | None]]:
     return database.rows(f"SELECT id, supersedes FROM {database.table} ORDER BY id")
 
 
-def test_to_head_and_nothing_more(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_upgrade_reaches_head_and_then_has_nothing_to_do(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Upgrade ends at head with every row linked; run again it finds nothing to do."""
-    first, second = aoc.json("upgrade", **allowed), aoc.json("upgrade")
+    first, second = aoc.json("upgrade", **retrofit), aoc.json("upgrade")
 
-    assert (first.exit_code, first.report["revision"]) == (0, HEADS[database.target])
+    assert (first.exit_code, first.report["revision"]) == (0, HEADS[target_with_chain.target])
     assert first.report["changed"] is True
-    assert links(database) == [("0", None), ("1", "0"), ("2", "1")]
+    assert links(target_with_chain) == [("0", None), ("1", "0"), ("2", "1")]
     assert (second.exit_code, second.report["changed"], second.report["steps"]) == (0, False, [])
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_retrofit_gate(database: Database, aoc: Aoc) -> None:
-    """Where rows need a link, upgrade wants the flag, and without it changes nothing."""
+def test_rows_without_links_need_the_flag(target_with_chain: Database, aoc: Aoc) -> None:
+    """Where rows need a link, upgrade needs the flag, and without it changes nothing."""
     ran = aoc.json("upgrade")
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["retrofit-not-allowed"])
     assert ran.finding("retrofit-not-allowed")["rows"] == 2
     assert (ran.report["revision"], ran.report["changed"]) == (None, False)
-    assert database.value("SELECT to_regclass('aoc_migration_state')") is None
+    assert target_with_chain.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_constraints_first_without_the_flag(database: Database, aoc: Aoc) -> None:
+def test_constraints_do_not_need_the_flag(target_with_chain: Database, aoc: Aoc) -> None:
     """Up to 0004 the retrofit flag is not asked for, because nothing is linked there."""
-    ran = aoc.json("upgrade", f"{database.target}_0004")
+    ran = aoc.json("upgrade", f"{target_with_chain.target}_0004")
 
-    assert (ran.exit_code, ran.report["revision"]) == (0, f"{database.target}_0004")
+    assert (ran.exit_code, ran.report["revision"]) == (0, f"{target_with_chain.target}_0004")
 
 
-def test_no_row_needs_a_link(database: Database, aoc: Aoc) -> None:
+def test_single_revisions_do_not_need_the_flag(target_with_chain: Database, aoc: Aoc) -> None:
     """Where every document has one revision, the flag is not needed."""
-    database.run(f"DELETE FROM {database.table} WHERE id <> '0'")
+    target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id <> '0'")
 
     assert aoc("upgrade").exit_code == 0
 
 
-def test_a_finding_changes_nothing(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_finding_changes_nothing(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """An error finding of the audit stops the upgrade before the first step."""
-    database.add("bad", source={"severity": "high"}, upstream_id="other")
+    target_with_chain.add("bad", source={"severity": "high"}, upstream_id="other")
 
-    ran = aoc.json("upgrade", **allowed)
+    ran = aoc.json("upgrade", **retrofit)
 
     assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["forbidden-key"], False)
-    assert database.value("SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_v1'") == 0
+    assert target_with_chain.value("SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_v1'") == 0
 
 
-def test_fresh_database(empty: Database, aoc: Aoc) -> None:
+def test_a_fresh_database_gets_a_guarded_table(empty_database: Database, aoc: Aoc) -> None:
     """On a fresh database the raw table is created, empty and guarded, and verify is clean."""
-    aoc.configure(empty)
+    aoc.configure(empty_database)
 
     ran = aoc.json("upgrade")
 
@@ -68,12 +70,14 @@ def test_fresh_database(empty: Database, aoc: Aoc) -> None:
     assert ran.slugs() == ["swap-not-applicable"]
     assert aoc("verify", "--probe").exit_code == 0
     with pytest.raises(Exception, match="advisory_raw_objects_v1"):
-        empty.add("x", source={"cvss": 1})
+        empty_database.add("x", source={"cvss": 1})
 
 
-def test_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """After `downgrade -1` a plain upgrade holds still, says why, and exits 0; --release-hold goes on."""
-    aoc("upgrade", **allowed)
+def test_an_upgrade_respects_the_hold_of_a_downgrade(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """After `downgrade -1` a plain upgrade changes nothing, says why, and exits 0; --release-hold goes on."""
+    aoc("upgrade", **retrofit)
     down = aoc.json("downgrade", "-1")
     assert (down.exit_code, down.slugs()) == (0, ["guard-still-on", "held"])
 
@@ -82,39 +86,43 @@ def test_downgrade_holds(database: Database, aoc: Aoc, allowed: dict[str, str]) 
     assert [(r.exit_code, r.slugs(), r.report["changed"]) for r in restarts] == [(0, ["held"], False)] * 2
     assert "held" in aoc.json("status").slugs()
     assert {"held", "not-at-head"} <= set(aoc.json("verify").slugs())
-    released = aoc.json("upgrade", "--release-hold", **allowed)
-    assert (released.exit_code, released.report["revision"]) == (0, HEADS[database.target])
+    released = aoc.json("upgrade", "--release-hold", **retrofit)
+    assert (released.exit_code, released.report["revision"]) == (0, HEADS[target_with_chain.target])
     assert aoc("verify").exit_code == 0
 
 
-def test_guard_off_is_silent(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """With AOC_GUARD_ENABLED=false a rollback has nothing to warn of."""
-    aoc("upgrade", **allowed)
+def test_a_guard_that_is_off_warns_of_nothing(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """With AOC_GUARD_ENABLED=false a rollback gives no warning."""
+    aoc("upgrade", **retrofit)
 
     assert aoc.json("downgrade", "-1", AOC_GUARD_ENABLED="false").slugs() == ["held"]
 
 
-def test_constraints_removed_and_put_back(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_release_hold_restores_removed_constraints(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """`constraints --remove` lets bad rows in again and holds; --release-hold puts everything back."""
-    aoc("upgrade", **allowed)
+    aoc("upgrade", **retrofit)
     before = aoc.json("status").report["facts"]
 
     removed = aoc.json("constraints", "--remove")
 
-    assert (removed.exit_code, removed.report["revision"]) == (0, HEADS[database.target])
-    database.add("bad", tenant=None, source={"cvss": 1})
+    assert (removed.exit_code, removed.report["revision"]) == (0, HEADS[target_with_chain.target])
+    target_with_chain.add("bad", tenant=None, source={"cvss": 1})
     assert aoc.json("upgrade").slugs() == ["held"]
     again = aoc.json("constraints", "--remove")
     assert (again.exit_code, again.report["steps"]) == (0, [])
     refused = aoc.json("upgrade", "--release-hold")
     assert (refused.exit_code, refused.report["changed"]) == (1, False)
-    database.run(f"DELETE FROM {database.table} WHERE id = 'bad'")
+    target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id = 'bad'")
     assert aoc("upgrade", "--release-hold").exit_code == 0
     assert aoc.json("status").report["facts"] == before
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_several_targets(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_all_configured_targets_are_upgraded_in_order(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """Without a TARGET all configured ones are upgraded in order; downgrade wants one, or --all."""
     aoc.configure(concelier, excititor)
 
@@ -127,7 +135,7 @@ def test_several_targets(concelier: Database, excititor: Database, aoc: Aoc) -> 
     assert [r["revision"] for r in down.json["reports"]] == ["concelier_0007", "excititor_0006"]
 
 
-def test_stops_at_the_first_failing_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+def test_a_failing_target_stops_the_next(concelier: Database, excititor: Database, aoc: Aoc) -> None:
     """When the first target fails, the second is not touched, and stderr says so."""
     aoc.configure(concelier, excititor)
     concelier.add("bad", tenant=None)
@@ -139,8 +147,10 @@ def test_stops_at_the_first_failing_target(concelier: Database, excititor: Datab
     assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_the_second_target_is_refused(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """What is wrong usage for one target only is said with exit 2, also in the report, with that of the other."""
+def test_a_refused_target_is_in_the_report_with_the_other(
+    concelier: Database, excititor: Database, aoc: Aoc
+) -> None:
+    """Wrong usage for one target only exits 2, and the report has it together with the other target's."""
     aoc.configure(concelier, excititor)
 
     ran = aoc.json("upgrade", "concelier_0001")
@@ -153,18 +163,24 @@ def test_the_second_target_is_refused(concelier: Database, excititor: Database, 
     assert "neither a target nor a revision of excititor" in ran.err
 
 
-def test_update_trigger(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_an_update_trigger_must_be_accepted(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """A trigger that the backfill would fire stops the upgrade, unless it is accepted."""
-    database.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'")
-    database.run(f"CREATE TRIGGER note BEFORE UPDATE ON {database.table} FOR EACH ROW EXECUTE FUNCTION noted()")
+    target_with_chain.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'")
+    target_with_chain.run(
+        f"CREATE TRIGGER note BEFORE UPDATE ON {target_with_chain.table} FOR EACH ROW EXECUTE FUNCTION noted()"
+    )
 
-    refused = aoc.json("upgrade", **allowed)
+    refused = aoc.json("upgrade", **retrofit)
 
     assert (refused.exit_code, refused.slugs("error")) == (1, ["update-trigger"])
-    assert aoc("upgrade", "--accept", "update-trigger:note", **allowed).exit_code == 0
+    assert aoc("upgrade", "--accept", "update-trigger:note", **retrofit).exit_code == 0
 
 
-def test_output_file(database: Database, aoc: Aoc, tmp_path: object) -> None:
+def test_output_writes_the_report_to_the_file_alone(
+    target_with_chain: Database, aoc: Aoc, tmp_path: object
+) -> None:
     """--output writes the report to the file and nothing to stdout."""
     path = f"{tmp_path}/report.json"
 
@@ -172,13 +188,13 @@ def test_output_file(database: Database, aoc: Aoc, tmp_path: object) -> None:
 
     assert ran.out == ""
     with open(path, encoding="utf-8") as file:  # noqa: PTH123
-        assert '"schema": 1' in file.read()
+        assert '"schema": 2' in file.read()
 
 
-def test_late_flag_is_a_warning(database: Database, aoc: Aoc, allowed: dict[str, str]) -> None:
+def test_a_flag_left_on_is_a_warning(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """After the cut-over, verify warns that the retrofit flag is still on, and stays at exit 0."""
-    aoc("upgrade", **allowed)
+    aoc("upgrade", **retrofit)
 
-    ran = aoc.json("verify", **allowed)
+    ran = aoc.json("verify", **retrofit)
 
     assert (ran.exit_code, ran.slugs()) == (0, ["retrofit-still-allowed"])

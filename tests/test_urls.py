@@ -34,7 +34,7 @@ READ = {
 
 
 @pytest.mark.parametrize("url", READ)
-def test_read(url: str) -> None:
+def test_a_url_is_read_as_libpq_reads_it(url: str) -> None:
     """A URL is what libpq reads, with a driver in its scheme or without; what is percent-encoded is decoded."""
     assert conninfo_to_dict(conninfo_of(url)) == READ[url]
 
@@ -55,8 +55,8 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("url", UNREADABLE)
-def test_refused(url: str) -> None:
-    """What names no place, or only by parts of a password, is refused with the rule and no part of the URL."""
+def test_a_url_without_a_place_is_refused(url: str) -> None:
+    """A URL with no place, or one made of parts of its password, is refused with the rule and no part of it."""
     with pytest.raises(Abort) as refused:
         read_targets({"EXCITITOR_DATABASE_URL": url})
 
@@ -71,7 +71,7 @@ PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_si
 
 
 @given(password=PASSWORDS)
-def test_any_password_encoded(password: str) -> None:
+def test_an_encoded_password_may_hold_anything(password: str) -> None:
     """A percent-encoded password may have anything in it."""
     url = f"postgresql://u:{quote(password, safe='')}@h.example:5432/d"
 
@@ -79,7 +79,7 @@ def test_any_password_encoded(password: str) -> None:
 
 
 @given(password=PASSWORDS)
-def test_any_password_typed(password: str) -> None:
+def test_an_unencoded_password_never_becomes_a_place(password: str) -> None:
     """A password that is not encoded is read as libpq decodes it, or refused: no part becomes a place."""
     try:
         read = conninfo_to_dict(conninfo_of(f"postgresql://u:{password}@h.example:5432/d"))

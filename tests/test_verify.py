@@ -1,4 +1,4 @@
-"""Verify: what somebody changed behind our back is found under its own name, and nothing else is."""
+"""Verify: what somebody changed is found under its own name, and nothing else is."""
 
 import pytest
 
@@ -9,7 +9,7 @@ HEADS = {"concelier": 8, "excititor": 7}
 
 
 @pytest.fixture(params=["concelier", "excititor"])
-def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+def migrated(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target's database in turn, at head."""
     chosen: Database = request.getfixturevalue(request.param)
     aoc.configure(chosen)
@@ -18,7 +18,7 @@ def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
 
 
 @pytest.fixture
-def swapped(concelier: Database, aoc: Aoc) -> Database:
+def concelier_at_head(concelier: Database, aoc: Aoc) -> Database:
     """Concelier's database at head."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
@@ -26,8 +26,8 @@ def swapped(concelier: Database, aoc: Aoc) -> Database:
 
 
 @pytest.mark.parametrize("target", HEADS)
-def test_every_revision_stands(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
-    """At each revision, on the way up and down, what it promises stands: only not-at-head is found."""
+def test_every_revision_verifies_at_its_own_level(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
+    """At each revision, up and down, what it promises holds: only not-at-head is found."""
     database: Database = request.getfixturevalue(target)
     aoc.configure(database)
     database.add("1")
@@ -42,14 +42,14 @@ def test_every_revision_stands(target: str, request: pytest.FixtureRequest, aoc:
         assert ran.slugs("warning") == []
 
 
-def test_at_base(excititor: Database, aoc: Aoc) -> None:
+def test_nothing_is_promised_at_base(excititor: Database, aoc: Aoc) -> None:
     """Before the first revision nothing is promised: only not-at-head is found."""
     aoc.configure(excititor)
 
     ran = aoc.json("verify")
 
     assert (ran.exit_code, ran.slugs()) == (1, ["not-at-head"])
-    assert ran.finding("not-at-head")["problem"] == "excititor is at base, head is excititor_0007."
+    assert ran.finding("not-at-head")["problem"] == "excititor is at base; head is excititor_0007."
 
 
 AGAIN = "ALTER TABLE {t} DROP CONSTRAINT {t}_objects_v1, ADD CONSTRAINT {t}_objects_v1 CHECK"
@@ -71,22 +71,22 @@ def signed(database: Database, what: str, rule: str) -> str:
 
 
 @pytest.mark.parametrize("case", CHANGED_CONSTRAINTS)
-def test_changed_constraints(case: str, database: Database, aoc: Aoc) -> None:
-    """A constraint of our name with another meaning, or without its signature, is not taken for ours."""
-    comment = signed(database, "comment", "objects")
-    words = {"p": signed(database, "p", "objects"), "other": signed(database, "comment", "keys")}
-    database.run(CHANGED_CONSTRAINTS[case].format(t=database.table, **words))
+def test_a_changed_constraint_is_found(case: str, migrated: Database, aoc: Aoc) -> None:
+    """A constraint of our name with another meaning, or without its signature, does not count as ours."""
+    comment = signed(migrated, "comment", "objects")
+    words = {"p": signed(migrated, "p", "objects"), "other": signed(migrated, "comment", "keys")}
+    migrated.run(CHANGED_CONSTRAINTS[case].format(t=migrated.table, **words))
     if case == "weaker":
-        database.run(f"COMMENT ON CONSTRAINT {database.table}_objects_v1 ON {database.table} IS '{comment}'")
+        migrated.run(f"COMMENT ON CONSTRAINT {migrated.table}_objects_v1 ON {migrated.table} IS '{comment}'")
 
     ran = aoc.json("verify")
 
     rule = "content" if case == "the content's" else "objects"
     assert (ran.exit_code, ran.slugs()) == (1, ["changed-constraint"])
-    assert ran.finding("changed-constraint")["subject"] == f"{database.table}.{database.table}_{rule}_v1"
+    assert ran.finding("changed-constraint")["subject"] == f"{migrated.table}.{migrated.table}_{rule}_v1"
 
 
-def test_a_constraint_that_is_not_enforced(excititor: Database, aoc: Aoc) -> None:
+def test_a_constraint_that_is_not_enforced_is_found(excititor: Database, aoc: Aoc) -> None:
     """The right predicate with the right signature, but NOT ENFORCED (PostgreSQL 18), does not pass."""
     if excititor.connection.info.server_version < 180000:
         pytest.skip("NOT ENFORCED exists since PostgreSQL 18")
@@ -99,7 +99,7 @@ def test_a_constraint_that_is_not_enforced(excititor: Database, aoc: Aoc) -> Non
     assert aoc.json("verify").slugs("error") == ["changed-constraint"]
 
 
-def test_a_not_null_that_is_not_valid(excititor: Database, aoc: Aoc) -> None:
+def test_a_not_null_that_is_not_valid_is_found(excititor: Database, aoc: Aoc) -> None:
     """NOT NULL … NOT VALID (PostgreSQL 18) proves nothing about old rows, and is no NOT NULL to verify."""
     if excititor.connection.info.server_version < 180000:
         pytest.skip("NOT NULL … NOT VALID exists since PostgreSQL 18")
@@ -130,8 +130,8 @@ CHANGED_INDEXES = {
 
 
 @pytest.mark.parametrize("case", CHANGED_INDEXES)
-def test_changed_indexes(case: str, excititor: Database, aoc: Aoc) -> None:
-    """An index of our name that holds something else than ours is not taken for it."""
+def test_a_changed_index_is_found(case: str, excititor: Database, aoc: Aoc) -> None:
+    """An index of our name with another definition does not count as ours."""
     name = f"vex_raw_{'chain' if case.startswith('chain') else 'idempotency'}_v1"
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
@@ -160,16 +160,18 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("case", VIEWS)
-def test_view_target(case: str, swapped: Database, aoc: Aoc) -> None:
-    """Anything under the view's name that is no view over the backup alone is found; the help repairs it."""
+def test_anything_else_under_the_views_name_is_found(case: str, concelier_at_head: Database, aoc: Aoc) -> None:
+    """Anything but a view over the backup alone under the view's name is found; the help repairs it."""
     change, reason = VIEWS[case]
-    swapped.run(change)
+    concelier_at_head.run(change)
 
     ran = aoc.json("verify")
 
     assert (ran.exit_code, ran.slugs("error")) == (1, ["view-target"])
     assert reason in ran.finding("view-target")["problem"]
-    swapped.run("ALTER TABLE advisory RENAME TO its" if case == "a table" else "DROP VIEW IF EXISTS advisory")
+    concelier_at_head.run(
+        "ALTER TABLE advisory RENAME TO its" if case == "a table" else "DROP VIEW IF EXISTS advisory"
+    )
     for words in ("downgrade concelier concelier_0007", "upgrade concelier --release-hold"):
         assert f"aoc-migrate {words}" in ran.finding("view-target")["help"]
         assert aoc(*words.split()).exit_code == 0
@@ -190,9 +192,9 @@ WRITABLE = {
 
 
 @pytest.mark.parametrize("case", WRITABLE)
-def test_view_writable(case: str, swapped: Database, aoc: Aoc) -> None:
+def test_a_writable_view_is_found_and_repaired(case: str, concelier_at_head: Database, aoc: Aoc) -> None:
     """A view whose writes are not all refused is found, and repaired by the next upgrade."""
-    swapped.run(WRITABLE[case])
+    concelier_at_head.run(WRITABLE[case])
 
     ran = aoc.json("verify")
 
@@ -200,7 +202,7 @@ def test_view_writable(case: str, swapped: Database, aoc: Aoc) -> None:
     assert aoc("upgrade").exit_code == 0
     assert aoc("verify").exit_code == 0
     with pytest.raises(Exception, match="advisory is read-only"):
-        swapped.run("DELETE FROM advisory")
+        concelier_at_head.run("DELETE FROM advisory")
 
 
 PRIVILEGES = {
@@ -213,9 +215,11 @@ PRIVILEGES = {
 
 
 @pytest.mark.parametrize("change", PRIVILEGES)
-def test_view_privileges(change: str, swapped: Database, aoc: Aoc) -> None:
+def test_different_privileges_of_view_and_backup_are_a_warning(
+    change: str, concelier_at_head: Database, aoc: Aoc
+) -> None:
     """Privileges that view and backup do not share are a warning that names them."""
-    swapped.run(change)
+    concelier_at_head.run(change)
 
     ran = aoc.json("verify")
 

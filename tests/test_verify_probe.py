@@ -1,4 +1,4 @@
-"""The probe of verify, and its scopes: what is tried, what is found, and that nothing stays behind."""
+"""The probe of verify, and its scopes: what it tries and finds, and that it leaves nothing."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ ALLOWED = {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
 
 
 @pytest.fixture(params=["concelier", "excititor"])
-def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
+def migrated(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target's database in turn, at head, with one row."""
     chosen: Database = request.getfixturevalue(request.param)
     aoc.configure(chosen)
@@ -21,36 +21,36 @@ def database(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
 
 
 def on_insert(database: Database, body: str, when: str = "BEFORE INSERT") -> None:
-    """Give the table a row trigger of somebody else's."""
+    """Give the table somebody else's row trigger."""
     database.run(f"CREATE FUNCTION theirs() {PINNED} 'BEGIN {body} END'")
     database.run(f"CREATE TRIGGER theirs {when} ON {database.table} FOR EACH ROW EXECUTE FUNCTION theirs()")
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_nothing_stays(rows: int, database: Database, aoc: Aoc) -> None:
-    """On a good database the probe is clean and leaves no row, be the table empty or not."""
-    database.run(f"DELETE FROM {database.table} WHERE {rows} = 0")
-    before = database.rows(f"SELECT xmin, ctid, id FROM {database.table}")
+def test_the_probe_leaves_no_row(rows: int, migrated: Database, aoc: Aoc) -> None:
+    """On a good database the probe is clean and leaves no row, whether or not the table is empty."""
+    migrated.run(f"DELETE FROM {migrated.table} WHERE {rows} = 0")
+    before = migrated.rows(f"SELECT xmin, ctid, id FROM {migrated.table}")
 
     ran = aoc.json("verify", "--probe")
 
     assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, [], False)
-    assert database.rows(f"SELECT xmin, ctid, id FROM {database.table}") == before
+    assert migrated.rows(f"SELECT xmin, ctid, id FROM {migrated.table}") == before
 
 
 RULES = {
     "objects": ["severity in source", "effective_x in linkset", "identifiers is []"],
     "content": ["cvss in content", "content is null"],
-    "keys": ["blank tenant", "blank content_hash", "an id too long", "an infinite retrieved_at"],
+    "keys": ["blank tenant", "blank content_hash", "an id that is too long", "an infinite retrieved_at"],
     "idempotency": ["a duplicate"],
 }
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_that_does_not_bite(rule: str, database: Database, aoc: Aoc) -> None:
+def test_a_missing_rule_lets_its_row_in(rule: str, migrated: Database, aoc: Aoc) -> None:
     """Where a rule is gone, the probe shows what now gets in, and no more than that."""
-    table = database.table
-    database.run(
+    table = migrated.table
+    migrated.run(
         f"DROP INDEX {table}_idempotency_v1"
         if rule == "idempotency"
         else f"ALTER TABLE {table} DROP CONSTRAINT {table}_{rule}_v1"
@@ -66,22 +66,22 @@ def test_a_rule_that_does_not_bite(rule: str, database: Database, aoc: Aoc) -> N
     }
     assert all(f"forbids: {what}." in accepted for what in RULES[rule])
     assert ("risk_score in linkset" in accepted) == (rule == "objects")
-    assert database.value(f"SELECT count(*) FROM {table}") == 1
+    assert migrated.value(f"SELECT count(*) FROM {table}") == 1
 
 
-def test_a_column_that_may_be_null(database: Database, aoc: Aoc) -> None:
+def test_a_missing_not_null_lets_its_row_in(migrated: Database, aoc: Aoc) -> None:
     """Where NOT NULL is gone, the probe's row without that column gets in, and only that one."""
-    database.run(f"ALTER TABLE {database.table} ALTER upstream_id DROP NOT NULL")
+    migrated.run(f"ALTER TABLE {migrated.table} ALTER upstream_id DROP NOT NULL")
 
     ran = aoc.json("verify", "--probe")
 
     assert "forbids: no upstream_id." in ran.finding("probe-accepted")["problem"]
 
 
-def test_a_trigger_that_repairs_rows(database: Database, aoc: Aoc) -> None:
+def test_a_trigger_that_repairs_rows_is_found(migrated: Database, aoc: Aoc) -> None:
     """Where a trigger takes the forbidden key out before the CHECK sees it, the rule is not what refuses."""
     repair = "NEW.source := NEW.source - ''severity'';"
-    on_insert(database, f"IF jsonb_typeof(NEW.source) = ''object'' THEN {repair} END IF; RETURN NEW;")
+    on_insert(migrated, f"IF jsonb_typeof(NEW.source) = ''object'' THEN {repair} END IF; RETURN NEW;")
 
     ran = aoc.json("verify", "--probe")
 
@@ -90,9 +90,9 @@ def test_a_trigger_that_repairs_rows(database: Database, aoc: Aoc) -> None:
     assert "triggers that change rows" in ran.finding("probe-accepted")["help"]
 
 
-def test_a_trigger_that_swallows_bad_rows(database: Database, aoc: Aoc) -> None:
+def test_a_swallowed_row_does_not_count_as_accepted(migrated: Database, aoc: Aoc) -> None:
     """Where a trigger drops the bad row without an error, the probe does not say that it was accepted."""
-    on_insert(database, "IF NEW.source ? ''severity'' THEN RETURN NULL; END IF; RETURN NEW;")
+    on_insert(migrated, "IF NEW.source ? ''severity'' THEN RETURN NULL; END IF; RETURN NEW;")
 
     ran = aoc.json("verify", "--probe")
 
@@ -100,10 +100,10 @@ def test_a_trigger_that_swallows_bad_rows(database: Database, aoc: Aoc) -> None:
     assert "severity in source" in ran.finding("probe-wrong-error")["problem"]
 
 
-def test_a_trigger_that_refuses_first(database: Database, aoc: Aoc) -> None:
+def test_a_trigger_that_refuses_first_is_found(migrated: Database, aoc: Aoc) -> None:
     """Where a trigger refuses before the rule does, the probe says so: it may hide that the rule is gone."""
     blank = "octet_length(btrim(NEW.tenant, E'' \\u3000'')) = 0"
-    on_insert(database, f"IF {blank} THEN RAISE ''no tenant''; END IF; RETURN NEW;")
+    on_insert(migrated, f"IF {blank} THEN RAISE ''no tenant''; END IF; RETURN NEW;")
 
     ran = aoc.json("verify", "--probe")
 
@@ -118,10 +118,10 @@ NOT_POSSIBLE = {
 
 
 @pytest.mark.parametrize("case", NOT_POSSIBLE)
-def test_probe_not_possible(case: str, database: Database, aoc: Aoc) -> None:
+def test_an_impossible_probe_says_why(case: str, migrated: Database, aoc: Aoc) -> None:
     """Where not even a good row can be stored, the probe says why instead of proving nothing."""
     body, reason = NOT_POSSIBLE[case]
-    on_insert(database, body)
+    on_insert(migrated, body)
 
     ran = aoc.json("verify", "--probe")
 
@@ -129,11 +129,11 @@ def test_probe_not_possible(case: str, database: Database, aoc: Aoc) -> None:
     assert reason in ran.finding("probe-not-possible")["problem"]
 
 
-def test_probe_of_a_reader(database: Database, aoc: Aoc) -> None:
+def test_the_probe_of_a_reader_says_that_it_may_not_write(migrated: Database, aoc: Aoc) -> None:
     """A role that may only read verifies everything else; the probe says that it may not write."""
-    database.run("DROP ROLE IF EXISTS watcher; CREATE ROLE watcher LOGIN PASSWORD 'w'")
-    database.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO watcher")
-    url = {f"{database.target.upper()}_DATABASE_URL": database.url_as("watcher", "w")}
+    migrated.run("DROP ROLE IF EXISTS watcher; CREATE ROLE watcher LOGIN PASSWORD 'w'")
+    migrated.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO watcher")
+    url = {f"{migrated.target.upper()}_DATABASE_URL": migrated.url_as("watcher", "w")}
 
     ran = aoc.json("verify", "--probe", **url)
 
@@ -142,22 +142,22 @@ def test_probe_of_a_reader(database: Database, aoc: Aoc) -> None:
     assert aoc.json("verify", **url).slugs() == []
 
 
-def test_deferred_triggers_are_not_fired(database: Database, aoc: Aoc) -> None:
-    """What others do at commit for each new row is not done for the probe's rows, because it never commits."""
-    database.run("CREATE TABLE fired (id text)")
-    database.run(
+def test_deferred_triggers_are_not_fired(migrated: Database, aoc: Aoc) -> None:
+    """Deferred triggers do not fire for the probe's rows, because the probe never commits."""
+    migrated.run("CREATE TABLE fired (id text)")
+    migrated.run(
         f"CREATE FUNCTION theirs() {PINNED} "
         "'BEGIN INSERT INTO fired VALUES (NEW.id); RETURN NULL; END'; "
-        f"CREATE CONSTRAINT TRIGGER theirs AFTER INSERT ON {database.table} DEFERRABLE INITIALLY DEFERRED "
+        f"CREATE CONSTRAINT TRIGGER theirs AFTER INSERT ON {migrated.table} DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION theirs()"
     )
 
     assert aoc.json("verify", "--probe").slugs() == []
-    assert database.rows("SELECT * FROM fired") == []
+    assert migrated.rows("SELECT * FROM fired") == []
 
 
 @pytest.fixture
-def scoped(excititor: Database, aoc: Aoc) -> Database:
+def wrong_chain_heads(excititor: Database, aoc: Aoc) -> Database:
     """Chains with a wrong head: one of tenant acme, stored just now, one of it's, stored long ago."""
     aoc.configure(excititor)
     for tenant, age in (("acme", "1 hour"), ("it's", "400 days")):
@@ -183,7 +183,9 @@ SCOPES: list[tuple[list[str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("options", "broken"), SCOPES, ids=[" ".join(options) for options, _ in SCOPES])
-def test_scopes(options: list[str], broken: list[str], scoped: Database, aoc: Aoc) -> None:
+def test_tenant_and_since_choose_whole_chains(
+    options: list[str], broken: list[str], wrong_chain_heads: Database, aoc: Aoc
+) -> None:
     """--tenant and --since choose whole chains; the count is over all chosen, the statement is ready to run."""
     ran = aoc.json("verify", *options)
 
@@ -192,10 +194,10 @@ def test_scopes(options: list[str], broken: list[str], scoped: Database, aoc: Ao
         finding: Any = ran.finding("chain-broken")
         assert finding["rows"] == len(broken)
         assert [row["id"] for row in finding["sample"]] == broken[: 1 if "--limit" in options else None]
-        assert {row[0] for row in scoped.rows(finding["statement"])} == set(broken)
+        assert {row[0] for row in wrong_chain_heads.rows(finding["statement"])} == set(broken)
 
 
-def test_facts_are_the_tenants(scoped: Database, aoc: Aoc) -> None:
+def test_facts_of_a_tenant_exclude_others(wrong_chain_heads: Database, aoc: Aoc) -> None:
     """A report on one tenant counts and shows this tenant's rows, and says whose they are."""
     facts = aoc.json("verify", "--tenant", "acme").report["facts"]
 

@@ -71,32 +71,33 @@ def grant_everything(database: Database) -> None:
 
 
 @pytest.mark.parametrize("schema", ["public", 'Vuln "Data" é'])
-def test_privileges_and_the_way_back(schema: str, empty: Database, aoc: Aoc) -> None:
+def test_privileges_survive_both_ways(schema: str, empty_database: Database, aoc: Aoc) -> None:
     """The view has the table's privileges, owner and comments; the downgrade brings back the very table."""
-    name = psycopg.sql.Identifier(schema).as_string(empty.connection)
-    empty.run(f"CREATE SCHEMA IF NOT EXISTS {name}; GRANT USAGE ON SCHEMA {name} TO PUBLIC")
-    empty.run(f"SET search_path TO {name}")
-    create_raw_table(empty.connection, "advisory_raw")
-    create_legacy_advisory(empty.connection)
-    grant_everything(empty)
-    before, granted, named = fingerprint(empty), privileges(empty, "advisory"), identity(empty, "advisory")
-    aoc.configure(empty)
+    name = psycopg.sql.Identifier(schema).as_string(empty_database.connection)
+    empty_database.run(f"CREATE SCHEMA IF NOT EXISTS {name}; GRANT USAGE ON SCHEMA {name} TO PUBLIC")
+    empty_database.run(f"SET search_path TO {name}")
+    create_raw_table(empty_database.connection, "advisory_raw")
+    create_legacy_advisory(empty_database.connection)
+    grant_everything(empty_database)
+    before, granted = fingerprint(empty_database), privileges(empty_database, "advisory")
+    named = identity(empty_database, "advisory")
+    aoc.configure(empty_database)
     aoc.environment["CONCELIER_DATABASE_SCHEMA"] = schema
 
     up = aoc.json("upgrade")
 
     assert (up.exit_code, up.slugs("error"), up.slugs("warning")) == (0, [], []), up.out
-    assert empty.value("SELECT relkind FROM pg_class WHERE oid = 'advisory'::regclass") == "v"
-    assert privileges(empty, "advisory") == granted
-    assert privileges(empty, BACKUP) == granted
-    assert identity(empty, "advisory") == named
+    assert empty_database.value("SELECT relkind FROM pg_class WHERE oid = 'advisory'::regclass") == "v"
+    assert privileges(empty_database, "advisory") == granted
+    assert privileges(empty_database, BACKUP) == granted
+    assert identity(empty_database, "advisory") == named
     assert aoc.json("verify").slugs() == []
     assert aoc("downgrade", "-1").exit_code == 0
-    assert fingerprint(empty) == before
-    assert empty.value("SELECT to_regproc('aoc_advisory_read_only')") is None
+    assert fingerprint(empty_database) == before
+    assert empty_database.value("SELECT to_regproc('aoc_advisory_read_only')") is None
 
 
-def test_owner_privileges_only(concelier: Database, aoc: Aoc) -> None:
+def test_a_table_without_grants_becomes_its_owners_view(concelier: Database, aoc: Aoc) -> None:
     """A table without any GRANT (a NULL ACL) becomes a view on which only the owner may do anything."""
     concelier.run("DROP TABLE advisory CASCADE; CREATE TABLE advisory (id text); COMMENT ON TABLE advisory IS ''")
     before, granted = fingerprint(concelier), privileges(concelier, "advisory")
@@ -125,7 +126,7 @@ def test_default_privileges_add_nothing(concelier: Database, aoc: Aoc) -> None:
     assert concelier.value("SELECT has_table_privilege('nosy', 'advisory', 'SELECT')") is False
 
 
-def test_column_privileges_still_read(concelier: Database, aoc: Aoc) -> None:
+def test_column_privileges_work_through_the_view(concelier: Database, aoc: Aoc) -> None:
     """A role that may read some columns of the table reads these through the view, and no others."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
@@ -149,7 +150,7 @@ def visible(database: Database, role: str, tenant: str) -> Any:
 
 
 @pytest.mark.parametrize("forced", [False, True], ids=["enabled", "forced"])
-def test_row_level_security(forced: bool, concelier: Database, aoc: Aoc) -> None:
+def test_each_role_sees_its_rows_through_the_view(forced: bool, concelier: Database, aoc: Aoc) -> None:
     """Each role sees through the view the rows that it saw in the table, no more and no fewer."""
     roles = ["stella_reader", "stella_concelier"]
     roles += [make_role(concelier, "all-seeing", "BYPASSRLS"), make_role(concelier, "blind")]
@@ -176,7 +177,7 @@ def test_row_level_security(forced: bool, concelier: Database, aoc: Aoc) -> None
     assert {(role, tenant): visible(concelier, role, tenant) for role, tenant in asked} == before
 
 
-def test_row_level_security_that_comes_later(concelier: Database, aoc: Aoc) -> None:
+def test_later_policies_apply_after_the_next_upgrade(concelier: Database, aoc: Aoc) -> None:
     """Policies put on the backup after the swap are bypassed by the view, until the next upgrade repairs that."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
@@ -202,7 +203,7 @@ WRITES = {
 
 @pytest.mark.parametrize("role", ["stella_concelier", "writer", None], ids=["owner", "writer", "superuser"])
 def test_writes_are_refused_clearly(role: str | None, concelier: Database, aoc: Aoc) -> None:
-    """Whoever could write to the table is told that the view is read-only, and where to write now."""
+    """A role that could write to the table reads that the view is read-only, and where to write now."""
     make_role(concelier, "writer")
     concelier.run("GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON advisory TO writer")
     aoc.configure(concelier)
@@ -238,7 +239,6 @@ def test_what_was_built_on_the_view_stops_the_downgrade(concelier: Database, aoc
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     concelier.run("CREATE VIEW report AS SELECT id FROM advisory")
-
     ran = aoc.json("downgrade", "-1")
 
     assert (ran.exit_code, ran.report["revision"], ran.report["changed"]) == (4, "concelier_0008", True)

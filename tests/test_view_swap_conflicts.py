@@ -1,4 +1,4 @@
-"""What stands in the way of the view swap, and what follows the table."""
+"""What blocks the view swap, and what follows the table."""
 
 import psycopg
 import pytest
@@ -12,18 +12,21 @@ CONFLICTS = {
     "both names taken": (f"CREATE TABLE {BACKUP} (id text)", f"the name {BACKUP} is taken"),
     "the backup's name is a view's": (f"CREATE VIEW {BACKUP} AS SELECT 1", f"the name {BACKUP} is taken"),
     "a backup alone": (f"ALTER TABLE advisory RENAME TO {BACKUP}", "but no advisory"),
-    "a foreign view": ("DROP TABLE advisory CASCADE; CREATE VIEW advisory AS SELECT 1 AS id", "something else"),
+    "a foreign view": ("DROP TABLE advisory CASCADE; CREATE VIEW advisory AS SELECT 1 AS id", "but not over"),
     "a view over both": (
         f"{OVER} AS SELECT b.id FROM {BACKUP} b JOIN advisory_raw r USING (id)",
-        "something else",
+        "but not over",
     ),
-    "a view by hand that can be written to": (f"{OVER} AS SELECT * FROM {BACKUP}", "can be written to"),
+    "a view by hand that accepts writes": (f"{OVER} AS SELECT * FROM {BACKUP}", "accepts writes"),
     "a materialized view": (
         "DROP TABLE advisory CASCADE; CREATE MATERIALIZED VIEW advisory AS SELECT 1 AS id",
         "neither a table nor a view",
     ),
     "a sequence": ("DROP TABLE advisory CASCADE; CREATE SEQUENCE advisory", "neither a table nor a view"),
-    "our function's name": (f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1", f"a function {GUARD} exists"),
+    "our function's name": (
+        f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1",
+        f"a function {GUARD} already exists",
+    ),
     "a publication": ("CREATE PUBLICATION feed FOR TABLE advisory", "the publication feed would silently"),
     "a publication of all": ("CREATE PUBLICATION everything FOR ALL TABLES", "the publication everything"),
     "a function with the row type": (
@@ -42,7 +45,7 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("case", CONFLICTS)
-def test_conflicts(case: str, concelier: Database, aoc: Aoc) -> None:
+def test_a_conflict_is_found_and_nothing_changes(case: str, concelier: Database, aoc: Aoc) -> None:
     """What cannot be swapped is found by the audit, with its reason, and upgrade then changes nothing."""
     obstacle, reason = CONFLICTS[case]
     concelier.run(obstacle)
@@ -61,7 +64,7 @@ def test_conflicts(case: str, concelier: Database, aoc: Aoc) -> None:
 
 
 def test_conflicts_stop_only_the_swap(concelier: Database, aoc: Aoc) -> None:
-    """What stands in the way of the view does not keep the constraints from going in before."""
+    """What blocks the view swap does not stop the constraints before it."""
     concelier.run(CONFLICTS["both names taken"][0])
     aoc.configure(concelier)
 
@@ -69,7 +72,7 @@ def test_conflicts_stop_only_the_swap(concelier: Database, aoc: Aoc) -> None:
 
 
 @pytest.mark.parametrize("name", ["feed", "titled"])
-def test_accepted_conflicts(name: str, concelier: Database, aoc: Aoc) -> None:
+def test_accept_allows_one_conflict(name: str, concelier: Database, aoc: Aoc) -> None:
     """--accept lets one conflict happen, and only that one."""
     concelier.run(CONFLICTS["a publication"][0])
     concelier.run(CONFLICTS["a function with the row type"][0])
@@ -87,7 +90,7 @@ def test_accepted_conflicts(name: str, concelier: Database, aoc: Aoc) -> None:
     assert concelier.value("SELECT titled(a) FROM advisory a WHERE id = 'CVE-2024-20001'") == "Merged advisory 1"
 
 
-def test_a_view_by_hand_is_taken_as_it_is(concelier: Database, aoc: Aoc) -> None:
+def test_a_view_made_by_hand_is_left_alone(concelier: Database, aoc: Aoc) -> None:
     """A read-only view over the backup that somebody made before is left alone, going up and going down."""
     concelier.run(f"{OVER} AS SELECT DISTINCT * FROM {BACKUP}")
     concelier.run("ALTER VIEW advisory OWNER TO stella_concelier")
@@ -103,7 +106,7 @@ def test_a_view_by_hand_is_taken_as_it_is(concelier: Database, aoc: Aoc) -> None
     assert concelier.value(f"SELECT count(*) FROM {BACKUP}") == 50
 
 
-def test_no_advisory_at_all(concelier: Database, aoc: Aoc) -> None:
+def test_without_a_legacy_table_nothing_is_swapped(concelier: Database, aoc: Aoc) -> None:
     """Where nobody ever had the legacy table there is nothing to swap, which audit, upgrade and verify say."""
     concelier.run("DROP TABLE advisory CASCADE")
     aoc.configure(concelier)
@@ -115,7 +118,7 @@ def test_no_advisory_at_all(concelier: Database, aoc: Aoc) -> None:
     assert aoc("downgrade", "-1").exit_code == 0
 
 
-def test_dependents_go_on_working(concelier: Database, aoc: Aoc) -> None:
+def test_dependents_keep_working(concelier: Database, aoc: Aoc) -> None:
     """Views, materialized views and foreign keys over the table follow it, work on, and are listed."""
     concelier.run(
         "CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n FROM advisory; "
@@ -141,7 +144,7 @@ def test_dependents_go_on_working(concelier: Database, aoc: Aoc) -> None:
         concelier.run("INSERT INTO note VALUES ('nothing')")
 
 
-def test_dependents_of_other_kinds(concelier: Database, aoc: Aoc) -> None:
+def test_rules_policies_and_functions_follow_the_table(concelier: Database, aoc: Aoc) -> None:
     """Rules, policies and functions that were parsed when made follow the table too, and are named."""
     concelier.run(
         "CREATE FUNCTION counted() RETURNS bigint BEGIN ATOMIC SELECT count(*) FROM advisory; END; "
@@ -164,7 +167,7 @@ def migrator(concelier: Database, aoc: Aoc) -> None:
     aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("migrator", "m")
 
 
-def test_member_of_the_owner(concelier: Database, aoc: Aoc) -> None:
+def test_a_member_of_the_owner_can_swap(concelier: Database, aoc: Aoc) -> None:
     """An ordinary member of the owner swaps up and down; the view then belongs to the owner, not to it."""
     migrator(concelier, aoc)
     concelier.run("GRANT CREATE ON SCHEMA public TO stella_concelier")
@@ -176,7 +179,7 @@ def test_member_of_the_owner(concelier: Database, aoc: Aoc) -> None:
     assert [aoc("downgrade", "-1").exit_code, aoc("upgrade", "--release-hold").exit_code] == [0, 0]
 
 
-def test_owner_who_may_not_create(concelier: Database, aoc: Aoc) -> None:
+def test_an_owner_without_create_is_refused_first(concelier: Database, aoc: Aoc) -> None:
     """An owner without CREATE on the schema could not own the view: said beforehand, with the GRANT."""
     migrator(concelier, aoc)
     concelier.run("REVOKE CREATE ON SCHEMA public FROM stella_concelier")
@@ -189,7 +192,7 @@ def test_owner_who_may_not_create(concelier: Database, aoc: Aoc) -> None:
     assert aoc("upgrade").exit_code == 0
 
 
-def test_grants_by_another_grantor(concelier: Database, aoc: Aoc) -> None:
+def test_grants_of_another_grantor_need_membership(concelier: Database, aoc: Aoc) -> None:
     """Grants of a role that we may not act for are refused beforehand; as its member we repeat them."""
     migrator(concelier, aoc)
     concelier.run("GRANT CREATE ON SCHEMA public TO stella_concelier")
@@ -209,7 +212,7 @@ def test_grants_by_another_grantor(concelier: Database, aoc: Aoc) -> None:
     ) == ["stella_reader"]
 
 
-def test_membership_without_set_role(concelier: Database, aoc: Aoc) -> None:
+def test_membership_without_set_role_is_refused(concelier: Database, aoc: Aoc) -> None:
     """A member of the grantor that may not SET ROLE to it (PostgreSQL 16) is refused beforehand as well."""
     if concelier.connection.info.server_version < 160000:
         pytest.skip("memberships WITH SET FALSE exist since PostgreSQL 16")

@@ -33,7 +33,7 @@ def shape(database: Database) -> Any:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_tables_of_every_shape(name: str, concelier: Database, aoc: Aoc) -> None:
+def test_tables_of_every_shape_are_swapped_and_back(name: str, concelier: Database, aoc: Aoc) -> None:
     """Whatever columns the table has, the view shows the same columns and rows, and the way back is open."""
     concelier.run(f"DROP TABLE advisory CASCADE; {SHAPES[name]}")
     concelier.run("INSERT INTO advisory (id) VALUES ('1'), ('2')")
@@ -49,7 +49,7 @@ def test_tables_of_every_shape(name: str, concelier: Database, aoc: Aoc) -> None
     concelier.run("INSERT INTO advisory (id) VALUES ('4')")
 
 
-def test_writers_of_a_partitioned_table(concelier: Database, aoc: Aoc) -> None:
+def test_writers_of_a_partitioned_table_are_noticed(concelier: Database, aoc: Aoc) -> None:
     """Writes are noticed where they land in a partition: the parent's own counters never move."""
     concelier.run(f"DROP TABLE advisory CASCADE; {SHAPES['partitioned']}")
     aoc.configure(concelier)

@@ -6,7 +6,7 @@ from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
 
 
-def test_at_head(excititor: Database, aoc: Aoc) -> None:
+def test_wait_ends_at_once_at_head(excititor: Database, aoc: Aoc) -> None:
     """At head it ends at once with exit 0."""
     aoc.configure(excititor)
     aoc("upgrade")
@@ -14,20 +14,20 @@ def test_at_head(excititor: Database, aoc: Aoc) -> None:
     assert aoc.json("wait", "--timeout", "1ms").exit_code == 0
 
 
-def test_not_there_yet(excititor: Database, aoc: Aoc) -> None:
+def test_wait_gives_up_before_head(excititor: Database, aoc: Aoc) -> None:
     """It gives up with exit 3, and says at which revision it is, what it waits for, and that nobody runs it."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
 
     ran = aoc.json("wait", "--timeout", "100ms")
 
-    assert (ran.exit_code, ran.slugs()) == (3, ["not-there-yet"])
-    problem = ran.finding("not-there-yet")["problem"]
+    assert (ran.exit_code, ran.slugs()) == (3, ["not-ready"])
+    problem = ran.finding("not-ready")["problem"]
     assert "at excititor_0003, waiting for excititor_0004 (Idempotency index" in problem
-    assert "nobody is running it" in problem
+    assert "no run is in progress" in problem
 
 
-def test_says_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> None:
+def test_wait_names_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> None:
     """While an upgrade runs, it names pod, command and step; when that is done, it ends with exit 0."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
@@ -45,19 +45,19 @@ def test_says_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Aoc) -> 
     assert (upgrade.returncode, waiting.returncode) == (0, 0)
 
 
-def test_unreachable_then_there(empty: Database, aoc: Aoc) -> None:
+def test_an_unreachable_database_is_waited_for(empty_database: Database, aoc: Aoc) -> None:
     """A database that cannot be reached is waited for; one that is empty as well."""
     aoc.environment["CONCELIER_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
     gone = aoc.json("wait", "--timeout", "100ms")
-    aoc.configure(empty)
+    aoc.configure(empty_database)
     bare = aoc.json("wait", "--timeout", "100ms")
 
-    assert [gone.slugs(), bare.slugs()] == [["not-there-yet"], ["not-there-yet"]]
-    assert "No connection to concelier" in gone.finding("not-there-yet")["problem"]
-    assert "at base, waiting for concelier_0001" in bare.finding("not-there-yet")["problem"]
+    assert [gone.slugs(), bare.slugs()] == [["not-ready"], ["not-ready"]]
+    assert "Cannot connect to concelier" in gone.finding("not-ready")["problem"]
+    assert "at base, waiting for concelier_0001" in bare.finding("not-ready")["problem"]
 
 
-def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
+def test_a_held_database_is_accepted(excititor: Database, aoc: Aoc) -> None:
     """Where a rollback holds the database, services may start: exit 0, and the report shows the hold."""
     aoc.configure(excititor)
     aoc("upgrade")
@@ -68,7 +68,7 @@ def test_held_is_accepted(excititor: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs()) == (0, ["held"])
 
 
-def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
+def test_select_on_the_version_table_is_enough(excititor: Database, aoc: Aoc) -> None:
     """SELECT on the version table is enough, without which the error says which GRANT; but it sees no hold."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0006")
@@ -84,8 +84,8 @@ def test_least_privilege(excititor: Database, aoc: Aoc) -> None:
     assert (without.exit_code, without.slugs()) == (1, ["privileges"])
     help_ = without.finding("privileges")["help"]
     assert 'GRANT SELECT ON "public"."aoc_alembic_version" TO "a waiter";' in help_
-    assert (behind.slugs(), seeing.slugs()) == (["not-there-yet"], ["not-there-yet"])
-    unseen = 'a hold would not be seen: GRANT SELECT ON "public"."aoc_migration_hold" TO "a waiter";'
-    assert unseen in behind.finding("not-there-yet")["problem"]
-    assert unseen not in seeing.finding("not-there-yet")["problem"]
+    assert (behind.slugs(), seeing.slugs()) == (["not-ready"], ["not-ready"])
+    unseen = 'cannot see holds (run: GRANT SELECT ON "public"."aoc_migration_hold" TO "a waiter";'
+    assert unseen in behind.finding("not-ready")["problem"]
+    assert unseen not in seeing.finding("not-ready")["problem"]
     assert aoc("wait", "--timeout", "100ms").exit_code == 0

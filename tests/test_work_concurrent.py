@@ -1,9 +1,8 @@
-"""`dedupe` and `repair` beside constraints that stand, other sessions that write, and `kill -9` at every batch."""
+"""`dedupe` and `repair` with constraints in place, other sessions that write, and `kill -9` at every batch."""
 
 import os
 import signal
 import subprocess
-import sys
 from typing import Any
 
 import psycopg
@@ -13,9 +12,6 @@ from tests.conftest import Aoc, Database, Ran
 from tests.helpers import dump, wait_until
 
 BATCH = 2
-MAIN = (
-    f"import aoc_migrate.quarantine.row_batches as w; w.BATCH = {BATCH}; from aoc_migrate.cli import main; main()"
-)
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -29,14 +25,7 @@ END = (
 
 def start(aoc: Aoc, *words: str) -> subprocess.Popen[str]:
     """Start the command with batches of two rows."""
-    return subprocess.Popen(
-        [sys.executable, "-c", MAIN, *words],
-        env=aoc.env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
+    return aoc.start(*words, "--batch-rows", str(BATCH))
 
 
 def places(database: Database) -> list[str]:
@@ -99,7 +88,7 @@ def kill_at_batches(database: Database, aoc: Aoc, words: list[str], order: list[
 
 
 @pytest.mark.parametrize("command", ["repair", "dedupe"])
-def test_killed_at_every_batch(command: str, excititor: Database, aoc: Aoc) -> None:
+def test_a_run_killed_at_every_batch_goes_on(command: str, excititor: Database, aoc: Aoc) -> None:
     """However often it is killed, the same command goes on from its list, and --restore gives back the table."""
     order = dirty(excititor) if command == "repair" else twice(excititor)
     before = dump(excititor)
@@ -120,8 +109,8 @@ def test_killed_at_every_batch(command: str, excititor: Database, aoc: Aoc) -> N
     assert dump(excititor) == before
 
 
-def test_an_unfinished_list_is_told_and_forgotten(excititor: Database, aoc: Aoc) -> None:
-    """status and verify say that a list is left; another command begins anew, and --restore forgets it."""
+def test_an_unfinished_list_is_reported_and_forgotten(excititor: Database, aoc: Aoc) -> None:
+    """status and verify say that a list is left; another command starts over, and --restore forgets it."""
     order = dirty(excititor)
     before = dump(excititor)
     aoc.configure(excititor)
@@ -134,8 +123,8 @@ def test_an_unfinished_list_is_told_and_forgotten(excititor: Database, aoc: Aoc)
         process.communicate()
 
     for command in ("status", "verify"):
-        told = aoc.json(command).finding("work-unfinished")
-        assert "aoc-migrate repair excititor --rule all --apply" in told["help"]
+        found = aoc.json(command).finding("work-unfinished")
+        assert "aoc-migrate repair excititor --rule all --apply" in found["help"]
     other = aoc.json("repair", "excititor", "--rule", "null-key", "--apply").report["facts"]
     assert ("resumed" in other, other["moved"]) == (False, 5)
     assert aoc("repair", "excititor", "--restore").exit_code == 0
@@ -196,7 +185,7 @@ def test_restore_forgets_a_list_that_was_not_begun(excititor: Database, aoc: Aoc
     assert aoc("repair", "--restore").exit_code == 2
 
 
-def test_others_write_meanwhile(excititor: Database, aoc: Aoc) -> None:
+def test_a_row_changed_meanwhile_is_judged_again(excititor: Database, aoc: Aoc) -> None:
     """A row that somebody repaired, or changed elsewhere, while we waited for it is judged as it is then."""
     for id_ in ("fixed", "richer"):
         excititor.add(id_, **GOOD, source_vendor="", upstream_id=id_)

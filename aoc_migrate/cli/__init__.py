@@ -17,29 +17,29 @@ GROUPS = {
     "Before": {
         "audit": "Find what would stop an upgrade. Read-only.",
         "plan": "Show what an upgrade would run, or print it for psql.",
-        "repair": "Repair rows that break a rule, or move them into quarantine.",
-        "dedupe": "Show duplicate rows; move the surplus into quarantine.",
+        "repair": "Repair rows that break a rule, or move them to quarantine.",
+        "dedupe": "Show duplicate rows; move the surplus to quarantine.",
     },
     "Migrate": {
-        "upgrade": "Audit, migrate online, put back what is missing, verify.",
+        "upgrade": "Audit, migrate online, restore what is missing, verify.",
         "wait": "Wait until the database is at head.",
     },
     "After": {
         "verify": "Check that the contract holds. Read-only.",
         "status": "Show where a target is.",
-        "history": "Show who ran what, when, with what outcome.",
+        "history": "Show who ran what, when, and how it ended.",
         "chain": "Show late or broken supersedes links; link them again.",
         "quarantine": "List and export what is in quarantine.",
     },
     "Roll back": {
-        "downgrade": "Undo revisions, and hold there.",
-        "constraints": "Remove the constraints when ingestion breaks.",
+        "downgrade": "Undo revisions, then hold the database there.",
+        "constraints": "Remove the constraints when they break ingestion.",
     },
     "Set up": {
-        "verifier": "Make, check and drop the read-only role of verification.",
+        "verifier": "Create, check and drop the read-only role for verification.",
         "bundle": "Write the Offline Kit.",
         "sandbox": "Run a throwaway PostgreSQL with both databases.",
-        "revision": "Write the file of a new revision, in a checkout.",
+        "revision": "Create the file of a new revision, in a checkout.",
     },
 }
 """The commands in the order of their use, with the line that `aoc-migrate --help` shows without importing them."""
@@ -91,13 +91,13 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="aoc-migrate")
 def cli() -> None:
-    """Put the Aggregation-Only Contract into the databases concelier and excititor, and take it back.
+    """Apply the Aggregation-Only Contract to the databases concelier and excititor, and roll it back.
 
     \b
     export CONCELIER_DATABASE_URL=postgresql://stella@db/concelier
-    aoc-migrate audit concelier      what would stop the upgrade; read-only
+    aoc-migrate audit concelier      find what would stop the upgrade; read-only
     aoc-migrate upgrade concelier    audit, migrate online, verify
-    aoc-migrate downgrade -1         take the last revision back, and hold there
+    aoc-migrate downgrade -1         undo the last revision, then hold the database there
 
     \b
     Exit codes:
@@ -133,5 +133,7 @@ def main() -> NoReturn:
 
 def _ended(number: int, _frame: FrameType | None) -> NoReturn:
     """Raise SystemExit, on which psycopg cancels the running statement."""
-    sys.stderr.write(f"aoc-migrate: ended by {signal.Signals(number).name}; run the same command to go on\n")
+    sys.stderr.write(
+        f"aoc-migrate: ended by {signal.Signals(number).name}; run the same command again to resume\n"
+    )
     raise SystemExit(128 + number)

@@ -10,8 +10,8 @@ from aoc_migrate.cli.options import ACCEPT, LIMIT, METRICS, POOLER
 def audit(run: Run) -> None:
     """Find what would stop an upgrade. Read-only.
 
-    Reads every row: required fields, forbidden keys, duplicates of the idempotency key, links that the backfill
-    would write. Checks what would stop the view swap. Exits 1 when something stops the upgrade.
+    Reads every row and checks required fields, forbidden keys, duplicates of the idempotency key, and the links
+    that the backfill would write. Also checks the view swap. Exits 1 if anything would stop the upgrade.
 
     \b
     aoc-migrate audit concelier

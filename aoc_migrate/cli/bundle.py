@@ -11,18 +11,28 @@ from aoc_migrate.cli.output import Output
 
 @click.command(cls=GroupedHelp)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--platform", "platforms", multiple=True, help="Wheels for this platform (pip's tag); repeatable.")
-@click.option("--python-version", metavar="X.Y", help="Wheels for this Python; default: the one that runs this.")
-@click.option("--no-wheels", is_flag=True, help="For psql alone.")
-@click.option("--wheel", type=click.Path(path_type=Path), help="The package's own wheel, where no index has it.")
+@click.option(
+    "--platform", "platforms", multiple=True, help="Include wheels for this platform (pip's tag). May be repeated."
+)
+@click.option(
+    "--python-version", metavar="X.Y", help="Include wheels for this Python version. Default: the running one."
+)
+@click.option("--no-wheels", is_flag=True, help="Leave out the wheels, for sites that use psql alone.")
+@click.option(
+    "--wheel", type=click.Path(path_type=Path), help="Use this wheel of aoc-migrate if no index has one."
+)
 @click.option(
     "--report",
     "reports",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A verification report to take along; repeatable.",
+    help="Include a verification report. May be repeated.",
 )
-@click.option("--sign-command", metavar="COMMAND", help="Signs SHA256SUMS, whose name it gets as its last word.")
+@click.option(
+    "--sign-command",
+    metavar="COMMAND",
+    help="Run this command to sign SHA256SUMS; the file name is its last argument.",
+)
 def bundle(
     output: Output,
     folder: Path,
@@ -33,10 +43,11 @@ def bundle(
     reports: tuple[Path, ...],
     sign_command: str | None,
 ) -> None:
-    """Write the Offline Kit into DIR: psql scripts, wheels, docs, SBOM, manifest, sums and a README.
+    """Write the Offline Kit to DIR: psql scripts, wheels, docs, SBOM, manifest, checksums and a README.
 
-    For sites without a network. pip's own settings say where wheels come from. The same input gives the same
-    bytes. At the site, sha256sum checks them, and pip installs only wheels whose sums requirements.txt pins.
+    For sites without a network. pip's own settings decide where wheels come from. The same input gives the same
+    bytes. At the site, sha256sum checks the files, and pip installs only wheels whose hashes are pinned in
+    requirements.txt.
 
     \b
     aoc-migrate bundle kit --platform manylinux2014_x86_64 --python-version 3.12
@@ -47,7 +58,7 @@ def bundle(
     from aoc_migrate.report.model import Report
 
     if no_wheels and (platforms or python_version or wheel):
-        raise click.UsageError("--no-wheels leaves nothing for --platform, --python-version or --wheel to choose.")
+        raise click.UsageError("--no-wheels cannot be combined with --platform, --python-version or --wheel.")
     output.check()
     report = Report(str(folder))
     write_bundle(folder, Kit(not no_wheels, platforms, python_version, wheel, reports, sign_command), report)

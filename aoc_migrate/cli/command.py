@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aoc_migrate.run.target_run import Options, Verb
 
 OTHER_OPTIONS = {
-    "--dry-run": "To see what would run and change nothing: aoc-migrate plan",
+    "--dry-run": "To see what would run without changing anything: aoc-migrate plan",
     "--sql": "To print the SQL: aoc-migrate plan TARGET --sql",
 }
 """What to type instead of options of other tools."""
@@ -152,7 +152,7 @@ class TargetCommand(GroupedHelp):
         rest = [word for word in words if word not in TARGETS]
         if len(targets) > 1 or len(rest) > self.takes_revision:
             surplus = rest[1] if len(rest) > 1 else (rest or targets[1:])[0]
-            raise click.UsageError(f"Unexpected word {surplus!r}. Targets are {' and '.join(TARGETS)}.", ctx)
+            raise click.UsageError(f"Unexpected argument {surplus!r}. Targets are {' and '.join(TARGETS)}.", ctx)
         return targets, rest[0] if rest else None
 
     def _refuse_option(self, ctx: click.Context, name: str) -> NoReturn:
@@ -174,5 +174,5 @@ def _options(values: dict[str, Any]) -> "Options":
 
     limits = Limits(**_pop_fields(values, Limits), **values.pop("max_lag", {}))
     if limits.max_stall > limits.deadline:
-        raise refused("--max-stall is longer than --deadline: not even one try would fit.")
+        raise refused("--max-stall is longer than --deadline, which leaves no time for even one attempt.")
     return Options(limits=limits, flags=read_flags(), **_pop_fields(values, Options))

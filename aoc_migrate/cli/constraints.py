@@ -9,11 +9,11 @@ from aoc_migrate.cli.options import ACCEPT, ALL_TARGETS, MAX_STALL, METRICS, POO
 @click.command(cls=TargetCommand, shared=(ALL_TARGETS, ACCEPT, MAX_STALL, *WAITING, *METRICS, POOLER))
 @click.option("--remove", is_flag=True, help="Drop the constraints and the idempotency index.")
 def constraints(run: Run, remove: bool, all_targets: bool) -> None:
-    """Remove the constraints in the hour when ingestion breaks (--remove); without it, show them.
+    """Remove the constraints when they break ingestion (--remove); without it, show them.
 
-    Drops CHECKs, our NOT NULLs and the idempotency index with bounded stalls. Chain, view and revision stay.
-    Leaves a hold; `aoc-migrate upgrade --release-hold` puts everything back. Turn the services' guard off first:
-    AOC_GUARD_ENABLED=false.
+    Drops the CHECKs, the NOT NULLs that upgrade set and the idempotency index, with bounded stalls. Keeps chain,
+    view and revision. Leaves a hold; `aoc-migrate upgrade --release-hold` restores everything. Turn off the
+    services' guard first: AOC_GUARD_ENABLED=false.
 
     \b
     aoc-migrate constraints concelier --remove
@@ -21,5 +21,5 @@ def constraints(run: Run, remove: bool, all_targets: bool) -> None:
     from aoc_migrate.run.rollback import run_remove_constraints
     from aoc_migrate.run.status import run_status
 
-    run.only(unless=all_targets or not remove, hint="name one, or say --all")
+    run.only(unless=all_targets or not remove, hint="name one, or add --all")
     run.verb(run_remove_constraints if remove else run_status, stops=remove)

@@ -12,17 +12,17 @@ from aoc_migrate.cli.row_options import ROW_OPTIONS, show_apply_or_restore
     type=click.Choice(["earliest", "latest"]),
     default="earliest",
     show_default=True,
-    help="Which row of a group stays, by retrieved_at.",
+    help="Which row of each group stays, by retrieved_at.",
 )
 @click.option("--include-different", is_flag=True, help="Also move rows that differ from the one that stays.")
 def dedupe(
     run: Run, keep: str, include_different: bool, apply: bool, restore: bool, run_number: int | None
 ) -> None:
-    """Show duplicate rows and what would become of them; --apply moves the surplus into quarantine.
+    """Show duplicate rows and what would happen to them; --apply moves the surplus to quarantine.
 
-    One row of each group stays, untouched. Rows that named a moved one as superseded name the one that stays.
-    A row leaves the table only in the transaction that puts it into quarantine (TABLE_quarantine), and --restore
-    puts all of them back, links included.
+    One row of each group stays, unchanged. Rows that supersede a moved row are linked to the one that stays. A
+    row leaves the table in the same transaction that puts it in quarantine (TABLE_quarantine). --restore puts
+    all rows back, links included.
 
     \b
     aoc-migrate dedupe concelier

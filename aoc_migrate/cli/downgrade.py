@@ -12,10 +12,10 @@ from aoc_migrate.cli.options import ACCEPT, ALL_TARGETS, MAX_STALL, METRICS, POO
     shared=(ALL_TARGETS, ACCEPT, MAX_STALL, *WAITING, *batches(), *METRICS, POOLER),
 )
 def downgrade(run: Run, all_targets: bool) -> None:
-    """Undo revisions, down to REVISION (an id, -1, or base), and hold there.
+    """Undo revisions down to REVISION (an id, -1, or base), then hold the database there.
 
-    A hold keeps restarting pods from going up again; `aoc-migrate upgrade --release-hold` ends it. The same
-    command resumes an interrupted downgrade. Raw tables and rows are never dropped.
+    The hold keeps restarting pods from upgrading again; `aoc-migrate upgrade --release-hold` ends it. To resume
+    an interrupted downgrade, run the same command again. Raw tables and rows are never dropped.
 
     \b
     aoc-migrate downgrade -1
@@ -27,7 +27,7 @@ def downgrade(run: Run, all_targets: bool) -> None:
     revision = run.revision
     if revision is None:
         raise click.UsageError("Missing REVISION: -1, a revision id, or base.")
-    run.only(unless=all_targets, hint="name one, or say --all")
+    run.only(unless=all_targets, hint="name one, or add --all")
     run.work(
         lambda target: run.report(lambda session, report: run_downgrade(session, report, revision), target),
         stops=True,

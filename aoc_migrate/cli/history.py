@@ -10,12 +10,17 @@ from aoc_migrate.cli.param_types import RUN_NUMBER
 @click.command(cls=TargetCommand, shared=(POOLER,))
 @click.option("--run", "run_number", type=RUN_NUMBER, help="Show the steps of this run, with times.")
 @click.option(
-    "--limit", "runs", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="Most runs shown."
+    "--limit",
+    "runs",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="How many runs to show.",
 )
 def history(run: Run, run_number: int | None, runs: int) -> None:
-    """Show the ledger: who ran what, when, for how long, with what outcome. Newest first.
+    """Show the ledger: who ran what, when, for how long, and how it ended. Newest first.
 
-    It records every run that changes something, including those that failed or were interrupted.
+    The ledger records every run that changes something, including failed and interrupted ones.
 
     \b
     aoc-migrate history concelier

@@ -50,32 +50,32 @@ ACCEPT = Shared(
     multiple=True,
     metavar="SLUG:OBJECT",
     callback=_accepted,
-    help="Accept a finding, in the form that it prints. May be repeated.",
+    help="Accept a finding, as the finding prints it. May be repeated.",
 )
-ALL_TARGETS = Shared("--all", "all_targets", is_flag=True, help="All configured targets.")
+ALL_TARGETS = Shared("--all", "all_targets", is_flag=True, help="Run on all configured targets.")
 MAX_STALL = _locks(
     "--max-stall",
     type=DURATION,
     default="100ms",
     show_default=True,
-    help="Longest time that other sessions may wait behind one of our strong locks.",
+    help="Longest time that other sessions may wait for one of our strong locks.",
 )
 DEADLINE = _locks(
     "--deadline",
     type=DURATION,
     default="10m",
     show_default=True,
-    help="How long one step tries before it gives up (exit 3).",
+    help="How long a step tries before it gives up (exit 3).",
 )
 LOCK_WAIT = _locks(
     "--lock-wait",
     type=DURATION,
     default="30m",
     show_default=True,
-    help="How long to wait for another run (exit 3).",
+    help="How long to wait for another run before giving up (exit 3).",
 )
 SHOW_QUERIES = _locks(
-    "--show-queries", is_flag=True, help="Name who blocks us with the text of its query; it may hold data."
+    "--show-queries", is_flag=True, help="Show the query of each session that blocks us; it may contain data."
 )
 WAITING = (DEADLINE, LOCK_WAIT, SHOW_QUERIES)
 
@@ -88,21 +88,21 @@ def batches(most: int = 20_000) -> tuple[Shared, ...]:
             type=BATCH,
             default="50ms",
             show_default=True,
-            help="Time that a batch of rows aims at; its rows are locked that long.",
+            help="Target time of a batch; its rows stay locked that long.",
         ),
         _locks(
             "--batch-rows",
             type=click.IntRange(1, most),
             default=most,
             show_default=True,
-            help="Most rows in a batch.",
+            help="Largest number of rows in a batch.",
         ),
         _locks(
             "--pace",
             type=Share(),
             default="100%",
             show_default=True,
-            help="Share of the time that batches run; it sleeps in between.",
+            help="Share of the time that batches run; the rest is sleep.",
         ),
         _locks(
             "--max-lag",
@@ -111,8 +111,8 @@ def batches(most: int = 20_000) -> tuple[Shared, ...]:
             default=["1GB"],
             show_default=True,
             callback=_merged,
-            help="Pause while a standby, a replication slot or the WAL archive is further behind: 64MB, or 10s "
-            "for standbys, or 64MB,10s, or off.",
+            help="Pause while a standby, a replication slot or the WAL archive lags further than this: 64MB, 10s "
+            "(standbys only), both as 64MB,10s, or off.",
         ),
     )
 
@@ -122,7 +122,7 @@ LIMIT = _output(
     type=click.IntRange(1, 1_000_000),
     default=200,
     show_default=True,
-    help="Most groups or rows in each sample; counts always cover everything.",
+    help="Largest number of groups or rows in each sample; counts always cover everything.",
 )
 METRICS = (
     _output(
@@ -130,7 +130,7 @@ METRICS = (
         type=click.Path(dir_okay=False),
         help="Write Prometheus metrics to a file, for the textfile collector.",
     ),
-    _output("--push-gateway", type=GATEWAY, metavar="URL", help="Send them to a push gateway as well."),
+    _output("--push-gateway", type=GATEWAY, metavar="URL", help="Send the metrics to a push gateway."),
 )
 OUTPUT = (
     _output(
@@ -139,7 +139,7 @@ OUTPUT = (
         type=click.Choice(["table", "json", "ndjson", "markdown", "html"]),
         default="table",
         show_default=True,
-        help="How the report is written.",
+        help="Format of the report.",
     ),
     _output("--output", "file", type=click.Path(dir_okay=False), help="Write the report to a file."),
 )
@@ -147,5 +147,5 @@ POOLER = Shared(
     "--allow-session-pooler",
     is_flag=True,
     section=SECTIONS[3],
-    help="Go through a pooler that is known to be in session mode.",
+    help="Allow a pooler, which must be in session mode.",
 )

@@ -1,6 +1,7 @@
 """Where a command's output goes: the report, metrics, and the termination message of a pod."""
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Output:
         exit_code = max(report.exit_code for report in reports)
         if exit_code:
             _write_termination_message(command, reports)
-        text = render(self.format_, command, reports, exit_code)
+        text = render(self.format_, command, reports, exit_code, self._width())
         if self.file is None:
             click.echo(text, nl=False)
             return exit_code
@@ -50,9 +51,16 @@ class Output:
             Path(self.file).write_text(text, encoding="utf-8")
         except OSError as error:  # the work is done; its report must not be lost
             click.echo(render(self.format_, command, reports, 4), nl=False)
-            self.say(f"{self.file} could not be written: {error.strerror}; here is the report")
+            self.say(f"{self.file} could not be written: {error.strerror}; the report is on stdout")
             return 4
         return exit_code
+
+    def _width(self) -> int:
+        """Return the columns of the terminal, or a fixed number of them for a file or a pipe."""
+        from aoc_migrate.report.forms import WIDTH
+
+        terminal = self.file is None and os.isatty(1)
+        return shutil.get_terminal_size().columns if terminal else WIDTH
 
     def write_text(self, text: str) -> None:
         """Write text that is not a report. Raises Abort (exit 2) if the file cannot be written."""

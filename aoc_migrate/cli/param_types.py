@@ -25,17 +25,15 @@ class Duration(click.ParamType[float]):
             return value
         match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h|)", value.strip())
         if not match:
-            self.fail(f"{value!r} is no time; write 100ms, 2s, 5m or 1h", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 100ms, 2s, 5m or 1h", param, ctx)
         if not match[2]:
-            self.fail(
-                f"{value!r} has no unit, and nobody knows which you mean; write {value}ms or {value}s", param, ctx
-            )
+            self.fail(f"{value!r} has no unit; write {value}ms or {value}s", param, ctx)
         seconds = float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
         if seconds < 0.001:
-            self.fail(f"{value!r} is too short; the least is 1ms", param, ctx)
+            self.fail(f"{value!r} is too short; the minimum is 1ms", param, ctx)
         if seconds > self.longest:
             most = f"{self.longest / 3600:.0f}h" if self.longest >= 3600 else f"{self.longest * 1000:.0f}ms"
-            self.fail(f"{value!r} is too long; the most is {most}", param, ctx)
+            self.fail(f"{value!r} is too long; the maximum is {most}", param, ctx)
         return seconds
 
 
@@ -50,7 +48,7 @@ class Share(click.ParamType[float]):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value.strip())
         if not match or not 1 <= float(match[1]) <= 100:
-            self.fail(f"{value!r} is no share; write it between 1% and 100%", param, ctx)
+            self.fail(f"{value!r} is not a percentage; write one between 1% and 100%", param, ctx)
         return float(match[1]) / 100
 
 
@@ -76,7 +74,7 @@ class Lag(click.ParamType[dict[str, float | None]]):
             elif re.search(r"\d(ms|s|m|h)$", part.strip()):
                 found["max_lag_seconds"] = DURATION.convert(part, param, ctx)
             else:
-                self.fail(f"{part.strip()!r} is no lag; write 64MB, 10s, both as 64MB,10s, or off", param, ctx)
+                self.fail(f"{part.strip()!r} is not a lag; write 64MB, 10s, both as 64MB,10s, or off", param, ctx)
         return found
 
 
@@ -90,7 +88,7 @@ class RunNumber(click.ParamType[int]):
         if isinstance(value, int):
             return value
         if not re.fullmatch(r"[0-9]{1,19}", value) or not 0 < int(value) < 2**63:
-            self.fail(f"{value!r} is not the number of a run; see: aoc-migrate history", param, ctx)
+            self.fail(f"{value!r} is not a run number; see: aoc-migrate history", param, ctx)
         return int(value)
 
 
@@ -115,7 +113,7 @@ class Gateway(click.ParamType[str]):
 def not_empty(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Refuse an empty name, which would match nothing and so find nothing wrong."""
     if value is not None and not value.strip():
-        raise click.BadParameter("it is empty; name one, or leave the option out")
+        raise click.BadParameter("it is empty; give a name, or leave out the option")
     return value
 
 
@@ -130,7 +128,7 @@ def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) 
         raise refused(f"--password-file {file} cannot be read: {reason}.") from None
     password = text.rstrip("\r\n")
     if not password or "\0" in password:
-        raise refused(f"--password-file {file}: its first line is empty; write the password there.")
+        raise refused(f"--password-file {file}: the first line is empty; put the password there.")
     return password
 
 

@@ -11,10 +11,10 @@ from aoc_migrate.cli.options import DEADLINE, LOCK_WAIT, MAX_STALL, POOLER
 @click.command(cls=TargetCommand, revision="[REVISION | FROM:TO]", shared=(MAX_STALL, DEADLINE, LOCK_WAIT, POOLER))
 @click.option("--sql", is_flag=True, help="Print the psql script instead of the plan.")
 def plan(run: Run, sql: bool) -> None:
-    """Show what an upgrade or a downgrade would run: statements, locks, scans, sizes. Changes nothing.
+    """Show what an upgrade or downgrade would run: statements, locks, scans, sizes. Changes nothing.
 
-    REVISION is as for upgrade and downgrade; the default is head. With --sql, print the same as a script for
-    psql: same transactions, locks, limits and audit. FROM:TO prints it without a connection.
+    REVISION is as in upgrade and downgrade; the default is head. --sql prints the same as a psql script, with the
+    same transactions, locks, limits and audit. FROM:TO prints the script without a connection.
 
     \b
     aoc-migrate plan concelier
@@ -27,7 +27,7 @@ def plan(run: Run, sql: bool) -> None:
     revision = run.revision or "head"
     if ":" in revision:
         if not sql or not run.names:
-            raise click.UsageError("FROM:TO goes with TARGET and --sql: there is no database to connect to.")
+            raise click.UsageError("FROM:TO needs TARGET and --sql, because it connects to no database.")
         run.output.write_text(script_between(run.names[0], revision, run.options.limits))
         return
     target = run.only(unless=not sql and not revision.startswith("-"))

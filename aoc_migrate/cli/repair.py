@@ -12,26 +12,26 @@ from aoc_migrate.cli.row_options import ROW_OPTIONS, show_apply_or_restore
     "rules",
     multiple=True,
     metavar="RULE",
-    help="A finding of the audit whose rows are repaired, or all; may be repeated.",
+    help="The audit finding whose rows to repair, or all. May be repeated.",
 )
 def repair(run: Run, rules: tuple[str, ...], apply: bool, restore: bool, run_number: int | None) -> None:
-    """Show rows that break a rule and what would become of them; --apply repairs or moves them.
+    """Show rows that break a rule and what would happen to them; --apply repairs or moves them.
 
-    A row is repaired where nothing is lost: a blank or missing key is taken from the field of the envelope that
-    repeats it, forbidden keys leave the top level of the envelope, a JSON null becomes NULL. The original goes
-    into quarantine (TABLE_quarantine). A row that cannot be repaired moves there. --restore puts every row back
+    A row is repaired if nothing is lost: a blank or missing key is copied from the envelope field that repeats
+    it, forbidden keys are removed from the top level of the envelope, a JSON null becomes NULL. The original goes
+    to quarantine (TABLE_quarantine). A row that cannot be repaired moves there. --restore puts every row back
     exactly as it was.
 
     \b
     RULE is one of
       blank-key         a key column is empty or white space
       null-key          a column of the idempotency key is NULL
-      missing-required  a required column is NULL, or no JSON object
-      not-an-object     content or identifiers is JSON, but no object
+      missing-required  a required column is NULL, or not a JSON object
+      not-an-object     content or identifiers is JSON, but not an object
       forbidden-key     a forbidden key at the top level of a JSON column
       derived-key       the same for effective_*
-      key-too-long      the key does not fit into an index
-      time-not-finite   a time of the key is infinite
+      key-too-long      the key does not fit in an index
+      time-not-finite   retrieved_at is infinite
       all               all of them
 
     \b
@@ -43,9 +43,9 @@ def repair(run: Run, rules: tuple[str, ...], apply: bool, restore: bool, run_num
     from aoc_migrate.quarantine.repair import RepairOptions, run_repair
 
     if rules and restore:
-        raise click.UsageError("--restore puts back whole runs: it goes with --run, not with --rule.")
+        raise click.UsageError("--restore restores whole runs: use --run instead of --rule.")
     if apply and not rules:
-        raise click.UsageError("--apply needs the rules: --rule NAME, or --rule all.")
+        raise click.UsageError("--apply needs --rule RULE or --rule all.")
     options = RepairOptions.of(rules, run.options.limit)
     show_apply_or_restore(
         run,

@@ -8,11 +8,11 @@ from aoc_migrate.errors import refused
 
 @click.command()
 @click.argument("target", type=click.Choice(TARGETS))
-@click.option("-m", "--message", required=True, help="What it does, as a title: verb and noun.")
+@click.option("-m", "--message", required=True, help="Title: what the revision does, as verb and noun.")
 def revision(target: str, message: str) -> None:
-    """Write the file of a new revision, in a checkout.
+    """Create the file of a new revision, in a checkout.
 
-    The template asks the questions that its author has to answer.
+    The template asks the questions that the author must answer.
 
     \b
     aoc-migrate revision concelier -m "guard the identifiers column"
@@ -21,5 +21,5 @@ def revision(target: str, message: str) -> None:
 
     path = new_revision(target, message)
     if path is None:
-        raise refused("New revisions are written in a checkout; this is an installed package.")
+        raise refused("New revisions need a checkout; this is an installed package.")
     click.echo(path)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from aoc_migrate.cli.command import Run
     from aoc_migrate.run.target_run import Verb
 
-APPLY = Shared("--apply", is_flag=True, help="Do it; without this, nothing is changed.")
+APPLY = Shared("--apply", is_flag=True, help="Make the changes; without it, nothing changes.")
 RESTORE = Shared("--restore", is_flag=True, help="Put rows back exactly as they were, latest run first.")
-RUN = Shared("--run", "run_number", type=RUN_NUMBER, help="With --restore: of this run only.")
+RUN = Shared("--run", "run_number", type=RUN_NUMBER, help="With --restore: only the rows of this run.")
 ROW_OPTIONS = (APPLY, RESTORE, RUN, ACCEPT, *WAITING, *batches(500), LIMIT, POOLER)
 
 
@@ -24,7 +24,7 @@ def show_apply_or_restore(
     from aoc_migrate.quarantine.restore import run_restore
 
     if (apply and restore) or (run_number is not None and not restore):
-        raise click.UsageError("--apply and --restore exclude each other, and --run goes with --restore.")
+        raise click.UsageError("--apply and --restore cannot be combined, and --run needs --restore.")
     run.only(unless=not (apply or restore))
     if restore:
         run.verb(lambda session, report: run_restore(session, report, run.command, run_number), stops=True)

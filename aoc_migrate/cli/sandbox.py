@@ -24,8 +24,8 @@ _READABLE = {"True": "yes", "False": "no", "None": "-"}
 def sandbox() -> None:
     """Run a throwaway PostgreSQL with both databases in it.
 
-    It is a real server of your own, in your cache folder (AOC_SANDBOX_DIR names another place), and listens
-    on this machine only. It needs no root, no container and no installed PostgreSQL.
+    It is a real server in your cache folder (set AOC_SANDBOX_DIR to use another one) and listens on this machine
+    only. It needs no root, no container and no installed PostgreSQL.
 
     \b
     Example:
@@ -41,10 +41,10 @@ def sandbox() -> None:
 
 @sandbox.command()
 def start() -> None:
-    """Start the server, and make it the first time.
+    """Start the server, and create it the first time.
 
-    Prints the two variables that point aoc-migrate at it, and nothing else, on stdout. The databases are as a
-    deployment has them before the contract: raw tables that accept anything, and the legacy table advisory.
+    Prints only the two variables that point aoc-migrate at it on stdout. The databases are those of a deployment
+    before the contract: raw tables that accept anything, and the legacy table advisory.
 
     \b
     Example:
@@ -56,15 +56,15 @@ def start() -> None:
     server = default_server()
     server.start()
     prepare(server)
-    click.echo(f"The sandbox runs in {server.folder}. To end it: aoc-migrate sandbox stop", err=True)
+    click.echo(f"The sandbox runs in {server.folder}. To stop it: aoc-migrate sandbox stop", err=True)
     for target in _TABLES:
         click.echo(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
 
 
 @sandbox.command()
-@click.option("--delete", is_flag=True, help="Also remove the databases and all other files of the sandbox.")
+@click.option("--delete", is_flag=True, help="Also delete the databases and all other files of the sandbox.")
 def stop(delete: bool) -> None:
-    """Stop the server. Its databases stay until you say --delete.
+    """Stop the server. Its databases stay until you add --delete.
 
     \b
     Example:
@@ -78,14 +78,14 @@ def stop(delete: bool) -> None:
         server.delete()
     else:
         server.stop()
-    fate = "its files are removed" if delete else "its databases stay; remove them with --delete"
-    click.echo(f"The sandbox {'is stopped' if ran else 'was not running'}; {fate}.", err=True)
+    fate = "its files are deleted" if delete else "its databases stay; delete them with --delete"
+    click.echo(f"The sandbox {'has stopped' if ran else 'was not running'}; {fate}.", err=True)
 
 
 @sandbox.command()
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def status(format_: str) -> None:
-    """Tell whether the server runs: exit code 0 if it does, 3 if not.
+    """Show whether the server is running: exit code 0 if it is, 3 if not.
 
     \b
     Example:
@@ -114,12 +114,19 @@ def status(format_: str) -> None:
 @sandbox.command()
 @click.argument("target", required=False)
 @click.argument("file", required=False)
-@click.option("--rows", type=click.IntRange(min=1), help="Invent this many clean rows instead of reading FILE.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed invents the same rows.")
-@click.option("--duplicates", type=click.IntRange(min=0), default=0, help="Also repeat this many rows' keys.")
-@click.option("--violations", type=click.IntRange(min=0), default=0, help="Also invent this many broken rows.")
-@click.option("--tenant", help="Tenant of every row. Without it: default, and several among invented rows.")
-@click.option("--skip", is_flag=True, help="Leave out lines that cannot be loaded, and count them.")
+@click.option("--rows", type=click.IntRange(min=1), help="Generate this many clean rows instead of reading FILE.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed generates the same rows.")
+@click.option(
+    "--duplicates",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Also add this many rows that repeat the key of another.",
+)
+@click.option(
+    "--violations", type=click.IntRange(min=0), default=0, help="Also add this many rows that break a rule."
+)
+@click.option("--tenant", help="Tenant of every row. Without it: default; generated rows have several.")
+@click.option("--skip", is_flag=True, help="Skip lines that cannot be loaded, and count them.")
 def load(
     *,
     target: str | None,
@@ -131,10 +138,10 @@ def load(
     tenant: str | None,
     skip: bool,
 ) -> None:
-    """Load advisories: those in FILE (.ndjson or .ndjson.gz), or invented ones.
+    """Load advisories from FILE (.ndjson or .ndjson.gz), or generate them.
 
-    TARGET is concelier or excititor. Without it, the lines of FILE say where they belong, and invented rows
-    go into both. A load is one transaction: all of it, or nothing.
+    TARGET is concelier or excititor. Without it, the lines of FILE say where they belong, and generated rows go
+    to both. A load is one transaction: all or nothing.
 
     \b
     Example:
@@ -144,13 +151,13 @@ def load(
     if target is not None and target not in _TABLES and file is None:
         target, file = None, target
     if target is not None and target not in _TABLES:
-        raise refused(f"{target} is not a target. Type concelier or excititor before the file.")
+        raise refused(f"{target} is not a target. Put concelier or excititor before the file.")
     if (file is None) == (rows is None):
-        raise refused("Say what to load, and only one of the two: a FILE, or --rows N.")
+        raise refused("Give either a FILE or --rows N.")
     if file is None and skip:
-        raise refused("--skip is for a FILE; invented rows are all loaded.")
+        raise refused("--skip needs a FILE; generated rows are always loaded.")
     if rows is None and (duplicates or violations or seed):
-        raise refused("--seed, --duplicates and --violations are for invented rows: add --rows N.")
+        raise refused("--seed, --duplicates and --violations need --rows N.")
     if rows is None:
         _load_file(target, Path(str(file)), tenant or "default", skip)
     else:
@@ -166,7 +173,7 @@ def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
             with _connected(name) as connection:
                 _report(table, load_feed(connection, table, path, tenant, skip=skip))
             return
-    raise refused(f"{path} does not say where it belongs. Type concelier or excititor before the file.")
+    raise refused(f"{path} does not say which target it belongs to. Put concelier or excititor before the file.")
 
 
 def _load_invented(target: str | None, rows: int, **options: Any) -> None:
@@ -184,16 +191,16 @@ def _connected(target: str) -> "Connection[Any]":
 
     server = default_server()
     if not server.running():
-        raise refused("The sandbox is not running. Type: aoc-migrate sandbox start", _NOT_RUNNING)
+        raise refused("The sandbox is not running. Run: aoc-migrate sandbox start", _NOT_RUNNING)
     try:
         return psycopg.connect(server.url(target))
     except psycopg.OperationalError:
         raise refused(
-            f"The sandbox has no database {target}. Type: aoc-migrate sandbox start", _NOT_RUNNING
+            f"The sandbox has no database {target}. Run: aoc-migrate sandbox start", _NOT_RUNNING
         ) from None
 
 
 def _report(table: str, loaded: "Loaded") -> None:
     click.echo(f"{table}: {loaded.rows} rows loaded")
     for reason, count in loaded.skipped.items():
-        click.echo(f"{table}: {count} lines left out: {reason}")
+        click.echo(f"{table}: {count} lines skipped: {reason}")

@@ -8,9 +8,9 @@ from aoc_migrate.cli.options import METRICS, POOLER
 
 @click.command(cls=TargetCommand, shared=(*METRICS, POOLER))
 def status(run: Run) -> None:
-    """Show where a target is: revision, pending, rules guarded or proven, hold, lock, running build, journal.
+    """Show the state of a target: revision, pending revisions, rules, indexes, hold, lock, builds, journal.
 
-    Exits 0 when it could find out; to be behind is no error here (see verify).
+    Exits 0 even if the target is not at head; use verify to check that.
 
     \b
     aoc-migrate status concelier

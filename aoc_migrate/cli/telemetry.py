@@ -24,4 +24,4 @@ def publish(command: str, reports: "list[Report]", file: str | None, gateway: st
             push(str(gateway), command, report, time.time())
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
-        sys.stderr.write(f"aoc-migrate: the metrics were not published: {reason}\n")
+        sys.stderr.write(f"aoc-migrate: could not publish metrics: {reason}\n")

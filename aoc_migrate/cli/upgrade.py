@@ -11,19 +11,19 @@ from aoc_migrate.cli.options import ACCEPT, LIMIT, MAX_STALL, METRICS, POOLER, W
     revision="[REVISION]",
     shared=(ACCEPT, MAX_STALL, *WAITING, *batches(), LIMIT, *METRICS, POOLER),
 )
-@click.option("--release-hold", is_flag=True, help="Go on after a rollback, which holds plain upgrades.")
+@click.option("--release-hold", is_flag=True, help="Upgrade even though a rollback holds the database.")
 @click.option("--no-create", is_flag=True, help="Do not create a missing raw table; exit 3 instead.")
 @click.option(
     "--evidence",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Leave plan, audit, run and verify reports and the SQL that ran in a new folder there.",
+    help="Write the plan, audit, run and verify reports and the SQL that ran to a new folder in DIR.",
 )
 def upgrade(run: Run, release_hold: bool, no_create: bool, evidence: str | None) -> None:
-    """Audit, migrate online, put back what is missing, and verify. Safe to run at every pod start.
+    """Audit, migrate online, restore what is missing, and verify. Safe to run at every pod start.
 
-    REVISION is an id, head (the default) or relative (+1). Run again after an interruption, it goes on where
-    it stopped. Where rows need a supersedes link, set AOC_ALLOW_SUPERSEDES_RETROFIT=true.
+    REVISION is an id, head (the default) or relative (+1). After an interruption, run it again: it resumes where
+    it stopped. If rows need a supersedes link, set AOC_ALLOW_SUPERSEDES_RETROFIT=true.
 
     \b
     aoc-migrate upgrade concelier

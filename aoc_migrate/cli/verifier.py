@@ -11,10 +11,10 @@ CHANGE_OPTIONS = (MAX_STALL, *WAITING, POOLER)
 
 @click.group()
 def verifier() -> None:
-    """Make, check and drop the read-only role that verification runs under.
+    """Create, check and drop the read-only role for verification.
 
-    Its name is AOC_VERIFIER_USER (default: stella-aoc-verify). It may read the raw table and our own tables,
-    and nothing else; its sessions are read-only.
+    AOC_VERIFIER_USER sets its name (default: stella-aoc-verify). It may read only the raw table and the tables
+    that aoc-migrate keeps; its sessions are read-only.
 
     \b
     aoc-migrate verifier create concelier --password-file /run/secrets/verifier
@@ -28,18 +28,18 @@ def verifier() -> None:
     "password",
     metavar="FILE",
     callback=password_of,
-    help="Its first line becomes the password; - reads it from stdin. Without it, the password stays as it is.",
+    help="Set the password to the first line of FILE (-: of stdin). Without it, the password does not change.",
 )
 @click.option(
     "--tenant",
     callback=not_empty,
-    help="Let it see this tenant's rows only, until drop; needs row-level security.",
+    help="Let the role see only this tenant's rows, until drop; needs row-level security.",
 )
 def create(run: Run, password: str | None, tenant: str | None) -> None:
-    """Make the role, or bring it up to date: password (rotation), rights, policy; then check it.
+    """Create the role or update its password, rights and policy; then check it.
 
-    The password never leaves this process: the server gets its SCRAM-SHA-256 verifier. Needs a role that may
-    create roles and owns the tables. Run it again after an upgrade that made tables.
+    The password never leaves this process: the server gets only its SCRAM-SHA-256 verifier. Connect as a role
+    that may create roles and owns the tables. Run it again after an upgrade that created tables.
 
     \b
     aoc-migrate verifier create concelier --password-file /run/secrets/verifier
@@ -52,9 +52,9 @@ def create(run: Run, password: str | None, tenant: str | None) -> None:
 
 @verifier.command(cls=TargetCommand, shared=(ACCEPT, POOLER))
 def check(run: Run) -> None:
-    """Prove that the role can read what it needs and do nothing else, by its rights and by trying.
+    """Check that the role can read what it needs, and do nothing else.
 
-    It tries to write and create as that role, in a transaction that is rolled back.
+    Checks its rights, then tries to write and create as that role, in a transaction that is rolled back.
 
     \b
     aoc-migrate verifier check
@@ -66,7 +66,9 @@ def check(run: Run) -> None:
 
 @verifier.command(cls=TargetCommand, shared=CHANGE_OPTIONS)
 def drop(run: Run) -> None:
-    """Take the role's policies and rights away, and drop it unless another database still knows it.
+    """Revoke the role's rights, and drop it.
+
+    A role that another database still uses is not dropped.
 
     \b
     aoc-migrate verifier drop

@@ -8,13 +8,15 @@ from aoc_migrate.cli.param_types import AGE, not_empty
 
 
 @click.command(cls=TargetCommand, shared=(ACCEPT, LIMIT, *METRICS, POOLER))
-@click.option("--since", type=AGE, help="Only chains with a revision stored in this time (24h).")
+@click.option("--since", type=AGE, help="Only chains with a revision stored within this time, such as 24h.")
 @click.option("--tenant", callback=not_empty, help="Only this tenant's chains.")
-@click.option("--probe", is_flag=True, help="Also try one bad row per rule, in a transaction rolled back.")
+@click.option(
+    "--probe", is_flag=True, help="Also try to insert one bad row per rule, in a transaction that is rolled back."
+)
 def verify(run: Run, since: float | None, tenant: str | None, probe: bool) -> None:
     """Check that the contract holds: constraints, indexes, view, and the chain of every row.
 
-    Read-only (but for --probe), and fit for a role that may only read.
+    Read-only (except --probe); a role that may only read can run it.
 
     \b
     aoc-migrate verify

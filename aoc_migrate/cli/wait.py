@@ -7,13 +7,18 @@ from aoc_migrate.cli.param_types import DURATION
 
 
 @click.command(cls=TargetCommand)
-@click.option("--timeout", type=DURATION, default="10m", show_default=True, help="How long to wait (exit 3).")
+@click.option(
+    "--timeout",
+    type=DURATION,
+    default="10m",
+    show_default=True,
+    help="How long to wait before giving up (exit 3).",
+)
 def wait(run: Run, timeout: float) -> None:
-    """Wait until the database answers and is at head, or held where it is.
+    """Wait until the database answers and is at head, or is held by a rollback.
 
-    For services that must not start before the migration is done. It needs SELECT on aoc_alembic_version, and
-    on aoc_migration_hold to see that a rollback holds the database on purpose. On stderr it says which revision
-    it waits for and who runs it.
+    For services that must not start before the migration is done. Needs SELECT on aoc_alembic_version, and on
+    aoc_migration_hold to see a hold. Prints on stderr which revision it waits for and who runs it.
 
     \b
     aoc-migrate wait concelier --timeout 5m

@@ -1,1 +1,1 @@
-"""PostgreSQL: where the targets are, a session with its lock, online DDL, and reads of the catalog."""
+"""PostgreSQL: targets and limits, the session and its lock, the throttle and batches, and reads of the catalog."""

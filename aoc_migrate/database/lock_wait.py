@@ -45,7 +45,7 @@ def failed(
 ) -> Finding:
     """Return the finding for an error of PostgreSQL: waited too long, connection lost, cancelled, or refused.
 
-    Whoever sets a ``statement_timeout`` handles it, so a cancel that arrives here is a person's. The error's
+    Code that sets a ``statement_timeout`` handles it, so a cancel that arrives here is a person's. The error's
     DETAIL holds whole rows and is never shown.
     """
     reason = first_line(error, session.target).rstrip(".")

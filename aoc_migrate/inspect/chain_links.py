@@ -36,7 +36,7 @@ def count_wrong(session: Session, contract: Contract) -> int:
 def inspect_chain(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int
 ) -> Iterator[Finding]:
-    """Yield ``chain-broken`` and ``chain-late`` over all rows. Rows stored after ``backfilled_at`` may be late."""
+    """Yield ``chain-broken`` and ``chain-late`` over every row; rows stored after ``backfilled_at`` are late."""
     query = f"SELECT EXISTS ({wrong_links(contract, session.schema[contract.table])}) AS found"
     if read(session, "following the chains", query)[0]["found"]:
         yield from _link_findings(session, contract, backfilled_at, limit, Scope())
@@ -84,7 +84,7 @@ SELECT late, kind, count(*) AS rows, NULL AS id, NULL AS supersedes, NULL AS exp
 GROUP BY late, kind
 UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
 UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
-    found = read(session, "telling apart wrong links", query, [*values, limit, limit])
+    found = read(session, "classifying wrong links", query, [*values, limit, limit])
     for slug, is_late in (("chain-broken", False), ("chain-late", True)):
         kinds = {row["kind"]: row["rows"] for row in found if row["late"] == is_late and row["rows"] is not None}
         if not kinds:

@@ -38,34 +38,34 @@ def _conflict(swap: ViewSwap, reason: str, remedy: str = "") -> Finding:
 
 def _is_a_view(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     if session.value(f"SELECT {underlying(session.schema[swap.view])} = ARRAY[%s]", (swap.backup,)) is not True:
-        yield _conflict(swap, f"it is a view over something else than {swap.backup}")
+        yield _conflict(swap, f"it is a view, but not over {swap.backup}")
     elif not (
         session.value(read_only(session.schema, swap))
         or session.value(
             "SELECT pg_relation_is_updatable(to_regclass(%s), false) & 28 = 0", (str(session.schema[swap.view]),)
         )
     ):
-        yield _conflict(swap, "it is a view already, and can be written to")
+        yield _conflict(swap, "it is already a view, and accepts writes")
 
 
 def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     function = guard_function(swap)
     if session.value("SELECT to_regproc(%s) IS NOT NULL", (str(session.schema[function]),)):
-        yield _conflict(swap, f"a function {function} exists already", f"Rename or drop function {function}.")
+        yield _conflict(swap, f"a function {function} already exists", f"Rename or drop function {function}.")
     for broken in session.rows(breaking(session.schema[swap.view])):
         if not session.accepted.has("swap-conflict", broken["name"]):
             yield _conflict(
                 swap,
                 f"the {broken['kind']} {broken['name']} would silently change its meaning",
-                f"Change it first, or accept that: {option('swap-conflict', broken['name'])}",
+                f"Change it first, or accept the change: {option('swap-conflict', broken['name'])}",
             )
     for row in session.rows(partial_readers(session.schema[swap.view])):
         role = row["role"]
         if not session.accepted.has("swap-conflict", role):
             yield _conflict(
                 swap,
-                f"role {role} may read only some columns of it, which no view over a table with row-level "
-                "security can keep",
+                f"role {role} may read only some columns of it, which a view of a table with row-level "
+                "security cannot preserve",
                 "Grant it SELECT on the whole table, or accept that it cannot read the view: "
                 f"{option('swap-conflict', role)}",
             )

@@ -44,7 +44,7 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
         for name in contract.keys:
             yield Attempt(f"blank {name}", {name: "E' \\u3000'"}, "23514", (contract.keys_check().name,))
         too_long = {"id": f"repeat('x', {KEY_BYTES})"}
-        yield Attempt("an id too long", too_long, "23514", (contract.keys_check().name,), long=True)
+        yield Attempt("an id that is too long", too_long, "23514", (contract.keys_check().name,), long=True)
         yield Attempt(f"an infinite {TIME}", {TIME: "'infinity'"}, "23514", (contract.keys_check().name,))
     for column in contract.objects:
         part = Part.CONTENT if column.name == contract.document else Part.GUARD
@@ -112,8 +112,8 @@ def _stored(session: Session, contract: Contract, keys: set[str]) -> tuple[list[
     for good in good_rows(session, contract, keys):
         if good.lacks:
             problem = problem or (
-                f"of the first {SEARCHED_ROWS:,} rows none has values of {LONGEST_COPY} bytes at most "
-                f"in {good.lacks}, and longer ones are not copied"
+                f"none of the first {SEARCHED_ROWS:,} rows has a value of at most {LONGEST_COPY} bytes in "
+                f"{good.lacks}, and longer values are not copied"
             )
             continue
         (refusal,) = try_inserts(session, [good.statement], keep=True)

@@ -54,7 +54,7 @@ def audit_rows(
     broken = {rule: violations for n, (rule, violations) in enumerate(rules.items()) if counts[f"rule_{n}"]}
     if broken:
         violations = [violation for of_rule in broken.values() for violation in of_rule]
-        doing = f"looking closer at rows of {contract.table} that stand out"
+        doing = f"examining rows of {contract.table} that break a rule"
         found = read(session, doing, _violation_scan(list(broken), violations, source), (limit,))
         for row in found:
             yield _finding(session, contract, violations[row["n"]], row)
@@ -201,7 +201,7 @@ def _warnings(contract: Contract, checks: list[Check]) -> Iterator[Violation]:
             keys = _keys(contract, "case-variant-key", column.name)
             yield Violation("case-variant-key", column.name, _has_variant(contract, column), keys)
     if "content_hash" in audited:
-        yield Violation("content-hash-form", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
+        yield Violation("content-hash-format", "content_hash", f"NOT ({_WELL_FORMED_HASH})")
         for name, json, key in contract.mirrors:
             if json in audited:
                 yield Violation("envelope-mismatch", name, f"{json}->>'{key}' <> {name}")

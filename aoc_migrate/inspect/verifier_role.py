@@ -104,7 +104,7 @@ def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Findin
         *(["see rows past row-level security"] if _filtered(session, contract, role) else []),
     ]
     if lacking:
-        yield finding("verifier-lacks", role, lacking=", ".join(lacking), target=session.target.name)
+        yield finding("verifier-lacks-privileges", role, lacking=", ".join(lacking), target=session.target.name)
 
 
 def _filtered(session: Session, contract: Contract, role: str) -> bool:

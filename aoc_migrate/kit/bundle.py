@@ -36,7 +36,7 @@ _PURPOSES = {
     "sql": "psql script",
     "wheels": "Python package",
     "docs": "documentation",
-    "reports": "report made beforehand",
+    "reports": "verification report",
 }
 _MTIME = 315532800  # 1980-01-01, the earliest date in a zip file
 
@@ -69,16 +69,16 @@ def write_bundle(folder: Path, kit: Kit, report: Report) -> None:
     report.changed = True
     report.next = Next(
         f"cd {shlex.quote(str(folder))} && sha256sum --check {SUMS}",
-        note=f"Carry {folder} over and check it there; its README.md says how to go on.",
+        note=f"Copy {folder} to the site and check it there; its README.md has the next steps.",
     )
 
 
 def _refuse(folder: Path, kit: Kit) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise refused(f"{folder} is there already and not an empty folder. Name a new one.")
+        raise refused(f"{folder} already exists and is not an empty folder. Choose another one.")
     names = [path.name for path in kit.reports]
     if len(names) != len(set(names)):
-        raise refused("Two reports have one file name; rename one, because both go into one folder.")
+        raise refused("Two reports have the same file name, and both go into one folder. Rename one.")
     for path in (*kit.reports, *([kit.wheel] if kit.wheel else [])):
         if not path.is_file():
             raise refused(f"{path} is not a file.")
@@ -91,7 +91,7 @@ def _new(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise refused(f"{folder} cannot be made: {error.strerror}. Choose another place.") from None
+        raise refused(f"{folder} cannot be created: {error.strerror}. Choose another folder.") from None
     try:
         yield new
         for path in [*new.rglob("*"), new]:
@@ -175,10 +175,10 @@ def _sign(new: Path, command: str) -> None:
         signer = subprocess.run(arguments, cwd=new, check=False, capture_output=True, text=True)
     except (OSError, ValueError) as error:
         name = command.split(maxsplit=1)[0] if command.strip() else "''"  # the options may hold a passphrase
-        reason = error.strerror if isinstance(error, OSError) else "its quotes do not match"
-        raise refused(f"The signer {name} could not be started: {reason}.") from None
+        reason = error.strerror if isinstance(error, OSError) else "its quotes are unbalanced"
+        raise refused(f"Could not start the signer {name}: {reason}.") from None
     if signer.returncode:
-        last_line = (signer.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise refused(f"The signer ended with exit code {signer.returncode}: {last_line}")
+        last_line = (signer.stderr.strip().splitlines() or ["no error message"])[-1]
+        raise refused(f"The signer failed with exit code {signer.returncode}: {last_line}")
     if not any(new.glob(f"{SUMS}.*")):
-        raise refused(f"The signer left no {SUMS}.asc or {SUMS}.sig beside {SUMS}.")
+        raise refused(f"The signer wrote no {SUMS}.asc or {SUMS}.sig next to {SUMS}.")

@@ -2,17 +2,17 @@
 
 README = """# aoc-migrate {version}, for a site without a network
 
-Everything here works without a network. Commands are typed in this folder; what they write goes beside it, because
-whatever is put in here no longer matches its sums.
+Everything here works without a network. Run the commands in this folder. They write next to it, because a new
+file in here would no longer match the checksums.
 
-## 1. Is it whole?
+## 1. Check that it is complete
 
 ```sh
-sha256sum --check --quiet SHA256SUMS && echo whole
+sha256sum --check --quiet SHA256SUMS && echo complete
 ```
 
-The signature over `SHA256SUMS` (`.asc` or `.sig`), where there is one, is checked with its signer's key first. Do
-both before you install anything from here.
+If `SHA256SUMS` is signed (`.asc` or `.sig`), check the signature first, with the signer's key. Do both before you
+install anything from here.
 
 ## 2. With Python 3.11 or newer
 
@@ -27,16 +27,18 @@ AOC_ALLOW_SUPERSEDES_RETROFIT=true ../aoc/bin/aoc-migrate upgrade concelier --ev
 ../aoc/bin/aoc-migrate verify concelier --format html --output ../verify.html
 ```
 
-`repair` and `dedupe` show what could be done about the rows that the audit names; with `--rule all --apply` and
-`--apply` they do it. Nothing is lost: rows that move, and the originals of those that are repaired, are kept in
-`advisory_raw_quarantine` (`vex_raw_quarantine`), which its owner alone may read; `--restore` puts them back. No
-script of this bundle touches that table, and no row of it belongs into a bundle.
+`repair` and `dedupe` show what they would do with the rows that the audit names; with `--rule all --apply` and
+`--apply` they do it. Nothing is lost: moved rows and the originals of repaired ones are kept in
+`advisory_raw_quarantine` (`vex_raw_quarantine`), which only its owner may read; `--restore` puts them back. No
+script in this bundle touches that table, and none of its rows belongs in a bundle.
 
-The same with `EXCITITOR_DATABASE_URL` and `excititor`. No `wheels` folder: this bundle was made for psql alone.
+For excititor, do the same with `EXCITITOR_DATABASE_URL` and `excititor`. Without a `wheels` folder, this bundle is
+for psql alone.
 
 ## 3. With psql 15 or newer alone
 
-Each script tells at its top what it does, its variables and its exit codes. They commit by themselves: never `-1`.
+The head of each script explains what it does, its variables and its exit codes. The scripts commit on their own:
+never add `-1`.
 
 ```sh
 psql -X -d concelier -f sql/check-advisory-raw-duplicates.sql -v LIMIT=200
@@ -48,26 +50,26 @@ Excititor has `check-vex-raw-duplicates.sql` and `excititor-upgrade.sql`; `apply
 which database it is in. In a cluster:
 `kubectl exec -i -n concelier deploy/concelier-postgres -- psql -X -d concelier < sql/FILE`
 
-## 4. Back
+## 4. Roll back
 
 ```sh
 psql -X -d concelier -f sql/apply-aoc-constraints.sql -v remove=1
 psql -X -d concelier -f sql/concelier-downgrade.sql
 ```
 
-The first takes constraints and idempotency index away, the second everything. Turn the services' guard off before
-(AOC_GUARD_ENABLED=false). Both leave a hold, which `-v release_hold=1` ends.
+The first removes the constraints and the idempotency index, the second everything. Turn off the services' guard
+first (AOC_GUARD_ENABLED=false). Both leave a hold; `-v release_hold=1` ends it.
 
-## What is here
+## Contents
 
 | path | what |
 | --- | --- |
 | `sql/` | psql scripts |
-| `wheels/`, `requirements.txt` | Python packages, each pinned with its sum |
+| `wheels/`, `requirements.txt` | Python packages, each pinned by its hash |
 | `docs/` | documentation, and the JSON Schema of reports |
-| `reports/` | verification reports made beforehand |
+| `reports/` | verification reports |
 | `sbom.cdx.json` | bill of materials, CycloneDX 1.6 |
-| `manifest.json`, `SHA256SUMS` | every file with its sum |
+| `manifest.json`, `SHA256SUMS` | every file with its checksum |
 
-No credentials are in here. The verifier's belong to this site's tenant and are rotated with each new bundle.
+The bundle contains no credentials. The verifier's belong to this site's tenant; rotate them with each new bundle.
 """

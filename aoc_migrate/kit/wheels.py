@@ -41,11 +41,11 @@ def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"]
     ran = subprocess.run(command, check=False, capture_output=True, text=True)
     if ran.returncode:
-        lines = ran.stderr.strip().splitlines() or ["it said nothing"]
+        lines = ran.stderr.strip().splitlines() or ["no error message"]
         reason = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
         unreachable = _NO_ANSWER.search(ran.stderr)
         raise refused(
             f"pip could not get the packages: {reason.removeprefix('ERROR: ')}. "
-            "Look at --platform, --python-version and pip's index, or leave packages out with --no-wheels.",
+            "Check --platform, --python-version and pip's index, or leave out the wheels with --no-wheels.",
             3 if unreachable else 2,
         )

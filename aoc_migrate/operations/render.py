@@ -66,7 +66,7 @@ class Printer:
         locks = Instant(steps).locks(min(LEAST_WEAK_WAIT, self.limits.deadline), self.limits.max_stall)
         self._put(
             f"-- ACCESS EXCLUSIVE on {table}, for an instant: waits {stall} at most, and others wait as long.\n"
-            "-- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.\n"
+            "-- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.\n"
             + "\n".join(f"{sql};" for sql in locks)
         )
         for step in steps[steps.index(first) :]:
@@ -107,7 +107,7 @@ class Printer:
             declare = f"reason text := {objection.reason};"
             raising = f"RAISE EXCEPTION '{objection.subject}: %', reason;"
             self._put(
-                f"-- Refuse to go on where {objection.subject} is somebody else's.\n"
+                f"-- Stop where {objection.subject} is not ours.\n"
                 + _block(f"IF reason IS NOT NULL THEN\n  {raising}\nEND IF;", declare)
             )
 
@@ -146,4 +146,4 @@ def _refuse_running(step: Step) -> str:
     holders, name = maintaining(step.relation), step.index.name
     waits = f"RAISE EXCEPTION '{name} is INVALID, and % may be building it: let that end, and run this again',\n  "
     asked = f"IF {index_is_invalid(step.relation, step.index)} AND {holders} IS NOT NULL THEN"
-    return "-- Nobody else may be building it.\n" + _block(f"{asked}\n  {waits}  {holders};\nEND IF;")
+    return "-- No other session may be building it.\n" + _block(f"{asked}\n  {waits}  {holders};\nEND IF;")

@@ -31,14 +31,17 @@ class Kind(Enum):
     DROP_BOOKKEEPING = ("DROP TABLE", "a table of our own; no raw row is in it")
     RECORD = ("record", "what the downgrade must know of the database as it was")
     FORGET = ("forget", "what was recorded for the downgrade, which is done")
-    SHARE = ("GRANT SELECT", "whoever reads the raw table may read revision and hold")
+    SHARE = ("GRANT SELECT", "readers of the raw table may read revision and hold")
     CREATE_TABLE = ("CREATE TABLE", "a fresh installation has no raw table yet")
     ADD_COLUMN = ("ADD COLUMN", "nullable and without a default, so no row is rewritten")
     CREATE_FUNCTION = ("CREATE FUNCTION", "the CHECK calls it: a call is short, and every INSERT parses the CHECK")
     GRANT_EXECUTE = ("GRANT EXECUTE", "a role that may not run the function could store no row")
     DROP_FUNCTION = ("DROP FUNCTION", "no constraint calls it any more")
     ADD_CHECK = ("ADD CONSTRAINT", "NOT VALID: new rows are held from now on, no row is read")
-    INVALIDATE = ("ADD CONSTRAINT NOT VALID", "a constraint cannot be made unproven: dropped and added at once")
+    INVALIDATE = (
+        "ADD CONSTRAINT NOT VALID",
+        "no statement makes a constraint unproven: it is dropped and added at once",
+    )
     DROP_CHECK = ("DROP CONSTRAINT", "no row is read")
     VALIDATE = ("VALIDATE CONSTRAINT", "one scan proves all rows; reads and writes go on")
     SET_NOT_NULL = ("SET NOT NULL", "the validated CHECK proves it, so no row is read")
@@ -57,8 +60,8 @@ class Kind(Enum):
         "readers find the same rows under the same name; nobody writes them any more",
     )
     SWAP_BACK = ("DROP VIEW and RENAME", "the table never lost its owner, its privileges and its policies")
-    MAKE_READ_ONLY = ("CREATE TRIGGER", "the view refuses what would write to it")
-    USE_INVOKER = ("ALTER VIEW", "policies of the table judge whoever reads the view")
+    MAKE_READ_ONLY = ("CREATE TRIGGER", "the view refuses every write")
+    USE_INVOKER = ("ALTER VIEW", "the table's policies apply to readers of the view")
     CHANGE_POLICIES = ("policies of", "what the verifier may see changes at once")
     STOCK = ("statement", "an operation of Alembic's own, without a bound")
 
@@ -85,7 +88,7 @@ class Printed(Enum):
 
     PLAIN = "as it is"
     ASKING = "with its condition: it depends on what the upgrade found"
-    NEVER = "not: it repairs what somebody changed"
+    NEVER = "not: it repairs changes by others"
 
 
 @dataclass(frozen=True)

@@ -89,14 +89,14 @@ def _common_values() -> dict[str, Any]:
         "bounds": f"base to {line[-1].id}".replace(TARGETS[0], "<target>"),
         "description": [
             f"Constraints and idempotency index: the state of `aoc-migrate upgrade TARGET {goals}`.",
-            "The guard of the column content follows the backfill, which it would slow down: with the upgrade to",
-            "head, or here where no row needs the backfill.",
+            "The guard of the column content comes after the backfill, because it would slow it down: with the",
+            "upgrade to head, or here if no row needs the backfill.",
             "",
         ],
         "variables": {
-            "remove=1": "take constraints and idempotency index away, and hold there",
-            "content=1": "guard content now, also where rows need the backfill",
-            "target=NAME": f"{' or '.join(TARGETS)}; else it is found by its table",
+            "remove=1": "remove constraints and idempotency index, then hold the database there",
+            "content=1": "guard content now, even if rows need the backfill",
+            "target=NAME": f"{' or '.join(TARGETS)}; by default, the one whose raw table is there",
             **{name: about for name, about in VARIABLES.items() if not name.startswith("retrofit")},
         },
     }

@@ -41,8 +41,8 @@ from aoc_migrate.revisions.graph import Revision, altered_tables, contract_at, h
 from aoc_migrate.revisions.revision_sql import checksum
 
 VARIABLES = {
-    "schema=NAME": "where the tables are",
-    "release_hold=1": "go up although a rollback holds the database",
+    "schema=NAME": "schema of the tables",
+    "release_hold=1": "upgrade even though a rollback holds the database",
     "retrofit=1": "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does",
     "accept=SLUG:OBJECT": "findings to accept, separated by commas",
 }

@@ -55,7 +55,7 @@ def _rights_of_others(session: Session, contract: Contract) -> Iterator[Finding]
     )
     if rows:
         names = ", ".join(row["role"] for row in rows)
-        yield finding("quarantine-open", contract.quarantine, names=names)
+        yield finding("quarantine-exposed", contract.quarantine, names=names)
 
 
 def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
@@ -134,9 +134,9 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     if rows["taken"]:
         yield finding("id-taken", table, rows=rows["taken"])
     if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):
-        yield finding("index-stands", table, target=target)
+        yield finding("index-in-place", table, target=target)
     if rows["guarded"]:
-        yield finding("guards-stand", table, rows=rows["guarded"], target=target)
+        yield finding("constraints-in-place", table, rows=rows["guarded"], target=target)
     if rows["changed"]:
         yield finding("changed-since", table, rows=rows["changed"])
     yield from trigger_findings(session, contract, INSERT | UPDATE)

@@ -22,7 +22,7 @@ def export_to_file(session: Session, report: Report, path: str, run: int | None)
     """Write the rows of `run_export` to a new file. Raises what `run_export` and `new_file` raise."""
     with new_file(path) as file:
         run_export(session, report, file.write, run)
-    session.say(f"{path} holds whole rows, documents included; you alone may read it")
+    session.say(f"{path} contains whole rows, documents included; only you can read it")
 
 
 def run_export(session: Session, report: Report, write: Callable[[str], object], run: int | None) -> None:
@@ -32,7 +32,7 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     """
     contract = contract_at(session.target.name, report.revision)
     if not has_quarantine(session, contract):
-        raise refused(f"{session.target.name} has no quarantine: nothing was ever moved there.")
+        raise refused(f"{session.target.name} has no quarantine, because no row was ever moved there.")
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]
     query = f"SELECT to_jsonb(q)::text FROM {name} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
@@ -72,11 +72,11 @@ def new_file(name: str) -> Iterator[TextIO]:
     except FileExistsError:
         raise _taken(name) from None
     except OSError as error:
-        raise refused(f"{name} was not made, because it would not be whole: {error.strerror}.", 4) from None
+        raise refused(f"{name} was not created, because it would be incomplete: {error.strerror}.", 4) from None
     finally:
         with suppress(OSError):  # it was renamed, or the disk failed
             Path(unfinished).unlink()
 
 
 def _taken(name: str) -> Abort:
-    return refused(f"{name} exists already and is not overwritten. Name a new file.")
+    return refused(f"{name} already exists and is not overwritten. Choose another file.")

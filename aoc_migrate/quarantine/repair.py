@@ -25,7 +25,7 @@ class RepairOptions:
         """Return the options for these rule names, or for ``all``. Raises Abort (exit 2) for an unknown rule."""
         for name in names:
             if name not in (*RULES, "all"):
-                raise refused(f"No such rule: {name}. Rules are {', '.join(RULES)}, and all.")
+                raise refused(f"No such rule: {name}. The rules are {', '.join(RULES)}, and all.")
         return cls(() if "all" in names else names, limit)
 
 
@@ -46,7 +46,9 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
         found = find_broken_rows(session, contract, rules, options.limit)
         report.put(_facts(found, apply=apply))
         if found["refused"]:
-            report.findings.append(finding("guard-refuses", contract.table, rows=found["refused"], target=target))
+            report.findings.append(
+                finding("constraint-refuses", contract.table, rows=found["refused"], target=target)
+            )
         if found["repairs"] and _unique(session, contract):
             rows = collisions(session, contract, rules)
             if rows:

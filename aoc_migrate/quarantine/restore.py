@@ -29,7 +29,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         return
     name, target = session.schema[contract.quarantine], session.target.name
     if not has_quarantine(session, contract):
-        raise refused(f"{target} has no quarantine: nothing was ever moved there.")
+        raise refused(f"{target} has no quarantine, because no row was ever moved there.")
     chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{DUPLICATE}'"
     chosen += "" if run is None else f" AND quarantine_run = {run}"
     recorded = f"{command} --restore{'' if run is None else f' --run {run}'}"
@@ -40,13 +40,13 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         if run is not None or work is None or work.verb != command:
             rows = "" if run is None else f" of run {run}"
             raise refused(
-                f"The quarantine of {target} has no rows{rows} that {command} put there; "
-                f"see: aoc-migrate quarantine {target}"
+                f"The quarantine of {target} has no rows{rows} from {command}. "
+                f"See what it has: aoc-migrate quarantine {target}"
             )
         with ledger.recorded(session, report, recorded, report.revision):
             drop_work_list(session)
         report.put(WorkFacts(restored=0))
-        report.next = Next(note=f"{command} had moved nothing when it was interrupted; its list is gone now.")
+        report.next = Next(note=f"The interrupted {command} had moved nothing; its work list is now deleted.")
         return
     with bounded_lock_wait(session, contract.table, "restore"):
         report.findings += restore_obstacles(session, contract, chosen)

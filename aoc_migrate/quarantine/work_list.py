@@ -109,7 +109,7 @@ def reference_findings(session: Session, contract: Contract, leaving: str) -> It
 
 
 def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield ``guard-refuses`` if constraints would refuse rows that we must write. The list must exist."""
+    """Yield ``constraint-refuses`` if constraints would refuse rows that we must write. The list must exist."""
     raw, listed = session.schema[contract.table], session.schema[WORK]
     query = (
         f"SELECT (SELECT count(*) FROM {listed} WHERE refused) + (SELECT count(*) FROM {raw} AS t "
@@ -120,7 +120,7 @@ def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:
     with own_tables_locked(session, WORK):
         rows = session.value(query)
     if rows:
-        yield finding("guard-refuses", contract.table, rows=rows, target=session.target.name)
+        yield finding("constraint-refuses", contract.table, rows=rows, target=session.target.name)
 
 
 def foreign_table_findings(session: Session, contract: Contract) -> Iterator[Finding]:
@@ -153,7 +153,7 @@ def unfinished(session: Session) -> UnfinishedWork | None:
         comment = session.value("SELECT obj_description(to_regclass(%s), 'pg_class')", (name,))
     signed = _SIGNED.fullmatch(comment or "")
     if signed is None:
-        raise Abort(foreign(WORK, "its comment is not one that we write"))
+        raise Abort(foreign(WORK, "aoc-migrate did not write its comment"))
     return UnfinishedWork(signed[1], signed[2].strip(), comment)
 
 

@@ -16,7 +16,7 @@ def parsed(text: str) -> tuple[str, str]:
     elif slug not in ACCEPTABLE:
         reason = f"{slug} cannot be accepted"
     elif not object_.strip():
-        reason = f"{text!r} has no object behind the colon"
+        reason = f"{text!r} has no object after the colon"
     else:
         return slug, object_
     raise ValueError(f"{reason}; write SLUG:OBJECT as the finding prints it, with one of {', '.join(ACCEPTABLE)}")

@@ -19,7 +19,7 @@ from aoc_migrate.report.verdict import sentence
 SAMPLE_ROWS = 50  # the rest is in the JSON
 _HERE = Path(__file__).parent
 _SECONDS = ("max_stall", "deadline", "lock_wait", "batch_time", "max_lag_seconds", "old_snapshot", "snapshot_wait")
-_MEANINGS = {0: "clean", 1: "look at the findings", 3: "try again later", 4: "ended half way, or not verified"}
+_MEANINGS = {0: "clean", 1: "see the findings", 3: "try again later", 4: "failed half way, or verify failed"}
 _MARKS = {"missing": "error", "changed": "error", "foreign": "error", "invalid": "error", "guarded": "warning"}
 
 
@@ -82,7 +82,7 @@ def page(command: str, reports: list[Report], exit_code: int, json: str) -> str:
     return templates.get_template("report.html.j2").render(
         title=f"aoc-migrate {command}: {', '.join(report.target for report in reports)}",
         exit_code=exit_code,
-        meaning=_MEANINGS.get(exit_code, "look at the findings"),
+        meaning=_MEANINGS.get(exit_code, "see the findings"),
         style=Markup(style()),  # noqa: S704 - a file of ours
         views=[_view(report) for report in reports],
         summary=_summary(reports),

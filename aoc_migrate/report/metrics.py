@@ -23,16 +23,16 @@ PREFIX = "aoc_migrate_"
 HELP = {
     "violations": "Rows or groups that break a rule of the contract, by finding and violation code.",
     "findings": "Findings of the last run, by severity.",
-    "rows": "Rows of the raw table that the last run looked at.",
+    "rows": "Rows of the raw table that the last run read.",
     "chain_documents": "Upstream documents by number of revisions.",
-    "revision_info": "1, with the revision that the database is at and the head as labels.",
-    "at_head": "Whether the database is at head.",
+    "revision_info": "Always 1; the labels are the revision of the database and the head.",
+    "at_head": "1 if the database is at head, 0 if not.",
     "exit_code": "Exit code of the last run.",
-    "duration_seconds": "How long the last run took.",
-    "stall_seconds": "The longest that other sessions may have waited for a step of the last run.",
-    "paused_seconds": "How long steps of the last run paused, by reason.",
-    "last_run_timestamp_seconds": "When the last run ended.",
-    "last_success_timestamp_seconds": "When the last run that ended with exit code 0 ended.",
+    "duration_seconds": "Duration of the last run.",
+    "stall_seconds": "Longest time that other sessions may have waited for a step of the last run.",
+    "paused_seconds": "Time that steps of the last run paused, by reason.",
+    "last_run_timestamp_seconds": "Time when the last run ended.",
+    "last_success_timestamp_seconds": "Time when the last run with exit code 0 ended.",
 }
 LAST_SUCCESS = "last_success_timestamp_seconds"
 _JOB = "aoc-migrate"

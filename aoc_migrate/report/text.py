@@ -17,7 +17,7 @@ from aoc_migrate.report.verdict import ending, fact_lines, heading
 
 SAMPLE_ROWS = 5
 CELL = 160  # characters; the JSON has the rest
-_TEXT_WIDTH = 16  # of the narrowest column of text
+_WORD = 28  # characters; a longer word may be wrapped
 _GAP = 2
 _LEAST_WIDTH = 40
 _MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
@@ -68,37 +68,48 @@ def _table(table: Table, indent: int, width: int) -> Iterator[str]:
     names = [table.columns[n] for n in used]
     rows = [[shortened(row[n].text, CELL) for n in used] for row in table.rows]
     numbers = [table.numbers()[n] for n in used]
-    if _least_width(names, rows, numbers) <= width - indent:
-        yield from _drawn(_grid(names, rows, numbers), indent, width)
+    widths = _widths(names, rows, numbers, width - indent)
+    if widths is not None:
+        yield from _drawn(_grid(names, rows, numbers, widths), indent, width)
         return
     for row in rows:
-        pairs = [[name, value] for name, value in zip(names, row, strict=True) if value != "-"]
-        yield from _drawn(_grid(["", ""], pairs, [False, False]), indent, width)
+        yield from _drawn(_pairs(names, row), indent, width)
         yield ""
 
 
-def _least_width(names: list[str], rows: list[list[str]], numbers: list[bool]) -> int:
-    """Return the width that a table needs if numbers and the names of columns are not wrapped."""
-    widths = [max(cell_len(value) for value in column) for column in zip(*rows, strict=True)]
-    needed = [
-        max(cell_len(name), width if number else min(width, _TEXT_WIDTH))
-        for name, width, number in zip(names, widths, numbers, strict=True)
-    ]
-    return sum(needed) + _GAP * (len(needed) - 1)
+def _widths(names: list[str], rows: list[list[str]], numbers: list[bool], room: int) -> list[int] | None:
+    """Return the widths of columns, or None where there is not room for them.
+
+    Texts are wrapped where they must be; numbers are not, nor words, unless they are very long.
+    """
+    widths, wanted = [], []
+    for name, column, number in zip(names, zip(*rows, strict=True), numbers, strict=True):
+        words = [word for value in column for word in ([value] if number else value.split())]
+        widest = max(map(cell_len, words), default=0)
+        widths.append(max(cell_len(name), widest if number else min(widest, _WORD)))
+        wanted.append(max(map(cell_len, [name, *column])))
+    spare = room - sum(widths) - _GAP * (len(widths) - 1)
+    while spare > 0 and (narrow := [n for n, width in enumerate(widths) if width < wanted[n]]):
+        for n in narrow[:spare]:
+            widths[n] += 1
+        spare -= len(narrow[:spare])
+    return None if spare < 0 else widths
 
 
-def _grid(names: list[str], rows: list[list[str]], numbers: list[bool]) -> Grid:
-    grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(names), header_style="")
-    for name, number in zip(names, numbers, strict=True):
-        grid.add_column(
-            Text(name),
-            justify="right" if number else "left",
-            overflow="fold",
-            no_wrap=number,
-            min_width=cell_len(name),
-        )
+def _grid(names: list[str], rows: list[list[str]], numbers: list[bool], widths: list[int]) -> Grid:
+    grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="")
+    for name, number, width in zip(names, numbers, widths, strict=True):
+        grid.add_column(Text(name), justify="right" if number else "left", overflow="fold", width=width)
     for row in rows:
         grid.add_row(*map(Text, row))
+    return grid
+
+
+def _pairs(names: list[str], row: list[str]) -> Grid:
+    grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=False)
+    for name, value in zip(names, row, strict=True):
+        if value != "-":
+            grid.add_row(Text(name, no_wrap=True), Text(value, overflow="fold"))
     return grid
 
 

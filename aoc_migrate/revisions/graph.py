@@ -60,7 +60,7 @@ def history(target: str) -> tuple[Revision, ...]:
     while (following := by_down.get(line[-1].id if line else None)) is not None:
         line.append(following)
     if len(line) != len(revisions):
-        raise refused(f"The history of {target} is not one line: look at the down_revision of its files.")
+        raise refused(f"The history of {target} is not linear: check the down_revision of its files.")
     return tuple(line)
 
 
@@ -85,7 +85,7 @@ def _read(path: Path) -> Revision:
         id_, down, part, removable, completes, swap = (value(assigned.get(name)) for name in names)
         title = (ast.get_docstring(tree) or "").splitlines()[0]
     except (KeyError, IndexError, AttributeError, ValueError):
-        raise refused(f"{path} cannot be read as a revision: see migrations/README.md.") from None
+        raise refused(f"{path} is not a valid revision: see migrations/README.md.") from None
     return Revision(id_, down, title, Part(part), bool(removable), completes, swap, path)
 
 
@@ -179,5 +179,5 @@ def _relative(target: str, steps: int, current: str | None) -> str | None:
     index = ids.index(current) + steps
     if steps == 0 or not 0 <= index < len(ids):
         at = current or "base"
-        raise refused(f"{target} is at {at}: there are not {abs(steps)} steps in that direction.")
+        raise refused(f"{target} is at {at}; {steps:+d} leads to no revision.")
     return ids[index]

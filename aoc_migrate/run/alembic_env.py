@@ -107,7 +107,7 @@ def _print_sql(context: Any) -> None:
 def _target_name(context: Any) -> str:
     name = context.config.config_ini_section
     if name not in TARGETS:
-        raise CommandError(f"Choose a database: alembic -n {TARGETS[0]} … or alembic -n {TARGETS[1]} …")
+        raise CommandError(f"Choose a target: alembic -n {TARGETS[0]} … or alembic -n {TARGETS[1]} …")
     return str(name)
 
 

@@ -79,7 +79,7 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
     name = session.target.name
     report.next = Next(f"aoc-migrate upgrade {name}")
     if report.errors:
-        report.next = Next(f"aoc-migrate audit {name}", note="Repair what the findings name, and audit again.")
+        report.next = Next(f"aoc-migrate audit {name}", note="Fix what the findings name, and audit again.")
 
 
 def audit(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> list[Finding]:
@@ -173,7 +173,7 @@ def _backfill_findings(
     for name in triggers:
         yield finding("update-trigger", contract.table, trigger=name, accept=option("update-trigger", name))
     if names:
-        what = f"{len(names)} objects" if len(names) > 1 else "One object"
+        what = f"{len(names)} dependent objects" if len(names) > 1 else "a dependent object"
         yield finding(
             "link-dependents",
             f"{contract.table}.{contract.link}",

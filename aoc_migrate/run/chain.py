@@ -48,7 +48,9 @@ def _chained(session: Session, report: Report) -> Contract:
     target = session.target.name
     if Part.CHAIN not in parts(target, report.revision):
         needed = revision_of(target, Part.CHAIN)
-        raise refused(f"{target} has no chain yet: it is made by {needed}. Run: aoc-migrate upgrade {target}")
+        raise refused(
+            f"{target} has no chain yet; revision {needed} creates it. Run: aoc-migrate upgrade {target}"
+        )
     return contract_at(target, report.revision)
 
 
@@ -59,14 +61,14 @@ def _apply(session: Session, report: Report) -> bool:
         if current_hold is not None and not current_hold.finished:
             report.findings.append(hold.to_finding(session, current_hold))
             report.next = Next(
-                note="Nothing was changed. Finish the rollback, or end its hold, and link anew then."
+                note="Nothing was changed. Finish the rollback or release its hold, then link again."
             )
             return False
         check_retrofit(session, contract)
         report.findings += [*code_findings(session, contract, DDL), *code_on_the_way(session, contract)]
         if report.errors:
             command = f"aoc-migrate chain {session.target.name} --apply"
-            report.next = Next(command, note="Nothing was changed. Repair what the findings name first.")
+            report.next = Next(command, note="Nothing was changed. Fix what the findings name first.")
             return False
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
@@ -92,4 +94,4 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
             report.changed = True
             with own_tables_locked(session, JOURNAL, writes=True):
                 session.run(f"DELETE FROM {session.schema[JOURNAL]}")
-    report.next = Next(note="A downgrade of the backfill now leaves the links as they are.")
+    report.next = Next(note="From now on, a downgrade of the backfill leaves the links as they are.")

@@ -64,7 +64,7 @@ class Evidence:
         with _attempt():
             if target not in self._sql:
                 self._sql[target] = path.open("w", encoding="utf-8")
-                sql = f"-- The SQL that aoc-migrate {__version__} ran on {target}, without what it read.\n{sql}"
+                sql = f"-- The SQL that aoc-migrate {__version__} ran on {target}, without its queries.\n{sql}"
             self._sql[target].write(sql)
             self._sql[target].flush()
 
@@ -94,7 +94,7 @@ def evidence_in(parent: str) -> Iterator[Evidence]:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise refused(f"--evidence {parent}: {error.strerror}. Choose a folder that can be written to.") from None
+        raise refused(f"--evidence {parent}: {error.strerror}. Choose a writable folder.") from None
     evidence = Evidence(folder)
     try:
         yield evidence

@@ -15,6 +15,8 @@ def run_history(session: Session, report: Report, limit: int, run: int | None) -
     if run is not None:
         steps = ledger.steps(session, run)
         if steps is None:
-            raise refused(f"The ledger of {session.target.name} has no run {run}; see: aoc-migrate history")
+            raise refused(
+                f"The ledger of {session.target.name} has no run {run}. List the runs: aoc-migrate history"
+            )
         session.steps = steps
     report.put(HistoryFacts(runs, steps_of_run=run))

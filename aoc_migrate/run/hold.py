@@ -101,9 +101,9 @@ def released(finding: Finding, target: str) -> Finding:
 
 
 def to_finding(session: Session, hold: Hold) -> Finding:
-    """Return the finding ``held`` or ``unfinished`` for the hold."""
+    """Return the finding ``held`` or ``rollback-unfinished`` for the hold."""
     return finding(
-        "held" if hold.finished else "unfinished",
+        "held" if hold.finished else "rollback-unfinished",
         session.target.name,
         target=session.target.name,
         command=hold.command,

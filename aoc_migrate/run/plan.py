@@ -79,7 +79,7 @@ def script_between(target: str, span: str, limits: Limits) -> str:
     """
     start, _, goal = span.partition(":")
     if re.match(r"[+-]", start) or re.match(r"[+-]", goal):
-        raise refused(f"{span!r}: without a connection, a relative revision is relative to nothing. Name both.")
+        raise refused(f"{span!r}: without a connection, revisions cannot be relative. Name both by id.")
     job = job_to(target, resolve(target, start or "base", None), goal or "head")
     return script(job, limits, *read_schema_and_owner(target))
 
@@ -102,8 +102,8 @@ def _refuse_partitioned(session: Session, table: str) -> None:
     """Raise Abort (exit 2) for a partitioned table: a script cannot work partition by partition."""
     if is_partitioned(session, table):
         raise refused(
-            f"{table} is partitioned, and psql scripts do not build indexes partition by partition: "
-            "run the command itself (aoc-migrate upgrade, downgrade, constraints)."
+            f"{table} is partitioned, and a psql script cannot build indexes one partition at a time. "
+            "Use aoc-migrate upgrade, downgrade or constraints instead."
         )
 
 

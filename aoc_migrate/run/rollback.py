@@ -28,7 +28,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
     """Go down to ``revision`` and leave a hold. An unfinished relative downgrade is resumed, not repeated."""
     target = session.target.name
     if revision.startswith("+"):
-        raise refused(f"downgrade does not go up: for {revision} use `aoc-migrate upgrade {target} {revision}`")
+        raise refused(f"downgrade cannot go up to {revision}. Run: aoc-migrate upgrade {target} {revision}")
     relative = revision.startswith("-")
     if not relative:
         resolve(target, revision, report.revision)
@@ -42,11 +42,13 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
             goal = resumed.revision
             if resumed.finished:
                 values = {"command": resumed.command, "revision": goal or "base"}
-                report.findings.append(finding("ended-already", target, **values))
+                report.findings.append(finding("already-finished", target, **values))
         else:
             goal = resolve(target, revision, report.revision)
             if position(target, goal) > position(target, report.revision):
-                raise refused(f"{target} is at {report.revision or 'base'}, below {goal}: use upgrade.")
+                raise refused(
+                    f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
+                )
         contract = contract_at(target, report.revision)
         sets_back = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
         if _blocked(session, report, contract, f"downgrade {target} {revision}", sets_back=sets_back):
@@ -79,7 +81,7 @@ def _blocked(
     found += objections_to_restore(session, contract) if sets_back else []
     report.findings += found
     if found:
-        note = "Nothing was changed. Repair what the findings name first."
+        note = "Nothing was changed. Fix what the findings name first."
         report.next = Next(f"aoc-migrate {command}", note=note)
     return bool(found)
 

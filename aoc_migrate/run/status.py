@@ -44,7 +44,7 @@ def run_status(session: Session, report: Report) -> None:
         StatusFacts(
             applied=len(applied(target, report.revision)),
             pending=tuple(f"{r.id} {r.title}" for r in pending),
-            backfill="not begun"
+            backfill="not started"
             if state is None
             else ("done" if state["done"] else f"{state['rows']} rows so far"),
             journal=journal.journal_facts(session).links,

@@ -43,9 +43,7 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
     if _stops(session, report, options, goal):
         return
     if not _needed(session, report.revision, goal) and not _to_release(session, options):
-        report.next = Next(
-            f"aoc-migrate verify {target}", note="There is nothing to do; verify reads more closely."
-        )
+        report.next = Next(f"aoc-migrate verify {target}", note="Nothing to do. verify checks more.")
         return
     report.findings += write_findings(session, our_tables(session))
     if not report.errors:
@@ -64,12 +62,12 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if options.revision.startswith("+"):
             goal = resolve(target, options.revision, report.revision)
         if not _needed(session, report.revision, goal) and not _to_release(session, options):
-            report.next = Next(f"aoc-migrate verify {target}", note="Another run has done it.")
+            report.next = Next(f"aoc-migrate verify {target}", note="Another run has already done this.")
             return
         report.findings += _before(session, report, options, goal)
         _keep(session, report, options, "audit")
         if report.errors:
-            note = "Nothing was changed. Repair what the findings name first."
+            note = "Nothing was changed. Fix what the findings name first."
             report.next = Next(f"aoc-migrate upgrade {target}", note=note)
             return
         contract = contract_at(target, goal)
@@ -96,10 +94,10 @@ def _keep(session: Session, report: Report, options: UpgradeOptions, command: st
 
 def _goal_up(target: str, revision: str, current: str | None) -> str | None:
     if revision.startswith("-"):
-        raise refused(f"upgrade does not go down: for {revision} use `aoc-migrate downgrade {target} {revision}`")
+        raise refused(f"upgrade cannot go down to {revision}. Run: aoc-migrate downgrade {target} {revision}")
     goal = resolve(target, revision, current)
     if position(target, goal) < position(target, current):
-        raise refused(f"{target} is at {current}, beyond {goal or 'base'}: use `aoc-migrate downgrade`.")
+        raise refused(f"{target} is at {current}, beyond {goal or 'base'}. To go down, use aoc-migrate downgrade.")
     return goal
 
 

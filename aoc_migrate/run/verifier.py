@@ -90,11 +90,11 @@ def run_drop(session: Session, report: Report) -> None:
             _run(session, "DROP ROLE {}", role)
         except psycopg.errors.DependentObjectsStillExist as error:
             values = {"reason": first_line(error, session.target), "quoted": session.quoted(role)}
-            report.findings.append(finding("verifier-stays", role, **values))
+            report.findings.append(finding("verifier-not-dropped", role, **values))
 
 
 def _verify(session: Session) -> Next:
-    note = f"Run it as {session.flags.verifier_user}."
+    note = f"Connect as {session.flags.verifier_user} to run it."
     return Next(f"aoc-migrate verify {session.target.name}", note=note)
 
 

@@ -53,7 +53,9 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     tenant = only_tenant(session, contract.table)
     if tenant is not None:
         if options.tenant not in (None, tenant):
-            raise refused(f"This role sees the rows of tenant {tenant!r} only: leave --tenant out, or name that.")
+            raise refused(
+                f"This role sees only rows of tenant {tenant!r}. Name that tenant, or leave out --tenant."
+            )
         options = replace(options, tenant=tenant)
     verify_all(session, report, contract, options)
     if hold.read(session):

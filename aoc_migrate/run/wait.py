@@ -26,7 +26,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
     """Wait until ``target`` is at head or under a hold, and return a report that says which.
 
     SELECT on the version table is enough, except to see a hold. After ``timeout`` seconds, the report has the
-    finding ``not-there-yet`` (exit 3).
+    finding ``not-ready`` (exit 3).
     """
     report = Report(target.name, head(target.name))
     begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
@@ -46,9 +46,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
             report.put(WaitFacts(round(waited, 1)))
             return report
         if waited >= timeout:
-            report.findings.append(
-                finding("not-there-yet", target.name, waited=f"{waited:.0f} s", missing=missing)
-            )
+            report.findings.append(finding("not-ready", target.name, waited=f"{waited:.0f} s", missing=missing))
             return report
         if line.due(missing):
             say(f"{target.name}: {missing} ({waited:.0f} s so far)")
@@ -72,12 +70,12 @@ def _missing(session: Session, report: Report) -> str | None:
             report.findings = [hold.to_finding(session, current_hold)]
             return None
     elif catalog.kind(session, HOLD) is not None:
-        hidden_hold = f"; a hold would not be seen: {grant_select(session, HOLD)}"
+        hidden_hold = f"; cannot see holds (run: {grant_select(session, HOLD)})"
     from aoc_migrate.database.runner_lock import holder
 
     following = history(target)[position(target, report.revision)]
     owner = holder(session)
-    running = f"the lock is held by {owner}" if owner else "nobody is running it"
+    running = f"the lock is held by {owner}" if owner else "no run is in progress"
     return (
         f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{hidden_hold}"
     )

@@ -77,8 +77,8 @@ def choose_account(binaries: Path, folder: Path) -> Account:
     if os.geteuid() == 0:
         return Account(user=nobody())
     raise refused(
-        f"PostgreSQL's initdb wants a user with a name; user id {os.geteuid()} has none here, and user "
-        "namespaces, which would give it one, are forbidden. Add the id to /etc/passwd."
+        f"PostgreSQL's initdb needs a named user; user id {os.geteuid()} has no name here, and user namespaces, "
+        "which could give it one, are disabled. Add the id to /etc/passwd."
     )
 
 

@@ -21,7 +21,7 @@ def find_binaries() -> Path:
     if chosen:
         if not _is_complete(Path(chosen)):
             raise refused(
-                f"{_VARIABLE}={chosen} holds no initdb, pg_ctl and postgres. Name a server's bin folder."
+                f"{_VARIABLE}={chosen} lacks initdb, pg_ctl or postgres. Set it to a server's bin folder."
             )
         return Path(chosen).resolve()
     for folder in _candidates():

@@ -58,13 +58,13 @@ def copy_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[En
             return count
     except psycopg.errors.UniqueViolation:
         raise refused(
-            f"{table} already holds rows with the same ids, and rows are never replaced. Nothing was loaded; "
-            "to begin anew, type: aoc-migrate sandbox stop --delete"
+            f"{table} already has rows with the same ids, and rows are never replaced. Nothing was loaded. "
+            "To start over: aoc-migrate sandbox stop --delete"
         ) from None
     except (psycopg.errors.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         # The server's own message quotes the document.
         raise refused(
-            f"PostgreSQL refuses a document for {table} ({type(error).__name__}). Nothing was loaded."
+            f"PostgreSQL refused a document for {table} ({type(error).__name__}). Nothing was loaded."
         ) from None
     except psycopg.Error as error:
         raise refused(f"{table} cannot be loaded: {_sentence(error)} Nothing was loaded.") from None

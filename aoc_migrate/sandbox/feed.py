@@ -47,7 +47,7 @@ def load_feed(
             except RefusedError as refusal:
                 if not skip:
                     raise refused(
-                        f"{path}, line {number}: {refusal}. Nothing was loaded; --skip leaves such lines out."
+                        f"{path}, line {number}: {refusal}. Nothing was loaded; --skip skips such lines."
                     ) from None
                 skipped[str(refusal)] += 1
 
@@ -127,7 +127,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 if not line.isspace():
                     yield number, line
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise refused(f"{path} is a damaged gzip file: it breaks off after line {number}.") from None
+        raise refused(f"{path} is a damaged gzip file: it ends after line {number}.") from None
     except OSError as error:
         raise refused(f"{path} cannot be read: {error.strerror}.") from None
 
@@ -149,10 +149,10 @@ def _check_fields(entry: Any, table: str) -> None:
         raise RefusedError("the line is not a JSON object")
     for name in ("source", "retrieved_at", "sha256", "raw"):
         if not isinstance(entry.get(name), str) or not entry[name].strip():
-            raise RefusedError(f"the field {name} is missing or not a text")
+            raise RefusedError(f"the field {name} is missing or not a string")
     for name in ("upstream_id", "raw_json"):
         if not isinstance(entry.get(name), str | None):
-            raise RefusedError(f"the field {name} is neither a text nor null")
+            raise RefusedError(f"the field {name} is neither a string nor null")
     if "upstream_id" not in entry:
         raise RefusedError("the field upstream_id is missing")
     if entry.get("raw_encoding", "utf-8") != "utf-8":
@@ -160,9 +160,9 @@ def _check_fields(entry: Any, table: str) -> None:
     if not _SHA256.fullmatch(entry["sha256"]):
         raise RefusedError("the field sha256 is not 64 lowercase hexadecimal digits")
     if not _is_instant(entry["retrieved_at"]):
-        raise RefusedError("the field retrieved_at is not a time with a zone")
+        raise RefusedError("the field retrieved_at is not a time with a time zone")
     if _KINDS.get(str(entry.get("kind")), table) != table:
-        raise RefusedError(f"its kind is {entry['kind']}, which does not belong into {table}")
+        raise RefusedError(f"its kind is {entry['kind']}, which does not belong in {table}")
 
 
 def _is_instant(text: str) -> bool:
@@ -185,7 +185,7 @@ def _check_characters(value: object) -> None:
             if "\0" in item:
                 raise RefusedError("it has a NUL character (\\u0000), which jsonb cannot hold")
             if any("\ud800" <= character <= "\udfff" for character in item):
-                raise RefusedError("it has half a surrogate pair (\\ud800 to \\udfff), which jsonb cannot hold")
+                raise RefusedError("it has a lone surrogate (\\ud800 to \\udfff), which jsonb cannot hold")
 
 
 def _aliases(document: Any) -> list[str]:

@@ -54,7 +54,7 @@ def default_folder() -> Path:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         return cache.absolute() / "aoc-migrate" / "sandbox"
     except RuntimeError:
-        raise refused("This user has no home folder: set AOC_SANDBOX_DIR to a folder for the sandbox.") from None
+        raise refused("This user has no home folder. Set AOC_SANDBOX_DIR to a folder for the sandbox.") from None
 
 
 def default_server() -> "Server":
@@ -111,14 +111,16 @@ class Server:
     def _known_state(self) -> State:
         state = load_state(self.folder)
         if state is None:
-            raise refused("The sandbox was never started. Type: aoc-migrate sandbox start")
+            raise refused("The sandbox was never started. Run: aoc-migrate sandbox start")
         return state
 
     def _create(self, lock: int) -> State:
         """Run initdb and save the state, last, so that an interrupted attempt starts over."""
         foreign = sorted({entry.name for entry in self.folder.iterdir()} - _OURS)
         if foreign:
-            raise refused(f"{self.folder} holds other files ({foreign[0]}). Set AOC_SANDBOX_DIR to a new folder.")
+            raise refused(
+                f"{self.folder} contains other files ({foreign[0]}). Set AOC_SANDBOX_DIR to a new folder."
+            )
         account = choose_account(self.binaries, self.folder)
         # Our folder is private, so a server that runs as another user gets its own folder.
         work = self.folder if account.user is None else Path(tempfile.mkdtemp(prefix="aoc-migrate-sandbox-"))
@@ -156,7 +158,7 @@ class Server:
                     return
         finally:
             secret.unlink()
-        raise refused(f"The sandbox's server cannot be made: {problem}.")
+        raise refused(f"The sandbox's server cannot be created: {problem}.")
 
     def _start(self, state: State) -> None:
         account = account_of(state.data)
@@ -170,8 +172,8 @@ class Server:
             if problem is None:
                 return
         raise refused(
-            f"The sandbox's server does not start: {_complaint(_read(state.log)) or problem}. "
-            f"Its log is {state.log}; to begin anew, type: aoc-migrate sandbox stop --delete"
+            f"The sandbox's server did not start: {_complaint(_read(state.log)) or problem}. "
+            f"Its log is {state.log}. To start over: aoc-migrate sandbox stop --delete"
         )
 
     def _stop(self) -> State | None:
@@ -198,7 +200,7 @@ class Server:
         problem = self._run(account, state, "pg_ctl", "stop", "-w", "-m", "fast", "-D", state.data)
         # pg_ctl also fails if the server has ended by itself.
         if problem is not None and (listens(state) or serves(state)):
-            raise refused(f"The sandbox's server does not stop: {problem}.", exit_code=3)
+            raise refused(f"The sandbox's server did not stop: {problem}.", exit_code=3)
 
     def _run(
         self, account: Account, state: State, program: str, *arguments: str | Path, keep: Collection[int] = ()

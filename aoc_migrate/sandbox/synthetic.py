@@ -78,7 +78,7 @@ def generate(
     break one rule each. With ``tenant``, all rows are that tenant's. Raises Abort (exit 2) for impossible numbers.
     """
     if rows < 0 or duplicates < 0 or violations < 0 or duplicates > rows or (violations and not rows):
-        raise refused("A synthetic load wants at least as many rows as duplicates, and none of them negative.")
+        raise refused("--rows must be at least --duplicates, and neither may be negative.")
     chance = _chance(f"dirt {table} {seed}")
     repeated = set(chance.sample(range(rows), duplicates))
     broken_after = Counter(chance.randrange(rows) for _ in range(violations))

@@ -1,7 +1,7 @@
 """Baseline: the raw table and its supersedes column exist.
 
-Why: on a fresh installation the init container runs before the service; the later revisions need the table.
-Locks: ACCESS EXCLUSIVE on advisory_raw for an instant, only where the column is missing.
+Why: on a fresh installation, the init container runs before the service, and later revisions need the table.
+Locks: ACCESS EXCLUSIVE on advisory_raw for an instant, only if the column is missing.
 If it fails: nothing was changed; run the same command again.
 Reversible: yes, but the table, the column and every row stay: no downgrade drops them.
 """

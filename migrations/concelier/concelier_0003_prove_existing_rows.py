@@ -1,10 +1,10 @@
-"""Prove existing rows: validate the CHECKs in one scan, then NOT NULL without another.
+"""Prove existing rows: validate the CHECKs in one scan, then SET NOT NULL without another.
 
-Why: only a validated constraint says something about the rows that were there before.
+Why: a constraint that is not validated says nothing about existing rows.
 Locks: SHARE UPDATE EXCLUSIVE on advisory_raw during the scan (reads and writes go on), then ACCESS EXCLUSIVE for
 an instant.
-If it fails: new rows stay guarded; repair the rows that the audit names and run the same command again.
-Reversible: yes, the CHECKs become NOT VALID again, and NOT NULL goes where this revision had set it.
+If it fails: new rows stay guarded; repair the rows that the audit reports, then run the same command again.
+Reversible: yes, the CHECKs become NOT VALID again, and each NOT NULL that this revision set is dropped.
 """
 
 from alembic import op

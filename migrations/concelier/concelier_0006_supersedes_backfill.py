@@ -1,9 +1,9 @@
 """Supersedes backfill: each row points to the previous revision of its document.
 
-Why: the services follow the chain; rows stored before it existed have no link, or a wrong one.
-Locks: row locks, for the time of one batch. Needs AOC_ALLOW_SUPERSEDES_RETROFIT=true where rows need it.
-If it fails: finished batches are kept; the same command goes on behind the last one.
-Reversible: yes, from the journal: exactly the rows written here get their old value back.
+Why: the services follow the chain, but older rows have no link, or a wrong one.
+Locks: row locks, for the duration of one batch. Needs AOC_ALLOW_SUPERSEDES_RETROFIT=true if any row needs a link.
+If it fails: finished batches are kept; run the same command again to resume after the last one.
+Reversible: yes, from the journal: exactly the rows that it wrote get their old value back.
 """
 
 from alembic import op

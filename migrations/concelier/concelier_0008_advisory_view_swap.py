@@ -1,9 +1,9 @@
-"""Advisory view swap: the legacy table becomes advisory_backup_20251028, a view takes its place.
+"""Advisory view swap: the legacy table becomes advisory_backup_20251028, and a view takes its place.
 
-Why: merged advisories are history; they stay readable under their old name and can no longer be written.
-Locks: ACCESS EXCLUSIVE on advisory for an instant; sessions that wait go on through the view.
+Why: merged advisories are history: they stay readable under the old name, but no longer writable.
+Locks: ACCESS EXCLUSIVE on advisory for an instant; sessions that waited then use the view.
 If it fails: nothing was changed; run the same command again.
-Reversible: yes, the view goes and the table gets its name back; it never lost owner, grants or policies.
+Reversible: yes, the view is dropped and the table gets its name back; it never lost owner, grants or policies.
 """
 
 from alembic import op

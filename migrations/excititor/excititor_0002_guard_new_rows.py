@@ -1,6 +1,6 @@
-"""Guard new rows: every rule but the one on content, as CHECK NOT VALID.
+"""Guard new rows: every rule except the one on content, as CHECK NOT VALID.
 
-Why: from this moment no new row can break the contract; the rows that exist are proven next.
+Why: from now on, no new row can break the contract; the next revision proves the existing rows.
 Locks: ACCESS EXCLUSIVE on vex_raw for an instant; nothing is scanned.
 If it fails: nothing was changed; run the same command again.
 Reversible: yes, the constraints are dropped.

@@ -1,9 +1,9 @@
 """Idempotency index: one row per tenant, vendor, upstream id and content hash.
 
-Why: a document that is fetched twice must not be stored twice; ON CONFLICT on these columns needs it.
-Locks: SHARE UPDATE EXCLUSIVE on vex_raw while it builds CONCURRENTLY; it waits for older transactions.
-If it fails: an unfinished index is dropped and built anew by the same command.
-Reversible: yes, the index is dropped CONCURRENTLY, unless it was there before.
+Why: a document fetched twice must be stored once; ON CONFLICT on these columns needs the index.
+Locks: SHARE UPDATE EXCLUSIVE on vex_raw during the CONCURRENTLY build, which waits for older transactions.
+If it fails: run the same command again; it drops the unfinished index and rebuilds it.
+Reversible: yes, the index is dropped CONCURRENTLY, unless it existed before.
 """
 
 from alembic import op

@@ -1,9 +1,9 @@
-"""Chain index: the revisions of each upstream document in their order.
+"""Chain index: the revisions of each upstream document, in order.
 
-Why: the backfill, verify and the services' look-up of the latest revision read in this order.
-Locks: SHARE UPDATE EXCLUSIVE on vex_raw while it builds CONCURRENTLY; it waits for older transactions.
-If it fails: an unfinished index is dropped and built anew by the same command.
-Reversible: yes, the index is dropped CONCURRENTLY, unless it was there before.
+Why: the backfill, verify and the services' lookup of the latest revision read in this order.
+Locks: SHARE UPDATE EXCLUSIVE on vex_raw during the CONCURRENTLY build, which waits for older transactions.
+If it fails: run the same command again; it drops the unfinished index and rebuilds it.
+Reversible: yes, the index is dropped CONCURRENTLY, unless it existed before.
 """
 
 from alembic import op

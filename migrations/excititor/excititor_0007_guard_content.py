@@ -1,9 +1,9 @@
 """Guard content: no forbidden key at the top level of content, for new and old rows.
 
-Why: this completes contract v1. It comes after the backfill, because every UPDATE checks it again and has to
-read the whole document for that.
+Why: it completes contract v1. It follows the backfill, because every UPDATE checks it again and must read the
+whole document to do so.
 Locks: ACCESS EXCLUSIVE on vex_raw for an instant, then SHARE UPDATE EXCLUSIVE during the scan.
-If it fails: new rows may be guarded already; repair the rows that the audit names and run the same command.
+If it fails: new rows may already be guarded; repair the rows that the audit reports and run the command again.
 Reversible: yes, the constraint is dropped.
 """
 

@@ -1,1 +1,1 @@
-"""What `scripts/bench` measures, one file for each subject, and the page that it writes."""
+"""What `scripts/bench` measures, one subject a file, and the page that it writes."""

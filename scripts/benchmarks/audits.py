@@ -1,4 +1,4 @@
-"""Audit and verify beside plain reads and sorts of the same columns."""
+"""Audit and verify compared with plain reads and sorts of the same columns."""
 
 from collections.abc import Iterator
 
@@ -24,13 +24,13 @@ SORT = f"SELECT count(supersedes) FROM (SELECT {', '.join(CHAIN)} FROM {RAW} ORD
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """Duplicates without and with an index, what a row costs, then the chain."""
+    """Measure duplicates without and with an index, the row rules, then the chain."""
     name = lab.clone(lab.legacy(), "audits")
     target = Target("concelier", lab.server.url(name))
     with connect(target, "bench", Limits(), Flags()) as session:
         yield duplicates(session, "duplicate audit", 3)
         yield rows(session)
-    with lab.connect(name) as connection:  # not a unique one: that proves it, and nothing is read
+    with lab.connect(name) as connection:  # not a unique one, which would prove the key without a read
         connection.execute(
             f"CREATE INDEX bench_key ON {TABLE} ({', '.join(ADVISORY_RAW.idempotency_key)})".encode()
         )
@@ -48,7 +48,7 @@ def measure(lab: Lab) -> Iterator[Ratio]:
 
 
 def duplicates(session: Session, what: str, bound: float) -> Ratio:
-    """Look for duplicates, of which there are none, beside a scan of the table for the same columns."""
+    """Compare a duplicate audit that finds nothing with a scan of the same columns."""
 
     def audit() -> None:
         assert not list(audit_duplicates(session, ADVISORY_RAW, 200))
@@ -58,7 +58,7 @@ def duplicates(session: Session, what: str, bound: float) -> Ratio:
 
 
 def rows(session: Session) -> Ratio:
-    """Judge every row by every rule, beside reading every document once."""
+    """Compare all row rules with a read of every document."""
     checks = [*ADVISORY_RAW.row_checks(), ADVISORY_RAW.document_check()]
     document = f"SELECT count(*) FROM {RAW} WHERE jsonb_typeof({ADVISORY_RAW.document}) = 'object'"
 
@@ -71,7 +71,7 @@ def rows(session: Session) -> Ratio:
 
 
 def chain(session: Session) -> Iterator[Ratio]:
-    """Check every link, alone and with the facts that verify tells, beside reading and sorting the columns."""
+    """Compare the check of every link, alone and with the facts of verify, with a sort of the same columns."""
 
     def check() -> None:
         assert not list(inspect_chain(session, ADVISORY_RAW, None, 200))
@@ -86,7 +86,7 @@ def chain(session: Session) -> Iterator[Ratio]:
 
 
 def by_table(session: Session, query: str) -> None:
-    """Run a floor with the settings of what is measured against it, but without the indexes that it may use."""
+    """Run a floor with the settings of the audit, but without indexes."""
     with session.transaction():
         session.run("SET LOCAL jit = off")
         session.run(f"SET LOCAL work_mem = '{SORT_MEMORY}'")

@@ -1,4 +1,4 @@
-"""0006 beside one UPDATE that does it all: speed, WAL, and what it leaves of table and indexes."""
+"""0006 compared with one UPDATE: speed, WAL, and the size of table and indexes afterwards."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ INDEXES = f"SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indreli
 
 @dataclass
 class Outcome:
-    """What a backfill took and left: seconds, rows, bytes of WAL, share of HOT updates, growth as a factor.
+    """The cost of a backfill: seconds, rows, bytes of WAL, share of HOT updates, growth as a factor.
 
     ``kept`` is the growth of the table with the journal.
     """
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """All on clones of the same database, in turn; the fastest of three runs counts."""
+    """Run each way in turn on clones of one database; the fastest of three runs counts."""
     template = lab.light()
     ways = (set_based, ours(), ours("--pace", "50%"))
     rounds = [[run(lab, template, way) for way in ways] for _ in range(3)]
@@ -60,7 +60,7 @@ def measure(lab: Lab) -> Iterator[Ratio]:
 
 
 def beyond(lab: Lab, rows: int) -> Ratio:
-    """Compare the WAL on a table so large that between two checkpoints hardly a page is met twice."""
+    """Compare the WAL on a table so large that hardly a page is written twice between two checkpoints."""
     lab.drop("light")
     lab.rows = rows
     template = lab.light()
@@ -69,19 +69,19 @@ def beyond(lab: Lab, rows: int) -> Ratio:
 
 
 def compression(lab: Lab) -> str:
-    """Return the best method of ``wal_compression`` that this server was built with."""
+    """Return the best ``wal_compression`` method of this server."""
     with lab.connect("postgres") as connection:
         known = value(connection, "SELECT enumvals FROM pg_settings WHERE name = 'wal_compression'")
     return next(method for method in ("lz4", "zstd", "pglz") if method in known)
 
 
 def run(lab: Lab, template: str, action: Callable[[Lab, str], float], compress: str = "") -> Outcome:
-    """Clone, run, and look at what it left."""
+    """Run one way on a clone; return its cost."""
     name = lab.clone(template, "backfill")
     with lab.connect(name) as connection:
         if compress:
             connection.execute(f"ALTER DATABASE {name} SET wal_compression = '{compress}'".encode())
-        before = looked(connection)
+        before = measured(connection)
         took: list[float] = []
 
         def act() -> None:
@@ -89,7 +89,7 @@ def run(lab: Lab, template: str, action: Callable[[Lab, str], float], compress: 
             connection.execute(READ.encode())
 
         written = wal(connection, act)
-        after = looked(connection)
+        after = measured(connection)
         tried = after["updates"] - before["updates"]
         outcome = Outcome(
             seconds=took[0],
@@ -104,7 +104,7 @@ def run(lab: Lab, template: str, action: Callable[[Lab, str], float], compress: 
     return outcome
 
 
-def looked(connection: psycopg.Connection[object]) -> dict[str, float]:
+def measured(connection: psycopg.Connection[object]) -> dict[str, float]:
     """Return sizes and counters of the table."""
     counters = f"FROM pg_stat_user_tables WHERE relname = '{TABLE}'"
     return {
@@ -124,7 +124,7 @@ def set_based(lab: Lab, name: str) -> float:
 
 
 def ours(*options: str) -> Callable[[Lab, str], float]:
-    """Return our backfill; its time is that of the step, without the audit before and the verify after."""
+    """Return our backfill; its time is that of the step, without audit and verify."""
 
     def action(lab: Lab, name: str) -> float:
         report = lab.aoc(name, "upgrade", "concelier", "concelier_0006", *options)

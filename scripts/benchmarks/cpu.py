@@ -1,4 +1,4 @@
-"""CPU time of a backend, which no clock can show: on a busy machine a backend waits for its turn as well."""
+"""CPU time of a backend: on a busy machine the clock also counts its wait for a core."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from scripts.benchmarks.lab import value
 
 
 def counted(connection: psycopg.Connection[object]) -> bool:
-    """Whether the CPU time of the connection's backend can be read: Linux alone tells it."""
+    """Return whether the CPU time of the connection's backend can be read: only Linux shows it."""
     return _schedstat(connection).exists()
 
 
@@ -23,7 +23,7 @@ def spent_by(connection: psycopg.Connection[object], action: Callable[[], object
 
 def _spent(connection: psycopg.Connection[object]) -> int:
     """Return the nanoseconds of CPU so far."""
-    value(connection, "SELECT 1")  # what came before is done and counted
+    value(connection, "SELECT 1")  # so that everything before is counted
     return int(_schedstat(connection).read_text(encoding="ascii").split()[0])
 
 
@@ -32,9 +32,9 @@ def _schedstat(connection: psycopg.Connection[object]) -> Path:
 
 
 def shuffled(rounds: int, seed: int, actions: Mapping[str, Callable[[int], float]]) -> dict[str, list[float]]:
-    """Take every measurement once a round, each round in another order; return the figures by name.
+    """Take every measurement once a round, in a new order each time; return the figures by name.
 
-    An action gets the number of its round. A round before the first warms up and does not count: its number is -1.
+    An action gets the number of its round. The warm-up, round -1, does not count.
     """
     chance = random.Random(seed)
     found: dict[str, list[float]] = {name: [] for name in actions}

@@ -1,4 +1,4 @@
-"""How time and memory grow with the rows, and what that says of 10^8."""
+"""How time and memory grow with the rows, extended to 10^8."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scripts.benchmarks.lab import AOC, ROOT, Lab
-from scripts.benchmarks.results import seconds, tell
+from scripts.benchmarks.results import say, seconds
 
 VERBS = ("audit", "upgrade", "verify")
 STEPS = {
@@ -23,7 +23,7 @@ FAR = 100_000_000
 
 
 def measure(lab: Lab, sizes: list[int]) -> Iterator[dict[str, Any]]:
-    """For each number of rows: seconds and peak MiB of each verb, and the steps of the upgrade."""
+    """Yield for each number of rows the seconds and peak MiB of each verb, and the steps of the upgrade."""
     for rows in sizes:
         lab.create("growth", documents=True, rows=rows)
         found: dict[str, Any] = {"rows": rows}
@@ -56,12 +56,12 @@ def watched(lab: Lab, verb: str) -> tuple[float, int, dict[str, Any]]:
     (report,) = json.loads(output.read_text(encoding="utf-8"))["reports"]
     if process.returncode:
         sys.exit(f"{verb} ended with exit code {process.returncode}: {report['findings']}")
-    tell(f"{verb}: {took:.1f} s")
+    say(f"{verb}: {took:.1f} s")
     return took, usage[2].ru_maxrss // 1024, report
 
 
 def times(report: dict[str, Any], words: str) -> dict[str, float]:
-    """Return the seconds that a step took, and that it was estimated to take."""
+    """Return the seconds that a step took, and its estimate."""
     step = next(step for step in report["steps"] if words in step["statement"])
     return {"took": step["total_ms"] / 1000, "estimated": step["estimated_ms"] / 1000}
 

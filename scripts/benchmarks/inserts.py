@@ -1,8 +1,8 @@
-"""What the constraints cost a service that writes: CPU time of its backend, in pairs, as no clock can show it.
+"""What the constraints cost a service that writes: CPU time of its backend, measured in pairs.
 
-A table with the constraints, made as the revisions make them, beside one without; on both the same three indexes.
+One table has the constraints, as the revisions make them, the other has none; both have the same three indexes.
 A service stores one document with one INSERT, a feed is loaded with COPY; a session's first INSERT compiles the
-functions; the backfill sets a column of rows whose CHECKs then all run again.
+functions; the backfill sets a column of rows, and each row's CHECKs run again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from aoc_migrate.database.relation import Relation
 from aoc_migrate.operations.check_steps import add_constraint, function_definition
 from scripts.benchmarks.cpu import counted, shuffled, spent_by
 from scripts.benchmarks.lab import TABLE, Lab
-from scripts.benchmarks.results import Ratio, tell
+from scripts.benchmarks.results import Ratio, say
 
 ROUNDS = 30
 COPIED, INSERTED, TRANSACTION, UPDATED = 1000, 400, 100, 1000  # rows
@@ -45,16 +45,16 @@ class Bench:
     rows: list[tuple[str, ...]]
 
     def rounds(self, size: int) -> int:
-        """Return how many rounds of ``size`` rows there are, without the one that warms up."""
+        """Return the number of rounds of ``size`` rows, without the warm-up."""
         return min(ROUNDS, len(self.rows) // size - 1)
 
     def page(self, number: int, size: int) -> Sequence[tuple[str, ...]]:
-        """Return the rows of a round; of those that warm up, which are number -1, the last ones."""
+        """Return the rows of a round. The warm-up, number -1, gets the last rows."""
         begin = (self.rounds(size) if number < 0 else number) * size
         return self.rows[begin : begin + size]
 
     def empty(self) -> None:
-        """Take all rows out of the tables."""
+        """Remove all rows from the tables."""
         self.connection.execute(f"TRUNCATE {', '.join((PLAIN, *VARIANTS))}".encode())
 
 
@@ -63,7 +63,7 @@ def measure(lab: Lab) -> Iterator[Ratio]:
     lab.create("inserts", documents=True, rows=min(lab.rows, (ROUNDS + 1) * COPIED))
     with lab.connect("inserts") as connection:
         if not counted(connection):
-            tell("inserts: left out, only Linux tells the CPU time of a backend")
+            say("inserts: left out, because only Linux shows the CPU time of a backend")
             return
         for variant, checks in {PLAIN: (), AGAIN: (), CHECKS: ADVISORY_RAW.checks()}.items():
             make(connection, variant, checks)

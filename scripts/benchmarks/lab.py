@@ -1,4 +1,4 @@
-"""A server of its own for measuring, set as one in use is: it syncs, keeps full pages, and has memory."""
+"""A server for measuring, with production settings: it syncs, keeps full pages, and has memory."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import psycopg
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from aoc_migrate.sandbox.server import Server, find_binaries
-from scripts.benchmarks.results import seconds, tell
+from scripts.benchmarks.results import say, seconds
 from scripts.benchmarks.rows import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,13 +27,13 @@ SETTINGS = {
     "shared_buffers": "2GB",
     "max_wal_size": "2GB",
     "maintenance_work_mem": "256MB",
-    "autovacuum": "off",  # it would make two runs of the same thing two things
+    "autovacuum": "off",  # with it, two runs would differ
 }
 
 
 @dataclass
 class Lab:
-    """The server, and databases of ``rows`` rows that are made once and cloned where one is to be changed."""
+    """The server, and databases of ``rows`` rows, made once; what changes one gets a clone."""
 
     folder: Path
     rows: int
@@ -45,7 +45,7 @@ class Lab:
 
     @contextmanager
     def running(self) -> Iterator["Lab"]:
-        """Start the server with production settings, and delete it in the end."""
+        """Start the server with production settings, and delete it at the end."""
         try:
             self.server.start()
             with self.connect("postgres") as connection:
@@ -62,11 +62,11 @@ class Lab:
         return psycopg.connect(self.server.url(database), autocommit=True)
 
     def legacy(self) -> str:
-        """Return the database before the contract, with documents; not to be changed."""
+        """Return the database before the contract, with documents. Do not change it."""
         return self._make("legacy", lambda: self.create("legacy", documents=True))
 
     def light(self) -> str:
-        """Return one at concelier_0005 whose rows have no documents: what the backfill never reads."""
+        """Return a database at concelier_0005 without documents, which the backfill never reads."""
 
         def make() -> None:
             self.create("light", documents=False)
@@ -83,30 +83,30 @@ class Lab:
         return name
 
     def create(self, name: str, *, documents: bool, rows: int | None = None) -> None:
-        """Create a database of rows before the contract, replacing one of that name."""
+        """Create a database as it is before the contract; replace one of that name."""
         self.replace(name, "template1")
         with self.connect(name) as connection:
             create_raw_table(connection, TABLE)
             create_legacy_advisory(connection)
             count = rows or self.rows
             took = seconds(lambda: load(connection, TABLE, count, self.seed, documents=documents))
-        tell(f"{name}: {count:,} rows loaded in {took:.0f} s")
+        say(f"{name}: {count:,} rows loaded in {took:.0f} s")
 
     def clone(self, template: str, name: str) -> str:
-        """Copy a database, with its rows in the cache as far as it reaches."""
+        """Copy a database, and read its rows into the cache as far as they fit."""
         self.replace(name, template)
         self.warm(name)
         return name
 
     def replace(self, name: str, template: str) -> None:
-        """Make a database anew from a template."""
+        """Replace a database by a copy of a template."""
         with self.connect("postgres") as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
             connection.execute("CHECKPOINT")
 
     def drop(self, name: str) -> None:
-        """Drop a database that is not needed again, and what is dirty of it."""
+        """Drop a database that is not needed again, with its dirty pages."""
         with self.connect("postgres") as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
         self.made.discard(name)
@@ -117,7 +117,7 @@ class Lab:
             connection.execute(f"SELECT count(id), count(source), count(upstream) FROM {TABLE}".encode())
 
     def aoc(self, database: str, *words: str, **environment: str) -> dict[str, Any]:
-        """Run a command on a database, which must work; return its only report."""
+        """Run a command on a database, which must succeed; return its only report."""
         environment = {"CONCELIER_DATABASE_URL": self.server.url(database)} | environment
         ran = run([*AOC, *words, "--format", "json"], **environment)
         (report,) = json.loads(ran)["reports"]
@@ -125,7 +125,7 @@ class Lab:
 
 
 def run(command: list[str], **environment: str) -> str:
-    """Run a command that must work; return what it prints."""
+    """Run a command, which must succeed; return what it prints."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR"))}
     allowed = {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true", "AOC_GUARD_ENABLED": "false", "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
@@ -137,12 +137,12 @@ def run(command: list[str], **environment: str) -> str:
 
 
 def step(report: dict[str, Any], beginning: str) -> dict[str, Any]:
-    """Return the first step of a report whose statement has ``beginning`` in it."""
+    """Return the first step of a report whose statement contains ``beginning``."""
     return next(dict(step) for step in report["steps"] if beginning in step["statement"])
 
 
 def wal(connection: psycopg.Connection[Any], action: Callable[[], Any]) -> int:
-    """Return the bytes of WAL that something writes."""
+    """Return the bytes of WAL that an action writes."""
     before = value(connection, "SELECT pg_current_wal_insert_lsn()")
     action()
     return int(value(connection, f"SELECT pg_current_wal_insert_lsn() - '{before}'::pg_lsn"))

@@ -1,4 +1,4 @@
-"""The page docs/performance.md, from what was measured. Pure: the same results make the same page."""
+"""The page docs/performance.md, made from the measurements. Pure: the same results make the same page."""
 
 import textwrap
 from typing import Any
@@ -8,30 +8,30 @@ from scripts.benchmarks.results import HEAD, Ratio, line
 
 WHY = {
     "duplicate audit with an index": "one process reads the index and compares keys, while several read the table",
-    "backfill": "its time has the journal in it, and the scan that proves that no link is wrong; one UPDATE has "
+    "backfill": "its time includes the journal, and the scan that proves that no link is wrong; one UPDATE has "
     "neither",
     "backfill at half pace": "as the backfill",
     "size of the table and the journal": "the links are most of what the table grows by, and the journal keeps "
     "two ids for each",
 }
-"""What keeps a bound from being held that was not held yet."""
+"""Why a bound is missed."""
 
 MEANING = {
     "CPU of the proof": "the proof is VALIDATE CONSTRAINT, which calls the functions of the rules for every row. "
-    "What it is against is a scan by one process that looks at the same values: the type of every small JSON "
-    "column, whether a key is empty, whether the time is finite; and for 0007 the type of the document, which has "
-    "to be fetched and decompressed for it. The CPU time of the backend is the middle of shuffled rounds",
-    "CPU of an INSERT": "one row with one INSERT that the server has prepared, as a service stores a document, a "
-    "hundred in a transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, "
-    "and NOT NULLs. PostgreSQL parses a stored CHECK again for every statement: this shows what COPY hides. "
-    "Without a document there is less to store, and the same addition is a larger part",
-    "CPU of COPY": "the same rows a thousand at a time: what the rules cost a row once a statement has begun",
+    "It is compared with a scan by one process that reads the same values: the type of every small JSON column, "
+    "empty keys, whether the time is finite; for 0007 the type of the document, which has to be fetched and "
+    "decompressed. The CPU time of the backend is the median of shuffled rounds",
+    "CPU of an INSERT": "one row with one prepared INSERT, as a service stores a document, a hundred in a "
+    "transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, and NOT "
+    "NULLs. PostgreSQL parses a stored CHECK again for every statement: this shows what COPY hides. Without a "
+    "document there is less to store, so the same addition is a larger share",
+    "CPU of COPY": "the same rows, a thousand at a time: what the rules cost each row of a running statement",
     "CPU of a session's first INSERT": "a new session loads the catalog, and PL/pgSQL compiles each function once",
-    "CPU of an UPDATE": "the link of a thousand rows is set by one statement, and each row's CHECKs run again. "
+    "CPU of an UPDATE": "one statement sets the link of a thousand rows, and each row's CHECKs run again. "
     "The one on content decompresses the document; so it is added after the backfill",
-    "constraints and key": "the scripts that psql runs have the names that the guide gives, and are our own",
+    "constraints and key": "psql runs our own scripts, under the names that the guide gives",
 }
-"""What rows of the table are, by the beginning of their names; told where there are such rows."""
+"""What rows of the table mean, by the beginning of their names."""
 
 
 def table(ratios: list[Ratio]) -> str:
@@ -49,13 +49,13 @@ def page(results: dict[str, Any]) -> str:
     return f"""\
 # Performance
 
-Written by `scripts/bench --write` from what it measured; [performance.json](performance.json) holds the figures.
+`scripts/bench --write` measures and writes this page; [performance.json](performance.json) holds the figures.
 Both sides of a ratio were measured in one run on {about["machine"]}, Python {about["python"]},
 PostgreSQL {about["postgresql"]}. The server syncs and keeps full pages; {about["settings"]};
-autovacuum is off, so that two runs of one thing are the same. {about["rows"]:,} rows of the seed
+autovacuum is off, so that runs can be compared. {about["rows"]:,} rows of seed
 {about["seed"]}: chains of 2.6 revisions on average with ids in no order, {documents}. Times differ from
-machine to machine, and ratios of one run less. What is counted comes from the server's counters; only scans are
-the same on any machine, because the size of a batch follows the clock, and full pages in the WAL follow the
+machine to machine, ratios of one run less. Counted figures come from the server's counters; only scans are
+the same on every machine, because batch sizes depend on the clock, and full pages in the WAL on
 checkpoints.
 
 ```sh
@@ -76,14 +76,14 @@ scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for si
 Peak memory of the client:
 {_memory(results["growth"])}
 
-What `plan` expected of the steps with {last["rows"]:,} rows, from a sample of a thousand pages, and what they
-took:
+What `plan` expected the steps to take with {last["rows"]:,} rows, from a sample of a thousand pages, and what
+they took:
 
 {_estimates(last["steps"])}
 
 ## Who waits
 
-Two writers and a reader work at a fixed rate of 100 statements a second each while a migration of
+Two writers and a reader send 100 statements a second each while a migration of
 {about["rows"]:,} rows runs; a wait counts from the moment at which the statement was due.
 
 {_stalls(results["stalls"])}
@@ -91,19 +91,21 @@ Two writers and a reader work at a fixed rate of 100 statements a second each wh
 
 
 def _meanings(ratios: list[Ratio]) -> str:
-    """Return what the rows mean: of those that measure what they say, not of those of an older bench."""
+    """Return what the rows mean, except rows of an older bench."""
     own = [ratio.what for ratio in ratios if "the guide's" not in ratio.other_is]
-    told = [f"- {name}: {words}." for name, words in MEANING.items() if any(what.startswith(name) for what in own)]
-    listed = (textwrap.fill(line, 115, subsequent_indent="  ") for line in told)
-    return "\n".join(["What these rows mean:", "", *listed, "", ""]) if told else ""
+    lines = [
+        f"- {name}: {words}." for name, words in MEANING.items() if any(what.startswith(name) for what in own)
+    ]
+    listed = (textwrap.fill(line, 115, subsequent_indent="  ") for line in lines)
+    return "\n".join(["What these rows mean:", "", *listed, "", ""]) if lines else ""
 
 
 def _missed(missed: list[str]) -> str:
     if not missed:
         return "Every bound held in this run."
-    told = (f"{name}: {WHY[name]}." if name in WHY else f"{name}." for name in missed)
-    listed = (textwrap.fill(f"- {line}", 115, subsequent_indent="  ") for line in told)
-    return "\n".join(["Bounds that did not hold in this run:", "", *listed])
+    lines = (f"{name}: {WHY[name]}." if name in WHY else f"{name}." for name in missed)
+    listed = (textwrap.fill(f"- {line}", 115, subsequent_indent="  ") for line in lines)
+    return "\n".join(["Bounds missed in this run:", "", *listed])
 
 
 def _growth(found: list[dict[str, Any]]) -> str:
@@ -117,7 +119,7 @@ def _growth(found: list[dict[str, Any]]) -> str:
     far = " | ".join(f"({_long(extended(found, verb))})" for verb in VERBS)
     return (
         f"{head}| ---: | ---: | ---: | ---: | ---: |\n{rows}| {FAR:,} | {far} | |\n\n"
-        "The last line is no measurement: it extends the line through the last two sizes, or in proportion where\n"
+        "The last line is not measured: it extends the line through the last two sizes, or in proportion where\n"
         "that is more, for a table and a cache in the same proportion. Where the table is far larger than\n"
         "memory, the disk decides; `plan` measures there."
     )
@@ -131,8 +133,8 @@ def _long(seconds: float) -> str:
 
 def _memory(found: list[dict[str, Any]]) -> str:
     first, last = found[0], found[-1]
-    told = ", ".join(f"`{verb}` {first[f'{verb}_mib']} and {last[f'{verb}_mib']} MiB" for verb in VERBS)
-    return f"{told}, at {first['rows']:,} and {last['rows']:,} rows."
+    peaks = ", ".join(f"`{verb}` {first[f'{verb}_mib']} and {last[f'{verb}_mib']} MiB" for verb in VERBS)
+    return f"{peaks}, at {first['rows']:,} and {last['rows']:,} rows."
 
 
 def _estimates(steps: dict[str, dict[str, float]]) -> str:

@@ -7,7 +7,7 @@ from scripts.benchmarks.growth import FAR, VERBS, extended
 
 
 def draw(found: list[dict[str, Any]], path: Path) -> None:
-    """Write seconds by rows as SVG, both axes logarithmic; what is extended is dashed."""
+    """Write seconds by rows as SVG, both axes logarithmic; estimates are dotted."""
     import matplotlib as mpl
 
     mpl.use("svg")

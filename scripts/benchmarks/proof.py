@@ -1,4 +1,4 @@
-"""0003 and 0007: how often and how long the table is read, beside a plain read that looks at the same values."""
+"""0003 and 0007: how often and how long the table is read, compared with a plain read of the same values."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from aoc_migrate.database.relation import Relation
 from aoc_migrate.operations.check_steps import add_constraint, sign
 from scripts.benchmarks.cpu import counted, shuffled, spent_by
 from scripts.benchmarks.lab import TABLE, Lab, run, value
-from scripts.benchmarks.results import Ratio, seconds, tell
+from scripts.benchmarks.results import Ratio, say, seconds
 
 SCANS = f"SELECT seq_scan FROM pg_stat_user_tables WHERE relname = '{TABLE}'"
 ROUNDS = 7
@@ -28,14 +28,14 @@ SMALL = " AND ".join(
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """Run each revision by stock Alembic and count its scans; then take its proof back and give it again."""
+    """Run each revision with stock Alembic and count its scans; then undo its proof and repeat it."""
     name = lab.clone(lab.legacy(), "proof")
     stock(lab, name, "concelier_0002")
     with lab.connect(name) as connection:
         connection.execute("SET max_parallel_workers_per_gather = 0")  # VALIDATE has no helpers either
         yield scans(lab, connection, name, "0003")
         checks = (*ADVISORY_RAW.row_checks(), ADVISORY_RAW.required_check())
-        yield proven(lab, connection, "0003", checks, ("a read that looks at the same values", SMALL), 5.5)
+        yield proven(lab, connection, "0003", checks, ("a read of the same values", SMALL), 5.5)
         connection.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT {ADVISORY_RAW.required_check().name}".encode())
         stock(lab, name, "concelier_0006")
         connection.execute(f"VACUUM (ANALYZE) {TABLE}".encode())
@@ -46,7 +46,7 @@ def measure(lab: Lab) -> Iterator[Ratio]:
 
 
 def scans(lab: Lab, connection: psycopg.Connection[object], database: str, revision: str) -> Ratio:
-    """Upgrade to a revision; return how often it read the table."""
+    """Upgrade to a revision; return how often it scans the table."""
     before = value(connection, SCANS)
     stock(lab, database, f"concelier_{revision}")
     return Ratio(f"scans of {revision}", "one", value(connection, SCANS) - before, 1, "", 1, counted=True)
@@ -66,16 +66,16 @@ def proven(
     floor: tuple[str, str],
     bound: float,
 ) -> Ratio:
-    """Take a proof back and give it again, in shuffled rounds with the floor: its name and its condition.
+    """Undo a proof and repeat it, in shuffled rounds with the floor: its name and its condition.
 
-    The CPU time of the backend counts, where it can be read.
+    CPU time of the backend counts, where it can be read.
     """
     drops = ", ".join(f"DROP CONSTRAINT IF EXISTS {check.name}" for check in checks)
     adds = ", ".join(add_constraint(RAW, check) for check in checks)
     proofs = ", ".join(f"VALIDATE CONSTRAINT {check.name}" for check in checks)
     cpu = counted(connection)
     if not cpu:
-        tell(f"proof of {revision}: by the clock, only Linux tells the CPU time of a backend")
+        say(f"proof of {revision}: by the clock, because only Linux shows the CPU time of a backend")
 
     def timed(statement: str) -> float:
         def act() -> None:

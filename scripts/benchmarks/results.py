@@ -1,4 +1,4 @@
-"""Ratios: both sides measured in one run on one machine, in turn, because times of other runs say little."""
+"""Ratios: both sides are measured in turn, in one run on one machine; times of other runs say little."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Ratio:
-    """One thing measured against another: ``ours`` and ``other`` in ``unit``, and the bound that we set.
+    """One thing measured against another: ``ours`` and ``other`` in ``unit``, and our bound, if any.
 
-    ``bound`` is None where there is none. ``counted``: not a time, but what the server counts: scans, bytes, rows.
+    ``counted``: not a time, but what the server counts: scans, bytes, rows.
     ``least``: the bound is a lower one.
     """
 
@@ -27,18 +27,18 @@ class Ratio:
 
     @property
     def ratio(self) -> float:
-        """How many times the other it is."""
+        """Ours as a multiple of the other."""
         return self.ours / self.other if self.other else float("inf")
 
     @property
     def held(self) -> bool:
-        """Whether the bound holds, if there is one."""
+        """True where the bound holds, or there is no bound."""
         if self.bound is None:
             return True
         return self.ratio >= self.bound if self.least else self.ratio <= self.bound
 
     def row(self) -> dict[str, Any]:
-        """Return it as JSON keeps it."""
+        """Return it as data for JSON."""
         return asdict(self)
 
 
@@ -55,32 +55,32 @@ def line(of: Ratio) -> str:
 
 
 def figure(value: float, unit: str) -> str:
-    """Return a number with three digits that tell, and its unit."""
+    """Return a number with three significant digits, and its unit."""
     if unit == "bytes":
         return f"{value / 1e6:,.0f} MB"
     digits = 0 if value >= 100 or value == round(value) else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}".strip()
 
 
-def tell(text: str) -> None:
-    """Say on stderr how far the run is; stdout is for the table."""
+def say(text: str) -> None:
+    """Write a line of progress to stderr; stdout is for the table."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
 def seconds(action: Callable[[], Any]) -> float:
-    """Return how long something takes."""
+    """Return how long an action takes."""
     begun = perf_counter()
     action()
     return perf_counter() - begun
 
 
 def in_turn(times: int, *actions: Callable[[], Any]) -> Iterator[float]:
-    """Run the actions one after the other, ``times`` over; yield the best time of each, in seconds."""
+    """Run the actions in turn, ``times`` times; yield the best time of each, in seconds."""
     return best(*(partial(seconds, action) for action in actions), times=times)
 
 
 def best(*measured: Callable[[], float], times: int = 2) -> Iterator[float]:
-    """Take measurements one after the other, ``times`` over; yield the smallest figure of each."""
+    """Take measurements in turn, ``times`` times; yield the smallest figure of each."""
     rounds = [[measure() for measure in measured] for _ in range(times)]
     yield from map(min, zip(*rounds, strict=True))

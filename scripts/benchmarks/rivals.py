@@ -1,6 +1,6 @@
-"""The whole migration beside the two ways that people would go without us: plain Alembic, and psql.
+"""The whole migration compared with its two alternatives: plain Alembic, and psql.
 
-psql runs the two scripts that the guide names; the text of both is our own (`scripts/`).
+psql runs the two scripts that the guide names; both are our own (`scripts/`).
 """
 
 import sys
@@ -10,7 +10,7 @@ from textwrap import dedent
 from aoc_migrate.contract.v1 import ADVISORY_RAW
 from scripts.benchmarks.backfill import SET_BASED
 from scripts.benchmarks.lab import ROOT, TABLE, Lab, run
-from scripts.benchmarks.results import Ratio, best, seconds, tell
+from scripts.benchmarks.results import Ratio, best, say, seconds
 
 ENVIRONMENT = """\
 import os
@@ -25,9 +25,9 @@ with create_engine(os.environ["NAIVE_URL"]).connect() as connection:
 
 
 def statements(*, content_first: bool = True) -> list[str]:
-    """Return the change as one writes it who does not think of writers.
+    """Return the change as somebody writes it who does not think of concurrent writers.
 
-    ``content_first``: the CHECK on content stands before the UPDATE, which then reads every document.
+    ``content_first``: the CHECK on content comes before the UPDATE, which then reads every document.
     """
     document = ADVISORY_RAW.document_check()
     checks = [*ADVISORY_RAW.row_checks(), *([document] if content_first else [])]
@@ -49,7 +49,7 @@ def statements(*, content_first: bool = True) -> list[str]:
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """Each on a clone of its own; twice, in turn."""
+    """Run each on a clone of its own, twice, in turn."""
 
     def cloned(action: Callable[[], object]) -> float:
         lab.clone(lab.legacy(), "rival")
@@ -64,7 +64,7 @@ def measure(lab: Lab) -> Iterator[Ratio]:
     yield Ratio(what, f"{revision} before its UPDATE", ours, first, "s", 2.5)
     yield Ratio(what, f"{revision} after its UPDATE", ours, last, "s", 2.5)
     if not (lab.server.binaries / "psql").exists():
-        tell("rivals: this PostgreSQL has no psql, so there is no comparison with it")
+        say("rivals: left out, because this PostgreSQL has no psql")
         return
     constraints, guide = best(
         lambda: cloned(lambda: lab.aoc("rival", "upgrade", "concelier", "concelier_0004")),
@@ -75,7 +75,7 @@ def measure(lab: Lab) -> Iterator[Ratio]:
 
 
 def alembic(lab: Lab, database: str, changes: Sequence[str] = (), *words: str) -> None:
-    """Run stock Alembic on a project of one naive revision; by default that one, in its one transaction."""
+    """Run stock Alembic on a project of one naive revision; by default upgrade to it, in one transaction."""
     folder = lab.folder / "naive"
     versions = folder / "versions"
     versions.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,16 @@
-"""Rows for measuring: made in the server, the same again for the same seed, as wide as real advisories are.
+"""Rows for measuring: made in the server, the same for the same seed, as wide as real advisories.
 
 Chains of 1 to 8 revisions (2.6 on average) with ids in no order, stored in the order of retrieval, so that the
 revisions of a document are far apart; 5 tenants and 20 vendors of unequal size. Rows draw their documents from a
-pool of 4,096, so that each of those is compressed once: else that would be most of the time of loading.
+pool of 4,096, so that each document is compressed once: otherwise compression would dominate the loading.
 
-The documents are invented, prose of 400 words made of syllables inside the structure of OSV, and stored as real
-ones are: compressed with pglz, out of line. Measured on PostgreSQL 18.6, bytes as text, bytes stored
+The documents are invented: prose of 400 made-up words in the structure of OSV, stored as real ones are,
+compressed with pglz, out of line. Measured on PostgreSQL 18.6, bytes as text, bytes stored
 (``pg_column_size``) and their ratio, each at the median:
 
 - 1,991 of 4,241 real advisories in a raw table, those compressed and out of line: 2,918, 1,618, 0.60 (all bytes
-  together 0.41). Of real ones of 3 to 6 kB the ratio is 0.48. The rest are smaller, and stay in the row or are
-  not compressed.
+  together 0.41). Of real ones of 3 to 6 kB the ratio is 0.48. The rest are smaller, and stay in the row or
+  uncompressed.
 - These: 3,113, 1,636, 0.53 (all bytes together 0.50); nine of ten have 2.4 to 6.2 kB.
 """
 
@@ -87,7 +87,7 @@ FROM named
 
 
 def load(connection: psycopg.Connection[Any], table: str, rows: int, seed: int, *, documents: bool) -> None:
-    """Load ``rows`` rows, with their documents or with ``content`` NULL, and let PostgreSQL settle."""
+    """Load ``rows`` rows, with their documents or with ``content`` NULL; then vacuum and checkpoint."""
     content = "(SELECT content FROM pool WHERE n = at & 4095)" if documents else "NULL"
     connection.execute("SET synchronous_commit = off")
     connection.execute(POOL.format(seed=seed).encode())

@@ -1,8 +1,8 @@
 """How long writers and readers wait while a migration runs.
 
 Two writers and a reader keep a fixed rate, whatever happens (open loop: a wait counts from the time at which the
-statement was due). They meet nothing at all, our upgrade, swaps of the view and back, our downgrade, and the same
-change as one plain transaction.
+statement was due): with nothing running, during our upgrade, swaps of the view and back, our downgrade, and the
+same change as one plain transaction.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from scripts.benchmarks.lab import Lab
-from scripts.benchmarks.results import tell
+from scripts.benchmarks.results import say
 from scripts.benchmarks.rivals import statements
 
 RATE = 100  # statements a second, of each client
@@ -29,7 +29,7 @@ CLIENTS = {"writer 1": INSERT, "writer 2": INSERT, "reader of advisory": READ}
 
 
 def measure(lab: Lab) -> Iterator[dict[str, Any]]:
-    """For each migration: its name, seconds, statements, failed ones, and milliseconds that they waited."""
+    """Yield for each migration its name, seconds, statements, failures, and waits in milliseconds."""
     name = lab.clone(lab.legacy(), "stalls")
 
     def aoc(*words: str) -> None:
@@ -50,17 +50,17 @@ def measure(lab: Lab) -> Iterator[dict[str, Any]]:
 
 
 def one_transaction(lab: Lab, name: str) -> None:
-    """Do it all at once, as a migration does that nobody thought about."""
+    """Do it all at once, as a naive migration does."""
     with psycopg.connect(lab.server.url(name)) as connection:
         for statement in statements():
             connection.execute(statement.encode())
 
 
 def under_load(lab: Lab, database: str, name: str, action: Callable[[], None]) -> dict[str, Any]:
-    """Run ``action`` while the clients work; return what they met."""
+    """Run ``action`` while the clients work; return their waits and failures."""
     url = lab.server.url(database)
-    ended, told = multiprocessing.Event(), multiprocessing.Queue()  # type: ignore[var-annotated]
-    clients = [multiprocessing.Process(target=work, args=(url, *item, ended, told)) for item in CLIENTS.items()]
+    ended, waited = multiprocessing.Event(), multiprocessing.Queue()  # type: ignore[var-annotated]
+    clients = [multiprocessing.Process(target=work, args=(url, *item, ended, waited)) for item in CLIENTS.items()]
     for client in clients:
         client.start()
     time.sleep(2)
@@ -69,11 +69,11 @@ def under_load(lab: Lab, database: str, name: str, action: Callable[[], None]) -
     took = time.monotonic() - begun
     time.sleep(1)
     ended.set()
-    results = [told.get() for _ in clients]
+    results = [waited.get() for _ in clients]
     for client in clients:
         client.join()
     waits = sorted(wait for _, found, _ in results for wait in found)
-    tell(f"{name}: {took:.1f} s, longest wait {waits[-1]:.0f} ms")
+    say(f"{name}: {took:.1f} s, longest wait {waits[-1]:.0f} ms")
     return {
         "name": name,
         "seconds": round(took, 1),
@@ -85,8 +85,8 @@ def under_load(lab: Lab, database: str, name: str, action: Callable[[], None]) -
     }
 
 
-def work(url: str, name: str, statement: str, ended: Event, told: "Queue[Any]") -> None:
-    """Run a statement at a fixed rate until told to end; tell the waits in ms, and errors by SQLSTATE."""
+def work(url: str, name: str, statement: str, ended: Event, waited: "Queue[Any]") -> None:
+    """Run a statement at a fixed rate until ``ended``; send the waits in ms, and errors by SQLSTATE."""
     waits, errors, due = [], Counter[str](), time.monotonic()
     with psycopg.connect(url, autocommit=True) as connection:
         while not ended.is_set():
@@ -97,4 +97,4 @@ def work(url: str, name: str, statement: str, ended: Event, told: "Queue[Any]") 
                 errors[error.sqlstate or "no connection"] += 1
             waits.append((time.monotonic() - due) * 1000)
             due += 1 / RATE
-    told.put((name, waits, errors))
+    waited.put((name, waits, errors))

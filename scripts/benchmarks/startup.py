@@ -1,11 +1,11 @@
-"""What a command costs before it does anything: beside an empty click program, and beside stock Alembic."""
+"""What a command costs before it does anything, compared with an empty click program and stock Alembic."""
 
 import shutil
 import sys
 from collections.abc import Iterator
 
 from scripts.benchmarks.lab import AOC, Lab, run
-from scripts.benchmarks.results import Ratio, in_turn, tell
+from scripts.benchmarks.results import Ratio, in_turn, say
 from scripts.benchmarks.rivals import alembic
 
 EMPTY = "import click\n\n@click.command()\ndef empty():\n    'Do nothing.'\n\nempty()\n"
@@ -13,7 +13,7 @@ TIMES = 20
 
 
 def measure(lab: Lab) -> Iterator[Ratio]:
-    """The best of twenty of each, in turn."""
+    """Measure each twenty times, in turn; the best time counts."""
     empty = lab.folder / "empty.py"
     empty.write_text(EMPTY, encoding="utf-8")
     ours, other = in_turn(
@@ -39,10 +39,10 @@ def measure(lab: Lab) -> Iterator[Ratio]:
 
 
 def against_dbmate(lab: Lab, url: dict[str, str]) -> Iterator[Ratio]:
-    """Beside dbmate, a single binary, where it is installed."""
+    """Compare with dbmate, a single binary, where it is installed."""
     dbmate = shutil.which("dbmate")
     if dbmate is None:
-        tell("startup: dbmate is not installed, so there is no comparison with it")
+        say("startup: no comparison with dbmate, which is not installed")
         return
     folder = lab.folder / "dbmate"
     folder.mkdir(exist_ok=True)

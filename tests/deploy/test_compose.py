@@ -28,7 +28,7 @@ def read(text: str) -> Any:
 
 
 @pytest.fixture
-def services() -> Any:
+def compose_services() -> Any:
     """The services as they are written."""
     return read(FILE.read_text(encoding="utf-8"))
 
@@ -49,8 +49,8 @@ def config(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, env=kept | environment)
 
 
-def test_compose_reads_it() -> None:
-    """Compose takes the file, and its flags and order are in what it makes of it."""
+def test_compose_accepts_the_file() -> None:
+    """Compose accepts the file, and keeps its flags and order."""
     ran = config(POSTGRES_PASSWORD="secret")
 
     assert ran.returncode == 0, ran.stderr
@@ -67,7 +67,7 @@ def test_the_backfill_is_allowed_to_the_migration_alone() -> None:
     assert given == {"postgres": None, "aoc-migrate": "true", "concelier": "false", "excititor": "false"}
 
 
-def test_a_password_is_asked_for() -> None:
+def test_compose_refuses_without_a_password() -> None:
     """Without a password Compose refuses, and says what is missing."""
     ran = config()
 
@@ -75,37 +75,41 @@ def test_a_password_is_asked_for() -> None:
     assert "choose a password" in ran.stderr
 
 
-def test_services_start_after_the_migration(services: Any) -> None:
+def test_services_start_after_the_migration(compose_services: Any) -> None:
     """Each service waits until the one-shot succeeded, which waits for PostgreSQL and is not restarted."""
     for name in ("concelier", "excititor"):
-        assert services[name]["depends_on"] == {"aoc-migrate": {"condition": "service_completed_successfully"}}
-        assert services[name]["environment"] == FLAGS
-    migration = services["aoc-migrate"]
+        assert compose_services[name]["depends_on"] == {
+            "aoc-migrate": {"condition": "service_completed_successfully"}
+        }
+        assert compose_services[name]["environment"] == FLAGS
+    migration = compose_services["aoc-migrate"]
     assert migration["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert migration["restart"] == "no"
     assert migration["image"] == f"aoc-migrate:{__version__}"
     assert (migration["read_only"], migration["cap_drop"]) == (True, ["ALL"])
 
 
-def test_the_databases_are_there(services: Any) -> None:
+def test_the_first_start_creates_the_databases(compose_services: Any) -> None:
     """PostgreSQL's first start makes the databases that the URLs name, for the role that they name."""
     scripts = "".join(path.read_text(encoding="utf-8") for path in (FILE.parent / "initdb").iterdir())
     made = {
-        services["postgres"]["environment"]["POSTGRES_DB"],
+        compose_services["postgres"]["environment"]["POSTGRES_DB"],
         *re.findall(r"(?m)^CREATE DATABASE (\w+);$", scripts),
     }
-    role = services["postgres"]["environment"]["POSTGRES_USER"]
+    role = compose_services["postgres"]["environment"]["POSTGRES_USER"]
 
-    given = services["aoc-migrate"]["environment"]
+    given = compose_services["aoc-migrate"]["environment"]
     urls = {given[f"{target}_DATABASE_URL"] for target in ("CONCELIER", "EXCITITOR")}
     assert urls == {f"postgresql://{role}@postgres/{name}" for name in made}
 
 
-def test_the_migration_runs(services: Any, empty: Database, excititor: Database, aoc: Aoc) -> None:
+def test_the_migration_brings_databases_to_head(
+    compose_services: Any, empty_database: Database, excititor: Database, aoc: Aoc
+) -> None:
     """The one-shot's words and flags bring an empty database and a legacy one to head."""
-    migration = services["aoc-migrate"]
+    migration = compose_services["aoc-migrate"]
     flags = {name: value for name, value in migration["environment"].items() if name.startswith("AOC_")}
-    aoc.configure(empty, excititor)
+    aoc.configure(empty_database, excititor)
 
     ran = aoc.json(*migration["command"], **flags)
 

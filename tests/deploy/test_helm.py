@@ -1,4 +1,4 @@
-"""The Helm chart: what it makes of its values, what it refuses, and what holds for every pod."""
+"""The Helm chart: what it renders, what it refuses, and what holds for every pod."""
 
 import difflib
 import json
@@ -29,16 +29,16 @@ def rendered(helm: Helm, service: Path, case: str) -> list[Manifest]:
 
 
 @pytest.fixture(params=CASES)
-def manifests(request: pytest.FixtureRequest, helm: Helm, service: Path) -> list[Manifest]:
+def manifests(request: pytest.FixtureRequest, helm: Helm, service_chart: Path) -> list[Manifest]:
     """The manifests of each case in turn."""
-    return rendered(helm, service, request.param)
+    return rendered(helm, service_chart, request.param)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_manifests(case: str, helm: Helm, service: Path) -> None:
+def test_the_chart_renders_the_golden_manifests(case: str, helm: Helm, service_chart: Path) -> None:
     """The chart makes the manifests that are in tests/deploy/golden."""
     path = GOLDEN / f"{case}.yaml"
-    now = yaml.safe_dump_all(rendered(helm, service, case), sort_keys=False)
+    now = yaml.safe_dump_all(rendered(helm, service_chart, case), sort_keys=False)
     if os.environ.get("AOC_UPDATE_GOLDENS"):
         GOLDEN.mkdir(exist_ok=True)
         path.write_text(now, encoding="utf-8")
@@ -49,26 +49,26 @@ def test_manifests(case: str, helm: Helm, service: Path) -> None:
     assert now == golden, "\n".join(["if it is meant: AOC_UPDATE_GOLDENS=1", *difference])
 
 
-def test_nothing_else_is_golden() -> None:
+def test_each_golden_file_belongs_to_a_case() -> None:
     """Each golden file belongs to a case."""
     assert sorted(path.stem for path in GOLDEN.iterdir()) == sorted(CASES)
 
 
 @pytest.mark.parametrize("values", [*VALUES, CHART / "values-rollback.yaml"], ids=lambda path: path.stem)
-def test_lint(values: Path, helm: Helm) -> None:
+def test_helm_lint_finds_nothing(values: Path, helm: Helm) -> None:
     """`helm lint --strict` finds nothing."""
     ran = helm.run("lint", "--strict", CHART, "--values", values)
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_manifests_are_kubernetes_own(manifests: list[Manifest]) -> None:
+def test_kubernetes_knows_every_field(manifests: list[Manifest]) -> None:
     """Every field is one that Kubernetes 1.31 knows."""
     for manifest in manifests:
         kubernetes_validate.validate(manifest, "1.31", strict=True)
 
 
-def test_command_lines(manifests: list[Manifest]) -> None:
+def test_every_command_line_parses(manifests: list[Manifest]) -> None:
     """Every container's words and options exist: the command gets as far as reading its Secret."""
     for container in containers(manifests):
         unset = dict.fromkeys(f"{t}_DATABASE_URL{f}" for t in ("CONCELIER", "EXCITITOR") for f in ("", "_FILE"))
@@ -127,7 +127,7 @@ def test_no_secret_is_in_a_manifest(manifests: list[Manifest]) -> None:
     assert "postgresql://" not in json.dumps(manifests)
 
 
-def test_labels(manifests: list[Manifest]) -> None:
+def test_everything_carries_the_recommended_labels(manifests: list[Manifest]) -> None:
     """Everything of ours carries the recommended labels, and so do its pods."""
     wanted = {"name", "instance", "version", "part-of", "managed-by"}
     for manifest in [m for m in manifests if m["kind"] != "Deployment"]:
@@ -143,7 +143,7 @@ def seconds(text: str) -> float:
     return DURATION.convert(text, None, None)
 
 
-def test_a_job_outlives_its_own_patience(manifests: list[Manifest]) -> None:
+def test_a_job_may_run_longer_than_its_command_may_wait(manifests: list[Manifest]) -> None:
     """activeDeadlineSeconds is above what the container may wait: --lock-wait and --deadline together."""
     for job in [m for m in manifests if m["kind"] == "Job"]:
         (container,) = job["spec"]["template"]["spec"]["containers"]
@@ -154,7 +154,7 @@ def test_a_job_outlives_its_own_patience(manifests: list[Manifest]) -> None:
         )
 
 
-def test_version() -> None:
+def test_the_chart_has_the_version_of_the_program() -> None:
     """The chart is of this version of the program."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
 

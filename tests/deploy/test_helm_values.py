@@ -39,16 +39,16 @@ DOWNGRADE = f"{GUARD_OFF},rollback.enabled=true,rollback.command=downgrade"
         ("metrics.pushGateway=pushgateway:9091", "metrics.pushGateway"),
     ],
 )
-def test_the_schema_refuses(setting: str, named: str, helm: Helm) -> None:
+def test_the_schema_refuses_wrong_values(setting: str, named: str, helm: Helm) -> None:
     """A value of the wrong kind and a name that does not exist are refused, and named."""
-    told = helm.refusal("--set", setting)
+    refused = helm.refusal("--set", setting)
 
-    assert "schema" in told
-    assert named in told.replace("/", ".")
+    assert "schema" in refused
+    assert named in refused.replace("/", ".")
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "refusal"),
     [
         (
             "upgrade.activeDeadlineSeconds=2400",
@@ -61,10 +61,10 @@ def test_the_schema_refuses(setting: str, named: str, helm: Helm) -> None:
         ("verify.enabled=true", "targets.concelier.verifierUrlSecret.name is empty"),
         (
             "verify.enabled=true,targets.concelier.verifierUrlSecret.name=concelier-database",
-            "verification wants a role that may only read",
+            "verification needs a read-only role",
         ),
         ("rollback.enabled=true", "the services' guard goes off first"),
-        (DOWNGRADE, "wants rollback.revision"),
+        (DOWNGRADE, "needs rollback.revision"),
         (
             f"{DOWNGRADE},rollback.revision=concelier_0004",
             "no revision of excititor: set rollback.target=concelier",
@@ -76,9 +76,9 @@ def test_the_schema_refuses(setting: str, named: str, helm: Helm) -> None:
         ),
     ],
 )
-def test_the_templates_refuse(setting: str, told: str, helm: Helm) -> None:
+def test_the_templates_refuse_contradictions(setting: str, refusal: str, helm: Helm) -> None:
     """Values that contradict each other are refused in one sentence that says what to set."""
-    assert told in helm.refusal("--set", setting)
+    assert refusal in helm.refusal("--set", setting)
 
 
 def names(manifests: list[Manifest], kind: str) -> list[str]:
@@ -111,7 +111,7 @@ def test_a_plain_job_is_named_after_its_content(helm: Helm) -> None:
     assert first[1] == changed[1]
 
 
-def test_names_fit(helm: Helm) -> None:
+def test_names_fit_and_are_unique(helm: Helm) -> None:
     """With the longest name of a release, every name is one that Kubernetes takes, and none is there twice."""
     values = ("--values", CHART / "values-rollback.yaml", "--values", VALUES / "verify.yaml")
     for more in ("mode=job", "mode=hook", "mode=job,rollback.enabled=false,flags.AOC_GUARD_ENABLED=true"):
@@ -123,7 +123,7 @@ def test_names_fit(helm: Helm) -> None:
             assert len(name) <= (52 if kind == "CronJob" else 63)
 
 
-def test_mode_none_leaves_the_flags(helm: Helm) -> None:
+def test_mode_none_renders_only_the_flags(helm: Helm) -> None:
     """Without Jobs, the release is the ConfigMap with the guide's five flags and their defaults."""
     (config,) = helm.template("--set", "mode=none")
 
@@ -138,7 +138,7 @@ def test_mode_none_leaves_the_flags(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize("mode", ["hook", "job", "none"])
-def test_a_rollback_is_one_try_without_the_guard(mode: str, helm: Helm) -> None:
+def test_a_rollback_runs_once_for_each_target(mode: str, helm: Helm) -> None:
     """In every mode a rollback replaces the upgrade, runs once per target, and the CronJob pauses."""
     values = ("--values", VALUES / "rollback.yaml", "--values", CHART / "values-rollback.yaml")
     manifests = helm.template(*values, "--set", f"mode={mode}")
@@ -160,7 +160,7 @@ def test_a_rollback_is_one_try_without_the_guard(mode: str, helm: Helm) -> None:
     assert verify["spec"]["suspend"] is True
 
 
-def test_base_is_a_revision_of_every_target(helm: Helm) -> None:
+def test_base_takes_down_each_enabled_target(helm: Helm) -> None:
     """A downgrade to base goes down in each enabled target, each in a Job of its own."""
     jobs = [m for m in helm.template("--set", f"{DOWNGRADE},rollback.revision=base") if m["kind"] == "Job"]
 
@@ -170,11 +170,11 @@ def test_base_is_a_revision_of_every_target(helm: Helm) -> None:
     ]
 
 
-def test_a_service_that_waits_never_sees_the_owner(helm: Helm, service: Path) -> None:
+def test_a_service_that_waits_never_sees_the_owner(helm: Helm, service_chart: Path) -> None:
     """A wait container reads the verifier's Secret where one is named, and the owner's otherwise."""
 
     def secrets(*words: str) -> dict[str, list[Any]]:
-        manifests = helm.template(*words, chart=service)
+        manifests = helm.template(*words, chart=service_chart)
         specs = {
             m["metadata"]["name"]: m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment"
         }
@@ -185,7 +185,7 @@ def test_a_service_that_waits_never_sees_the_owner(helm: Helm, service: Path) ->
     assert unnamed["console"] == ["concelier-database"]
 
 
-def test_the_network_policy_lets_out_what_is_needed(helm: Helm) -> None:
+def test_the_network_policy_allows_only_what_is_needed(helm: Helm) -> None:
     """Our pods reach PostgreSQL's ports (where the values say), the push gateway and DNS; nobody reaches them."""
     (policy,) = [m for m in helm.template("--values", VALUES / "job.yaml") if m["kind"] == "NetworkPolicy"]
     postgresql, gateway, dns = policy["spec"]["egress"]

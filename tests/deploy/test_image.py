@@ -11,7 +11,7 @@ from tests.conftest import Database
 from tests.deploy.conftest import DOCKERFILE, Helm, Run, containers
 
 
-def test_the_final_stage() -> None:
+def test_the_final_stage_holds_only_the_environment() -> None:
     """The final stage copies the environment alone, drops pip, and runs as a user with a number."""
     *_, final = re.split(r"(?m)^FROM ", DOCKERFILE.read_text(encoding="utf-8"))
 
@@ -21,7 +21,7 @@ def test_the_final_stage() -> None:
     assert "pip uninstall" in final
 
 
-def test_the_build_context_is_what_is_copied() -> None:
+def test_the_build_context_holds_only_what_is_copied() -> None:
     """Nothing but what the builder copies is sent to it, so no local file gets into a layer."""
     builder = DOCKERFILE.read_text(encoding="utf-8").split("FROM ")[1]
     copied = {name for line in re.findall(r"(?m)^COPY (.*) \S+$", builder) for name in line.split()}
@@ -32,7 +32,7 @@ def test_the_build_context_is_what_is_copied() -> None:
 
 
 @pytest.mark.parametrize("user", ["65532:65532", "1000770000:0"])
-def test_any_user_runs_it(user: str, image: Run) -> None:
+def test_any_user_can_run_the_image(user: str, image: Run) -> None:
     """It runs as its own user and as one without an entry in /etc/passwd, on a read-only file system."""
     ran = image("--version", options=("--user", user))
 
@@ -53,7 +53,7 @@ print(json.dumps({
 """
 
 
-def test_what_is_in_it(image: Run) -> None:
+def test_the_image_holds_no_root_and_no_build_tools(image: Run) -> None:
     """It has no root, pip or compiler, all byte code compiled, and a bill of materials about this version."""
     ran = image("-c", LOOK, options=("--entrypoint", "/opt/aoc/bin/python"))
     found = json.loads(ran.stdout)
@@ -68,9 +68,11 @@ def test_what_is_in_it(image: Run) -> None:
     }
 
 
-def test_the_init_container(image: Run, helm: Helm, service: Path, concelier: Database, tmp_path: Path) -> None:
+def test_the_init_container_migrates_a_database(
+    image: Run, helm: Helm, service_chart: Path, concelier: Database, tmp_path: Path
+) -> None:
     """The init container of a service's chart migrates a database out of the image; again, it changes nothing."""
-    deployments = [m for m in helm.template(chart=service) if m["metadata"]["name"] == "concelier"]
+    deployments = [m for m in helm.template(chart=service_chart) if m["metadata"]["name"] == "concelier"]
     (container,) = containers(deployments)
     (mount,) = container["volumeMounts"]
     secret = tmp_path / "url"

@@ -27,18 +27,18 @@ def start(container: Manifest, secrets: dict[str, Path], **more: str) -> Ran:
 
 
 @pytest.fixture
-def chained(concelier: Database) -> Database:
-    """A database of concelier with rows that want links."""
+def concelier_without_links(concelier: Database) -> Database:
+    """A database of concelier with rows that need links."""
     for n in range(3):
         concelier.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
     return concelier
 
 
 @pytest.fixture
-def secrets(chained: Database, tmp_path: Path) -> dict[str, Path]:
+def owner_secret(concelier_without_links: Database, tmp_path: Path) -> dict[str, Path]:
     """The owner's URL as a file, in place of the path where a pod has it."""
     path = tmp_path / "url"
-    path.write_text(f"{chained.url}\n", encoding="utf-8")
+    path.write_text(f"{concelier_without_links.url}\n", encoding="utf-8")
     return {"/run/secrets/aoc-migrate/concelier/url": path}
 
 
@@ -58,74 +58,79 @@ ROLLBACKS = {
 
 
 @pytest.mark.parametrize("command", ROLLBACKS)
-def test_a_rollback_stays(
-    command: str, helm: Helm, service: Path, chained: Database, secrets: dict[str, Path]
+def test_a_restarted_pod_respects_a_rollback(
+    command: str, helm: Helm, service_chart: Path, concelier_without_links: Database, owner_secret: dict[str, Path]
 ) -> None:
     """Three replicas go up at once, the rollback goes down, a pod that restarts leaves it so; then up again."""
-    init = named(helm.template("--set", f"aoc-migrate.{RETROFIT}", chart=service), "Deployment", "concelier")
+    init = named(helm.template("--set", f"aoc-migrate.{RETROFIT}", chart=service_chart), "Deployment", "concelier")
     rollback = named(helm.template(*ROLLBACKS[command]), "Job", "concelier")
     release = named(helm.template("--set", f"{RETROFIT},upgrade.releaseHold=true"), "Job", "concelier")
 
     with ThreadPoolExecutor(3) as replicas:
-        up = list(replicas.map(lambda _: start(init, secrets), range(3)))
+        up = list(replicas.map(lambda _: start(init, owner_secret), range(3)))
     assert [ran.exit_code for ran in up] == [0, 0, 0]
     assert [ran.report["changed"] for ran in up].count(True) == 1
-    head = state(chained)
+    head = state(concelier_without_links)
 
-    back = start(rollback, secrets)
-    down = state(chained)
+    back = start(rollback, owner_secret)
+    down = state(concelier_without_links)
     assert back.exit_code == 0, back.err
     assert "guard-still-on" not in back.slugs()
     assert down != head
 
-    again = start(init, secrets)
+    again = start(init, owner_secret)
     assert (again.exit_code, again.report["changed"]) == (0, False)
-    assert start(rollback, secrets).exit_code == 0
-    assert state(chained) == down
+    assert start(rollback, owner_secret).exit_code == 0
+    assert state(concelier_without_links) == down
 
-    assert start(release, secrets).exit_code == 0
-    assert state(chained) == head
+    assert start(release, owner_secret).exit_code == 0
+    assert state(concelier_without_links) == head
 
 
 def test_a_service_waits_until_head(
-    helm: Helm, service: Path, chained: Database, secrets: dict[str, Path]
+    helm: Helm, service_chart: Path, concelier_without_links: Database, owner_secret: dict[str, Path]
 ) -> None:
     """The wait container ends with exit code 3 before the upgrade, and with 0 after it."""
     words = ("--set", f"aoc-migrate.{RETROFIT},aoc-migrate.wait.timeout=1s")
-    manifests = helm.template(*words, chart=service)
+    manifests = helm.template(*words, chart=service_chart)
     wait = named(manifests, "Deployment", "console")
 
-    before = start(wait, secrets)
-    assert start(named(manifests, "Deployment", "concelier"), secrets).exit_code == 0
+    before = start(wait, owner_secret)
+    assert start(named(manifests, "Deployment", "concelier"), owner_secret).exit_code == 0
 
     assert before.exit_code == 3
-    assert start(wait, secrets).exit_code == 0
+    assert start(wait, owner_secret).exit_code == 0
 
 
-def test_the_verifier_verifies(
-    helm: Helm, service: Path, chained: Database, secrets: dict[str, Path], tmp_path: Path, aoc: Aoc
+def test_the_cron_job_verifies_as_the_verifier(
+    helm: Helm,
+    service_chart: Path,
+    concelier_without_links: Database,
+    owner_secret: dict[str, Path],
+    tmp_path: Path,
+    aoc: Aoc,
 ) -> None:
     """The CronJob's container verifies as the read-only role; a rule that is gone is its termination message."""
     words = ("--values", VALUES / "verify.yaml", "--set", "targets.excititor.enabled=false")
     role = "verifier-of-the-chart"
     verify = named(helm.template(*words, "--set", f"flags.AOC_VERIFIER_USER={role}"), "CronJob")
     upgrade = named(helm.template("--set", RETROFIT), "Job", "concelier")
-    assert start(upgrade, secrets).exit_code == 0
-    aoc.configure(chained)
+    assert start(upgrade, owner_secret).exit_code == 0
+    aoc.configure(concelier_without_links)
     password = tmp_path / "password"
     password.write_text("only to read", encoding="utf-8")
 
     made = aoc("verifier", "create", "concelier", "--password-file", str(password), AOC_VERIFIER_USER=role)
     try:
         assert made.exit_code == 0, made.out + made.err
-        (mounted,) = secrets
+        (mounted,) = owner_secret
         verifier = tmp_path / "verifier"
-        verifier.write_text(chained.url_as(role, "only to read"), encoding="utf-8")
+        verifier.write_text(concelier_without_links.url_as(role, "only to read"), encoding="utf-8")
         message = tmp_path / "termination-log"
         message.touch()
         ran = start(verify, {mounted: verifier}, AOC_TERMINATION_LOG=str(message))
         assert message.read_text(encoding="utf-8") == ""
-        chained.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_keys_v1")
+        concelier_without_links.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_keys_v1")
         broken = start(verify, {mounted: verifier}, AOC_TERMINATION_LOG=str(message))
     finally:
         assert aoc("verifier", "drop", "concelier", AOC_VERIFIER_USER=role).exit_code == 0

@@ -1,8 +1,8 @@
 """The chart's pods, played by podman: init containers in their order, under their user, on their file system.
 
-Asked for by AOC_TEST_PLAY, the command that plays a Pod (``podman play kube --network host``), beside the two that
-build and run the image. podman stands for the kubelet; of the manifests only the image and where the Secret's file
-comes from are exchanged.
+They run when AOC_TEST_PLAY names the command that plays a Pod (``podman play kube --network host``), and the two
+variables that build and run the image are set. Podman takes the kubelet's part; only the image and the source of
+the Secret's file differ from the manifests.
 """
 
 import os
@@ -30,13 +30,13 @@ RETROFIT = "flags.AOC_ALLOW_SUPERSEDES_RETROFIT=true"
 
 @dataclass
 class Kubelet:
-    """Plays Pods, and tells what became of their containers."""
+    """Plays Pods, and reports how their containers ended."""
 
     play: list[str]
     folder: Path
 
-    def start(self, spec: Manifest, *beside: Manifest) -> str:
-        """Run the Pod of a template, and return its name; a failed init container is for `exit_code` to tell."""
+    def start(self, spec: Manifest, *others: Manifest) -> str:
+        """Run the Pod of a template, and return its name; `exit_code` reports a failed init container."""
         name = f"aoc-{uuid.uuid4().hex[:8]}"
         for container in spec["containers"]:
             if not container["image"].startswith(REPOSITORY):
@@ -51,7 +51,7 @@ class Kubelet:
             "spec": spec | {"restartPolicy": "Never", "hostNetwork": True},
         }
         file = self.folder.parent / f"{name}.yaml"
-        file.write_text(yaml.safe_dump_all([*beside, pod]), encoding="utf-8")
+        file.write_text(yaml.safe_dump_all([*others, pod]), encoding="utf-8")
         said = self.run(*self.play[1:], str(file))
         assert "Error" not in said or "init container" in said, said
         return name
@@ -72,7 +72,7 @@ class Kubelet:
 
 @pytest.fixture
 def kubelet(image: Run, tmp_path: Path, concelier: Database) -> Any:
-    """podman, with the owner's URL of concelier in place of each Secret."""
+    """Podman, with the owner's URL of concelier in place of each Secret."""
     play = os.environ.get("AOC_TEST_PLAY")
     if not play:
         pytest.skip("no podman: set AOC_TEST_PLAY='podman play kube --network host'")
@@ -101,13 +101,15 @@ def spec_of(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     return spec
 
 
-def test_a_rollback_among_pods(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
+def test_a_new_pod_respects_a_rollback(
+    kubelet: Kubelet, helm: Helm, service_chart: Path, concelier: Database
+) -> None:
     """Three Pods migrate one database, their services start; after a rollback a new Pod changes nothing."""
     concelier.add("1")
-    (flags,) = [m for m in template(helm, chart=service) if m["kind"] == "ConfigMap"]
+    (flags,) = [m for m in template(helm, chart=service_chart) if m["kind"] == "ConfigMap"]
 
     def start(_: int = 0) -> str:
-        return kubelet.start(spec_of(template(helm, chart=service), "Deployment", "concelier"), flags)
+        return kubelet.start(spec_of(template(helm, chart=service_chart), "Deployment", "concelier"), flags)
 
     with ThreadPoolExecutor(3) as replicas:
         up = list(replicas.map(start, range(3)))
@@ -128,9 +130,9 @@ def test_a_rollback_among_pods(kubelet: Kubelet, helm: Helm, service: Path, conc
     assert fingerprint(concelier.connection) == down
 
 
-def test_a_service_that_waits(kubelet: Kubelet, helm: Helm, service: Path) -> None:
+def test_a_service_starts_only_after_the_migration(kubelet: Kubelet, helm: Helm, service_chart: Path) -> None:
     """Before the migration the wait container ends with 3 and its service does not start; after it, it does."""
-    manifests = template(helm, "--set", "aoc-migrate.wait.timeout=1s", chart=service)
+    manifests = template(helm, "--set", "aoc-migrate.wait.timeout=1s", chart=service_chart)
 
     early = kubelet.start(spec_of(manifests, "Deployment", "console"))
     assert kubelet.exit_code(early, "aoc-migrate-wait") == 3
@@ -138,12 +140,14 @@ def test_a_service_that_waits(kubelet: Kubelet, helm: Helm, service: Path) -> No
 
     (flags,) = [m for m in manifests if m["kind"] == "ConfigMap"]
     kubelet.start(spec_of(manifests, "Deployment", "concelier"), flags)
-    late = kubelet.start(spec_of(template(helm, chart=service), "Deployment", "console"), flags)
+    late = kubelet.start(spec_of(template(helm, chart=service_chart), "Deployment", "console"), flags)
     assert kubelet.exit_code(late, "aoc-migrate-wait") == 0
 
 
-def test_a_pod_that_is_told_to_end(kubelet: Kubelet, helm: Helm, service: Path, concelier: Database) -> None:
-    """As process 1 of its container it heeds SIGTERM, says what to type, and the next Pod goes on."""
+def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(
+    kubelet: Kubelet, helm: Helm, service_chart: Path, concelier: Database
+) -> None:
+    """As process 1 of its container the command obeys SIGTERM, says what to type, and the next Pod goes on."""
     spec = spec_of(template(helm), "Job", "concelier")
     with psycopg.connect(concelier.url) as reader:
         reader.execute("SELECT FROM advisory_raw")
@@ -151,7 +155,7 @@ def test_a_pod_that_is_told_to_end(kubelet: Kubelet, helm: Helm, service: Path, 
         wait_until(lambda: "Ahead of us" in kubelet.logs(pod, "aoc-migrate"), 60)
         kubelet.run("kill", "--signal", "TERM", f"{pod}-aoc-migrate")
         assert kubelet.exit_code(pod, "aoc-migrate") == 143
-    assert "run the same command to go on" in kubelet.logs(pod, "aoc-migrate")
+    assert "run the same command again to resume" in kubelet.logs(pod, "aoc-migrate")
 
     again = kubelet.start(spec_of(template(helm), "Job", "concelier"))
     assert kubelet.exit_code(again, "aoc-migrate") == 0

@@ -1,4 +1,4 @@
-"""A server on which a command is broken at any of its boundaries, run again, and compared with one at peace."""
+"""A server on which a command breaks at any of its boundaries, runs again, and is compared with a normal run."""
 
 import itertools
 import os
@@ -79,7 +79,7 @@ class Lab:
         return _end(self.start(target, conninfo, *words))
 
     def undisturbed(self, scenario: Scenario) -> Undisturbed:
-        """Return what the scenario does at peace; its template database stays until the server goes."""
+        """Return what the scenario does undisturbed; its template database stays as long as the server."""
         if scenario not in self.known:
             self.known[scenario] = self._undisturbed(scenario)
         return self.known[scenario]
@@ -122,14 +122,14 @@ class Lab:
         return Proxy(*self.address, judge)
 
     def broken(self, scenario: Scenario, boundary: Boundary, fault: "Fault") -> list[str]:
-        """Break the command there, run it again, and return what is then other than at peace."""
+        """Break the command there, run it again, and return what differs from the undisturbed run."""
         peace = self.undisturbed(scenario)
         with self.database(peace.template) as name:
             ran = self.interrupt(scenario, name, boundary, fault)
             problems = [] if ran else ["the boundary was not reached"]
             if ran and "unexpected" in ran.err:
                 problems.append(f"it ended unexpectedly: {ran.err.strip().splitlines()[-1]}")
-            if not _told(scenario, ran):
+            if not _reported(scenario, ran):
                 again = self.run(scenario.target, self.url_of(name), *scenario.words)
                 if again.exit_code:
                     problems.append(f"exit {again.exit_code}: {again.out}{again.err}")
@@ -194,7 +194,7 @@ def terminate(lab: Lab, database: str, _process: "subprocess.Popen[str]") -> The
 
 
 def cut(_lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then:
-    """Cut the connection when the server has answered, so that nobody learns the answer."""
+    """Cut the connection once the server has answered, so that the answer is lost."""
     return Then.ANSWERED
 
 
@@ -207,8 +207,8 @@ def restart(lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then
 FAULTS: tuple[Fault, ...] = (kill, kill_after_sending, terminate, cut, restart)
 
 
-def _told(scenario: Scenario, ran: Ran | None) -> bool:
-    """Tell whether a relative downgrade that was broken had told that it ended: once more is one more step."""
+def _reported(scenario: Scenario, ran: Ran | None) -> bool:
+    """Return whether a broken relative downgrade had reported its end: to repeat it would be one more step."""
     return "-1" in scenario.words and ran is not None and ran.out.startswith("downgrade") and "  OK: " in ran.out
 
 

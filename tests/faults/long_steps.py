@@ -33,7 +33,7 @@ class Step:
         return self.name
 
     def reached(self, look: psycopg.Connection[Any]) -> bool:
-        """Tell whether a run is in this step now."""
+        """Return whether a run is in this step now."""
         sql = f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND {self.seen} "
         sql += "AND application_name LIKE 'aoc-migrate %')"
         return look.execute(sql.encode()).fetchone() == (True,)

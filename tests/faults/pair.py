@@ -12,9 +12,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aoc_migrate.sandbox.account import account_of
 from aoc_migrate.sandbox.address import free_port
-from aoc_migrate.sandbox.server import Server, find_binaries
+from aoc_migrate.sandbox.server import Server
 from aoc_migrate.sandbox.state import State, load_state
 from tests.helpers import wait_until
+from tests.servers import guarded_server
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Pair:
 def pair(primary: Server) -> Iterator[Pair]:
     """Give a running server, as it is now, a standby for as long as the block lasts."""
     folder = Path(tempfile.mkdtemp(prefix="aoc", dir="/tmp"))
-    standby = Server(folder, primary.binaries)
+    standby = guarded_server(folder, primary.binaries)
     try:
         _copy(primary, standby)
         standby.start()
@@ -58,18 +59,6 @@ def pair(primary: Server) -> Iterator[Pair]:
     finally:
         standby.delete()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def running_server() -> Iterator[Server]:
-    """Start a server of its own for the block."""
-    with tempfile.TemporaryDirectory(prefix="aoc", dir="/tmp") as folder:
-        server = Server(Path(folder) / "pg", find_binaries())
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 def _state(server: Server) -> State:

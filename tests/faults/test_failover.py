@@ -1,4 +1,4 @@
-"""The primary fails in the middle of a run, and its standby takes over: the same command goes on there."""
+"""The primary fails during a run, and its standby takes over: the same command goes on there."""
 
 import threading
 from collections.abc import Iterator
@@ -10,11 +10,12 @@ import pytest
 
 from tests.conftest import Aoc
 from tests.faults.long_steps import MANY, STEPS, Step, blocked
-from tests.faults.pair import Pair, pair, running_server
+from tests.faults.pair import Pair, pair
 from tests.faults.scenarios import fill
 from tests.helpers import wait_until
+from tests.servers import running_server
 
-LAST = "SELECT FROM vex_raw WHERE id = 'r4499' FOR UPDATE"  # two batches are written before it is met
+LAST = "SELECT FROM vex_raw WHERE id = 'r4499' FOR UPDATE"  # after the first two batches
 IN_THE_MIDDLE = {
     "backfill": (4500, LAST, next(step for step in STEPS if step.name == "a batch of the backfill")),
     "validation": (MANY, "SELECT", next(step for step in STEPS if step.name == "a validation")),
@@ -60,11 +61,11 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.parametrize("name", IN_THE_MIDDLE)
-def test_failover(name: str, aoc: Aoc, allowed: dict[str, str]) -> None:
-    """In the middle of the backfill and of the validation: the same command ends well, and no row is lost."""
+def test_the_same_command_succeeds_after_a_failover(name: str, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """After a failover in the backfill or the validation, the same command succeeds and no row is lost."""
     rows, blocker, step = IN_THE_MIDDLE[name]
     with prepared(rows) as both:
-        aoc.environment = {"EXCITITOR_DATABASE_URL": both.conninfo, **allowed}
+        aoc.environment = {"EXCITITOR_DATABASE_URL": both.conninfo, **retrofit}
         for command in step.scenario.before:
             assert aoc(*command.split()).exit_code == 0
         writer = Writer(both.conninfo)
@@ -100,7 +101,7 @@ def _fail_over_in(step: Step, blocker: str, both: Pair, aoc: Aoc) -> None:
         assert process.returncode == 3, err
 
 
-def test_standby_is_refused(aoc: Aoc) -> None:
+def test_a_standby_is_refused(aoc: Aoc) -> None:
     """On the standby itself `upgrade` changes nothing, says why, and may be tried again later (exit 3)."""
     with prepared(10) as both:
         aoc.environment = {"EXCITITOR_DATABASE_URL": both.standby.url("postgres")}

@@ -1,4 +1,4 @@
-"""kill -9 at every statement boundary: the same command again ends where an undisturbed run ends.
+"""After kill -9 at any statement boundary, the same command ends where an undisturbed run ends.
 
 `scripts/soak --faults` does the same with every fault, for all that can be upgraded and downgraded.
 """
@@ -26,7 +26,7 @@ SHORT = [
 def walk(lab: Lab, scenario: Scenario, part: slice) -> list[str]:
     """Kill the command at some of its boundaries; return what was wrong afterwards, and where.
 
-    A transaction that dies before its COMMIT leaves nothing, so that COMMIT stands for all that is inside.
+    A transaction that dies before its COMMIT leaves nothing, so COMMIT represents all that is inside.
     """
     chosen = [b for b in lab.undisturbed(scenario).boundaries if not b.inside][part]
     assert chosen, "no boundary was found"
@@ -34,26 +34,26 @@ def walk(lab: Lab, scenario: Scenario, part: slice) -> list[str]:
 
 
 @pytest.mark.parametrize("scenario", SHORT, ids=str)
-def test_single_steps(lab: Lab, scenario: Scenario) -> None:
-    """The view swap and single steps down: killed anywhere, the same command goes on and steps no further."""
+def test_a_killed_single_step_goes_no_further(lab: Lab, scenario: Scenario) -> None:
+    """Killed anywhere in the view swap or a single step down, the same command goes on and goes no further."""
     assert not walk(lab, scenario, slice(None))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("scenario", [UPGRADE, DOWNGRADE], ids=str)
-def test_whole_history(lab: Lab, scenario: Scenario, part: int) -> None:
-    """Killed anywhere on its way through the whole history, the same command ends as if never disturbed."""
+def test_a_killed_upgrade_or_downgrade_ends_as_if_undisturbed(lab: Lab, scenario: Scenario, part: int) -> None:
+    """Killed anywhere in the whole history, the same command ends as if it had never been disturbed."""
     assert not walk(lab, scenario, slice(part, None, PARTS))
 
 
-def test_every_revision_is_covered(lab: Lab) -> None:
+def test_every_revision_has_a_boundary(lab: Lab) -> None:
     """Among the boundaries is the version row of every revision, so that a new one cannot be missed."""
     written = " ".join(b.sql for b in lab.undisturbed(UPGRADE).boundaries if "aoc_alembic_version" in b.sql)
     assert [r.id for r in history("excititor") if f"'{r.id}'" not in written] == []
 
 
-def test_what_is_a_boundary() -> None:
-    """Reads, settings and what is rolled back are none; every other request is, also one never seen before."""
+def test_only_requests_that_change_something_are_boundaries() -> None:
+    """Reads, settings and what is rolled back are not boundaries; every other request is, known or not."""
     requests = [
         "SET x = 1",
         "SELECT 'an UPDATE' FROM t",

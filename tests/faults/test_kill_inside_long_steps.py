@@ -1,4 +1,4 @@
-"""A client or a backend that dies inside a long step: the same command waits for what goes on, and ends well."""
+"""A client or backend dies inside a long step: the same command waits for what still runs, and succeeds."""
 
 import subprocess
 from collections.abc import Callable
@@ -16,7 +16,7 @@ End = Callable[[Lab, str, "subprocess.Popen[str]"], object]
 
 
 def kill(_lab: Lab, _database: str, process: "subprocess.Popen[str]") -> None:
-    """Kill the client; the server finds that out when it next looks."""
+    """Kill the client; the server notices at its next check."""
     process.kill()
 
 
@@ -25,8 +25,8 @@ DEATHS += [(terminate, step) for step in STEPS if step.scenario.rows < MANY]
 
 
 @pytest.mark.parametrize(("end", "step"), DEATHS, ids=lambda value: getattr(value, "__name__", str(value)))
-def test_dead_inside(lab: Lab, end: End, step: Step) -> None:
-    """Dead inside the step, and run again while what blocked it is still there: it ends as if undisturbed."""
+def test_a_kill_inside_a_long_step_changes_no_outcome(lab: Lab, end: End, step: Step) -> None:
+    """Killed inside the step and run again while its blocker is still there, it ends as if undisturbed."""
     peace = lab.undisturbed(step.scenario)
     with lab.database(peace.template) as name, lab.connect(name) as look:
         conninfo = lab.url_of(name)
@@ -45,7 +45,7 @@ def test_dead_inside(lab: Lab, end: End, step: Step) -> None:
         assert differences(peace.outcome, outcome(look)) == []
 
 
-def test_orphaned_build_is_waited_for(lab: Lab) -> None:
+def test_an_orphaned_build_is_waited_for(lab: Lab) -> None:
     """A build whose client vanished without a trace is waited for, and its index is taken as it is."""
     scenario = up("0003")
     peace = lab.undisturbed(scenario)
@@ -78,7 +78,7 @@ def test_orphaned_build_is_waited_for(lab: Lab) -> None:
 
 
 def test_somebody_elses_build_is_waited_for(lab: Lab) -> None:
-    """A build of the same index that runs without our lock is waited for as well, and not begun a second time."""
+    """A build of the same index that runs without our lock is waited for too, and not begun a second time."""
     scenario = up("0003")
     peace = lab.undisturbed(scenario)
     (build,) = [b for b in peace.boundaries if b.sql.startswith("CREATE UNIQUE INDEX CONCURRENTLY")]

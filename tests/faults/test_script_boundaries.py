@@ -1,4 +1,4 @@
-"""A psql script that dies between any two statements: run again, it ends as if never disturbed."""
+"""A psql script dies between any two statements: run again, it ends as if undisturbed."""
 
 import re
 import subprocess
@@ -61,8 +61,8 @@ def run(lab: Lab, database: str, script: str, case: Case) -> subprocess.Complete
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", CASES)
-def test_run_again(lab: Lab, name: str, part: int) -> None:
-    """Cut off behind any statement that changes something, and run again in full, it ends as if undisturbed."""
+def test_a_script_cut_off_anywhere_can_run_again(lab: Lab, name: str, part: int) -> None:
+    """Cut off after any statement that changes something and run again in full, it ends as if undisturbed."""
     case = CASES[name]
     template, script = lab.undisturbed(case.scenario).template, case.text()
     cuts = ends(script)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT during each long step: the step ends, also on the server, and the same command goes on."""
+"""SIGTERM and SIGINT end each long step, on the server too, and the same command goes on."""
 
 import signal
 from typing import Any
@@ -11,7 +11,7 @@ from tests.faults.long_steps import MANY, OURS, STEPS, Step, blocked, up
 from tests.faults.outcome import differences, outcome
 from tests.helpers import wait_until
 
-SOON = 10  # seconds; five are promised, and this machine may be busy
+SOON = 10  # seconds; five are promised, but this machine may be busy
 
 
 def last_outcome(connection: psycopg.Connection[Any]) -> Any:
@@ -22,7 +22,7 @@ def last_outcome(connection: psycopg.Connection[Any]) -> Any:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("step", STEPS, ids=str)
-def test_signal(lab: Lab, step: Step, number: signal.Signals) -> None:
+def test_a_signal_ends_the_step_on_the_server_too(lab: Lab, step: Step, number: signal.Signals) -> None:
     """The signal ends the step here and on the server, the ledger says so, and the same command goes on."""
     peace = lab.undisturbed(step.scenario)
     with lab.database(peace.template) as name, lab.connect(name) as look:
@@ -46,8 +46,8 @@ def test_signal(lab: Lab, step: Step, number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("command", ["wait", "audit"])
-def test_signal_to_who_only_reads(lab: Lab, command: str, number: signal.Signals) -> None:
-    """`wait`, and `audit` while it reads a large table, end as soon, and leave nothing behind on the server."""
+def test_a_signal_ends_commands_that_only_read(lab: Lab, command: str, number: signal.Signals) -> None:
+    """`wait`, and `audit` while it reads a large table, end as quickly and leave nothing running on the server."""
     peace = lab.undisturbed(up("0002", rows=MANY))
     with lab.database(peace.template) as name, lab.connect(name) as look:
         process = lab.start("excititor", lab.url_of(name), command, "excititor")

@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS "public"."advisory_raw" (
 );
 
 -- ACCESS EXCLUSIVE on advisory_raw, for an instant: waits 100 ms at most, and others wait as long.
--- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
+-- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.
 SET LOCAL lock_timeout = '5000ms';
 LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 SET LOCAL lock_timeout = '100ms';
@@ -141,7 +141,7 @@ LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 -- ADD COLUMN supersedes ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; nullable and without a default, so no row is rewritten.
 ALTER TABLE "public"."advisory_raw" ADD COLUMN IF NOT EXISTS supersedes text;
 
--- GRANT SELECT aoc_alembic_version, aoc_migration_hold ON advisory_raw: takes no lock on your tables; whoever reads the raw table may read revision and hold.
+-- GRANT SELECT aoc_alembic_version, aoc_migration_hold ON advisory_raw: takes no lock on your tables; readers of the raw table may read revision and hold.
 DO $aoc$
 DECLARE entry record;
 BEGIN

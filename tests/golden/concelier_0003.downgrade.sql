@@ -47,7 +47,7 @@ BEGIN;
 -- Running downgrade concelier_0003 -> concelier_0002
 
 -- ACCESS EXCLUSIVE on advisory_raw, for an instant: waits 100 ms at most, and others wait as long.
--- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
+-- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.
 SET LOCAL lock_timeout = '5000ms';
 LOCK TABLE "public"."advisory_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 SET LOCAL lock_timeout = '100ms';
@@ -55,17 +55,17 @@ SET LOCAL statement_timeout = '100ms';
 SET LOCAL synchronous_commit = off;
 LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
--- ADD CONSTRAINT NOT VALID advisory_raw_keys_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
+-- ADD CONSTRAINT NOT VALID advisory_raw_keys_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no statement makes a constraint unproven: it is dropped and added at once.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_keys_v1;
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_keys_v1 CHECK ("public"."advisory_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_keys_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0';
 
--- ADD CONSTRAINT NOT VALID advisory_raw_objects_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
+-- ADD CONSTRAINT NOT VALID advisory_raw_objects_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no statement makes a constraint unproven: it is dropped and added at once.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_objects_v1;
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_objects_v1 CHECK ("public"."advisory_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_objects_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6';
 
--- ADD CONSTRAINT NOT VALID advisory_raw_required_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
+-- ADD CONSTRAINT NOT VALID advisory_raw_required_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no statement makes a constraint unproven: it is dropped and added at once.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_required_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';

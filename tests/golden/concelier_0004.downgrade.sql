@@ -46,7 +46,7 @@ END $aoc$;
 
 -- Running downgrade concelier_0004 -> concelier_0003
 
--- Nobody else may be building it.
+-- No other session may be building it.
 DO $aoc$
 BEGIN
   IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT (indisvalid AND indisready AND indislive)) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN

@@ -48,7 +48,7 @@ BEGIN;
 
 -- Running upgrade concelier_0003 -> concelier_0004
 
--- Refuse to go on where advisory_raw_idempotency_v1 is somebody else's.
+-- Stop where advisory_raw_idempotency_v1 is not ours.
 DO $aoc$
 DECLARE reason text := CASE WHEN to_regclass('"public"."advisory_raw_idempotency_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
   WHERE i.indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')
@@ -72,7 +72,7 @@ INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0004'
 
 COMMIT;
 
--- Refuse to go on where advisory_raw_idempotency_v1 is somebody else's.
+-- Stop where advisory_raw_idempotency_v1 is not ours.
 DO $aoc$
 DECLARE reason text := CASE WHEN to_regclass('"public"."advisory_raw_idempotency_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
   WHERE i.indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')
@@ -91,7 +91,7 @@ BEGIN
   END IF;
 END $aoc$;
 
--- Nobody else may be building it.
+-- No other session may be building it.
 DO $aoc$
 BEGIN
   IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT (indisvalid AND indisready AND indislive)) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
@@ -104,7 +104,7 @@ END $aoc$;
 SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."advisory_raw_idempotency_v1"' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT (indisvalid AND indisready AND indislive))
 \gexec
 
--- Refuse to go on where advisory_raw_idempotency_v1 is somebody else's.
+-- Stop where advisory_raw_idempotency_v1 is not ours.
 DO $aoc$
 DECLARE reason text := CASE WHEN to_regclass('"public"."advisory_raw_idempotency_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
   WHERE i.indexrelid = to_regclass('"public"."advisory_raw_idempotency_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')

@@ -46,7 +46,7 @@ END $aoc$;
 
 -- set back links of advisory_raw: locks the rows of one batch at a time; from the journal, the latest batch first.
 
--- Who holds locks on a table, for whoever waits for it.
+-- Name the holders of locks on a table.
 CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
 SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid, a.usename,
   a.application_name, date_trunc('second', now() - a.xact_start)), 'a prepared transaction'), '; '), 'nobody now')
@@ -54,7 +54,7 @@ FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.relation = to_regclass(locked) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
 $$;
 
--- Run one batch until it has come through. Where a row of it stays locked, let everything go.
+-- Run one batch until it succeeds. Where one of its rows stays locked, release all of them.
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_batch(relation text, statement text, ids text[],
   olds text[], expecteds text[], INOUT seen bigint, INOUT written bigint) LANGUAGE plpgsql AS $aoc_body$
 DECLARE
@@ -64,7 +64,7 @@ BEGIN
   LOOP
     reason := NULL;
     BEGIN
-      -- By key through the indexes, whatever the statistics say of a table that was just loaded.
+      -- Find rows by key through the indexes, whatever the statistics of a freshly loaded table say.
       PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
         ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off')
       ) AS settings (name, value);
@@ -75,14 +75,14 @@ BEGIN
     COMMIT;
     EXIT WHEN reason IS NULL;
     IF clock_timestamp() - begun > interval '600.0 s' THEN
-      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to go on.', relation, reason,
+      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to resume.', relation, reason,
         pg_temp.aoc_holders(relation);
     END IF;
     PERFORM pg_sleep(0.05 + random() / 4);
   END LOOP;
 END $aoc_body$;
 
--- Walk over the table once in key order; then scan for wrong links, which others stored meanwhile, and repair them
+-- Read the table once in key order; then scan for wrong links that others have stored since, and repair them
 -- until a scan finds none, or too many scans have found some.
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_link(relation text, walk text, scan text, repair text)
 LANGUAGE plpgsql AS $aoc_body$

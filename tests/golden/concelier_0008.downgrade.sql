@@ -47,7 +47,7 @@ BEGIN;
 -- Running downgrade concelier_0008 -> concelier_0007
 
 -- ACCESS EXCLUSIVE on advisory, for an instant: waits 100 ms at most, and others wait as long.
--- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
+-- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.
 SET LOCAL lock_timeout = '5000ms';
 DO $aoc$
 BEGIN

@@ -47,7 +47,7 @@ BEGIN;
 -- Running downgrade excititor_0003 -> excititor_0002
 
 -- ACCESS EXCLUSIVE on vex_raw, for an instant: waits 100 ms at most, and others wait as long.
--- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
+-- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.
 SET LOCAL lock_timeout = '5000ms';
 LOCK TABLE "public"."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 SET LOCAL lock_timeout = '100ms';
@@ -55,17 +55,17 @@ SET LOCAL statement_timeout = '100ms';
 SET LOCAL synchronous_commit = off;
 LOCK TABLE "public"."vex_raw" IN ACCESS EXCLUSIVE MODE;
 
--- ADD CONSTRAINT NOT VALID vex_raw_keys_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
+-- ADD CONSTRAINT NOT VALID vex_raw_keys_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; no statement makes a constraint unproven: it is dropped and added at once.
 ALTER TABLE "public"."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_keys_v1;
 ALTER TABLE "public"."vex_raw" ADD CONSTRAINT vex_raw_keys_v1 CHECK ("public"."vex_raw_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text, retrieved_at::timestamptz)) NOT VALID;
 COMMENT ON CONSTRAINT vex_raw_keys_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8';
 
--- ADD CONSTRAINT NOT VALID vex_raw_objects_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
+-- ADD CONSTRAINT NOT VALID vex_raw_objects_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; no statement makes a constraint unproven: it is dropped and added at once.
 ALTER TABLE "public"."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_objects_v1;
 ALTER TABLE "public"."vex_raw" ADD CONSTRAINT vex_raw_objects_v1 CHECK ("public"."vex_raw_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID;
 COMMENT ON CONSTRAINT vex_raw_objects_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f';
 
--- ADD CONSTRAINT NOT VALID vex_raw_required_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; a constraint cannot be made unproven: dropped and added at once.
+-- ADD CONSTRAINT NOT VALID vex_raw_required_v1 ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; no statement makes a constraint unproven: it is dropped and added at once.
 ALTER TABLE "public"."vex_raw" DROP CONSTRAINT IF EXISTS vex_raw_required_v1;
 ALTER TABLE "public"."vex_raw" ADD CONSTRAINT vex_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 COMMENT ON CONSTRAINT vex_raw_required_v1 ON "public"."vex_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';

@@ -47,7 +47,7 @@ BEGIN;
 -- Running downgrade excititor_0007 -> excititor_0006
 
 -- ACCESS EXCLUSIVE on vex_raw, for an instant: waits 100 ms at most, and others wait as long.
--- SHARE UPDATE EXCLUSIVE first: for it no reader or writer waits, and an autovacuum yields.
+-- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.
 SET LOCAL lock_timeout = '5000ms';
 LOCK TABLE "public"."vex_raw" IN SHARE UPDATE EXCLUSIVE MODE;
 SET LOCAL lock_timeout = '100ms';

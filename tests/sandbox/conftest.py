@@ -10,13 +10,14 @@ import psycopg
 import pytest
 
 from aoc_migrate.sandbox.databases import create_raw_table, prepare
-from aoc_migrate.sandbox.server import Server, find_binaries
+from aoc_migrate.sandbox.server import Server
+from tests.servers import guarded_server
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def prepared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with both databases, shared by the tests that only load."""
-    server = Server(tmp_path_factory.mktemp("sb"), find_binaries())
+    server = guarded_server(tmp_path_factory.mktemp("sb"))
     server.start()
     prepare(server)
     yield server
@@ -24,17 +25,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def new_server(tmp_path: Path) -> Iterator[Server]:
+def unstarted_server(tmp_path: Path) -> Iterator[Server]:
     """A server that was never started."""
-    server = Server(tmp_path / "sb", find_binaries())
+    server = guarded_server(tmp_path / "sb")
     yield server
     server.delete()
 
 
 @pytest.fixture
-def connection(server: Server) -> Iterator[psycopg.Connection[Any]]:
+def raw_tables(prepared_server: Server) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose schema is empty but for the two raw tables, and is gone after the test."""
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+    with psycopg.connect(prepared_server.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA lab")
         connection.execute("SET search_path = lab")
         create_raw_table(connection, "advisory_raw")

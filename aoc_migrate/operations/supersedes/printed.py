@@ -14,7 +14,7 @@ from aoc_migrate.operations.supersedes.statements import batch, done, repair, se
 
 SIZE = 2000  # rows of a batch
 
-HOLDERS = """-- Who holds locks on a table, for whoever waits for it.
+HOLDERS = """-- Name the holders of locks on a table.
 CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
 SELECT coalesce(string_agg(DISTINCT coalesce(format('pid %s (%s, %s, open for %s)', a.pid, a.usename,
   a.application_name, date_trunc('second', now() - a.xact_start)), 'a prepared transaction'), '; '), 'nobody now')
@@ -30,7 +30,7 @@ def procedures(deadline: float, guard: str = "") -> str:
     A batch gives up after ``deadline`` seconds. ``guard``: a statement that each batch runs first.
     """
     first = f"      {guard};\n" if guard else ""
-    return f"""-- Run one batch until it has come through. Where a row of it stays locked, let everything go.
+    return f"""-- Run one batch until it succeeds. Where one of its rows stays locked, release all of them.
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_batch(relation text, statement text, ids text[],
   olds text[], expecteds text[], INOUT seen bigint, INOUT written bigint) LANGUAGE plpgsql AS $aoc_body$
 DECLARE
@@ -40,7 +40,7 @@ BEGIN
   LOOP
     reason := NULL;
     BEGIN
-      -- By key through the indexes, whatever the statistics say of a table that was just loaded.
+      -- Find rows by key through the indexes, whatever the statistics of a freshly loaded table say.
       PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
         ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off')
       ) AS settings (name, value);
@@ -51,14 +51,14 @@ BEGIN
     COMMIT;
     EXIT WHEN reason IS NULL;
     IF clock_timestamp() - begun > interval '{deadline} s' THEN
-      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to go on.', relation, reason,
+      RAISE EXCEPTION '%: gave up (%). Locked by %. Run the script again to resume.', relation, reason,
         pg_temp.aoc_holders(relation);
     END IF;
     PERFORM pg_sleep(0.05 + random() / 4);
   END LOOP;
 END $aoc_body$;
 
--- Walk over the table once in key order; then scan for wrong links, which others stored meanwhile, and repair them
+-- Read the table once in key order; then scan for wrong links that others have stored since, and repair them
 -- until a scan finds none, or too many scans have found some.
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_link(relation text, walk text, scan text, repair text)
 LANGUAGE plpgsql AS $aoc_body$

@@ -4,57 +4,57 @@ from aoc_migrate.report.messages.message import Message
 
 QUARANTINE: dict[str, Message] = {
     "duplicates-differ": Message(
-        "{n_rows} of {table} have the key of another row and differ from it in more than when they were fetched.",
-        "Look at the columns that differ (the fact duplicates), then add --include-different.",
+        "{table} has {n_rows} that share a key with another row but differ from it in more than the fetch time.",
+        "Check the columns that differ (the fact duplicates), then add --include-different.",
     ),
     "move-trigger": Message(
-        "Moving or repairing rows of {table} may fire the trigger {trigger} for each of them.",
-        "Disable it for the time, or accept that: {accept}",
+        "Moving or repairing rows of {table} may fire the trigger {trigger} for each row.",
+        "Disable it for now, or let it fire: {accept}",
     ),
     "move-referenced": Message(
-        "{n_rows} of {source} name rows of {table} that would be moved, by the foreign key {key}.",
-        "Let them name another row first, or none; for duplicates, --keep latest keeps the other row of a group.",
+        "{source} has {n_rows} that reference rows to be moved out of {table}, through the foreign key {key}.",
+        "Change or clear those references first; for duplicates, --keep latest keeps the other row of a group.",
     ),
-    "guard-refuses": Message(
-        "{n_rows} of {table} would have to be written, and break a constraint that stands already.",
-        "Repair them in one go: aoc-migrate repair {target} --rule all --apply. If a constraint of your own "
-        "refuses them, look at it first.",
+    "constraint-refuses": Message(
+        "{table} has {n_rows} that have to be updated, but an existing constraint refuses them.",
+        "Repair all rules at once: aoc-migrate repair {target} --rule all --apply. If one of your own constraints "
+        "refuses them, check it first.",
     ),
     "repairs-collide": Message(
-        "{n_rows} of {table} would have the idempotency key of another row once repaired, and the "
-        "unique index stands.",
-        "Run first: aoc-migrate downgrade {target} {target}_0003. Then repair, and dedupe what comes out.",
+        "Repair would give {n_rows} of {table} the idempotency key of another row; the unique index refuses that.",
+        "Run first: aoc-migrate downgrade {target} {target}_0003. Then repair, and dedupe the result.",
     ),
-    "index-stands": Message(
-        "The idempotency index of {table} stands, and would refuse the rows that are to be put back.",
+    "index-in-place": Message(
+        "The idempotency index of {table} would refuse the rows to be restored.",
         "Run first: aoc-migrate downgrade {target} {target}_0003",
     ),
-    "guards-stand": Message(
-        "{n_rows} to be put back into {table} break a constraint that stands, and would be refused.",
+    "constraints-in-place": Message(
+        "The constraints of {table} would refuse {n_rows} of those to be restored.",
         "Run first: aoc-migrate downgrade {target} {target}_0001; or, to keep chain and view: "
         "aoc-migrate constraints {target} --remove",
     ),
     "id-taken": Message(
-        "{n_rows} in quarantine have the id of a row that is in {table} now.",
+        "The quarantine has {n_rows} with the id of a row that is now in {table}.",
         "Find out which is right, and rename or remove the other by hand.",
     ),
     "changed-since": Message(
-        "{n_rows} of {table} were changed or removed after the repair; their originals stay in quarantine.",
-        "Find out which is right: aoc-migrate quarantine writes the originals to a file with --export.",
+        "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",
+        "Find out which is right: aoc-migrate quarantine --export writes the originals to a file.",
     ),
     "newer-run-first": Message(
-        "Run {run} put rows into {subject} later; runs go back latest first.",
+        "Run {run} moved rows into {subject} later; restore the latest run first.",
         "Run first: aoc-migrate {command} {target} --restore --run {run}",
     ),
     "work-unfinished": Message(
-        "A `{verb} {options}` was begun on {table} and has not ended: rows are still listed for it.",
-        "Finish it: aoc-migrate {verb} {target} {options} --apply. Or take it back: "
+        "A `{verb} {options}` on {table} has not finished: its work list still has rows.",
+        "To finish it: aoc-migrate {verb} {target} {options} --apply. To undo it: "
         "aoc-migrate {verb} {target} --restore",
         severity="warning",
     ),
-    "quarantine-open": Message(
-        "{subject} should be its owner's alone, but others have rights on it or own it: {names}.",
-        "Revoke them: it holds whole rows, also those that no reader of {subject} should rely on.",
+    "quarantine-exposed": Message(
+        "Only the owner of the raw table should have rights on {subject}, but these roles own it or have rights "
+        "on it: {names}.",
+        "Revoke them: the quarantine holds whole rows, documents included.",
         severity="warning",
     ),
 }

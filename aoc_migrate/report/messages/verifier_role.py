@@ -4,51 +4,51 @@ from aoc_migrate.report.messages.message import Message
 
 VERIFIER: dict[str, Message] = {
     "verifier-missing": Message(
-        "There is no role {subject}: nobody but a migrating role can verify.",
+        "There is no role {subject}: only a role that migrates can verify.",
         "Run: aoc-migrate verifier create {target} --password-file FILE",
     ),
     "verifier-too-privileged": Message(
         "The role {subject} is more than a reader: {powers}.",
-        "Choose another role by AOC_VERIFIER_USER, or take that from it first.",
+        "Set AOC_VERIFIER_USER to another role, or remove these privileges from this one first.",
     ),
-    "verifier-lacks": Message(
+    "verifier-lacks-privileges": Message(
         "The role {subject} may not {lacking}; verification would fail.",
         "Run: aoc-migrate verifier create {target}",
     ),
     "verifier-reads-more": Message(
         "The role {subject} may read more than verification needs: {names}.",
-        "Revoke it, or find out who relies on it; what PUBLIC may read, everybody may.",
+        "Revoke it, or find out who relies on it; every role may read what PUBLIC may.",
         severity="warning",
     ),
     "verifier-reads-quarantine": Message(
-        "The role {role} may read {subject}, where nothing is that verification needs.",
-        "Run: REVOKE ALL ON {subject} FROM {quoted}; and look whether PUBLIC has rights on it.",
+        "The role {role} may read {subject}, which verification does not need.",
+        "Run: REVOKE ALL ON {subject} FROM {quoted}; Also check whether PUBLIC has rights on it.",
     ),
     "verifier-not-read-only": Message(
-        "Sessions of the role {subject} are not read-only from their beginning.",
+        "The role {subject} does not start its sessions read-only.",
         "Run: ALTER ROLE {quoted} SET default_transaction_read_only = on;",
     ),
     "tenant-without-rows": Message(
-        "No row of {subject} is of tenant {tenant}: there is nothing to look at.",
-        "Look how the tenant is spelled: SELECT DISTINCT tenant FROM {subject};",
+        "{subject} has no rows of tenant {tenant}: there is nothing to check.",
+        "Check how the tenant is spelled: SELECT DISTINCT tenant FROM {subject};",
         severity="warning",
     ),
     "tenant-not-limited": Message(
         "Row-level security is off on {subject}: a role for tenant {tenant} alone would see every tenant's rows.",
-        "Make policies for the services and turn it on, or leave --tenant out.",
+        "Create policies for the services and turn it on, or leave out --tenant.",
     ),
     "verifier-could-write": Message(
-        "As {subject} we could run {what}; it was rolled back.",
-        "Look where the right comes from (PUBLIC, a default privilege), and revoke it.",
+        "Acting as {subject}, we could run {what}; it was rolled back.",
+        "Find out where the right comes from (PUBLIC, a default privilege), and revoke it.",
     ),
     "verifier-not-tried": Message(
-        "We may not act as {subject}, so only its rights were looked at; nothing was tried.",
+        "We may not act as {subject}, so only its granted rights were checked; nothing was tried.",
         "Connect as {quoted} and run: aoc-migrate verifier check {target}",
         severity="warning",
     ),
-    "verifier-stays": Message(
-        "The role {subject} has no rights here any more, but something keeps it: {reason}.",
-        "Run it for the other target as well, or look for the rest with: \\du {quoted}",
+    "verifier-not-dropped": Message(
+        "The role {subject} has no rights here any more, but it could not be dropped: {reason}.",
+        "Run the same command for the other target, or see what else the role has: \\du {quoted}",
         severity="warning",
     ),
 }

@@ -1,53 +1,54 @@
-"""What verify finds: does the contract stand?"""
+"""What verify finds: does the contract hold?"""
 
 from aoc_migrate.report.messages.message import Message
 
 VERIFY: dict[str, Message] = {
     # After
     "not-at-head": Message(
-        "{target} is at {revision}, head is {head}.",
+        "{target} is at {revision}; head is {head}.",
         "Run: aoc-migrate upgrade {target}",
     ),
     "missing-constraint": Message(
-        "{subject} is gone: nothing holds new rows to it.",
+        "{subject} is missing: new rows can break it.",
         "Run: aoc-migrate upgrade {target}",
     ),
     "unproven-constraint": Message(
-        "{subject} is not validated: it holds new rows, old ones were not proven.",
+        "{subject} is not validated: it guards new rows, but existing rows may break it.",
         "Run: aoc-migrate upgrade {target}",
     ),
     "changed-constraint": Message(
-        "{subject}, or the function that it calls, is not what the contract asks for.",
+        "{subject}, or the function that it calls, differs from the contract.",
         "Drop it (ALTER TABLE {table} DROP CONSTRAINT {constraint};){function}, "
         "and run: aoc-migrate upgrade {target}",
     ),
     "function-not-executable": Message(
-        "{names} may write to {table}, but may not execute {subject}, which its rules call: every write fails.",
+        "{names} may write to {table} but may not execute {subject}, which its rules call: every write fails.",
         "Run: aoc-migrate upgrade {target}, or: GRANT EXECUTE ON FUNCTION {function} TO PUBLIC;",
     ),
     "missing-index": Message(
-        "The index {subject} is gone.",
+        "The index {subject} is missing.",
         "Run: aoc-migrate upgrade {target}",
     ),
     "invalid-index": Message(
-        "The index {subject} is INVALID, left by a build that did not end.",
+        "The index {subject} is INVALID: its build did not finish.",
         "Run: aoc-migrate upgrade {target}",
     ),
     "changed-index": Message(
-        "The index {subject} has another definition than the contract's.",
+        "The definition of index {subject} differs from the contract.",
         "Drop it (DROP INDEX CONCURRENTLY {subject};) and run: aoc-migrate upgrade {target}",
     ),
     "view-target": Message(
         "{subject} is not the view over {backup}: {reason}.",
-        "If a view has that name, drop it; if a table has it, rename that. Then run: aoc-migrate downgrade "
+        "If a view has that name, drop it; if a table has it, rename it. Then run: aoc-migrate downgrade "
         "{target} {target}_0007, and: aoc-migrate upgrade {target} --release-hold",
     ),
     "view-writable": Message(
-        "{subject} can be written to: the trigger that makes it read-only is missing or off.",
+        "{subject} accepts writes: the trigger that makes it read-only is missing or disabled.",
         "Run: aoc-migrate upgrade {target}",
     ),
     "view-bypasses-policies": Message(
-        "{subject} runs with its owner's rights, but {backup} has row-level security: its policies are bypassed.",
+        "{subject} reads with its owner's rights, so the row-level security of {backup} does not apply to its "
+        "readers.",
         "Run: aoc-migrate upgrade {target}",
     ),
     "view-privileges": Message(
@@ -56,18 +57,18 @@ VERIFY: dict[str, Message] = {
         severity="warning",
     ),
     "chain-broken": Message(
-        "{n_rows} of {table} with a wrong supersedes link: {kinds}.",
-        "Look at the sample; to link them anew: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} "
+        "{table} has {n_rows} with a wrong supersedes link: {kinds}.",
+        "Check the sample. To link the rows again: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} "
         "--apply",
     ),
     "chain-late": Message(
-        "{n_rows} of {table} out of chain order because a revision arrived late.",
-        "To link them anew: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} --apply",
+        "{table} has {n_rows} out of chain order because a revision arrived late.",
+        "To link the rows again: AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {target} --apply",
         severity="warning",
     ),
     "edited-revision": Message(
-        "Revision {subject} was applied with other SQL than this version has for it.",
-        "Compare the versions (aoc-migrate history {target}); a changed revision is a new revision.",
+        "Revision {subject} was applied with different SQL from the SQL that this version has for it.",
+        "Compare the versions (aoc-migrate history {target}); never edit a released revision, add a new one.",
         severity="warning",
     ),
     "retrofit-still-allowed": Message(
@@ -81,16 +82,16 @@ VERIFY: dict[str, Message] = {
     ),
     "probe-not-possible": Message(
         "The negative probe could not run on {subject}: {reason}.",
-        "The catalog checks stand; repair the cause and run: aoc-migrate verify {target} --probe",
+        "The catalog checks still count. Fix the cause and run: aoc-migrate verify {target} --probe",
         severity="warning",
     ),
     "probe-accepted": Message(
         "{table} accepted a probe row that the contract forbids: {what}.",
-        "Run: aoc-migrate upgrade {target}; if it stays, look for triggers that change rows at INSERT.",
+        "Run: aoc-migrate upgrade {target}; if the finding remains, look for triggers that change rows at INSERT.",
     ),
     "probe-wrong-error": Message(
-        "{table} refused a probe row ({what}) for another reason than the contract's: {reason}.",
-        "Look at the constraint or trigger named here; it may hide the contract's own.",
+        "{table} refused a probe row ({what}), but not by the contract's constraint: {reason}.",
+        "Check the constraint or trigger named here; it may hide that the contract's own is missing.",
         severity="warning",
     ),
 }

@@ -1,0 +1,1 @@
+"""Parts of docs/ that `scripts/docs` makes from the source."""
