@@ -1,10 +1,10 @@
-"""The one exception that ends a command: it carries the finding that says why, and what to type."""
+"""The exception that ends a command. It carries a finding that says why, and what to type next."""
 
 from aoc_migrate.report.model import USAGE, Finding, finding
 
 
 class Abort(Exception):  # noqa: N818  (it is a verdict, not a programming error)
-    """A finding that ends the command; it becomes part of the report where there is one."""
+    """Ends the command with a finding, which becomes part of the report if there is one."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.problem)
@@ -12,22 +12,22 @@ class Abort(Exception):  # noqa: N818  (it is a verdict, not a programming error
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the process that ends here."""
+        """The exit code of the process."""
         return self.finding.exit_code
 
     @property
     def refused(self) -> bool:
-        """Whether the command line or the configuration was refused before there was anything to report."""
+        """Whether the command line or the configuration was refused, so that there is nothing to report."""
         return self.finding.slug == "refused"
 
 
 def refused(reason: str, exit_code: int = USAGE) -> Abort:
-    """Return what ends a command whose usage or configuration is wrong: one sentence, with what to type."""
+    """Return the Abort for wrong usage or configuration. ``reason`` also says what to type."""
     return Abort(finding("refused", "", exit_code=exit_code, reason=reason))
 
 
 def unexpected(error: Exception) -> Abort:
-    """Return what ends a command on an error that nobody foresaw; AOC_DEBUG prints its traceback as well."""
+    """Return the Abort for an unexpected error. With AOC_DEBUG set, also print its traceback."""
     import os
     import traceback
 

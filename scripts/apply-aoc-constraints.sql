@@ -29,7 +29,7 @@
 \if :{?content} \else \set content 0 \endif
 \if :{?target} \else \set target '' \endif
 
--- ---- The session: no setting of a role, a database or PGOPTIONS surprises it.
+-- ---- Override settings of the role, the database and PGOPTIONS.
 
 SET search_path = pg_catalog, pg_temp; DO $aoc$ BEGIN PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES ('exit_on_error', 'off'), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),
   ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('client_min_messages', 'warning'), ('log_parameter_max_length_on_error', '0'),
@@ -43,7 +43,7 @@ SELECT set_config('aoc.schema', quote_ident(:'schema'), false) AS aoc_x, set_con
   set_config('aoc.allow_supersedes_retrofit', (:'retrofit'::boolean)::text, false) AS aoc_x,
   :'release_hold'::boolean AS release_hold \gset
 
--- ---- Which of the two databases this is: that of the raw table in the schema, or the one that is named.
+-- ---- Find out which target this is: the named one, or the one whose raw table is in the schema.
 
 SELECT coalesce(nullif(:'target', ''), (SELECT string_agg(target, ' and ') FROM (VALUES ('concelier', 'advisory_raw'), ('excititor', 'vex_raw')) AS known (target, name) WHERE to_regclass(current_setting('aoc.schema') || '.' || name) IS NOT NULL), 'neither') AS aoc_target,
   :'remove'::boolean AS aoc_remove, :'content'::boolean AS aoc_content \gset
@@ -52,7 +52,7 @@ SELECT set_config('aoc.reason', format('schema %s of database %s holds the raw t
   :'aoc_target' = 'concelier' AS aoc_first \gset \if :aoc_refused
 DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
--- Names, and the hashes by which verify knows constraints (signature), functions (digest) and revisions (sums).
+-- Names, and the hashes with which verify recognizes constraints (signature), functions (digest) and revisions (sums).
 \if :aoc_first
 \set aoc_marks '{"sums": {"concelier_0001": "0589cd0e2c3fe8897ab1beef7efa12616c91fcca60364c01e5e43dbc34f5a8a3", "concelier_0002": "6a3e563b4f389ccd6746a7d6e5d762d7ecb4df5553ec01b8c1a45257b82639a4", "concelier_0003": "62571203855fd9f1e3c845b16b1dd87505abfd80fbaa8c124debc45d4069b91a", "concelier_0004": "3c41617874e5f230269731b1faf2e88d546b9d056ad11ac7301ad3575cc4f514", "concelier_0007": "4244b1b015936f0dcd86e8e81d3b367da3457eca2e199928e99511322badb9d4"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
 \else
@@ -60,7 +60,7 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 SELECT :'aoc_marks'::jsonb->>'table' AS aoc_table, :'aoc_marks'::jsonb->>'sums' AS aoc_sums \gset
 
--- ---- Where it cannot work, it says so and ends here. The first of aoc.tables is the raw table.
+-- ---- Fail here if the server or the role is unsuitable. The first of aoc.tables is the raw table.
 
 SELECT set_config('aoc.marks', :'aoc_marks', false) AS aoc_x, set_config('aoc.tables', format('{%s,advisory,advisory_backup_20251028}', :'aoc_table'), false) AS aoc_x \gset
 SELECT set_config('aoc.raw', format('%s.%I', current_setting('aoc.schema'), (current_setting('aoc.tables')::text[])[1]), false) AS aoc_x \gset
@@ -89,7 +89,7 @@ BEGIN
       'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF;
-  -- Event triggers run with all DDL, with that of procedures of this session too: so they are asked here.
+  -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
   FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p ON
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
   pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY p.oid, 3, 4 LOOP
@@ -105,8 +105,8 @@ END $$;
 -- ---- Procedures of this session, in pg_temp.
 
 CREATE OR REPLACE FUNCTION pg_temp.aoc_sql(text) RETURNS text LANGUAGE plpgsql AS $$
--- Put names into SQL where it has marks such as <schema>; a schema's name in quotes has its quotes doubled.
-DECLARE at text := replace(current_setting('aoc.schema'), '<', chr(1)); mark record;  -- no mark in a name counts
+-- Replace marks such as <schema> in SQL by names; inside quotes, the quotes of a schema's name are doubled.
+DECLARE at text := replace(current_setting('aoc.schema'), '<', chr(1)); mark record;  -- a name must not look like a mark
 BEGIN
   FOR mark IN SELECT key, value FROM jsonb_each_text(current_setting('aoc.marks')::jsonb) LOOP
     $1 := replace($1, '<' || mark.key || '>', mark.value);
@@ -145,7 +145,7 @@ CREATE OR REPLACE FUNCTION pg_temp.aoc_function_is_kept(relation text, function 
   = to_regprocedure($2)) THEN 'we cannot act as the role that owns it' END FROM (SELECT string_agg(pg_describe_object(classid, objid, objsubid), ', ' ORDER BY classid, objid) FROM pg_depend WHERE refclassid = 'pg_proc'::regclass AND refobjid = to_regprocedure($2)
   ) AS used (users)) $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_our_tables() RETURNS void LANGUAGE plpgsql AS $$
--- Our own tables are ordinary tables of a trusted role, without code of others; locked, they stay so.
+-- Lock our own tables, and fail unless they are ordinary tables of a trusted role without code of untrusted roles.
 DECLARE our_table text; found text;
 BEGIN
   FOREACH our_table IN ARRAY ARRAY['<schema>."aoc_migration_state"', '<schema>."aoc_supersedes_journal"'] LOOP
@@ -170,7 +170,7 @@ SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass((curr
   IF found IS NOT NULL THEN RAISE EXCEPTION '%', found; END IF;
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_read(our_table text, what text) RETURNS text LANGUAGE plpgsql AS $$
--- Return what a table of ours says; NULL where there is no such table, or no row.
+-- Read a table of ours; NULL if it does not exist or has no row.
 DECLARE found text;
 BEGIN
   our_table := current_setting('aoc.schema') || '.' || our_table;
@@ -190,7 +190,7 @@ FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.relation = to_regclass(locked) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
 $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_enter(part text) RETURNS text LANGUAGE plpgsql AS $$
--- Begin a part: name it in pg_stat_activity, and end where the lock between runners is not ours any more.
+-- Begin a part: name it in pg_stat_activity, and fail if we have lost the lock between runners.
 BEGIN
   part := pg_temp.aoc_sql(part);
   IF NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND objsubid = 1 AND granted
@@ -201,9 +201,9 @@ BEGIN
   RETURN part;
 END $$;
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_step(relation text, lock text, steps text[]) LANGUAGE plpgsql AS $$
--- Run steps in one transaction under one lock on a relation, and try again where that is not to be had. Each has four
--- texts: what it does under the lock ('locked') or not ('free'; 'kept': it may be left out), the condition on which it is
--- needed, what speaks against it (NULL: nothing), and its SQL.
+-- Run steps in one transaction under one lock on a relation, and retry if the lock is not available. A step has four texts:
+-- whether it needs the lock ('locked') or not ('free'; 'kept': it may be skipped), the condition on which it is needed, an
+-- objection to it (NULL: none), and its SQL.
 DECLARE
   weak int := least(greatest(5000, 2 * (SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout')), 600000);
   begun timestamptz := clock_timestamp(); pause float8 := 1;
@@ -225,7 +225,7 @@ BEGIN
       PERFORM pg_temp.aoc_our_tables();
       FOREACH step SLICE 1 IN ARRAY todo LOOP
         IF step[1] = 'locked' AND asked IS NULL AND to_regclass(relation) IS NOT NULL THEN
-          -- For this lock no reader or writer waits, and an autovacuum yields once deadlock_timeout is over.
+          -- This lock blocks no reader or writer, and an autovacuum yields after deadlock_timeout.
           PERFORM set_config('lock_timeout', weak || 'ms', true), set_config('synchronous_commit', 'off', true);
           EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
           asked := clock_timestamp();
@@ -234,7 +234,7 @@ BEGIN
             EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
           END IF;
         END IF;
-        IF lock = 'ACCESS EXCLUSIVE' AND asked IS NOT NULL THEN  -- what is left of the time that others may wait
+        IF lock = 'ACCESS EXCLUSIVE' AND asked IS NOT NULL THEN  -- the rest of the time that others may wait
           PERFORM set_config('lock_timeout', greatest(1, 100 - extract(epoch FROM clock_timestamp() - asked) * 1000)::int || 'ms', true);
         END IF;
         EXECUTE pg_temp.aoc_sql(step[4]);
@@ -254,7 +254,7 @@ BEGIN
   END LOOP;
 END $$;
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_run(statement text) LANGUAGE plpgsql AS $$
--- Run a statement that reads, writes or makes tables of ours; one that somebody made meanwhile is found before it commits.
+-- Run a statement that reads, writes or creates our tables; check them again before it commits.
 BEGIN
   PERFORM pg_temp.aoc_our_tables();
   EXECUTE pg_temp.aoc_sql(statement);
@@ -262,7 +262,8 @@ BEGIN
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_alone(objection text, busy text, needed text, statement text) RETURNS text
 LANGUAGE plpgsql AS $$
--- Return a statement that runs by itself, if it is needed; end where something speaks against it, or its index may be being built.
+-- Return a statement that runs outside a transaction, if it is needed; fail if there is an objection to it, or if another
+-- session may be building its index.
 DECLARE reason text;
 BEGIN
   EXECUTE pg_temp.aoc_sql(format('SELECT coalesce((%s), (%s))', objection, busy)) INTO reason;
@@ -270,7 +271,7 @@ BEGIN
   RETURN CASE WHEN pg_temp.aoc_asks(needed) THEN pg_temp.aoc_sql(statement) END;
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_links() RETURNS bigint LANGUAGE plpgsql AS $$
--- Return how many rows need a supersedes link, or another one; without that column, how many have a predecessor.
+-- Return how many rows have a missing or wrong supersedes link; without that column, how many have a predecessor.
 DECLARE rows bigint := 0;
 BEGIN
   IF pg_temp.aoc_asks($q$EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attname = 'supersedes' AND NOT attisdropped)$q$) THEN
@@ -283,9 +284,9 @@ BEGIN
 END $$;
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_audit(rules text[], groups text, linking boolean, swap text[])
 LANGUAGE plpgsql AS $$
--- Read every row once, and end where one breaks a rule (name, signature and predicate each) that is not proven yet, where
--- groups of rows share an idempotency key (groups: the query), where the backfill has to be allowed (linking), or where the
--- swap of a table for a view (swap: both names) would break something. NULL: not asked.
+-- Read every row once, and fail if one breaks a rule (name, signature and predicate each) that is not proven yet, if rows
+-- share an idempotency key (groups: the query), if the backfill is not allowed (linking), or if replacing a table by a view
+-- (swap: both names) would break something. NULL skips a check.
 #variable_conflict use_column
 DECLARE
   raw text := current_setting('aoc.raw'); accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
@@ -327,7 +328,7 @@ BEGIN
   END IF;
 END $$;
 
--- ---- Nobody else runs: our tables, the lock between runners, the revision that the database is at, a hold.
+-- ---- Check our tables, take the lock between runners, and read the database's revision and hold.
 
 DO $$ BEGIN
   PERFORM pg_temp.aoc_our_tables();
@@ -369,7 +370,7 @@ SELECT set_config('aoc.reason', format('the database is at %s; this script start
 DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 
--- ---- Whatever would stop a later step stops here, before anything is changed.
+-- ---- Audit: whatever would stop a later step stops the script here, before it changes anything.
 
 \set aoc_guard 0
 \if :aoc_remove
@@ -395,14 +396,14 @@ CALL pg_temp.aoc_audit(ARRAY[
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d WHERE NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indisvalid)$g$, false, NULL);
--- The guard of content comes after the backfill, which it would slow down; where no row needs that, it comes now.
+-- The guard of content follows the backfill, which it would slow down. If no row needs the backfill, it is added now.
 SELECT :'aoc_content'::boolean OR pg_temp.aoc_links() = 0 AS aoc_guard \gset \if :aoc_guard
 CALL pg_temp.aoc_audit(ARRAY[
   ARRAY['<table>_content_v1', 'aoc-migrate sha256:<content signature>', $p$coalesce(pg_catalog.jsonb_path_match(((coalesce(content, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{format,spec_version,raw}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$]], NULL, false, NULL);
 \endif
 \endif
 
--- ---- The run is written down.
+-- ---- Record the run.
 
 SELECT pg_temp.aoc_sql(:'aoc_command') AS aoc_command, CASE WHEN NOT :'aoc_remove'::boolean AND :aoc_position < 4
   THEN pg_temp.aoc_sql('<target>_0004') ELSE coalesce(nullif(:'aoc_revision', ''), 'base') END AS aoc_goal,
@@ -424,7 +425,7 @@ INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, v
   RETURNING run AS aoc_run \gset
 \if :aoc_remove
 
--- ======== -v remove=1: take constraints and idempotency index away, and hold the database there.
+-- ======== -v remove=1: drop constraints and idempotency index, and leave a hold.
 
 INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
   SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), false, true
@@ -482,7 +483,7 @@ INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at,
   SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), true, true
   ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
 
--- ======== Else: put them in.
+-- ======== Otherwise: add them.
 
 \else
 
@@ -573,7 +574,7 @@ CALL pg_temp.aoc_step('<schema>."<table>"', 'SHARE UPDATE EXCLUSIVE', ARRAY[ARRA
 DELETE FROM :"schema"."aoc_migration_hold";
 \endif
 
--- ======== The end.
+-- ======== End.
 
 CALL pg_temp.aoc_run($s$DO $aoc$ DECLARE entry record; BEGIN FOR entry IN SELECT DISTINCT c.oid::regclass AS relation, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee FROM pg_class r CROSS JOIN aclexplode(coalesce(r.relacl,
   acldefault('r', r.relowner))) AS a, pg_class c WHERE r.oid = to_regclass('<schema>."<table>"') AND a.privilege_type = 'SELECT' AND c.oid IN (to_regclass('<schema>."aoc_alembic_version"'), to_regclass('<schema>."aoc_migration_hold"')) AND NOT

@@ -1,4 +1,4 @@
--- Duplicate audit of advisory_raw: groups of rows with one idempotency key (tenant, source_vendor, upstream_id, content_hash).
+-- Duplicate audit of advisory_raw: groups of rows with the same idempotency key (tenant, source_vendor, upstream_id, content_hash).
 -- Made by aoc-migrate 0.1.0 for PostgreSQL 15 and newer. It reads every row and changes nothing; it also runs on a standby.
 --
 --   psql -X -d DATABASE -f THIS.sql -v LIMIT=200      or on stdin: psql -X -d DATABASE < THIS.sql
@@ -15,7 +15,7 @@
 \if :{?LIMIT} \else \set LIMIT 200 \endif
 \if :{?schema} \else \set schema public \endif
 
--- The session: no setting of a role, a database or PGOPTIONS surprises it.
+-- Override settings of the role, the database and PGOPTIONS.
 SET search_path = pg_catalog, pg_temp;
 DO $aoc$ BEGIN
   PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES

@@ -1,6 +1,6 @@
-"""Rows that try to slip through the contract, and what it says of them, in words of our own.
+"""Rows that try to slip through the contract, and an independent verdict on each.
 
-Nothing here comes from the contract's code: the lists are written down again, so that a slip on either side shows.
+Nothing here comes from the contract's code: the lists are written again, so that a mistake on either side shows.
 """
 
 import json
@@ -41,7 +41,7 @@ MOST = 2640
 
 
 def keys_ok(row: Row) -> bool:
-    """Say whether the keys are neither blank nor too long for an index, and the time is finite; NULL passes."""
+    """Return whether the keys are neither blank nor too long for an index, and the time is finite; NULL passes."""
     if any(row[name] is not None and not row[name].strip(BLANKS) for name in TEXTS):
         return False
     if row["retrieved_at"] in ("infinity", "-infinity"):
@@ -54,7 +54,7 @@ def keys_ok(row: Row) -> bool:
 
 
 def object_ok(text: str | None, *, required: bool) -> bool:
-    """Say whether a JSON text is an object without a forbidden key at its top level."""
+    """Return whether a JSON text is an object without a forbidden key at its top level."""
     if text is None:
         return not required
     document = json.loads(text)
@@ -64,7 +64,7 @@ def object_ok(text: str | None, *, required: bool) -> bool:
 
 
 def faults(row: Row) -> set[str]:
-    """Say what the contract has against a row (domain.md, rules 1 and 2): the rules that it breaks."""
+    """Return the rules that a row breaks (domain.md, rules 1 and 2)."""
     found = {f"no {column}" for column in REQUIRED if row[column] is None}
     if not keys_ok(row):
         found.add("keys")
@@ -104,7 +104,7 @@ Draw = Callable[[random.Random], Any]
 
 
 def text(by: random.Random) -> str | None:
-    """Draw a key: blank, nearly blank, of any first byte, or about as long as an index bears."""
+    """Draw a key: blank, nearly blank, of any first byte, or about as long as an index can hold."""
     blanks = "".join(by.choices(BLANKS, k=by.randint(0, 4)))
     other = by.choice(["x", "~", "!", "}", *NOT_BLANK, *MULTIBYTE, chr(by.randint(1, 127))])
     long = by.choice(["x", "~", " ", *MULTIBYTE])

@@ -18,7 +18,7 @@ LATE = "phase = 'waiting for old snapshots'"  # nothing is left to do, and the i
 
 @contextmanager
 def lonely(database: Database) -> Iterator[str]:
-    """Yield the name of a role that owns the raw table and sees the sessions of nobody else."""
+    """Yield the name of a role that owns the raw table and sees only its own sessions."""
     role = f"lonely_{database.connection.info.backend_pid}"
     database.run(f"CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT CREATE ON SCHEMA public TO {role}")
     database.run(f"ALTER TABLE {database.table} OWNER TO {role}")
@@ -30,7 +30,7 @@ def lonely(database: Database) -> Iterator[str]:
 
 @contextmanager
 def held(database: Database, statement: str = BUILD) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Run a superuser's build that waits at its very end; yield its pid, and what lets it end."""
+    """Run a superuser's build that waits at its very end; yield its pid, and a function that lets it end."""
     failed: list[psycopg.Error] = []
     with psycopg.connect(database.url) as old, psycopg.connect(database.url, autocommit=True) as builder:
         old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -50,7 +50,7 @@ def _endpoint(url: str) -> SimpleNamespace:
 
 
 def load_concelier(**conninfo: Any) -> None:
-    """Fill the template of concelier: a legacy raw table, and the legacy table with what hangs on it."""
+    """Fill the template of concelier: a legacy raw table, and the legacy table with its dependents."""
     with psycopg.connect(**conninfo) as connection:
         create_raw_table(connection, "advisory_raw")
         create_legacy_advisory(connection)
@@ -152,7 +152,7 @@ def empty_database(empty_connection: psycopg.Connection[Any]) -> Database:
 
 @dataclass
 class Ran:
-    """What a process left: exit code, stdout, stderr."""
+    """What a process returned: exit code, stdout, stderr."""
 
     exit_code: int
     out: str

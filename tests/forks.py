@@ -1,7 +1,7 @@
 """Commands as forks of a process that has everything imported: each still a process of its own, without the wait.
 
-Importing Alembic and SQLAlchemy is most of what a command costs on a small table. What starting itself costs, and
-what signals and kills do, is tested with processes that were started as a user starts them.
+Importing Alembic and SQLAlchemy is most of what a command costs on a small table. Tests of the start itself, of
+signals and of kills start their processes as a user does.
 """
 
 import importlib

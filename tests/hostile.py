@@ -1,4 +1,4 @@
-"""Roles that are not trusted, with the rights that a test gives them, and traces of what they had run."""
+"""Untrusted roles with the rights that a test gives them, and traces of their code that ran."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,5 +44,5 @@ def trap(database: Database, name: str = "trapped", answer: str = "NULL") -> str
 
 
 def ran(database: Database, name: str = "trapped") -> bool:
-    """Say whether what `trap` made has run."""
+    """Return whether what `trap` made has run."""
     return bool(database.value(f"SELECT is_called FROM public.{name}_ran"))

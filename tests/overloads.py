@@ -1,6 +1,6 @@
 """Overloads of every function and operator that a transcript of SQL names, made by a role with CREATE on a schema.
 
-Each leaves a trace in the server's log, which no rollback and no read-only transaction keeps out.
+Each leaves a trace in the server's log, which no rollback and no read-only transaction prevents.
 """
 
 import itertools

@@ -21,7 +21,7 @@ CREATE TABLE {t}_rest PARTITION OF {t} DEFAULT;
 
 
 def partition(connection: psycopg.Connection[Any], table: str) -> None:
-    """Put a partitioned table in the place of an empty raw table."""
+    """Replace an empty raw table with a partitioned one."""
     connection.execute(PARTS.format(t=table, long=LONG).encode())
 
 

@@ -1,4 +1,4 @@
-"""Code of a role that nobody trusts, on a raw table; each run of it leaves a trace that no rollback takes back."""
+"""An untrusted role's code on a raw table; each run of it leaves a trace that no rollback undoes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def planter(database: Database) -> Iterator[str]:
 
 
 def plant(database: Database, role: str, statements: str) -> None:
-    """Make what ``statements`` say, hand over the functions of the schema ``planted``, forget what ran."""
+    """Run ``statements``, hand over the functions of the schema ``planted``, forget what ran."""
     database.run(statements)
     for (function,) in database.rows(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'planted'::regnamespace"

@@ -1,4 +1,4 @@
-"""--accept SLUG:OBJECT: what a finding says may be accepted is accepted by the option that it prints."""
+"""--accept SLUG:OBJECT: a finding that may be accepted prints the option that accepts it."""
 
 import re
 import shlex

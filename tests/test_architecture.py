@@ -1,4 +1,4 @@
-"""The arrows and habits of the code itself, read from its source and from running processes."""
+"""The imports and habits of the code, read from its source and from running processes."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What the audit prints and what it leaves alone: no document's content in any format, no change anywhere."""
+"""What the audit prints: no document's content in any format. It changes nothing."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the audit finds in rows: each broken rule once, counted over everything, with statements that find them."""
+"""What the audit finds in rows: each broken rule once, counted over all rows, with a statement that finds them."""
 
 from collections import defaultdict
 from typing import Any, NamedTuple

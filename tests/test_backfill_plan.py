@@ -1,4 +1,4 @@
-"""How PostgreSQL goes about a batch of the backfill, on a table as large as it ever gets."""
+"""How PostgreSQL plans a batch of the backfill on the largest table."""
 
 import re
 

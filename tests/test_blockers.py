@@ -1,4 +1,4 @@
-"""Who blocks a strong lock is named while it blocks; autovacuum yields where it can."""
+"""The session that blocks a strong lock is named while it blocks; autovacuum yields where it can."""
 
 import threading
 from collections.abc import Iterator

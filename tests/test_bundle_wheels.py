@@ -1,4 +1,4 @@
-"""The Offline Kit with its packages: pip finds all it needs in it, and the bill of materials names it."""
+"""The Offline Kit with its packages: pip finds all that it needs, and the bill of materials names it."""
 
 import hashlib
 import json

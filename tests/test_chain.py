@@ -1,4 +1,4 @@
-"""The supersedes chain: what is wrong with it is named for what it is, repaired on request, and taken back."""
+"""The supersedes chain: each kind of wrong link is named, repaired on request, and taken back."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A rollback among replicas that run `upgrade` at every start, with real processes."""
+"""A rollback of replicas that run `upgrade` at every start, with real processes."""
 
 import pytest
 

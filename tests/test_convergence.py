@@ -1,4 +1,4 @@
-"""What is missing of applied revisions is put back; what is not ours is refused."""
+"""Upgrade restores missing parts of applied revisions, and refuses what is not ours."""
 
 import pytest
 

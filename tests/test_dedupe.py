@@ -1,4 +1,4 @@
-"""Duplicates move into quarantine and back: nothing is lost, nothing else touched, and it goes on when killed."""
+"""Duplicates move into quarantine and back: nothing is lost, nothing else is touched, and a killed run goes on."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def chain(database: Database) -> None:
     database.add("other", upstream_id="Y", content_hash="A")
     database.run(f"ALTER TABLE {database.table} ADD big text GENERATED ALWAYS AS (upper(upstream_id)) STORED")
     database.run(f'ALTER TABLE {database.table} ADD "odd, name" int GENERATED ALWAYS AS IDENTITY')
-    database.run(f"ALTER TABLE {database.table} ADD kept text, ADD links text")  # names that we use as well
+    database.run(f"ALTER TABLE {database.table} ADD kept text, ADD links text")  # names that we use too
 
 
 @pytest.fixture

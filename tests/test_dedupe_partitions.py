@@ -1,4 +1,4 @@
-"""Duplicates of a partitioned table: what names a row, and what would fire when it moves."""
+"""Duplicates of a partitioned table: what references a row, and what would fire when it moves."""
 
 from tests.conftest import Aoc, Database
 from tests.helpers import PINNED

@@ -1,4 +1,4 @@
-"""The SQL of docs/rules.md runs, finds the rows it is about, and repairs them."""
+"""The SQL of docs/rules.md runs, finds its rows, and repairs them."""
 
 import re
 from typing import Any

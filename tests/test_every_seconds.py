@@ -1,4 +1,4 @@
-"""A line of log that repeats is written at most once in a while, a different one at once."""
+"""A repeated log line is written at most once in an interval, a different one at once."""
 
 from aoc_migrate.database.every_seconds import EverySeconds
 

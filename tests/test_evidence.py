@@ -1,4 +1,4 @@
-"""`upgrade --evidence DIR`: reports and SQL of a run, also of one that fails, is interrupted or killed."""
+"""`upgrade --evidence DIR`: reports and SQL of a run, even of one that fails, is interrupted or killed."""
 
 import json
 import os

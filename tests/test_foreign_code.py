@@ -1,4 +1,4 @@
-"""Code of others on the raw table: every kind is found before anything is written, and none of it runs."""
+"""Foreign code on the raw table: every kind is found before anything is written, and none of it runs."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Stock Alembic, psql scripts and the check of the verifier run no code of others until it is accepted."""
+"""Stock Alembic, psql scripts and the verifier's check run no foreign code until it is accepted."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Code of others on the raw table: no way of writing to it runs any, until that code is accepted."""
+"""Foreign code on the raw table: no command that writes runs it until it is accepted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""An index that only has our name, and does not do what ours does, is not taken for ours."""
+"""An index that has our name but another definition does not count as ours."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the catalog holds of a rule: plain text, every name with its schema, a limit that indexes bear."""
+"""What the catalog holds of a rule: plain text, every name with its schema, and keys that fit into indexes."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Killed, ended by a signal, or left half way: the same command again goes on."""
+"""After a kill, a signal or a failure half way, the same command goes on."""
 
 import os
 import signal

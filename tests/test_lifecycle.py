@@ -1,4 +1,4 @@
-"""Every revision, by every way of running it: up, look, down, look, up, look."""
+"""Every revision by every way of running it: up, compare, down, compare, up, compare."""
 
 import subprocess
 import sys
@@ -99,7 +99,7 @@ def legacy(database: Database) -> None:
 
 
 def strict(database: Database) -> None:
-    """A table whose service was careful: NOT NULL on some columns, both indexes there, no link."""
+    """A table of a careful service: NOT NULL on some columns, both indexes, no link."""
     table = database.table
     database.add("1")
     database.add("2", retrieved_at="2025-01-02T00:00:00Z")
@@ -113,7 +113,7 @@ def strict(database: Database) -> None:
 
 
 def partitioned(database: Database) -> None:
-    """Partitions of two levels, one of which was careful by itself: NOT NULL, and an index of its own."""
+    """Partitions of two levels, one of which has NOT NULL and an index of its own."""
     partition(database.connection, database.table)
     for document, tenant in enumerate("abcc"):
         for n in range(3):

@@ -145,7 +145,7 @@ def test_the_evidence_reports_it_once_each(unsighted_owner: str, aoc: Aoc, tmp_p
         assert [f["slug"] for f in report["findings"]].count(SLUG) == 1
 
 
-def test_stock_alembic_logs_it(unsighted_owner: str, aoc: Aoc) -> None:
+def test_stock_alembic_logs_limited_visibility(unsighted_owner: str, aoc: Aoc) -> None:
     """Stock Alembic has no report: its log says it once."""
     ran = subprocess.run(
         [sys.executable, "-m", "alembic", "-n", "excititor", "upgrade", "head"],

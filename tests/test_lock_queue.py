@@ -1,4 +1,4 @@
-"""Seeing who waits and who blocks: it waits for no lock itself, and needs no extra rights."""
+"""The queries for waiters and blockers wait for no lock themselves, and need no extra rights."""
 
 import math
 import threading
@@ -60,7 +60,7 @@ def test_a_locked_partition_is_named(excititor: Database) -> None:
 
 @dataclass
 class Counting(Session):
-    """A session that keeps each statement that it is asked for."""
+    """A session that keeps each statement that it runs."""
 
     asked: list[str] = field(default_factory=list)
 
@@ -162,7 +162,7 @@ def test_a_pause_for_row_waiters_begins_with_the_next_batch(excititor: Database,
 
 
 def test_standbys_of_one_name_are_kept_apart(excititor: Database) -> None:
-    """Two standbys of one name, whose marks differ, are not taken for one that moves."""
+    """Two standbys of one name, whose marks differ, do not count as one that moves."""
     with connect(Target("excititor", excititor.url), "test", Limits(old_snapshot=0.01), Flags()) as session:
         signal = OldSnapshot(WritingStep(session, "link rows", "vex_raw", math.inf))
         rows = [{"name": "standby 'walreceiver'", "pid": pid, "mark": str(pid)} for pid in (1, 2)]
@@ -174,7 +174,7 @@ def test_standbys_of_one_name_are_kept_apart(excititor: Database) -> None:
 
 
 def test_a_terminated_watcher_is_replaced(excititor: Database) -> None:
-    """When somebody ends the session that watches a step, another one goes on watching."""
+    """If somebody terminates the session that watches a step, another one takes over."""
     pids = set[int]()
     with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
 

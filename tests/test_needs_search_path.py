@@ -1,4 +1,4 @@
-"""Functions of others that our writes run, and that find their tables through a search_path that ours lacks."""
+"""Foreign functions that our writes run, and that need a search_path which our session does not have."""
 
 import re
 import shlex

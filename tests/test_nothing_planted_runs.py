@@ -92,7 +92,7 @@ def all_of_it(database: Database, aoc: Aoc) -> list[str]:
 
 @pytest.fixture(scope="module")
 def undisturbed_outcome(logging_server: tuple[Database, Path]) -> tuple[list[str], str]:
-    """The outcome of every command in peace, and the transcript: all that the server was sent meanwhile."""
+    """The outcome of every undisturbed command, and the transcript of all that the server was sent."""
     database, log = logging_server
     begun = log.stat().st_size
     aoc = Aoc()

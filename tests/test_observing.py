@@ -1,6 +1,7 @@
 """A query that only observes the work may fail: the log says so once, and nothing ends."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from aoc_migrate.database.throttle.standby import Standby
 from aoc_migrate.database.throttle.waiters import Waiters
 from aoc_migrate.database.watcher import watched
 from tests.conftest import Aoc, Database
-from tests.helpers import backfill, before_backfill, wrong_links
+from tests.helpers import backfill, before_backfill, wait_until, wrong_links
 
 READS: dict[type[Signal], str] = {
     Waiters: "table pg_inherits",
@@ -73,7 +74,7 @@ def test_an_unreadable_signal_is_reported_once_and_pauses_nothing(
     database = excititor_before_backfill
     monkeypatch.setattr(throttle, "SECONDS_BETWEEN_EVALUATIONS", 0)
     url = make_owner(database)
-    hide(database, READS[Waiters])
+    hide(database, READS[Archive])
     with psycopg.connect(database.url) as dump:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         dump.execute("SELECT pg_sleep(0.2)")
@@ -83,7 +84,7 @@ def test_an_unreadable_signal_is_reported_once_and_pauses_nothing(
 
     assert report.exit_code == 0
     assert (report.steps[0].batches or 0) > 3
-    unseen = "cannot see who waits for vex_raw (permission denied for table pg_inherits)"
+    unseen = "cannot see how far the WAL archive is behind (permission denied for function pg_stat_get_archiver)"
     assert log.count(unseen) == log.count("cannot see") == 1
     assert [f.slug for f in report.findings] == ["snapshot-held"]
     assert wrong_links(database) == 0
@@ -166,12 +167,17 @@ def test_an_unknown_holder_still_ends_in_deadline(
     """Behind a locked row the outcome is `deadline`, even where nobody can be named."""
     database = excititor_before_backfill
     url = make_owner(database)
-    for name in (READS[Waiters], "function pg_blocking_pids"):
-        hide(database, name)
-    with psycopg.connect(database.url) as holder:
+    hide(database, "function pg_blocking_pids")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with psycopg.connect(database.url) as holder, ThreadPoolExecutor() as pool:
         holder.execute("SELECT FROM vex_raw WHERE id = 'r252' FOR UPDATE")
+        running = pool.submit(backfill, database, url, deadline=0.01)
+        wait_until(lambda: database.value(waiting) == 1)
+        hide(database, READS[Waiters])
 
-        report = backfill(database, url, deadline=2.0)
+        report = running.result()
 
     assert [f.slug for f in report.findings] == ["deadline"]
     assert report.exit_code == 3

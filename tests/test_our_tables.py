@@ -1,4 +1,4 @@
-"""Tables that bear our names and were made, or changed, by somebody else: none of their code runs."""
+"""Tables with our names that somebody else made or changed: none of their code runs."""
 
 from collections.abc import Iterator
 
@@ -33,8 +33,8 @@ MOVED = ("aoc_work_list", "advisory_raw_quarantine")
 
 
 @pytest.fixture
-def concelier_with_neighbour(concelier: Database, aoc: Aoc) -> Iterator[Database]:
-    """A role with CREATE on the schema, and a table with two duplicates whose links are to be set."""
+def neighbour_role(concelier: Database, aoc: Aoc) -> Iterator[Database]:
+    """A role with CREATE on the schema of a concelier that has two duplicates without links."""
     aoc.configure(concelier)
     aoc.environment["AOC_ALLOW_SUPERSEDES_RETROFIT"] = "true"
     concelier.add("1")
@@ -60,17 +60,15 @@ def refused(ran_: Ran, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", PREMADE)
-def test_a_strangers_table_stops_us(
-    name: str, concelier: Database, concelier_with_neighbour: Database, aoc: Aoc
-) -> None:
+def test_a_strangers_table_stops_us(name: str, concelier: Database, neighbour_role: Database, aoc: Aoc) -> None:
     """Nothing runs, nothing changes; the remedy lets nobody into anybody's role."""
-    premake(concelier_with_neighbour, name)
+    premake(neighbour_role, name)
     before = fingerprint(concelier.connection, without="^$")
     commands = [["dedupe", "--apply"]] if name in MOVED else [["upgrade"], ["downgrade", "base"], ["verify"]]
 
     helps = [refused(aoc.json(command[0], "concelier", *command[1:]), name) for command in commands]
 
-    assert not ran(concelier_with_neighbour)
+    assert not ran(neighbour_role)
     assert fingerprint(concelier.connection, without="^$") == before
     assert concelier.value("SELECT count(*) FROM advisory_raw") == 3
     assert all("GRANT" not in text and "ename or drop it" in text for text in helps)
@@ -79,10 +77,10 @@ def test_a_strangers_table_stops_us(
 @pytest.mark.parametrize("name", [name for name in PREMADE if name not in MOVED])
 @pytest.mark.parametrize("way", ["plan", "alembic"])
 def test_printed_sql_stops_at_a_strangers_table(
-    way: str, name: str, concelier: Database, concelier_with_neighbour: Database, aoc: Aoc
+    way: str, name: str, concelier: Database, neighbour_role: Database, aoc: Aoc
 ) -> None:
     """A script, and Alembic's own SQL, ends there too, before it reads or writes anything."""
-    premake(concelier_with_neighbour, name)
+    premake(neighbour_role, name)
     words = ("upgrade", "concelier_0002", "--sql")
     printed = aoc("plan", "concelier", "base:concelier_0002", "--sql").out
     if way == "alembic":
@@ -92,16 +90,16 @@ def test_printed_sql_stops_at_a_strangers_table(
     ended = psql(concelier, printed, "-v", "ON_ERROR_STOP=1")
 
     assert (ended.exit_code, f"{name} bears a name of ours" in ended.err) == (3, True)
-    assert not ran(concelier_with_neighbour)
+    assert not ran(neighbour_role)
     assert fingerprint(concelier.connection, without="^$") == before
 
 
-def test_the_trap_catches_an_insert(concelier: Database, concelier_with_neighbour: Database) -> None:
+def test_the_trap_catches_an_insert(concelier: Database, neighbour_role: Database) -> None:
     """An INSERT into such a table runs the stranger's code and stores nothing: the test above can fail."""
-    premake(concelier_with_neighbour, "aoc_migration_state")
+    premake(neighbour_role, "aoc_migration_state")
     concelier.run("INSERT INTO aoc_migration_state VALUES ('x', '{}')")
 
-    assert ran(concelier_with_neighbour)
+    assert ran(neighbour_role)
     assert concelier.value("SELECT count(*) FROM aoc_migration_state") == 0
 
 
@@ -179,12 +177,10 @@ def test_a_foreign_trigger_on_our_table_stops_us(excititor: Database, aoc: Aoc) 
     assert aoc("upgrade").exit_code == 0
 
 
-def test_a_table_swapped_meanwhile_stops_us(
-    concelier: Database, concelier_with_neighbour: Database, aoc: Aoc
-) -> None:
+def test_a_table_swapped_meanwhile_stops_us(concelier: Database, neighbour_role: Database, aoc: Aoc) -> None:
     """A schema owner who replaces our table half way stops us; nothing of the new table runs."""
     aoc("dedupe", "concelier", "--apply")
-    concelier.run(f"ALTER SCHEMA public OWNER TO {role_of(concelier_with_neighbour)}")
+    concelier.run(f"ALTER SCHEMA public OWNER TO {role_of(neighbour_role)}")
     try:
         with concelier.connection.transaction():
             concelier.run("LOCK TABLE advisory_raw IN ACCESS SHARE MODE")
@@ -194,20 +190,20 @@ def test_a_table_swapped_meanwhile_stops_us(
                 "gave up" not in running.stderr.readline()
             ):  # 0001 adds no column here, 0002 wants the strong lock
                 assert running.poll() is None
-            concelier_with_neighbour.run("DROP TABLE public.aoc_migration_log")
-            premake(concelier_with_neighbour, "aoc_migration_log")
+            neighbour_role.run("DROP TABLE public.aoc_migration_log")
+            premake(neighbour_role, "aoc_migration_log")
         out, _ = running.communicate(timeout=60)
 
-        assert running.returncode == 1, out  # before its first step was done
+        assert running.returncode == 1, out  # before its first step
         assert "foreign-object" in out
-        assert not ran(concelier_with_neighbour)
+        assert not ran(neighbour_role)
     finally:
         concelier.run("ALTER SCHEMA public OWNER TO pg_database_owner")
 
 
 @pytest.mark.parametrize("event", ["DELETE", "UPDATE"])
 def test_a_batch_that_loses_rows_is_rolled_back(
-    event: str, concelier: Database, concelier_with_neighbour: Database, aoc: Aoc
+    event: str, concelier: Database, neighbour_role: Database, aoc: Aoc
 ) -> None:
     """A batch of which not every row leaves and arrives is rolled back, and says so."""
     concelier.run(

@@ -1,4 +1,4 @@
-"""The wheel alone does all that the checkout does, and stock Alembic works from a checkout."""
+"""The wheel does all that the checkout does, and stock Alembic works from a checkout."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.conftest import ROOT, Aoc, Database
 
 
 def run(*command: str | Path, cwd: Path | str = "/", **environment: str) -> str:
-    """Run a command that must work, without anything of this checkout in its way; return its stdout."""
+    """Run a command that must succeed, isolated from this checkout; return its stdout."""
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR", "PYTHON"))
     }

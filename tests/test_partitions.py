@@ -26,7 +26,7 @@ def partitioned(excititor: Database, aoc: Aoc) -> Database:
 
 
 def repartition(database: Database, *, by: str, key: str, parts: str = "") -> None:
-    """Put a raw table partitioned otherwise in the place of the empty one."""
+    """Replace the empty raw table with one that is partitioned differently."""
     database.run(
         f"ALTER TABLE vex_raw RENAME TO flat; CREATE TABLE vex_raw (LIKE flat INCLUDING DEFAULTS{key}) "
         f"PARTITION BY {by}; DROP TABLE flat; {parts}"

@@ -14,7 +14,7 @@ SCHEMAS = ["Vuln Data", 'quo"te', "select", "üñí", "a.b", "per%cent", "it's"]
 
 @pytest.fixture
 def owner_with_odd_name(empty_database: Database) -> Iterator[str]:
-    """A role with an odd name that owns everything and is no superuser."""
+    """An ordinary role with an odd name that owns everything."""
     name = 'Stella "the" Ö\'wner'
     quoted = psycopg.sql.Identifier(name)
     empty_database.run(psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(quoted))

@@ -1,4 +1,4 @@
-"""`plan --sql`: the script refuses what the command refuses, waits as it waits, and may be run again."""
+"""`plan --sql`: the script refuses what the command refuses, waits as it does, and may be run again."""
 
 import threading
 

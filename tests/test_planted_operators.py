@@ -130,7 +130,7 @@ def put(database: Database, name: str, arguments: str, result: str, what: str) -
 
 @pytest.fixture
 def service_url(concelier: Database, aoc: Aoc) -> Iterator[str]:
-    """An ordinary role that may write to the raw table of a database at head, in which all is planted."""
+    """The URL of an ordinary role that may write to the raw table at head, with everything planted."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     assert plant(concelier) > 500

@@ -53,7 +53,7 @@ def expected(rows: list[Row]) -> list[list[bool]]:
 
 
 def compare(connection: psycopg.Connection[Any], rows: list[Row]) -> None:
-    """Hold both forms equal to the oracle on every row."""
+    """Check that both forms agree with the oracle on every row."""
     wanted = expected(rows)
     for called in (False, True):
         answers = judged(connection, called=called)

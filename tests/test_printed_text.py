@@ -30,7 +30,7 @@ def faults(text: str) -> list[str]:
 
 @pytest.fixture
 def evil_role_url(excititor: Database) -> Iterator[str]:
-    """A superuser with a name that no terminal should see as it is, and its sessions' URL."""
+    """The URL of a superuser whose name no terminal should print as it is."""
     role = f"x\nFORGED\x1b[2J\u202e\"'|<b>{excititor.connection.info.backend_pid}"
     excititor.run(SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD 'p'").format(Identifier(role)))
     yield excititor.url_as(role, "p")

@@ -1,4 +1,4 @@
-"""The probe's row: made up, with nothing of a document in it, and nothing of it in the server's log."""
+"""The probe's row: invented, with nothing from a document in it, and nothing of it in the server's log."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -15,7 +15,7 @@ PASSWORD = "pa$$-planted-91"
 
 @pytest.fixture
 def planted_secrets(excititor: Database, aoc: Aoc) -> Database:
-    """Secrets in documents, in the password, and in the text of a query that blocks."""
+    """A database with secrets in documents, in the password, and in the text of a blocking query."""
     aoc.configure(excititor)
     excititor.add("good", content={"raw": {"note": SECRET}}, source={"vendor": "osv", "note": SECRET})
     role = f"owner_{excititor.connection.info.backend_pid}"

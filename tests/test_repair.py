@@ -30,7 +30,7 @@ MOVED: dict[str, dict[str, Any]] = {
 
 
 def soil(database: Database) -> None:
-    """Add a row for each way of being broken."""
+    """Add a row for each way to break a rule."""
     for n, (id_, values) in enumerate({**REPAIRED, **MOVED}.items()):
         database.add(id_, **({"upstream_id": f"CVE-{n}", "content_hash": f"sha256:{n}"} | values))
 

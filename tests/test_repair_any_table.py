@@ -1,4 +1,4 @@
-"""Any dirty table comes clean by `repair` and `dedupe`, no row is lost, and both ways back give it back whole."""
+"""Any dirty table comes clean by `repair` and `dedupe`, no row is lost, and both restores give it back whole."""
 
 import json
 from functools import partial
@@ -60,7 +60,7 @@ row = st.fixed_dictionaries(
 
 
 def repaired(row: dict[str, Any]) -> dict[str, Any] | None:
-    """Say in words of our own what becomes of a row (issue text): repaired, or None where it has to move."""
+    """Return a row as it is repaired (issue text), or None where it has to move."""
     new = dict(row)
     for column, (holder, field) in MIRRORS.items():
         document = json.loads(row[holder] or "null")

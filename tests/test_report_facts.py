@@ -1,4 +1,4 @@
-"""Facts of audit and verify: counted by an oracle of its own, within the scope that was asked for."""
+"""Facts of audit and verify: checked against an independent oracle, within the requested scope."""
 
 from collections import Counter
 from typing import Any

@@ -1,4 +1,4 @@
-"""JSON holds to its published schema, NDJSON is one finding a line, and no form lets a value act."""
+"""JSON follows its published schema, NDJSON is one finding a line, and no form lets a value act."""
 
 import json
 import re

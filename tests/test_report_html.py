@@ -1,4 +1,4 @@
-"""The HTML report: whole by itself, safe whatever is in it, readable by people and by machines."""
+"""The HTML report: self-contained, safe whatever is in it, readable by people and by machines."""
 
 import hashlib
 import re

@@ -8,7 +8,7 @@ from aoc_migrate.report.facts.runs import HistoryFacts, LatestRun, Run, VerifyFa
 from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.forms import render
 from aoc_migrate.report.model import Finding, Next, Report
-from aoc_migrate.report.verdict import last_words
+from aoc_migrate.report.verdict import termination_message
 
 OTHERS = (
     *("command", "from_revision", "goal", "revision", "outcome", "step", "started_at"),
@@ -104,12 +104,12 @@ def test_a_command_to_paste_is_one_line() -> None:
     assert max(len(line) for line in written.splitlines() if "It is so" in line) <= 100
 
 
-def test_last_words_fit_a_termination_message() -> None:
+def test_termination_messages_fit() -> None:
     """The last words name each target that failed, with what to type, and never pass Kubernetes' 4096 bytes."""
     errors = [Finding(f"slug-{n}", "tablé", "problem", "help") for n in range(200)]
     reports = [Report("concelier"), Report("excititor", findings=errors[:1]), Report("concelier", findings=errors)]
 
-    short, long = last_words("verify", reports[:2]), last_words("verify", reports)
+    short, long = termination_message("verify", reports[:2]), termination_message("verify", reports)
 
     assert short.splitlines() == [
         "verify excititor: NOT OK: 1 error, 0 warnings; nothing changed; exit code 1",

@@ -69,7 +69,7 @@ def second_database(excititor: Database) -> Iterator[Database]:
 
 
 def holds(database: Database, aoc: Aoc) -> None:
-    """Hold that verify is clean there, good rows are stored, and bad ones are refused by the rules."""
+    """Check that verify is clean, good rows are stored, and the rules refuse bad ones."""
     aoc.configure(database)
     ran = aoc.json("verify", "--probe")
     assert (ran.exit_code, ran.slugs("error")) == (0, []), ran.out

@@ -1,4 +1,4 @@
-"""How often a table is read, by PostgreSQL's own counters: no more than what is asked for needs."""
+"""How often a table is read, by PostgreSQL's own counters: no more than the command needs."""
 
 import json
 import re
@@ -115,7 +115,7 @@ def test_broken_rows_are_read_once_more(excititor: Database, aoc: Aoc) -> None:
 
     ran = aoc.json("audit", AOC_ALLOW_SUPERSEDES_RETROFIT="true")
 
-    assert scans(excititor) - before == 4  # rules, the closer look, duplicates, the sample of null-key
+    assert scans(excititor) - before == 4  # rules, the second scan, duplicates, the sample of null-key
     assert len(ran.report["findings"]) == 8
 
 
@@ -166,7 +166,7 @@ def subplans(node: Any, inside: bool = False) -> Iterator[str]:
 
 
 def test_no_table_is_read_once_for_each_row(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """What a downgrade and a repair count reads no table for each row, and counts right."""
+    """The counts of a downgrade and a repair read no table for each row, and are right."""
     fill(excititor, 10)
     excititor.add("one", upstream_id="blank", content_hash="h")
     excititor.add("two", upstream_id="", upstream={"upstream_id": "blank"}, content_hash="h")

@@ -1,4 +1,4 @@
-"""The life cycle in schemas of every kind of name: the same by every way, and nothing else is touched."""
+"""The life cycle in schemas of every kind of name: every way leaves the same, and nothing else is touched."""
 
 from collections.abc import Callable
 

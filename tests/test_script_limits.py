@@ -1,4 +1,4 @@
-"""The psql scripts: where they refuse to begin, how long others wait for them, and that they come to an end."""
+"""The psql scripts: where they refuse to start, how long others wait for them, and that they end."""
 
 import subprocess
 import time

@@ -92,7 +92,7 @@ def excititor_as_owner(excititor: Database) -> Iterator[Database]:
 
 
 def start_over(excititor: Database, owner: Database) -> None:
-    """Make schema and table again: links are missing, wrong and right, and a row comes behind the backfill's back.
+    """Make schema and table again: links are missing, wrong and right, and a row arrives behind the backfill.
 
     The journal, and the values that are bound, then hold NULL.
     """

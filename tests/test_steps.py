@@ -194,7 +194,7 @@ def test_nobody_reads_a_label() -> None:
     assert wrong == []
 
 
-def test_steps_are_values() -> None:
+def test_steps_are_equal_and_immutable() -> None:
     """Two Steps with the same fields are equal, and none can be changed."""
     step = Step(Kind.ADD_CHECK, Relation("public", "vex_raw"), ("a",), Lock.ACCESS_EXCLUSIVE, ("ALTER",))
 

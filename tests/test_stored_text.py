@@ -47,7 +47,7 @@ COMMANDS = (
 
 
 def spoiled(value: Any) -> Any:
-    """Put hostile text in the place of every string of a JSON value."""
+    """Replace every string of a JSON value with hostile text."""
     if isinstance(value, dict):
         return {key: spoiled(inside) for key, inside in value.items()} | {HOSTILE: HOSTILE}
     if isinstance(value, list):
@@ -85,7 +85,7 @@ def spoil(database: Database, table: str) -> int:
 
 
 def prepare(database: Database, aoc: Aoc, table: str) -> str:
-    """Bring a database to where the table is there and full; return its name."""
+    """Bring a database to the point where the table exists and is full; return its name."""
     aoc.configure(database)
     aoc.environment["AOC_ALLOW_SUPERSEDES_RETROFIT"] = "true"
     for n in range(4):

@@ -1,4 +1,4 @@
-"""What else is at work in the database is shown by name before it hurts."""
+"""Other activity in the database is reported by name before it does harm."""
 
 import psycopg
 import pytest

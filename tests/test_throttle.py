@@ -1,4 +1,4 @@
-"""The backfill pauses for others: it names them, and goes on by itself or gives up in time."""
+"""The backfill pauses for others: it names them, then goes on by itself or gives up at the deadline."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""The verifier: a role that reads what verification needs, can do nothing else, and goes without a trace."""
+"""The verifier: a role that reads what verification needs, can do nothing else, and is dropped without a trace."""
 
 import re
 from collections.abc import Iterator
@@ -196,7 +196,7 @@ def test_missing_rights_are_reported_first(migrated: Database, aoc: Aoc, passwor
         migrated.run("DROP OWNED BY weak; DROP ROLE weak")
 
 
-def test_check_finds_too_much(migrated: Database, aoc: Aoc, password_file: str) -> None:
+def test_check_finds_excess_rights(migrated: Database, aoc: Aoc, password_file: str) -> None:
     """Writing, reading what is not its own and creating anywhere are each found, and the tries leave nothing."""
     assert aoc("verifier", "create", "--password-file", password_file).exit_code == 0
     migrated.run(

@@ -1,4 +1,4 @@
-"""The probe of verify, and its scopes: what is tried, what is found, and that nothing stays behind."""
+"""The probe of verify, and its scopes: what it tries and finds, and that it leaves nothing."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def migrated(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
 
 
 def on_insert(database: Database, body: str, when: str = "BEFORE INSERT") -> None:
-    """Give the table a row trigger of somebody else's."""
+    """Give the table somebody else's row trigger."""
     database.run(f"CREATE FUNCTION theirs() {PINNED} 'BEGIN {body} END'")
     database.run(f"CREATE TRIGGER theirs {when} ON {database.table} FOR EACH ROW EXECUTE FUNCTION theirs()")
 

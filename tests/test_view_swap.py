@@ -126,7 +126,7 @@ def test_default_privileges_add_nothing(concelier: Database, aoc: Aoc) -> None:
     assert concelier.value("SELECT has_table_privilege('nosy', 'advisory', 'SELECT')") is False
 
 
-def test_column_privileges_still_read(concelier: Database, aoc: Aoc) -> None:
+def test_column_privileges_work_through_the_view(concelier: Database, aoc: Aoc) -> None:
     """A role that may read some columns of the table reads these through the view, and no others."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0

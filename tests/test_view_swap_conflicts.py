@@ -23,7 +23,10 @@ CONFLICTS = {
         "neither a table nor a view",
     ),
     "a sequence": ("DROP TABLE advisory CASCADE; CREATE SEQUENCE advisory", "neither a table nor a view"),
-    "our function's name": (f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1", f"a function {GUARD} already exists"),
+    "our function's name": (
+        f"CREATE FUNCTION {GUARD}() RETURNS int RETURN 1",
+        f"a function {GUARD} already exists",
+    ),
     "a publication": ("CREATE PUBLICATION feed FOR TABLE advisory", "the publication feed would silently"),
     "a publication of all": ("CREATE PUBLICATION everything FOR ALL TABLES", "the publication everything"),
     "a function with the row type": (
@@ -115,7 +118,7 @@ def test_without_a_legacy_table_nothing_is_swapped(concelier: Database, aoc: Aoc
     assert aoc("downgrade", "-1").exit_code == 0
 
 
-def test_dependents_go_on_working(concelier: Database, aoc: Aoc) -> None:
+def test_dependents_keep_working(concelier: Database, aoc: Aoc) -> None:
     """Views, materialized views and foreign keys over the table follow it, work on, and are listed."""
     concelier.run(
         "CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n FROM advisory; "

@@ -1,4 +1,4 @@
-"""The command line: one file per command, loaded when it is called."""
+"""The command line: one file per command, imported when the command runs."""
 
 import atexit
 import gc
@@ -42,7 +42,7 @@ GROUPS = {
         "revision": "Create the file of a new revision, in a checkout.",
     },
 }
-"""The commands in the order of their use, with the line that `aoc-migrate --help` shows without loading them."""
+"""The commands in the order of their use, with the line that `aoc-migrate --help` shows without importing them."""
 COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
 ALEMBIC_COMMANDS = {
     "check": "Run: aoc-migrate verify",
@@ -51,25 +51,25 @@ ALEMBIC_COMMANDS = {
     "show": "Run: aoc-migrate history",
     "stamp": "The version follows the catalog. Run: aoc-migrate status",
 }
-"""What to run instead of commands that Alembic's users type."""
+"""What to run instead of Alembic's commands."""
 
 
-class Lazy(click.Group):
-    """A group whose commands are the modules of this package, each loaded when it is called."""
+class LazyGroup(click.Group):
+    """A group whose commands are the modules of this package, each imported when its command runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of their use."""
         return list(COMMANDS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by group, without loading them."""
+        """List the commands by group, without importing them."""
         width = max(map(len, COMMANDS))
         for group, commands in GROUPS.items():
             with formatter.section(group):
                 formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load the module of a command."""
+        """Import the module of a command and return the command."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"aoc_migrate.cli.{cmd_name}")
@@ -79,7 +79,7 @@ class Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; for one that there is not, suggest what may be meant."""
+        """Return a command; suggest others for an unknown name."""
         name = args[0]
         if name in ALEMBIC_COMMANDS:
             raise click.UsageError(f"No such command {name!r}. {ALEMBIC_COMMANDS[name]}", ctx)
@@ -88,7 +88,7 @@ class Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="aoc-migrate")
 def cli() -> None:
     """Apply the Aggregation-Only Contract to the databases concelier and excititor, and roll it back.
@@ -112,13 +112,13 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; errors become one sentence on stderr and an exit code."""
+    """Run the command line. An error becomes one sentence on stderr and an exit code."""
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGINT, _ended)
     for stream in (sys.__stdout__, sys.__stderr__):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character must not lose the report
             stream.reconfigure(errors="backslashreplace")
-    atexit.register(gc.freeze)  # or Python searches all that was loaded for garbage before it ends
+    atexit.register(gc.freeze)  # otherwise Python runs a full garbage collection before it ends
     try:
         cli(prog_name="aoc-migrate", standalone_mode=True)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
@@ -132,7 +132,7 @@ def main() -> NoReturn:
 
 
 def _ended(number: int, _frame: FrameType | None) -> NoReturn:
-    """End by SystemExit: it is what makes psycopg cancel the statement that is running."""
+    """Raise SystemExit, on which psycopg cancels the running statement."""
     sys.stderr.write(
         f"aoc-migrate: ended by {signal.Signals(number).name}; run the same command again to resume\n"
     )

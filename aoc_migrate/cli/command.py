@@ -1,4 +1,4 @@
-"""A command on targets: the words and options that are typed become one frozen `Run`."""
+"""A command on targets: its arguments and options become one frozen `Run`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -21,15 +21,12 @@ OTHER_OPTIONS = {
     "--dry-run": "To see what would run without changing anything: aoc-migrate plan",
     "--sql": "To print the SQL: aoc-migrate plan TARGET --sql",
 }
-"""What to type instead of options that other tools have."""
+"""What to type instead of options of other tools."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One call of a command: what was typed, parsed once.
-
-    ``names`` are the targets that were named, ``revision`` is the word as it was typed.
-    """
+    """One call of a command. ``names`` are the named targets; ``revision`` is as typed, not resolved."""
 
     command: str
     names: tuple[str, ...]
@@ -39,13 +36,13 @@ class Run:
 
     @cached_property
     def targets(self) -> "list[Target]":
-        """The named targets, or all that are configured. Raises Abort (exit 2) where there is none."""
+        """The named targets, or all configured ones. Raises Abort (exit 2) if no target is configured."""
         from aoc_migrate.database.targets import choose_targets
 
         return choose_targets(self.names)
 
     def only(self, *, unless: bool = False, hint: str = "name one") -> "Target":
-        """Return the first target, which must be the only one ``unless`` several are meant (exit 2)."""
+        """Return the first target, which must be the only one, ``unless`` the command takes several (exit 2)."""
         if len(self.targets) > 1 and not unless:
             raise click.UsageError(f"Several targets are configured: {hint}.")
         return self.targets[0]
@@ -69,8 +66,8 @@ class Run:
     ) -> NoReturn:
         """Do ``work`` on the targets in order, write the reports, and exit with the highest exit code.
 
-        ``stops``: a target that fails is the last one. ``reported`` is called for each target that ended well,
-        after its report is written. A refusal ends the run; what came before it is reported all the same.
+        With ``stops``, the first target that fails is the last. ``reported`` is called for each successful target
+        once its report is written. A refusal ends the run; the reports of earlier targets are still written.
         """
         self.output.check()
         reports, abort = self._reports(work, stops)
@@ -102,14 +99,14 @@ class Run:
 
 
 class GroupedHelp(click.Command):
-    """A command whose options come in sections, and whose typed values for shared options become objects."""
+    """A command that lists its options in sections and gets one `Output` for the options on output."""
 
-    def __init__(self, *args: Any, shared: Sequence[click.Option] = (), **words: Any) -> None:
-        super().__init__(*args, **words)
+    def __init__(self, *args: Any, shared: Sequence[click.Option] = (), **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
         self.params += [*shared, *OUTPUT]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command's own options first, then those that commands share, by section."""
+        """Write the options by section, the command's own first."""
         sections: dict[str, list[tuple[str, str]]] = {name: [] for name in SECTIONS}
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
@@ -120,16 +117,16 @@ class GroupedHelp(click.Command):
                     formatter.write_dl(records)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Call the command with one `Output` in place of the options that make it."""
-        ctx.params["output"] = Output(**_taken(ctx.params, Output))
+        """Call the command with one `Output` instead of the options on output."""
+        ctx.params["output"] = Output(**_pop_fields(ctx.params, Output))
         return super().invoke(ctx)
 
 
 class TargetCommand(GroupedHelp):
-    """A command that takes TARGET and, where ``revision`` is set, REVISION; its function gets a `Run`."""
+    """A command that takes TARGET and, if ``revision`` is set, REVISION; its function gets a `Run`."""
 
-    def __init__(self, *args: Any, revision: str = "", **words: Any) -> None:
-        super().__init__(*args, **words)
+    def __init__(self, *args: Any, revision: str = "", **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
         self.takes_revision = bool(revision)
         metavar = f"[TARGET] {revision}".strip()
         self.params.insert(0, click.Argument(["words"], nargs=-1, metavar=metavar))
@@ -137,15 +134,15 @@ class TargetCommand(GroupedHelp):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command with its own options and one `Run`."""
-        names, revision = self._words(ctx, ctx.params.pop("words"))
+        names, revision = self._targets_and_revision(ctx, ctx.params.pop("words"))
         options = _options(ctx.params)
-        output = Output(**_taken(ctx.params, Output))
+        output = Output(**_pop_fields(ctx.params, Output))
         command = ctx.command_path.partition(" ")[2]
         ctx.params["run"] = Run(command, tuple(names), revision, options, output)
         return click.Command.invoke(self, ctx)
 
-    def _words(self, ctx: click.Context, words: tuple[str, ...]) -> tuple[list[str], str | None]:
-        """Return the targets that are named, and the revision: a word that is no target."""
+    def _targets_and_revision(self, ctx: click.Context, words: tuple[str, ...]) -> tuple[list[str], str | None]:
+        """Return the named targets, and the revision, which is the word that does not name a target."""
         from aoc_migrate.database.targets import TARGETS
 
         for word in words:
@@ -165,17 +162,17 @@ class TargetCommand(GroupedHelp):
         raise click.NoSuchOption(name, possibilities=known, ctx=ctx)
 
 
-def _taken(values: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Take the fields of a dataclass out of ``values`` and return them."""
+def _pop_fields(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Remove the fields of a dataclass from ``values`` and return them."""
     return {field.name: values.pop(field.name) for field in fields(kind) if field.name in values}
 
 
 def _options(values: dict[str, Any]) -> "Options":
-    """Return the shared options of a run. Raises Abort (exit 2) where they contradict each other."""
+    """Return the shared options of a run. Raises Abort (exit 2) if they contradict each other."""
     from aoc_migrate.database.limits import Limits, read_flags
     from aoc_migrate.run.target_run import Options
 
-    limits = Limits(**_taken(values, Limits), **values.pop("max_lag", {}))
+    limits = Limits(**_pop_fields(values, Limits), **values.pop("max_lag", {}))
     if limits.max_stall > limits.deadline:
         raise refused("--max-stall is longer than --deadline, which leaves no time for even one attempt.")
-    return Options(limits=limits, flags=read_flags(), **_taken(values, Options))
+    return Options(limits=limits, flags=read_flags(), **_pop_fields(values, Options))

@@ -3,12 +3,12 @@
 import click
 
 from aoc_migrate.cli.command import Run, TargetCommand
-from aoc_migrate.cli.options import ACCEPT, ALL, MAX_STALL, METRICS, POOLER, WAITING
+from aoc_migrate.cli.options import ACCEPT, ALL_TARGETS, MAX_STALL, METRICS, POOLER, WAITING
 
 
-@click.command(cls=TargetCommand, shared=(ALL, ACCEPT, MAX_STALL, *WAITING, *METRICS, POOLER))
+@click.command(cls=TargetCommand, shared=(ALL_TARGETS, ACCEPT, MAX_STALL, *WAITING, *METRICS, POOLER))
 @click.option("--remove", is_flag=True, help="Drop the constraints and the idempotency index.")
-def constraints(run: Run, remove: bool, every: bool) -> None:
+def constraints(run: Run, remove: bool, all_targets: bool) -> None:
     """Remove the constraints when they break ingestion (--remove); without it, show them.
 
     Drops the CHECKs, the NOT NULLs that upgrade set and the idempotency index, with bounded stalls. Keeps chain,
@@ -21,5 +21,5 @@ def constraints(run: Run, remove: bool, every: bool) -> None:
     from aoc_migrate.run.rollback import run_remove_constraints
     from aoc_migrate.run.status import run_status
 
-    run.only(unless=every or not remove, hint="name one, or add --all")
+    run.only(unless=all_targets or not remove, hint="name one, or add --all")
     run.verb(run_remove_constraints if remove else run_status, stops=remove)

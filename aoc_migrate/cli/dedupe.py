@@ -3,10 +3,10 @@
 import click
 
 from aoc_migrate.cli.command import Run, TargetCommand
-from aoc_migrate.cli.row_options import MOVING, show_apply_or_restore
+from aoc_migrate.cli.row_options import ROW_OPTIONS, show_apply_or_restore
 
 
-@click.command(cls=TargetCommand, shared=MOVING)
+@click.command(cls=TargetCommand, shared=ROW_OPTIONS)
 @click.option(
     "--keep",
     type=click.Choice(["earliest", "latest"]),

@@ -3,15 +3,15 @@
 import click
 
 from aoc_migrate.cli.command import Run, TargetCommand
-from aoc_migrate.cli.options import ACCEPT, ALL, MAX_STALL, METRICS, POOLER, WAITING, batches
+from aoc_migrate.cli.options import ACCEPT, ALL_TARGETS, MAX_STALL, METRICS, POOLER, WAITING, batches
 
 
 @click.command(
     cls=TargetCommand,
     revision="REVISION",
-    shared=(ALL, ACCEPT, MAX_STALL, *WAITING, *batches(), *METRICS, POOLER),
+    shared=(ALL_TARGETS, ACCEPT, MAX_STALL, *WAITING, *batches(), *METRICS, POOLER),
 )
-def downgrade(run: Run, every: bool) -> None:
+def downgrade(run: Run, all_targets: bool) -> None:
     """Undo revisions down to REVISION (an id, -1, or base), then hold the database there.
 
     The hold keeps restarting pods from upgrading again; `aoc-migrate upgrade --release-hold` ends it. To resume
@@ -27,7 +27,7 @@ def downgrade(run: Run, every: bool) -> None:
     revision = run.revision
     if revision is None:
         raise click.UsageError("Missing REVISION: -1, a revision id, or base.")
-    run.only(unless=every, hint="name one, or add --all")
+    run.only(unless=all_targets, hint="name one, or add --all")
     run.work(
         lambda target: run.report(lambda session, report: run_downgrade(session, report, revision), target),
         stops=True,

@@ -1,4 +1,4 @@
-"""The options that commands share, by the section of the help in which they are listed."""
+"""The options that commands share, with the section of the help that lists them."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -17,32 +17,32 @@ SECTIONS = ("Options", "Locks and pace", "Output", "Connection")
 class Shared(click.Option):
     """An option in one of the SECTIONS."""
 
-    def __init__(self, *names: str, section: str = SECTIONS[0], **words: Any) -> None:
-        super().__init__([*names], **words)
+    def __init__(self, *names: str, section: str = SECTIONS[0], **attributes: Any) -> None:
+        super().__init__([*names], **attributes)
         self.section = section
 
 
-def _locks(*names: str, **words: Any) -> Shared:
-    return Shared(*names, section=SECTIONS[1], **words)
+def _locks(*names: str, **attributes: Any) -> Shared:
+    return Shared(*names, section=SECTIONS[1], **attributes)
 
 
-def _output(*names: str, **words: Any) -> Shared:
-    return Shared(*names, section=SECTIONS[2], **words)
+def _output(*names: str, **attributes: Any) -> Shared:
+    return Shared(*names, section=SECTIONS[2], **attributes)
 
 
-def _accepted(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> "Accepted":
+def _accepted(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> "Accepted":
     from aoc_migrate.report.accepted import Accepted
 
     try:
-        return Accepted.of(given)
+        return Accepted.of(values)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
 def _merged(
-    _ctx: click.Context, _param: click.Parameter, given: Iterable[dict[str, float | None]]
+    _ctx: click.Context, _param: click.Parameter, values: Iterable[dict[str, float | None]]
 ) -> dict[str, float | None]:
-    return {name: bound for bounds in given for name, bound in bounds.items()}
+    return {name: bound for bounds in values for name, bound in bounds.items()}
 
 
 ACCEPT = Shared(
@@ -52,7 +52,7 @@ ACCEPT = Shared(
     callback=_accepted,
     help="Accept a finding, as the finding prints it. May be repeated.",
 )
-ALL = Shared("--all", "every", is_flag=True, help="Run on all configured targets.")
+ALL_TARGETS = Shared("--all", "all_targets", is_flag=True, help="Run on all configured targets.")
 MAX_STALL = _locks(
     "--max-stall",
     type=DURATION,
@@ -81,7 +81,7 @@ WAITING = (DEADLINE, LOCK_WAIT, SHOW_QUERIES)
 
 
 def batches(most: int = 20_000) -> tuple[Shared, ...]:
-    """Return the options of a command that writes rows in batches of at most ``most`` rows."""
+    """Return the options of a command that writes batches of at most ``most`` rows."""
     return (
         _locks(
             "--batch-time",
@@ -135,7 +135,7 @@ METRICS = (
 OUTPUT = (
     _output(
         "--format",
-        "form",
+        "format_",
         type=click.Choice(["table", "json", "ndjson", "markdown", "html"]),
         default="table",
         show_default=True,

@@ -1,4 +1,4 @@
-"""Where a command's output goes: report, metrics, and the last words of a pod."""
+"""Where a command's output goes: the report, metrics, and the termination message of a pod."""
 
 import os
 import shutil
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """The form of the report, the file that it goes to (None: stdout), and where metrics go."""
+    """The format of the report, its file (None: stdout), and where metrics go."""
 
-    form: str = "table"
+    format_: str = "table"
     file: str | None = None
     metrics: str | None = None
     push_gateway: str | None = None
 
     def check(self) -> None:
-        """Refuse a file that cannot be written, before anything is done. Raises Abort (exit 2)."""
+        """Raise Abort (exit 2) if a file cannot be written."""
         _writable("--output", self.file)
         _writable("--metrics", self.metrics)
 
@@ -42,15 +42,15 @@ class Output:
 
         exit_code = max(report.exit_code for report in reports)
         if exit_code:
-            _leave_last_words(command, reports)
-        text = render(self.form, command, reports, exit_code, self._width())
+            _write_termination_message(command, reports)
+        text = render(self.format_, command, reports, exit_code, self._width())
         if self.file is None:
             click.echo(text, nl=False)
             return exit_code
         try:
             Path(self.file).write_text(text, encoding="utf-8")
-        except OSError as error:  # the work is done, so its report must not be lost
-            click.echo(render(self.form, command, reports, 4), nl=False)
+        except OSError as error:  # the work is done; its report must not be lost
+            click.echo(render(self.format_, command, reports, 4), nl=False)
             self.say(f"{self.file} could not be written: {error.strerror}; the report is on stdout")
             return 4
         return exit_code
@@ -63,7 +63,7 @@ class Output:
         return shutil.get_terminal_size().columns if terminal else WIDTH
 
     def write_text(self, text: str) -> None:
-        """Write something that is no report. Raises Abort (exit 2)."""
+        """Write text that is not a report. Raises Abort (exit 2) if the file cannot be written."""
         if self.file is None:
             click.echo(text, nl=False)
             return
@@ -71,13 +71,13 @@ class Output:
         Path(self.file).write_text(text, encoding="utf-8")
 
     def stderr(self, command: str, report: "Report") -> None:
-        """Write a report to stderr, for a command whose stdout is something else."""
+        """Write a report to stderr, for a command with other output on stdout."""
         from aoc_migrate.report.forms import render
 
         sys.stderr.write(render("table", command, [report], report.exit_code))
 
     def publish(self, command: str, reports: "list[Report]") -> None:
-        """Publish the metrics that were asked for: last, because a push gateway may keep us waiting."""
+        """Publish the metrics, if asked for. Call this last, because a push gateway may be slow."""
         if self.metrics or self.push_gateway:
             from aoc_migrate.cli.telemetry import publish
 
@@ -94,11 +94,11 @@ def _writable(option: str, file: str | None) -> None:
         raise refused(f"{option} {file} cannot be written: {error.strerror}. Choose another file.") from None
 
 
-def _leave_last_words(command: str, reports: "list[Report]") -> None:
+def _write_termination_message(command: str, reports: "list[Report]") -> None:
     """Write what stopped the run to the pod's termination message, which outlives its log."""
-    from aoc_migrate.report.verdict import last_words
+    from aoc_migrate.report.verdict import termination_message
 
-    place = os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log")
+    path = Path(os.environ.get("AOC_TERMINATION_LOG", "/dev/termination-log"))
     with suppress(OSError):  # the report itself matters more
-        if Path(place).is_file() and os.access(place, os.W_OK):
-            Path(place).write_text(last_words(command, reports), encoding="utf-8")
+        if path.is_file() and os.access(path, os.W_OK):
+            path.write_text(termination_message(command, reports), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The types of the values that options take: times, shares, lags, ages. A number without its unit is refused."""
+"""The types of option values: times, shares, lags, run numbers, URLs. A number without a unit is refused."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ from aoc_migrate.errors import refused
 
 
 class Duration(click.ParamType[float]):
-    """A time with its unit (``100ms``, ``2s``, ``5m``, ``1h``), in seconds; ``longest`` is the most."""
+    """A time with its unit (``100ms``, ``2s``, ``5m``, ``1h``), in seconds, up to ``longest``."""
 
     name = "duration"
 
@@ -20,7 +20,7 @@ class Duration(click.ParamType[float]):
         self.longest = longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds; refuse bare numbers, because nobody knows their unit."""
+        """Return seconds; refuse a number without a unit."""
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h|)", value.strip())
@@ -43,7 +43,7 @@ class Share(click.ParamType[float]):
     name = "percent"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the share; refuse bare numbers, because 1 could be all or nearly nothing."""
+        """Return the share; refuse a bare number, because 1 could mean 100% or 1%."""
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value.strip())
@@ -53,7 +53,7 @@ class Share(click.ParamType[float]):
 
 
 class Lag(click.ParamType[dict[str, float | None]]):
-    """How far others may be behind: ``64MB``, ``10s``, both as ``64MB,10s``, or ``off``, as fields of `Limits`."""
+    """The most lag of standbys, slots and archive (``64MB``, ``10s``, both, ``off``): fields of `Limits`."""
 
     name = "lag"
     _SIZES: ClassVar = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
@@ -61,7 +61,7 @@ class Lag(click.ParamType[dict[str, float | None]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, float | None]:
-        """Return the bounds that are named; a size says nothing of seconds, and the other way round."""
+        """Return the bounds that are given: bytes, seconds, or both."""
         if isinstance(value, dict):
             return value
         if value.strip().lower() == "off":
@@ -84,7 +84,7 @@ class RunNumber(click.ParamType[int]):
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number; refuse what no run can have."""
+        """Return the number; refuse a number that no run can have."""
         if isinstance(value, int):
             return value
         if not re.fullmatch(r"[0-9]{1,19}", value) or not 0 < int(value) < 2**63:
@@ -93,12 +93,12 @@ class RunNumber(click.ParamType[int]):
 
 
 class Gateway(click.ParamType[str]):
-    """The URL of a push gateway. It is never repeated: it may hold a password."""
+    """The URL of a push gateway. No message repeats it, because it may contain a password."""
 
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the URL; refuse one that no request could be sent to."""
+        """Return the URL; refuse one that is not an HTTP URL without query and fragment."""
         try:
             url = urlsplit(value)
             fits = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
@@ -111,14 +111,14 @@ class Gateway(click.ParamType[str]):
 
 
 def not_empty(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Refuse an empty name: it would name nothing, and find nothing wrong with it."""
+    """Refuse an empty name, which would match nothing and so find nothing wrong."""
     if value is not None and not value.strip():
         raise click.BadParameter("it is empty; give a name, or leave out the option")
     return value
 
 
 def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) -> str | None:
-    """Return the password on the first line of a file (``-``: stdin). Raises Abort (exit 2) without one."""
+    """Return the password on the first line of a file (``-``: stdin). Raises Abort (exit 2) if it is empty."""
     if file is None:
         return None
     try:
@@ -135,5 +135,5 @@ def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) 
 RUN_NUMBER = RunNumber()
 GATEWAY = Gateway()
 AGE = Duration(longest=876_000 * 3600)  # a hundred years
-BATCH = Duration(longest=0.5)  # a batch is over within a second, whatever it aims at
+BATCH = Duration(longest=0.5)  # so that a batch ends within a second
 DURATION = Duration(longest=590 * 3600)  # PostgreSQL's timeouts are 31 bits of milliseconds

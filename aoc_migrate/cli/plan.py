@@ -24,16 +24,16 @@ def plan(run: Run, sql: bool) -> None:
     """
     from aoc_migrate.run.plan import run_plan, script_between, script_from
 
-    wanted = run.revision or "head"
-    if ":" in wanted:
+    revision = run.revision or "head"
+    if ":" in revision:
         if not sql or not run.names:
             raise click.UsageError("FROM:TO needs TARGET and --sql, because it connects to no database.")
-        run.output.write_text(script_between(run.names[0], wanted, run.options.limits))
+        run.output.write_text(script_between(run.names[0], revision, run.options.limits))
         return
-    target = run.only(unless=not sql and not wanted.startswith("-"))
+    target = run.only(unless=not sql and not revision.startswith("-"))
     if not sql:
-        run.verb(lambda session, report: run_plan(session, report, wanted))
-    report, script = script_from(target, wanted, run.options)
+        run.verb(lambda session, report: run_plan(session, report, revision))
+    report, script = script_from(target, revision, run.options)
     if report.exit_code:
         run.output.stderr("plan", report)
         sys.exit(report.exit_code)

@@ -11,10 +11,10 @@ from aoc_migrate.cli.param_types import RUN_NUMBER
 
 
 @click.command(cls=TargetCommand, shared=(LIMIT, POOLER))
-@click.option("--export", "place", metavar="FILE", help="Write whole rows to a new file; - writes to stdout.")
+@click.option("--export", "export", metavar="FILE", help="Write whole rows to a new file; - writes to stdout.")
 @click.option("--run", "run_number", type=RUN_NUMBER, help="With --export: only the rows of this run.")
 @click.pass_context
-def quarantine(ctx: click.Context, run: Run, place: str | None, run_number: int | None) -> None:
+def quarantine(ctx: click.Context, run: Run, export: str | None, run_number: int | None) -> None:
     """List the quarantine: how many rows each run put there, why, and a sample of ids.
 
     The rows stay in the database, where only the raw table's owner can read them. --export writes them unchanged,
@@ -29,14 +29,14 @@ def quarantine(ctx: click.Context, run: Run, place: str | None, run_number: int 
     from aoc_migrate.quarantine.export import export_to_file, run_export
     from aoc_migrate.quarantine.table import run_quarantine
 
-    if run_number is not None and place is None:
+    if run_number is not None and export is None:
         raise click.UsageError("--run needs --export.")
-    target = run.only(unless=place is None)
-    if place is None:
+    target = run.only(unless=export is None)
+    if export is None:
         run.verb(lambda session, report: run_quarantine(session, report, run.options.limit))
-    if place != "-":
-        run.verb(lambda session, report: export_to_file(session, report, place, run_number))
-    if run.output.file is not None or ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
+    if export != "-":
+        run.verb(lambda session, report: export_to_file(session, report, export, run_number))
+    if run.output.file is not None or ctx.get_parameter_source("format_") is not ParameterSource.DEFAULT:
         raise click.UsageError("--export - writes no report, so --output and --format do not apply.")
     report = run.report(lambda session, report: run_export(session, report, _print, run_number), target)
     if report.exit_code:

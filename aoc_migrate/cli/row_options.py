@@ -1,4 +1,4 @@
-"""What `dedupe` and `repair` share: show, --apply, --restore."""
+"""The options of `dedupe` and `repair`, and their three modes: show, --apply, --restore."""
 
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 APPLY = Shared("--apply", is_flag=True, help="Make the changes; without it, nothing changes.")
 RESTORE = Shared("--restore", is_flag=True, help="Put rows back exactly as they were, latest run first.")
 RUN = Shared("--run", "run_number", type=RUN_NUMBER, help="With --restore: only the rows of this run.")
-MOVING = (APPLY, RESTORE, RUN, ACCEPT, *WAITING, *batches(500), LIMIT, POOLER)
+ROW_OPTIONS = (APPLY, RESTORE, RUN, ACCEPT, *WAITING, *batches(500), LIMIT, POOLER)
 
 
 def show_apply_or_restore(
     run: "Run", verb: "Verb", *, apply: bool, restore: bool, run_number: int | None
 ) -> NoReturn:
-    """Run ``verb``, which shows or applies, or put back what the same command did."""
+    """Run ``verb``, which shows or applies, or restore what the same command moved."""
     from aoc_migrate.quarantine.restore import run_restore
 
     if (apply and restore) or (run_number is not None and not restore):

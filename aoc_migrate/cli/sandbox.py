@@ -1,4 +1,4 @@
-"""``aoc-migrate sandbox``: a throwaway PostgreSQL to try things on."""
+"""`aoc-migrate sandbox`."""
 
 import json
 import os
@@ -83,8 +83,8 @@ def stop(delete: bool) -> None:
 
 
 @sandbox.command()
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def status(form: str) -> None:
+@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def status(format_: str) -> None:
     """Show whether the server is running: exit code 0 if it is, 3 if not.
 
     \b
@@ -103,7 +103,7 @@ def status(form: str) -> None:
         "port": state.port if state else None,
         "log": str(state.log) if state else None,
     }
-    if form == "json":
+    if format_ == "json":
         click.echo(json.dumps({"schema": 1, "command": "sandbox status", **description}, indent=2))
     else:
         for name, value in description.items():
@@ -168,8 +168,8 @@ def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
     from aoc_migrate.sandbox.feed import feed_table, load_feed
 
     table = _TABLES[target] if target else feed_table(path)
-    for name, wanted in _TABLES.items():
-        if wanted == table:
+    for name, raw_table in _TABLES.items():
+        if raw_table == table:
             with _connected(name) as connection:
                 _report(table, load_feed(connection, table, path, tenant, skip=skip))
             return

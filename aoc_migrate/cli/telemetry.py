@@ -1,4 +1,4 @@
-"""Where metrics go: a file, and a push gateway."""
+"""Publishing of metrics: to a file and to a push gateway."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def publish(command: str, reports: "list[Report]", file: str | None, gateway: str | None) -> None:
-    """Write and send the metrics of a run; what fails is reported on stderr and changes no exit code."""
+    """Write and send the metrics of a run. A failure is reported on stderr and does not change the exit code."""
     from aoc_migrate.database.limits import read_flags
     from aoc_migrate.report.metrics import push, write
 

@@ -6,7 +6,7 @@ from aoc_migrate.cli.command import Run, TargetCommand
 from aoc_migrate.cli.options import ACCEPT, MAX_STALL, POOLER, WAITING
 from aoc_migrate.cli.param_types import not_empty, password_of
 
-CHANGING = (MAX_STALL, *WAITING, POOLER)
+CHANGE_OPTIONS = (MAX_STALL, *WAITING, POOLER)
 
 
 @click.group()
@@ -22,7 +22,7 @@ def verifier() -> None:
     """
 
 
-@verifier.command(cls=TargetCommand, shared=CHANGING)
+@verifier.command(cls=TargetCommand, shared=CHANGE_OPTIONS)
 @click.option(
     "--password-file",
     "password",
@@ -64,7 +64,7 @@ def check(run: Run) -> None:
     run.verb(run_check)
 
 
-@verifier.command(cls=TargetCommand, shared=CHANGING)
+@verifier.command(cls=TargetCommand, shared=CHANGE_OPTIONS)
 def drop(run: Run) -> None:
     """Revoke the role's rights, and drop it.
 

@@ -1,7 +1,7 @@
 """The shape of a contract: its columns, keys, rules and indexes.
 
-Names of tables and columns are lower-case identifiers and need no quoting; a contract knows no schema. Released
-versions of a contract depend on the text that its rules are rendered as: it may not change (tests/golden).
+Names of tables and columns are lower-case identifiers that need no quotes; a contract has no schema. The rendered
+text of the rules of a released contract must not change (tests/golden).
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from aoc_migrate.contract.rules import KEY_BYTES, TIME, Check, Column, blank, no
 
 
 class Part(StrEnum):
-    """What a revision makes stand. A revision names its part; audit and verify look at parts."""
+    """What a revision puts in place. Each revision names its part; audit and verify work by parts."""
 
     TABLE = "table"
     GUARD = "guard"
@@ -34,7 +34,7 @@ class Index:
 
 
 def key_hash(columns: Iterable[str]) -> str:
-    """Return a 64-bit hash of text columns as an SQL expression, NULL where one is: integers sort fast."""
+    """Return the SQL of a 64-bit hash of text columns, NULL if one is NULL. Integers sort fast."""
     hashed = "0"
     for column in columns:
         hashed = f"hashtextextended({column}, {hashed})"
@@ -43,7 +43,7 @@ def key_hash(columns: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ViewSwap:
-    """The legacy table that becomes a view, and the name under which its rows stay."""
+    """The legacy table that a view replaces, and the name under which the table remains."""
 
     view: str
     backup: str
@@ -53,9 +53,9 @@ class ViewSwap:
 class Contract:
     """One version of the contract of one raw table.
 
-    ``idempotency_key`` identifies a stored document; ``chain_key`` groups the revisions of one upstream
-    document, which ``chain_order`` puts in order. ``document`` is the JSONB column that holds the upstream
-    document and is guarded last. ``mirrors`` are scalar columns and the JSON field they repeat.
+    ``idempotency_key`` identifies a stored document; ``chain_key`` groups the revisions of one upstream document,
+    and ``chain_order`` sorts them. ``document`` is the JSONB column with the upstream document, which is guarded
+    last. ``mirrors`` are scalar columns with the JSON column and key that repeat them.
     """
 
     version: int
@@ -87,7 +87,7 @@ class Contract:
 
     @property
     def quarantine(self) -> str:
-        """The table that rows go to which cannot stay, or whose originals are kept there."""
+        """The table for moved rows and for the originals of repaired rows."""
         return f"{self.table}_quarantine"
 
     def name(self, what: str) -> str:
@@ -100,9 +100,9 @@ class Contract:
         return Check(self.name("required"), predicate, self.required)
 
     def keys_check(self) -> Check:
-        """Return the rule on the key columns: no text blank, all fit into an index, the time is finite.
+        """Return the rule on the key columns: no text is blank, all fit into an index, the time is finite.
 
-        NULL passes: it is the other rule's business.
+        NULL passes; `required_check` refuses it.
         """
         columns = (*self.keys, TIME)
         rules = (self.not_blank(), f"NOT {self.too_long()}", f"NOT {not_finite()}")
@@ -111,7 +111,7 @@ class Contract:
     def not_blank(self) -> str:
         """Return the predicate of a row without a blank key.
 
-        The first half is the fast way: a key whose first byte is from ``!`` to ``}`` is not blank.
+        The first half is a fast path: a key whose first byte is from ``!`` to ``}`` is not blank.
         """
         listed = ", ".join(f'{key} COLLATE pg_catalog."C"' for key in self.keys)
         fast = (
@@ -122,9 +122,9 @@ class Contract:
         return f"(coalesce({fast}, true) OR {each})"
 
     def too_long(self) -> str:
-        """Return the predicate of a row whose keys an index could only hold compressed, if at all."""
+        """Return the predicate of a row whose keys fit into an index only compressed, or not at all."""
         shared, others = [f"pg_catalog.octet_length({c})" for c in self.chain_key], ("id", "content_hash")
-        shared[0] += "::pg_catalog.int8"  # four texts of 1 GB each are beyond int4
+        shared[0] += "::pg_catalog.int8"  # four texts of 1 GB each overflow int4
         longer = f"greatest({', '.join(f'pg_catalog.octet_length({c})' for c in others)})"
         together = " OPERATOR(pg_catalog.+) ".join([*shared, longer])
         return f"coalesce({together} OPERATOR(pg_catalog.>) {KEY_BYTES}::pg_catalog.int8, false)"
@@ -132,23 +132,23 @@ class Contract:
     def objects_check(self) -> Check:
         """Return the rule on the small JSONB columns: each an object without forbidden keys at its top level.
 
-        One rule for all of them: a rule each costs an INSERT more than a fifth (docs/architecture.md).
+        One rule for all: with a rule each, an INSERT takes a fifth longer (docs/architecture.md).
         """
         small = [column for column in self.objects if column.name != self.document]
         return self._check("objects", self.unforbidden(small), tuple(column.name for column in small))
 
     def document_check(self) -> Check:
-        """Return the same rule on the column that holds the upstream document."""
+        """Return the same rule on the column with the upstream document."""
         document = next(c for c in self.objects if c.name == self.document)
         return self._check(self.document, self.unforbidden([document]), (self.document,))
 
     def unforbidden(self, columns: Iterable[Column]) -> str:
         """Return the predicate that JSONB columns are objects without forbidden top-level keys.
 
-        SQL NULL passes unless the column is required. What is left of all columns without their harmless keys is
-        one object, in which the path finds nothing; or an array, where one of them is not an object. Each column
-        is named once, which is one detoast (`reference/limits.md` 1.1). Where what is left has more than 256 MB,
-        which no jsonb can have, PostgreSQL raises, and refuses the row for that.
+        SQL NULL passes unless the column is required. The columns without their harmless keys are concatenated:
+        into one object, in which the path must find nothing, or into an array if one of them is not an object.
+        Each column is named once, so it is detoasted once (`reference/limits.md` 1.1). If the result is larger
+        than 256 MB, the limit of jsonb, PostgreSQL raises an error and so refuses the row.
         """
         exact = (key for key in self.forbidden_keys if not key.startswith(self.forbidden_prefix))
         keys = " || ".join(f'@.key == "{key}"' for key in exact)
@@ -168,21 +168,21 @@ class Contract:
         return Check(self.name(what), predicate, columns, listed, self.name(f"{what}_ok"))
 
     def row_checks(self) -> tuple[Check, ...]:
-        """Return the rules that hold for ever and never read the document: all but the one on it."""
+        """Return the permanent rules that do not read the document."""
         return (self.keys_check(), self.objects_check())
 
     def checks(self) -> tuple[Check, ...]:
-        """Return every CHECK that a revision makes, the passing proof of NOT NULL as well."""
+        """Return every CHECK that a revision makes, including the temporary proof of NOT NULL."""
         return (*self.row_checks(), self.required_check(), self.document_check())
 
     def check(self, name: str) -> Check:
-        """Return the CHECK of this name. Raises KeyError for a name that this version does not know."""
+        """Return the CHECK with this name. Raises KeyError if this version has none."""
         return {check.name: check for check in self.checks()}[name]
 
     def idempotency_index(self) -> Index:
-        """Return the unique index that keeps one row per stored document.
+        """Return the unique index over the idempotency key.
 
-        An index, not a constraint: it can be dropped CONCURRENTLY, and ON CONFLICT (columns) infers it.
+        It is not a constraint, so it can be dropped CONCURRENTLY, and ON CONFLICT (columns) still infers it.
         """
         return Index(self.name("idempotency"), self.idempotency_key, unique=True)
 

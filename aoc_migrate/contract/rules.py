@@ -1,13 +1,13 @@
 """A rule of a contract: one predicate, which is the body of the function that a CHECK calls.
 
-A predicate serves three times: in that function, in the audit's ``WHERE NOT (predicate)``, and in the probe after
-the migration, so the three cannot disagree. It is never NULL, because a CHECK that is NULL passes (PostgreSQL 15
-manual, 5.4.1), and it never raises, whatever JSON it meets, up to jsonb's own 256 MB for all columns together.
+The same predicate serves in that function, in the audit's ``WHERE NOT (predicate)`` and in the probe after the
+migration, so the three cannot disagree. It is never NULL, because a CHECK that is NULL passes (PostgreSQL 15
+manual, 5.4.1), and it raises for no JSON, up to jsonb's own 256 MB for all columns together.
 
 A CHECK calls a function because PostgreSQL parses a stored expression again with every INSERT, and a call is short
-(`reference/limits.md` 11.1). PL/pgSQL resolves names when it runs, under the ``search_path`` of whoever inserts.
-So a predicate names every operator, function, type and collation with its schema, and every literal has a type;
-IN, BETWEEN, LIKE, IS DISTINCT FROM, NULLIF and CASE x WHEN would look for an operator and are not used.
+(`reference/limits.md` 11.1). PL/pgSQL resolves names at run time, under the ``search_path`` of whoever inserts. So
+a predicate qualifies every operator, function, type and collation, and every literal has a type. It does not use
+IN, BETWEEN, LIKE, IS DISTINCT FROM, NULLIF and CASE x WHEN, which look up an operator by its bare name.
 """
 
 import hashlib
@@ -17,27 +17,27 @@ WHITE_SPACE = (
     r"E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A"
     r"\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text"
 )
-"""The 25 code points that Unicode calls White_Space (Unicode 17, PropList.txt), as an SQL literal.
+"""The 25 code points with the Unicode property White_Space (Unicode 17, PropList.txt), as an SQL literal.
 
-Escapes, because a control character would change when a dump passes a tool that translates line ends.
+They are escaped, because a tool that translates line ends would change control characters in a dump.
 """
 TIME = "retrieved_at"
 KEY_BYTES = 2640
-"""The most bytes that the texts of one index have together; so many fit uncompressed, whatever their lengths.
+"""The most bytes that the texts of one index entry may have together. They then fit uncompressed.
 
-An entry of a B-tree has 2,704 bytes on pages of 8 kB (PostgreSQL 15 source, nbtree.h: BTMaxItemSize). Of these an
-entry's header takes 8, four texts 4 each with up to 3 to align them, and a timestamp 8 with up to 7. That leaves
-2,653; the rest is reserve.
+A B-tree entry has at most 2,704 bytes on pages of 8 kB (PostgreSQL 15 source, nbtree.h: BTMaxItemSize). Its header
+takes 8, each of four texts 4 and up to 3 for alignment, and a timestamp 8 and up to 7. That leaves 2,653; the rest
+is reserve.
 """
-_OID = {"bool": 16, "text": 25, "timestamptz": 1184, "jsonb": 3802}  # of every PostgreSQL (catalog/pg_type.dat)
+_OID = {"bool": 16, "text": 25, "timestamptz": 1184, "jsonb": 3802}  # in every PostgreSQL (catalog/pg_type.dat)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the envelope: its name, its PostgreSQL type and what the contract asks of it.
+    """A column of the envelope: its name, its PostgreSQL type and what the contract requires of it.
 
-    ``default`` is an SQL expression for tables that the baseline creates. ``harmless`` are top-level keys
-    known to be legal; dropping them first is what makes the key test cheap (`reference/limits.md` 1.1).
+    ``default`` is an SQL expression for tables that the baseline creates. ``harmless`` are legal top-level keys;
+    removing them first makes the test for forbidden keys cheap (`reference/limits.md` 1.1).
     """
 
     name: str
@@ -49,10 +49,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One CHECK constraint: its name, its predicate, and the columns that it judges.
+    """One CHECK constraint: its name, its predicate, and the columns that it reads.
 
-    ``function`` is the bare name of the function whose body the predicate is, with a parameter for each of
-    ``columns`` that has the column's name, and its type in ``types``. Empty: the predicate is in the CHECK itself.
+    ``function`` is the bare name of the function whose body is the predicate. Its parameters are named after
+    ``columns`` and have ``types``. If it is empty, the CHECK contains the predicate itself.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Check:
 
 
 def blank(text: str) -> str:
-    """Return the predicate, never NULL, that nothing but white space is in ``text``, an SQL expression."""
+    """Return the predicate, never NULL, that the SQL expression ``text`` is empty or white space only."""
     length = f"pg_catalog.octet_length(pg_catalog.btrim({text}, {WHITE_SPACE}))"
     return f"coalesce({length} OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)"
 
@@ -107,10 +107,10 @@ def not_finite() -> str:
 
 
 def without_harmless(column: Column) -> str:
-    """Return a JSONB column without its harmless keys; what is no object becomes an array.
+    """Return the SQL of a JSONB column without its harmless keys. Anything but an object becomes an array.
 
-    ``|| '{}'`` does that, and ``- text[]``, which would raise on a scalar, can bear it. NULL is an empty object
-    unless the column is required.
+    ``|| '{}'`` makes that array, because ``- text[]`` raises on a scalar. NULL is an empty object unless the
+    column is required.
     """
     keys, empty = ",".join(column.harmless), "'{}'::pg_catalog.jsonb"
     value = column.name if column.required else f"coalesce({column.name}, {empty})"

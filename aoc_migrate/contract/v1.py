@@ -1,7 +1,7 @@
 """Version 1 of the Aggregation-Only Contract, as the container deployment guide asks (domain.md, rules 1 to 5).
 
-Frozen: revisions that are applied somewhere were rendered from these values. A change is ``v2.py`` and a
-new revision; there is deliberately no name here for "the current contract".
+Frozen: applied revisions were rendered from these values. A change is ``v2.py`` and a new revision; there is
+deliberately no name for "the current contract".
 """
 
 from dataclasses import replace

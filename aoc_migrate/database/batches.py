@@ -180,7 +180,7 @@ def index_plans_only(session: Session) -> Iterator[None]:
         yield
     finally:
         session.connection.prepare_threshold = None
-        with suppress(psycopg.Error):  # an error of the block matters more than this one
+        with suppress(psycopg.Error):  # it must not replace an error of the block
             _set(session, before)
 
 

@@ -1,4 +1,4 @@
-"""Who keeps one of our sessions waiting for a lock, in words, and how to end that."""
+"""Who keeps one of our sessions waiting for a lock, and how to end that."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Waiting for locks with a bound, and the findings where the lock or the change does not come in time."""
+"""Bounded waits for locks, and the findings if the lock or the change takes too long."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -36,7 +36,7 @@ def bounded_lock_wait(session: Session, subject: str, label: str, seconds: float
     except psycopg.Error as error:
         raise Abort(failed(session, label, error, subject, blockers)) from None
     finally:
-        with suppress(psycopg.Error):  # an error of the block matters more than this one
+        with suppress(psycopg.Error):  # it must not replace an error of the block
             session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")
 
 

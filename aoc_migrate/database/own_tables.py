@@ -1,4 +1,4 @@
-"""Checks that the tables that bear our names are ours, before they are read or written.
+"""Checks that tables with our names are ours, before they are read or written.
 
 Any role that may create in the schema could have made one first, with code on it that would run as the migrating
 role. So each is locked and checked in the same transaction that reads or writes it.
@@ -56,7 +56,7 @@ WHERE flaw IS NOT NULL"""
 
 
 def guard(schema: Schema, raw: Relation) -> str:
-    """Return the statement that ends a script where a relation with one of our names is not ours."""
+    """Return the statement that ends a script if a relation with one of our names is not ours."""
     words = "name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy"
     return f"""DO $aoc$
 DECLARE found text := (SELECT string_agg({words}, ' ') FROM (
@@ -92,7 +92,7 @@ def lock(session: Session, *names: str, writes: bool = False) -> None:
 
 
 def refuse_foreign(session: Session, *names: str) -> None:
-    """Raise Abort ``foreign-object`` where a relation with one of ``names`` is not ours."""
+    """Raise Abort ``foreign-object`` if a relation with one of ``names`` is not ours."""
     for row in session.quietly(flaws(session.schema, session.raw, names)):
         raise Abort(foreign(row["name"], row["flaw"], row["remedy"]))
 

@@ -30,7 +30,7 @@ SETTINGS = {
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     # Which rows a query sees
-    "row_security": "on",  # a verifier limited to one tenant is filtered; who must see all is asked beforehand
+    "row_security": "on",  # filters a verifier of one tenant; commands that need every row check that first
     "restrict_nonsystem_relation_kind": "",
     "gin_fuzzy_search_limit": "0",
     "transform_null_equals": "off",
@@ -38,7 +38,7 @@ SETTINGS = {
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
     "backslash_quote": "safe_encoding",
-    "array_nulls": "on",  # else NULL in a parameter of ours is the text 'NULL'
+    "array_nulls": "on",  # otherwise NULL in an array parameter is the string 'NULL'
     "xmloption": "content",
     # How values and the catalog are printed
     "quote_all_identifiers": "off",

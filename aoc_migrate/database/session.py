@@ -138,7 +138,7 @@ class Session:
         return row
 
     def value(self, sql: str, parameters: Parameters | None = None) -> Any:
-        """Return the only column of a query's first row, or None if there is none."""
+        """Return the only column of a query's first row, or None without a row."""
         row = next(iter(self.rows(sql, parameters)), None)
         return next(iter(row.values())) if row else None
 

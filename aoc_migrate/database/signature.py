@@ -4,10 +4,8 @@ It computes from the catalog the same hashes that the contract has as `Check.sig
 `Check.function_digest`, so that any role can compare the two, whatever the settings of its session.
 """
 
-from collections.abc import Iterable
-
 from aoc_migrate.contract.rules import Check
-from aoc_migrate.database.relation import Relation, Schema, literal
+from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.trust import trusted
 
 _FUNCTION = (
@@ -51,15 +49,4 @@ def is_ours(table: Relation, check: Check, function: str) -> str:
         f"EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t "
         f"ON t.oid = to_regclass({table.literal}) WHERE p.oid = {function} AND {TRUSTED} "
         f"AND {FUNCTION_DIGEST} = '{check.function_digest}')"
-    )
-
-
-def standing(table: Relation, checks: Iterable[Check]) -> str:
-    """Return an SQL expression: how many of ``checks`` are on ``table``, made by a revision and unchanged."""
-    listed = ", ".join(f"({literal(check.name)}, {literal(check.signature)})" for check in checks)
-    signed = f"{SIGNATURE.format(oid='c.oid')} = wanted.signature"
-    return (
-        f"(SELECT count(*) FROM pg_constraint c JOIN (VALUES {listed}) AS wanted (name, signature) "
-        f"ON c.conname = wanted.name AND obj_description(c.oid, 'pg_constraint') = wanted.signature AND {signed} "
-        f"WHERE c.conrelid = to_regclass({table.literal}))"
     )

@@ -1,4 +1,4 @@
-"""Queries that read a whole table: settings under which they are fast, and word that they still run."""
+"""Queries that read a whole table, with settings that make them fast and a log line while they run."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from aoc_migrate.database.session import Parameters, Row, Session
 
-SECONDS_BETWEEN_LINES = 5.0  # seconds between two lines
+SECONDS_BETWEEN_LINES = 5.0
 SORT_MEMORY = "64MB"  # more does not make these sorts faster (`reference/limits.md` 3 and 8)
 
 
@@ -18,7 +18,7 @@ def read(
     parameters: Parameters | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Return the rows of ``query``, and say what it is ``doing`` until it ends; ``settings`` hold for it alone."""
+    """Return the rows of ``query``, and log what it is ``doing`` until it ends; ``settings`` apply to it alone."""
     with session.transaction():
         _set(session, settings or {})
         session.say(f"{doing} …")

@@ -63,7 +63,7 @@ def conninfo_of(url: str) -> str:
 
 
 def _is_place(found: Mapping[str, Any], rest: str) -> bool:
-    """Return whether host, port and database of a URL, given without its scheme, are no parts of a password."""
+    """Return whether host, port and database of a URL, given without its scheme, are not parts of a password."""
     host, port = str(found.get("host", "")), str(found.get("port", ""))
     database = rest.partition("/")[2].partition("?")[0]  # not decoded: its name may have an encoded @
     return not (re.search("[@?&=]", host) or re.search("[^0-9,]", port) or "@" in database)
@@ -130,7 +130,7 @@ def _read_url(variable: str, environment: Mapping[str, str]) -> str:
 
 
 def choose_targets(names: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Target]:
-    """Return the named targets, or all configured ones. Raises Abort (exit 2) where there is none."""
+    """Return the named targets, or all configured ones. Raises Abort (exit 2) if no target is configured."""
     configured = read_targets(environment)
     for name in names:
         if name not in configured:

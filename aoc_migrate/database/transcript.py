@@ -1,4 +1,4 @@
-"""The SQL that changes something, written down while it runs, in a form that psql can run."""
+"""A record of the SQL that changes something, written as it runs, in a form that psql can run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -52,7 +52,7 @@ def needs_invoker(schema: Schema, swap: ViewSwap) -> str:
 
 
 def bypasses_policies(schema: Schema, swap: ViewSwap) -> str:
-    """Return a query of one boolean: the view runs with its owner's rights where it must not."""
+    """Return a query of one boolean: the view runs with its owner's rights, although it must not."""
     return (
         f"SELECT ({needs_invoker(schema, swap)}) AND NOT EXISTS ("
         "SELECT FROM pg_class, pg_options_to_table(reloptions) "

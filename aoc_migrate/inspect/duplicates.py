@@ -125,7 +125,7 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDu
 def candidates(digest: str, source: str) -> str:
     """Return the CTE ``candidates``: each ``digest`` of more than one row of ``source``, with their number ``n``.
 
-    The digest NULL stands for the rows that lack a part of the key. Sorting integers is faster than hashing them,
+    The digest NULL counts the rows that lack a part of the key. Sorting integers is faster than hashing them,
     and a sort that does not fit into memory costs little more.
     """
     return f"""candidates AS MATERIALIZED (

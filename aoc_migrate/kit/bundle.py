@@ -1,6 +1,6 @@
-"""`bundle`: the slice of the Offline Kit that carries this package to a site without a network.
+"""`bundle`: the part of the Offline Kit that installs this package at a site without a network.
 
-The same input gives the same bytes: nothing in it depends on the time or on the order of a directory.
+Bundles are reproducible: nothing in them depends on the time or on the order of a directory.
 """
 
 import json
@@ -38,12 +38,12 @@ _PURPOSES = {
     "docs": "documentation",
     "reports": "verification report",
 }
-_MTIME = 315532800  # 1980-01-01, the first day that a zip file knows
+_MTIME = 315532800  # 1980-01-01, the earliest date in a zip file
 
 
 @dataclass(frozen=True)
 class Kit:
-    """What goes into a bundle. ``platforms`` and ``python`` are pip's; ``wheels`` False leaves packages out."""
+    """What goes into a bundle. ``platforms`` and ``python`` are pip's; without ``wheels`` it has no packages."""
 
     wheels: bool = True
     platforms: tuple[str, ...] = ()
@@ -54,9 +54,9 @@ class Kit:
 
 
 def write_bundle(folder: Path, kit: Kit, report: Report) -> None:
-    """Write a bundle into ``folder``, which must be new or empty; whatever fails leaves nothing behind.
+    """Write a bundle into ``folder``, which must be new or empty. A failure leaves nothing behind.
 
-    Raises Abort: exit 2 for what cannot be meant, 3 where the package index does not answer.
+    Raises Abort: exit 2 for wrong usage, 3 if the package index does not answer, 4 if writing fails.
     """
     _refuse(folder, kit)
     with _new(folder) as new:
@@ -86,7 +86,7 @@ def _refuse(folder: Path, kit: Kit) -> None:
 
 @contextmanager
 def _new(folder: Path) -> Iterator[Path]:
-    """Make a folder beside ``folder`` that takes its place in the end, or vanishes."""
+    """Make a folder next to ``folder`` that is renamed to it at the end, or removed after an error."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -127,12 +127,12 @@ def _fill(new: Path, kit: Kit) -> None:
 
 
 def _scripts() -> dict[str, str]:
-    found = {}
+    scripts = {}
     for target in TARGETS:
         up, down = upgrade_job(target, None, head(target)), downgrade_job(target, head(target), None)
-        found[f"{target}-upgrade.sql"] = script(up, Limits())
-        found[f"{target}-downgrade.sql"] = script(down, Limits())
-    return found
+        scripts[f"{target}-upgrade.sql"] = script(up, Limits())
+        scripts[f"{target}-downgrade.sql"] = script(down, Limits())
+    return scripts
 
 
 def _write(path: Path, text: str) -> None:
@@ -141,7 +141,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _seal(new: Path, kit: Kit) -> None:
-    """Write the manifest over all there is, the sums over that, and have them signed."""
+    """Write the manifest of all files and the checksums, and have the checksums signed."""
     files = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
@@ -171,14 +171,14 @@ def _target(name: str) -> dict[str, Any]:
 
 def _sign(new: Path, command: str) -> None:
     try:
-        words = [*shlex.split(command), SUMS]
-        ran = subprocess.run(words, cwd=new, check=False, capture_output=True, text=True)
+        arguments = [*shlex.split(command), SUMS]
+        signer = subprocess.run(arguments, cwd=new, check=False, capture_output=True, text=True)
     except (OSError, ValueError) as error:
-        name = command.split(maxsplit=1)[0] if command.strip() else "''"  # its options may hold a passphrase
+        name = command.split(maxsplit=1)[0] if command.strip() else "''"  # the options may hold a passphrase
         reason = error.strerror if isinstance(error, OSError) else "its quotes are unbalanced"
         raise refused(f"Could not start the signer {name}: {reason}.") from None
-    if ran.returncode:
-        told = (ran.stderr.strip().splitlines() or ["no error message"])[-1]
-        raise refused(f"The signer failed with exit code {ran.returncode}: {told}")
+    if signer.returncode:
+        last_line = (signer.stderr.strip().splitlines() or ["no error message"])[-1]
+        raise refused(f"The signer failed with exit code {signer.returncode}: {last_line}")
     if not any(new.glob(f"{SUMS}.*")):
         raise refused(f"The signer wrote no {SUMS}.asc or {SUMS}.sig next to {SUMS}.")

@@ -1,4 +1,4 @@
-"""Sums of files, as `sha256sum --check` reads them."""
+"""Checksums of files, in the format of `sha256sum --check`."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ SUMS = "SHA256SUMS"
 
 
 def sha256(path: Path) -> str:
-    """Return the sum of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_sums(folder: Path, names: Iterable[str]) -> None:
-    """Write the sums of these files of ``folder``, beside them."""
+    """Write the checksums of these files of ``folder`` into SHA256SUMS there."""
     lines = (f"{sha256(folder / name)}  {name}\n" for name in sorted(names))
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page that an operator reads first where there is no network."""
+"""The README of a bundle."""
 
 README = """# aoc-migrate {version}, for a site without a network
 

@@ -1,7 +1,6 @@
-"""The bill of materials of a bundle: CycloneDX 1.6, from what the wheels say of themselves."""
+"""The bill of materials of a bundle: CycloneDX 1.6, from the metadata of the wheels."""
 
 import email.parser
-import hashlib
 import json
 import zipfile
 from email.message import Message
@@ -9,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from aoc_migrate import __version__
+from aoc_migrate.kit.checksums import sha256
 
 
 def sbom(wheels: list[Path]) -> str:
-    """Return the JSON for a bundle with these wheels; the package itself is the component that it is about."""
-    known = {path: _metadata(path) for path in wheels}
-    libraries = [
-        _component(path, metadata) for path, metadata in known.items() if metadata["Name"] != "aoc-migrate"
-    ]
+    """Return the JSON for a bundle with these wheels; its main component is this package."""
+    metadata = {path: _metadata(path) for path in wheels}
+    libraries = [_component(path, about) for path, about in metadata.items() if about["Name"] != "aoc-migrate"]
     main = {"type": "application", **_named("aoc-migrate", __version__)}
     body = {
         "bomFormat": "CycloneDX",
@@ -41,16 +39,15 @@ def _named(name: str, version: str) -> dict[str, Any]:
 
 
 def _component(path: Path, metadata: Message) -> dict[str, Any]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     expression, name = metadata["License-Expression"], metadata["License"]
     licenses: list[dict[str, Any]] = []
     if expression:
         licenses = [{"expression": expression}]
     elif name and len(name.splitlines()) == 1:
         licenses = [{"license": {"name": name}}]
-    found = {"type": "library", **_named(metadata["Name"], metadata["Version"])}
     return {
-        **found,
-        "hashes": [{"alg": "SHA-256", "content": digest}],
+        "type": "library",
+        **_named(metadata["Name"], metadata["Version"]),
+        "hashes": [{"alg": "SHA-256", "content": sha256(path)}],
         **({"licenses": licenses} if licenses else {}),
     }

@@ -1,4 +1,4 @@
-"""The packages of a bundle, fetched by pip: its own settings say from which index."""
+"""The packages of a bundle, downloaded by pip from the index in its own settings."""
 
 import re
 import subprocess
@@ -15,37 +15,37 @@ _NO_ANSWER = re.compile("connection|timed out|name resolution|unreachable|retryi
 
 
 def download(folder: Path, platforms: tuple[str, ...], python: str | None, wheel: Path | None) -> None:
-    """Put the wheels of this package and of what it needs into ``folder``.
+    """Put the wheels of this package and of its dependencies into ``folder``.
 
-    In a checkout the package's own is built; installed, it is ``wheel`` or comes from the index. Raises
-    Abort: exit 3 where the index does not answer, else 2.
+    Its own wheel is ``wheel``, or is built in a checkout, or comes from the index. Raises Abort: exit 3 if the
+    index does not answer, otherwise 2.
     """
     folder.mkdir()
     checkout = Path(__file__).parents[2]
     if wheel is None and (checkout / "pyproject.toml").is_file():
         _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(checkout))
         (wheel,) = folder.glob("*.whl")
-    wanted = str(wheel) if wheel else f"aoc-migrate=={__version__}"
-    chosen = [word for platform in platforms for word in ("--platform", platform)]
-    chosen += ["--python-version", python] if python else []
-    _pip("download", "--only-binary=:all:", "--dest", str(folder), *chosen, wanted)
+    requirement = str(wheel) if wheel else f"aoc-migrate=={__version__}"
+    options = [word for platform in platforms for word in ("--platform", platform)]
+    options += ["--python-version", python] if python else []
+    _pip("download", "--only-binary=:all:", "--dest", str(folder), *options, requirement)
 
 
 def pinned(wheels: list[Path]) -> str:
-    """Return requirements that pin the version and the sum of each wheel, for pip's --require-hashes."""
+    """Return requirements that pin version and hash of each wheel, for pip's --require-hashes."""
     named = ([*wheel.name.split("-", 2)[:2], sha256(wheel)] for wheel in wheels)
     return "".join(f"{name}=={version} --hash=sha256:{digest}\n" for name, version, digest in named)
 
 
-def _pip(*words: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *words, "--quiet"]
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"]
     ran = subprocess.run(command, check=False, capture_output=True, text=True)
     if ran.returncode:
         lines = ran.stderr.strip().splitlines() or ["no error message"]
-        told = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
+        reason = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
         unreachable = _NO_ANSWER.search(ran.stderr)
         raise refused(
-            f"pip could not get the packages: {told.removeprefix('ERROR: ')}. "
+            f"pip could not get the packages: {reason.removeprefix('ERROR: ')}. "
             "Check --platform, --python-version and pip's index, or leave out the wheels with --no-wheels.",
             3 if unreachable else 2,
         )

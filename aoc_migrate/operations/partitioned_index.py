@@ -124,7 +124,7 @@ def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above:
 
 
 def _own(run: OnPartitions, node: Node, index: Index, name: Relation) -> Relation:
-    """Return the name of an index of this table that can be attached; build one where there is none."""
+    """Return the name of an index of this table that can be attached; build one if necessary."""
     found = similar(run.session, node.table, index)
     if run.session.value("SELECT to_regclass(%s) IS NOT NULL", (str(name),)) and name not in found:
         raise Abort(foreign(name.name))

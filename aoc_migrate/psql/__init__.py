@@ -1,1 +1,1 @@
-"""Scripts for psql, made from the same Steps."""
+"""Scripts for psql, from the same Steps."""

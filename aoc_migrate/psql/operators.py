@@ -1,4 +1,4 @@
-"""The operators' psql scripts of the guide: the duplicate audit of each target, and the constraints of either."""
+"""The psql scripts that the guide asks for: the duplicate audit of each target, and the constraints of both."""
 
 import json
 from typing import Any
@@ -10,24 +10,24 @@ from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.relation import VARIABLE
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
-from aoc_migrate.psql.script import VARIABLES, audit, run_of, shared
+from aoc_migrate.psql.script import VARIABLES, audit, run_values, shared_values
 from aoc_migrate.psql.script_steps import Job, constraints_job, due, remove_job
 from aoc_migrate.psql.sections import Marks, section
-from aoc_migrate.psql.templates import plain, rendered
+from aoc_migrate.psql.templates import as_statement, rendered
 from aoc_migrate.revisions.graph import contract_at, head, history
 
 APPLY = "apply-aoc-constraints.sql"
 
 
 def operator_scripts() -> dict[str, str]:
-    """Return file name and text of each."""
+    """Return the text of each script by its file name."""
     contracts = [contract_at(target, head(target)) for target in TARGETS]
     checks = {f"check-{c.table.replace('_', '-')}-duplicates.sql": duplicate_script(c) for c in contracts}
     return {**checks, APPLY: constraints_script()}
 
 
 def duplicate_script(contract: Contract) -> str:
-    """Return the duplicate audit of one raw table; psql ends with 3 when there are conflicts."""
+    """Return the duplicate audit of one raw table. With duplicates, psql exits with 3."""
     raw = VARIABLE[contract.table]
     columns = ["n bigint", *(f"{column} text" for column in contract.idempotency_key), "ids text[]"]
     groups = duplicates_and_nulls(contract, str(raw)).replace("%s", ":LIMIT")
@@ -38,15 +38,15 @@ def duplicate_script(contract: Contract) -> str:
         table=contract.table,
         key=", ".join(contract.idempotency_key),
         preamble=preamble(settings),
-        groups=plain(groups),
+        groups=as_statement(groups),
         columns=", ".join(columns),
     )
 
 
 def constraints_script() -> str:
-    """Return the script that puts constraints and idempotency index in, of either target, or takes them away.
+    """Return the script that adds or removes the constraints and the idempotency index of either target.
 
-    Its steps are printed once, with marks where the two targets differ: in names, and in hashes of these.
+    Its steps are printed once, with marks where the targets differ: in names, and in hashes of names.
     """
     models = [_model(target) for target in TARGETS]
     marks = [_marks(target) for target in TARGETS]
@@ -57,7 +57,7 @@ def constraints_script() -> str:
     return rendered(
         "constraints.sql.j2",
         **first["shared"],
-        **_same(),
+        **_common_values(),
         swap=None,
         down=False,
         **{way: first[way] for way in ("apply", "remove")},
@@ -71,18 +71,18 @@ def constraints_script() -> str:
 
 
 def _json(marks: Marks) -> str:
-    """Return marks as a script reads them: by their name, with the checksums in an object of their own."""
+    """Return marks as the script reads them, by name; the checksums are an object of their own."""
     values = {name: value for value, name in marks.values.items()}
     return json.dumps({**values, "sums": json.loads(values["sums"])})
 
 
-def _same() -> dict[str, Any]:
-    """Return what is the same for both targets: how the script is run, and whose functions it knows."""
-    line, found = history(TARGETS[0]), shared(TARGETS[0], Limits(), "public", links=False)
+def _common_values() -> dict[str, Any]:
+    """Return the values that both targets share: the script's description, variables and revisions."""
+    line, shared = history(TARGETS[0]), shared_values(TARGETS[0], Limits(), "public", links=False)
     goals = " or ".join(job.name(job.goal) for job in map(constraints_job, TARGETS))
     return {
         "about": "AOC constraints of concelier or excititor",
-        "defaults": {**found["defaults"], "remove": "0", "content": "0", "target": "''"},
+        "defaults": {**shared["defaults"], "remove": "0", "content": "0", "target": "''"},
         "history": " ".join(["", *(revision.id.replace(TARGETS[0], "<target>") for revision in line)]),
         "lowest": 0,
         "highest": len(line),
@@ -97,42 +97,45 @@ def _same() -> dict[str, Any]:
             "remove=1": "remove constraints and idempotency index, then hold the database there",
             "content=1": "guard content now, even if rows need the backfill",
             "target=NAME": f"{' or '.join(TARGETS)}; by default, the one whose raw table is there",
-            **{name: words for name, words in VARIABLES.items() if not name.startswith("retrofit")},
+            **{name: about for name, about in VARIABLES.items() if not name.startswith("retrofit")},
         },
     }
 
 
 def _model(target: str) -> dict[str, Any]:
-    """Return what the script prints for one target."""
+    """Return the values of the script for one target."""
     up, down, limits = constraints_job(target), remove_job(target), Limits()
-    own = contract_at(target, head(target))
-    found = shared(target, limits, "public", links=False)
+    contract = contract_at(target, head(target))
+    shared = shared_values(target, limits, "public", links=False)
     for name in ("defaults", "history", "swap"):
-        found.pop(name)
+        shared.pop(name)
     content = next(r for r in history(target) if r.part is Part.CONTENT)
-    guarded = {content.id: f"{due(up, content)} OR :'aoc_guard'::boolean"}
-    sections = [section(up, revision, None, guarded.get(revision.id)) for revision in up.revisions]
+    conditions = {content.id: f"{due(up, content)} OR :'aoc_guard'::boolean"}
+    sections = [section(up, revision, None, conditions.get(revision.id)) for revision in up.revisions]
     return {
-        "shared": found,
+        "shared": shared,
         "apply": {
-            **_written(up),
+            **_job_values(up),
             "position": up.goal,
-            "audit": audit(target, own, [r for r in up.revisions if r is not content]),
-            "content_audit": audit(target, own, [content]),
+            "audit": audit(target, contract, [r for r in up.revisions if r is not content]),
+            "content_audit": audit(target, contract, [content]),
             "sections": sections,
         },
-        "remove": {**_written(down), "sections": [section(down, revision, None) for revision in down.revisions]},
+        "remove": {
+            **_job_values(down),
+            "sections": [section(down, revision, None) for revision in down.revisions],
+        },
     }
 
 
-def _written(job: Job) -> dict[str, Any]:
-    return {**run_of(job), "job": {"down": job.down}}
+def _job_values(job: Job) -> dict[str, Any]:
+    return {**run_values(job), "job": {"down": job.down}}
 
 
 def _marks(target: str) -> Marks:
-    """Return what differs between the targets; what holds another's name comes before that."""
+    """Return the marks of a target. A value that contains another value comes first."""
     contract = contract_at(target, head(target))
-    values = {run_of(constraints_job(target))["sums"]: "sums"}
+    values = {run_values(constraints_job(target))["sums"]: "sums"}
     for check in contract.checks():
         what = check.name.removeprefix(f"{contract.table}_").removesuffix(f"_v{contract.version}")
         values[check.signature.rpartition(":")[2]] = f"{what} signature"

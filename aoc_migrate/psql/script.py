@@ -1,7 +1,7 @@
-"""Migrations as psql scripts: what `plan --sql` prints, and the operators' script of the guide.
+"""Migrations as psql scripts: `plan --sql`, and the operators' scripts of the guide.
 
-The templates in psql/ are SQL; what they share with the commands, such as predicates and the Steps of revisions,
-comes from here. A script asks the catalog what is left to do, so it may be run again after an interruption.
+The templates in psql/ are SQL. What they share with the commands, such as predicates and Steps, comes from here. A
+script asks the catalog what is left to do, so it can be run again after an interruption.
 """
 
 import json
@@ -35,9 +35,9 @@ from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
 from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
 from aoc_migrate.psql.sections import section
-from aoc_migrate.psql.templates import RAW, in_body, plain, rendered
+from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
 from aoc_migrate.report.accepted import ACCEPTABLE
-from aoc_migrate.revisions.graph import Revision, contract_at, history, position, swap_of
+from aoc_migrate.revisions.graph import Revision, altered_tables, contract_at, history, position, swap_of
 from aoc_migrate.revisions.revision_sql import checksum
 
 VARIABLES = {
@@ -50,41 +50,40 @@ _OPTION = (
     "'-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object "
     """ELSE '\'\'' || replace('accept=' || object, '\'\'', '\'\'"\'\'"\'\'') || '\'\'' END"""
 )
-_DOWN = ("schema=NAME", "accept=SLUG:OBJECT")
+_DOWNGRADE_VARIABLES = ("schema=NAME", "accept=SLUG:OBJECT")
 
 
 def script(job: Job, limits: Limits, schema: str = "public", owner: str | None = None) -> str:
-    """Return the psql script of a job. ``schema`` is its default; ``owner`` is for a table that it makes."""
-    left = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
+    """Return the psql script of a job. ``schema`` is its default; ``owner`` gets a table that it creates."""
+    pending = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
     links = any(revision.part is Part.CHAIN for revision in job.revisions)
     return rendered(
         "job.sql.j2",
-        **shared(job.target, limits, schema, links=links),
-        **run_of(job),
+        **shared_values(job.target, limits, schema, links=links),
+        **run_values(job),
         about=f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}",
         description=[],
-        variables={name: VARIABLES[name] for name in (_DOWN if job.down else VARIABLES)},
+        variables={name: VARIABLES[name] for name in (_DOWNGRADE_VARIABLES if job.down else VARIABLES)},
         marks="'{}'",
-        tables=literal(f"{{{','.join(_tables(job.target))}}}"),
+        tables=literal(f"{{{','.join(altered_tables(job.target))}}}"),
         down=job.down,
         batches=procedures(limits.deadline, "PERFORM pg_temp.aoc_our_tables(), pg_temp.aoc_triggers()"),
         lowest=min(job.start, job.goal),
         highest=max(job.start, job.goal),
         bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
-        left=left,
+        pending=pending,
         journal=_private_journal(job.target) if job.down and links else "",
         audits=[] if job.down else list(_audits(job)),
         sections=[section(job, revision, owner) for revision in job.revisions],
     )
 
 
-def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str, Any]:
-    """Return what every script needs: settings, refusals, procedures; ``links``: it sets some, or back."""
+def shared_values(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str, Any]:
+    """Return the values that every script needs; ``links``: the script sets links, or sets them back."""
     contract = contract_at(target, None)
     raw = VARIABLE[contract.table]
     found = swap_of(target)
-    quoted = literal(schema).replace("\\", "\\\\")  # psql reads a backslash as C does
-    key = ", ".join(contract.chain_key)
+    quoted = literal(schema).replace("\\", "\\\\")  # psql has escapes as in C
     return {
         "version": __version__,
         "target": target,
@@ -101,8 +100,8 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
         "version_name": VERSION,
         "hold_name": HOLD,
         "journal_name": JOURNAL,
-        "log": plain(str(VARIABLE[LOG])),
-        "hold": plain(str(VARIABLE[HOLD])),
+        "log": as_statement(str(VARIABLE[LOG])),
+        "hold": as_statement(str(VARIABLE[HOLD])),
         "holders": HOLDERS,
         "held": HELD.format(key="current_setting('aoc.lock')::bigint").strip(),
         "history": " ".join(["", *(revision.id for revision in history(target))]),
@@ -117,7 +116,7 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
         ),
         "column_exists": column_exists(raw, contract.link),
         "wrong": wrong_links(contract, raw),
-        "chain_key": key,
+        "chain_key": ", ".join(contract.chain_key),
         "raw": str(raw),
         "triggers": in_body(update_triggers(contract, RAW)),
         "swap": None
@@ -133,8 +132,8 @@ def shared(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str
     }
 
 
-def run_of(job: Job) -> dict[str, Any]:
-    """Return how a job is written down: its command, its goal, the checksums of its revisions, and its hold."""
+def run_values(job: Job) -> dict[str, Any]:
+    """Return what a script records of its run: command, goal, checksums of the revisions, and hold."""
     return {
         "job": job,
         "command": job.command,
@@ -146,7 +145,7 @@ def run_of(job: Job) -> dict[str, Any]:
 
 
 def audit(target: str, contract: Contract, revisions: Iterable[Revision]) -> str:
-    """Return the arguments of the audit of what ``revisions`` prove."""
+    """Return the arguments of the procedure that audits what ``revisions`` need."""
     within = list(revisions)
     parts, found = {revision.part for revision in within}, swap_of(target)
     rules = [*contract.row_checks(), contract.required_check()] if Part.GUARD in parts else []
@@ -163,20 +162,14 @@ def audit(target: str, contract: Contract, revisions: Iterable[Revision]) -> str
         [
             f"ARRAY[\n  {listed}]" if listed else "NULL",
             f"\n  $g${groups}$g$" if Part.IDEMPOTENCY in parts else "NULL",
-            _to_link(chain) if chain else "false",
+            "NOT " + recorded(VARIABLE, chain, "(value->>'done')::boolean") if chain else "false",
             f"ARRAY{names}" if names else "NULL",
         ]
     )
 
 
-def _to_link(revision: str) -> str:
-    """Return whether the backfill is still to be done, as SQL."""
-    done = recorded(VARIABLE, revision, "(value->>'done')::boolean")
-    return f"NOT {done}"
-
-
 def _audits(job: Job) -> Iterable[dict[str, str]]:
-    """Yield the audit of what the goal proves, and of other rules where they were proven and are put back."""
+    """Yield the audit of the job's own revisions, and one for each other revision that it puts back."""
     within = [r for r in job.revisions if job.start < position(job.target, r.id) <= job.goal]
     goal = contract_at(job.target, within[-1].id if within else None)
     yield {"due": "", "call": audit(job.target, goal, within)}
@@ -187,23 +180,18 @@ def _audits(job: Job) -> Iterable[dict[str, str]]:
             yield {"due": due(job, revision), "call": call}
 
 
-def _tables(target: str) -> list[str]:
-    found = swap_of(target)
-    return [contract_at(target, None).table, *([found.swap.view, found.swap.backup] if found else [])]
-
-
 def _hold(job: Job, *, finished: bool) -> str:
     revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
     columns = ("command", "revision", "held_by", "held_at", "finished", "acknowledged")
     changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    return f"""INSERT INTO {plain(str(VARIABLE[HOLD]))} ({", ".join(columns)})
+    return f"""INSERT INTO {as_statement(str(VARIABLE[HOLD]))} ({", ".join(columns)})
   SELECT '{job.command}', {revision}, current_user || '@psql', now(), {str(finished).lower()}, true
   ON CONFLICT (one) DO UPDATE SET {changed};"""
 
 
 def _private_journal(target: str) -> str:
-    """Return the statement that refuses to set links back from a journal that others may write to."""
-    found = f"SELECT * FROM ({writers(VARIABLE, VARIABLE[_tables(target)[0]], (JOURNAL,))}) AS w"
+    """Return the statement that fails if other roles may write to the journal."""
+    found = f"SELECT * FROM ({writers(VARIABLE, VARIABLE[altered_tables(target)[0]], (JOURNAL,))}) AS w"
     return f"""DO $aoc$
 DECLARE names text := (SELECT string_agg(format('%s (%s)', grantee, rights), ', ') FROM (
 {found}) AS w);

@@ -1,19 +1,19 @@
-"""What a psql script does: which revisions, in which order, on which condition, and how the version moves."""
+"""What a psql script does: which revisions, in which order, on which condition, and how it moves the version."""
 
 from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database.bookkeeping import VERSION
 from aoc_migrate.database.relation import VARIABLE
-from aoc_migrate.revisions.graph import Revision, history, position
+from aoc_migrate.revisions.graph import Revision, history, position, revision_of
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a script does: ``command`` as the ledger shows it, with ``revisions`` in the order in which they run.
+    """What a script does: ``command`` as the ledger shows it, and ``revisions`` in the order in which they run.
 
-    ``start`` and ``goal`` are positions in the history; the script takes any position between them. ``converge``:
-    the version stays where it is, and what ``revisions`` make (or unmake) is done wherever it is lacking.
+    ``start`` and ``goal`` are positions in the history; the script starts from any position between them.
+    ``converge``: run what the catalog needs of ``revisions``, whatever the version is, and never move it back.
     """
 
     target: str
@@ -24,18 +24,18 @@ class Job:
     goal: int
     converge: bool = False
 
-    def name(self, place: int) -> str:
-        """Return the revision at a place of the history, or base."""
-        return history(self.target)[place - 1].id if place else "base"
+    def name(self, number: int) -> str:
+        """Return the revision at a position of the history; 0 is base."""
+        return history(self.target)[number - 1].id if number else "base"
 
     @property
     def down(self) -> bool:
-        """Whether it takes back."""
+        """Whether the job is a downgrade."""
         return self.function == "downgrade"
 
 
 def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
-    """Return the upgrade from ``start`` to ``goal``; where it ends a hold, it puts back what was removed below."""
+    """Return the upgrade from ``start`` to ``goal``. If it ends a hold, it also puts back removed constraints."""
     begin, end = position(target, start), position(target, goal)
     below = [r for r in history(target)[:begin] if r.removable]
     revisions = [*below, *history(target)[begin:end]]
@@ -43,43 +43,43 @@ def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
 
 
 def downgrade_job(target: str, start: str | None, goal: str | None) -> Job:
-    """Return the downgrade from ``start`` to ``goal``; what the constraints script made above goes first."""
+    """Return the downgrade from ``start`` to ``goal``. First it drops what the constraints script added above."""
     begin, end = position(target, start), position(target, goal)
     above = [r for r in reversed(history(target)[begin:]) if r.removable and begin > end]
-    undone = [*above, *reversed(history(target)[end:begin])]
-    return Job(target, f"psql downgrade {goal or 'base'}", "downgrade", undone, begin, end)
+    revisions = [*above, *reversed(history(target)[end:begin])]
+    return Job(target, f"psql downgrade {goal or 'base'}", "downgrade", revisions, begin, end)
 
 
 def constraints_job(target: str) -> Job:
-    """Return the upgrade to constraints and idempotency index; what stood beyond is put back as well."""
-    end = max(position(target, r.id) for r in history(target) if r.part is Part.IDEMPOTENCY)
-    beyond = [r for r in history(target)[end:] if r.removable]
-    revisions = [*history(target)[:end], *beyond]
+    """Return the upgrade to constraints and idempotency index. It also puts back removed constraints above."""
+    end = position(target, revision_of(target, Part.IDEMPOTENCY))
+    above = [r for r in history(target)[end:] if r.removable]
+    revisions = [*history(target)[:end], *above]
     return Job(
         target, f"psql constraints {history(target)[end - 1].id}", "upgrade", revisions, 0, end, converge=True
     )
 
 
 def remove_job(target: str) -> Job:
-    """Return what `constraints --remove` does."""
+    """Return the job of `constraints --remove`."""
     removable = [r for r in history(target) if r.removable][::-1]
     return Job(target, "constraints --remove", "downgrade", removable, 0, 0, converge=True)
 
 
 def due(job: Job, revision: Revision) -> str:
-    """Return the condition on which a revision is run."""
-    place_ = position(job.target, revision.id)
-    if job.converge and (job.down or place_ <= job.goal):
+    """Return the condition, in psql, on which a revision runs."""
+    number = position(job.target, revision.id)
+    if job.converge and (job.down or number <= job.goal):
         return "true"
-    if job.down and place_ > job.start:
+    if job.down and number > job.start:
         return "true"
     if revision.removable and not job.converge and not job.down:
-        return f":aoc_position < {place_} OR :'aoc_held'::boolean"
-    return f":aoc_position {'>=' if job.down or job.converge else '<'} {place_}"
+        return f":aoc_position < {number} OR :'aoc_held'::boolean"
+    return f":aoc_position {'>=' if job.down or job.converge else '<'} {number}"
 
 
 def stamp(job: Job, revision: Revision) -> str:
-    """Return the statement that moves the version from the revision before; empty where the job leaves it."""
+    """Return the statement that moves the version after ``revision``, or nothing if the job does not move it."""
     before, version = revision.down, VARIABLE[VERSION]
     if position(job.target, revision.id) > max(job.start, job.goal) or (job.converge and job.down):
         return ""

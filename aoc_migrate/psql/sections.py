@@ -1,4 +1,4 @@
-"""What a psql script does for one revision, in the form that its template prints."""
+"""The part of a psql script for one revision, as values for its template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,42 +11,42 @@ from aoc_migrate.operations.render import comment
 from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
 from aoc_migrate.operations.supersedes import printed
 from aoc_migrate.psql.script_steps import Job, due, stamp
-from aoc_migrate.psql.templates import MARK, plain
+from aoc_migrate.psql.templates import MARK, as_statement
 from aoc_migrate.revisions.graph import Revision
 from aoc_migrate.revisions.revision_sql import collect
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Names that a script learns when it runs; in its SQL a mark such as ``<schema>`` is where each belongs.
+    """Values that a script knows only when it runs, each replaced in its SQL by a mark such as ``<schema>``.
 
-    ``values``: what the text has now, and the name of the mark that replaces it.
+    ``values`` maps each value to the name of its mark.
     """
 
     values: Mapping[str, str]
 
     def put(self, text: str) -> str:
-        """Return SQL with marks instead of names. It becomes SQL again by ``pg_temp.aoc_sql``."""
+        """Return SQL with marks, which ``pg_temp.aoc_sql`` replaces."""
         for value, name in self.values.items():
             text = text.replace(value, f"<{name}>")
         return text.replace(str(VARIABLE), MARK)
 
-    def all(self, found: Any) -> Any:
-        """Return the same structure with marks in all of its texts."""
-        match found:
+    def all(self, value: Any) -> Any:
+        """Return the same structure with marks in all of its strings."""
+        match value:
             case str():
-                return self.put(found)
+                return self.put(value)
             case dict():
-                return {key: self.all(value) for key, value in found.items()}
+                return {key: self.all(item) for key, item in value.items()}
             case list():
-                return [self.all(one) for one in found]
-        return found
+                return [self.all(item) for item in value]
+        return value
 
 
 def section(job: Job, revision: Revision, owner: str | None, condition: str | None = None) -> dict[str, Any]:
-    """Return a revision's part of a script; ``condition``: when it is due, where the job does not know that."""
+    """Return a revision's part of a script; ``condition`` replaces the job's own condition."""
     groups = collect(revision, job.function, VARIABLE, owner)
-    common = (Kind.CREATE_BOOKKEEPING, Kind.SHARE)  # what a script does at its beginning and at its end
+    common = (Kind.CREATE_BOOKKEEPING, Kind.SHARE)  # a script runs these once, at its beginning and its end
     return {
         "id": revision.id,
         "title": revision.title,
@@ -68,12 +68,12 @@ def _group(steps: tuple[Step, ...]) -> dict[str, Any]:
             "form": "batches",
             "comments": comments,
             "needed": first.needed,
-            "before": list(first.sql),  # without the gate: the audit has asked that
+            "before": list(first.sql),  # without the retrofit gate, which the audit checks
             "call": call,
             "after": printed.after(first),
         }
     if first.kind is Kind.STOCK:
-        return {"form": "stock", "comments": comments, "sql": plain(first.sql[0])}
+        return {"form": "stock", "comments": comments, "sql": as_statement(first.sql[0])}
     if first.kind in CONCURRENTLY:
         return {
             "form": "alone",
@@ -109,7 +109,7 @@ def _flag(step: Step) -> str:
 
 
 def _objection(objection: Objection | None) -> str:
-    """Return the SQL of what speaks against a Step, as a text in quotes of its own; NULL for nothing."""
+    """Return the SQL of an objection as a quoted string, or NULL without an objection."""
     if objection is None:
         return "'NULL'"
     kept = " is kept" if objection.slug == KEPT else ""
@@ -117,7 +117,7 @@ def _objection(objection: Objection | None) -> str:
 
 
 def _builder(step: Step) -> str:
-    """Return the SQL of why an INVALID index cannot be dropped now: somebody else may be building it."""
+    """Return the SQL of the reason not to drop an INVALID index now: another session may be building it."""
     holders, name = maintaining(step.relation), step.index.name
     return (
         f"CASE WHEN {index_is_invalid(step.relation, step.index)} THEN {literal(f'{name} is INVALID, and ')} "

@@ -1,7 +1,7 @@
-"""The templates of psql/: how SQL of ours becomes SQL of a script, whose schema is known when it runs.
+"""The templates of psql/, and how our SQL gets a schema that is known only when the script runs.
 
-psql puts a variable into nothing that is quoted. So SQL that a procedure gets as a text has a mark for the schema,
-the body of a function looks it up in a setting, and a statement by itself has psql's variable.
+psql replaces no variable inside quotes. So a plain statement has psql's variable, SQL that is passed to a
+procedure as a string has a mark for the schema, and the body of a function reads it from a setting.
 """
 
 import re
@@ -11,16 +11,13 @@ from aoc_migrate.database.relation import VARIABLE, literal
 
 MARK = "<schema>"
 RAW = VARIABLE["raw table"]
-"""In the body of a function: the raw table, which a setting names."""
+"""The raw table in the body of a function, where a setting names it."""
 WIDTH = 260
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\$aoc_body\$.*?\$aoc_body\$)""", re.DOTALL)
 
 
 def rendered(template: str, **values: Any) -> str:
-    """Return a template of psql/ with ``values``; SQL among them gets marks for the schema.
-
-    Jinja is imported here, because few commands need it.
-    """
+    """Return a template of psql/, rendered with ``values``, with marks for the schema."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
@@ -29,7 +26,7 @@ def rendered(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - what is made is SQL
+        autoescape=False,  # noqa: S701 - the result is SQL
         finalize=lambda value: value.replace(str(VARIABLE), MARK) if isinstance(value, str) else value,
     )
     templates.filters |= {"literal": literal, "wide": wide}
@@ -37,7 +34,7 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def wide(sql: str) -> str:
-    """Return SQL in fewer and longer lines; quoted texts stay as they are, and SQL with comments."""
+    """Return SQL in fewer and longer lines. Quoted strings, and SQL with comments, stay as they are."""
     if "--" in sql:
         return sql
     words = [""]
@@ -54,11 +51,11 @@ def wide(sql: str) -> str:
 
 
 def in_body(sql: str) -> str:
-    """Return SQL for the body of a function, where no mark is replaced: names are looked up in settings."""
+    """Return SQL for the body of a function, which reads names from settings."""
     text = sql.replace(RAW.literal, "current_setting('aoc.raw')")
     return re.sub(rf"'{re.escape(str(VARIABLE))}(\.[^']*)'", r"(current_setting('aoc.schema') || '\1')", text)
 
 
-def plain(sql: str) -> str:
-    """Return SQL of a statement by itself, into which psql puts the schema."""
+def as_statement(sql: str) -> str:
+    """Return SQL for a plain statement, with psql's variable for the schema."""
     return sql.replace(str(VARIABLE), ':"schema"')

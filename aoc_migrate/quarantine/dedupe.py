@@ -4,11 +4,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 
 from aoc_migrate.contract.model import Contract, key_hash
-from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
-from aoc_migrate.quarantine.work_list import DUPLICATE, Work
+from aoc_migrate.quarantine.work_list import DUPLICATE, Work, linking_rows
 from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
 from aoc_migrate.report.model import Next, Report, finding
 
@@ -76,16 +75,11 @@ def surplus(session: Session, contract: Contract, keep: str) -> str:
     table, key = session.schema[contract.table], ", ".join(contract.idempotency_key)
     order = 'retrieved_at, id COLLATE "C"' if keep == "earliest" else 'retrieved_at DESC, id COLLATE "C"'
     digest = key_hash(contract.idempotency_key)
-    named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
-    if contract.link in catalog.columns(session, contract.table):
-        named = (
-            f'SELECT {contract.link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links FROM {table} '
-            f"WHERE {contract.link} IN (SELECT id FROM ranked WHERE id <> kept) GROUP BY {contract.link}"
-        )
+    linking = linking_rows(session, contract, "SELECT id FROM ranked WHERE id <> kept")
     return f"""WITH {candidates(digest, str(table))}, ranked AS MATERIALIZED (
   SELECT id, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
   FROM {table} WHERE {digest} IN (SELECT digest FROM candidates)
-), named AS ({named})
+), named AS ({linking})
 SELECT r.id, r.kept, {_differing(session, contract)} AS differs, coalesce(n.links, '{{}}') AS links
 FROM ranked r JOIN {table} t ON t.id = r.id JOIN {table} k ON k.id = r.kept LEFT JOIN named n ON n.id = r.id
 WHERE r.id <> r.kept"""

@@ -13,7 +13,7 @@ from aoc_migrate.contract.rules import TIME, Column, blank, not_finite
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect.row_rules import object_violations
-from aoc_migrate.quarantine.work_list import Work, row_constraints
+from aoc_migrate.quarantine.work_list import Work, linking_rows, row_constraints
 
 RULES = (
     "blank-key",
@@ -155,8 +155,9 @@ def rule_options(rules: tuple[str, ...]) -> str:
     return "--rule all" if rules == RULES else " ".join(f"--rule {rule}" for rule in rules)
 
 
-def _broken(session: Session, contract: Contract, sql: _Predicates, link: str) -> str:
+def _broken(session: Session, contract: Contract, sql: _Predicates) -> str:
     """Return a query of (id, link, flags, repair, refused) over broken rows; a flag is RULE:COLUMN."""
+    link = contract.link if contract.link in catalog.columns(session, contract.table) else "NULL::text"
     flags = ", ".join(f"CASE WHEN {found.broken} THEN '{found.rule}:{found.column}' END" for found in sql.chosen)
     return (
         f"SELECT id, {link} AS link, array_remove(ARRAY[{flags}], NULL) AS flags, {sql.repairable} AS repair, "
@@ -170,21 +171,14 @@ def _listed(session: Session, contract: Contract, sql: _Predicates) -> str:
 
     The walk along the links also ends in a cycle, because UNION adds no row twice.
     """
-    table, linked = session.schema[contract.table], contract.link in catalog.columns(session, contract.table)
-    named = "SELECT NULL AS id, NULL::text[] AS links WHERE false"
-    if linked:
-        named = (
-            f'SELECT {contract.link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links FROM {table} '
-            f"WHERE {contract.link} IN (SELECT id FROM going) GROUP BY {contract.link}"
-        )
     return f"""WITH RECURSIVE broken AS MATERIALIZED (
-  {_broken(session, contract, sql, contract.link if linked else "NULL::text")}
+  {_broken(session, contract, sql)}
 ), going AS (SELECT id, link FROM broken WHERE NOT repair
 ), walk AS (
   SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
 ), ended AS (
   SELECT w.id, w.at FROM walk w LEFT JOIN going g ON g.id = w.at WHERE w.at IS NOT NULL AND g.id IS NULL
-), named AS ({named})
+), named AS ({linking_rows(session, contract, "SELECT id FROM going")})
 SELECT b.id, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.repair, b.refused,
   (SELECT string_agg(DISTINCT split_part(flag, ':', 1), ', ') FROM unnest(b.flags) AS flag) AS reason
 FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"""
@@ -194,8 +188,7 @@ def find_broken_rows(session: Session, contract: Contract, rules: tuple[str, ...
     """Count the rows to repair and to move, over every row and by rule and column, and sample their ids."""
     session.say(f"reading every row of {contract.table} …")
     sql = _predicates(session, contract, rules)
-    link = contract.link if contract.link in catalog.columns(session, contract.table) else "NULL::text"
-    broken = _broken(session, contract, sql, link).replace("%", "%%")  # another role's CHECK may contain one
+    broken = _broken(session, contract, sql).replace("%", "%%")  # another role's CHECK may contain one
     return session.row(
         f"""WITH broken AS MATERIALIZED ({broken}), counted AS (
   SELECT split_part(flag, ':', 1) AS rule, split_part(flag, ':', 2) AS column_, count(*) AS rows,

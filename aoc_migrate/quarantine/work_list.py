@@ -53,6 +53,17 @@ def row_constraints(session: Session, table: str) -> str:
     return " AND ".join(row["held"] for row in rows) or "true"
 
 
+def linking_rows(session: Session, contract: Contract, ids: str) -> str:
+    """Return a query of (id, links): the rows that link to each id of the query ``ids``."""
+    link = contract.link
+    if link not in catalog.columns(session, contract.table):
+        return "SELECT NULL AS id, NULL::text[] AS links WHERE false"
+    return (
+        f'SELECT {link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links '
+        f"FROM {session.schema[contract.table]} WHERE {link} IN ({ids}) GROUP BY {link}"
+    )
+
+
 def trigger_findings(session: Session, contract: Contract, events: int) -> Iterator[Finding]:
     """Yield the code that writing the rows would run: triggers, foreign code, code that needs a search_path.
 

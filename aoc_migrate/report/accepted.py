@@ -1,15 +1,15 @@
-"""What a person accepts: findings, each named as SLUG:OBJECT. Here is said which can be, and what is typed."""
+"""The findings that an operator accepts, each named as SLUG:OBJECT."""
 
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 ACCEPTABLE = ("update-trigger", "foreign-code", "needs-search-path", "swap-conflict", "move-trigger")
-"""The slugs of findings that can be accepted; some of ``swap-conflict`` cannot, and print no option."""
+"""The slugs of findings that can be accepted. Some of ``swap-conflict`` cannot, and print no option."""
 
 
 def parsed(text: str) -> tuple[str, str]:
-    """Return slug and object; only the first colon separates. Raises ValueError that says what is wrong."""
+    """Return slug and object, which the first colon separates. Raises ValueError with a message for users."""
     slug, colon, object_ = text.partition(":")
     if not slug or not colon:
         reason = f"{text!r} has no slug before a colon"
@@ -23,19 +23,19 @@ def parsed(text: str) -> tuple[str, str]:
 
 
 def option(slug: str, object_: str) -> str:
-    """Return what accepts this finding, as one types it in a shell."""
+    """Return the option that accepts this finding, quoted for a shell."""
     return f"--accept {shlex.quote(f'{slug}:{object_}')}"
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The findings that are accepted, as pairs of slug and object. What is not found does not matter."""
+    """The accepted findings, as pairs of slug and object. Pairs that match no finding do no harm."""
 
     findings: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Accepted":
-        """Return what texts like SLUG:OBJECT accept. Raises ValueError."""
+        """Return the findings that texts like SLUG:OBJECT name. Raises ValueError."""
         return cls(frozenset(map(parsed, texts)))
 
     def has(self, slug: str, object_: str) -> bool:

@@ -1,7 +1,7 @@
-"""The fields of facts and steps: which of them a report has, in which unit, and as which data.
+"""The fields of facts and steps: which of them a report has, their units, and their JSON.
 
-A field whose default is None does not always apply, and is left out where it is None. A field without a default
-is always there; None in it means that nobody knows.
+A field whose default is None is optional, and is left out if it is None. A field without a default is always
+there; None means that its value is unknown.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
@@ -11,22 +11,22 @@ from typing import Annotated, Any, NamedTuple, cast, get_args
 
 
 class Facts:
-    """One group of facts: a frozen dataclass. Its fields are keys of the JSON."""
+    """Base of a group of facts: a frozen dataclass whose fields are keys of the JSON."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a number counts: the end of the field's name, and what people read behind the number."""
+    """The unit of a number: the suffix of the field's name, and the text that people see after the number."""
 
     suffix: str
-    words: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What the names and the values of a mapping are. ``bars``: the values are sizes that one compares."""
+    """What the names and the values of a mapping are. ``bars``: the values are sizes to compare."""
 
     name: str
     value: str
@@ -40,7 +40,7 @@ States = Annotated[Mapping[str, str], Pairs("name", "state")]
 
 
 class Field(NamedTuple):
-    """A field that a report has."""
+    """A field of a report."""
 
     name: str
     value: Any
@@ -49,23 +49,23 @@ class Field(NamedTuple):
 
 
 def fields_of(record: Any) -> Iterator[Field]:
-    """Yield the fields of a dataclass that apply."""
+    """Yield the fields of a dataclass, without optional ones that are None."""
     for field in fields(record):
         value = getattr(record, field.name)
         if value is not None or field.default is not None:
-            yield Field(field.name, value, *_about(cast(Hashable, field.type)))
+            yield Field(field.name, value, *_annotations(cast(Hashable, field.type)))
 
 
 @cache
-def _about(type_: Hashable) -> tuple[Unit | None, Pairs | None]:
-    """Return what the annotation of a field says of it, also where the field may be None."""
-    said = [word for part in (type_, *get_args(type_)) for word in getattr(part, "__metadata__", ())]
-    unit = next((word for word in said if isinstance(word, Unit)), None)
-    return unit, next((word for word in said if isinstance(word, Pairs)), None)
+def _annotations(type_: Hashable) -> tuple[Unit | None, Pairs | None]:
+    """Return the Unit and the Pairs in the annotation of a field, which may be a union with None."""
+    metadata = [item for part in (type_, *get_args(type_)) for item in getattr(part, "__metadata__", ())]
+    unit = next((item for item in metadata if isinstance(item, Unit)), None)
+    return unit, next((item for item in metadata if isinstance(item, Pairs)), None)
 
 
 def data(value: Any) -> Any:
-    """Return a value as JSON has it: a dataclass is an object of the fields that apply."""
+    """Return a value for JSON: a dataclass becomes an object of its fields."""
     if is_dataclass(value):
         return {field.name: data(field.value) for field in fields_of(value)}
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""What several forms of a report share: values without tricks, their units, and the order of findings.
+"""What the formats of a report share: printable values, units, and the order of findings.
 
-Ids and vendor names come from outside: what is not printable is shown escaped, so that no control character
-reaches a terminal, and none turns the direction of a text or hides in it.
+Ids and vendor names come from outside. Characters that are not printable are escaped, so that no control character
+reaches a terminal, and none reverses or hides text.
 """
 
 import json
@@ -20,22 +20,27 @@ def plain(value: Any) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value for a cell of a table; nothing is a dash."""
+    """Return a value for a cell of a table; None and empty lists are a dash."""
     return "-" if value is None or value in ([], ()) else plain(value)
 
 
+def shortened(text: str, length: int) -> str:
+    """Return the text, cut to ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def numeric(value: Any) -> bool:
-    """Return whether a value is a number, which true and false are not."""
+    """Return whether a value is a number but not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def shown(value: Any, unit: Unit | None = None) -> str:
-    """Return a value as people read it: numbers with thousands apart and their unit, nothing as a dash."""
+    """Return a value for people: numbers with thousands separators and their unit, None as a dash."""
     if not numeric(value):
         return cell(value)
-    if unit is not None and not unit.words:
+    if unit is not None and not unit.text:
         return _bytes(value)
-    return f"{value:,}" if unit is None else f"{value:,}".removesuffix(".0") + unit.words
+    return f"{value:,}" if unit is None else f"{value:,}".removesuffix(".0") + unit.text
 
 
 def _bytes(value: float) -> str:
@@ -46,15 +51,15 @@ def _bytes(value: float) -> str:
 
 
 def label(name: str) -> str:
-    """Return the name of a column as people read it."""
+    """Return the name of a column for people."""
     return plain(name).replace("_", " ")
 
 
 def title(field: Field) -> str:
-    """Return the name of a field as people read it: its unit is behind the number."""
+    """Return the name of a field for people, without its unit, which follows the number."""
     return label(field.name.removesuffix(field.unit.suffix) if field.unit else field.name)
 
 
 def by_severity(findings: list[Finding]) -> list[Finding]:
-    """Return errors first, then warnings, then what is only worth knowing."""
+    """Return errors, then warnings, then infos."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))

@@ -1,4 +1,4 @@
-"""Reports as one HTML page that needs nothing from elsewhere: no script, no font, no image, no request."""
+"""Reports as one self-contained HTML page: no script, no font, no image, no request."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.tables import Table, lists, sample_table, scalars, states, step_table, tables
 from aoc_migrate.report.verdict import sentence
 
-SHOWN = 50  # rows of a sample; the rest is in the JSON
+SAMPLE_ROWS = 50  # the rest is in the JSON
 _HERE = Path(__file__).parent
 _SECONDS = ("max_stall", "deadline", "lock_wait", "batch_time", "max_lag_seconds", "old_snapshot", "snapshot_wait")
 _MEANINGS = {0: "clean", 1: "see the findings", 3: "try again later", 4: "failed half way, or verify failed"}
@@ -25,7 +25,7 @@ _MARKS = {"missing": "error", "changed": "error", "foreign": "error", "invalid":
 
 @dataclass(frozen=True)
 class Shown:
-    """A cell: its text, which may have the mark of a severity, a bar (in percent) before it, or a link."""
+    """A cell: its text, with the mark of a severity, a bar (in percent) or a link, if any."""
 
     text: str
     mark: str = ""
@@ -34,7 +34,7 @@ class Shown:
 
 
 class Grid(NamedTuple):
-    """A table of the page: each column has a name, and its side: number or text."""
+    """A table of the page: each column has a name and an alignment, number or text."""
 
     caption: str
     columns: list[tuple[str, str]]
@@ -42,7 +42,7 @@ class Grid(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """The sample of a finding: a table, or ids alone."""
+    """The sample of a finding: a table, or only ids."""
 
     summary: str
     grid: Grid
@@ -51,7 +51,7 @@ class Sample(NamedTuple):
 
 
 class View(NamedTuple):
-    """What the page shows of a report."""
+    """The values of a report on the page."""
 
     report: Report
     sentence: str
@@ -64,12 +64,12 @@ class View(NamedTuple):
 
 
 def style() -> str:
-    """Return the style sheet: light and dark, narrow and wide, on paper."""
+    """Return the style sheet, for light and dark, narrow and wide screens, and print."""
     return (_HERE / "report.css").read_text(encoding="utf-8")
 
 
 def page(command: str, reports: list[Report], exit_code: int, json: str) -> str:
-    """Return the page; ``json`` is the same report in that form, whose SHA-256 the page shows."""
+    """Return the page; ``json`` is the same report as JSON, whose SHA-256 the page shows."""
     templates = Environment(
         loader=FileSystemLoader(_HERE),
         undefined=StrictUndefined,
@@ -95,27 +95,27 @@ def _digest(text: str) -> str:
 
 
 def _lines(text: str) -> Markup:
-    """Return text whose line breaks stay, as a query's should."""
+    """Return escaped text that keeps its line breaks."""
     return Markup("\n").join(escape(plain(line)) for line in text.split("\n"))
 
 
 def _view(report: Report) -> View:
     name = report.target
-    slowest = max(report.steps, key=lambda step: step.stall_ms or 0, default=None)
-    most = slowest.stall_ms if slowest else None
-    found = [(title(f), _named(f"{name}: {title(f)}", f.pairs, f.value)) for f in states(report)]
-    found += [
+    longest = max(report.steps, key=lambda step: step.stall_ms or 0, default=None)
+    stall = longest.stall_ms if longest else None
+    grids = [(title(f), _named(f"{name}: {title(f)}", f.pairs, f.value)) for f in states(report)]
+    grids += [
         (table.title, _measured(name, table) if table.bars else _plain(name, table)) for table in tables(report)
     ]
     return View(
         report,
         sentence(report),
         by_severity(report.findings),
-        _steps(report, most or 0) if report.steps else None,
-        f"The longest: {most:,} ms, {slowest.statement}" if slowest and most else "",
+        _steps(report, stall or 0) if report.steps else None,
+        f"The longest: {stall:,} ms, {longest.statement}" if longest and stall else "",
         _grid(f"{name}: facts", ("fact", "value"), ([title(f), shown(f.value, f.unit)] for f in scalars(report))),
         [(title(f).capitalize(), list(f.value)) for f in lists(report)],
-        [(heading.capitalize(), grid) for heading, grid in found],
+        [(heading.capitalize(), grid) for heading, grid in grids],
     )
 
 
@@ -124,22 +124,22 @@ def _grid(caption: str, names: Iterable[str], rows: Iterable[Iterable[str]]) -> 
 
 
 def _plain(target: str, table: Table) -> Grid:
-    sides = ["number" if number else "text" for number in table.numbers()]
+    alignments = ["number" if number else "text" for number in table.numbers()]
     rows = [[Shown(value.text) for value in row] for row in table.rows]
-    return Grid(f"{target}: {table.title}", list(zip(table.columns, sides, strict=True)), rows)
+    return Grid(f"{target}: {table.title}", list(zip(table.columns, alignments, strict=True)), rows)
 
 
 def _named(caption: str, pairs: Any, values: dict[str, Any]) -> Grid:
-    """Return names with a state each; what does not stand is marked."""
+    """Return a table of names and states, with marks on bad states."""
     rows = [[Shown(name), Shown(shown(value), _MARKS.get(value, ""))] for name, value in values.items()]
     return Grid(caption, [(pairs.name, "text"), (pairs.value, "text")], rows)
 
 
 def _measured(target: str, table: Table) -> Grid:
-    """Return sizes with a bar each; the bar alone says nothing."""
+    """Return a table of sizes, each with a bar and its number."""
     name, value = table.columns
     largest = max(size.value for _, size in table.rows)
-    rows = [[Shown(of.text), _bar(size.text, size.value, largest)] for of, size in table.rows]
+    rows = [[Shown(item.text), _bar(size.text, size.value, largest)] for item, size in table.rows]
     return Grid(f"{target}: {value} by number of {name}", [(name, "text"), (value, "text")], rows)
 
 
@@ -156,13 +156,13 @@ def _steps(report: Report, longest: float) -> Grid:
 
 
 def _sample(finding: Finding) -> Sample:
-    rows, more = len(finding.sample), len(finding.sample) - SHOWN
-    words = f"Sample of {finding.slug}: {rows:,} row{'s' * (rows != 1)}"
-    table = sample_table(f"{words} on {finding.subject}", finding.sample[:SHOWN])
+    rows, more = len(finding.sample), len(finding.sample) - SAMPLE_ROWS
+    summary = f"Sample of {finding.slug}: {rows:,} row{'s' * (rows != 1)}"
+    table = sample_table(f"{summary} on {finding.subject}", finding.sample[:SAMPLE_ROWS])
     grid = _plain(finding.slug, table)._replace(caption=table.title)
     names = list(finding.sample[0])
-    ids = [cell(row[names[0]]) for row in finding.sample[:SHOWN]] if len(table.columns) == 1 else None
-    return Sample(words + (f", {more:,} of them only in the JSON" if more > 0 else ""), grid, names[0], ids)
+    ids = [cell(row[names[0]]) for row in finding.sample[:SAMPLE_ROWS]] if len(table.columns) == 1 else None
+    return Sample(summary + (f", {more:,} of them only in the JSON" if more > 0 else ""), grid, names[0], ids)
 
 
 def _summary(reports: list[Report]) -> Grid:
@@ -191,7 +191,7 @@ def _made_with(reports: list[Report], json: str) -> Grid:
 def _known(reports: list[Report], json: str) -> Iterator[list[str]]:
     yield ["aoc-migrate", __version__]
     yield from ([f"PostgreSQL of {r.target}", r.server_version] for r in reports if r.server_version)
-    given = {key: value for report in reports for key, value in report.parameters.items()}
-    for key, value in given.items():
+    parameters = {key: value for report in reports for key, value in report.parameters.items()}
+    for key, value in parameters.items():
         yield [label(key), f"{value:g} s" if key in _SECONDS and value is not None else shown(value)]
     yield ["SHA-256 of the JSON", hashlib.sha256(json.encode()).hexdigest()]

@@ -1,4 +1,4 @@
-"""Reports for programs: JSON as docs/report.schema.json says, and NDJSON, one finding a line."""
+"""Reports for programs: JSON with the schema docs/report.schema.json, and NDJSON, one finding a line."""
 
 import json
 from dataclasses import asdict
@@ -46,9 +46,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def ndjson(command: str, reports: list[Report]) -> str:
-    """Return one finding a line, each with its command and target; a clean report is no line at all."""
+    """Return one finding a line, with its command and target. A clean report has no lines."""
     lines = []
     for report in reports:
-        about = {"command": command, "target": report.target, "revision": report.revision}
-        lines += [json.dumps(about | _finding(finding), default=str) for finding in report.findings]
+        origin = {"command": command, "target": report.target, "revision": report.revision}
+        lines += [json.dumps(origin | _finding(finding), default=str) for finding in report.findings]
     return "".join(f"{line}\n" for line in lines)

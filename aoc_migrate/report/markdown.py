@@ -1,9 +1,9 @@
-"""Reports for tickets, as Markdown."""
+"""Reports as Markdown, for tickets."""
 
 import re
 from collections.abc import Iterator
 
-from aoc_migrate.report.formatting import by_severity, cell, label, plain, shown, title
+from aoc_migrate.report.formatting import by_severity, cell, label, plain, shortened, shown, title
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.tables import Table, lists, named, scalars, states, step_table, summary, tables
 from aoc_migrate.report.verdict import next_lines, sentence
@@ -30,7 +30,7 @@ def _lines(command: str, report: Report) -> Iterator[str]:
         if finding.sample:
             yield from (f"**{finding.slug}** {escaped(finding.subject)}, sample:", "")
             for row in finding.sample:
-                values = (f"{label(name)}={_short(cell(value))}" for name, value in row.items())
+                values = (f"{label(name)}={shortened(cell(value), CELL)}" for name, value in row.items())
                 yield f"- {escaped('  '.join(values))}"
             yield ""
     facts = [[title(f), "none" if f.value in ((), {}) else shown(f.value, f.unit)] for f in scalars(report)]
@@ -43,8 +43,8 @@ def _lines(command: str, report: Report) -> Iterator[str]:
         yield from _rows(table)
     if report.steps:
         yield from _rows(step_table("steps", report))
-    for name, words in next_lines(report.next):
-        yield from (f"{name.capitalize()}: {escaped(words)}", "")
+    for name, line in next_lines(report.next):
+        yield from (f"{name.capitalize()}: {escaped(line)}", "")
 
 
 def _rows(table: Table) -> list[str]:
@@ -65,10 +65,6 @@ def _cells(cells: list[str]) -> str:
     return "| " + " | ".join(escaped(value) for value in cells) + " |"
 
 
-def _short(value: str) -> str:
-    return value if len(value) <= CELL else value[: CELL - 1] + "…"
-
-
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is: no table cell, link, HTML, entity or emphasis comes out of it."""
+    """Return text escaped for Markdown, so that it makes no table cell, link, HTML, entity or emphasis."""
     return _MARKUP.sub(r"\\\g<0>", plain(text))

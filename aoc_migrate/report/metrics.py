@@ -1,6 +1,6 @@
-"""Metrics of a run for Prometheus: a file for the textfile collector of the node exporter, and a push gateway.
+"""Metrics of a run for Prometheus: a file for the node exporter's textfile collector, and a push gateway.
 
-All names begin with ``aoc_migrate_``, so that none is one of the services' own (domain.md, Flags of the services).
+All names begin with ``aoc_migrate_``, so none is one of the services' own (domain.md, Flags of the services).
 """
 
 from collections import Counter
@@ -36,11 +36,11 @@ HELP = {
 }
 LAST_SUCCESS = "last_success_timestamp_seconds"
 _JOB = "aoc-migrate"
-_PATIENCE = 10  # seconds
+_PUSH_TIMEOUT = 10  # seconds
 
 
 class Sample(NamedTuple):
-    """A value of a metric of `HELP`, with its labels."""
+    """A value of one of the metrics in `HELP`, with its labels."""
 
     name: str
     labels: dict[str, str]
@@ -48,67 +48,67 @@ class Sample(NamedTuple):
 
 
 def write(file: Path, command: str, reports: list[Report], now: float) -> None:
-    """Write the metrics of a run that ended at ``now`` (seconds since 1970), in one move.
+    """Replace the file with the metrics of a run that ended at ``now`` (seconds since 1970).
 
-    When the last success was stays in the file where this run is none.
+    If the run failed, the time of its last success stays in the file.
     """
     before = list(_last_successes(file))
     found = [sample for report in reports for sample in samples(command, report, now)]
-    named = [sample.labels for sample in found if sample.name == LAST_SUCCESS]
+    succeeded = [sample.labels for sample in found if sample.name == LAST_SUCCESS]
     runs = [_run(command, report) for report in reports]
-    kept = [sample for sample in before if sample.labels in runs and sample.labels not in named]
+    kept = [sample for sample in before if sample.labels in runs and sample.labels not in succeeded]
     write_to_textfile(str(file), registry([*found, *kept]))
-    file.chmod(0o644)  # the collector is another user
+    file.chmod(0o644)  # the collector runs as another user
 
 
 def push(gateway: str, command: str, report: Report, now: float) -> None:
     """Send the metrics of a target to a push gateway.
 
-    A push replaces a group. So each target has its own, and the time of the last success another one, which a
-    run that failed leaves alone. A user and password in the URL are sent as in every browser: HTTP's basic.
+    A push replaces a group. So each target has its own, and the time of its last success another one, which a
+    failed run does not push. A user and password in the URL are sent with HTTP basic authentication.
     """
     url = urlsplit(gateway)
     user, _, host = url.netloc.rpartition("@")
     name, _, password = user.partition(":")
-    signed = partial(basic_auth_handler, username=unquote(name), password=unquote(password))
-    found, group = list(samples(command, report, now)), _run(command, report)
-    groups = {False: group, True: group | {"outcome": "success"}}
-    for success, place in groups.items():
+    authenticated = partial(basic_auth_handler, username=unquote(name), password=unquote(password))
+    found, run = list(samples(command, report, now)), _run(command, report)
+    groups = {False: run, True: run | {"outcome": "success"}}
+    for success, group in groups.items():
         part = [sample for sample in found if (sample.name == LAST_SUCCESS) == success]
         if part:
             push_to_gateway(
                 url._replace(netloc=host).geturl(),
                 job=_JOB,
                 registry=registry(part),
-                grouping_key=place,
-                timeout=_PATIENCE,
-                handler=signed if user else default_handler,
+                grouping_key=group,
+                timeout=_PUSH_TIMEOUT,
+                handler=authenticated if user else default_handler,
             )
 
 
 def registry(found: list[Sample]) -> CollectorRegistry:
-    """Return a registry that holds these samples and nothing else."""
-    made = CollectorRegistry()
-    for name, words in HELP.items():
+    """Return a registry with these samples and nothing else."""
+    collectors = CollectorRegistry()
+    for name, description in HELP.items():
         of_name = [sample for sample in found if sample.name == name]
         if of_name:
-            gauge = Gauge(PREFIX + name, words, list(of_name[0].labels), registry=made)
+            gauge = Gauge(PREFIX + name, description, list(of_name[0].labels), registry=collectors)
             for sample in of_name:
                 gauge.labels(**sample.labels).set(sample.value)
-    return made
+    return collectors
 
 
 def samples(command: str, report: Report, now: float) -> Iterator[Sample]:
     """Yield the samples of a run that ended at ``now``."""
-    run = _run(command, report)  # on every sample: two files may not hold the same one
+    run = _run(command, report)  # labels of every sample, because two files must not have the same sample
 
     def sample(name: str, value: float, **labels: Any) -> Sample:
         return Sample(name, run | {label: plain(str(text)) for label, text in labels.items()}, value)
 
     for finding in report.findings:
         if finding.count is not None:
-            about = {"finding": finding.slug, "code": finding.code or "", "subject": finding.subject}
-            yield sample("violations", finding.count, **about)
+            labels = {"finding": finding.slug, "code": finding.code or "", "subject": finding.subject}
+            yield sample("violations", finding.count, **labels)
     for severity in ("error", "warning"):
         yield sample("findings", sum(f.severity == severity for f in report.findings), severity=severity)
     audited, chains = report.get(AuditFacts), report.get(ChainFacts)
@@ -139,7 +139,7 @@ def _run(command: str, report: Report) -> dict[str, str]:
 
 
 def _last_successes(file: Path) -> Iterator[Sample]:
-    """Yield when the runs that a file knows of succeeded last; nothing where it is no file of metrics."""
+    """Yield the times of last success in a file, or nothing if it is not a file of metrics."""
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     try:
         families = list(text_string_to_metric_families(text))

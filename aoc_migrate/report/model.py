@@ -1,4 +1,4 @@
-"""Findings and reports: what a command found, what it changed, and what to type next."""
+"""Findings and reports: what a command found, what it ran, and what to type next."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -13,10 +13,10 @@ FINDINGS, USAGE, TRY_LATER, FAILED = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong (or worth knowing), with its remedy.
+    """One thing that is wrong or worth knowing, with its remedy.
 
-    ``count`` is over everything, ``rows`` the number of rows concerned; ``sample`` obeys ``--limit`` and
-    holds ids, keys and counts, never document contents. ``statement`` finds the rows or repairs them.
+    ``count`` and ``rows`` cover everything: what was found, and the affected rows. ``sample`` obeys ``--limit``
+    and has ids, keys and counts, never document contents. ``statement`` finds the rows or repairs them.
     """
 
     slug: str
@@ -34,24 +34,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Next:
-    """What to do next. ``command`` can be pasted as it is, ``choices`` are other commands, ``note`` is prose."""
+    """What to do next: a ``command`` to paste, ``choices`` of other commands, and a ``note`` in prose."""
 
     command: str = ""
     choices: tuple[str, ...] = ()
     note: str = ""
 
     def __bool__(self) -> bool:
-        """Return whether it says anything."""
+        """Return whether there is anything to do next."""
         return bool(self.command or self.choices or self.note)
 
 
 @dataclass
 class StepReport:
-    """What ran, under the name that it has in reports. None is what does not apply to it.
+    """A step that ran, by its name in reports. None means that a field does not apply.
 
-    ``waited_ms`` is the longest wait for a strong lock and ``held_ms`` how long that was held. Work in batches
-    has ``rows`` written, ``batches`` and the ``longest_ms`` of them, and how long it paused, by reason. ``kept``
-    are the rows that a downgrade left alone because others had changed them.
+    ``waited_ms`` is the longest wait for a strong lock, ``held_ms`` how long it was held. Work in batches has the
+    ``rows`` written, the ``batches``, the ``longest_ms`` of a batch, and the ``pauses`` by reason. ``kept`` are
+    the rows that a downgrade left as they were because others had changed them.
     """
 
     statement: str
@@ -69,7 +69,7 @@ class StepReport:
 
     @property
     def stall_ms(self) -> float | None:
-        """How long others may have waited for it; None where it took no strong lock."""
+        """The longest that others may have waited for the step; None if it took no strong lock."""
         return None if self.held_ms is None else round((self.waited_ms or 0) + self.held_ms, 3)
 
 
@@ -80,10 +80,10 @@ F = TypeVar("F", bound=Facts)
 class Report:
     """The findings of one command on one target.
 
-    ``facts`` are numbers and names worth keeping in the ticket, one group of each kind; ``steps`` say what ran.
-    ``revision`` is None at base, and while ``reached`` is false. ``run`` is its number in the ledger. ``failed``:
-    it ended half way, or what it did is not verified (exit 4). ``parameters`` are the limits and flags that held,
-    ``seconds`` how long it took.
+    ``facts`` are numbers and names for the ticket, at most one group of each kind; ``steps`` are what ran.
+    ``revision`` is None at base, and unless the database was ``reached``. ``run`` is the number in the ledger.
+    ``failed``: the command ended half way, or its result is not verified (exit 4). ``parameters`` are the limits
+    and flags in force, ``seconds`` is the duration.
     """
 
     target: str
@@ -103,35 +103,34 @@ class Report:
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that stop."""
+        """The findings that are errors."""
         return [f for f in self.findings if f.severity == "error"]
 
     @property
     def exit_code(self) -> int:
-        """0 without errors; 4 if something had been changed by then; else the highest of the findings'."""
+        """The exit code: 0 without errors, 4 if the command failed half way, else the highest of the errors'."""
         if not self.errors:
             return 0
         return FAILED if self.failed else max(f.exit_code for f in self.errors)
 
     def put(self, group: Facts) -> None:
-        """Add a group of facts; it takes the place of one of its kind."""
+        """Add a group of facts; it replaces a group of the same kind."""
         self.facts = (*(known for known in self.facts if type(known) is not type(group)), group)
 
     def get(self, kind: type[F]) -> F | None:
-        """Return the facts of this kind, if there are any."""
+        """Return the facts of this kind, or None."""
         return next((group for group in self.facts if isinstance(group, kind)), None)
 
 
 def finding(slug: str, subject: str, **values: Any) -> Finding:
-    """Return the finding ``slug``, its texts filled with ``subject`` and ``values``.
+    """Return the finding ``slug``, with ``subject`` and ``values`` filled into its texts.
 
-    ``count``, ``rows``, ``statement``, ``sample``, ``exit_code`` go to the finding; everything else only to the
-    texts.
+    ``count``, ``rows``, ``statement``, ``sample`` and ``exit_code`` also become fields of the finding.
     """
     message = MESSAGES[slug]
-    words = {"subject": subject, "table": subject.partition(".")[0], "count": 0, "rows": 0, **values}
-    words |= {"n_rows": _counted(words["rows"], "row"), "n_groups": _counted(words["count"], "group")}
-    shown = {key: f"{value:,}" if type(value) is int else value for key, value in words.items()}
+    filled = {"subject": subject, "table": subject.partition(".")[0], "count": 0, "rows": 0, **values}
+    filled |= {"n_rows": _counted(filled["rows"], "row"), "n_groups": _counted(filled["count"], "group")}
+    shown = {key: f"{value:,}" if type(value) is int else value for key, value in filled.items()}
     kept = {key: values[key] for key in ("count", "rows", "statement", "sample", "exit_code") if key in values}
     return Finding(
         slug=slug,

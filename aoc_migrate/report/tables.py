@@ -1,4 +1,4 @@
-"""What a report holds by its shape: single values, lists, names with a value each, and tables."""
+"""The facts and steps of a report by shape: single values, lists, mappings and tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,11 +9,11 @@ from aoc_migrate.report.fields import Field, Unit, fields_of
 from aoc_migrate.report.formatting import label, numeric, plain, shown, title
 from aoc_migrate.report.model import Report
 
-_LEFT_OUT: dict[str, Any] = dict.fromkeys(("batches", "longest_ms", "pauses"))
+_NOT_SHOWN: dict[str, Any] = dict.fromkeys(("batches", "longest_ms", "pauses"))
 
 
 class Cell(NamedTuple):
-    """A value in a table, and what people read of it."""
+    """A value in a table, and its text for people."""
 
     text: str
     value: Any
@@ -28,7 +28,7 @@ class Table(NamedTuple):
     bars: bool = False
 
     def numbers(self) -> list[bool]:
-        """Return of each column whether it holds numbers alone."""
+        """Return for each column whether it has only numbers."""
         return [
             all(row[n].value is None or numeric(row[n].value) for row in self.rows)
             for n in range(len(self.columns))
@@ -36,22 +36,22 @@ class Table(NamedTuple):
 
 
 def scalars(report: Report) -> list[Field]:
-    """Return the facts that are one value, or a list or mapping that is empty."""
+    """Return the facts that are one value, or an empty list or mapping."""
     return [f for f in _facts(report) if not isinstance(f.value, tuple | Mapping) or not f.value]
 
 
 def lists(report: Report) -> list[Field]:
-    """Return the facts that are a list of words."""
+    """Return the facts that are a list of strings."""
     return [f for f in _collections(report) if isinstance(f.value, tuple) and not is_dataclass(f.value[0])]
 
 
 def states(report: Report) -> list[Field]:
-    """Return the facts that are names with a value each, but for those that are sizes to compare."""
+    """Return the facts that are mappings, except those with sizes to compare."""
     return [f for f in _collections(report) if isinstance(f.value, Mapping) and not (f.pairs and f.pairs.bars)]
 
 
 def tables(report: Report) -> list[Table]:
-    """Return the facts that are rows, or sizes to compare."""
+    """Return the facts that are lists of records, or mappings with sizes to compare."""
     found = []
     for field in _collections(report):
         if field.pairs and field.pairs.bars:
@@ -63,14 +63,14 @@ def tables(report: Report) -> list[Table]:
 
 
 def summary(values: Mapping[str, Any]) -> str:
-    """Return names with a value each in a line that says what most of them have; empty where no two share one."""
-    most, times = Counter(map(plain, values.values())).most_common(1)[0]
+    """Return one line with the most frequent value and the names that differ; empty if all values differ."""
+    common, times = Counter(map(plain, values.values())).most_common(1)[0]
     if times == 1:
         return ""
     if times == len(values):
-        return f"{times}, all {most}"
-    others = [f"{plain(name)} {plain(value)}" for name, value in values.items() if plain(value) != most]
-    return f"{times} of {len(values)} {most}; {', '.join(others)}"
+        return f"{times}, all {common}"
+    others = [f"{plain(name)} {plain(value)}" for name, value in values.items() if plain(value) != common]
+    return f"{times} of {len(values)} {common}; {', '.join(others)}"
 
 
 def named(values: Mapping[str, Any]) -> list[str]:
@@ -79,7 +79,7 @@ def named(values: Mapping[str, Any]) -> list[str]:
 
 
 def record_table(title_: str, records: Iterable[Any]) -> Table:
-    """Return dataclasses of one kind as a table; a column is there where it applies to one of them."""
+    """Return dataclasses of one kind as a table, with the columns that any of them has."""
     rows = [{field.name: field for field in fields_of(record)} for record in records]
     names = dict.fromkeys(name for row in rows for name in row)
     columns = [title(next(row[name] for row in rows if name in row)) for name in names]
@@ -88,8 +88,8 @@ def record_table(title_: str, records: Iterable[Any]) -> Table:
 
 
 def step_table(title_: str, report: Report) -> Table:
-    """Return the steps as a table; the JSON says more of each."""
-    return record_table(title_, (replace(step, **_LEFT_OUT) for step in report.steps))
+    """Return the steps as a table. The JSON has more fields."""
+    return record_table(title_, (replace(step, **_NOT_SHOWN) for step in report.steps))
 
 
 def sample_table(title_: str, sample: list[dict[str, Any]]) -> Table:

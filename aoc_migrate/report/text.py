@@ -1,4 +1,4 @@
-"""Reports for people, as text: what is rows is a table, and what is typed next is never wrapped."""
+"""Reports as text for people, with tables. Commands to type are never wrapped."""
 
 import textwrap
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from aoc_migrate.report.formatting import by_severity, plain, title
+from aoc_migrate.report.formatting import by_severity, plain, shortened, title
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.tables import Table, lists, named, sample_table, states, step_table, summary, tables
 from aoc_migrate.report.verdict import ending, fact_lines, heading
@@ -19,13 +19,13 @@ SAMPLE_ROWS = 5
 CELL = 160  # characters; the JSON has the rest
 _WORD = 28  # characters; a longer word may be wrapped
 _GAP = 2
-_NARROW = 40  # columns that a terminal has at least
+_LEAST_WIDTH = 40
 _MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
 
 
 def text(command: str, reports: list[Report], width: int) -> str:
-    """Return the reports of a command; tables are no wider than ``width``."""
-    width = max(width, _NARROW)
+    """Return the reports of a command; tables are at most ``width`` columns wide."""
+    width = max(width, _LEAST_WIDTH)
     return "\n".join("\n".join(_lines(command, report, width)) + "\n" for report in reports)
 
 
@@ -36,11 +36,11 @@ def _lines(command: str, report: Report, width: int) -> Iterator[str]:
     yield from fact_lines(report)
     for field in lists(report):
         yield f"  {title(field)}:"
-        yield from (f"    {plain(word)}" for word in field.value)
+        yield from (f"    {plain(item)}" for item in field.value)
     for field in states(report):
-        words = summary(field.value)
-        yield f"  {title(field)}:{f' {words}' if words else ''}"
-        yield from (f"    {line}" for line in ([] if words else named(field.value)))
+        line = summary(field.value)
+        yield f"  {title(field)}:{f' {line}' if line else ''}"
+        yield from (f"    {value}" for value in ([] if line else named(field.value)))
     for table in tables(report):
         yield f"  {table.title}:"
         yield from _table(table, 4, width)
@@ -63,10 +63,10 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
 
 
 def _table(table: Table, indent: int, width: int) -> Iterator[str]:
-    """Yield a table without the columns in which nothing is; where it is too wide, each row by itself."""
+    """Yield a table without its empty columns; if it is too wide, yield each row as a list of names and values."""
     used = [n for n in range(len(table.columns)) if any(row[n].text != "-" for row in table.rows)]
     names = [table.columns[n] for n in used]
-    rows = [[_short(row[n].text) for n in used] for row in table.rows]
+    rows = [[shortened(row[n].text, CELL) for n in used] for row in table.rows]
     numbers = [table.numbers()[n] for n in used]
     widths = _widths(names, rows, numbers, width - indent)
     if widths is not None:
@@ -120,7 +120,3 @@ def _drawn(grid: Grid, indent: int, width: int) -> Iterator[str]:
     )
     console.print(Padding(grid, (0, 0, 0, indent), expand=False))
     yield from (line.rstrip() for line in written.getvalue().splitlines())
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= CELL else value[: CELL - 1] + "…"

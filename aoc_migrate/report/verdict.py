@@ -1,4 +1,4 @@
-"""The verdict on a target in a line or two: for a report that has nothing more to say, no library is needed."""
+"""The verdict on a target, and brief reports, which need no library."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from aoc_migrate.report.tables import lists, scalars, states, tables
 
 
 def verdict(report: Report) -> str:
-    """Return whether all is well, how many findings there are, and whether anything was changed."""
+    """Return one line: OK or not, the number of errors and warnings, and whether anything changed."""
     errors = len(report.errors)
     warnings = sum(f.severity == "warning" for f in report.findings)
     found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
@@ -16,8 +16,8 @@ def verdict(report: Report) -> str:
     return f"{'OK' if not errors else 'NOT OK'}: {found}; {changed}"
 
 
-def place(report: Report) -> str:
-    """Return the revision that the database is at, and the head; nothing where there is no history."""
+def revision_and_head(report: Report) -> str:
+    """Return the revision of the database and the head, or nothing for a report without a history."""
     if report.head is None:
         return ""
     if not report.reached:
@@ -26,13 +26,13 @@ def place(report: Report) -> str:
 
 
 def sentence(report: Report) -> str:
-    """Return verdict and place in one line of prose."""
-    at = place(report).removeprefix("revision ")
+    """Return the verdict and the revision as prose."""
+    at = revision_and_head(report).removeprefix("revision ")
     return f"{verdict(report)}.{f' Revision {at}.' if at else ''}"
 
 
 def brief(report: Report) -> bool:
-    """Return whether a report has nothing to show but its verdict and a few numbers."""
+    """Return whether a report has only a verdict and single values."""
     return not (report.findings or report.steps or tables(report) or states(report) or lists(report))
 
 
@@ -43,11 +43,12 @@ def brief_text(command: str, report: Report) -> str:
 
 def heading(command: str, report: Report) -> str:
     """Return the first line of a report."""
-    return f"{command} {plain(report.target)}{f': {place(report)}' if place(report) else ''}"
+    at = revision_and_head(report)
+    return f"{command} {plain(report.target)}{f': {at}' if at else ''}"
 
 
 def fact_lines(report: Report) -> Iterator[str]:
-    """Yield the facts that are one value."""
+    """Yield a line for each fact that is one value."""
     for field in scalars(report):
         value = "none" if field.value in ((), {}) else shown(field.value, field.unit)
         yield f"  {title(field)}: {value}"
@@ -56,11 +57,11 @@ def fact_lines(report: Report) -> Iterator[str]:
 def ending(report: Report) -> Iterator[str]:
     """Yield the verdict and what to do next."""
     yield f"  {verdict(report)}"
-    yield from (f"  {name}: {words}" for name, words in next_lines(report.next))
+    yield from (f"  {name}: {line}" for name, line in next_lines(report.next))
 
 
 def next_lines(following: Next) -> Iterator[tuple[str, str]]:
-    """Yield what to do next, each line with what it is: a note, a command, another command."""
+    """Yield what to do next, each line with its name: note, next, or."""
     if following.note:
         yield "note", plain(following.note)
     if following.command:
@@ -68,10 +69,10 @@ def next_lines(following: Next) -> Iterator[tuple[str, str]]:
     yield from (("or", plain(choice)) for choice in following.choices)
 
 
-def last_words(command: str, reports: list[Report], most: int = 4096) -> str:
+def termination_message(command: str, reports: list[Report], most: int = 4096) -> str:
     """Return what stopped the run and what to type next, in at most ``most`` bytes of UTF-8.
 
-    That is what Kubernetes keeps of a termination message. A report that stopped nothing is not in it.
+    Kubernetes keeps 4,096 bytes of a termination message. Reports without errors are left out.
     """
     lines = []
     for report in reports:

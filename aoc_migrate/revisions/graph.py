@@ -1,8 +1,7 @@
-"""The history of each target, read from the source of its revisions: to know it, none of them is loaded.
+"""The history of each target, read from the source of its revisions without importing them.
 
-A history is one line: each revision follows the one before it. What a revision makes stand (``part``), whether
-`constraints --remove` takes it back (``removable``), which contract it ``completes`` and which ``swap`` it makes
-are plain assignments in its file.
+A history is linear. What a revision puts in place (``part``), whether `constraints --remove` undoes it
+(``removable``), which contract it ``completes`` and which ``swap`` it makes are plain assignments in its file.
 """
 
 import ast
@@ -20,10 +19,10 @@ from aoc_migrate.errors import refused
 
 @dataclass(frozen=True)
 class Revision:
-    """One step of a history; ``down`` is the step before, None for the first.
+    """One revision of a history; ``down`` is the revision before it, None for the first.
 
-    ``title`` is the first line of its docstring, ``part`` what it makes stand, ``completes`` the contract that
-    is in force from here on, if it begins to be.
+    ``title`` is the first line of its docstring, ``part`` what it puts in place, ``completes`` the contract that
+    is in force from here on, if any.
     """
 
     id: str
@@ -37,36 +36,36 @@ class Revision:
 
     @property
     def module(self) -> ModuleType:
-        """The revision itself, with ``upgrade`` and ``downgrade``; loads what those need."""
+        """The module of the revision, with ``upgrade`` and ``downgrade``; loaded on first use."""
         return _load(self.path)
 
 
 def packaged_folder(name: str) -> Path:
-    """Return a folder that the wheel carries: inside the installed package, or beside it in a checkout."""
+    """Return a folder that the wheel contains: inside the installed package, or next to it in a checkout."""
     inside = Path(__file__).parent.parent / name
     return inside if inside.is_dir() else inside.parent.parent / name
 
 
 def migrations_folder() -> Path:
-    """Return the folder of the revisions."""
+    """Return the folder with the revisions."""
     return packaged_folder("migrations")
 
 
 @cache
 def history(target: str) -> tuple[Revision, ...]:
     """Return the revisions of ``target`` from the first to the head."""
-    read = [_read(path) for path in sorted((migrations_folder() / target).glob("[a-z]*.py"))]
-    after = {revision.down: revision for revision in read}
+    revisions = [_read(path) for path in sorted((migrations_folder() / target).glob("[a-z]*.py"))]
+    by_down = {revision.down: revision for revision in revisions}
     line: list[Revision] = []
-    while (following := after.get(line[-1].id if line else None)) is not None:
+    while (following := by_down.get(line[-1].id if line else None)) is not None:
         line.append(following)
-    if len(line) != len(read):
+    if len(line) != len(revisions):
         raise refused(f"The history of {target} is not linear: check the down_revision of its files.")
     return tuple(line)
 
 
 def _read(path: Path) -> Revision:
-    """Read what a file assigns: constants, imported names and their attributes."""
+    """Read a revision from the assignments in its file: constants, imported names and their attributes."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     origin = {a.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for a in node.names}
     assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
@@ -101,7 +100,7 @@ def _load(path: Path) -> ModuleType:
 
 
 def head(target: str) -> str:
-    """Return the id of the last revision."""
+    """Return the id of the head."""
     return history(target)[-1].id
 
 
@@ -112,20 +111,20 @@ def position(target: str, revision: str | None) -> int:
 
 
 def applied(target: str, revision: str | None) -> tuple[Revision, ...]:
-    """Return the revisions up to and with ``revision``."""
+    """Return the revisions up to and including ``revision``."""
     return history(target)[: position(target, revision)]
 
 
 def parts(target: str, revision: str | None) -> set[Part]:
-    """Return what should stand at ``revision``."""
+    """Return the parts that should be in place at ``revision``."""
     return {r.part for r in applied(target, revision)}
 
 
 def contract_at(target: str, revision: str | None) -> Contract:
-    """Return the contract in force: the last completed at ``revision``, or the first to come."""
-    completing = [(position(target, r.id), r.completes) for r in history(target) if r.completes]
-    done = [contract for place, contract in completing if place <= position(target, revision)]
-    return done[-1] if done else completing[0][1]
+    """Return the contract in force at ``revision``: the last completed one, or else the first to be completed."""
+    contracts = [r.completes for r in history(target) if r.completes]
+    completed = [r.completes for r in applied(target, revision) if r.completes]
+    return completed[-1] if completed else contracts[0]
 
 
 @dataclass(frozen=True)
@@ -137,33 +136,39 @@ class SwapRevision:
 
 
 def swap_of(target: str) -> SwapRevision | None:
-    """Return the view swap of ``target`` and its revision, None where it has none."""
+    """Return the view swap of ``target`` and its revision, or None if it has no view swap."""
     return next((SwapRevision(r.swap, r.id) for r in history(target) if r.swap), None)
 
 
+def altered_tables(target: str) -> list[str]:
+    """Return the names of the tables that the revisions of ``target`` alter."""
+    found = swap_of(target)
+    return [contract_at(target, None).table, *([found.swap.view, found.swap.backup] if found else [])]
+
+
 def revision_of(target: str, part: Part) -> str:
-    """Return the id of the revision that makes ``part`` stand."""
+    """Return the id of the revision that puts ``part`` in place."""
     return next(r.id for r in history(target) if r.part is part)
 
 
-def resolve(target: str, wanted: str, current: str | None) -> str | None:
-    """Return the absolute revision that ``wanted`` means at ``current``; None is base.
+def resolve(target: str, revision: str, current: str | None) -> str | None:
+    """Return the absolute revision that ``revision`` means at ``current``; None is base.
 
-    ``wanted`` is an id or its unique beginning, ``head``, ``base``, ``TARGET@head``, or relative (``+1``,
-    ``-1``). Raises Abort (exit 2).
+    ``revision`` is an id or its unique beginning, ``head``, ``base``, ``TARGET@head``, or relative (``+1``,
+    ``-1``). Raises Abort (exit 2) for anything else.
     """
-    wanted = wanted.removeprefix(f"{target}@")
-    if wanted in ("head", "heads"):
+    revision = revision.removeprefix(f"{target}@")
+    if revision in ("head", "heads"):
         return head(target)
-    if wanted == "base":
+    if revision == "base":
         return None
-    if re.fullmatch(r"[+-]\d{1,6}", wanted):
-        return _relative(target, int(wanted), current)
-    ids = [r.id for r in history(target) if r.id.startswith(wanted)]
+    if re.fullmatch(r"[+-]\d{1,6}", revision):
+        return _relative(target, int(revision), current)
+    ids = [r.id for r in history(target) if r.id.startswith(revision)]
     if len(ids) != 1:
         known = ", ".join(r.id for r in history(target))
         raise refused(
-            f"{wanted!r} is neither a target nor a revision of {target}. Targets are concelier and excititor; "
+            f"{revision!r} is neither a target nor a revision of {target}. Targets are concelier and excititor; "
             f"revisions are {known}, head and base."
         )
     return ids[0]
@@ -171,8 +176,8 @@ def resolve(target: str, wanted: str, current: str | None) -> str | None:
 
 def _relative(target: str, steps: int, current: str | None) -> str | None:
     ids = [None, *(r.id for r in history(target))]
-    place = ids.index(current) + steps
-    if steps == 0 or not 0 <= place < len(ids):
-        where = current or "base"
-        raise refused(f"{target} is at {where}; {steps:+d} leads to no revision.")
-    return ids[place]
+    index = ids.index(current) + steps
+    if steps == 0 or not 0 <= index < len(ids):
+        at = current or "base"
+        raise refused(f"{target} is at {at}; {steps:+d} leads to no revision.")
+    return ids[index]

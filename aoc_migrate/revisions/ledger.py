@@ -1,7 +1,7 @@
 """The ledger: who ran what, when, for how long, with what outcome.
 
-A run is written down before its first step and after each. One that was killed keeps its row open; the next
-that changes something, and so holds the lock, closes it as interrupted.
+A run is recorded before its first step and after each step. The row of a killed run stays open until the next run
+that changes something, and so holds the lock, marks it as interrupted.
 """
 
 import os
@@ -27,10 +27,10 @@ from aoc_migrate.revisions.graph import applied
 
 @contextmanager
 def recorded(session: Session, report: Report, command: str, goal: str | None) -> Iterator[None]:
-    """Write the run down. The lock is held; ``goal`` is the absolute revision that it is going to.
+    """Record the run of the block. The caller holds the lock; ``goal`` is an absolute revision.
 
-    The outcome is ``done``, ``refused`` (a check inside found errors, and nothing was done), ``failed`` or
-    ``interrupted``; `record_verify_failure` adds what verify says.
+    The outcome is ``done``, ``refused`` (a check inside found errors and nothing was done), ``failed`` or
+    ``interrupted``; `record_verify_failure` may change it later.
     """
     report.run = run = _begin(session, command, report.revision, goal)
     session.on_step = lambda step: _step(session, run, step)
@@ -47,7 +47,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
         raise
     finally:
         session.on_step = None
-        with suppress(psycopg.Error):  # the connection may be gone; the next run closes the row then
+        with suppress(psycopg.Error):  # without a connection, the next run closes the row
             _write(
                 session,
                 f"UPDATE {session.schema[LOG]} SET outcome = %s, findings = %s, revision = %s, steps = %s, "
@@ -57,7 +57,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
 
 
 def record_verify_failure(session: Session, report: Report) -> None:
-    """Write down that the run ended and its verify failed."""
+    """Change the outcome of the run to ``not verified`` if its report has errors."""
     if report.errors:
         slugs = [finding.slug for finding in report.errors]
         _write(
@@ -75,7 +75,7 @@ def _begin(session: Session, command: str, revision: str | None, goal: str | Non
         session,
         f"UPDATE {session.schema[LOG]} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL",
     )
-    coming = [r for r in applied(session.target.name, goal) if r not in applied(session.target.name, revision)]
+    pending = [r for r in applied(session.target.name, goal) if r not in applied(session.target.name, revision)]
     row = {
         "command": command,
         "from_revision": revision or "base",
@@ -83,7 +83,7 @@ def _begin(session: Session, command: str, revision: str | None, goal: str | Non
         "host": who(),
         "image": os.environ.get("AOC_IMAGE") or None,
         "version": __version__,
-        "checksums": Jsonb({revision.id: checksum(revision) for revision in coming}),
+        "checksums": Jsonb({revision.id: checksum(revision) for revision in pending}),
     }
     names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
     insert = f"INSERT INTO {session.schema[LOG]} ({names}) VALUES ({marks}) RETURNING run"
@@ -114,7 +114,7 @@ def _steps(session: Session) -> Jsonb:
 
 
 def runs(session: Session, limit: int) -> tuple[Run, ...]:
-    """Return the latest runs, newest first. An open one is ``running`` as long as its backend holds the lock."""
+    """Return the latest runs, newest first. An open run is ``running`` while its backend holds the lock."""
     if catalog.kind(session, LOG) is None:
         return ()
     found = _read(
@@ -130,7 +130,7 @@ def runs(session: Session, limit: int) -> tuple[Run, ...]:
 
 
 def latest(session: Session) -> tuple[LatestRun, ...]:
-    """Return the last three runs in a few words, as far as this role may read the ledger."""
+    """Return a summary of the last three runs, or nothing if this role may not read the ledger."""
     if not catalog.may_read(session, LOG):
         return ()
     names = [field.name for field in fields(LatestRun)]
@@ -138,7 +138,7 @@ def latest(session: Session) -> tuple[LatestRun, ...]:
 
 
 def steps(session: Session, run: int) -> list[StepReport] | None:
-    """Return the steps of one run, or None if there is no such run."""
+    """Return the steps of a run, or None if there is no such run."""
     if catalog.kind(session, LOG) is None:
         return None
     found = _read(session, "SELECT steps FROM {} WHERE run = %s", (run,))
@@ -152,7 +152,7 @@ _NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("st
 
 
 def _readable(written: Any) -> StepReport | None:
-    """Return a step as reports know it, or None: the ledger may hold any JSON."""
+    """Return a recorded step, or None if it is not one: the ledger may hold any JSON."""
     if not isinstance(written, dict) or not isinstance(written.get("statement"), str):
         return None
     numbers = {name: written[name] for name in _NUMBERS if _is_count(written.get(name))}
@@ -167,7 +167,7 @@ def _is_count(value: Any) -> bool:
 
 
 def edited(session: Session, revision: str | None) -> Iterator[Finding]:
-    """Yield ``edited-revision`` for applied revisions whose SQL is not what the ledger says was applied."""
+    """Yield ``edited-revision`` for applied revisions whose SQL differs from the SQL that was applied."""
     from aoc_migrate.revisions.revision_sql import checksum
 
     if not catalog.may_read(session, LOG):

@@ -1,4 +1,4 @@
-"""The SQL of a revision, its Steps, and its checksum for the ledger."""
+"""The SQL and the Steps of a revision, and its checksum for the ledger."""
 
 import hashlib
 import io
@@ -26,9 +26,9 @@ def render(revision: Revision, function: str) -> str:
 
 
 def collect(revision: Revision, function: str, schema: Schema, owner: str | None) -> list[tuple[Step, ...]]:
-    """Return the Steps of ``function``, grouped by transaction; ``owner`` is for a table that the baseline makes.
+    """Return the Steps of ``function``, grouped by transaction; ``owner`` gets a table that the baseline creates.
 
-    What a revision does with Alembic's own operations is a Step of its own, with the SQL that Alembic prints.
+    An operation of Alembic's own is a Step with the SQL that Alembic prints.
     """
     printed = io.StringIO()
     collector = Collector(schema, printed, owner)
@@ -40,7 +40,7 @@ def collect(revision: Revision, function: str, schema: Schema, owner: str | None
 
 
 def checksum(revision: Revision) -> str:
-    """Return the SHA-256 of what a revision does, up and down."""
+    """Return the SHA-256 of a revision's SQL, up and down."""
     text = render(revision, "upgrade") + render(revision, "downgrade")
     return hashlib.sha256(text.encode()).hexdigest()
 

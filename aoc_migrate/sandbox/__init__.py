@@ -1,1 +1,1 @@
-"""A throwaway real PostgreSQL with advisories in it, for a demo and for tests."""
+"""A throwaway PostgreSQL with advisories, for the demo and for tests."""

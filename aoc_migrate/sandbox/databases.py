@@ -1,4 +1,4 @@
-"""The two databases as a deployment has them before it knows of the contract."""
+"""The two databases of a deployment before the contract."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ GRANT INSERT, UPDATE ON advisory TO "stella-console";
 GRANT SELECT (id, title) ON advisory TO "stella-console";
 GRANT SELECT ON advisory_titles TO "stella-console";
 """
-"""The merged advisories that concelier kept before the contract, with what hangs on such a table."""
+"""The merged advisories that concelier kept before the contract, with a view, owners and privileges."""
 
 _ROLE_SQL = """
 DO $$ BEGIN
@@ -88,7 +88,7 @@ def create_legacy_advisory(connection: Connection) -> None:
 
 
 def prepare(server: "Server") -> None:
-    """Create the databases of the running server that are missing, each with its tables, or none of them."""
+    """Create the missing databases of the running server, and the tables of each in one transaction."""
     with exclusively(server.folder), psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         existing = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
         for database, table in RAW_TABLES.items():

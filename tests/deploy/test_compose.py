@@ -50,7 +50,7 @@ def config(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_compose_accepts_the_file() -> None:
-    """Compose takes the file, and its flags and order are in what it makes of it."""
+    """Compose accepts the file, and keeps its flags and order."""
     ran = config(POSTGRES_PASSWORD="secret")
 
     assert ran.returncode == 0, ran.stderr

@@ -1,4 +1,4 @@
-"""The Helm chart: what it makes of its values, what it refuses, and what holds for every pod."""
+"""The Helm chart: what it renders, what it refuses, and what holds for every pod."""
 
 import difflib
 import json

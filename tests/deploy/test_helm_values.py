@@ -61,10 +61,10 @@ def test_the_schema_refuses_wrong_values(setting: str, named: str, helm: Helm) -
         ("verify.enabled=true", "targets.concelier.verifierUrlSecret.name is empty"),
         (
             "verify.enabled=true,targets.concelier.verifierUrlSecret.name=concelier-database",
-            "verification wants a role that may only read",
+            "verification needs a read-only role",
         ),
         ("rollback.enabled=true", "the services' guard goes off first"),
-        (DOWNGRADE, "wants rollback.revision"),
+        (DOWNGRADE, "needs rollback.revision"),
         (
             f"{DOWNGRADE},rollback.revision=concelier_0004",
             "no revision of excititor: set rollback.target=concelier",

@@ -28,7 +28,7 @@ def start(container: Manifest, secrets: dict[str, Path], **more: str) -> Ran:
 
 @pytest.fixture
 def concelier_without_links(concelier: Database) -> Database:
-    """A database of concelier with rows that want links."""
+    """A database of concelier with rows that need links."""
     for n in range(3):
         concelier.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
     return concelier

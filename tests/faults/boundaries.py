@@ -1,4 +1,4 @@
-"""Which requests of a run are boundaries: those before which a fault could leave another state behind."""
+"""Which requests of a run are boundaries: those before which a fault could leave a different state."""
 
 import re
 from collections import Counter

@@ -194,7 +194,7 @@ def terminate(lab: Lab, database: str, _process: "subprocess.Popen[str]") -> The
 
 
 def cut(_lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then:
-    """Cut the connection when the server has answered, so that nobody learns the answer."""
+    """Cut the connection once the server has answered, so that the answer is lost."""
     return Then.ANSWERED
 
 

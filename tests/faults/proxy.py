@@ -1,4 +1,4 @@
-"""A TCP proxy that reads along: it knows the SQL of each request, and can end the conversation at any of them.
+"""A TCP proxy that reads the SQL of each request, and can end the connection at any of them.
 
 Of the frontend protocol it knows just enough to see complete requests: a simple Query, or everything up to a
 Sync (PostgreSQL 18 manual, 54.7); a prepared statement it knows by its name. The connection with which
@@ -19,7 +19,7 @@ _PROTOCOL_3 = 3
 
 
 class Then(enum.Enum):
-    """What becomes of a request and of its connection."""
+    """What happens to a request and to its connection."""
 
     PASS = "forward it, and go on"
     DROP = "drop it and the connection, to both sides"
@@ -120,7 +120,7 @@ class _Conversation:
                 prepared[first] = second.decode()
             elif kind == b"B":
                 text = prepared[second]
-            if kind == b"Q" or (kind == b"S" and text):  # without a Bind, a statement is but prepared
+            if kind == b"Q" or (kind == b"S" and text):  # without a Bind, a statement is only prepared
                 self.then, text = judge(text), ""
             if self.then is Then.DROP:
                 return

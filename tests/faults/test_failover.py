@@ -1,4 +1,4 @@
-"""The primary fails in the middle of a run, and its standby takes over: the same command goes on there."""
+"""The primary fails during a run, and its standby takes over: the same command goes on there."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.faults.scenarios import fill
 from tests.helpers import wait_until
 from tests.servers import running_server
 
-LAST = "SELECT FROM vex_raw WHERE id = 'r4499' FOR UPDATE"  # two batches are written before it is met
+LAST = "SELECT FROM vex_raw WHERE id = 'r4499' FOR UPDATE"  # after the first two batches
 IN_THE_MIDDLE = {
     "backfill": (4500, LAST, next(step for step in STEPS if step.name == "a batch of the backfill")),
     "validation": (MANY, "SELECT", next(step for step in STEPS if step.name == "a validation")),

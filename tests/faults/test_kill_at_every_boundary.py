@@ -1,4 +1,4 @@
-"""kill -9 at every statement boundary: the same command again ends where an undisturbed run ends.
+"""After kill -9 at any statement boundary, the same command ends where an undisturbed run ends.
 
 `scripts/soak --faults` does the same with every fault, for all that can be upgraded and downgraded.
 """

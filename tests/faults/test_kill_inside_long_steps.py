@@ -1,4 +1,4 @@
-"""A client or a backend that dies inside a long step: the same command waits for what goes on, and ends well."""
+"""A client or backend dies inside a long step: the same command waits for what still runs, and succeeds."""
 
 import subprocess
 from collections.abc import Callable
@@ -16,7 +16,7 @@ End = Callable[[Lab, str, "subprocess.Popen[str]"], object]
 
 
 def kill(_lab: Lab, _database: str, process: "subprocess.Popen[str]") -> None:
-    """Kill the client; the server finds that out when it next looks."""
+    """Kill the client; the server notices at its next check."""
     process.kill()
 
 

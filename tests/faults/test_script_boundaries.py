@@ -1,4 +1,4 @@
-"""A psql script that dies between any two statements: run again, it ends as if never disturbed."""
+"""A psql script dies between any two statements: run again, it ends as if undisturbed."""
 
 import re
 import subprocess

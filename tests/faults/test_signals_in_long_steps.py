@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT during each long step: the step ends, also on the server, and the same command goes on."""
+"""SIGTERM and SIGINT end each long step, on the server too, and the same command goes on."""
 
 import signal
 from typing import Any
@@ -11,7 +11,7 @@ from tests.faults.long_steps import MANY, OURS, STEPS, Step, blocked, up
 from tests.faults.outcome import differences, outcome
 from tests.helpers import wait_until
 
-SOON = 10  # seconds; five are promised, and this machine may be busy
+SOON = 10  # seconds; five are promised, but this machine may be busy
 
 
 def last_outcome(connection: psycopg.Connection[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""A server for whoever starts it: root, an ordinary user, a user id without a name."""
+"""A server started by root, by an ordinary user, or by a user id without a name."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The commands."""
+"""The commands of the sandbox."""
 
 import json
 from collections.abc import Callable

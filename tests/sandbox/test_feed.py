@@ -1,4 +1,4 @@
-"""Feeds: what becomes a row, and what is refused."""
+"""Feeds: which lines become rows, and which are refused."""
 
 import gzip
 import json
@@ -75,7 +75,7 @@ def test_yaml_is_loaded_as_json(raw_tables: psycopg.Connection[Any], write_feed:
     assert raw_tables.execute("SELECT content->'raw' FROM advisory_raw").fetchall() == [({"id": "INV-1"},)]
 
 
-def test_numbers_survive(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
+def test_numbers_keep_every_digit(raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]) -> None:
     """Numbers are stored digit by digit as published, not as a float would print them."""
     feed = write_feed("feed.ndjson", {"raw": '{"n": 1.00000000000000000001}'})
     load_feed(raw_tables, "advisory_raw", feed)
@@ -129,7 +129,7 @@ def test_a_bad_line_stops_the_load(
 def test_postgresqls_refusal_is_not_quoted(
     raw_tables: psycopg.Connection[Any], write_feed: Callable[..., Path]
 ) -> None:
-    """What only PostgreSQL can judge is refused without quoting it."""
+    """A refusal that only PostgreSQL can make does not quote the value."""
     feed = write_feed("feed.ndjson", {"raw": '{"secret": 1e200000}'})
 
     with pytest.raises(Abort, match="refused a document") as refusal:
@@ -184,7 +184,7 @@ def test_a_loaded_feed_is_refused(raw_tables: psycopg.Connection[Any], write_fee
 def test_what_is_not_a_feed_is_refused(
     raw_tables: psycopg.Connection[Any], tmp_path: Path, name: str, content: bytes, reason: str
 ) -> None:
-    """Whatever is not a feed is refused by name and reason, and nothing is loaded."""
+    """Anything but a feed is refused by name and reason, and nothing is loaded."""
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(Abort, match=rf"{name}.*{reason}"):

@@ -161,7 +161,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_an_unusable_folder_is_refused() -> None:
-    """A folder that cannot be made is one clear sentence."""
+    """A folder that cannot be made is refused in one clear sentence."""
     with pytest.raises(Abort, match="AOC_SANDBOX_DIR"):
         Server(Path("/proc/self/nowhere"), find_binaries()).start()
 

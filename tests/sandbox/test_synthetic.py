@@ -44,7 +44,7 @@ def test_the_requested_number_of_groups_share_a_key() -> None:
 
 
 def test_each_violation_changes_one_column(raw_tables: psycopg.Connection[Any]) -> None:
-    """Each kind of dirt is loadable and differs from a clean row in one column only."""
+    """Each violation can be loaded and differs from a clean row in one column only."""
     rows = list(generate("advisory_raw", 10, violations=len(DIRT)))
     loaded = load_synthetic(raw_tables, "advisory_raw", 10, violations=len(DIRT), tenant="acme")
 

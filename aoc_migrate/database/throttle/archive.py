@@ -25,7 +25,7 @@ class Archive(Signal):
     remedy = "Repair archive_command (the server's log says why it fails), or give --max-lag off"
 
     def reason(self) -> str | None:
-        """Return how far the archive is behind where that is too much, or that it fails."""
+        """Return that the archive fails, or how far it is behind if that is too far."""
         limits = self.session.limits
         if limits.max_lag_bytes is None and limits.max_lag_seconds is None:
             return None

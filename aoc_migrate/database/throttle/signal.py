@@ -75,4 +75,4 @@ class Signal(ABC):
 
     @abstractmethod
     def reason(self) -> str | None:
-        """Return why the step has to pause now, None where it may go on."""
+        """Return why the step must pause now, or None if it may go on."""

@@ -17,7 +17,7 @@ class Slot(Signal):
     remedy = "Start its consumer, or drop it: SELECT pg_drop_replication_slot('NAME'); or raise --max-lag"
 
     def reason(self) -> str | None:
-        """Return the slot that keeps most, where that is too much."""
+        """Return the slot that keeps the most WAL, if that is too much."""
         most = self.session.limits.max_lag_bytes
         if most is None:
             return None

@@ -1,4 +1,4 @@
-"""Facts about the supersedes chains, and about what was written to them."""
+"""Facts about the supersedes chains and their journal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from aoc_migrate.report.fields import Facts, Pairs
 
 @dataclass(frozen=True)
 class LargestChain:
-    """A number of revisions, how many documents have as many, and the key of one of them."""
+    """A number of revisions, how many documents have that number, and the key of one of them."""
 
     revisions: int
     documents: int
@@ -28,10 +28,10 @@ class LinkedRow:
 
 @dataclass(frozen=True)
 class ChainFacts(Facts):
-    """``rows`` in scope, how many of them are ``linked``, and how long chains are.
+    """The ``rows`` in scope, how many of them are ``linked``, and the lengths of chains.
 
-    ``chain_depths`` are documents by number of revisions, in powers of two; ``largest_chains`` the five greatest
-    numbers of revisions; ``chain_sample`` the first five rows in order.
+    ``chain_depths``: documents by number of revisions, in powers of two. ``largest_chains``: the five highest
+    numbers of revisions. ``chain_sample``: the first five rows in chain order.
     """
 
     rows: int
@@ -43,14 +43,14 @@ class ChainFacts(Facts):
 
 @dataclass(frozen=True)
 class RelinkFacts(Facts):
-    """How many rows `chain --apply` linked again."""
+    """How many links `chain --apply` set."""
 
     relinked: int
 
 
 @dataclass(frozen=True)
 class JournalFacts(Facts):
-    """The batches of the journal, and the links that it holds; None where this role may not read it."""
+    """The batches of the journal and the links that it holds; None if this role may not read it."""
 
     batches: int | None
     links: int | None

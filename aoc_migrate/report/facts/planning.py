@@ -7,7 +7,7 @@ from aoc_migrate.report.fields import Bytes, Facts, Milliseconds, Seconds
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """Steps that run together: their lock, what they read and write, how many bytes and for how long."""
+    """Steps that run together: their lock, what they read and write, the bytes, and the estimated time."""
 
     revision: str
     statement: str
@@ -20,9 +20,9 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class PlanFacts(Facts):
-    """Where a plan leads, the sizes that it meets, and its steps.
+    """The revisions of a plan, the sizes of the table, and the steps.
 
-    Estimates are there where the server could be measured on this table; audit and verify come on top of them.
+    Estimates are missing if the table could not be measured. They do not include audit and verify.
     """
 
     direction: str

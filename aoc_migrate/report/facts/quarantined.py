@@ -7,7 +7,7 @@ from aoc_migrate.report.fields import Facts
 
 @dataclass(frozen=True)
 class QuarantineFacts(Facts):
-    """Rows that were moved there, and originals of repaired rows; None where the role may not read it."""
+    """The number of moved rows and of originals of repaired rows; None if the role may not read it."""
 
     quarantine: int | None
     repaired: int | None
@@ -15,7 +15,7 @@ class QuarantineFacts(Facts):
 
 @dataclass(frozen=True)
 class QuarantinedRun:
-    """What one run put there for one reason."""
+    """The rows that one run put there for one reason."""
 
     run: int
     reason: str
@@ -27,7 +27,7 @@ class QuarantinedRun:
 
 @dataclass(frozen=True)
 class QuarantinedRow:
-    """A row in quarantine: moved or repaired, why, and the row that was kept in its place."""
+    """A row in quarantine: moved or repaired, why, and the row that replaces it."""
 
     id: str
     run: int
@@ -38,7 +38,7 @@ class QuarantinedRow:
 
 @dataclass(frozen=True)
 class QuarantineListFacts(Facts):
-    """What `quarantine` lists; without a quarantine it is no row."""
+    """What `quarantine` lists; without a quarantine, only ``rows`` 0."""
 
     rows: int
     quarantined_by_run: tuple[QuarantinedRun, ...] | None = None

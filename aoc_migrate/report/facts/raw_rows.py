@@ -7,7 +7,7 @@ from aoc_migrate.report.fields import Facts
 
 @dataclass(frozen=True)
 class VendorDuplicates:
-    """The groups and rows of one vendor that share an idempotency key."""
+    """The duplicate groups of one vendor, and their rows."""
 
     source_vendor: str
     groups: int
@@ -16,7 +16,7 @@ class VendorDuplicates:
 
 @dataclass(frozen=True)
 class AuditFacts(Facts):
-    """How many rows were read; where there are duplicates, how many of which vendor, over all groups."""
+    """How many rows were read, and the duplicates of each vendor, if any, over all groups."""
 
     rows: int | None = None
     duplicates_by_vendor: tuple[VendorDuplicates, ...] | None = None
@@ -24,7 +24,7 @@ class AuditFacts(Facts):
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """What stays of a group, how many rows move, the first of them, and the columns in which they differ."""
+    """The row that stays, how many rows move, the first of them, and the columns in which they differ."""
 
     stays: str
     rows: int
@@ -35,7 +35,7 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DedupeFacts(Facts):
-    """Counts over all groups, which row of each stays, and a sample of groups."""
+    """Counts over all groups, which row of a group stays, and a sample of groups."""
 
     groups: int
     surplus: int
@@ -46,7 +46,7 @@ class DedupeFacts(Facts):
 
 @dataclass(frozen=True)
 class BrokenRule:
-    """How many rows break a rule in a column, and how many of them are repaired or move."""
+    """How many rows break a rule in a column, and how many of them are repaired or moved."""
 
     rule: str
     column: str
@@ -57,7 +57,7 @@ class BrokenRule:
 
 @dataclass(frozen=True)
 class BrokenRow:
-    """A row that breaks rules, and what becomes of it."""
+    """A row that breaks rules, and whether it is repaired or moved."""
 
     id: str
     becomes: str
@@ -66,7 +66,7 @@ class BrokenRow:
 
 @dataclass(frozen=True)
 class RepairFacts(Facts):
-    """How many rows would be repaired and moved, by rule and column, and a sample; a row may break several."""
+    """How many rows would be repaired or moved, by rule and column, and a sample. A row may break several."""
 
     to_repair: int
     to_move: int
@@ -76,7 +76,7 @@ class RepairFacts(Facts):
 
 @dataclass(frozen=True)
 class WorkFacts(Facts):
-    """How many rows were done; ``resumed``: how many an interrupted run had left on its list."""
+    """How many rows were written; ``resumed``: how many an interrupted run had left on its list."""
 
     resumed: int | None = None
     repaired: int | None = None

@@ -1,4 +1,4 @@
-"""Facts from the ledger, and what `verify` says of its own scope."""
+"""Facts from the ledger, and about the scope of `verify`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from aoc_migrate.report.fields import Facts, Seconds
 
 @dataclass(frozen=True)
 class LatestRun:
-    """A run of the ledger in a few words."""
+    """The summary of a run in the ledger."""
 
     run: int
     command: str
@@ -21,7 +21,7 @@ class LatestRun:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the ledger: who ran what, from where to where, when, for how long, with what outcome."""
+    """A run in the ledger: who ran what, from and to which revision, when, for how long, with what outcome."""
 
     run: int
     command: str
@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class HistoryFacts(Facts):
-    """The latest runs, newest first, and the run whose steps the report has."""
+    """The latest runs, newest first, and the run whose steps the report shows."""
 
     runs: tuple[Run, ...]
     steps_of_run: int | None = None
@@ -50,7 +50,7 @@ class HistoryFacts(Facts):
 
 @dataclass(frozen=True)
 class VerifyFacts(Facts):
-    """The latest runs, the scope that was asked for, and whether the probe could try to write."""
+    """The latest runs, the requested scope, and whether the probe could run."""
 
     latest_runs: tuple[LatestRun, ...]
     tenant: str | None = None

@@ -1,4 +1,4 @@
-"""Facts of `verify`, `status` and `wait`: where a target is."""
+"""Facts of `verify`, `status` and `wait`: the state of a target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class CatalogFacts(Facts):
 
 @dataclass(frozen=True)
 class StatusFacts(Facts):
-    """How far the history is, the links in the journal, who holds the lock, and which pid builds which index."""
+    """The applied and pending revisions, the backfill and its journal, the lock, and running index builds."""
 
     applied: int
     pending: tuple[str, ...]

@@ -23,7 +23,7 @@ waitContainer and waitVolumes are for services that only wait, under the verifie
 {{- include "aoc-migrate.podVolumes" (dict "root" $root "targets" (list .target) "role" "owner") | trim -}}
 {{- end -}}
 
-{{/* Who waits: the verifier where its Secret is named, else the owner. */}}
+{{/* The role that waits: the verifier if its Secret is named, else the owner. */}}
 {{- define "aoc-migrate.waitRole" -}}
 {{- ternary "verifier" "owner" (not (empty (get .root.Values.targets .target).verifierUrlSecret.name)) -}}
 {{- end -}}

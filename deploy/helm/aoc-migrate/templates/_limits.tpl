@@ -17,7 +17,7 @@
 {{- end -}}
 
 {{/*
-Refuse a Job that Kubernetes ends before it gives up by itself, because it would never say who was in its way:
+Refuse a Job that Kubernetes would end before it gives up by itself: it would never name its blockers:
 (dict "target" NAME "limits" VALUES "seconds" 14400 "key" "upgrade").
 */}}
 {{- define "aoc-migrate.checkDeadline" -}}
@@ -27,7 +27,7 @@ Refuse a Job that Kubernetes ends before it gives up by itself, because it would
 {{- end -}}
 {{- end -}}
 
-{{/* Names of the targets that are enabled, as JSON; `only` keeps one. Fails where none is left. */}}
+{{/* Names of the enabled targets, as JSON; `only` selects one. Fails if none is left. */}}
 {{- define "aoc-migrate.targets" -}}
 {{- $names := list -}}
 {{- range $name := list "concelier" "excititor" -}}

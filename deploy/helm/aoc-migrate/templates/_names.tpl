@@ -1,4 +1,4 @@
-{{/* Name of what belongs to the release; short enough to be the beginning of a Job's name. */}}
+{{/* Prefix of all names of the release; short enough for a Job's name. */}}
 {{- define "aoc-migrate.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride }}
@@ -33,7 +33,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* Service account of the hooks, which run before the release's own is there. */}}
+{{/* Service account of the hooks, which run before the release's own exists. */}}
 {{- define "aoc-migrate.hookServiceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ include "aoc-migrate.fullname" . }}-hook
@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* Refuse a caller from whose context this chart's values are out of reach. */}}
+{{/* Refuse a caller whose context does not reach this chart's values. */}}
 {{- define "aoc-migrate.checkRoot" -}}
 {{- if not (or (eq .Chart.Name "aoc-migrate") (hasKey .Subcharts "aoc-migrate")) -}}
 {{- fail "aoc-migrate: pass the root context: (dict \"root\" $ \"target\" \"concelier\"), and make aoc-migrate a dependency." -}}

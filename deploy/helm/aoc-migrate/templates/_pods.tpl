@@ -1,4 +1,4 @@
-{{/* Where a target is: (dict "root" $ "target" NAME "role" "owner"|"verifier"). Fails without a Secret. */}}
+{{/* The Secret of a target: (dict "root" $ "target" NAME "role" "owner"|"verifier"). Fails without a Secret. */}}
 {{- define "aoc-migrate.secret" -}}
 {{- $values := get .root.Values.targets .target -}}
 {{- $key := ternary "verifierUrlSecret" "urlSecret" (eq .role "verifier") -}}
@@ -7,7 +7,7 @@
 {{- fail (printf "targets.%s.%s.name is empty: name the Secret that holds the URL of the %s." .target $key (ternary "read-only role" "role that owns the tables" (eq .role "verifier"))) -}}
 {{- end -}}
 {{- if and (eq .role "verifier") (eq $secret.name $values.urlSecret.name) (eq $secret.key $values.urlSecret.key) -}}
-{{- fail (printf "targets.%s.verifierUrlSecret is urlSecret: verification wants a role that may only read." .target) -}}
+{{- fail (printf "targets.%s.verifierUrlSecret is urlSecret: verification needs a read-only role." .target) -}}
 {{- end -}}
 {{- toJson $secret -}}
 {{- end -}}
@@ -51,7 +51,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Volumes for the same, or nothing where no file is wanted. The mode is for any uid: Secrets belong to root. */}}
+{{/* Volumes for the same, or nothing if no Secret is mounted. The mode lets any uid read: Secrets belong to root. */}}
 {{- define "aoc-migrate.podVolumes" -}}
 {{- range .targets }}
 {{- $secret := include "aoc-migrate.secret" (dict "root" $.root "target" . "role" $.role) | fromJson }}
@@ -176,7 +176,7 @@ template:
 
 {{/*
 A Job: (dict "root" $ "component" NAME "name" NAME "hook" EVENTS "spec" TEXT). A Job cannot be changed: without a hook,
-its name carries the chart's version and a hash of its spec, so that what has changed is another Job.
+its name carries the chart's version and a hash of its spec, so that a change makes another Job.
 */}}
 {{- define "aoc-migrate.job" }}
 ---

@@ -1,4 +1,4 @@
-{{/* Annotations of what a hook's pod needs: made before it, and gone when all hooks of the event went well. */}}
+{{/* Annotations of what a hook's pod needs: created before it, deleted when all hooks of the event succeed. */}}
 {{- define "aoc-migrate.hookSurroundings" -}}
 helm.sh/hook: {{ ternary "post-upgrade" "pre-install,pre-upgrade" .Values.rollback.enabled }}
 helm.sh/hook-weight: "-10"
