@@ -53,7 +53,9 @@ def test_a_role_without_temp_is_refused(name: str, excititor: Database, aoc: Aoc
         assert refused.exit_code == 3
         assert refused.err.count("\n") == 1
         assert f"GRANT TEMP ON DATABASE {database} TO {role}" in refused.err
-        excititor.run(f"REVOKE TEMP ON DATABASE {database} FROM PUBLIC; {refused.err.partition('procedures: ')[2]}")
+        excititor.run(
+            f"REVOKE TEMP ON DATABASE {database} FROM PUBLIC; {refused.err.partition('procedures: ')[2]}"
+        )
         again = psql(excititor, script)
         excititor.run(f"GRANT TEMP ON DATABASE {database} TO PUBLIC")
         assert "temporary" not in again.err
