@@ -197,7 +197,7 @@ def test_a_dropped_journal_makes_links_permanent(chains_at_head: Database, aoc: 
 
     assert (dropped.exit_code, dropped.report["changed"]) == (0, True)
     assert (dropped.report["facts"]["batches"], dropped.report["facts"]["links"]) == (1, 6)
-    assert "leaves the links as they are" in dropped.report["next"]
+    assert "leaves the links as they are" in dropped.report["next"]["note"]
     assert (again.report["facts"], again.report["changed"]) == ({"batches": 0, "links": 0}, False)
     assert aoc("downgrade", f"{chains_at_head.target}_0005").exit_code == 0
     assert links(chains_at_head) == GOOD
@@ -211,7 +211,7 @@ def test_drop_journal_shows_first(chains_at_head: Database, aoc: Aoc) -> None:
 
     assert (shown.exit_code, shown.report["changed"]) == (0, False)
     assert shown.report["facts"] == {"batches": 1, "links": 6}
-    assert shown.report["next"] == f"aoc-migrate chain {chains_at_head.target} --drop-journal --apply"
+    assert shown.report["next"]["command"] == f"aoc-migrate chain {chains_at_head.target} --drop-journal --apply"
     assert aoc.json("status").report["facts"]["journal"] == 6
 
 
