@@ -153,7 +153,7 @@ BEGIN
       EXECUTE pg_temp.aoc_sql(format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', our_table));
     END IF;
   END LOOP;
-  SELECT string_agg(f.name || ' bears a name of ours, but ' || f.flaw || '. Find out who made it, and what for. ' || f.remedy,
+  SELECT string_agg(f.name || ' has one of our names, but ' || f.flaw || '. Find out who made it, and what for. ' || f.remedy,
     ' ') INTO found FROM (
 SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version"')), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass((current_setting('aoc.schema')
   || '."aoc_migration_hold"')), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state',

@@ -57,7 +57,7 @@ WHERE flaw IS NOT NULL"""
 
 def guard(schema: Schema, raw: Relation) -> str:
     """Return the statement that ends a script if a relation with one of our names is not ours."""
-    words = "name || ' bears a name of ours, but ' || flaw || '. Find out who made it, and what for. ' || remedy"
+    words = "name || ' has one of our names, but ' || flaw || '. Find out who made it, and what for. ' || remedy"
     return f"""DO $aoc$
 DECLARE found text := (SELECT string_agg({words}, ' ') FROM (
 {flaws(schema, raw, tuple(BOOKKEEPING))}) AS foreign_objects);
