@@ -132,7 +132,7 @@ def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
         "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
         "have the same file name": [new, "--no-wheels", *same],
         "cannot be combined": [new, "--no-wheels", "--platform", "any"],
-        "cannot be made": ["/proc/nowhere/kit", "--no-wheels"],
+        "cannot be created": ["/proc/nowhere/kit", "--no-wheels"],
     }
 
     for message, words in cases.items():
