@@ -20,6 +20,11 @@ class DedupeOptions:
     different: bool = False
     limit: int = 200
 
+    def typed(self) -> str:
+        """Return the options that choose the same rows, as one types them; nothing for the default."""
+        keep = "" if self.keep == "earliest" else f" --keep {self.keep}"
+        return f"{keep}{' --include-different' if self.different else ''}"
+
 
 def run_dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: bool) -> None:
     """Show the surplus rows; with ``apply``, move them."""
@@ -44,7 +49,7 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
     if apply:
         apply_work(session, report, contract, work, find)
     elif show_work(session, report, contract, work, find):
-        report.next = Next(f"aoc-migrate dedupe {target} --apply")
+        report.next = Next(f"aoc-migrate dedupe {target}{options.typed()} --apply")
 
 
 _FETCH_COLUMNS = ("id", "retrieved_at", "created_at")  # two fetches of one document differ in these
