@@ -74,7 +74,7 @@ def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
 
 @pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])
 def test_restore_returns_the_identical_table(duplicated: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
-    """What `next` says moves what was shown; no dangling link is left; --restore gives back the identical table."""
+    """The command in `next` moves what was shown, without dangling links; --restore gives back the same table."""
     before = rows(duplicated)
 
     following = aoc.json("dedupe", duplicated.target, "--keep", keep).report["next"]["command"]
