@@ -4,18 +4,12 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from aoc_migrate.errors import refused
 
-if TYPE_CHECKING:
-    from psycopg import Connection
-
-    from aoc_migrate.sandbox.envelope import Loaded
-
-_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
+_TARGETS = ("concelier", "excititor")
 _NOT_RUNNING = 3
 _READABLE = {"True": "yes", "False": "no", "None": "-"}
 
@@ -57,7 +51,7 @@ def start() -> None:
     server.start()
     prepare(server)
     click.echo(f"The sandbox runs in {server.folder}. To stop it: aoc-migrate sandbox stop", err=True)
-    for target in _TABLES:
+    for target in _TARGETS:
         click.echo(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
 
 
@@ -148,9 +142,9 @@ def load(
       aoc-migrate sandbox load concelier --rows 100000 --seed 7 --duplicates 20 --violations 14
       aoc-migrate sandbox load excititor vex.ndjson.gz --tenant acme --skip
     """
-    if target is not None and target not in _TABLES and file is None:
+    if target is not None and target not in _TARGETS and file is None:
         target, file = None, target
-    if target is not None and target not in _TABLES:
+    if target is not None and target not in _TARGETS:
         raise refused(f"{target} is not a target. Put concelier or excititor before the file.")
     if (file is None) == (rows is None):
         raise refused("Give either a FILE or --rows N.")
@@ -158,49 +152,15 @@ def load(
         raise refused("--skip needs a FILE; generated rows are always loaded.")
     if rows is None and (duplicates or violations or seed):
         raise refused("--seed, --duplicates and --violations need --rows N.")
+    from aoc_migrate.sandbox.load import load_file, load_generated
+
     if rows is None:
-        _load_file(target, Path(str(file)), tenant or "default", skip)
+        results = load_file(target, Path(str(file)), tenant or "default", skip=skip)
     else:
-        _load_invented(target, rows, seed=seed, duplicates=duplicates, violations=violations, tenant=tenant)
-
-
-def _load_file(target: str | None, path: Path, tenant: str, skip: bool) -> None:
-    from aoc_migrate.sandbox.feed import feed_table, load_feed
-
-    table = _TABLES[target] if target else feed_table(path)
-    for name, raw_table in _TABLES.items():
-        if raw_table == table:
-            with _connected(name) as connection:
-                _report(table, load_feed(connection, table, path, tenant, skip=skip))
-            return
-    raise refused(f"{path} does not say which target it belongs to. Put concelier or excititor before the file.")
-
-
-def _load_invented(target: str | None, rows: int, **options: Any) -> None:
-    from aoc_migrate.sandbox.synthetic import load_synthetic
-
-    for name in [target] if target else list(_TABLES):
-        with _connected(name) as connection:
-            _report(_TABLES[name], load_synthetic(connection, _TABLES[name], rows, **options))
-
-
-def _connected(target: str) -> "Connection[Any]":
-    import psycopg
-
-    from aoc_migrate.sandbox.server import default_server
-
-    server = default_server()
-    if not server.running():
-        raise refused("The sandbox is not running. Run: aoc-migrate sandbox start", _NOT_RUNNING)
-    try:
-        return psycopg.connect(server.url(target))
-    except psycopg.OperationalError:
-        raise refused(
-            f"The sandbox has no database {target}. Run: aoc-migrate sandbox start", _NOT_RUNNING
-        ) from None
-
-
-def _report(table: str, loaded: "Loaded") -> None:
-    click.echo(f"{table}: {loaded.rows} rows loaded")
-    for reason, count in loaded.skipped.items():
-        click.echo(f"{table}: {count} lines skipped: {reason}")
+        results = load_generated(
+            target, rows, seed=seed, duplicates=duplicates, violations=violations, tenant=tenant
+        )
+    for table, loaded in results:
+        click.echo(f"{table}: {loaded.rows} rows loaded")
+        for reason, count in loaded.skipped.items():
+            click.echo(f"{table}: {count} lines skipped: {reason}")
