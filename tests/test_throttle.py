@@ -208,7 +208,7 @@ def test_a_role_that_sees_little_can_run_the_backfill(excititor_before_backfill:
         (["--max-lag", "64 elephants"], "write 64MB, 10s"),
         (["--pace", "0.5"], "between 1% and 100%"),
         (["--pace", "0%"], "between 1% and 100%"),
-        (["--batch-time", "2s"], "the most is 500ms"),
+        (["--batch-time", "2s"], "the maximum is 500ms"),
         (["--batch-rows", "0"], "1<=x<=20000"),
     ],
 )
