@@ -23,8 +23,8 @@ MEANING = {
     "decompressed. The CPU time of the backend is the median of shuffled rounds",
     "CPU of an INSERT": "each row is stored with one prepared INSERT, as a service stores a document; a hundred "
     "rows share a transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, "
-    "and NOT NULLs. PostgreSQL parses a stored CHECK again for every statement: INSERT shows that cost, COPY hides "
-    "it. Without a document there is less to store, so the same addition is a larger share",
+    "and NOT NULLs. PostgreSQL parses a stored CHECK again for every statement: INSERT shows that cost, COPY "
+    "hides it. Without a document there is less to store, so the same addition is a larger share",
     "CPU of COPY": "the same rows, a thousand at a time, which shows what the rules cost per row of a running "
     "statement",
     "CPU of a session's first INSERT": "a new session loads the catalog, and PL/pgSQL compiles each function once",
