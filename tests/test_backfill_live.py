@@ -1,4 +1,4 @@
-"""The backfill among writers, on plain and partitioned tables: exact at the end, and exactly taken back."""
+"""The backfill among writers, on plain and partitioned tables: exact at the end, and undone exactly."""
 
 import random
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def expected(database: Database) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_stored_meanwhile_are_linked_too(seed: int, table_of_each_shape: Database) -> None:
-    """Whatever is stored between its statements, every link is right at the end, and the way back is exact."""
+    """Whatever others store between its statements, every link is right at the end, and is undone exactly."""
     dice = random.Random(seed)
     list(arrivals(table_of_each_shape, dice, 120))
     table_of_each_shape.run("CREATE TABLE found AS SELECT id, supersedes FROM vex_raw")

@@ -65,7 +65,7 @@ def test_the_bundle_holds_scripts_docs_and_report(bundle_without_wheels: Path) -
 
 
 def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path) -> None:
-    """Made again from the same input, elsewhere, every file has the same bytes, mode and time."""
+    """A bundle made elsewhere from the same input has files with the same bytes, modes and times."""
     ran = Aoc()(
         "bundle",
         str(tmp_path / "other"),
@@ -87,7 +87,7 @@ def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path)
 
 
 def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
-    """The signer gets the sums as its last word; what it adds to the folder stays."""
+    """The signer gets the sums as its last argument; what it adds to the folder stays."""
     signer = tmp_path / "sign er"
     signer.write_text('#!/bin/sh\nsha256sum "$2" > "$2.sig"\n', encoding="utf-8")
     signer.chmod(0o755)
@@ -108,7 +108,7 @@ def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
     ],
 )
 def test_a_failing_signer_leaves_no_bundle(command: str, message: str, tmp_path: Path) -> None:
-    """Without its signature there is no bundle, and no part of one."""
+    """If signing fails, no bundle remains, nor any part of one."""
     ran = Aoc()("bundle", str(tmp_path / "kit"), "--no-wheels", "--sign-command", command)
 
     assert ran.exit_code == 2

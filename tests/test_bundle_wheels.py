@@ -48,7 +48,7 @@ def install(bundle: Path, venv: Path) -> subprocess.CompletedProcess[str]:
 def test_the_bundle_upgrades_without_a_network(
     bundle_with_wheels: Path, tmp_path: Path, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """Installed from the bundle alone, each wheel by its sum, the command says its version, upgrades, verifies."""
+    """Installed from the bundle alone, each wheel by its sum, the command runs, upgrades and verifies."""
     installed = install(bundle_with_wheels, tmp_path / "venv")
     assert installed.returncode == 0, installed.stderr
     programs, environment = tmp_path / "venv" / "bin", clean_environment()

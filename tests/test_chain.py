@@ -1,4 +1,4 @@
-"""The supersedes chain: each kind of wrong link is named, repaired on request, and taken back."""
+"""The supersedes chain: each kind of wrong link is named, repaired on request, and set back by a downgrade."""
 
 from typing import Any
 
@@ -120,7 +120,7 @@ def test_a_new_row_without_its_link_is_broken(chains_at_head: Database, aoc: Aoc
 
 
 def test_without_created_at_nothing_is_excused(chains_at_head: Database, aoc: Aoc) -> None:
-    """Where no column says when a row was stored, no revision counts as late: it is an error."""
+    """If no column says when a row was stored, no revision counts as late: each is an error."""
     chains_at_head.run(f"ALTER TABLE {chains_at_head.table} DROP created_at")
     late(chains_at_head, "a4")
 
@@ -144,7 +144,7 @@ def test_apply_needs_the_flag(chains_at_head: Database, aoc: Aoc) -> None:
 
 
 def test_apply_with_nothing_to_do_needs_no_flag(chains_at_head: Database, aoc: Aoc) -> None:
-    """Where every link is right, --apply needs no flag and changes nothing."""
+    """If every link is right, --apply needs no flag and changes nothing."""
     ran = aoc.json("chain", "--apply")
 
     assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, [], False)

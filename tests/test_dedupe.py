@@ -1,4 +1,4 @@
-"""Duplicates move into quarantine and back: nothing is lost, nothing else is touched, and a killed run goes on."""
+"""Duplicates move into quarantine and back: nothing is lost or touched by mistake, and a killed run can resume."""
 
 import os
 import signal
@@ -62,7 +62,7 @@ def test_without_apply_nothing_changes(duplicated: Database, aoc: Aoc) -> None:
 
 
 def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
-    """Of a group with many surplus rows the report has the number, and the first twenty ids."""
+    """For a group with many surplus rows, the report has their number and the first twenty ids."""
     for n in range(25):
         excititor.add(f"{n:02}", content_hash="h")
     aoc.configure(excititor)
@@ -176,7 +176,7 @@ def test_somebody_elses_quarantine_is_left_alone(duplicated: Database, aoc: Aoc)
 
 
 def test_only_the_owner_may_read_the_quarantine(duplicated: Database, aoc: Aoc) -> None:
-    """Whatever default privileges give, the quarantine is its owner's alone."""
+    """Whatever default privileges grant, only the owner can read the quarantine."""
     duplicated.run("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC")
 
     assert aoc("dedupe", duplicated.target, "--apply").exit_code == 0
@@ -194,7 +194,7 @@ def test_only_the_owner_may_read_the_quarantine(duplicated: Database, aoc: Aoc) 
 def test_any_table_comes_clean_and_comes_back(
     excititor: Database, aoc: Aoc, stored: list[tuple[str, str, int]], links: list[int], keep: str
 ) -> None:
-    """Of any dirty table no duplicate is left, every row is in exactly one place, and --restore gives it back."""
+    """In any dirty table no duplicate is left, every row is in exactly one place, and --restore undoes it all."""
     excititor.run("TRUNCATE vex_raw; ALTER TABLE vex_raw ADD COLUMN IF NOT EXISTS supersedes text")
     excititor.run("DROP TABLE IF EXISTS vex_raw_quarantine")
     aoc.configure(excititor)
@@ -215,7 +215,7 @@ def test_any_table_comes_clean_and_comes_back(
 
 
 def test_a_killed_run_goes_on(excititor: Database, aoc: Aoc) -> None:
-    """Killed between its batches, the same command moves the rest, and --restore gives back the table."""
+    """After a kill between batches, the same command moves the rest, and --restore gives back the table."""
     excititor.run("ALTER TABLE vex_raw ADD COLUMN supersedes text")
     excititor.run(
         "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "

@@ -1,4 +1,4 @@
-"""What runs under a strong lock: one bound for all of it, and nobody but a timeout of ours makes it try again."""
+"""Work under a strong lock: one limit covers all of it, and only a timeout of ours makes it try again."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ class Sleepy(tuple[str, ...]):
 
 
 def test_a_silent_client_loses_its_strong_lock(excititor: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that says nothing while it holds a strong lock loses it: others go on, and nothing is changed."""
+    """A silent client loses the strong lock that it holds: others continue, and nothing is changed."""
     monkeypatch.setattr(instant, "ALIVE", "100ms")
     statements = Sleepy(["ALTER TABLE public.vex_raw ADD late text"])
     with (
@@ -49,7 +49,7 @@ def test_a_silent_client_loses_its_strong_lock(excititor: Database, monkeypatch:
 
 
 def test_one_bound_covers_all_work_under_a_strong_lock(excititor: Database) -> None:
-    """Statements that fit into --max-stall one by one, but not together, are given up: others wait for all."""
+    """Statements that fit into --max-stall singly but not together are given up: others wait for all of them."""
     statements = ("SELECT pg_sleep(0.15)",) * 3
     limits = Limits(max_stall=0.25)
     with connect(Target("excititor", excititor.url), "test", limits, Flags()) as session:

@@ -1,4 +1,4 @@
-"""After a kill, a signal or a failure half way, the same command goes on."""
+"""After a kill, a signal or a failure half way, the same command resumes."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.helpers import PINNED, fill, wait_until, wrong_links
 
 
 def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """After kill -9 in the backfill, the same command goes on and ends with every link right."""
+    """After kill -9 in the backfill, the same command resumes and ends with every link right."""
     fill(excititor, 40_000)
     aoc.configure(excititor)
     process = aoc.start("upgrade", **retrofit)

@@ -162,7 +162,7 @@ def test_a_pause_for_row_waiters_begins_with_the_next_batch(excititor: Database,
 
 
 def test_standbys_of_one_name_are_kept_apart(excititor: Database) -> None:
-    """Two standbys of one name, whose marks differ, do not count as one that moves."""
+    """Two standbys with the same name and different marks do not count as one that moves."""
     with connect(Target("excititor", excititor.url), "test", Limits(old_snapshot=0.01), Flags()) as session:
         signal = OldSnapshot(WritingStep(session, "link rows", "vex_raw", math.inf))
         rows = [{"name": "standby 'walreceiver'", "pid": pid, "mark": str(pid)} for pid in (1, 2)]
@@ -190,7 +190,7 @@ def test_a_terminated_watcher_is_replaced(excititor: Database) -> None:
 def test_updates_without_effect_come_to_an_end(
     excititor: Database, aoc: Aoc, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where a trigger prevents links, the backfill says so and ends, sooner if scans are slow for the deadline."""
+    """If a trigger prevents links, the backfill says so and ends, sooner if scans are slow for the deadline."""
     monkeypatch.setattr(backfill, "FOUND", 2)
     for n in range(5):
         excititor.add(f"r{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")

@@ -149,7 +149,7 @@ def test_a_table_of_another_shape_is_refused(shape: str, excititor: Database, ao
 
 
 def test_no_right_on_a_strangers_table_is_asked_for(excititor: Database, aoc: Aoc) -> None:
-    """Where a stranger's table lets us not even read it, no finding asks for that right."""
+    """If we may not even read a stranger's table, no finding asks for that right."""
     owning = "GRANT CREATE, USAGE ON SCHEMA public TO {role}; ALTER TABLE vex_raw OWNER TO {role}"
     with stranger(excititor) as role, stranger(excititor, owning, "owner") as owner:
         role.run(f"CREATE TABLE public.aoc_migration_log ({PREMADE['aoc_migration_log']})")
@@ -205,7 +205,7 @@ def test_a_table_swapped_meanwhile_stops_us(concelier: Database, neighbour_role:
 def test_a_batch_that_loses_rows_is_rolled_back(
     event: str, concelier: Database, neighbour_role: Database, aoc: Aoc
 ) -> None:
-    """A batch of which not every row leaves and arrives is rolled back, and says so."""
+    """A batch is rolled back, and says so, unless all of its rows leave and arrive."""
     concelier.run(
         "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
         f"CREATE TRIGGER swallow BEFORE {event} ON advisory_raw FOR EACH ROW EXECUTE FUNCTION swallow()"

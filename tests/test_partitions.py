@@ -54,7 +54,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_partitions_that_cannot_be_unique_are_refused(name: str, excititor: Database, aoc: Aoc) -> None:
-    """Partitions over which no key or no id can be unique, or that hold no index, are found by the audit."""
+    """Partitions over which no key or no id can be unique, or that can have no index, are found by the audit."""
     if name == "foreign-partition":
         excititor.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_pkey")
     repartition(excititor, **REFUSED[name])
@@ -84,7 +84,7 @@ def test_an_id_in_two_partitions_is_found(partitioned: Database, aoc: Aoc, retro
 
 
 def test_every_partition_has_both_indexes(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """Each partition of each level has its own part of both indexes, which hold, and each rule is refused."""
+    """Each partition of each level has its part of both indexes, which hold, and refuses what breaks a rule."""
     for n, tenant in enumerate("aabbbbcc"):
         partitioned.add(f"{n}", tenant=tenant, content_hash=f"sha256:{n}")
 

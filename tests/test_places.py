@@ -69,7 +69,7 @@ def test_an_encoding_other_than_utf8_is_refused(empty_database: Database, aoc: A
 def test_an_ordinary_owner_can_do_everything(
     empty_database: Database, owner_with_odd_name: str, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """The owner of the tables, with an odd name and no other right, can do everything."""
+    """A role with an odd name and no right but ownership of the tables can do everything."""
     make_schema(empty_database, "vuln", owner_with_odd_name)
     empty_database.run(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(owner_with_odd_name)))
     create_raw_table(empty_database.connection, "advisory_raw")

@@ -45,7 +45,7 @@ def test_each_estimate_is_reported_with_the_actual_time(
 
 
 def test_missing_links_are_estimated_from_statistics(excititor: Database, aoc: Aoc) -> None:
-    """How many links are missing follows from the statistics, and with it the WAL; linked rows want none."""
+    """How many links are missing follows from the statistics, and with it the WAL; linked rows need none."""
     aoc.configure(excititor)
     fill(excititor, 5000)
     excititor.run("ALTER TABLE vex_raw ADD supersedes text")
@@ -113,7 +113,7 @@ def test_each_step_names_its_lock_and_its_reads(excititor: Database, aoc: Aoc) -
 
 
 def test_the_room_for_indexes_is_estimated(excititor: Database, aoc: Aoc) -> None:
-    """The plan estimates the room that the indexes need, within a factor of two."""
+    """The plan estimates the space that the indexes need, within a factor of two."""
     aoc.configure(excititor)
     fill(excititor, 20_000)
     excititor.run("ANALYZE vex_raw")

@@ -1,4 +1,4 @@
-"""The quarantine: its owner's alone, reported everywhere, exported on demand, untouched by migrations."""
+"""The quarantine: private to its owner, reported everywhere, exported on demand, untouched by migrations."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""Any dirty table comes clean by `repair` and `dedupe`, no row is lost, and both restores give it back whole."""
+"""`repair` and `dedupe` clean any dirty table without losing a row, and both restores give the table back."""
 
 import json
 from functools import partial

@@ -15,7 +15,7 @@ def excititor_at_head(excititor: Database, aoc: Aoc) -> Database:
 
 
 def test_a_dropped_column_does_not_stop_the_downgrade(excititor_at_head: Database, aoc: Aoc) -> None:
-    """Where the estimate of what it takes cannot be made, the downgrade goes on without one."""
+    """If its cost cannot be estimated, the downgrade continues without an estimate."""
     excititor_at_head.run("ALTER TABLE vex_raw DROP COLUMN content")
 
     ran = aoc.json("downgrade", "base")
@@ -38,7 +38,7 @@ def test_a_hold_is_a_change(excititor_at_head: Database, aoc: Aoc) -> None:
 
 @pytest.mark.parametrize("words", ["chain", "chain --apply", "verify", "upgrade", "dedupe", "repair"])
 def test_every_command_reports_a_missing_raw_table(words: str, excititor_at_head: Database, aoc: Aoc) -> None:
-    """Without the raw table every command says that it is missing, and does not ask for what would not help."""
+    """Without the raw table every command says that it is missing, and suggests nothing that would not help."""
     excititor_at_head.run("DROP TABLE vex_raw")
 
     ran = aoc.json(*words.split())

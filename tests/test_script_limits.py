@@ -42,7 +42,7 @@ SCRIPTS = {"constraints": apply, "plan": whole}
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_role_without_temp_is_refused(name: str, excititor: Database, aoc: Aoc) -> None:
-    """A role that may make nothing temporary is refused in one sentence, with the GRANT, before anything else."""
+    """A role that lacks TEMP is refused in one sentence, with the GRANT, before anything else."""
     database = excititor.connection.info.dbname
     with lonely(excititor) as role:
         excititor.run(f"REVOKE TEMP ON DATABASE {database} FROM PUBLIC")
@@ -111,7 +111,7 @@ NEEDY = """SELECT id FROM (SELECT *, row_number() OVER (PARTITION BY tenant, sou
 
 @pytest.mark.parametrize("way", BACKFILLS)
 def test_a_locked_row_delays_nobody_else(way: str, excititor_before_backfill: Database, aoc: Aoc) -> None:
-    """While somebody keeps a row of a batch locked, a writer of another row of it waits a second at most."""
+    """While somebody locks one row of a batch, a writer of another row of that batch waits a second at most."""
     script = BACKFILLS[way](aoc, excititor_before_backfill)
     ids = [row[0] for row in excititor_before_backfill.rows(NEEDY)]
     words = [str(find_binaries() / "psql"), excititor_before_backfill.url, "-X", "-v", "retrofit=1"]
@@ -180,7 +180,7 @@ def test_a_new_trigger_is_not_run(excititor_before_backfill: Database, aoc: Aoc)
 
 @pytest.mark.parametrize("way", BACKFILLS)
 def test_batches_come_to_an_end(way: str, excititor_before_backfill: Database, aoc: Aoc) -> None:
-    """Where a trigger keeps links from being written, the scans are bounded: exit 0, with a warning."""
+    """If a trigger prevents links, the number of scans is limited: exit 0, with a warning."""
     script = BACKFILLS[way](aoc, excititor_before_backfill)
     excititor_before_backfill.run(
         f"CREATE FUNCTION stays() {PINNED} 'BEGIN RETURN NULL; END';"

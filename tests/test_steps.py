@@ -116,7 +116,7 @@ def test_no_step_is_needed_at_its_goal(target_with_chain: Database, aoc: Aoc, re
 def test_a_script_asks_what_the_command_asks(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """A question written out, and the function in pg_temp that answers it in a script, agree: yes and no."""
+    """A question written out, and the pg_temp function that answers it in a script, give the same answer."""
     assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
     target_with_chain.run("SET search_path = pg_catalog, pg_temp")
     for function in (FOUND, *(question.function for question in QUESTIONS)):

@@ -221,7 +221,7 @@ def test_wrong_limits_exit_2(words: list[str], answer: str, aoc: Aoc) -> None:
 
 
 def test_limits_are_in_the_report(excititor_before_backfill: Database, aoc: Aoc) -> None:
-    """The report says which pace and which lag held; --max-lag may be given twice or as a list."""
+    """The report says which pace and which lag were in effect; --max-lag may be given twice or as a list."""
     once = aoc.json("upgrade", "--pace", "50%", "--max-lag", "64MB,10s").report["parameters"]
     twice = aoc.json("chain", "--max-lag", "10s", "--max-lag", "64MB").report["parameters"]
 

@@ -136,7 +136,7 @@ def test_all_configured_targets_are_upgraded_in_order(concelier: Database, excit
 
 
 def test_a_failing_target_stops_the_next(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """When the first target fails, the second is not touched, and stderr says so."""
+    """If the first target fails, the second is not touched, and stderr says so."""
     aoc.configure(concelier, excititor)
     concelier.add("bad", tenant=None)
 
@@ -150,7 +150,7 @@ def test_a_failing_target_stops_the_next(concelier: Database, excititor: Databas
 def test_a_refused_target_is_in_the_report_with_the_other(
     concelier: Database, excititor: Database, aoc: Aoc
 ) -> None:
-    """Wrong usage for one target only exits 2, and the report has it together with the other target's."""
+    """Wrong usage for only one target exits 2, and the report has it next to the other target's result."""
     aoc.configure(concelier, excititor)
 
     ran = aoc.json("upgrade", "concelier_0001")

@@ -1,4 +1,4 @@
-"""Verify: what somebody changed is found under its own name, and nothing else is."""
+"""Verify finds whatever somebody changed, under its own name, and nothing else."""
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_a_constraint_that_is_not_enforced_is_found(excititor: Database, aoc: Ao
 
 
 def test_a_not_null_that_is_not_valid_is_found(excititor: Database, aoc: Aoc) -> None:
-    """NOT NULL … NOT VALID (PostgreSQL 18) proves nothing about old rows, and is no NOT NULL to verify."""
+    """NOT NULL … NOT VALID (PostgreSQL 18) proves nothing about old rows, and verify does not count it."""
     if excititor.connection.info.server_version < 180000:
         pytest.skip("NOT NULL … NOT VALID exists since PostgreSQL 18")
     aoc.configure(excititor)

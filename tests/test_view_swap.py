@@ -225,7 +225,7 @@ def test_writes_are_refused_clearly(role: str | None, concelier: Database, aoc: 
 
 
 def test_writes_without_the_right_are_refused_as_before(concelier: Database, aoc: Aoc) -> None:
-    """A role that could not write to the table is refused for lack of the privilege, as ever."""
+    """A role that could not write to the table is refused for lack of the privilege, as before."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     concelier.run("SET ROLE stella_reader")

@@ -15,7 +15,7 @@ def test_wait_ends_at_once_at_head(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_wait_gives_up_before_head(excititor: Database, aoc: Aoc) -> None:
-    """It gives up with exit 3, and says at which revision it is, what it waits for, and that nobody runs it."""
+    """It gives up with exit 3, and says which revision it found, what it waits for, and that nobody runs it."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0003")
 
@@ -58,7 +58,7 @@ def test_an_unreachable_database_is_waited_for(empty_database: Database, aoc: Ao
 
 
 def test_a_held_database_is_accepted(excititor: Database, aoc: Aoc) -> None:
-    """Where a rollback holds the database, services may start: exit 0, and the report shows the hold."""
+    """If a rollback holds the database, services may start: exit 0, and the report shows the hold."""
     aoc.configure(excititor)
     aoc("upgrade")
     aoc("downgrade", "-1")
@@ -69,7 +69,7 @@ def test_a_held_database_is_accepted(excititor: Database, aoc: Aoc) -> None:
 
 
 def test_select_on_the_version_table_is_enough(excititor: Database, aoc: Aoc) -> None:
-    """SELECT on the version table is enough, without which the error says which GRANT; but it sees no hold."""
+    """SELECT on the version table is enough, but shows no hold; without it, the error says which GRANT helps."""
     aoc.configure(excititor)
     aoc("upgrade", "excititor_0006")
     excititor.run('DROP ROLE IF EXISTS "a waiter"; CREATE ROLE "a waiter" LOGIN PASSWORD \'w\'')

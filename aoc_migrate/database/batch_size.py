@@ -1,4 +1,4 @@
-"""The size of the next batch, and the rest after one: batches aim at a time, not at a number of rows."""
+"""The size of the next batch, and the pause after one: a batch aims for a duration, not a number of rows."""
 
 import time
 

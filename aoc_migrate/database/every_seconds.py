@@ -1,4 +1,4 @@
-"""A limit on how often a line of log is repeated."""
+"""A limit on how often a log line is repeated."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Settings that every session of ours pins, online and in scripts, whatever role, database or PGOPTIONS say.
+"""Settings that every session of ours pins, online and in scripts, whatever the role, database or PGOPTIONS set.
 
 Of the settings that any role may change, these decide what the catalog prints, how values are read and written, or
 what an error does. Settings that only slow a plan down, or place files, remain the operator's. Time limits

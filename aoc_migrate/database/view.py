@@ -1,4 +1,4 @@
-"""SQL on the state of the view swap, for revisions, audit and verify alike."""
+"""SQL that reads the state of the view swap, for revisions, audit and verify alike."""
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database.relation import Relation, Schema

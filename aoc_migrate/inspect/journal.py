@@ -1,4 +1,4 @@
-"""The journal of supersedes links, which a downgrade sets back."""
+"""The journal of supersedes links, from which a downgrade restores the old links."""
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import JOURNAL

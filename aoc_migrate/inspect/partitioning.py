@@ -1,4 +1,4 @@
-"""Audit of a partitioned raw table: can the idempotency key and the id be unique over all partitions?"""
+"""Audit of a partitioned raw table: can the idempotency key and the id be unique across all partitions?"""
 
 from collections.abc import Iterator
 

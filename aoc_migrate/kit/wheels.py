@@ -1,4 +1,4 @@
-"""The packages of a bundle, downloaded by pip from the index in its own settings."""
+"""The packages of a bundle, downloaded by pip from the index that it is configured for."""
 
 import re
 import subprocess

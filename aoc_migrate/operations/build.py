@@ -1,4 +1,4 @@
-"""Builds of indexes CONCURRENTLY: logged while they run, bounded while they wait; leftovers are dropped."""
+"""Index builds with CONCURRENTLY: logged while they run, bounded while they wait; leftovers are dropped."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The raw table itself: created where it is missing, and never dropped."""
+"""The raw table itself: created if it is missing, and never dropped."""
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.bookkeeping import HOLD, STATE, VERSION, blind, create_bookkeeping, make_private, share

@@ -1,4 +1,4 @@
-"""Importing this registers every operation with Alembic: ``op.add_checks(…)`` and the others of revisions."""
+"""Importing this module registers every operation with Alembic, such as ``op.add_checks(…)``."""
 
 from aoc_migrate.operations import checks, indexes, raw_table, view_swap
 from aoc_migrate.operations.supersedes import operations as supersedes

@@ -1,4 +1,4 @@
-"""A Step: one statement of a revision, with its lock, and what the catalog must lack for it to be needed.
+"""A Step: one statement of a revision, with its lock, and the condition under which it is needed.
 
 Code that runs, prints, plans or estimates a statement reads its Step, never the statement itself.
 """

@@ -1,4 +1,4 @@
-"""What a psql script does: which revisions, in which order, on which condition, and how it moves the version."""
+"""What a psql script does: which revisions it runs, in which order and when, and how it sets the version."""
 
 from dataclasses import dataclass
 

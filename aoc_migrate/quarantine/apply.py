@@ -1,4 +1,4 @@
-"""The mechanism of `dedupe` and `repair`: rows move into quarantine, or their originals do and they are repaired.
+"""The mechanism of `dedupe` and `repair`: rows move into quarantine, or are repaired and their originals go there.
 
 A row leaves the raw table, or changes, only in the statement that puts it into quarantine. The rows are listed
 once. Each batch shortens the list, and after an interruption the same command continues with the rest.

@@ -1,4 +1,4 @@
-"""`quarantine --export`: whole rows, one JSON object a line."""
+"""`quarantine --export`: whole rows, one JSON object per line."""
 
 import os
 import tempfile

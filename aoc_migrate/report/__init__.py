@@ -1,1 +1,1 @@
-"""Findings, reports and how they are drawn. Pure: no database, no Alembic."""
+"""Findings, reports and how they are rendered. Pure: no database, no Alembic."""

@@ -1,4 +1,4 @@
-"""Reports for programs: JSON with the schema docs/report.schema.json, and NDJSON, one finding a line."""
+"""Reports for programs: JSON with the schema docs/report.schema.json, and NDJSON, one finding per line."""
 
 import json
 from dataclasses import asdict

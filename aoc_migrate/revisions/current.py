@@ -1,4 +1,4 @@
-"""The revision of a database, what should hold at it, and the lock under which it changes."""
+"""A database's current revision, what should hold at that revision, and the lock for changing it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

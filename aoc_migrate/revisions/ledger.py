@@ -1,4 +1,4 @@
-"""The ledger: who ran what, when, for how long, with what outcome.
+"""The ledger: who ran what, when, for how long, and with what outcome.
 
 A run is recorded before its first step and after each step. The row of a killed run stays open until the next run
 that changes something, and so holds the lock, marks it as interrupted.

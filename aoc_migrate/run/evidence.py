@@ -1,4 +1,4 @@
-"""`upgrade --evidence DIR`: files for the change ticket, written as the run goes, so a failed run has them too."""
+"""`upgrade --evidence DIR`: files for the change ticket, written during the run, so a failed run has them too."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

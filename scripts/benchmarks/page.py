@@ -10,7 +10,7 @@ WHY = {
     "duplicate audit with an index": "one process reads the index and compares keys, while several read the table",
     "backfill": "its time includes the journal, and the scan that proves that no link is wrong; one UPDATE has "
     "neither",
-    "backfill at half pace": "as the backfill",
+    "backfill at half pace": "the same reasons as for the backfill",
     "size of the table and the journal": "the links are most of what the table grows by, and the journal keeps "
     "two ids for each",
 }
@@ -21,14 +21,15 @@ MEANING = {
     "It is compared with a scan by one process that reads the same values: the type of every small JSON column, "
     "empty keys, whether the time is finite; for 0007 the type of the document, which has to be fetched and "
     "decompressed. The CPU time of the backend is the median of shuffled rounds",
-    "CPU of an INSERT": "one row with one prepared INSERT, as a service stores a document, a hundred in a "
-    "transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, and NOT "
-    "NULLs. PostgreSQL parses a stored CHECK again for every statement: this shows what COPY hides. Without a "
-    "document there is less to store, so the same addition is a larger share",
-    "CPU of COPY": "the same rows, a thousand at a time: what the rules cost each row of a running statement",
+    "CPU of an INSERT": "each row is stored with one prepared INSERT, as a service stores a document; a hundred "
+    "rows share a transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, "
+    "and NOT NULLs. PostgreSQL parses a stored CHECK again for every statement: INSERT shows that cost, COPY "
+    "hides it. Without a document there is less to store, so the same addition is a larger share",
+    "CPU of COPY": "the same rows, a thousand at a time, which shows what the rules cost per row of a running "
+    "statement",
     "CPU of a session's first INSERT": "a new session loads the catalog, and PL/pgSQL compiles each function once",
     "CPU of an UPDATE": "one statement sets the link of a thousand rows, and each row's CHECKs run again. "
-    "The one on content decompresses the document; so it is added after the backfill",
+    "The CHECK on content decompresses the document, so it is added after the backfill",
     "constraints and key": "psql runs our own scripts, under the names that the guide gives",
 }
 """What rows of the table mean, by the beginning of their names."""
@@ -49,14 +50,14 @@ def page(results: dict[str, Any]) -> str:
     return f"""\
 # Performance
 
-`scripts/bench --write` measures and writes this page; [performance.json](performance.json) holds the figures.
+`scripts/bench --write` measures and writes this page; [performance.json](performance.json) has the figures.
 Both sides of a ratio were measured in one run on {about["machine"]}, Python {about["python"]},
-PostgreSQL {about["postgresql"]}. The server syncs and keeps full pages; {about["settings"]};
-autovacuum is off, so that runs can be compared. {about["rows"]:,} rows of seed
-{about["seed"]}: chains of 2.6 revisions on average with ids in no order, {documents}. Times differ from
-machine to machine, ratios of one run less. Counted figures come from the server's counters; only scans are
-the same on every machine, because batch sizes depend on the clock, and full pages in the WAL on
-checkpoints.
+PostgreSQL {about["postgresql"]}. fsync and full_page_writes are on; {about["settings"]};
+autovacuum is off, so that runs can be compared. The table has {about["rows"]:,} rows, generated with seed
+{about["seed"]}: chains of 2.6 revisions on average, with ids in no order, and {documents}. Times differ from
+machine to machine; ratios within one run differ less. Counted figures come from the server's counters. Only the
+number of scans is the same on every machine: batch sizes depend on the clock, and full pages in the WAL depend
+on checkpoints.
 
 ```sh
 scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for size in results["growth"])} --write
@@ -84,7 +85,7 @@ they took:
 ## Who waits
 
 Two writers and a reader send 100 statements a second each while a migration of
-{about["rows"]:,} rows runs; a wait counts from the moment at which the statement was due.
+{about["rows"]:,} rows runs; each wait is measured from the moment when its statement was due.
 
 {_stalls(results["stalls"])}
 """
@@ -119,9 +120,9 @@ def _growth(found: list[dict[str, Any]]) -> str:
     far = " | ".join(f"({_long(extended(found, verb))})" for verb in VERBS)
     return (
         f"{head}| ---: | ---: | ---: | ---: | ---: |\n{rows}| {FAR:,} | {far} | |\n\n"
-        "The last line is not measured: it extends the line through the last two sizes, or in proportion where\n"
-        "that is more, for a table and a cache in the same proportion. Where the table is far larger than\n"
-        "memory, the disk decides; `plan` measures there."
+        "The last line is not measured. It extrapolates from the last two sizes, on a line or in proportion,\n"
+        "whichever is more, and assumes that the cache grows with the table. If the table is far larger than\n"
+        "memory, the disk decides; `plan` measures on your server."
     )
 
 

@@ -1,1 +1,1 @@
-"""The pauses of a step that writes much: one signal a file, each a reason to pause."""
+"""The pauses of a step with many writes: one file for each signal, which is a reason to pause."""

@@ -1,4 +1,4 @@
-"""Positions without a time stamp: how long each has stayed the same is measured here."""
+"""Measures how long a position that has no time stamp has stayed the same."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The throttle of a step that writes much: it pauses between two batches while a signal says Stop.
+"""The throttle of a step with many writes: it pauses between two batches while a signal says Stop.
 
 It evaluates the signals once a second, when the session holds no lock and no snapshot.
 """

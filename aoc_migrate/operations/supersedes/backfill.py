@@ -1,4 +1,4 @@
-"""The backfill online: in batches, and exact at the end whatever others store during it.
+"""The backfill online: in batches, and exact at the end, whatever others store while it runs.
 
 First it walks over the table in key order, and commits its cursor with each batch. Then it scans for rows that
 arrived since, even out of order, or that others changed, and repairs them in batches, until a scan finds nothing.

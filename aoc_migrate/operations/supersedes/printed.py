@@ -1,4 +1,4 @@
-"""The backfill and its undoing in psql: procedures in pg_temp that run batch after batch.
+"""The backfill and its reversal in psql: procedures in pg_temp that run batch after batch.
 
 A procedure that is called outside a transaction may commit. ``statement_timeout`` set in it never fires, so it
 bounds how long a batch *waits*: at most half a second for a row that others have locked. Then it releases its own

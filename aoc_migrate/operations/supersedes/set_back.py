@@ -1,4 +1,4 @@
-"""The backfill undone online: its links are set back in batches, the latest first."""
+"""Undoes the backfill online: restores the old links in batches, the latest first."""
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog

@@ -1,4 +1,4 @@
-"""What a text is, and StellaOps' violation codes."""
+"""The text of a finding, and StellaOps' violation codes."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -35,11 +35,11 @@ QUARANTINE: dict[str, Message] = {
     ),
     "id-taken": Message(
         "The quarantine has {n_rows} with the id of a row that is now in {table}.",
-        "Find out which is right, and rename or remove the other by hand.",
+        "Find out which row is right, and rename or remove the other by hand.",
     ),
     "changed-since": Message(
         "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",
-        "Find out which is right: aoc-migrate quarantine --export writes the originals to a file.",
+        "Find out which version is right: aoc-migrate quarantine --export writes the originals to a file.",
     ),
     "newer-run-first": Message(
         "Run {run} moved rows into {subject} later; restore the latest run first.",

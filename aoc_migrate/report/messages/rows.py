@@ -1,4 +1,4 @@
-"""What the audit finds in the rows, the table, the chain and the way of the view swap."""
+"""What the audit finds in the rows, the table and the chain, and what would block the view swap."""
 
 from aoc_migrate.report.messages.message import DERIVED, DUPLICATE, FORBIDDEN, MISSING, UNKNOWN, Message
 

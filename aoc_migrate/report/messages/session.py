@@ -98,7 +98,8 @@ SESSION: dict[str, Message] = {
         "Find out whether they have written to it. Then run: {remedy}",
     ),
     "rows-lost": Message(
-        "A batch chose {chosen} rows of {subject} and wrote {written}, but {arrived} arrived: it was rolled back.",
+        "A batch chose {chosen} rows of {subject} and wrote {written}, but {arrived} arrived: the batch was "
+        "rolled back.",
         "A trigger or rule discards rows. Disable it, and run the same command again.",
     ),
     "function-kept": Message(

@@ -1,4 +1,4 @@
-"""What `verifier` finds: is the role that verifies a reader of what it needs, and nothing else?"""
+"""What `verifier` finds: can the role read what verification needs, and do nothing else?"""
 
 from aoc_migrate.report.messages.message import Message
 

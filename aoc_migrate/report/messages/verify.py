@@ -67,7 +67,7 @@ VERIFY: dict[str, Message] = {
         severity="warning",
     ),
     "edited-revision": Message(
-        "Revision {subject} was applied with different SQL from the SQL that this version has for it.",
+        "The SQL that applied revision {subject} differs from the SQL that this version has for it.",
         "Compare the versions (aoc-migrate history {target}); never edit a released revision, add a new one.",
         severity="warning",
     ),
