@@ -38,3 +38,13 @@ def test_a_new_revision_follows_the_head(target: str, number: int, checkout: Pat
     for question in ("Why:", "Locks:", "If it fails:", "Reversible:"):
         assert question in text
     assert f"{target}_{number:04d} ({target}) (head)" in run("alembic", "-n", target, "heads")
+
+
+@pytest.mark.parametrize("title", ["", "!", 'a"""', "a\\", "a\nb"])
+def test_a_title_that_is_no_docstring_is_refused(title: str, aoc: Aoc) -> None:
+    """A title that Python could not read in a docstring, or that says nothing, writes no file."""
+    before = sorted((ROOT / "migrations").rglob("*.py"))
+
+    assert aoc("revision", "concelier", "-m", title).exit_code == 2
+
+    assert sorted((ROOT / "migrations").rglob("*.py")) == before

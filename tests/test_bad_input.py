@@ -19,7 +19,7 @@ USAGE = [
     (["upgrade", "concelir"], "neither a target nor a revision"),
     (["upgrade", "concelier", "nonsense"], "neither a target nor a revision"),
     (["upgrade", "concelier", "excititor_0003"], "neither a target nor a revision"),
-    (["upgrade", "concelier", "excititor"], "Unexpected argument 'excititor'"),
+    (["upgrade", "concelier", "excititor"], "Name one target, or none for all"),
     (["upgrade", "concelier", "-1"], "upgrade cannot go down"),
     (["downgrade", "concelier", "+1"], "downgrade cannot go up"),
     (["downgrade", "concelier", "-1"], "-1 leads to no revision"),

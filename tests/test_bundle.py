@@ -104,6 +104,7 @@ def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
         ("false", "failed with exit code 1"),
         ("true", "wrote no SHA256SUMS.asc"),
         ("/nowhere/signer", "Could not start the signer"),
+        ("", "Could not start the signer"),
         ("'", "Could not start the signer"),
     ],
 )

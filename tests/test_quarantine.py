@@ -50,6 +50,8 @@ def test_export_writes_whole_rows_to_a_private_file(filled_quarantine: Database,
     streamed = aoc("quarantine", filled_quarantine.target, "--export", "-")
     assert (streamed.exit_code, streamed.out) == (0, place.read_text(encoding="utf-8"))
     assert len(aoc("quarantine", filled_quarantine.target, "--export", "-", "--run", "2").out.splitlines()) == 1
+    unknown = aoc("quarantine", filled_quarantine.target, "--export", "-", "--run", "99")
+    assert (unknown.exit_code, "no rows of run 99" in unknown.err) == (2, True)
 
 
 def test_export_overwrites_nothing(filled_quarantine: Database, aoc: Aoc, tmp_path: Path) -> None:

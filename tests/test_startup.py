@@ -165,9 +165,9 @@ def test_reading_a_revision_agrees_with_loading_it(target: str) -> None:
         assert read.swap is getattr(module, "swap", None)
 
 
-@pytest.mark.parametrize("line", ["part = Part.NONE", "part = Part(1)", "part = gone", "swap = swap_of(1)"])
+@pytest.mark.parametrize("line", ["part = Part.NONE", "part = Part(1)", "part = gone", "swap = swap_of(1)", '"'])
 def test_an_unreadable_revision_is_refused(line: str, tmp_path: Path) -> None:
-    """An attribute that is neither a constant nor an imported name is refused, with the file named."""
+    """What is not Python, a constant or an imported name is refused, with the file named."""
     path = tmp_path / "x.py"
     path.write_text(
         '"""Title."""\nfrom aoc_migrate.contract.v1 import Part\n'

@@ -1,9 +1,11 @@
 """A command on targets: its arguments and options become one frozen `Run`."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from aoc_migrate.report.model import Report
     from aoc_migrate.run.target_run import Options, Verb
 
+RELATIVE = re.compile(r"-[0-9]+")
 OTHER_OPTIONS = {
     "--dry-run": "To see what would run without changing anything: aoc-migrate plan",
     "--sql": "To print the SQL: aoc-migrate plan TARGET --sql",
@@ -43,6 +46,8 @@ class Run:
 
     def only(self, *, unless: bool = False, hint: str = "name one") -> "Target":
         """Return the first target, which must be the only one, ``unless`` the command takes several (exit 2)."""
+        if unless and self.names and hint.endswith("--all"):
+            raise click.UsageError("Name one target or add --all, not both.")
         if len(self.targets) > 1 and not unless:
             raise click.UsageError(f"Several targets are configured: {hint}.")
         return self.targets[0]
@@ -132,6 +137,16 @@ class TargetCommand(GroupedHelp):
         self.params.insert(0, click.Argument(["words"], nargs=-1, metavar=metavar))
         self.ignore_unknown_options = True  # -1 is a revision; other unknown options are refused here
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse words such as -head, of which click would take -h for itself."""
+        options = [param for param in self.params if isinstance(param, click.Option)]
+        valued = {name for option in options if not option.is_flag for name in option.opts}
+        words = list(takewhile(lambda word: word != "--", args))
+        for before, word in zip(["", *words], words, strict=False):
+            if re.match(r"-[^-].", word) and not RELATIVE.fullmatch(word) and before not in valued:
+                self._refuse_option(ctx, word)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command with its own options and one `Run`."""
         names, revision = self._targets_and_revision(ctx, ctx.params.pop("words"))
@@ -146,12 +161,18 @@ class TargetCommand(GroupedHelp):
         from aoc_migrate.database.targets import TARGETS
 
         for word in words:
-            if word.startswith("-") and not word[1:].isdecimal():
+            if word.startswith("-") and not RELATIVE.fullmatch(word):
                 self._refuse_option(ctx, word.partition("=")[0])
+            if not word.strip():
+                raise click.UsageError("An argument is empty. Is a variable unset?", ctx)
+            if "://" in word:  # it is not repeated: it may hold a password
+                raise click.UsageError("A URL is not an argument: set CONCELIER_DATABASE_URL instead.", ctx)
         targets = [word for word in words if word in TARGETS]
         rest = [word for word in words if word not in TARGETS]
         if len(targets) > 1 or len(rest) > self.takes_revision:
-            surplus = rest[1] if len(rest) > 1 else (rest or targets[1:])[0]
+            if len(targets) > 1:
+                raise click.UsageError("Name one target, or none for all that are configured.", ctx)
+            surplus = rest[self.takes_revision]
             raise click.UsageError(f"Unexpected argument {surplus!r}. Targets are {' and '.join(TARGETS)}.", ctx)
         return targets, rest[0] if rest else None
 

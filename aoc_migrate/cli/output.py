@@ -27,8 +27,14 @@ class Output:
 
     def check(self) -> None:
         """Raise Abort (exit 2) if a file cannot be written."""
-        _writable("--output", self.file)
-        _writable("--metrics", self.metrics)
+        _check_file("--output", self.file)
+        _check_file("--metrics", self.metrics)
+        if self.metrics is not None:
+            metrics = Path(self.metrics).resolve()
+            if metrics.exists() and not metrics.is_file():  # it is replaced by a new file
+                raise refused(f"--metrics {self.metrics!r} is not a regular file. Choose another file.")
+            if self.file is not None and Path(self.file).resolve() == metrics:
+                raise refused("--output and --metrics name the same file. Choose two files.")
 
     def say(self, message: str) -> None:
         """Write one line to stderr."""
@@ -45,12 +51,12 @@ class Output:
             _write_termination_message(command, reports)
         text = render(self.format_, command, reports, exit_code, self._width())
         if self.file is None:
-            click.echo(text, nl=False)
+            _print(text)
             return exit_code
         try:
             Path(self.file).write_text(text, encoding="utf-8")
         except OSError as error:  # the work is done; its report must not be lost
-            click.echo(render(self.format_, command, reports, 4), nl=False)
+            _print(render(self.format_, command, reports, 4))
             self.say(f"{self.file} could not be written: {error.strerror}; the report is on stdout")
             return 4
         return exit_code
@@ -84,14 +90,33 @@ class Output:
             publish(command, reports, self.metrics, self.push_gateway)
 
 
-def _writable(option: str, file: str | None) -> None:
-    if file is None:
-        return
+def _print(text: str) -> None:
+    """Write to stdout. Raises Abort (exit 4) if that fails, except for a closed pipe, which click handles."""
     try:
-        with Path(file).open("a", encoding="utf-8"):
-            return
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise refused(f"{option} {file} cannot be written: {error.strerror}. Choose another file.") from None
+        raise refused(f"stdout could not be written: {error.strerror}. Use --output FILE.", 4) from None
+
+
+def _check_file(option: str, name: str | None) -> None:
+    """Raise Abort (exit 2) if a regular file of this name cannot be written. Creates nothing."""
+    if name is None:
+        return
+    if "://" in name:
+        raise refused(f"{option} takes a file, not a URL.")  # which is not repeated: it may hold a password
+    path = Path(name).resolve()
+    if not name or path.is_dir():
+        problem = "it is a directory" if name else "it has no name"
+    elif path.exists():
+        problem = "" if os.access(path, os.W_OK) else "permission denied"
+    elif not path.parent.is_dir():
+        problem = "its folder does not exist"
+    else:
+        problem = "" if os.access(path.parent, os.W_OK) else "permission denied in its folder"
+    if problem:
+        raise refused(f"{option} {name!r} cannot be written: {problem}. Choose another file.")
 
 
 def _write_termination_message(command: str, reports: "list[Report]") -> None:

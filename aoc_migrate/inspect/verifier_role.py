@@ -183,9 +183,10 @@ def _try_as_role(session: Session, contract: Contract, role: str) -> Iterator[Fi
 
 def _writes(session: Session, contract: Contract) -> list[str]:
     table = session.schema[contract.table]
+    column = contract.link if contract.link in catalog.columns(session, contract.table) else "id"
     return [
         f"INSERT INTO {table} SELECT * FROM {table} WHERE false",
-        f"UPDATE {table} SET {contract.link} = NULL WHERE false",
+        f"UPDATE {table} SET {column} = NULL WHERE false",
         f"DELETE FROM {table} WHERE false",
     ]
 

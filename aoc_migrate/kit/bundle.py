@@ -160,7 +160,7 @@ def _seal(new: Path, kit: Kit) -> None:
     }
     _write(new / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     write_sums(new, [*files, MANIFEST])
-    if kit.sign_command:
+    if kit.sign_command is not None:
         _sign(new, kit.sign_command)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from aoc_migrate.database.own_tables import lock
+from aoc_migrate.database.own_tables import lock, own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.quarantine.contents import has_quarantine
@@ -36,6 +36,13 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]
     query = f"SELECT to_jsonb(q)::text FROM {name} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
+    if run is not None:
+        with own_tables_locked(session, contract.quarantine):
+            if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
+                raise refused(
+                    f"The quarantine of {session.target.name} has no rows of run {run}. "
+                    f"See: aoc-migrate quarantine {session.target.name}"
+                )
     exported = 0
     try:
         with session.transaction(), session.connection.cursor("aoc_export") as cursor:

@@ -66,7 +66,10 @@ def history(target: str) -> tuple[Revision, ...]:
 
 def _read(path: Path) -> Revision:
     """Read a revision from the assignments in its file: constants, imported names and their attributes."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError):
+        raise refused(f"{path} is not a valid revision: it is not Python.") from None
     origin = {a.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for a in node.names}
     assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
 
@@ -162,8 +165,8 @@ def resolve(target: str, revision: str, current: str | None) -> str | None:
         return head(target)
     if revision == "base":
         return None
-    if re.fullmatch(r"[+-]\d{1,6}", revision):
-        return _relative(target, int(revision), current)
+    if re.fullmatch(r"[+-][0-9]{1,6}", revision):
+        return _relative(target, revision, current)
     ids = [r.id for r in history(target) if r.id.startswith(revision)]
     if len(ids) != 1:
         known = ", ".join(r.id for r in history(target))
@@ -174,10 +177,10 @@ def resolve(target: str, revision: str, current: str | None) -> str | None:
     return ids[0]
 
 
-def _relative(target: str, steps: int, current: str | None) -> str | None:
+def _relative(target: str, revision: str, current: str | None) -> str | None:
     ids = [None, *(r.id for r in history(target))]
-    index = ids.index(current) + steps
-    if steps == 0 or not 0 <= index < len(ids):
+    index = ids.index(current) + int(revision)
+    if int(revision) == 0 or not 0 <= index < len(ids):
         at = current or "base"
-        raise refused(f"{target} is at {at}; {steps:+d} leads to no revision.")
+        raise refused(f"{target} is at {at}; {revision} leads to no revision.")
     return ids[index]

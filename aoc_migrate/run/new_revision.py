@@ -1,5 +1,6 @@
 """`revision`: a new revision from the template."""
 
+import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,18 +14,21 @@ def new_revision(target: str, message: str) -> Path | None:
     checkout = folder.parent
     if not (checkout / "alembic.ini").is_file():
         return None
-    if not message.strip():
-        raise refused("-m needs a title, such as -m 'guard the identifiers column'.")
+    if not re.search("[a-zA-Z]", message) or not message.isprintable() or re.search(r'["\\]', message):
+        raise refused("-m needs a title in one line, without quotes, such as -m 'guard the identifiers column'.")
     from alembic import command
     from alembic.config import Config
 
     number = len(history(target)) + 1
-    script = command.revision(
-        Config(str(checkout / "alembic.ini"), ini_section=target, cmd_opts=Namespace(quiet=True)),
-        message=message,
-        head=head(target),
-        rev_id=f"{target}_{number:04d}",
-    )
+    try:
+        script = command.revision(
+            Config(str(checkout / "alembic.ini"), ini_section=target, cmd_opts=Namespace(quiet=True)),
+            message=message,
+            head=head(target),
+            rev_id=f"{target}_{number:04d}",
+        )
+    except OSError as error:
+        raise refused(f"The revision cannot be written to {folder / target}: {error.strerror}.") from None
     if script is None or isinstance(script, list):
         raise refused("Alembic wrote no revision.")
     return Path(script.path)

@@ -78,9 +78,11 @@ def script_between(target: str, span: str, limits: Limits) -> str:
     Raises Abort (exit 2) for an unknown or relative revision.
     """
     start, _, goal = span.partition(":")
+    if not start or not goal:
+        raise refused(f"{span!r} names only one end. Write FROM:TO, such as base:head.")
     if re.match(r"[+-]", start) or re.match(r"[+-]", goal):
         raise refused(f"{span!r}: without a connection, revisions cannot be relative. Name both by id.")
-    job = job_to(target, resolve(target, start or "base", None), goal or "head")
+    job = job_to(target, resolve(target, start, None), goal)
     return script(job, limits, *read_schema_and_owner(target))
 
 
