@@ -44,13 +44,18 @@ class Run:
 
         return choose_targets(self.names)
 
-    def only(self, *, unless: bool = False, hint: str = "name one") -> "Target":
+    def only(self, *, unless: bool = False) -> "Target":
         """Return the first target, which must be the only one, ``unless`` the command takes several (exit 2)."""
-        if unless and self.names and hint.endswith("--all"):
-            raise click.UsageError("Name one target or add --all, not both.")
         if len(self.targets) > 1 and not unless:
-            raise click.UsageError(f"Several targets are configured: {hint}.")
+            raise click.UsageError("Several targets are configured: name one.")
         return self.targets[0]
+
+    def one_or_all(self, all_targets: bool) -> None:
+        """Refuse several targets that are not asked for by --all, and --all with a named one (exit 2)."""
+        if all_targets and self.names:
+            raise click.UsageError("Name one target or add --all, not both.")
+        if len(self.targets) > 1 and not all_targets:
+            raise click.UsageError("Several targets are configured: name one, or add --all.")
 
     def report(self, verb: "Verb", target: "Target") -> "Report":
         """Run ``verb`` on one target and return its report."""

@@ -21,5 +21,6 @@ def constraints(run: Run, remove: bool, all_targets: bool) -> None:
     from aoc_migrate.run.rollback import run_remove_constraints
     from aoc_migrate.run.status import run_status
 
-    run.only(unless=all_targets or not remove, hint="name one, or add --all")
+    if remove:
+        run.one_or_all(all_targets)
     run.verb(run_remove_constraints if remove else run_status, stops=remove)

@@ -27,7 +27,7 @@ def downgrade(run: Run, all_targets: bool) -> None:
     revision = run.revision
     if revision is None:
         raise click.UsageError("Missing REVISION: -1, a revision id, or base.")
-    run.only(unless=all_targets, hint="name one, or add --all")
+    run.one_or_all(all_targets)
     run.work(
         lambda target: run.report(lambda session, report: run_downgrade(session, report, revision), target),
         stops=True,
