@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -57,7 +58,8 @@ def write(file: Path, command: str, reports: list[Report], now: float) -> None:
     succeeded = [sample.labels for sample in found if sample.name == LAST_SUCCESS]
     runs = [_run(command, report) for report in reports]
     kept = [sample for sample in before if sample.labels in runs and sample.labels not in succeeded]
-    write_to_textfile(str(file), registry([*found, *kept]))
+    with TemporaryDirectory(dir=file.parent) as private:
+        write_to_textfile(str(file), registry([*found, *kept]), tmpdir=private)
     file.chmod(0o644)  # the collector runs as another user
 
 
