@@ -90,3 +90,17 @@ def test_a_downgrade_drops_the_function_of_a_dropped_rule(excititor_at_head: Dat
 
     assert (ran.exit_code, ran.slugs("error")) == (0, [])
     assert excititor_at_head.value(functions) == 0
+
+
+def test_nobody_is_sent_into_a_hold(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """Under a hold, status and a clean audit offer the upgrade that ends it, and no command that does nothing."""
+    target = target_with_chain.target
+    assert aoc("upgrade", target, **retrofit).exit_code == 0
+    assert aoc("downgrade", target, "-1").exit_code == 0
+
+    for command in ("status", "audit", "constraints"):
+        following = aoc.json(command, target, **retrofit).report["next"]
+        assert (following["command"], following["choices"]) == (
+            "",
+            [f"aoc-migrate upgrade {target} --release-hold"],
+        )

@@ -77,7 +77,7 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
         facts = replace(facts, rows=rows)
     report.put(facts)
     name = session.target.name
-    report.next = Next(f"aoc-migrate upgrade {name}")
+    report.next = hold.next_upgrade(session)
     if report.errors:
         report.next = Next(f"aoc-migrate audit {name}", note="Fix what the findings name, and audit again.")
 

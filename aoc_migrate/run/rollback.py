@@ -162,10 +162,8 @@ def _kept_links(session: Session, contract: Contract, count: int, in_quarantine:
 
 def _after_rollback(session: Session, report: Report) -> None:
     """Report the hold, and what to type next."""
-    target = session.target.name
     report.findings += hold.findings(session)
-    up = f"aoc-migrate upgrade {target} --release-hold"
-    report.next = Next(choices=(up,), note="A plain upgrade changes nothing under this hold.")
+    report.next = hold.next_upgrade(session)
 
 
 def run_remove_constraints(session: Session, report: Report) -> None:

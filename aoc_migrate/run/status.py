@@ -54,4 +54,4 @@ def run_status(session: Session, report: Report) -> None:
     )
     report.put(CatalogFacts(rules, indexes))
     report.put(quarantine_facts(session, contract))
-    report.next = Next(f"aoc-migrate upgrade {target}" if pending else f"aoc-migrate verify {target}")
+    report.next = hold.next_upgrade(session) if pending else Next(f"aoc-migrate verify {target}")

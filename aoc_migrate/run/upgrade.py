@@ -106,8 +106,7 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
     current_hold = hold.read(session)
     if current_hold is not None and not options.release_hold:
         report.findings = [hold.to_finding(session, current_hold)]
-        up = f"aoc-migrate upgrade {session.target.name} --release-hold"
-        report.next = Next(choices=(up,), note="A plain upgrade changes nothing under a hold.")
+        report.next = hold.next_upgrade(session)
         return True
     contract = contract_at(session.target.name, goal)
     missing = catalog.kind(session, contract.table) is None
