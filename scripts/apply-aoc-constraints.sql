@@ -84,9 +84,9 @@ BEGIN
         AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s lacks the privileges of the owner of the tables', current_user)
     WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw')) AND relkind = 'p') THEN
       (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script cannot build indexes one partition at a time: run aoc-migrate instead'
-    WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)')) AS given
-        WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):.*[^ ,]$') THEN
-      'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger'
+    WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)')) AS given
+        WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):.*[^ ,]$') THEN
+      'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, published-table, published-bookkeeping, subscribed-table, subscribed-bookkeeping, swap-conflict, move-trigger'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF;
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
@@ -94,7 +94,7 @@ BEGIN
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
   pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY p.oid, 3, 4 LOOP
     object := found.slug || ':' || found.function;
-    CONTINUE WHEN object = ANY (regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)'));
+    CONTINUE WHEN object = ANY (regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)'));
     errors := errors + 1;
     RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with %', found.slug, found.function, found.owner,
       array_to_string(found.names, ', '), '-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object ELSE '''' || replace('accept=' || object, '''', '''"''"''') || '''' END;
@@ -270,6 +270,29 @@ BEGIN
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF;
   RETURN CASE WHEN pg_temp.aoc_asks(needed) THEN pg_temp.aoc_sql(statement) END;
 END $$;
+CREATE OR REPLACE FUNCTION pg_temp.aoc_option(object text) RETURNS text LANGUAGE sql AS $$
+-- Return the option that accepts a finding; object is SLUG:OBJECT.
+SELECT '-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object ELSE '''' || replace('accept=' || object, '''', '''"''"''') || '''' END
+$$;
+CREATE OR REPLACE FUNCTION pg_temp.aoc_replicated(changed text[]) RETURNS int LANGUAGE plpgsql AS $$
+-- Warn of what replicates our tables and would stop, and return the number of warnings; changed: SLUG:OBJECT of what would change.
+DECLARE found record; errors int := 0; accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)');
+BEGIN
+  FOR found IN SELECT r.slug, r.object, array_to_string(r.names, ', ') AS names, r.slug || ':' || r.object AS named FROM (
+WITH RECURSIVE own (object, oid) AS (VALUES ('aoc_alembic_version', to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version"'))), ('aoc_migration_state', to_regclass((current_setting('aoc.schema') || '."aoc_migration_state"'))),
+  ('aoc_migration_hold', to_regclass((current_setting('aoc.schema') || '."aoc_migration_hold"'))), ('aoc_migration_log', to_regclass((current_setting('aoc.schema') || '."aoc_migration_log"')))), family (oid, object) AS ( SELECT oid, relname::text FROM pg_class
+  WHERE relkind IN ('r', 'p') AND oid IN (to_regclass(current_setting('aoc.raw'))) UNION ALL SELECT inhrelid, object FROM pg_inherits JOIN family ON inhparent = oid WHERE NOT inhdetachpending ) SELECT 'published-table' AS slug, object, array_agg(DISTINCT
+  quote_ident(pubname)) AS names FROM family JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_publication_tables t ON t.schemaname = n.nspname AND t.tablename = c.relname GROUP BY 2 UNION ALL SELECT 'published-bookkeeping',
+  pubname, ARRAY(SELECT object FROM own WHERE oid IS NULL) FROM pg_publication p WHERE EXISTS (SELECT FROM own WHERE oid IS NULL) AND (puballtables OR EXISTS (SELECT FROM pg_publication_namespace WHERE pnpubid = p.oid AND pnnspid =
+  to_regnamespace((current_setting('aoc.schema') || '')))) UNION ALL SELECT 'subscribed-table', object, array_agg(DISTINCT quote_ident(subname)) FROM family JOIN pg_subscription_rel ON srrelid = family.oid JOIN pg_subscription s ON s.oid = srsubid GROUP BY 2
+  UNION ALL SELECT 'subscribed-bookkeeping', object, array_agg(DISTINCT quote_ident(subname)) FROM own JOIN pg_subscription_rel ON srrelid = own.oid JOIN pg_subscription s ON s.oid = srsubid GROUP BY 2 ORDER BY 1, 2) AS r LOOP
+    CONTINUE WHEN found.named = ANY (accepted) OR found.slug IN ('published-table', 'subscribed-table') AND NOT found.named = ANY (changed);
+    errors := errors + 1;
+    RAISE WARNING '%: % (%); docs/rules.md shows what to do first, and where; to accept it: %', found.slug, found.object, found.names,
+      pg_temp.aoc_option(found.named);
+  END LOOP;
+  RETURN errors;
+END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_links() RETURNS bigint LANGUAGE plpgsql AS $$
 -- Return how many rows have a missing or wrong supersedes link; without that column, how many have a predecessor.
 DECLARE rows bigint := 0;
@@ -289,14 +312,18 @@ LANGUAGE plpgsql AS $$
 -- (swap: both names) would break something. NULL skips a check.
 #variable_conflict use_column
 DECLARE
-  raw text := current_setting('aoc.raw'); accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)');
+  raw text := current_setting('aoc.raw'); raw_name text := (current_setting('aoc.tables')::text[])[1];
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)'); changed text[] := '{}';
   errors int := 0; rows bigint; links bigint := -1; lacking text; counted text; counts jsonb; found record; rule text[];
 BEGIN
   IF to_regclass(raw) IS NOT NULL THEN
+    IF linking OR NOT pg_temp.aoc_asks($q$EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attname = 'supersedes' AND NOT attisdropped)$q$) THEN
+      changed := changed || format('published-table:%s', raw_name);
+    END IF;
     SELECT string_agg(name, ', ') INTO lacking FROM unnest(ARRAY['id', 'tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset', 'content', 'identifiers']) AS name WHERE NOT EXISTS (
       SELECT FROM pg_attribute WHERE attrelid = to_regclass(raw) AND attname = name AND NOT attisdropped);
     IF rules IS NOT NULL AND (lacking IS NOT NULL OR (SELECT relkind FROM pg_class WHERE oid = to_regclass(raw)) <> 'r') THEN
-      RAISE EXCEPTION '% is not the table that the contract describes; it lacks: %', split_part(raw, '.', -1),
+      RAISE EXCEPTION '% is not the table that the contract describes; it lacks: %', raw_name,
         coalesce(lacking, 'being a plain table');
     END IF;
     FOREACH rule SLICE 1 IN ARRAY coalesce(rules, ARRAY[ARRAY[NULL, NULL, NULL]]) LOOP
@@ -306,23 +333,27 @@ BEGIN
       counted := concat_ws(', ', counted, format('count(*) FILTER (WHERE NOT (%1$s)) AS %2$I, to_json(min(id) FILTER '
         '(WHERE NOT (%1$s))) AS %3$I', rule[3], pg_temp.aoc_sql(rule[1]), pg_temp.aoc_sql(rule[1]) || ' id'));
     END LOOP;
+    IF counted IS NOT NULL OR groups IS NOT NULL THEN
+      changed := changed || format('subscribed-table:%s', raw_name);
+    END IF;
     IF counted IS NOT NULL THEN
       EXECUTE format('SELECT to_jsonb(c) FROM (SELECT %s FROM %s) AS c', counted, raw) INTO counts;
       FOR found IN SELECT key, value, (counts->(key || ' id'))::text AS example FROM jsonb_each_text(counts)
         WHERE key NOT LIKE '% id' AND value <> '0' ORDER BY key
       LOOP
         errors := errors + 1;
-        RAISE WARNING '% rows of % break %, for example id %', found.value, split_part(raw, '.', -1), found.key, found.example;
+        RAISE WARNING '% rows of % break %, for example id %', found.value, raw_name, found.key, found.example;
       END LOOP;
     END IF;
     IF groups IS NOT NULL THEN
       EXECUTE pg_temp.aoc_sql(groups) INTO rows;
       IF rows > 0 THEN
         errors := errors + 1;
-        RAISE WARNING '% groups of rows of % share an idempotency key (ERR_AOC_003)', rows, split_part(raw, '.', -1);
+        RAISE WARNING '% groups of rows of % share an idempotency key (ERR_AOC_003)', rows, raw_name;
       END IF;
     END IF;
   END IF;
+  errors := errors + pg_temp.aoc_replicated(changed);
   IF errors > 0 THEN
     RAISE EXCEPTION 'the audit found % errors, and nothing was changed: fix them and run the script again', errors;
   END IF;

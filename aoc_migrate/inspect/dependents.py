@@ -52,12 +52,13 @@ def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     function = guard_function(swap)
     if session.value("SELECT to_regproc(%s) IS NOT NULL", (str(session.schema[function]),)):
         yield _conflict(swap, f"a function {function} already exists", f"Rename or drop function {function}.")
-    for broken in session.rows(breaking(session.schema[swap.view])):
-        if not session.accepted.has("swap-conflict", broken["name"]):
+    for row in session.rows(functions_of_rows(session.schema[swap.view])):
+        name = row["name"]
+        if not session.accepted.has("swap-conflict", name):
             yield _conflict(
                 swap,
-                f"the {broken['kind']} {broken['name']} would silently change its meaning",
-                f"Change it first, or accept the change: {option('swap-conflict', broken['name'])}",
+                f"the function {name} would silently change its meaning",
+                f"Change it first, or accept the change: {option('swap-conflict', name)}",
             )
     for row in session.rows(partial_readers(session.schema[swap.view])):
         role = row["role"]
@@ -95,15 +96,12 @@ def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
         yield _conflict(swap, reason, f"Run: GRANT CREATE ON SCHEMA {session.schema} TO {session.quoted(owner)};")
 
 
-def breaking(table: Relation) -> str:
-    """Return a query of (kind, name): publications that carry ``table`` by name, functions with its row type."""
-    return f"""SELECT 'publication' AS kind, p.pubname::text AS name FROM pg_publication_tables p
-  JOIN pg_class c ON c.relname = p.tablename AND c.relnamespace = to_regnamespace(quote_ident(p.schemaname))
-  WHERE c.oid = to_regclass({table.literal})
-UNION ALL SELECT 'function', p.proname FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
+def functions_of_rows(table: Relation) -> str:
+    """Return a query of (name): functions with the row type of ``table``."""
+    return f"""SELECT p.proname::text AS name FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
   JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
   JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
-  WHERE c.oid = to_regclass({table.literal}) ORDER BY 1, 2"""
+  WHERE c.oid = to_regclass({table.literal}) ORDER BY 1"""
 
 
 def partial_readers(table: Relation) -> str:

@@ -58,7 +58,6 @@ def constraints_script() -> str:
         "constraints.sql.j2",
         **first["shared"],
         **_common_values(),
-        swap=None,
         down=False,
         **{way: first[way] for way in ("apply", "remove")},
         both=[_json(mark) for mark in marks],
@@ -107,7 +106,7 @@ def _model(target: str) -> dict[str, Any]:
     up, down, limits = constraints_job(target), remove_job(target), Limits()
     contract = contract_at(target, head(target))
     shared = shared_values(target, limits, "public", links=False)
-    for name in ("defaults", "history", "swap"):
+    for name in ("defaults", "history"):
         shared.pop(name)
     content = next(r for r in history(target) if r.part is Part.CONTENT)
     conditions = {content.id: f"{due(up, content)} OR :'aoc_guard'::boolean"}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aoc_migrate import __version__
-from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.database.attached_code import LINKING, NEEDS, attached, attached_to_ddl
 from aoc_migrate.database.bookkeeping import (
     BOOKKEEPING,
@@ -29,8 +29,9 @@ from aoc_migrate.database.questions import QUESTIONS, column_exists
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.database.runner_lock import HELD
 from aoc_migrate.database.state import recorded
-from aoc_migrate.inspect.dependents import breaking, partial_readers
+from aoc_migrate.inspect.dependents import functions_of_rows, partial_readers
 from aoc_migrate.inspect.duplicates import duplicates
+from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replicated
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
 from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
@@ -57,9 +58,10 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
     """Return the psql script of a job. ``schema`` is its default; ``owner`` gets a table that it creates."""
     pending = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
     links = any(revision.part is Part.CHAIN for revision in job.revisions)
+    found = swap_of(job.target)
     return rendered(
         "job.sql.j2",
-        **shared_values(job.target, limits, schema, links=links),
+        **shared_values(job.target, limits, schema, found.swap if found else None, links=links),
         **run_values(job),
         about=f"{job.target}, from {job.name(job.start)} to {job.name(job.goal)}",
         description=[],
@@ -73,16 +75,22 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
         bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
         pending=pending,
         journal=_private_journal(job.target) if job.down and links else "",
+        undone_swap=_undone_swap(job),
         audits=[] if job.down else list(_audits(job)),
         sections=[section(job, revision, owner) for revision in job.revisions],
     )
 
 
-def shared_values(target: str, limits: Limits, schema: str, *, links: bool) -> dict[str, Any]:
-    """Return the values that every script needs; ``links``: the script sets links, or sets them back."""
+def shared_values(
+    target: str, limits: Limits, schema: str, swap: ViewSwap | None = None, *, links: bool
+) -> dict[str, Any]:
+    """Return the values that every script needs.
+
+    ``swap``: the target's view swap, which the script may do or undo. ``links``: it sets links, or sets them back.
+    """
     contract = contract_at(target, None)
     raw = VARIABLE[contract.table]
-    found = swap_of(target)
+    made = (VERSION, STATE, HOLD, LOG, JOURNAL) if links else (VERSION, STATE, HOLD, LOG)
     quoted = literal(schema).replace("\\", "\\\\")  # psql has escapes as in C
     return {
         "version": __version__,
@@ -110,6 +118,8 @@ def shared_values(target: str, limits: Limits, schema: str, *, links: bool) -> d
         "strangers": in_body(strangers(RAW)),
         "code_of_ddl": in_body(attached_to_ddl(RAW)),
         "option": _OPTION,
+        "replicated": in_body(replicated(VARIABLE, RAW, swap, made)),
+        "of_tables": f"'{PUBLISHED}', '{SUBSCRIBED}'",
         "needs": NEEDS,
         "columns": ", ".join(
             literal(c.name) for c in contract.columns if c.name not in (contract.link, "created_at")
@@ -119,17 +129,26 @@ def shared_values(target: str, limits: Limits, schema: str, *, links: bool) -> d
         "chain_key": ", ".join(contract.chain_key),
         "raw": str(raw),
         "triggers": in_body(update_triggers(contract, RAW)),
-        "swap": None
-        if found is None
-        else {
-            "view": in_body(VARIABLE[found.swap.view].literal),
-            "backup": in_body(VARIABLE[found.swap.backup].literal),
-            "breaking": in_body(breaking(VARIABLE[found.swap.view])),
-            "readers": in_body(partial_readers(VARIABLE[found.swap.view])),
+        "swap": swap
+        and {
+            "view": in_body(VARIABLE[swap.view].literal),
+            "backup": in_body(VARIABLE[swap.backup].literal),
+            "functions": in_body(functions_of_rows(VARIABLE[swap.view])),
+            "readers": in_body(partial_readers(VARIABLE[swap.view])),
         },
         "bookkeeping": create_bookkeeping(VARIABLE, VERSION, STATE, HOLD, LOG),
         "share": share(VARIABLE, raw),
     }
+
+
+def _undone_swap(job: Job) -> str:
+    """Return what replication would notice of the view swap's way back, as an SQL array of SLUG:OBJECT."""
+    found = swap_of(job.target)
+    if found is None or found.revision not in [revision.id for revision in job.revisions]:
+        return "'{}'"
+    swapped = recorded(VARIABLE, found.revision, "(value->>'swapped')::boolean")
+    changed = f"ARRAY['{PUBLISHED}:{found.swap.backup}', '{SUBSCRIBED}:{found.swap.backup}']"
+    return f"CASE WHEN pg_temp.aoc_asks($q${swapped}$q$) THEN {changed} END"
 
 
 def run_values(job: Job) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def wide(sql: str) -> str:
 def in_body(sql: str) -> str:
     """Return SQL for the body of a function, which reads names from settings."""
     text = sql.replace(RAW.literal, "current_setting('aoc.raw')")
-    return re.sub(rf"'{re.escape(str(VARIABLE))}(\.[^']*)'", r"(current_setting('aoc.schema') || '\1')", text)
+    return re.sub(rf"'{re.escape(str(VARIABLE))}([^']*)'", r"(current_setting('aoc.schema') || '\1')", text)
 
 
 def as_statement(sql: str) -> str:

@@ -23,10 +23,10 @@ from aoc_migrate.quarantine.table import hand_over, make_quarantine, stored_colu
 from aoc_migrate.quarantine.work_list import (
     Work,
     digest,
-    foreign_table_findings,
     guard_findings,
     reference_findings,
     row_constraints,
+    table_findings,
     trigger_findings,
     unfinished,
 )
@@ -81,7 +81,7 @@ def show_work(
             report.findings += reference_findings(
                 session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT repair"
             )
-    report.findings += foreign_table_findings(session, contract)
+    report.findings += table_findings(session, contract)
     return found
 
 
@@ -96,7 +96,7 @@ def apply_work(
 
     The caller holds the lock. See `show_work` for ``find``.
     """
-    report.findings += foreign_table_findings(session, contract)
+    report.findings += table_findings(session, contract)
     if report.errors:
         return
     earlier = unfinished(session)

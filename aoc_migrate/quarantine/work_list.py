@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
-from aoc_migrate.database.bookkeeping import WORK
+from aoc_migrate.database.bookkeeping import LOG, WORK
 from aoc_migrate.database.own_tables import flaws, foreign, own_tables_locked
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.errors import Abort
+from aoc_migrate.inspect.replication import replication_findings
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, finding
 
@@ -123,10 +124,12 @@ def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:
         yield finding("constraint-refuses", contract.table, rows=rows, target=session.target.name)
 
 
-def foreign_table_findings(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield a finding if the name of the quarantine or of the work list belongs to an object that is not ours."""
-    for row in session.rows(flaws(session.schema, session.raw, (contract.quarantine, WORK))):
+def table_findings(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield what prevents making the quarantine and the work list: objects of these names, a publication."""
+    made = (contract.quarantine, WORK)
+    for row in session.rows(flaws(session.schema, session.raw, made)):
         yield foreign(row["name"], row["flaw"], row["remedy"])
+    yield from replication_findings(session, contract, (), own=(*made, LOG))
 
 
 @dataclass(frozen=True)

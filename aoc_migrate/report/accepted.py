@@ -4,7 +4,17 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ACCEPTABLE = ("update-trigger", "foreign-code", "needs-search-path", "swap-conflict", "move-trigger")
+ACCEPTABLE = (
+    "update-trigger",
+    "foreign-code",
+    "needs-search-path",
+    "published-table",
+    "published-bookkeeping",
+    "subscribed-table",
+    "subscribed-bookkeeping",
+    "swap-conflict",
+    "move-trigger",
+)
 """The slugs of findings that can be accepted. Some of ``swap-conflict`` cannot, and print no option."""
 
 

@@ -15,6 +15,7 @@ from aoc_migrate.inspect.chain_links import count_wrong
 from aoc_migrate.inspect.dependents import audit_swap, watch_writers
 from aoc_migrate.inspect.duplicates import audit_duplicates, duplicates_by_vendor
 from aoc_migrate.inspect.partitioning import ambiguous_ids, foreign_indexes
+from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replication_findings
 from aoc_migrate.inspect.row_rules import audit_rows
 from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import table_missing, unreadable
@@ -91,7 +92,7 @@ def audit(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> 
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
     new_writes = watch_writers(session, swap) if swap else None
     with bounded_lock_wait(session, plan.contract.table, "audit"):
-        findings = [*_audit_table(session, plan, counted)]
+        findings = [*_replication(session, plan, swap), *_audit_table(session, plan, counted)]
         if swap and new_writes:
             findings += [*audit_swap(session, swap), *new_writes()]
     return findings
@@ -107,10 +108,9 @@ def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], Non
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
     yield from audit_rows(session, contract, checks, required, plan.limit, counted)
-    index = contract.idempotency_index()
-    if Part.IDEMPOTENCY in plan.parts and catalog.index_state(session, contract.table, index) != "valid":
+    if _indexing(session, plan):
         yield from audit_duplicates(session, contract, plan.limit)
-    linking = Part.CHAIN in plan.parts and not plan.linked
+    linking = _linking(plan)
     # INSERT, because every upgrade ends with the probe.
     code = unaccepted(session, contract, INSERT | DDL | (LINKING if linking else 0))
     if linking:
@@ -118,6 +118,26 @@ def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], Non
         yield from found
         code = code if links else [row for row in code if not _only_where_linked(row)]
     yield from findings(session, contract, code)
+
+
+def _replication(session: Session, plan: AuditPlan, swap: ViewSwap | None) -> Iterator[Finding]:
+    contract = plan.contract
+    changed = [(slug, swap.view) for slug in (PUBLISHED, SUBSCRIBED)] if swap else []
+    if contract.link not in catalog.columns(session, contract.table) or _linking(plan):
+        changed.append((PUBLISHED, contract.table))
+    if any(_unproven(session, plan)) or _indexing(session, plan):
+        changed.append((SUBSCRIBED, contract.table))
+    yield from replication_findings(session, contract, changed, plan.swap)
+
+
+def _linking(plan: AuditPlan) -> bool:
+    return Part.CHAIN in plan.parts and not plan.linked
+
+
+def _indexing(session: Session, plan: AuditPlan) -> bool:
+    """Return whether the idempotency index is planned and not built."""
+    table, index = plan.contract.table, plan.contract.idempotency_index()
+    return Part.IDEMPOTENCY in plan.parts and catalog.index_state(session, table, index) != "valid"
 
 
 def _unproven(session: Session, plan: AuditPlan) -> tuple[list[Check], list[str]]:
@@ -184,7 +204,7 @@ def _backfill_findings(
 
 
 def _dependents(session: Session, contract: Contract) -> list[str]:
-    """Return indexes and foreign keys on the link column, and publications of the table or of its partitions."""
+    """Return the indexes and foreign keys on the link column."""
     rows = session.rows(
         f"WITH family AS MATERIALIZED {FAMILY} "
         "SELECT DISTINCT c.relname::text AS name FROM pg_depend d JOIN pg_attribute a "
@@ -194,8 +214,7 @@ def _dependents(session: Session, contract: Contract) -> list[str]:
         "UNION ALL SELECT conname FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid "
         "AND a.attnum = ANY (c.conkey) WHERE c.contype = 'f' AND c.conparentid = 0 "
         "AND c.conrelid IN (SELECT oid FROM family) AND a.attname = %s "
-        "UNION SELECT pubname FROM pg_publication_tables p JOIN family "
-        "ON family.oid = to_regclass(format('%%I.%%I', p.schemaname, p.tablename)) ORDER BY 1",
+        "ORDER BY 1",
         (str(session.schema[contract.table]), contract.link, contract.link),
     )
     return [row["name"] for row in rows]

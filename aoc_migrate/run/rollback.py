@@ -1,25 +1,26 @@
 """`downgrade` and `constraints --remove`: undo revisions, with the same checks as `upgrade`, and leave a hold."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database.attached_code import DDL, code_findings
-from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.bookkeeping import HOLD, LOG, STATE
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.cost import estimated, measure
+from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replication_findings
 from aoc_migrate.inspect.session_checks import write_findings
 from aoc_migrate.operations.supersedes.set_back import objections_to_restore
 from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
 from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
-from aoc_migrate.revisions.current import changing, locked, our_tables
-from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve
+from aoc_migrate.revisions.current import changing, locked, our_tables, was_swapped
+from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve, swap_of
 from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
 
@@ -50,8 +51,9 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
                     f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
                 )
         contract = contract_at(target, report.revision)
-        sets_back = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
-        if _blocked(session, report, contract, f"downgrade {target} {revision}", sets_back=sets_back):
+        undone = parts(target, report.revision) - parts(target, goal)
+        sets_back = Part.CHAIN in undone
+        if _blocked(session, report, contract, f"downgrade {target} {revision}", undone):
             return
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
         report.changed |= resumed is None
@@ -74,11 +76,15 @@ def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
 
 
 def _blocked(
-    session: Session, report: Report, contract: Contract, command: str, *, sets_back: bool = False
+    session: Session, report: Report, contract: Contract, command: str, undone: Collection[Part] = ()
 ) -> bool:
-    """Add the findings that stop a rollback; return whether there are any. ``sets_back``: it restores links."""
+    """Add the findings that stop a rollback; return whether there are any. ``undone``: the chain and the view."""
     found = code_findings(session, contract, DDL)
-    found += objections_to_restore(session, contract) if sets_back else []
+    found += objections_to_restore(session, contract) if Part.CHAIN in undone else []
+    swap = swap_of(session.target.name) if Part.VIEW in undone and was_swapped(session) else None
+    renamed = [(slug, swap.swap.backup) for slug in (PUBLISHED, SUBSCRIBED)] if swap else []
+    own = (STATE, HOLD, LOG)
+    found += replication_findings(session, contract, renamed, swap.swap if swap else None, own)
     report.findings += found
     if found:
         note = "Nothing was changed. Fix what the findings name first."

@@ -131,6 +131,7 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
     """Return the findings of the audit, and what is wrong with the catalog that convergence cannot repair."""
     from aoc_migrate.database.attached_code import DDL, code_findings
+    from aoc_migrate.inspect.replication import replication_findings
     from aoc_migrate.inspect.server_activity import activity_findings
     from aoc_migrate.run.audit import audit, audit_plan
 
@@ -139,7 +140,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     findings += activity_findings(session)
     if catalog.kind(session, contract.table) is None:
-        return findings + code_findings(session, contract, DDL)
+        return [*findings, *code_findings(session, contract, DDL), *replication_findings(session, contract, ())]
     return findings + audit(session, audit_plan(session, goal, options.limit), lambda _: None)
 
 
