@@ -135,7 +135,7 @@ def test_the_remedies_in_their_order_stop_neither_side(sides: Sides) -> None:
     assert (followed.exit_code, followed.slugs("error")) == (0, [])
     assert sides.caught_up()
     assert [side.aoc("verify").exit_code for side in (publisher, subscriber)] == [0, 0]
-    assert [side.aoc("downgrade", "base").exit_code for side in (publisher, subscriber)] == [0, 0]
+    assert [side.aoc("downgrade", "base").exit_code for side in (subscriber, publisher)] == [0, 0]
     assert sides.caught_up()
 
 
