@@ -95,7 +95,8 @@ def test_late_rows_are_a_warning(link: str | None, chains_at_head: Database, aoc
     assert (verified.exit_code, verified.slugs()) == (0, ["chain-late"])
     assert set(kinds(verified.finding("chain-late"))) == {"late", "a2"}
     assert (shown.exit_code, shown.slugs(), shown.report["changed"]) == (0, ["chain-late"], False)
-    assert shown.report["next"]["command"] == f"aoc-migrate chain {chains_at_head.target} --apply"
+    choices = [f"AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate chain {chains_at_head.target} --apply"]
+    assert (shown.report["next"]["command"], shown.report["next"]["choices"]) == ("", choices)
     applied = aoc.json("chain", "--apply", **ALLOWED)
     assert (applied.exit_code, applied.slugs(), applied.report["changed"]) == (0, [], True)
     assert links(chains_at_head) == GOOD | {"late": "a1", "a2": "late"}
@@ -211,7 +212,7 @@ def test_drop_journal_shows_first(chains_at_head: Database, aoc: Aoc) -> None:
 
     assert (shown.exit_code, shown.report["changed"]) == (0, False)
     assert shown.report["facts"] == {"batches": 1, "links": 6}
-    assert shown.report["next"]["command"] == f"aoc-migrate chain {chains_at_head.target} --drop-journal --apply"
+    assert shown.report["next"]["choices"] == [f"aoc-migrate chain {chains_at_head.target} --drop-journal --apply"]
     assert aoc.json("status").report["facts"]["journal"] == 6
 
 

@@ -74,11 +74,11 @@ def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
 
 @pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])
 def test_restore_returns_the_identical_table(duplicated: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
-    """The command in `next` moves what was shown, without dangling links; --restore gives back the same table."""
+    """The choice in `next` moves what was shown, without dangling links; --restore gives back the same table."""
     before = rows(duplicated)
 
-    following = aoc.json("dedupe", duplicated.target, "--keep", keep).report["next"]["command"]
-    ran = aoc.json(*following.split()[1:])
+    (choice,) = aoc.json("dedupe", duplicated.target, "--keep", keep).report["next"]["choices"]
+    ran = aoc.json(*choice.split()[1:])
 
     assert (ran.exit_code, ran.report["facts"]["moved"]) == (0, 2)
     assert quarantined(duplicated) == gone

@@ -1,9 +1,10 @@
 """A command on targets: its arguments and options become one frozen `Run`."""
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from aoc_migrate.report.model import Report
     from aoc_migrate.run.target_run import Options, Verb
 
+_TYPED = "aoc_migrate.typed"
 RELATIVE = re.compile(r"-[0-9]+")
 OTHER_OPTIONS = {
     "--dry-run": "To see what would run without changing anything: aoc-migrate plan",
@@ -150,16 +152,28 @@ class TargetCommand(GroupedHelp):
         for before, word in zip(["", *words], words, strict=False):
             if re.match(r"-[^-].", word) and not RELATIVE.fullmatch(word) and before not in valued:
                 self._refuse_option(ctx, word)
+        ctx.meta[_TYPED] = self.make_parser(ctx).parse_args([*args])[0]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command with its own options and one `Run`."""
         names, revision = self._targets_and_revision(ctx, ctx.params.pop("words"))
-        options = _options(ctx.params)
+        options = replace(_options(ctx.params), typed=self._typed(ctx, revision))
         output = Output(**_pop_fields(ctx.params, Output))
         command = ctx.command_path.partition(" ")[2]
         ctx.params["run"] = Run(command, tuple(names), revision, options, output)
         return click.Command.invoke(self, ctx)
+
+    def _typed(self, ctx: click.Context, revision: str | None) -> tuple[str, ...]:
+        """Return revision and options as they were typed, without --all and those on output, quoted."""
+        words, given = [revision] if revision else [], ctx.meta[_TYPED]
+        for param in self.params:
+            output = getattr(param, "section", None) == SECTIONS[2] or param.name in ("all_targets", "words")
+            if param.name in given and not output:
+                value = given[param.name]
+                for each in value if isinstance(value, list) else [value]:
+                    words += [param.opts[0]] if each is True else [param.opts[0], str(each)]
+        return tuple(map(shlex.quote, words))
 
     def _targets_and_revision(self, ctx: click.Context, words: tuple[str, ...]) -> tuple[list[str], str | None]:
         """Return the named targets, and the revision, which is the word that does not name a target."""

@@ -45,11 +45,10 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
             report.findings.append(finding("duplicates-differ", contract.table, rows=found.different))
         return bool(found.surplus)
 
-    report.next = Next(f"aoc-migrate audit {target}")
     if apply:
         apply_work(session, report, contract, work, find)
     elif show_work(session, report, contract, work, find):
-        report.next = Next(f"aoc-migrate dedupe {target}{options.typed()} --apply")
+        report.next = Next(choices=(f"aoc-migrate dedupe {target}{options.typed()} --apply",))
 
 
 _FETCH_COLUMNS = ("id", "retrieved_at", "created_at")  # two fetches of one document differ in these

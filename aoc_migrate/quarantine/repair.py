@@ -55,11 +55,10 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
                 report.findings.append(finding("repairs-collide", contract.table, rows=rows, target=target))
         return bool(found["repairs"] + found["moves"])
 
-    report.next = Next(f"aoc-migrate audit {target}")
     if apply:
         apply_work(session, report, contract, work, find)
     elif show_work(session, report, contract, work, find):
-        report.next = Next(f"aoc-migrate repair {target} {rule_options(rules)} --apply")
+        report.next = Next(choices=(f"aoc-migrate repair {target} {rule_options(rules)} --apply",))
 
 
 def _facts(found: Row, *, apply: bool) -> RepairFacts:

@@ -57,7 +57,6 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         report.changed = True
         batch = _batch(session, contract, chosen)
         run_batches(session, report, contract, "restored", batch, (contract.quarantine,))
-    report.next = Next(f"aoc-migrate audit {target}")
 
 
 def _batch(session: Session, contract: Contract, chosen: str) -> str:

@@ -8,12 +8,12 @@ from aoc_migrate.report.tables import lists, scalars, states, tables
 
 
 def verdict(report: Report) -> str:
-    """Return one line: OK or not, the number of errors and warnings, and whether anything changed."""
-    errors = len(report.errors)
+    """Return one line: OK, HELD or NOT OK, the number of errors and warnings, and whether anything changed."""
+    errors, held = len(report.errors), any(f.slug in ("held", "rollback-unfinished") for f in report.findings)
     warnings = sum(f.severity == "warning" for f in report.findings)
     found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
     changed = "changed" if report.changed else "nothing changed"
-    return f"{'OK' if not errors else 'NOT OK'}: {found}; {changed}"
+    return f"{'NOT OK' if errors else 'HELD' if held else 'OK'}: {found}; {changed}"
 
 
 def revision_and_head(report: Report) -> str:

@@ -23,7 +23,7 @@ from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.operations.supersedes.statements import update_triggers
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.facts.raw_rows import AuditFacts
-from aoc_migrate.report.model import Finding, Next, Report, finding
+from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions.current import chain_state
 from aoc_migrate.revisions.graph import contract_at, head, parts, swap_of
 from aoc_migrate.run import hold
@@ -77,10 +77,6 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
         rows = session.value(f"SELECT count(*) FROM {session.schema[contract.table]}")
         facts = replace(facts, rows=rows)
     report.put(facts)
-    name = session.target.name
-    report.next = hold.next_upgrade(session)
-    if report.errors:
-        report.next = Next(f"aoc-migrate audit {name}", note="Fix what the findings name, and audit again.")
 
 
 def audit(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> list[Finding]:

@@ -21,6 +21,7 @@ from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import backfilled_at, changing, locked, our_tables
 from aoc_migrate.revisions.graph import contract_at, parts, revision_of
 from aoc_migrate.run import hold
+from aoc_migrate.run.next_step import RETROFIT
 
 
 def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None:
@@ -39,8 +40,9 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
     if apply:
         report.failed = bool(report.errors)
         ledger.record_verify_failure(session, report)
-    else:
-        report.next = Next(f"aoc-migrate chain {target} --apply" if report.findings else "")
+    elif report.findings:
+        allowed = "" if session.flags.allow_supersedes_retrofit else f"{RETROFIT} "
+        report.next = Next(choices=(f"{allowed}aoc-migrate chain {target} --apply",))
 
 
 def _chained(session: Session, report: Report) -> Contract:
@@ -67,8 +69,6 @@ def _apply(session: Session, report: Report) -> bool:
         check_retrofit(session, contract)
         report.findings += [*code_findings(session, contract, DDL), *code_on_the_way(session, contract)]
         if report.errors:
-            command = f"aoc-migrate chain {session.target.name} --apply"
-            report.next = Next(command, note="Nothing was changed. Fix what the findings name first.")
             return False
         state = catalog.state(session, "chain")
         if state is None or state["done"]:
@@ -88,7 +88,7 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
         if not facts.links:
             return
         if not apply:
-            report.next = Next(f"aoc-migrate chain {session.target.name} --drop-journal --apply")
+            report.next = Next(choices=(f"aoc-migrate chain {session.target.name} --drop-journal --apply",))
             return
         with ledger.recorded(session, report, "chain --drop-journal", report.revision):
             report.changed = True

@@ -12,7 +12,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, STATE
 from aoc_migrate.database.own_tables import create, own_tables_locked
 from aoc_migrate.database.session import Session, who
-from aoc_migrate.report.model import Finding, Next, finding
+from aoc_migrate.report.model import Finding, finding
 
 _COMMAND = re.compile(r"(psql )?downgrade [\w-]+|constraints --remove")
 _READ = (
@@ -117,11 +117,3 @@ def findings(session: Session) -> list[Finding]:
     """Return the finding for the current hold, if there is one."""
     current_hold = read(session)
     return [to_finding(session, current_hold)] if current_hold else []
-
-
-def next_upgrade(session: Session) -> Next:
-    """Return the upgrade as what to do next. Under a hold it is a choice, with the option that ends the hold."""
-    upgrade = f"aoc-migrate upgrade {session.target.name}"
-    if read(session) is None:
-        return Next(upgrade)
-    return Next(choices=(f"{upgrade} --release-hold",), note="A plain upgrade changes nothing under the hold.")

@@ -17,7 +17,7 @@ from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replication_f
 from aoc_migrate.inspect.session_checks import write_findings
 from aoc_migrate.operations.supersedes.set_back import objections_to_restore
 from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
-from aoc_migrate.report.model import Finding, Next, Report, finding
+from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import changing, locked, our_tables, was_swapped
 from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve, swap_of
@@ -86,9 +86,6 @@ def _blocked(
     own = (STATE, HOLD, LOG)
     found += replication_findings(session, contract, renamed, swap.swap if swap else None, own)
     report.findings += found
-    if found:
-        note = "Nothing was changed. Fix what the findings name first."
-        report.next = Next(f"aoc-migrate {command}", note=note)
     return bool(found)
 
 
@@ -167,9 +164,7 @@ def _kept_links(session: Session, contract: Contract, count: int, in_quarantine:
 
 
 def _after_rollback(session: Session, report: Report) -> None:
-    """Report the hold, and what to type next."""
     report.findings += hold.findings(session)
-    report.next = hold.next_upgrade(session)
 
 
 def run_remove_constraints(session: Session, report: Report) -> None:

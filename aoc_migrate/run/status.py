@@ -13,7 +13,7 @@ from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import write_findings
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
 from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
-from aoc_migrate.report.model import Next, Report
+from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.current import chain_state, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, history, position
 from aoc_migrate.run import hold
@@ -54,4 +54,3 @@ def run_status(session: Session, report: Report) -> None:
     )
     report.put(CatalogFacts(rules, indexes))
     report.put(quarantine_facts(session, contract))
-    report.next = hold.next_upgrade(session) if pending else Next(f"aoc-migrate verify {target}")

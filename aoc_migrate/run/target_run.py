@@ -12,22 +12,24 @@ from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.session_checks import session_findings
 from aoc_migrate.report.accepted import NOTHING, Accepted
-from aoc_migrate.report.model import TRY_LATER, Report
+from aoc_migrate.report.model import TRY_LATER, Next, Report
 from aoc_migrate.revisions.current import read_revision
 from aoc_migrate.revisions.graph import head
+from aoc_migrate.run.next_step import FIX, next_step
 
 Verb = Callable[[Session, Report], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options that more than one verb takes."""
+    """Options that more than one verb takes; ``typed``: revision and options as they were typed, quoted."""
 
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
     limit: int = 200
     allow_session_pooler: bool = False
     accept: Accepted = NOTHING
+    typed: tuple[str, ...] = ()
 
     def parameters(self) -> dict[str, object]:
         """Return the parameters that a report shows: limits in seconds, and the guide's flags."""
@@ -49,14 +51,17 @@ def refusal(target: Target, options: Options, abort: Abort) -> Report:
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
     """Connect, run ``verb`` and return its report. An error becomes a finding; a refusal is raised."""
     report = new_report(target, options)
+    again = " ".join(["aoc-migrate", command, target.name, *options.typed])
     begun = time.monotonic()
     try:
         with connect(target, command, options.limits, options.flags, options.accept) as session:
             _on_session(session, report, command, options, verb)
+            report.next = report.next or next_step(session, report, again)
     except Abort as stopped:
         if stopped.refused:
             raise
         report.findings.append(stopped.finding)
+        report.next = Next(again, note="" if stopped.finding.exit_code == TRY_LATER else FIX)
         report.failed = report.changed and stopped.finding.exit_code != TRY_LATER
     report.seconds = time.monotonic() - begun
     return report

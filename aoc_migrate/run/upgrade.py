@@ -15,7 +15,7 @@ from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
-from aoc_migrate.report.model import Finding, Next, Report
+from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, position, resolve
 from aoc_migrate.run import hold
@@ -43,7 +43,6 @@ def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> No
     if _stops(session, report, options, goal):
         return
     if not _needed(session, report.revision, goal) and not _to_release(session, options):
-        report.next = Next(f"aoc-migrate verify {target}", note="Nothing to do. verify checks more.")
         return
     report.findings += write_findings(session, our_tables(session))
     if not report.errors:
@@ -62,13 +61,10 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if options.revision.startswith("+"):
             goal = resolve(target, options.revision, report.revision)
         if not _needed(session, report.revision, goal) and not _to_release(session, options):
-            report.next = Next(f"aoc-migrate verify {target}", note="Another run has already done this.")
             return
         report.findings += _before(session, report, options, goal)
         _keep(session, report, options, "audit")
         if report.errors:
-            note = "Nothing was changed. Fix what the findings name first."
-            report.next = Next(f"aoc-migrate upgrade {target}", note=note)
             return
         contract = contract_at(target, goal)
         costs = measure(session, contract)
@@ -106,7 +102,6 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
     current_hold = hold.read(session)
     if current_hold is not None and not options.release_hold:
         report.findings = [hold.to_finding(session, current_hold)]
-        report.next = hold.next_upgrade(session)
         return True
     contract = contract_at(session.target.name, goal)
     missing = catalog.kind(session, contract.table) is None
@@ -175,4 +170,3 @@ def _verify(session: Session, report: Report, limit: int) -> None:
     verify_all(session, report, contract_at(target, report.revision), VerifyOptions(limit, probe=True))
     report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in reported]
     report.failed = bool(report.errors)
-    report.next = Next(f"aoc-migrate verify {target}")

@@ -1,0 +1,74 @@
+"""What to type next: one function chooses it, from what a command found and from the state of the database.
+
+``command`` is complete, may be pasted, and takes nothing away. What moves rows, sets links or ends a hold is only
+a choice. Whoever types the command, or else the first choice, again and again arrives at a verified head, unless a
+finding needs a person.
+"""
+
+import shlex
+from itertools import pairwise
+
+from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.catalog_state import REPAIRABLE
+from aoc_migrate.report.model import Next, Report
+from aoc_migrate.run import hold
+
+FIX = "Fix what the findings name first."
+RETROFIT = "AOC_ALLOW_SUPERSEDES_RETROFIT=true"
+_HELD = "A plain upgrade changes nothing under the hold."
+
+
+def next_step(session: Session, report: Report, again: str) -> Next:
+    """Return what to type next. ``again`` is the command that ends here, as it was typed, for this target."""
+    verb = again.split()[1]
+    found, errors = ({f.slug for f in findings} for findings in (report.findings, report.errors))
+    if errors or "work-unfinished" in found:
+        following = _remedy(session, report.target, verb, errors)
+        if following:
+            return following
+    if errors - REPAIRABLE - {"retrofit-not-allowed", "rollback-unfinished", "not-at-head"}:
+        return Next(again, note=FIX)
+    if "retrofit-not-allowed" in errors and verb == "chain":
+        return Next(f"{RETROFIT} {again}")
+    upgrade = again if verb == "upgrade" else " ".join(["aoc-migrate upgrade", report.target, *_accepted(again)])
+    if "retrofit-not-allowed" in errors:
+        upgrade = f"{RETROFIT} {upgrade}"
+    released = verb == "upgrade" and not found & {"held", "rollback-unfinished"}
+    current_hold = None if released else hold.read(session)
+    if current_hold is not None:
+        return _under_hold(report.target, current_hold, f"{upgrade} --release-hold")
+    if errors or (verb != "upgrade" and report.revision != report.head):
+        return Next(upgrade)
+    return Next() if verb == "verify" else Next(f"aoc-migrate verify {report.target}")
+
+
+def _remedy(session: Session, target: str, verb: str, errors: set[str]) -> Next:
+    """Return the command that repairs what was found, or nothing."""
+    from aoc_migrate.quarantine.repair_rules import RULES, rule_options
+    from aoc_migrate.quarantine.work_list import unfinished
+
+    rules = tuple(rule for rule in RULES if rule in errors)
+    if rules:
+        return Next(f"aoc-migrate repair {target} {rule_options(rules)}")
+    if "duplicate-key" in errors:
+        return Next(f"aoc-migrate dedupe {target}")
+    if "chain-broken" in errors and verb != "chain":
+        return Next(f"aoc-migrate chain {target}")
+    work = unfinished(session)
+    if work is not None:
+        options = f"{work.options} --apply".strip()
+        return Next(choices=(f"aoc-migrate {work.verb} {target} {options}",))
+    return Next()
+
+
+def _under_hold(target: str, current_hold: hold.Hold, release: str) -> Next:
+    """Return what ends a hold. An unfinished rollback is finished first, unless a psql script began it."""
+    verb, _, rest = current_hold.command.partition(" ")
+    if current_hold.finished or verb == "psql":
+        return Next(choices=(release,), note=_HELD)
+    return Next(f"aoc-migrate {verb} {target} {rest}", choices=(release,))
+
+
+def _accepted(again: str) -> list[str]:
+    """Return the options --accept of a command."""
+    return [f"--accept {shlex.quote(value)}" for name, value in pairwise(shlex.split(again)) if name == "--accept"]
