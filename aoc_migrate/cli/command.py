@@ -141,8 +141,21 @@ class TargetCommand(GroupedHelp):
         super().__init__(*args, **attributes)
         self.takes_revision = bool(revision)
         metavar = f"[TARGET] {revision}".strip()
-        self.params.insert(0, click.Argument(["words"], nargs=-1, metavar=metavar))
+        argument = click.Argument(["words"], nargs=-1, metavar=metavar, shell_complete=self._completions)
+        self.params.insert(0, argument)
         self.ignore_unknown_options = True  # -1 is a revision; other unknown options are refused here
+
+    def _completions(self, ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":
+        """Return the targets and revisions that the shell may complete a word to."""
+        from aoc_migrate.database.targets import TARGETS
+        from aoc_migrate.revisions.graph import history
+
+        given = [word for word in ctx.params.get("words") or () if word in TARGETS]
+        words = [] if given else list(TARGETS)
+        if self.takes_revision:
+            words += [revision.id for target in given or TARGETS for revision in history(target)]
+            words += ["head", "base"]
+        return [word for word in words if word.startswith(incomplete)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse words such as -head, of which click would take -h for itself."""

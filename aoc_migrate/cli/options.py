@@ -39,6 +39,12 @@ def _accepted(_ctx: click.Context, _param: click.Parameter, values: tuple[str, .
         raise click.BadParameter(str(error)) from None
 
 
+def _slugs(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    from aoc_migrate.report.accepted import ACCEPTABLE
+
+    return [f"{slug}:" for slug in ACCEPTABLE if slug.startswith(incomplete)]
+
+
 def _merged(
     _ctx: click.Context, _param: click.Parameter, values: Iterable[dict[str, float | None]]
 ) -> dict[str, float | None]:
@@ -50,6 +56,7 @@ ACCEPT = Shared(
     multiple=True,
     metavar="SLUG:OBJECT",
     callback=_accepted,
+    shell_complete=_slugs,
     help="Accept a finding, as the finding prints it. May be repeated.",
 )
 ALL_TARGETS = Shared("--all", "all_targets", is_flag=True, help="Run on all configured targets.")

@@ -1,9 +1,17 @@
 """`aoc-migrate repair`."""
 
+from typing import Any
+
 import click
 
 from aoc_migrate.cli.command import Run, TargetCommand
 from aoc_migrate.cli.row_options import ROW_OPTIONS, show_apply_or_restore
+
+
+def _rules(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    from aoc_migrate.quarantine.repair_rules import RULES
+
+    return [rule for rule in (*RULES, "all") if rule.startswith(incomplete)]
 
 
 @click.command(cls=TargetCommand, shared=ROW_OPTIONS)
@@ -12,6 +20,7 @@ from aoc_migrate.cli.row_options import ROW_OPTIONS, show_apply_or_restore
     "rules",
     multiple=True,
     metavar="RULE",
+    shell_complete=_rules,
     help="The audit finding whose rows to repair, or all. May be repeated.",
 )
 def repair(run: Run, rules: tuple[str, ...], apply: bool, restore: bool, run_number: int | None) -> None:

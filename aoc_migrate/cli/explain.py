@@ -1,0 +1,49 @@
+"""`aoc-migrate explain`."""
+
+from typing import Any
+
+import click
+
+
+def _slugs(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    from aoc_migrate.report.messages import MESSAGES
+
+    return [slug for slug in MESSAGES if slug.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("slug", required=False, shell_complete=_slugs)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the explanation.",
+)
+def explain(slug: str | None, format_: str) -> None:
+    """Explain a finding: what it means, the SQL that finds it, and what to do. Without SLUG, list all findings.
+
+    SLUG is the name of the finding in a report. Needs no database and no network.
+
+    \b
+    aoc-migrate explain
+    aoc-migrate explain duplicate-key
+    """
+    from aoc_migrate.run.explanation import as_json, as_text, explanations, listing
+
+    known = explanations()
+    if slug is None:
+        click.echo(as_json(list(known.values())) if format_ == "json" else listing(known))
+    elif slug not in known:
+        raise click.BadParameter(f"No finding is called {slug!r}.{_similar(slug, list(known))}", param_hint="SLUG")
+    else:
+        click.echo(as_json([known[slug]]) if format_ == "json" else as_text(known[slug]))
+
+
+def _similar(slug: str, known: list[str]) -> str:
+    """Return the names that ``slug`` may stand for, or how to list all."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(slug, known)
+    return f" Did you mean {' or '.join(close)}?" if close else " To list them: aoc-migrate explain"

@@ -1,0 +1,60 @@
+"""`explain`: the sections of docs/rules.md, one for each finding."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from aoc_migrate.report.messages import MESSAGES
+from aoc_migrate.revisions.graph import packaged_folder
+
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What docs/rules.md says of a finding; ``group`` is the heading above it, such as "Before: rows"."""
+
+    slug: str
+    severity: str
+    code: str | None
+    exit_code: int
+    group: str
+    text: str
+
+
+def explanations() -> dict[str, Explanation]:
+    """Return the explanation of every finding, in the order of the page."""
+    page = (packaged_folder("docs") / "rules.md").read_text(encoding="utf-8")
+    found: dict[str, Explanation] = {}
+    for part in re.split(r"(?m)^## ", page)[1:]:
+        group, _, rest = part.partition("\n")
+        for section in re.split(r"(?m)^### ", rest)[1:]:
+            slug, _, text = section.partition("\n")
+            message = MESSAGES[slug]
+            exit_code = message.exit_code if message.severity == "error" else 0
+            words = _LINK.sub(r"\1", text).strip()
+            found[slug] = Explanation(slug, message.severity, message.code, exit_code, group, words)
+    return found
+
+
+def listing(known: Mapping[str, Explanation]) -> str:
+    """Return all findings by group, with their severity and code."""
+    width = max(map(len, known))
+    groups: dict[str, list[str]] = {}
+    for each in known.values():
+        code = f", {each.code}" if each.code else ""
+        groups.setdefault(each.group, []).append(f"  {each.slug.ljust(width)}  {each.severity}{code}")
+    return "\n\n".join("\n".join([group, *lines]) for group, lines in groups.items())
+
+
+def as_text(explanation: Explanation) -> str:
+    """Return an explanation for a terminal."""
+    exit_code = f", exit code {explanation.exit_code}" if explanation.exit_code else ""
+    code = f", {explanation.code}" if explanation.code else ""
+    return f"{explanation.slug} ({explanation.severity}{code}{exit_code})\n\n{explanation.text}"
+
+
+def as_json(explanations: list[Explanation]) -> str:
+    """Return explanations as a JSON array of objects."""
+    return json.dumps([asdict(each) for each in explanations], indent=2, ensure_ascii=False)
