@@ -23,13 +23,13 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     verb = again.split()[1]
     found, errors = ({f.slug for f in findings} for findings in (report.findings, report.errors))
     if errors or "work-unfinished" in found:
-        following = _remedy(session, report.target, verb, errors)
+        following = _remedy(session, report.target, again, errors)
         if following:
             return following
     if errors - REPAIRABLE - {"retrofit-not-allowed", "rollback-unfinished", "not-at-head"}:
         return Next(again, note=FIX)
-    if "retrofit-not-allowed" in errors and verb == "chain":
-        return Next(f"{RETROFIT} {again}")
+    if verb in ("repair", "dedupe"):
+        return Next(f"aoc-migrate audit {report.target}")
     upgrade = again if verb == "upgrade" else " ".join(["aoc-migrate upgrade", report.target, *_accepted(again)])
     if "retrofit-not-allowed" in errors:
         upgrade = f"{RETROFIT} {upgrade}"
@@ -42,7 +42,7 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     return Next() if verb == "verify" else Next(f"aoc-migrate verify {report.target}")
 
 
-def _remedy(session: Session, target: str, verb: str, errors: set[str]) -> Next:
+def _remedy(session: Session, target: str, again: str, errors: set[str]) -> Next:
     """Return the command that repairs what was found, or nothing."""
     from aoc_migrate.quarantine.repair_rules import RULES, rule_options
     from aoc_migrate.quarantine.work_list import unfinished
@@ -52,7 +52,9 @@ def _remedy(session: Session, target: str, verb: str, errors: set[str]) -> Next:
         return Next(f"aoc-migrate repair {target} {rule_options(rules)}")
     if "duplicate-key" in errors:
         return Next(f"aoc-migrate dedupe {target}")
-    if "chain-broken" in errors and verb != "chain":
+    if "retrofit-not-allowed" in errors and again.startswith("aoc-migrate chain"):
+        return Next(f"{RETROFIT} {again}")
+    if "chain-broken" in errors and not again.startswith("aoc-migrate chain"):
         return Next(f"aoc-migrate chain {target}")
     work = unfinished(session)
     if work is not None:
