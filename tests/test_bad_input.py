@@ -74,6 +74,7 @@ CONFIGURATION = [
         "CONCELIER_DATABASE_URL_FILE=/nonexistent cannot be read",
     ),
     ({"CONCELIER_DATABASE_URL_FILE": "/dev/null"}, "CONCELIER_DATABASE_URL_FILE=/dev/null is empty"),
+    ({"CONCELIER_DATABASE_URL_FILE": "/dev/zero"}, "/dev/zero cannot be read: it is longer than 64 kB"),
     ({"CONCELIER_DATABASE_URL": "postgresql://h/d", "CONCELIER_DATABASE_URL_FILE": "/x"}, "are both set"),
     (
         {

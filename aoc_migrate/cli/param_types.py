@@ -1,8 +1,6 @@
 """The types of option values: times, shares, lags, run numbers, URLs. A number without a unit is refused."""
 
 import re
-import sys
-from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -121,10 +119,11 @@ def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) 
     """Return the password on the first line of a file (``-``: stdin). Raises Abort (exit 2) if it is empty."""
     if file is None:
         return None
+    from aoc_migrate.database.secret_file import read_secret
+
     try:
-        text = sys.stdin.readline() if file == "-" else Path(file).read_text(encoding="utf-8").partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        text = read_secret(0 if file == "-" else file, first_line=True)
+    except ValueError as reason:
         raise refused(f"--password-file {file} cannot be read: {reason}.") from None
     password = text.rstrip("\r\n")
     if not password or "\0" in password:
