@@ -34,9 +34,9 @@
 SET search_path = pg_catalog, pg_temp; DO $aoc$ BEGIN PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES ('exit_on_error', 'off'), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),
   ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('client_min_messages', 'warning'), ('log_parameter_max_length_on_error', '0'),
   ('check_function_bodies', 'on'), ('plpgsql.extra_errors', 'none'), ('plpgsql.extra_warnings', 'none'), ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'), ('row_security', 'off'), ('restrict_nonsystem_relation_kind',
-  ''), ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off'), ('client_encoding', 'UTF8'), ('standard_conforming_strings', 'on'), ('backslash_quote', 'safe_encoding'), ('array_nulls', 'on'), ('xmloption', 'content'), ('quote_all_identifiers', 'off'),
-  ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '600.0s') ) AS ours (ours, wanted) LEFT JOIN pg_settings ON lower(name) = lower(ours)
-  WHERE name IS NOT NULL OR ours ^@ 'plpgsql.'; END $aoc$;
+  ''), ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off'), ('jit', 'off'), ('client_encoding', 'UTF8'), ('standard_conforming_strings', 'on'), ('backslash_quote', 'safe_encoding'), ('array_nulls', 'on'), ('xmloption', 'content'),
+  ('quote_all_identifiers', 'off'), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '600.0s') ) AS ours (ours, wanted) LEFT JOIN
+  pg_settings ON lower(name) = lower(ours) WHERE name IS NOT NULL OR ours ^@ 'plpgsql.'; END $aoc$;
 SELECT set_config('aoc.schema', quote_ident(:'schema'), false) AS aoc_x, set_config('aoc.triggers', '', false) AS aoc_x,
   set_config('aoc.accept', :'accept', false) AS aoc_x,
   set_config('aoc.pid', pg_backend_pid()::text, false) AS aoc_x,
