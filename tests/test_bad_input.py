@@ -41,6 +41,8 @@ USAGE = [
     (["audit", "concelier", "--limit", "99999999999999999999"], "is not in the range"),
     (["history", "concelier", "--run", "99999999999999999999"], "is not a run number"),
     (["verify", "concelier", "--since", "99999999h"], "too long"),
+    (["verify", "concelier", "--since", "24"], "'24' has no unit; write 24h or 24d"),
+    (["verify", "concelier", "--since", "a day"], "is not a duration; write 100ms, 2s, 5m, 1h or 1d"),
     (["verify", "concelier", "--tenant", " "], "it is empty"),
     (["dedupe", "concelier", "--batch-rows", "501"], "501 is not in the range"),
     (["audit", "concelier", "--output", "/nonexistent/report"], "cannot be written"),

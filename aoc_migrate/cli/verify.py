@@ -8,7 +8,7 @@ from aoc_migrate.cli.param_types import AGE, not_empty
 
 
 @click.command(cls=TargetCommand, shared=(ACCEPT, LIMIT, *METRICS, POOLER))
-@click.option("--since", type=AGE, help="Only chains with a revision stored within this time, such as 24h.")
+@click.option("--since", type=AGE, help="Only chains with a revision stored within this time, such as 24h or 7d.")
 @click.option("--tenant", callback=not_empty, help="Only this tenant's chains.")
 @click.option(
     "--probe", is_flag=True, help="Also try to insert one bad row per rule, in a transaction that is rolled back."
