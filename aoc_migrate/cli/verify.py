@@ -13,16 +13,18 @@ from aoc_migrate.cli.param_types import AGE, not_empty
 @click.option(
     "--probe", is_flag=True, help="Also try to insert one bad row per rule, in a transaction that is rolled back."
 )
-def verify(run: Run, since: float | None, tenant: str | None, probe: bool) -> None:
-    """Check that the contract holds: constraints, indexes, view, and the chain of every row.
+@click.option("--require-head", is_flag=True, help="Fail if revisions are pending (exit 1).")
+def verify(run: Run, since: float | None, tenant: str | None, probe: bool, require_head: bool) -> None:
+    """Check that what the current revision promises holds: constraints, indexes, view, the chain of every row.
 
-    Read-only (except --probe); a role that may only read can run it.
+    Below head, a warning names the pending revisions. At base nothing is promised, so it fails. Read-only (except
+    --probe); a role that may only read can run it.
 
     \b
     aoc-migrate verify
-    aoc-migrate verify concelier --since 24h
+    aoc-migrate verify concelier --require-head --since 24h
     """
     from aoc_migrate.run.verify import VerifyOptions, run_verify
 
-    options = VerifyOptions(run.options.limit, tenant, since, probe)
+    options = VerifyOptions(run.options.limit, tenant, since, probe, require_head)
     run.verb(lambda session, report: run_verify(session, report, options))

@@ -8,12 +8,17 @@ from aoc_migrate.report.tables import lists, scalars, states, tables
 
 
 def verdict(report: Report) -> str:
-    """Return one line: OK or not, the number of errors and warnings, and whether anything changed."""
+    """Return one line: OK or not, the number of errors and warnings, and whether anything changed.
+
+    The OK of a verify below head is limited to the revision whose promises it checked.
+    """
     errors = len(report.errors)
     warnings = sum(f.severity == "warning" for f in report.findings)
     found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
     changed = "changed" if report.changed else "nothing changed"
-    return f"{'OK' if not errors else 'NOT OK'}: {found}; {changed}"
+    below_head = any(f.slug == "not-at-head" for f in report.findings)
+    ok = f"OK up to {report.revision}" if below_head else "OK"
+    return f"{'NOT OK' if errors else ok}: {found}; {changed}"
 
 
 def revision_and_head(report: Report) -> str:
