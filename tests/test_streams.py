@@ -94,11 +94,13 @@ def test_a_closed_stdout_is_found_before_the_work(excititor: Database, aoc: Aoc)
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
     assert run_in_shell(aoc, "$AOC upgrade --output /dev/null >&-").returncode == 0
+    lost = run_in_shell(aoc, "$AOC status --output /dev/full >&-")
+    assert (lost.returncode, "The report is lost: stdout cannot take it either" in lost.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [("status", 0), ("audit", 1), ("verify --format json", 1), ("plan --sql", 0), ("--help", 0), ("nope", 2)],
+    [("status", 0), ("audit", 1), ("verify --require-head --format json", 1), ("plan --sql", 0), ("--help", 0), ("nope", 2)],
 )
 def test_a_closed_pipe_is_no_error(words: str, code: int, excititor: Database, aoc: Aoc) -> None:
     """If nobody reads the output, the exit code is the command's own, and nobody complains."""

@@ -26,7 +26,7 @@ GROUPS = {
         "wait": "Wait until the database is at head.",
     },
     "After": {
-        "verify": "Check that what the current revision promises holds. Read-only.",
+        "verify": "Check what the current revision promises. Read-only.",
         "status": "Show where a target is.",
         "history": "Show who ran what, when, and how it ended.",
         "chain": "Show late or broken supersedes links; link them again.",

@@ -70,17 +70,10 @@ class Output:
             if self.file is None:
                 self.say(f"{failure} Use --output FILE.")
                 return exit_code, False
-            self.say(f"{failure} The report is on stdout.")
-        return exit_code, self._put_on_stdout(render(self.format_, command, reports, exit_code))
-
-    def _put_on_stdout(self, text: str) -> bool:
-        """Write a report to stdout instead of its file; return whether that worked."""
-        try:
-            click.echo(text, nl=False)
-        except (ClosedPipe, Abort) as failure:
-            self.say(str(failure) or "Nobody reads stdout.")
-            return False
-        return True
+            delivered = _put_on_stdout(render(self.format_, command, reports, exit_code))
+            where = "on stdout" if delivered else "lost: stdout cannot take it either"
+            self.say(f"{failure} The report is {where}.")
+            return exit_code, delivered
 
     def _put(self, text: str) -> None:
         """Write text to the file or stdout. Raises ClosedPipe, or Abort (exit 2) if it cannot be written."""
@@ -132,6 +125,15 @@ class Output:
             from aoc_migrate.cli.telemetry import publish
 
             publish(command, reports, self.metrics, self.push_gateway)
+
+
+def _put_on_stdout(text: str) -> bool:
+    """Write a report to stdout instead of its file; return whether that worked."""
+    try:
+        click.echo(text, nl=False)
+    except (ClosedPipe, Abort):
+        return False
+    return True
 
 
 def _check_file(option: str, name: str | None) -> None:

@@ -15,10 +15,10 @@ from aoc_migrate.cli.param_types import AGE, not_empty
 )
 @click.option("--require-head", is_flag=True, help="Fail if revisions are pending (exit 1).")
 def verify(run: Run, since: float | None, tenant: str | None, probe: bool, require_head: bool) -> None:
-    """Check that what the current revision promises holds: constraints, indexes, view, the chain of every row.
+    """Check what the current revision promises: constraints, indexes, view, and the chain of every row.
 
-    Below head, a warning names the pending revisions. At base nothing is promised, so it fails. Read-only (except
-    --probe); a role that may only read can run it.
+    Below head, a warning names the pending revisions. At base nothing is promised, so the check fails. Read-only
+    (except --probe); a role that may only read can run it.
 
     \b
     aoc-migrate verify
