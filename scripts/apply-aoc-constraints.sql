@@ -34,9 +34,9 @@
 SET search_path = pg_catalog, pg_temp; DO $aoc$ BEGIN PERFORM set_config(coalesce(name, ours), wanted, false) FROM (VALUES ('exit_on_error', 'off'), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),
   ('transaction_timeout', '0'), ('client_connection_check_interval', '5s'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('client_min_messages', 'warning'), ('log_parameter_max_length_on_error', '0'),
   ('check_function_bodies', 'on'), ('plpgsql.extra_errors', 'none'), ('plpgsql.extra_warnings', 'none'), ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'), ('row_security', 'off'), ('restrict_nonsystem_relation_kind',
-  ''), ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off'), ('client_encoding', 'UTF8'), ('standard_conforming_strings', 'on'), ('backslash_quote', 'safe_encoding'), ('array_nulls', 'on'), ('xmloption', 'content'), ('quote_all_identifiers', 'off'),
-  ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '600.0s') ) AS ours (ours, wanted) LEFT JOIN pg_settings ON lower(name) = lower(ours)
-  WHERE name IS NOT NULL OR ours ^@ 'plpgsql.'; END $aoc$;
+  ''), ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off'), ('jit', 'off'), ('client_encoding', 'UTF8'), ('standard_conforming_strings', 'on'), ('backslash_quote', 'safe_encoding'), ('array_nulls', 'on'), ('xmloption', 'content'),
+  ('quote_all_identifiers', 'off'), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '600.0s') ) AS ours (ours, wanted) LEFT JOIN
+  pg_settings ON lower(name) = lower(ours) WHERE name IS NOT NULL OR ours ^@ 'plpgsql.'; END $aoc$;
 SELECT set_config('aoc.schema', quote_ident(:'schema'), false) AS aoc_x, set_config('aoc.triggers', '', false) AS aoc_x,
   set_config('aoc.accept', :'accept', false) AS aoc_x,
   set_config('aoc.pid', pg_backend_pid()::text, false) AS aoc_x,
@@ -404,8 +404,27 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 -- ---- Audit: whatever would stop a later step stops the script here, before it changes anything.
 
 \set aoc_guard 0
+\set aoc_left 1
 \if :aoc_remove
 \set aoc_command 'constraints --remove'
+SELECT CASE WHEN :aoc_position > 0 THEN pg_temp.aoc_asks($n$coalesce(pg_temp.aoc_read('aoc_migration_hold', $q$bool_or(command = 'constraints --remove' AND NOT finished)::text$q$), 'false')::boolean OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_content_v1', 'aoc-migrate sha256:<content signature>'))
+  OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>')) IS NULL)
+  OR (coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL)
+  OR (pg_temp.aoc_found('<target>_0003') IS NOT NULL)
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}', false))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{tenant}'))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{source_vendor}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{source_vendor}'))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{upstream_id}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{upstream_id}'))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{content_hash}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{content_hash}'))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{retrieved_at}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{retrieved_at}'))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{source}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{source}'))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{upstream}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{upstream}'))
+  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{linkset}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{linkset}'))
+  OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>'))
+  OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>'))
+  OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>'))
+  OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')) IS NULL)
+  OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')) IS NULL)$n$) ELSE false END AS aoc_left \gset
 \else
 \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,
@@ -436,6 +455,7 @@ CALL pg_temp.aoc_audit(ARRAY[
 
 -- ---- Record the run.
 
+\if :aoc_left
 SELECT pg_temp.aoc_sql(:'aoc_command') AS aoc_command, CASE WHEN NOT :'aoc_remove'::boolean AND :aoc_position < 4
   THEN pg_temp.aoc_sql('<target>_0004') ELSE coalesce(nullif(:'aoc_revision', ''), 'base') END AS aoc_goal,
   CASE WHEN :'aoc_remove'::boolean THEN '{}' ELSE :'aoc_sums' END AS aoc_sums \gset
@@ -613,6 +633,9 @@ CALL pg_temp.aoc_run($s$DO $aoc$ DECLARE entry record; BEGIN FOR entry IN SELECT
 SELECT coalesce(pg_temp.aoc_read('aoc_alembic_version', 'max(version_num)'), 'base') AS aoc_revision \gset
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = :'aoc_revision', ended_at = now(), seen_at = now() WHERE run = :aoc_run;
 \echo :aoc_target is at :aoc_revision
+\else
+\echo :aoc_target has nothing to remove: nothing was changed, and this leaves no hold
+\endif
 SELECT NOT :'aoc_guard'::boolean AND NOT :'aoc_remove'::boolean AS aoc_unguarded \gset \if :aoc_unguarded
 \echo content of :aoc_table stays unguarded until head, after the backfill; -v content=1 adds its guard now
 \endif

@@ -171,12 +171,12 @@ def bad_habits(path: Path) -> Iterator[str]:
                 yield f"{path}:{node.lineno}: an error vanishes"
             case ast.Call(func=ast.Name(id="print")) if "file=sys.stderr" not in ast.unparse(node):
                 yield f"{path}:{node.lineno}: print"
-            case ast.Attribute(attr="stdout") if ast.unparse(node) == "sys.stdout":
+            case ast.Attribute(attr="stdout") if ast.unparse(node) == "sys.stdout" and path.stem != "streams":
                 yield f"{path}:{node.lineno}: sys.stdout"
 
 
 def test_nothing_prints_or_swallows_an_error() -> None:
-    """Nothing but click (which is kept to cli/) writes to stdout; no error is swallowed whole."""
+    """Nothing but click writes to stdout, through cli/streams.py; no error is swallowed whole."""
     assert [habit for path in PACKAGE for habit in bad_habits(path)] == []
 
 

@@ -41,6 +41,8 @@ USAGE = [
     (["audit", "concelier", "--limit", "99999999999999999999"], "is not in the range"),
     (["history", "concelier", "--run", "99999999999999999999"], "is not a run number"),
     (["verify", "concelier", "--since", "99999999h"], "too long"),
+    (["verify", "concelier", "--since", "24"], "'24' has no unit; write 24h or 24d"),
+    (["verify", "concelier", "--since", "a day"], "is not a duration; write 100ms, 2s, 5m, 1h or 1d"),
     (["verify", "concelier", "--tenant", " "], "it is empty"),
     (["dedupe", "concelier", "--batch-rows", "501"], "501 is not in the range"),
     (["audit", "concelier", "--output", "/nonexistent/report"], "cannot be written"),
@@ -74,6 +76,7 @@ CONFIGURATION = [
         "CONCELIER_DATABASE_URL_FILE=/nonexistent cannot be read",
     ),
     ({"CONCELIER_DATABASE_URL_FILE": "/dev/null"}, "CONCELIER_DATABASE_URL_FILE=/dev/null is empty"),
+    ({"CONCELIER_DATABASE_URL_FILE": "/dev/zero"}, "/dev/zero cannot be read: it is longer than 64 kB"),
     ({"CONCELIER_DATABASE_URL": "postgresql://h/d", "CONCELIER_DATABASE_URL_FILE": "/x"}, "are both set"),
     (
         {

@@ -181,8 +181,18 @@ def test_an_unwritable_folder_is_refused_first(excititor: Database, aoc: Aoc, tm
     assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None
 
 
+@pytest.mark.parametrize("place", ["", "-"])
+def test_evidence_needs_a_folder(place: str, excititor: Database, aoc: Aoc) -> None:
+    """Neither an empty name nor a dash, which is stdout elsewhere, is a folder."""
+    aoc.configure(excititor)
+
+    ran = aoc("upgrade", "--evidence", place)
+
+    assert (ran.exit_code, "--evidence takes a folder" in ran.err) == (2, True)
+
+
 def test_a_full_disk_does_not_stop_the_migration(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """If the evidence cannot be written during the run, the migration goes on and the log says so."""
+    """If the evidence cannot be written, the migration goes on, and its report says so: exit 4, or 2 unchanged."""
     aoc.configure(excititor)
     small = tmp_path / "small"
     small.mkdir()
@@ -192,9 +202,15 @@ def test_a_full_disk_does_not_stop_the_migration(excititor: Database, aoc: Aoc, 
     if mounted.returncode:
         pytest.skip("only root may mount a small disk")
     try:
-        ran = aoc("upgrade", "--evidence", str(small))
+        ran = aoc.json("upgrade", "--evidence", str(small))
+        again = aoc.json("upgrade", "--evidence", str(small))
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
-    assert ran.exit_code == 0
-    assert "the evidence is incomplete: No space left on device" in ran.err
+    assert (ran.exit_code, ran.slugs("error"), ran.report["revision"]) == (
+        4,
+        ["evidence-incomplete"],
+        "excititor_0007",
+    )
+    assert (again.exit_code, again.slugs("error")) == (2, ["evidence-incomplete"])
+    assert "No space left on device" in ran.finding("evidence-incomplete")["problem"]

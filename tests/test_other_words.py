@@ -12,6 +12,8 @@ WORDS = [
     (["plan", "concelier", "-1:head", "--sql"], "No such option '-1:head'"),
     (["plan", "concelier", ":head", "--sql"], "names only one end"),
     (["downgrade", "concelier", "-1", "--all"], "Name one target or add --all, not both"),
+    (["constraints", "concelier", "--remove", "--all"], "Name one target or add --all, not both"),
+    (["constraints", "concelier", "--all"], "Name one target or add --all, not both"),
     (["status", "\udcff"], "An argument is not valid UTF-8"),
     (["current"], "Run: aoc-migrate status"),
     (["heads"], "Run: aoc-migrate status"),

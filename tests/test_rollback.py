@@ -2,7 +2,10 @@
 
 import pytest
 
-from tests.conftest import Aoc, Database
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import psql
+
+APPLY = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -104,3 +107,55 @@ def test_nobody_is_sent_into_a_hold(target_with_chain: Database, aoc: Aoc, retro
             "",
             [f"aoc-migrate upgrade {target} --release-hold"],
         )
+
+
+def bookkeeping(database: Database) -> object:
+    """What our own tables hold: the run, the hold and the facts, where there are any."""
+    tables = ("aoc_migration_log", "aoc_migration_hold", "aoc_migration_state")
+    there = [t for t in tables if database.value("SELECT to_regclass(%s) IS NOT NULL", [t])]
+    return {table: database.rows(f"SELECT * FROM {table} ORDER BY 1") for table in there}
+
+
+@pytest.mark.parametrize("at", ["base", "excititor_0001"])
+def test_nothing_to_remove_leaves_no_hold(at: str, excititor: Database, aoc: Aoc) -> None:
+    """Where no constraint of ours is there, removing them changes nothing, so an upgrade goes on as before."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", at).exit_code == 0
+    before = bookkeeping(excititor)
+
+    ran = aoc.json("constraints", "--remove")
+    by_script = psql(excititor, APPLY, "-v", "remove=1", "-v", "ON_ERROR_STOP=1")
+
+    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, [], False)
+    assert "There is nothing to remove" in ran.report["next"]["note"]
+    assert (by_script.exit_code, "excititor has nothing to remove" in by_script.out) == (0, True), by_script.err
+    assert bookkeeping(excititor) == before
+    assert aoc.json("upgrade").report["revision"] == "excititor_0007"
+
+
+def test_a_second_removal_changes_nothing(excititor_at_head: Database, aoc: Aoc) -> None:
+    """Once the constraints are removed, both ways of removing them leave the hold of the first as it is."""
+    assert aoc("constraints", "--remove").exit_code == 0
+    before = bookkeeping(excititor_at_head)
+
+    again = aoc.json("constraints", "--remove")
+    by_script = psql(excititor_at_head, APPLY, "-v", "remove=1", "-v", "ON_ERROR_STOP=1")
+
+    assert (again.exit_code, again.slugs(), again.report["changed"]) == (0, ["held"], False)
+    assert again.report["next"]["choices"] == ["aoc-migrate upgrade excititor --release-hold"]
+    assert by_script.exit_code == 0, by_script.err
+    assert bookkeeping(excititor_at_head) == before
+
+
+@pytest.mark.parametrize("by", ["command", "script"])
+def test_a_removal_that_was_interrupted_last_is_finished(by: str, excititor_at_head: Database, aoc: Aoc) -> None:
+    """If everything is removed but the hold is unfinished, the same command finishes it."""
+    assert aoc("constraints", "--remove").exit_code == 0
+    excititor_at_head.run("UPDATE aoc_migration_hold SET finished = false")
+
+    if by == "command":
+        assert aoc("constraints", "--remove").exit_code == 0
+    else:
+        assert psql(excititor_at_head, APPLY, "-v", "remove=1").exit_code == 0
+
+    assert excititor_at_head.value("SELECT finished FROM aoc_migration_hold") is True

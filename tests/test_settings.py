@@ -14,6 +14,7 @@ from tests.conftest import ROOT, Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import PINNED, dump, psql
 from tests.test_golden_sql import printed
+from tests.test_scans import session_of
 
 HOSTILE = {
     "array_nulls": "off",
@@ -29,6 +30,7 @@ HOSTILE = {
     "extra_float_digits": "-15",
     "gin_fuzzy_search_limit": "1",
     "IntervalStyle": "iso_8601",
+    "jit": "on",
     "log_parameter_max_length_on_error": "-1",
     "plpgsql.extra_errors": "all",
     "plpgsql.extra_warnings": "all",
@@ -210,6 +212,21 @@ def test_hostile_settings_change_no_script(how: str, excititor: Database, exciti
     start_over(excititor, excititor_as_owner)
 
     assert through_psql(excititor_as_owner, hostile(excititor, excititor_as_owner, how)) == wanted
+
+
+def test_nothing_is_compiled(excititor: Database) -> None:
+    """Neither our sessions nor our scripts compile queries, whatever the server does for others."""
+    excititor.run(f'ALTER DATABASE "{excititor.connection.info.dbname}" SET jit = on')
+    scripts = [check_script(), plan_script("base:excititor_0001"), printed("excititor", *DOWN[-1])]
+
+    with session_of(excititor) as session:
+        assert session.row("SELECT current_setting('jit') AS jit, pg_jit_available() AS can") == {
+            "jit": "off",
+            "can": False,
+        }
+    for script in scripts:
+        ran = psql(excititor, f"{script}\nSELECT 'jit ' || current_setting('jit');", "-v", "ON_ERROR_STOP=1")
+        assert (ran.exit_code, "jit off" in ran.out) == (0, True), ran.err
 
 
 def test_every_pinned_setting_is_tried() -> None:

@@ -19,19 +19,21 @@ def test_a_long_read_logs_its_time_and_restores_settings(
     fill(excititor, 200)
     monkeypatch.setattr(table_scan, "SECONDS_BETWEEN_LINES", 0.02)
     said: list[str] = []
-    work = "SELECT count(*), current_setting('jit') AS jit, current_setting('work_mem') AS memory"
+    work = "SELECT count(*), current_setting('enable_sort') AS sort, current_setting('work_mem') AS memory"
+    chosen = {"enable_sort": "off"}
 
     with session_of(excititor) as session:
         monkeypatch.setattr(session, "say", said.append)
         session.set("work_mem", "1MB")
-        session.set("jit", "on")
-        (row,) = table_scan.read(session, "counting", f"{work}, pg_sleep(0.2) FROM public.vex_raw")
-        after = session.row("SELECT current_setting('jit') AS jit, current_setting('work_mem') AS memory")
+        (row,) = table_scan.read(
+            session, "counting", f"{work}, pg_sleep(0.2) FROM public.vex_raw", settings=chosen
+        )
+        after = session.row("SELECT current_setting('enable_sort') AS sort, current_setting('work_mem') AS memory")
         session.set("work_mem", "256MB")
         (more,) = table_scan.read(session, "counting", f"{work} FROM public.vex_raw")
 
-    assert (row["count"], row["jit"], row["memory"], more["memory"]) == (200, "off", "64MB", "256MB")
-    assert after == {"jit": "on", "memory": "1MB"}
+    assert (row["count"], row["sort"], row["memory"], more["memory"]) == (200, "off", "64MB", "256MB")
+    assert after == {"sort": "on", "memory": "1MB"}
     assert (said[0], said[-1]) == ("counting …", "counting …")
     assert any(re.fullmatch(r"counting: \d+ s", line) for line in said)
 

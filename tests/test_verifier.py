@@ -229,8 +229,8 @@ def test_an_unusable_password_file_is_refused(
     """A file without a usable first line, or none, is refused before the role is touched."""
     (tmp_path / "bad").write_bytes(content)
 
-    for file in ("bad", "gone"):
-        ran = aoc("verifier", "create", "--password-file", str(tmp_path / file))
+    for file in (tmp_path / "bad", tmp_path / "gone", "/dev/zero"):
+        ran = aoc("verifier", "create", "--password-file", str(file))
         assert ran.exit_code == 2
     assert not migrated.rows("SELECT FROM pg_roles WHERE rolname = %s", [ROLE])
 

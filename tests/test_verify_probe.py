@@ -175,9 +175,10 @@ SCOPES: list[tuple[list[str], list[str]]] = [
     (["--tenant", "it's"], ["it's 0"]),
     (["--tenant", "nobody"], []),
     (["--since", "24h"], ["acme 0"]),
+    (["--since", "1d"], ["acme 0"]),
     (["--since", "30m"], []),
     (["--since", "10000h"], ["acme 0", "it's 0"]),
-    (["--since", "24h", "--tenant", "it's"], []),
+    (["--since", "1d", "--tenant", "it's"], []),
     (["--limit", "1"], ["acme 0", "it's 0"]),
 ]
 

@@ -6,13 +6,13 @@ import importlib
 import io
 import signal
 import sys
-from contextlib import suppress
 from types import FrameType
-from typing import Any, NoReturn, TextIO, cast
+from typing import NoReturn
 
 import click
 
 from aoc_migrate import __version__
+from aoc_migrate.cli.streams import ClosedPipe, guard_streams
 
 GROUPS = {
     "Before": {
@@ -26,7 +26,7 @@ GROUPS = {
         "wait": "Wait until the database is at head.",
     },
     "After": {
-        "verify": "Check that the contract holds. Read-only.",
+        "verify": "Check what the current revision promises. Read-only.",
         "status": "Show where a target is.",
         "history": "Show who ran what, when, and how it ended.",
         "chain": "Show late or broken supersedes links; link them again.",
@@ -120,11 +120,13 @@ def main() -> NoReturn:
     for stream in (sys.__stdout__, sys.__stderr__):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character must not lose the report
             stream.reconfigure(errors="backslashreplace")
-    sys.stderr = cast(TextIO, Forgiving(sys.stderr))
+    guard_streams()
     atexit.register(gc.freeze)  # otherwise Python runs a full garbage collection before it ends
     try:
         _check_encoding(sys.argv[1:])
         cli(prog_name="aoc-migrate", standalone_mode=True)
+    except ClosedPipe:
+        sys.exit(0)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
         from aoc_migrate.errors import Abort, unexpected
         from aoc_migrate.report.formatting import plain
@@ -141,27 +143,6 @@ def _check_encoding(words: list[str]) -> None:
         from aoc_migrate.errors import refused
 
         raise refused("An argument is not valid UTF-8.")
-
-
-class Forgiving:
-    """A stream for log and errors. What cannot be written to it is lost, and does not end the work."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write the text, or lose it: the stream may be closed, full, or a pipe that nobody reads."""
-        if self._stream is not None:
-            with suppress(OSError, ValueError):
-                self._stream.write(text)
-                self._stream.flush()
-        return len(text)
-
-    def flush(self) -> None:
-        """Do nothing: every text is flushed as it is written."""
 
 
 def _ended(number: int, _frame: FrameType | None) -> NoReturn:

@@ -62,4 +62,4 @@ def bundle(
     output.check()
     report = Report(str(folder))
     write_bundle(folder, Kit(not no_wheels, platforms, python_version, wheel, reports, sign_command), report)
-    sys.exit(output.write("bundle", [report]))
+    sys.exit(output.write("bundle", [report])[0])

@@ -79,13 +79,13 @@ class Run:
         """Do ``work`` on the targets in order, write the reports, and exit with the highest exit code.
 
         With ``stops``, the first target that fails is the last. ``reported`` is called for each successful target
-        once its report is written. A refusal ends the run; the reports of earlier targets are still written.
+        once somebody got its report. A refusal ends the run; the reports of earlier targets are still written.
         """
         self.output.check()
         reports, abort = self._reports(work, stops)
-        exit_code = self.output.write(self.command, reports)
+        exit_code, delivered = self.output.write(self.command, reports)
         for target, report in zip(self.targets, reports, strict=False):
-            if reported and not report.exit_code:
+            if reported and delivered and not report.exit_code:
                 reported(target)
         if abort is not None:
             self.output.say(str(abort))

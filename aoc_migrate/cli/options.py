@@ -51,6 +51,10 @@ def _merged(
     return {name: bound for bounds in values for name, bound in bounds.items()}
 
 
+def _file(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    return None if name == "-" else name
+
+
 ACCEPT = Shared(
     "--accept",
     multiple=True,
@@ -148,7 +152,13 @@ OUTPUT = (
         show_default=True,
         help="Format of the report.",
     ),
-    _output("--output", "file", type=click.Path(dir_okay=False), help="Write the report to a file."),
+    _output(
+        "--output",
+        "file",
+        type=click.Path(dir_okay=False, allow_dash=True),
+        callback=_file,
+        help="Write the report to a file; - is stdout.",
+    ),
 )
 POOLER = Shared(
     "--allow-session-pooler",

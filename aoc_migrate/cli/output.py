@@ -1,7 +1,9 @@
 """Where a command's output goes: the report, metrics, and the termination message of a pod."""
 
+import errno
 import os
 import shutil
+import stat
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aoc_migrate.errors import refused
+from aoc_migrate.cli.streams import ClosedPipe, stdout_is_closed
+from aoc_migrate.errors import Abort, refused
+from aoc_migrate.report.model import FAILED, USAGE
 
 if TYPE_CHECKING:
     from aoc_migrate.report.model import Report
@@ -26,8 +30,12 @@ class Output:
     push_gateway: str | None = None
 
     def check(self) -> None:
-        """Raise Abort (exit 2) if a file cannot be written."""
+        """Raise Abort (exit 2) if stdout is closed or a file cannot be written."""
+        if self.file is None and stdout_is_closed():
+            raise refused("stdout is closed, so the report would be lost. Use --output FILE.")
         _check_file("--output", self.file)
+        if self.metrics == "-":
+            raise refused("--metrics takes a file; stdout has the report.")
         _check_file("--metrics", self.metrics)
         if self.metrics is not None:
             metrics = Path(self.metrics).resolve()
@@ -42,24 +50,56 @@ class Output:
 
         sys.stderr.write(f"aoc-migrate: {plain(message)}\n")
 
-    def write(self, command: str, reports: "list[Report]") -> int:
-        """Write the reports and return the worst of their exit codes."""
+    def write(self, command: str, reports: "list[Report]") -> tuple[int, bool]:
+        """Write the reports; return the exit code, and whether anybody got them.
+
+        The exit code is the worst of the reports'. If they cannot be written, it is 4, or 2 if nothing changed.
+        """
         from aoc_migrate.report.forms import render
 
         exit_code = max(report.exit_code for report in reports)
         if exit_code:
             _write_termination_message(command, reports)
-        text = render(self.format_, command, reports, exit_code, self._width())
-        if self.file is None:
-            _print(text)
-            return exit_code
         try:
-            Path(self.file).write_text(text, encoding="utf-8")
-        except OSError as error:  # the work is done; its report must not be lost
-            _print(render(self.format_, command, reports, 4))
-            self.say(f"{self.file} could not be written: {error.strerror}; the report is on stdout")
-            return 4
-        return exit_code
+            self._put(render(self.format_, command, reports, exit_code, self._width()))
+            return exit_code, True
+        except ClosedPipe:
+            return exit_code, False
+        except Abort as failure:
+            exit_code = FAILED if any(report.changed for report in reports) else USAGE
+            if self.file is None:
+                self.say(f"{failure} Use --output FILE.")
+                return exit_code, False
+            delivered = _put_on_stdout(render(self.format_, command, reports, exit_code))
+            where = "on stdout" if delivered else "lost: stdout cannot take it either"
+            self.say(f"{failure} The report is {where}.")
+            return exit_code, delivered
+
+    def _put(self, text: str) -> None:
+        """Write text to the file or stdout. Raises ClosedPipe, or Abort (exit 2) if it cannot be written."""
+        if self.file is None:
+            click.echo(text, nl=False)
+            return
+        opener = self._open_fifo if Path(self.file).is_fifo() else None
+        try:
+            with open(self.file, "w", encoding="utf-8", opener=opener) as file:
+                file.write(text)
+        except BrokenPipeError:
+            raise ClosedPipe from None
+        except OSError as error:
+            raise refused(f"{self.file} could not be written: {error.strerror}.") from None
+
+    def _open_fifo(self, path: str, flags: int) -> int:
+        """Open a FIFO, once. Without a reader, say that we wait for one."""
+        try:
+            descriptor = os.open(path, flags | os.O_NONBLOCK)
+            os.set_blocking(descriptor, True)
+            return descriptor
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+        self.say(f"waiting for a reader of {path}")
+        return os.open(path, flags)
 
     def _width(self) -> int:
         """Return the columns of the terminal, or a fixed number of them for a file or a pipe."""
@@ -69,12 +109,9 @@ class Output:
         return shutil.get_terminal_size().columns if terminal else WIDTH
 
     def write_text(self, text: str) -> None:
-        """Write text that is not a report. Raises Abort (exit 2) if the file cannot be written."""
-        if self.file is None:
-            click.echo(text, nl=False)
-            return
+        """Write text that is not a report. Raises ClosedPipe, or Abort (exit 2) if it cannot be written."""
         self.check()
-        Path(self.file).write_text(text, encoding="utf-8")
+        self._put(text)
 
     def stderr(self, command: str, report: "Report") -> None:
         """Write a report to stderr, for a command with other output on stdout."""
@@ -90,33 +127,40 @@ class Output:
             publish(command, reports, self.metrics, self.push_gateway)
 
 
-def _print(text: str) -> None:
-    """Write to stdout. Raises Abort (exit 4) if that fails, except for a closed pipe, which click handles."""
+def _put_on_stdout(text: str) -> bool:
+    """Write a report to stdout instead of its file; return whether that worked."""
     try:
         click.echo(text, nl=False)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise refused(f"stdout could not be written: {error.strerror}. Use --output FILE.", 4) from None
+    except (ClosedPipe, Abort):
+        return False
+    return True
 
 
 def _check_file(option: str, name: str | None) -> None:
-    """Raise Abort (exit 2) if a regular file of this name cannot be written. Creates nothing."""
+    """Raise Abort (exit 2) if a file of this name cannot be written. Creates and opens nothing."""
     if name is None:
         return
     if "://" in name:
         raise refused(f"{option} takes a file, not a URL.")  # which is not repeated: it may hold a password
-    path = Path(name).resolve()
-    if not name or path.is_dir():
-        problem = "it is a directory" if name else "it has no name"
-    elif path.exists():
-        problem = "" if os.access(path, os.W_OK) else "permission denied"
-    elif not path.parent.is_dir():
-        problem = "its folder does not exist"
-    else:
-        problem = "" if os.access(path.parent, os.W_OK) else "permission denied in its folder"
+    problem = _problem(name) if name else "it has no name"
     if problem:
         raise refused(f"{option} {name!r} cannot be written: {problem}. Choose another file.")
+
+
+def _problem(name: str) -> str | None:
+    """Return why a file cannot be written, as far as that shows without opening it."""
+    try:
+        mode = Path(name).stat().st_mode
+    except FileNotFoundError:
+        folder = Path(name).resolve().parent
+        if not folder.is_dir() or name.endswith("/"):
+            return "its folder does not exist"
+        return None if os.access(folder, os.W_OK) else "permission denied in its folder"
+    except OSError as error:
+        return error.strerror
+    if stat.S_ISDIR(mode) or stat.S_ISSOCK(mode):
+        return "it is a directory" if stat.S_ISDIR(mode) else "it is a socket"
+    return None if os.access(name, os.W_OK) else "permission denied"
 
 
 def _write_termination_message(command: str, reports: "list[Report]") -> None:

@@ -1,8 +1,6 @@
 """The types of option values: times, shares, lags, run numbers, URLs. A number without a unit is refused."""
 
 import re
-import sys
-from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -10,25 +8,32 @@ import click
 
 from aoc_migrate.errors import refused
 
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+"""The units of a time, in seconds."""
+
 
 class Duration(click.ParamType[float]):
-    """A time with its unit (``100ms``, ``2s``, ``5m``, ``1h``), in seconds, up to ``longest``."""
+    """A time with its unit (``100ms``, ``2s``, ``5m``, ``1h``, ``1d``), in seconds, up to ``longest``.
+
+    ``usual`` are the units to suggest for a number without one.
+    """
 
     name = "duration"
 
-    def __init__(self, longest: float = float("inf")) -> None:
-        self.longest = longest
+    def __init__(self, longest: float = float("inf"), usual: tuple[str, str] = ("ms", "s")) -> None:
+        self.longest, self.usual = longest, usual
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds; refuse a number without a unit."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h|)", value.strip())
+        match = re.fullmatch(rf"(-?\d+(?:\.\d+)?)({'|'.join(_UNITS)}|)", value.strip())
         if not match:
-            self.fail(f"{value!r} is not a duration; write 100ms, 2s, 5m or 1h", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 100ms, 2s, 5m, 1h or 1d", param, ctx)
         if not match[2]:
-            self.fail(f"{value!r} has no unit; write {value}ms or {value}s", param, ctx)
-        seconds = float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
+            suggested = " or ".join(match[1] + unit for unit in self.usual)
+            self.fail(f"{value!r} has no unit; write {suggested}", param, ctx)
+        seconds = float(match[1]) * _UNITS[match[2]]
         if seconds < 0.001:
             self.fail(f"{value!r} is too short; the minimum is 1ms", param, ctx)
         if seconds > self.longest:
@@ -71,7 +76,7 @@ class Lag(click.ParamType[dict[str, float | None]]):
             size = re.fullmatch(r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)", part.strip(), re.IGNORECASE)
             if size:
                 found["max_lag_bytes"] = int(float(size[1]) * self._SIZES[size[2].lower()])
-            elif re.search(r"\d(ms|s|m|h)$", part.strip()):
+            elif re.search(rf"\d({'|'.join(_UNITS)})$", part.strip()):
                 found["max_lag_seconds"] = DURATION.convert(part, param, ctx)
             else:
                 self.fail(f"{part.strip()!r} is not a lag; write 64MB, 10s, both as 64MB,10s, or off", param, ctx)
@@ -121,10 +126,11 @@ def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) 
     """Return the password on the first line of a file (``-``: stdin). Raises Abort (exit 2) if it is empty."""
     if file is None:
         return None
+    from aoc_migrate.database.secret_file import read_secret
+
     try:
-        text = sys.stdin.readline() if file == "-" else Path(file).read_text(encoding="utf-8").partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        text = read_secret(0 if file == "-" else file, first_line=True)
+    except ValueError as reason:
         raise refused(f"--password-file {file} cannot be read: {reason}.") from None
     password = text.rstrip("\r\n")
     if not password or "\0" in password:
@@ -134,6 +140,6 @@ def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) 
 
 RUN_NUMBER = RunNumber()
 GATEWAY = Gateway()
-AGE = Duration(longest=876_000 * 3600)  # a hundred years
+AGE = Duration(longest=876_000 * 3600, usual=("h", "d"))  # a hundred years
 BATCH = Duration(longest=0.5)  # so that a batch ends within a second
 DURATION = Duration(longest=590 * 3600)  # PostgreSQL's timeouts are 31 bits of milliseconds

@@ -33,6 +33,7 @@ def plan(run: Run, sql: bool) -> None:
     target = run.only(unless=not sql and not revision.startswith("-"))
     if not sql:
         run.verb(lambda session, report: run_plan(session, report, revision))
+    run.output.check()
     report, script = script_from(target, revision, run.options)
     if report.exit_code:
         run.output.stderr("plan", report)

@@ -36,7 +36,7 @@ def quarantine(ctx: click.Context, run: Run, export: str | None, run_number: int
         run.verb(lambda session, report: run_quarantine(session, report, run.options.limit))
     if export != "-":
         run.verb(lambda session, report: export_to_file(session, report, export, run_number))
-    if run.output.file is not None or ctx.get_parameter_source("format_") is not ParameterSource.DEFAULT:
+    if {ctx.get_parameter_source(name) for name in ("file", "format_")} != {ParameterSource.DEFAULT}:
         raise click.UsageError("--export - writes no report, so --output and --format do not apply.")
     report = run.report(lambda session, report: run_export(session, report, _print, run_number), target)
     if report.exit_code:

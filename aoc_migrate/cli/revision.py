@@ -2,6 +2,7 @@
 
 import click
 
+from aoc_migrate.cli.streams import print_result
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import refused
 
@@ -22,4 +23,4 @@ def revision(target: str, message: str) -> None:
     path = new_revision(target, message)
     if path is None:
         raise refused("New revisions need a checkout; this is an installed package.")
-    click.echo(path)
+    print_result(str(path))

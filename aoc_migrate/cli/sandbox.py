@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aoc_migrate.cli.streams import print_result
 from aoc_migrate.errors import refused
 
 _TARGETS = ("concelier", "excititor")
@@ -52,7 +53,7 @@ def start() -> None:
     prepare(server)
     click.echo(f"The sandbox runs in {server.folder}. To stop it: aoc-migrate sandbox stop", err=True)
     for target in _TARGETS:
-        click.echo(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
+        print_result(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
 
 
 @sandbox.command()
@@ -161,6 +162,6 @@ def load(
             target, rows, seed=seed, duplicates=duplicates, violations=violations, tenant=tenant
         )
     for table, loaded in results:
-        click.echo(f"{table}: {loaded.rows} rows loaded")
+        print_result(f"{table}: {loaded.rows} rows loaded")
         for reason, count in loaded.skipped.items():
-            click.echo(f"{table}: {count} lines skipped: {reason}")
+            print_result(f"{table}: {count} lines skipped: {reason}")

@@ -10,7 +10,7 @@ from aoc_migrate.cli.options import METRICS, POOLER
 def status(run: Run) -> None:
     """Show the state of a target: revision, pending revisions, rules, indexes, hold, lock, builds, journal.
 
-    Exits 0 even if the target is not at head; use verify to check that.
+    Exits 0 even if the target is not at head; `verify --require-head` checks that.
 
     \b
     aoc-migrate status concelier

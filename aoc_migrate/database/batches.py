@@ -28,8 +28,8 @@ from aoc_migrate.report.model import StepReport, finding
 
 Values = Callable[[int], Mapping[str, Any]]
 
-# Rows are found by key through the indexes, whatever the statistics of a freshly loaded table say; nothing is
-# compiled. Plans are made once: over hundreds of partitions, planning takes longer than a batch.
+# Rows are found by key through the indexes, whatever the statistics of a freshly loaded table say. Plans are made
+# once: over hundreds of partitions, planning takes longer than a batch.
 _SETTINGS = {
     "statement_timeout": f"{round(BOUND * 1000)}ms",
     "lock_timeout": f"{round(BOUND * 500)}ms",
@@ -37,7 +37,6 @@ _SETTINGS = {
     "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
-    "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
 _COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal, if the server was built with it

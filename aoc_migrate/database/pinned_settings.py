@@ -1,8 +1,8 @@
 """Settings that every session of ours pins, online and in scripts, whatever the role, database or PGOPTIONS set.
 
 Of the settings that any role may change, these decide what the catalog prints, how values are read and written, or
-what an error does. Settings that only slow a plan down, or place files, remain the operator's. Time limits
-derived from ours, and ``row_security`` for writes, are set on top.
+what an error does. Settings that only slow a plan down, or place files, remain the operator's; the exception is
+``jit``, which is on by default. Time limits derived from ours, and ``row_security`` for writes, are set on top.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,8 @@ SETTINGS = {
     "restrict_nonsystem_relation_kind": "",
     "gin_fuzzy_search_limit": "0",
     "transform_null_equals": "off",
+    # Compiling our long expressions takes longer than it saves: seconds for a batch of milliseconds
+    "jit": "off",
     # How SQL and values are read
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -14,24 +13,18 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.log import say
 from aoc_migrate.database.pinned_settings import SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import NOTHING, Accepted
-from aoc_migrate.report.formatting import plain
 from aoc_migrate.report.model import Finding, StepReport, finding
 
 Row = dict[str, Any]
 Time = float | None
 Parameters = Sequence[Any] | Mapping[str, Any]
-
-
-def say(message: str) -> None:
-    """Write one line of log to stderr, with control characters escaped; stdout belongs to the report."""
-    sys.stderr.write(f"{plain(message)}\n")
-    sys.stderr.flush()
 
 
 @dataclass

@@ -28,12 +28,11 @@ def read(
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:
     """Set parameters until the transaction ends, among them memory for sorts, unless the server gives more."""
-    chosen = {"jit": "off", **settings}  # compiling takes longer than it can save here
     session.rows(
         "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS ours (name, value) "
         "UNION ALL SELECT set_config('work_mem', (greatest(pg_size_bytes(current_setting('work_mem')), "
         "pg_size_bytes(%s)) / 1024)::text, true)",
-        (list(chosen), list(chosen.values()), SORT_MEMORY),
+        (list(settings), list(settings.values()), SORT_MEMORY),
     )
 
 

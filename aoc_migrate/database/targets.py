@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from aoc_migrate.database.secret_file import read_secret
 from aoc_migrate.errors import refused
 
 RAW_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
@@ -120,9 +120,8 @@ def _read_url(variable: str, environment: Mapping[str, str]) -> str:
     if not file:
         return url
     try:
-        url = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        url = read_secret(file).strip()
+    except ValueError as reason:
         raise refused(f"{variable}_FILE={file} cannot be read: {reason}. Mount the secret there.") from None
     if not url:
         raise refused(f"{variable}_FILE={file} is empty. Mount the secret there.")

@@ -200,3 +200,12 @@ def shown(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield the Steps that a plan and a report name: all but the bookkeeping."""
     hidden = (Kind.RECORD, Kind.FORGET, Kind.CREATE_BOOKKEEPING, Kind.SHARE)
     yield from (step for step in steps if step.kind not in hidden)
+
+
+def objects_left(steps: Iterable[Step]) -> str:
+    """Return the SQL condition that the catalog still has something that these Steps drop."""
+    conditions = []
+    for step in shown(steps):
+        kept = f" AND ({step.objection.reason}) IS NULL" if step.objection and step.objection.slug == KEPT else ""
+        conditions.append(f"({step.needed}{kept})")
+    return "\n  OR ".join(dict.fromkeys(conditions)) or "false"

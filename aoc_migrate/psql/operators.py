@@ -5,16 +5,19 @@ from typing import Any
 
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database.bookkeeping import HOLD
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.relation import VARIABLE
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
+from aoc_migrate.operations.step import objects_left
 from aoc_migrate.psql.script import VARIABLES, audit, run_values, shared_values
 from aoc_migrate.psql.script_steps import Job, constraints_job, due, remove_job
 from aoc_migrate.psql.sections import Marks, section
 from aoc_migrate.psql.templates import as_statement, rendered
 from aoc_migrate.revisions.graph import contract_at, head, history
+from aoc_migrate.revisions.revision_sql import collect
 
 APPLY = "apply-aoc-constraints.sql"
 
@@ -122,9 +125,19 @@ def _model(target: str) -> dict[str, Any]:
         },
         "remove": {
             **_job_values(down),
+            "left": _left(down),
             "sections": [section(down, revision, None) for revision in down.revisions],
         },
     }
+
+
+def _left(job: Job) -> str:
+    """Return the condition that there is something to remove, or an unfinished removal to finish."""
+    groups = [group for r in job.revisions for group in collect(r, job.function, VARIABLE, None)]
+    unfinished = f"pg_temp.aoc_read('{HOLD}', $q$bool_or(command = '{job.command}' AND NOT finished)::text$q$)"
+    return (
+        f"coalesce({unfinished}, 'false')::boolean OR {objects_left(step for group in groups for step in group)}"
+    )
 
 
 def _job_values(job: Job) -> dict[str, Any]:

@@ -8,12 +8,23 @@ from aoc_migrate.report.tables import lists, scalars, states, tables
 
 
 def verdict(report: Report) -> str:
-    """Return one line: OK, HELD or NOT OK, the number of errors and warnings, and whether anything changed."""
-    errors, held = len(report.errors), any(f.slug in ("held", "rollback-unfinished") for f in report.findings)
-    warnings = sum(f.severity == "warning" for f in report.findings)
+    """Return one line: OK, HELD or NOT OK, the number of errors and warnings, and whether anything changed.
+
+    The OK of a verify below head is limited to the revision whose promises it checked.
+    """
+    errors, warnings = len(report.errors), sum(f.severity == "warning" for f in report.findings)
     found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
     changed = "changed" if report.changed else "nothing changed"
-    return f"{'NOT OK' if errors else 'HELD' if held else 'OK'}: {found}; {changed}"
+    return f"{_word(report)}: {found}; {changed}"
+
+
+def _word(report: Report) -> str:
+    if report.errors:
+        return "NOT OK"
+    slugs = {finding.slug for finding in report.findings}
+    if slugs & {"held", "rollback-unfinished"}:
+        return "HELD"
+    return f"OK up to {report.revision}" if "not-at-head" in slugs else "OK"
 
 
 def revision_and_head(report: Report) -> str:

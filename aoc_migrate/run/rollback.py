@@ -15,14 +15,17 @@ from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replication_findings
 from aoc_migrate.inspect.session_checks import write_findings
+from aoc_migrate.operations.step import objects_left
 from aoc_migrate.operations.supersedes.set_back import objections_to_restore
 from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
-from aoc_migrate.report.model import Finding, Report, finding
+from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import changing, locked, our_tables, was_swapped
 from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve, swap_of
 from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
+
+_REMOVE = "constraints --remove"
 
 
 def run_downgrade(session: Session, report: Report, revision: str) -> None:
@@ -53,7 +56,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
         contract = contract_at(target, report.revision)
         undone = parts(target, report.revision) - parts(target, goal)
         sets_back = Part.CHAIN in undone
-        if _blocked(session, report, contract, f"downgrade {target} {revision}", undone):
+        if _blocked(session, report, contract, undone):
             return
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
         report.changed |= resumed is None
@@ -65,7 +68,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
         with recorded, changing(session, report), estimated(session, contract, costs), kept_links:
             _go_down(session, report.revision, goal)
         hold.finish(session, current_hold)
-    _after_rollback(session, report)
+    report.findings += hold.findings(session)
 
 
 def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
@@ -75,9 +78,7 @@ def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
     return None if current_hold.finished and current_hold.acknowledged else current_hold
 
 
-def _blocked(
-    session: Session, report: Report, contract: Contract, command: str, undone: Collection[Part] = ()
-) -> bool:
+def _blocked(session: Session, report: Report, contract: Contract, undone: Collection[Part] = ()) -> bool:
     """Add the findings that stop a rollback; return whether there are any. ``undone``: the chain and the view."""
     found = code_findings(session, contract, DDL)
     found += objections_to_restore(session, contract) if Part.CHAIN in undone else []
@@ -117,16 +118,18 @@ def _above(session: Session, current: str | None) -> list[Revision]:
 
     The psql script of the constraints may guard content before the history gets there.
     """
+    target = session.target.name
+    above = history(target)[position(target, current) :]
+    return [revision for revision in reversed(above) if revision.removable and _left(session, revision)]
+
+
+def _left(session: Session, revision: Revision) -> bool:
+    """Return whether the catalog has something that the downgrade of ``revision`` drops."""
     from aoc_migrate.revisions.revision_sql import collect
 
-    target, found = session.target.name, []
-    for revision in reversed(history(target)[position(target, current) :]):
-        groups = collect(revision, "downgrade", session.schema, None) if revision.removable else []
-        asked = " OR ".join(f"({step.needed})" for group in groups for step in group)
-        with own_tables_locked(session, STATE):
-            if asked and session.value(f"SELECT {asked}"):
-                found.append(revision)
-    return found
+    groups = collect(revision, "downgrade", session.schema, None)
+    with own_tables_locked(session, STATE):
+        return bool(session.value(f"SELECT {objects_left(step for group in groups for step in group)}"))
 
 
 def _warn_guard(session: Session, report: Report) -> None:
@@ -163,10 +166,6 @@ def _kept_links(session: Session, contract: Contract, count: int, in_quarantine:
         yield finding("rows-changed-since", contract.table, count=changed, rows=changed, sample=sample)
 
 
-def _after_rollback(session: Session, report: Report) -> None:
-    report.findings += hold.findings(session)
-
-
 def run_remove_constraints(session: Session, report: Report) -> None:
     """Drop CHECKs, our NOT NULLs and the idempotency index, and leave a hold; chain and view stay."""
     from aoc_migrate.run.alembic_env import run_functions
@@ -176,16 +175,32 @@ def run_remove_constraints(session: Session, report: Report) -> None:
     if report.errors:
         return
     with locked(session, report):
+        if not _to_remove(session, report.revision):
+            report.findings += hold.findings(session)
+            if not report.findings:
+                note = "There is nothing to remove. This leaves no hold: an upgrade adds the constraints."
+                report.next = Next(f"aoc-migrate status {target}", note=note)
+            return
         contract = contract_at(target, report.revision)
-        if _blocked(session, report, contract, f"constraints {target} --remove"):
+        if _blocked(session, report, contract):
             return
         removable = [r for r in reversed(applied(target, report.revision)) if r.removable]
-        above = _above(session, report.revision) if report.revision else []
-        new_hold = hold.begin(session, "constraints --remove", report.revision)
+        above = _above(session, report.revision)
+        new_hold = hold.begin(session, _REMOVE, report.revision)
         report.changed = True
         _warn_guard(session, report)
-        recorded = ledger.recorded(session, report, "constraints --remove", report.revision)
+        recorded = ledger.recorded(session, report, _REMOVE, report.revision)
         with recorded, changing(session, report):
             run_functions(session, [*above, *removable], "downgrade")
         hold.finish(session, new_hold)
-    _after_rollback(session, report)
+    report.findings += hold.findings(session)
+
+
+def _to_remove(session: Session, current: str | None) -> bool:
+    """Return whether there is a constraint or index of ours, or an unfinished removal to finish."""
+    if current is None:
+        return False
+    current_hold = hold.read(session)
+    if current_hold is not None and current_hold.command == _REMOVE and not current_hold.finished:
+        return True
+    return any(_left(session, revision) for revision in history(session.target.name) if revision.removable)

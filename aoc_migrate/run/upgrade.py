@@ -4,7 +4,7 @@ It runs at every pod start and usually has nothing to do, so what the work itsel
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
@@ -53,6 +53,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
     """Upgrade under the lock, after checking again what another run may have done meanwhile."""
     from aoc_migrate.inspect.cost import estimated, measure
     from aoc_migrate.revisions import ledger
+    from aoc_migrate.run.verify import not_at_head
 
     target = session.target.name
     with locked(session, report):
@@ -63,7 +64,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if not _needed(session, report.revision, goal) and not _to_release(session, options):
             return
         report.findings += _before(session, report, options, goal)
-        _keep(session, report, options, "audit")
+        _keep(report, options, "audit")
         if report.errors:
             return
         contract = contract_at(target, goal)
@@ -79,13 +80,14 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
             _share(session)
         session.transcript = None
     _verify(session, report, options.limit)
-    _keep(session, report, options, "verify")
+    _keep(report, options, "verify", not_at_head(target, report.revision))
     ledger.record_verify_failure(session, report)
 
 
-def _keep(session: Session, report: Report, options: UpgradeOptions, command: str) -> None:
+def _keep(report: Report, options: UpgradeOptions, command: str, more: Sequence[Finding] = ()) -> None:
+    """Keep what the report says so far as the report of ``command``, with findings that only that one has."""
     if options.keep:
-        options.keep(command, replace(report, steps=[], findings=list(report.findings)))
+        options.keep(command, replace(report, steps=[], findings=[*report.findings, *more]))
 
 
 def _goal_up(target: str, revision: str, current: str | None) -> str | None:

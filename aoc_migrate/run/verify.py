@@ -18,21 +18,45 @@ from aoc_migrate.inspect.probe import UNPROBED, probe
 from aoc_migrate.inspect.session_checks import only_tenant, table_missing, unreadable
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
 from aoc_migrate.report.facts.runs import VerifyFacts
-from aoc_migrate.report.model import Report, finding
+from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import backfilled_at, catalog_findings
-from aoc_migrate.revisions.graph import contract_at, head, parts
+from aoc_migrate.revisions.graph import contract_at, head, history, parts, position
 from aoc_migrate.run import hold
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Options of `verify`: ``since`` is in seconds; ``probe`` also tries bad rows and rolls them back."""
+    """Options of `verify`: ``since`` is in seconds; ``probe`` also tries bad rows and rolls them back.
+
+    ``require_head``: a pending revision is an error.
+    """
 
     limit: int = 200
     tenant: str | None = None
     since: float | None = None
     probe: bool = False
+    require_head: bool = False
+
+
+def not_at_head(target: str, revision: str | None, *, required: bool = False) -> list[Finding]:
+    """Return the finding for pending revisions, if there are any: a warning, or an error if head is ``required``.
+
+    At base it is an error too: a database without a revision promises nothing, so nothing of it could be verified.
+    """
+    pending = history(target)[position(target, revision) :]
+    if not pending:
+        return []
+    found = finding(
+        "not-at-head",
+        target,
+        target=target,
+        revision=revision or "base",
+        head=head(target),
+        promise="Only what its revision promises was checked." if revision else "It promises nothing yet.",
+        pending=", ".join(f"{r.id} ({r.title.partition(':')[0]})" for r in pending),
+    )
+    return [replace(found, severity="error") if required or revision is None else found]
 
 
 def run_verify(session: Session, report: Report, options: VerifyOptions) -> None:
@@ -41,9 +65,7 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     if not options.probe:
         session.run("SET default_transaction_read_only = on")
     report.findings += hold.findings(session)
-    if report.revision != head(target):
-        values = {"revision": report.revision or "base", "head": head(target)}
-        report.findings.append(finding("not-at-head", target, target=target, **values))
+    report.findings += not_at_head(target, report.revision, required=options.require_head)
     if catalog.kind(session, contract.table) is None:
         report.findings.append(table_missing(session, contract))
         return

@@ -1,5 +1,6 @@
 """Load advisories into the databases of the running sandbox, from a file or generated."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from aoc_migrate.sandbox.envelope import Loaded
 from aoc_migrate.sandbox.feed import feed_table, load_feed
 from aoc_migrate.sandbox.server import default_server
 from aoc_migrate.sandbox.synthetic import load_synthetic
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # otherwise Python prints what it warns of
 
 NOT_RUNNING = 3
 """The exit code where the sandbox does not run."""

@@ -88,7 +88,6 @@ def chain(session: Session) -> Iterator[Ratio]:
 def by_table(session: Session, query: str) -> None:
     """Run a floor with the settings of the audit, but without indexes."""
     with session.transaction():
-        session.run("SET LOCAL jit = off")
         session.run(f"SET LOCAL work_mem = '{SORT_MEMORY}'")
         session.run("SET LOCAL enable_indexscan = off")
         session.run("SET LOCAL enable_indexonlyscan = off")

@@ -1,16 +1,24 @@
 """The commands of the sandbox."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 from aoc_migrate.cli.sandbox import sandbox
 from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox.server import Server
+from tests.conftest import ROOT
+from tests.helpers import wait_until
 from tests.servers import guard
 
 
@@ -107,3 +115,31 @@ def test_stop_can_be_repeated_and_can_delete(
 def test_help_has_an_example(run_sandbox: Any, command: list[str]) -> None:
     """Every help text shows a command to paste."""
     assert "Example:\n    " in run_sandbox(*command, "--help").stdout
+
+
+def waits(pid: int) -> bool:
+    """Whether a process leaves the processor to others for a while: psycopg wakes up ten times a second."""
+    used = Path(f"/proc/{pid}/schedstat")  # nanoseconds first
+    before = int(used.read_text(encoding="utf-8").split()[0])
+    time.sleep(0.3)
+    return int(used.read_text(encoding="utf-8").split()[0]) - before < 20_000_000
+
+
+def test_a_load_ends_at_a_signal_with_one_line(prepared_server: Server) -> None:
+    """A load whose server process does not answer ends at SIGTERM, and stderr has one sentence of ours."""
+    environment = os.environ | {"AOC_SANDBOX_DIR": str(prepared_server.folder), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "aoc_migrate", "sandbox", "load", "concelier", "--rows", "1000000"]
+    copying = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'"
+    with psycopg.connect(prepared_server.url("concelier"), autocommit=True) as connection:
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: connection.execute(copying).fetchone() is not None)
+        (backend,) = connection.execute(copying).fetchone() or (0,)
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            wait_until(lambda: waits(process.pid))
+            process.terminate()
+            err = process.communicate(timeout=60)[1]
+        finally:
+            os.kill(backend, signal.SIGCONT)
+
+    assert (process.returncode, len(err.splitlines())) == (143, 1), err

@@ -42,7 +42,7 @@ BEGIN
     BEGIN
       -- Find rows by key through the indexes, whatever the statistics of a freshly loaded table say.
       PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
-        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off')
+        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')
       ) AS settings (name, value);
 {first}      EXECUTE statement INTO seen, written USING {SIZE}, ids, olds, expecteds;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN

@@ -112,6 +112,12 @@ SESSION: dict[str, Message] = {
         "Run aoc-migrate status {subject} to see where it is, or raise --timeout.",
         exit_code=3,
     ),
+    "evidence-incomplete": Message(
+        "The evidence in {subject} is incomplete: {reason}. The run itself did not stop for that.",
+        "Keep this report, and make room. For another verify report: aoc-migrate verify {target} --format html "
+        "--output verify.html",
+        exit_code=4,
+    ),
     # Surroundings
     "limited-visibility": Message(
         "Role {role} cannot see how old other roles' transactions are, which indexes they build, or how far "

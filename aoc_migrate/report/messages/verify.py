@@ -5,8 +5,9 @@ from aoc_migrate.report.messages.message import Message
 VERIFY: dict[str, Message] = {
     # After
     "not-at-head": Message(
-        "{target} is at {revision}; head is {head}.",
+        "{target} is at {revision}; head is {head}. {promise} Pending: {pending}.",
         "Run: aoc-migrate upgrade {target}",
+        severity="warning",
     ),
     "missing-constraint": Message(
         "{subject} is missing: new rows can break it.",
