@@ -13,6 +13,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.pinned_settings import SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
@@ -225,20 +226,6 @@ def connect(
         raise Abort(finding("unreachable", target.name, **words)) from None
     with connection:
         yield session
-
-
-def first_line(error: BaseException, target: Target) -> str:
-    """Return the first line of an error's message without its DETAIL and without the password.
-
-    PostgreSQL puts whole rows into DETAIL (`reference/peers.md` 3.3), so only the primary message of its errors is
-    kept, which never holds a password; libpq's own errors might.
-    """
-    message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    if message:
-        return message.splitlines()[0]
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    password = psycopg.conninfo.conninfo_to_dict(target.conninfo).get("password")
-    return line.replace(str(password), "***") if password else line
 
 
 def _prepare(session: Session) -> None:
