@@ -34,7 +34,7 @@ from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
 from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
-from aoc_migrate.psql.sections import section
+from aoc_migrate.psql.sections import objections, section
 from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
 from aoc_migrate.report.accepted import ACCEPTABLE
 from aoc_migrate.revisions.graph import Revision, altered_tables, contract_at, history, position, swap_of
@@ -74,6 +74,7 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
         pending=pending,
         journal=_private_journal(job.target) if job.down and links else "",
         audits=[] if job.down else list(_audits(job)),
+        objections=objections(job) if job.down else [],
         sections=[section(job, revision, owner) for revision in job.revisions],
     )
 

@@ -1,6 +1,6 @@
 """`downgrade` and `constraints --remove`: undo revisions, with the same checks as `upgrade`, and leave a hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -19,7 +19,8 @@ from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
 from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import changing, locked, our_tables
-from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve
+from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, position, resolve
+from aoc_migrate.revisions.objections import objections
 from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
 
@@ -50,13 +51,13 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
                     f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
                 )
         contract = contract_at(target, report.revision)
-        sets_back = Part.CHAIN in parts(target, report.revision) - parts(target, goal)
-        if _blocked(session, report, contract, f"downgrade {target} {revision}", sets_back=sets_back):
+        undone = [r for r in applied(target, report.revision) if r not in applied(target, goal)]
+        if _blocked(session, report, contract, f"downgrade {target} {revision}", undone):
             return
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
         report.changed |= resumed is None
         _warn_guard(session, report)
-        in_quarantine = journaled_in_quarantine(session, contract) if sets_back else 0
+        in_quarantine = journaled_in_quarantine(session, contract) if _sets_back(undone) else 0
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)
         kept_links = _reporting_kept_links(session, report, contract, in_quarantine)
@@ -74,16 +75,21 @@ def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
 
 
 def _blocked(
-    session: Session, report: Report, contract: Contract, command: str, *, sets_back: bool = False
+    session: Session, report: Report, contract: Contract, command: str, undone: Sequence[Revision]
 ) -> bool:
-    """Add the findings that stop a rollback; return whether there are any. ``sets_back``: it restores links."""
-    found = code_findings(session, contract, DDL)
-    found += objections_to_restore(session, contract) if sets_back else []
+    """Add the findings that stop a rollback of the revisions ``undone``; return whether there are any."""
+    found = [*code_findings(session, contract, DDL), *objections(session, undone, "downgrade")]
+    if _sets_back(undone):
+        found += objections_to_restore(session, contract)
     report.findings += found
     if found:
         note = "Nothing was changed. Fix what the findings name first."
         report.next = Next(f"aoc-migrate {command}", note=note)
     return bool(found)
+
+
+def _sets_back(undone: Sequence[Revision]) -> bool:
+    return any(revision.part is Part.CHAIN for revision in undone)
 
 
 def acknowledge(target: Target, options: Options, revision: str) -> None:
@@ -176,9 +182,9 @@ def run_remove_constraints(session: Session, report: Report) -> None:
         return
     with locked(session, report):
         contract = contract_at(target, report.revision)
-        if _blocked(session, report, contract, f"constraints {target} --remove"):
-            return
         removable = [r for r in reversed(applied(target, report.revision)) if r.removable]
+        if _blocked(session, report, contract, f"constraints {target} --remove", removable):
+            return
         above = _above(session, report.revision) if report.revision else []
         new_hold = hold.begin(session, "constraints --remove", report.revision)
         report.changed = True

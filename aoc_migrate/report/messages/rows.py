@@ -165,6 +165,10 @@ ROWS: dict[str, Message] = {
         "{subject} cannot be replaced with a view: {reason}.",
         "{remedy}",
     ),
+    "swap-back-conflict": Message(
+        "The view {subject} cannot be replaced with the legacy table: {reason}.",
+        "{remedy}",
+    ),
     "swap-not-applicable": Message(
         "There is no table {subject}, so there is nothing to replace with a view.",
         "Nothing to do; a fresh installation does not have it.",
