@@ -16,11 +16,13 @@ _ACCEPTED_TYPES = {
     "timestamptz": ("timestamp with time zone",),
     "jsonb": ("jsonb",),
 }
+UNUSABLE = ("table-kind", "column-missing", "column-type")
+"""Findings of `audit_columns` after which no rows can be checked."""
 _KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
 
 
 def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield what is wrong with the table itself, before any row is read."""
+    """Yield what is wrong with the table itself, without reading a row."""
     table = contract.table
     kind = catalog.kind(session, table)
     if kind not in ("r", "p"):
