@@ -8,6 +8,7 @@ import psycopg
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.every_seconds import EverySeconds
+from aoc_migrate.database.relation import quoted
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
@@ -55,6 +56,8 @@ def failed(
         return finding("connection-lost", session.target.name, reason=reason)
     if isinstance(error, psycopg.errors.QueryCanceled):
         return finding("cancelled", label, reason=reason)
+    if isinstance(error, psycopg.errors.ConfigurationLimitExceeded) and "temp_file_limit" in reason:
+        return finding("temp-file-limit", label, reason=reason, role=quoted(session.connection.info.user))
     return finding("step-failed", label, reason=reason)
 
 

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.limits import Flags, Limits
-from aoc_migrate.database.pinned_settings import SEARCH_PATH, SETTINGS, pin
+from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
@@ -233,4 +233,5 @@ def _prepare(session: Session) -> None:
     session.run(f"SET search_path = {SEARCH_PATH}; SET statement_timeout = 0")
     settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     ours = "unnest(%s::text[], %s::text[]) AS ours (ours, wanted)"
-    session.rows(pin(ours), (list(settings), list(settings.values())))
+    lift = f" UNION ALL {LIFT}" if session.connection.info.server_version >= 150000 else ""
+    session.rows(pin(ours) + lift, (list(settings), list(settings.values())))

@@ -24,13 +24,14 @@ from aoc_migrate.database.bookkeeping import (
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.new_triggers import strangers
 from aoc_migrate.database.own_tables import flaws, writers
-from aoc_migrate.database.pinned_settings import preamble
+from aoc_migrate.database.pinned_settings import LIFT, preamble
 from aoc_migrate.database.questions import QUESTIONS, column_exists
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.database.runner_lock import HELD
 from aoc_migrate.database.state import recorded
 from aoc_migrate.inspect.dependents import breaking, partial_readers
 from aoc_migrate.inspect.duplicates import duplicates
+from aoc_migrate.inspect.temp_files import LIKE_A_BUILD, sort_of
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
 from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
@@ -93,6 +94,12 @@ def shared_values(target: str, limits: Limits, schema: str, *, links: bool) -> d
         "deadline_ms": round(limits.deadline * 1000),
         "defaults": {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"},
         "preamble": preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"}),
+        "lift": LIFT,
+        "like_a_build": LIKE_A_BUILD,
+        "sorts": [
+            [index.name, sort_of(index, VARIABLE[contract.table])]
+            for index in (contract.idempotency_index(), contract.chain_index())
+        ],
         "accepted": f"regexp_split_to_array(current_setting('aoc.accept'), ',(?=({'|'.join(ACCEPTABLE)}):)')",
         "acceptable": ACCEPTABLE,
         "questions": [question.function for question in QUESTIONS],

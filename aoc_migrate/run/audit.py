@@ -19,6 +19,7 @@ from aoc_migrate.inspect.row_rules import audit_rows
 from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import table_missing, unreadable
 from aoc_migrate.inspect.table_shape import audit_columns
+from aoc_migrate.inspect.temp_files import audit_sorts
 from aoc_migrate.operations.supersedes.statements import update_triggers
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.facts.raw_rows import AuditFacts
@@ -104,6 +105,9 @@ def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], Non
     if any(finding.severity == "error" and finding.slug != "forbidden-column" for finding in shape):
         return
     yield from _foreign(session, plan)
+    building = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
+    indexes = [index for part, index in building.items() if part in plan.parts]
+    yield from audit_sorts(session, contract, indexes, chain=Part.CHAIN in plan.parts)
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
     yield from audit_rows(session, contract, checks, required, plan.limit, counted)
