@@ -84,6 +84,8 @@ BEGIN
         AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s lacks the privileges of the owner of the tables', current_user)
     WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw')) AND relkind = 'p') THEN
       (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script cannot build indexes one partition at a time: run aoc-migrate instead'
+    WHEN EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass(current_setting('aoc.raw'))) THEN 'other tables inherit from '
+      || (current_setting('aoc.tables')::text[])[1] || ', and its indexes do not cover their rows: move these, and take the tables out with NO INHERIT'
     WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):)')) AS given
         WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|swap-conflict|move-trigger):.*[^ ,]$') THEN
       'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, swap-conflict, move-trigger'

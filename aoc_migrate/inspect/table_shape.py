@@ -39,6 +39,8 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
             yield finding("unguarded-column", f"{table}.{name}", column=name)
     if kind == "p":
         yield from audit_partitions(session, contract)
+    elif children := _children(session, table):
+        yield finding("child-tables", table, names=", ".join(children), child=children[0])
     elif not _has_unique_id(session, table):
         yield finding("primary-key-missing", table)
 
@@ -51,6 +53,15 @@ def _audit_column(table: str, column: Column, existing: dict[str, str]) -> Itera
             yield finding("column-missing", f"{table}.{column.name}", **values)
     elif re.sub(r"\(\d+\)", "", actual) not in _ACCEPTED_TYPES[column.type]:
         yield finding("column-type", f"{table}.{column.name}", actual=actual, **values)
+
+
+def _children(session: Session, table: str) -> list[str]:
+    """Return the tables that inherit from ``table``, qualified and quoted."""
+    rows = session.rows(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = to_regclass(%s) ORDER BY 1",
+        (str(session.schema[table]),),
+    )
+    return [row["name"] for row in rows]
 
 
 def _has_unique_id(session: Session, table: str) -> bool:

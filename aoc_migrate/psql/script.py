@@ -32,8 +32,9 @@ from aoc_migrate.database.state import recorded
 from aoc_migrate.inspect.dependents import breaking, partial_readers
 from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.inspect.temp_files import LIKE_A_BUILD, sort_of
+from aoc_migrate.operations.supersedes.obstacles import row_obstacles, statement_obstacles
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
-from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
+from aoc_migrate.operations.supersedes.statements import new_links, old_links, update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
 from aoc_migrate.psql.sections import objections, section
 from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
@@ -115,6 +116,10 @@ def shared_values(target: str, limits: Limits, schema: str, *, links: bool) -> d
         "history": " ".join(["", *(revision.id for revision in history(target))]),
         "links": links,
         "code": in_body(attached(RAW, [contract], LINKING)),
+        "statement_obstacles": in_body(statement_obstacles(contract, RAW)),
+        "row_obstacles": in_body(row_obstacles(contract, RAW)),
+        "new_links": new_links(contract, VARIABLE),
+        "old_links": old_links(contract, VARIABLE),
         "strangers": in_body(strangers(RAW)),
         "code_of_ddl": in_body(attached_to_ddl(RAW)),
         "option": _OPTION,

@@ -100,6 +100,11 @@ ROWS: dict[str, Message] = {
         "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} (id); If id allows NULL, also run, at a "
         "quiet time: ALTER TABLE {table} ALTER id SET NOT NULL;",
     ),
+    "child-tables": Message(
+        "Other tables inherit from {table} ({names}): their rows count as rows of {table}, but its indexes do not "
+        "cover them, so neither ids nor keys would be unique.",
+        "Move their rows to {table}. Then run, for each: ALTER TABLE {child} NO INHERIT {table};",
+    ),
     # Before: tables, chain, view
     "table-missing": Message(
         "Schema {schema} has no table {table}, so there is nothing to check.",
@@ -132,6 +137,22 @@ ROWS: dict[str, Message] = {
         "the session's, and ours contains only pg_catalog and pg_temp.",
         "Run: ALTER FUNCTION {subject} SET search_path = {path}; Or, if it qualifies every name with a schema, "
         "accept it: {accept}",
+    ),
+    "update-rule": Message(
+        "No link can be written to {subject}: {reason}.",
+        "{remedy}",
+    ),
+    "replica-identity": Message(
+        "No link can be written to {subject}: {reason}.",
+        "{remedy}",
+    ),
+    "link-generated": Message(
+        "No link can be written to {subject}: {reason}.",
+        "{remedy}",
+    ),
+    "link-refused": Message(
+        "{subject} refuses the new links of {n_rows}: {reason}.",
+        "{remedy}",
     ),
     "link-dependents": Message(
         "Every link that the backfill writes to {table}.{column} also goes to {what} ({names}).",
