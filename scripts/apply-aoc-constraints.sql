@@ -84,11 +84,13 @@ BEGIN
         AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s lacks the privileges of the owner of the tables', current_user)
     WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw')) AND relkind = 'p') THEN
       (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script cannot build indexes one partition at a time: run aoc-migrate instead'
+    WHEN EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass(current_setting('aoc.raw'))) THEN 'other tables inherit from '
+      || (current_setting('aoc.tables')::text[])[1] || ', and its indexes do not cover their rows: move these, and take the tables out with NO INHERIT'
     WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)')) AS given
         WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):.*[^ ,]$') THEN
       'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, published-table, published-bookkeeping, subscribed-table, subscribed-bookkeeping, swap-conflict, move-trigger'
     END INTO reason;
-  IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF;
+  IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config('temp_file_limit', '-1', false) WHERE current_setting('temp_file_limit') <> '-1' AND has_parameter_privilege('temp_file_limit', 'SET');
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
   FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p ON
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
@@ -345,6 +347,15 @@ BEGIN
         RAISE WARNING '% rows of % break %, for example id %', found.value, raw_name, found.key, found.example;
       END LOOP;
     END IF;
+    FOR found IN SELECT * FROM (VALUES ('<table>_idempotency_v1', $q$SELECT count(*) FROM (SELECT tenant, source_vendor, upstream_id, content_hash FROM <schema>."<table>" ORDER BY tenant, source_vendor, upstream_id, content_hash OFFSET 0) AS sorted$q$)) AS s (name, sort)
+      WHERE groups IS NOT NULL AND current_setting('temp_file_limit') <> '-1' AND to_regclass(pg_temp.aoc_sql('<schema>.' || name)) IS NULL
+    LOOP BEGIN
+      PERFORM set_config(name, value, true) FROM (VALUES ('work_mem', current_setting('maintenance_work_mem')), ('max_parallel_workers_per_gather', '0'), ('enable_indexscan', 'off'), ('enable_indexonlyscan', 'off'), ('jit', 'off')) AS settings (name, value);
+      EXECUTE pg_temp.aoc_sql(found.sort);  -- what the build of this index sorts
+    EXCEPTION WHEN configuration_limit_exceeded THEN
+      errors := errors + 1;
+      RAISE WARNING 'temp-file-limit: the build of % cannot sort the table: %', pg_temp.aoc_sql(found.name), SQLERRM;
+    END; END LOOP;
     IF groups IS NOT NULL THEN
       EXECUTE pg_temp.aoc_sql(groups) INTO rows;
       IF rows > 0 THEN

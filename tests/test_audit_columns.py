@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Aoc, Database
-from tests.helpers import PINNED
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import PINNED, psql
 
 SHAPES = {
     "forbidden-column": ("ADD cvss_vector text", ".cvss_vector", "error", "ERR_AOC_001"),
@@ -170,3 +170,31 @@ def test_a_foreign_object_with_our_name_is_found_first(excititor: Database, aoc:
         ("foreign-object", "vex_raw_chain_v1"),
     ]
     assert (upgraded.exit_code, upgraded.report["changed"]) == (1, False)
+
+
+def test_child_tables_are_refused(excititor: Database, aoc: Aoc) -> None:
+    """Tables that inherit from the raw table stop upgrade and script; verify finds those that come later."""
+    aoc.configure(excititor)
+    script = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
+    excititor.run('CREATE TABLE "Old rows" () INHERITS (vex_raw)')
+
+    upgraded, by_script = aoc.json("upgrade"), psql(excititor, script)
+
+    assert (upgraded.exit_code, upgraded.slugs(), upgraded.report["changed"]) == (1, ["child-tables"], False)
+    assert (by_script.exit_code, "other tables inherit from vex_raw" in by_script.err) == (3, True)
+    excititor.run(upgraded.finding("child-tables")["help"].partition("for each: ")[2])
+    assert aoc("upgrade").exit_code == 0
+    excititor.run("CREATE TABLE newer () INHERITS (vex_raw)")
+    assert aoc.json("verify").slugs() == ["child-tables"]
+
+
+def test_a_raw_table_may_be_a_child(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """A raw table that inherits from another goes up and down, and the other table stays as it is."""
+    chain_of_two(excititor)
+    excititor.run("CREATE TABLE envelope (tenant text, source jsonb); ALTER TABLE vex_raw INHERIT envelope")
+    aoc.configure(excititor)
+
+    assert aoc("upgrade", **retrofit).exit_code == 0
+    assert aoc.json("verify").slugs() == []
+    assert aoc("downgrade", "base").exit_code == 0
+    assert excititor.value("SELECT count(*) FROM pg_constraint WHERE conrelid = 'envelope'::regclass") == 0

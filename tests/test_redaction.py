@@ -83,6 +83,32 @@ def test_a_unique_violation_shows_no_key(planted_secrets: Database, aoc: Aoc) ->
     assert (SECRET in out + err, "could not create unique index" in out) == (False, True)
 
 
+NAMES = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$ BEGIN
+  RAISE 'refused' USING ERRCODE = 'dependent_objects_still_exist', DETAIL = NEW::text;
+END $$;
+CREATE TRIGGER refusing BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+def test_detail_is_kept_only_where_postgresql_names_objects(
+    planted_secrets: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """Where DETAIL names objects, the message keeps it; a function that raises the same error shows nothing."""
+    role = f"kept_{planted_secrets.connection.info.backend_pid}"
+    aoc.environment["AOC_VERIFIER_USER"] = role
+    planted_secrets.run(f"CREATE ROLE {role}; CREATE TABLE kept (id text); GRANT SELECT ON kept TO {role}")
+    planted_secrets.add("next", retrieved_at="2025-02-01T00:00:00Z")
+    planted_secrets.run(NAMES)
+
+    dropped = aoc.json("verifier", "drop", "excititor").finding("verifier-not-dropped")["problem"]
+    raised = everything(aoc, "upgrade", "--accept", "update-trigger:refusing", **retrofit)
+    planted_secrets.run(f"DROP TABLE kept; DROP ROLE {role}")
+
+    assert "cannot be dropped because some objects depend on it (privileges for table public.kept)" in dropped
+    assert ("failed: refused" in raised, SECRET in raised) == (True, False)
+
+
 def test_a_blocker_shows_no_query_and_an_error_no_password(planted_secrets: Database, aoc: Aoc) -> None:
     """The text of a query that blocks is not shown, nor a wrong password."""
     with psycopg.connect(planted_secrets.url) as blocker:

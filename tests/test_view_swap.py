@@ -232,19 +232,3 @@ def test_writes_without_the_right_are_refused_as_before(concelier: Database, aoc
 
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         concelier.run(WRITES["DELETE"])
-
-
-def test_what_was_built_on_the_view_stops_the_downgrade(concelier: Database, aoc: Aoc) -> None:
-    """A view made over the view since stops the downgrade with its reason, held; nothing of either is lost."""
-    aoc.configure(concelier)
-    assert aoc("upgrade").exit_code == 0
-    concelier.run("CREATE VIEW report AS SELECT id FROM advisory")
-    ran = aoc.json("downgrade", "-1")
-
-    assert (ran.exit_code, ran.report["revision"], ran.report["changed"]) == (4, "concelier_0008", True)
-    assert "step-failed" in ran.slugs("error")
-    assert "depend on it" in ran.finding("step-failed")["problem"]
-    assert concelier.value("SELECT count(*) FROM report") == 50
-    concelier.run("DROP VIEW report")
-    assert aoc("downgrade", "-1").exit_code == 0
-    assert concelier.value("SELECT relkind FROM pg_class WHERE oid = 'advisory'::regclass") == "r"

@@ -5,8 +5,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aoc, Database
-from tests.helpers import wait_until, writing
+from tests.helpers import psql, wait_until, writing
+from tests.test_view_swap import fingerprint
 
+BUILT = (
+    "CREATE VIEW report AS SELECT id FROM advisory; CREATE TABLE old (id text); "
+    "CREATE FUNCTION titled(a advisory) RETURNS text LANGUAGE sql AS 'SELECT a.title'; "
+    "CREATE TRIGGER guard BEFORE DELETE ON old FOR EACH ROW EXECUTE FUNCTION aoc_advisory_read_only()"
+)
 SHAPES = {
     "generated": "CREATE TABLE advisory (id text, loud text GENERATED ALWAYS AS (upper(id)) STORED)",
     "identity": "CREATE TABLE advisory (n int GENERATED ALWAYS AS IDENTITY, id text)",
@@ -59,3 +65,24 @@ def test_writers_of_a_partitioned_table_are_noticed(concelier: Database, aoc: Ao
         ran = aoc.json("audit")
 
     assert (ran.exit_code, ran.slugs("warning")) == (0, ["advisory-still-written"])
+
+
+def test_what_was_built_on_the_view_stops_the_downgrade(concelier: Database, aoc: Aoc) -> None:
+    """What was made over the view since stops the downgrade before it changes anything, and is named."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    concelier.run(BUILT)
+    before = fingerprint(concelier)
+    planned, ran = aoc.json("plan", "concelier", "-1"), aoc.json("downgrade", "-1")
+    script = psql(concelier, aoc("plan", "concelier", "head:concelier_0007", "--sql").out)
+
+    assert (ran.exit_code, ran.report["revision"], ran.report["changed"]) == (1, "concelier_0008", False)
+    assert (planned.exit_code, planned.slugs("error")) == (1, ["swap-back-conflict"])
+    assert ran.slugs("error") == ["swap-back-conflict"]
+    for text in (ran.finding("swap-back-conflict")["problem"], script.err):
+        assert all(name in text for name in ("view public.report", "function public.titled", "trigger guard"))
+    assert (script.exit_code, fingerprint(concelier)) == (3, before)
+    assert aoc.json("upgrade").slugs("info") == []
+    concelier.run("DROP VIEW report; DROP FUNCTION titled; DROP TABLE old")
+    assert aoc("downgrade", "-1").exit_code == 0
+    assert concelier.value("SELECT relkind FROM pg_class WHERE oid = 'advisory'::regclass") == "r"

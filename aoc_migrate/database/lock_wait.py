@@ -6,8 +6,10 @@ from contextlib import contextmanager, nullcontext, suppress
 import psycopg
 
 from aoc_migrate.database.blockers import Blockers
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.every_seconds import EverySeconds
-from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.relation import quoted
+from aoc_migrate.database.session import Session
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, finding
@@ -45,8 +47,7 @@ def failed(
 ) -> Finding:
     """Return the finding for an error of PostgreSQL: waited too long, connection lost, cancelled, or refused.
 
-    Code that sets a ``statement_timeout`` handles it, so a cancel that arrives here is a person's. The error's
-    DETAIL holds whole rows and is never shown.
+    Code that sets a ``statement_timeout`` handles it, so a cancel that arrives here is a person's.
     """
     reason = first_line(error, session.target).rstrip(".")
     if isinstance(error, psycopg.errors.LockNotAvailable):
@@ -55,6 +56,8 @@ def failed(
         return finding("connection-lost", session.target.name, reason=reason)
     if isinstance(error, psycopg.errors.QueryCanceled):
         return finding("cancelled", label, reason=reason)
+    if isinstance(error, psycopg.errors.ConfigurationLimitExceeded) and "temp_file_limit" in reason:
+        return finding("temp-file-limit", label, reason=reason, role=quoted(session.connection.info.user))
     return finding("step-failed", label, reason=reason)
 
 

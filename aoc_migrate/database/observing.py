@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.error_text import first_line
+from aoc_migrate.database.session import Session
 
 _CLOCKS = 0.99  # the server's clock and ours may run at slightly different speeds
 

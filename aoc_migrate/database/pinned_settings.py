@@ -52,6 +52,12 @@ SETTINGS = {
     "xmlbinary": "base64",
 }
 
+LIFT = (
+    "SELECT set_config('temp_file_limit', '-1', false) WHERE current_setting('temp_file_limit') <> '-1' "
+    "AND has_parameter_privilege('temp_file_limit', 'SET')"
+)
+"""Lifts the limit that sorts and index builds may exceed, where this role may. It needs PostgreSQL 15."""
+
 
 def pin(ours: str) -> str:
     """Return the query that applies the settings of ``ours (ours, wanted)``, an SQL table, that this server has.

@@ -12,9 +12,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.log import say
-from aoc_migrate.database.pinned_settings import SEARCH_PATH, SETTINGS, pin
+from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
@@ -220,23 +221,10 @@ def connect(
         yield session
 
 
-def first_line(error: BaseException, target: Target) -> str:
-    """Return the first line of an error's message without its DETAIL and without the password.
-
-    PostgreSQL puts whole rows into DETAIL (`reference/peers.md` 3.3), so only the primary message of its errors is
-    kept, which never holds a password; libpq's own errors might.
-    """
-    message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    if message:
-        return message.splitlines()[0]
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    password = psycopg.conninfo.conninfo_to_dict(target.conninfo).get("password")
-    return line.replace(str(password), "***") if password else line
-
-
 def _prepare(session: Session) -> None:
     # Before a function or an operator is named; and the role's own timeout may be short.
     session.run(f"SET search_path = {SEARCH_PATH}; SET statement_timeout = 0")
     settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     ours = "unnest(%s::text[], %s::text[]) AS ours (ours, wanted)"
-    session.rows(pin(ours), (list(settings), list(settings.values())))
+    lift = f" UNION ALL {LIFT}" if session.connection.info.server_version >= 150000 else ""
+    session.rows(pin(ours) + lift, (list(settings), list(settings.values())))

@@ -70,3 +70,26 @@ def privileges(schema: Schema, swap: ViewSwap) -> str:
       UNION ALL SELECT t.attrelid, a.grantor, a.grantee, a.privilege_type, a.is_grantable, t.attname
       FROM pg_attribute t, aclexplode(t.attacl) AS a
       WHERE t.attrelid IN ({names}) AND t.attnum > 0 AND NOT t.attisdropped"""
+
+
+DESCRIBED = (
+    "CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) "
+    "ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END"
+)
+"""What depends, by the row ``d`` of pg_depend and the rule ``r``: a view depends through its rule."""
+
+
+def dependents(schema: Schema, swap: ViewSwap) -> str:
+    """Return an SQL text: what DROP VIEW and DROP FUNCTION would stop at; NULL if there is nothing.
+
+    Others may have used the view, its row type, or our trigger function.
+    """
+    view, function = schema[swap.view].literal, schema[guard_function(swap)].literal
+    return f"""(SELECT string_agg(DISTINCT {DESCRIBED}, ', ' ORDER BY {DESCRIBED}) FROM pg_depend d
+    LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+    LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
+  WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) <> to_regclass({view})
+    AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass({view})
+      OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regproc({function})
+      OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
+        SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = to_regclass({view}))))"""

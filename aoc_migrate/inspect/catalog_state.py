@@ -146,16 +146,3 @@ def _differing_privileges(session: Session, swap: ViewSwap) -> list[str]:
         FROM compared ORDER BY 1"""
     )
     return [row["name"] for row in rows]
-
-
-def verifier_findings(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield ``verifier-can-write`` if the verifier role exists and may change the raw table."""
-    role = session.flags.verifier_user
-    writes = session.value(
-        "SELECT EXISTS (SELECT FROM pg_roles r, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p "
-        "WHERE r.rolname = %s AND has_table_privilege(r.oid, to_regclass(%s), p))",
-        (role, str(session.schema[contract.table])),
-    )
-    if writes:
-        quoted = session.quoted(role)
-        yield finding("verifier-can-write", contract.table, role=role, quoted=quoted)

@@ -17,9 +17,10 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
-from aoc_migrate.database.session import Row, Session, first_line
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect import journal
 from aoc_migrate.operations.step import BUILDS, Kind, Step
 

@@ -7,7 +7,7 @@ from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.view import guard_function, read_only, underlying
+from aoc_migrate.database.view import DESCRIBED, guard_function, read_only, underlying
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, finding
 
@@ -140,9 +140,7 @@ def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
 def _following(session: Session, table: str) -> list[str]:
     """Return what depends on the table by its OID, as PostgreSQL describes it, without the table's own parts."""
     rows = session.rows(
-        "SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' "
-        "THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) "
-        "ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END AS name FROM pg_depend d "
+        f"SELECT DISTINCT {DESCRIBED} AS name FROM pg_depend d "
         "LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid "
         "LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid "
         "LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid "

@@ -16,11 +16,13 @@ _ACCEPTED_TYPES = {
     "timestamptz": ("timestamp with time zone",),
     "jsonb": ("jsonb",),
 }
+UNUSABLE = ("table-kind", "column-missing", "column-type")
+"""Findings of `audit_columns` after which no rows can be checked."""
 _KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
 
 
 def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
-    """Yield what is wrong with the table itself, before any row is read."""
+    """Yield what is wrong with the table itself, without reading a row."""
     table = contract.table
     kind = catalog.kind(session, table)
     if kind not in ("r", "p"):
@@ -37,6 +39,8 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
             yield finding("unguarded-column", f"{table}.{name}", column=name)
     if kind == "p":
         yield from audit_partitions(session, contract)
+    elif children := _children(session, table):
+        yield finding("child-tables", table, names=", ".join(children), child=children[0])
     elif not _has_unique_id(session, table):
         yield finding("primary-key-missing", table)
 
@@ -49,6 +53,15 @@ def _audit_column(table: str, column: Column, existing: dict[str, str]) -> Itera
             yield finding("column-missing", f"{table}.{column.name}", **values)
     elif re.sub(r"\(\d+\)", "", actual) not in _ACCEPTED_TYPES[column.type]:
         yield finding("column-type", f"{table}.{column.name}", actual=actual, **values)
+
+
+def _children(session: Session, table: str) -> list[str]:
+    """Return the tables that inherit from ``table``, qualified and quoted."""
+    rows = session.rows(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = to_regclass(%s) ORDER BY 1",
+        (str(session.schema[table]),),
+    )
+    return [row["name"] for row in rows]
 
 
 def _has_unique_id(session: Session, table: str) -> bool:

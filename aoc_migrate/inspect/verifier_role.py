@@ -10,6 +10,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, DELETE, FOREIGN, INSERT, UPDATE, code_findings
 from aoc_migrate.database.bookkeeping import LOG, READ_BY_ALL, STATE
+from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.trust import owner_of, trusted
@@ -17,6 +18,10 @@ from aoc_migrate.inspect.session_checks import policy_of, tenant_of
 from aoc_migrate.report.model import Finding, finding
 
 POWERS = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
+_MAY_CHANGE = (
+    "has_any_column_privilege({role}, c.oid, 'INSERT') OR has_any_column_privilege({role}, c.oid, 'UPDATE') "
+    "OR has_table_privilege({role}, c.oid, 'DELETE') OR has_table_privilege({role}, c.oid, 'TRUNCATE')"
+)
 REFUSED = ("42501", "25006")  # insufficient_privilege, read_only_sql_transaction
 
 
@@ -63,6 +68,25 @@ def excess_powers(session: Session, role: str) -> list[str]:
         {"role": role},
     )
     return [row["what"] for row in rows]
+
+
+def gained_rights(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield what a verifier role, if there is one, may do to the raw table beyond reading, or else is.
+
+    It may have a privilege on the table, on a column or on a partition, or have become a member of another role.
+    """
+    role = session.flags.verifier_user
+    powers = excess_powers(session, role)
+    if powers:
+        yield finding("verifier-too-privileged", role, powers=", ".join(powers))
+    writable = session.rows(
+        f"SELECT c.oid::regclass::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
+        f"JOIN pg_roles r ON r.rolname = %s AND ({_MAY_CHANGE.format(role='r.oid')}) "
+        "ORDER BY c.relispartition, 1",
+        (str(session.schema[contract.table]), role),
+    )
+    for row in writable:
+        yield finding("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
 
 
 def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
@@ -136,9 +160,7 @@ def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
     return session.rows(
         "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'SELECT') THEN 'read' END, "
-        "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'INSERT') OR "
-        "has_any_column_privilege(%(role)s, c.oid, 'UPDATE') OR has_table_privilege(%(role)s, c.oid, 'DELETE') "
-        "OR has_table_privilege(%(role)s, c.oid, 'TRUNCATE') THEN 'change' END], NULL) AS rights, "
+        f"CASE WHEN {_MAY_CHANGE.format(role='%(role)s')} THEN 'change' END], NULL) AS rights, "
         "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(%(schema)s) AS needed, "
         "c.oid IS NOT DISTINCT FROM to_regclass(%(quarantine)s) AS quarantine, "
         f"c.relkind IN ('r', 'p') AND {trusted('c.relowner', owner_of(session.raw))} AS plain "

@@ -21,7 +21,7 @@ from aoc_migrate.operations.instant import with_access_exclusive
 from aoc_migrate.operations.step import BUILDS, Batches, Kind, Lock, Step, shown, strongest, title
 from aoc_migrate.operations.supersedes.backfill import backfill
 from aoc_migrate.operations.supersedes.set_back import restore
-from aoc_migrate.report.model import StepReport, finding
+from aoc_migrate.report.model import StepReport
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -85,10 +85,9 @@ class Online:
 
     def _objected(self, step: Step, reason: str | None) -> bool:
         """Return whether a Step is left out. Raises Abort where the objection is an error."""
-        objection = step.objection
-        if objection is None or reason is None:
+        if step.objection is None or reason is None:
             return False
-        found = finding(objection.slug, objection.subject, **{"reason": reason, **objection.words})
+        found = step.objection.finding(reason)
         if found.severity == "error":
             raise Abort(found)
         self.session.findings.append(found)

@@ -15,12 +15,13 @@ import psycopg
 from aoc_migrate.database import catalog
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.lock_wait import failed, gave_up
 from aoc_migrate.database.observing import cancelled_by_person
 from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.runner_lock import announce
-from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.session import Session
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Lock, Step, title

@@ -12,7 +12,7 @@ from typing import Protocol
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Session
-from aoc_migrate.report.model import StepReport
+from aoc_migrate.report.model import Finding, StepReport, finding
 
 
 class Lock(Enum):
@@ -103,6 +103,10 @@ class Objection:
     subject: str
     reason: str
     words: Mapping[str, str] = field(default_factory=dict)
+
+    def finding(self, reason: str) -> Finding:
+        """Return the finding of an objection that holds."""
+        return finding(self.slug, self.subject, **{"reason": reason, **self.words})
 
 
 def foreign_object(subject: str, condition: str, reason: str = "it was not made by aoc-migrate") -> Objection:

@@ -13,6 +13,7 @@ from aoc_migrate.database.state import forget, recorded
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.database.view import (
     bypasses_policies,
+    dependents,
     guard_function,
     needs_invoker,
     privileges,
@@ -78,12 +79,22 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
 def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
     """Drop the view and give the table its name back; its owner and privileges never left it.
 
-    DROP VIEW without CASCADE: anything since built on the view stops this, as it should.
+    DROP VIEW without CASCADE: anything since built on the view stops this, as it should. Objects to that
+    beforehand, and to a table in the view's place (``swap-back-conflict``).
     """
-    at = run.schema
-    sql = _back(at, ViewSwap(table, backup), revision)
-    needed = recorded(at, revision)
-    run.run(Step(Kind.SWAP_BACK, at[table], (table,), Lock.ACCESS_EXCLUSIVE, (sql,), needed, optional=True))
+    at, swap = run.schema, ViewSwap(table, backup)
+    run.run(
+        Step(
+            Kind.SWAP_BACK,
+            at[table],
+            (table,),
+            Lock.ACCESS_EXCLUSIVE,
+            (_back(at, swap, revision),),
+            needed=recorded(at, revision),
+            objection=_back_conflict(at, swap, revision),
+            optional=True,
+        )
+    )
 
 
 def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
@@ -96,6 +107,21 @@ def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
   FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
     to_regclass({backup.literal}) IS NOT NULL AS taken) AS found)"""
     return Objection("swap-conflict", swap.view, reason, {"remedy": remedy})
+
+
+def _back_conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
+    remedy = (
+        f"Drop what depends on {swap.view}, go down, and create it again: it then uses the table. If another "
+        f"relation has the name {swap.view}, or {swap.backup} is missing, rename the tables first."
+    )
+    view, backup = at[swap.view], at[swap.backup]
+    reason = f"""(SELECT CASE WHEN NOT {recorded(at, revision, _SWAPPED)} THEN NULL
+    WHEN to_regclass({backup.literal}) IS NULL THEN {literal(f"there is no {swap.backup}")}
+    WHEN kind <> 'v' THEN {literal(f"{swap.view} is no view any more")}
+    WHEN names IS NOT NULL THEN 'other objects depend on it (' || names || ')' END
+  FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
+    {dependents(at, swap)} AS names) AS found)"""
+    return Objection("swap-back-conflict", swap.view, reason, {"remedy": remedy})
 
 
 def _foreign(at: Schema, swap: ViewSwap, needed: str) -> Objection:

@@ -24,7 +24,7 @@ from aoc_migrate.database.bookkeeping import (
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.new_triggers import strangers
 from aoc_migrate.database.own_tables import flaws, writers
-from aoc_migrate.database.pinned_settings import preamble
+from aoc_migrate.database.pinned_settings import LIFT, preamble
 from aoc_migrate.database.questions import QUESTIONS, column_exists
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.database.runner_lock import HELD
@@ -32,10 +32,12 @@ from aoc_migrate.database.state import recorded
 from aoc_migrate.inspect.dependents import functions_of_rows, partial_readers
 from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replicated
+from aoc_migrate.inspect.temp_files import LIKE_A_BUILD, sort_of
+from aoc_migrate.operations.supersedes.obstacles import row_obstacles, statement_obstacles
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
-from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
+from aoc_migrate.operations.supersedes.statements import new_links, old_links, update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
-from aoc_migrate.psql.sections import section
+from aoc_migrate.psql.sections import objections, section
 from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
 from aoc_migrate.report.accepted import ACCEPTABLE
 from aoc_migrate.revisions.graph import Revision, altered_tables, contract_at, history, position, swap_of
@@ -77,6 +79,7 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
         journal=_private_journal(job.target) if job.down and links else "",
         undone_swap=_undone_swap(job),
         audits=[] if job.down else list(_audits(job)),
+        objections=objections(job) if job.down else [],
         sections=[section(job, revision, owner) for revision in job.revisions],
     )
 
@@ -100,6 +103,12 @@ def shared_values(
         "deadline_ms": round(limits.deadline * 1000),
         "defaults": {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"},
         "preamble": preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"}),
+        "lift": LIFT,
+        "like_a_build": LIKE_A_BUILD,
+        "sorts": [
+            [index.name, sort_of(index, VARIABLE[contract.table])]
+            for index in (contract.idempotency_index(), contract.chain_index())
+        ],
         "accepted": f"regexp_split_to_array(current_setting('aoc.accept'), ',(?=({'|'.join(ACCEPTABLE)}):)')",
         "acceptable": ACCEPTABLE,
         "questions": [question.function for question in QUESTIONS],
@@ -115,6 +124,10 @@ def shared_values(
         "history": " ".join(["", *(revision.id for revision in history(target))]),
         "links": links,
         "code": in_body(attached(RAW, [contract], LINKING)),
+        "statement_obstacles": in_body(statement_obstacles(contract, RAW)),
+        "row_obstacles": in_body(row_obstacles(contract, RAW)),
+        "new_links": new_links(contract, VARIABLE),
+        "old_links": old_links(contract, VARIABLE),
         "strangers": in_body(strangers(RAW)),
         "code_of_ddl": in_body(attached_to_ddl(RAW)),
         "option": _OPTION,

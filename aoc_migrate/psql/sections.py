@@ -102,6 +102,12 @@ def _group(steps: tuple[Step, ...]) -> dict[str, Any]:
     }
 
 
+def objections(job: Job) -> list[str]:
+    """Return the objections to the Steps of a job that would stop it, as quoted strings, to ask beforehand."""
+    steps = (step for r in job.revisions for group in collect(r, job.function, VARIABLE, None) for step in group)
+    return [_objection(step.objection) for step in steps if step.objection and step.objection.slug != KEPT]
+
+
 def _flag(step: Step) -> str:
     if step.lock is not Lock.NONE:
         return "locked"

@@ -20,7 +20,9 @@ from aoc_migrate.inspect.row_rules import audit_rows
 from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import table_missing, unreadable
 from aoc_migrate.inspect.table_shape import audit_columns
-from aoc_migrate.operations.supersedes.statements import update_triggers
+from aoc_migrate.inspect.temp_files import audit_sorts
+from aoc_migrate.operations.supersedes.obstacles import link_obstacles
+from aoc_migrate.operations.supersedes.statements import new_links, update_triggers
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.facts.raw_rows import AuditFacts
 from aoc_migrate.report.model import Finding, Report, finding
@@ -101,6 +103,9 @@ def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], Non
     if any(finding.severity == "error" and finding.slug != "forbidden-column" for finding in shape):
         return
     yield from _foreign(session, plan)
+    building = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
+    indexes = [index for part, index in building.items() if part in plan.parts]
+    yield from audit_sorts(session, contract, indexes, chain=Part.CHAIN in plan.parts)
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
     yield from audit_rows(session, contract, checks, required, plan.limit, counted)
@@ -176,9 +181,12 @@ def _audit_backfill(session: Session, plan: AuditPlan, code: list[Row]) -> tuple
     triggers = [row["tgname"] for row in session.rows(query)]
     triggers = [name for name in triggers if not session.accepted.has("update-trigger", name)]
     names = _dependents(session, contract)
+    found = link_obstacles(session, contract, new_links(contract, session.schema))
     obstacles = [*triggers, *names, *filter(_only_where_linked, code)]
     rows = count_wrong(session, contract) if obstacles or not session.flags.allow_supersedes_retrofit else 0
-    return [*_backfill_findings(session, contract, rows, triggers, names)] if rows else [], rows > 0
+    if rows:
+        found += _backfill_findings(session, contract, rows, triggers, names)
+    return found, rows > 0
 
 
 def _backfill_findings(

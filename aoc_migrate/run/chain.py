@@ -14,7 +14,7 @@ from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
-from aoc_migrate.operations.supersedes.backfill import check_retrofit, code_on_the_way, relink
+from aoc_migrate.operations.supersedes.backfill import check_retrofit, objections_to_link, relink
 from aoc_migrate.report.facts.chains import RelinkFacts
 from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions import ledger
@@ -67,7 +67,7 @@ def _apply(session: Session, report: Report) -> bool:
             )
             return False
         check_retrofit(session, contract)
-        report.findings += [*code_findings(session, contract, DDL), *code_on_the_way(session, contract)]
+        report.findings += [*code_findings(session, contract, DDL), *objections_to_link(session, contract)]
         if report.errors:
             return False
         state = catalog.state(session, "chain")

@@ -1,6 +1,6 @@
 """`downgrade` and `constraints --remove`: undo revisions, with the same checks as `upgrade`, and leave a hold."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -21,7 +21,8 @@ from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
 from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import changing, locked, our_tables, was_swapped
-from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve, swap_of
+from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, position, resolve, swap_of
+from aoc_migrate.revisions.objections import objections
 from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
 
@@ -54,14 +55,13 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
                     f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
                 )
         contract = contract_at(target, report.revision)
-        undone = parts(target, report.revision) - parts(target, goal)
-        sets_back = Part.CHAIN in undone
+        undone = [r for r in applied(target, report.revision) if r not in applied(target, goal)]
         if _blocked(session, report, contract, undone):
             return
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
         report.changed |= resumed is None
         _warn_guard(session, report)
-        in_quarantine = journaled_in_quarantine(session, contract) if sets_back else 0
+        in_quarantine = journaled_in_quarantine(session, contract) if _sets_back(undone) else 0
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)
         kept_links = _reporting_kept_links(session, report, contract, in_quarantine)
@@ -78,16 +78,25 @@ def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
     return None if current_hold.finished and current_hold.acknowledged else current_hold
 
 
-def _blocked(session: Session, report: Report, contract: Contract, undone: Collection[Part] = ()) -> bool:
-    """Add the findings that stop a rollback; return whether there are any. ``undone``: the chain and the view."""
-    found = code_findings(session, contract, DDL)
-    found += objections_to_restore(session, contract) if Part.CHAIN in undone else []
-    swap = swap_of(session.target.name) if Part.VIEW in undone and was_swapped(session) else None
-    renamed = [(slug, swap.swap.backup) for slug in (PUBLISHED, SUBSCRIBED)] if swap else []
-    own = (STATE, HOLD, LOG)
-    found += replication_findings(session, contract, renamed, swap.swap if swap else None, own)
+def _blocked(session: Session, report: Report, contract: Contract, undone: Sequence[Revision]) -> bool:
+    """Add the findings that stop a rollback of the revisions ``undone``; return whether there are any."""
+    found = [*code_findings(session, contract, DDL), *objections(session, undone, "downgrade")]
+    if _sets_back(undone):
+        found += objections_to_restore(session, contract)
+    found += _replication(session, contract, undone)
     report.findings += found
     return bool(found)
+
+
+def _sets_back(undone: Sequence[Revision]) -> bool:
+    return any(revision.part is Part.CHAIN for revision in undone)
+
+
+def _replication(session: Session, contract: Contract, undone: Sequence[Revision]) -> Iterator[Finding]:
+    found = swap_of(session.target.name)
+    swap = found.swap if found and found.revision in [r.id for r in undone] and was_swapped(session) else None
+    renamed = [(slug, swap.backup) for slug in (PUBLISHED, SUBSCRIBED)] if swap else []
+    yield from replication_findings(session, contract, renamed, swap, (STATE, HOLD, LOG))
 
 
 def acknowledge(target: Target, options: Options, revision: str) -> None:
@@ -182,9 +191,9 @@ def run_remove_constraints(session: Session, report: Report) -> None:
                 report.next = Next(f"aoc-migrate status {target}", note=note)
             return
         contract = contract_at(target, report.revision)
-        if _blocked(session, report, contract):
-            return
         removable = [r for r in reversed(applied(target, report.revision)) if r.removable]
+        if _blocked(session, report, contract, removable):
+            return
         above = _above(session, report.revision)
         new_hold = hold.begin(session, _REMOVE, report.revision)
         report.changed = True

@@ -8,8 +8,9 @@ from psycopg import sql
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import BOOKKEEPING
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.relation import Relation
-from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.session import Session
 from aoc_migrate.inspect import verifier_role as verifier
 from aoc_migrate.inspect.chain_scope import strange_tenant
 from aoc_migrate.inspect.session_checks import (

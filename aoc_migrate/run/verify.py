@@ -9,13 +9,15 @@ from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import writable
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
-from aoc_migrate.inspect.catalog_state import catalog_facts, verifier_findings
+from aoc_migrate.inspect.catalog_state import catalog_facts
 from aoc_migrate.inspect.chain_links import verify_chain
 from aoc_migrate.inspect.chain_scope import Scope, strange_tenant
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.inspect.probe import UNPROBED, probe
 from aoc_migrate.inspect.session_checks import only_tenant, table_missing, unreadable
+from aoc_migrate.inspect.table_shape import UNUSABLE, audit_columns
+from aoc_migrate.inspect.verifier_role import gained_rights
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
 from aoc_migrate.report.facts.runs import VerifyFacts
 from aoc_migrate.report.model import Finding, Report, finding
@@ -94,15 +96,18 @@ def verify_all(session: Session, report: Report, contract: Contract, options: Ve
 
 def _verify_all(session: Session, report: Report, contract: Contract, options: VerifyOptions) -> None:
     promised = parts(session.target.name, report.revision)
+    shape = list(audit_columns(session, contract))
+    usable = not any(finding.slug in UNUSABLE for finding in shape)
+    report.findings += shape
     report.findings += catalog_findings(session, report.revision)
-    report.findings += verifier_findings(session, contract)
+    report.findings += gained_rights(session, contract)
     report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
     report.findings += planted_objects(session)
     report.findings += ledger.edited(session, report.revision)
     report.put(catalog_facts(session, contract, promised))
     report.put(quarantine_facts(session, contract))
-    if Part.CHAIN in promised:
+    if Part.CHAIN in promised and usable:
         scope = Scope(options.tenant, options.since)
         found, chains = verify_chain(session, contract, backfilled_at(session), options.limit, scope)
         report.findings += found
@@ -111,7 +116,7 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     report.findings += strange_tenant(session, contract, options.tenant)
     facts = VerifyFacts(ledger.latest(session), options.tenant, options.since)
     report.put(facts)
-    if options.probe:
+    if options.probe and usable:
         found = list(probe(session, contract, promised))
         report.findings += found
         report.put(replace(facts, probed=not {finding.slug for finding in found} & UNPROBED))

@@ -6,9 +6,10 @@ import psycopg
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, VERSION
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.log import say
-from aoc_migrate.database.session import Session, connect, first_line
+from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.session_checks import grant_select

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import psycopg
 
+from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.observing import ends_the_work
-from aoc_migrate.database.session import Session, first_line
+from aoc_migrate.database.session import Session
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.state import keep
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.errors import Abort
-from aoc_migrate.operations.supersedes.statements import batch, begin, done, repair, wrong_links
+from aoc_migrate.operations.supersedes.obstacles import link_obstacles
+from aoc_migrate.operations.supersedes.statements import batch, begin, done, new_links, repair, wrong_links
 from aoc_migrate.report.model import Finding, finding
 
 FOUND = 50_000  # rows that one scan returns at most
@@ -51,9 +52,9 @@ def check_retrofit(session: Session, contract: Contract) -> None:
 def relink(session: Session, contract: Contract, name: str) -> int:
     """Correct every wrong link, with the cursor kept under ``name``; return the number of rows written.
 
-    Raises Abort ``foreign-code``, ``needs-search-path``, ``cancelled``, and whatever else ends a batch.
+    Raises Abort for what `objections_to_link` returns, ``cancelled``, and whatever else ends a batch.
     """
-    refuse(session, code_on_the_way(session, contract))
+    refuse(session, objections_to_link(session, contract))
     create(session, STATE, JOURNAL)
     keep(session, begin(contract, session.schema, name))
     label = LINK.format(contract.table)
@@ -64,10 +65,11 @@ def relink(session: Session, contract: Contract, name: str) -> int:
         return running.rows
 
 
-def code_on_the_way(session: Session, contract: Contract) -> list[Finding]:
-    """Return the findings on code of others that writing links would run."""
+def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
+    """Return the findings against writing links: it would run code of others, or rows or the table refuse them."""
     wrong = wrong_links(contract, session.schema[contract.table])
-    return link_findings(session, contract, lambda: session.value(f"SELECT EXISTS ({wrong})"))
+    code = link_findings(session, contract, lambda: session.value(f"SELECT EXISTS ({wrong})"))
+    return [*code, *link_obstacles(session, contract, new_links(contract, session.schema))]
 
 
 def _walk(running: Batches, contract: Contract, name: str) -> None:

@@ -8,7 +8,8 @@ from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked, writable
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
-from aoc_migrate.operations.supersedes.statements import set_back
+from aoc_migrate.operations.supersedes.obstacles import link_obstacles
+from aoc_migrate.operations.supersedes.statements import old_links, set_back
 from aoc_migrate.report.model import Finding
 
 SET_BACK = "set back links of {}"
@@ -18,8 +19,7 @@ SAMPLE = 200  # ids of rows that were left alone
 def restore(session: Session, contract: Contract) -> None:
     """Set back the links in the journal. Rows changed since are left alone.
 
-    Raises Abort ``foreign-code``, ``needs-search-path``, ``bookkeeping-writable``, ``cancelled``, and whatever
-    else ends a batch.
+    Raises Abort for what `objections_to_restore` returns, ``cancelled``, and whatever else ends a batch.
     """
     refuse(session, objections_to_restore(session, contract))
     label = SET_BACK.format(contract.table)
@@ -33,7 +33,10 @@ def restore(session: Session, contract: Contract) -> None:
 
 
 def objections_to_restore(session: Session, contract: Contract) -> list[Finding]:
-    """Return the findings against setting links back: others may write to the journal, or code would run."""
+    """Return the findings against setting links back.
+
+    Others may write to the journal, code of others would run, or rows or the table refuse the old links.
+    """
     if catalog.kind(session, JOURNAL) is None:
         return []
 
@@ -41,4 +44,6 @@ def objections_to_restore(session: Session, contract: Contract) -> list[Finding]
         with own_tables_locked(session, JOURNAL):
             return session.value(f"SELECT EXISTS (SELECT FROM {session.schema[JOURNAL]})")
 
-    return [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
+    found = [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
+    with own_tables_locked(session, JOURNAL):
+        return [*found, *link_obstacles(session, contract, old_links(contract, session.schema))]

@@ -30,6 +30,19 @@ def wrong_links(contract: Contract, source: Relation | str, where: str = "true")
     )
 
 
+def new_links(contract: Contract, schema: Schema) -> str:
+    """Return a query of (id, value): the links that the backfill would write now."""
+    return f"SELECT id, expected FROM ({wrong_links(contract, schema[contract.table])}) AS wrong"
+
+
+def old_links(contract: Contract, schema: Schema) -> str:
+    """Return a query of (id, value): the links in the journal that `set_back` would write now."""
+    return (
+        f"SELECT p.id, p.old FROM {schema[JOURNAL]}, unnest(ids, old, new) AS p (id, old, new) "
+        f"JOIN {schema[contract.table]} AS r ON r.id = p.id AND r.{contract.link} IS NOT DISTINCT FROM p.new"
+    )
+
+
 def begin(contract: Contract, schema: Schema, name: str) -> str:
     """Return the facts of a cursor before the first possible row: every comparison with it is true."""
     fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))

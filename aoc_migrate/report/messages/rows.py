@@ -100,6 +100,11 @@ ROWS: dict[str, Message] = {
         "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} (id); If id allows NULL, also run, at a "
         "quiet time: ALTER TABLE {table} ALTER id SET NOT NULL;",
     ),
+    "child-tables": Message(
+        "Other tables inherit from {table} ({names}): their rows count as rows of {table}, but its indexes do not "
+        "cover them, so neither ids nor keys would be unique.",
+        "Move their rows to {table}. Then run, for each: ALTER TABLE {child} NO INHERIT {table};",
+    ),
     # Before: tables, chain, view
     "table-missing": Message(
         "Schema {schema} has no table {table}, so there is nothing to check.",
@@ -133,6 +138,22 @@ ROWS: dict[str, Message] = {
         "Run: ALTER FUNCTION {subject} SET search_path = {path}; Or, if it qualifies every name with a schema, "
         "accept it: {accept}",
     ),
+    "update-rule": Message(
+        "No link can be written to {subject}: {reason}.",
+        "{remedy}",
+    ),
+    "replica-identity": Message(
+        "No link can be written to {subject}: {reason}.",
+        "{remedy}",
+    ),
+    "link-generated": Message(
+        "No link can be written to {subject}: {reason}.",
+        "{remedy}",
+    ),
+    "link-refused": Message(
+        "{subject} refuses the new links of {n_rows}: {reason}.",
+        "{remedy}",
+    ),
     "link-dependents": Message(
         "Every link that the backfill writes to {table}.{column} also goes to {what} ({names}).",
         "Expect a slower backfill and more traffic; you may drop indexes on the column until the upgrade is done.",
@@ -163,6 +184,10 @@ ROWS: dict[str, Message] = {
     # Before: the view swap
     "swap-conflict": Message(
         "{subject} cannot be replaced with a view: {reason}.",
+        "{remedy}",
+    ),
+    "swap-back-conflict": Message(
+        "The view {subject} cannot be replaced with the legacy table: {reason}.",
         "{remedy}",
     ),
     "swap-not-applicable": Message(

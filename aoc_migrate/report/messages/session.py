@@ -85,6 +85,11 @@ SESSION: dict[str, Message] = {
         "{subject} failed: {reason}.",
         "Earlier steps are kept. Fix the cause and run the same command again; it resumes at this step.",
     ),
+    "temp-file-limit": Message(
+        "{subject} cannot sort the table: {reason}.",
+        "As a superuser, run: GRANT SET ON PARAMETER temp_file_limit TO {role}; aoc-migrate then lifts the limit "
+        "for its own sessions. Or raise it: ALTER ROLE {role} SET temp_file_limit = '10GB';",
+    ),
     "cancelled": Message(
         "{subject} was cancelled (by pg_cancel_backend or by a signal to its server process): {reason}.",
         "Finished steps and batches are kept. Run the same command again; it resumes there.",

@@ -79,7 +79,8 @@ VERIFY: dict[str, Message] = {
     ),
     "verifier-can-write": Message(
         "The verifier role {role} may write to {subject}.",
-        "Run: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {subject} FROM {quoted};",
+        "Run: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {subject} FROM {quoted}; "
+        "Also check whether PUBLIC has rights on it.",
     ),
     "probe-not-possible": Message(
         "The negative probe could not run on {subject}: {reason}.",

@@ -1,0 +1,140 @@
+"""What would refuse the UPDATEs that write links, found before the first of them.
+
+A rule, the replica identity of a published table and a generated column refuse the statement itself, even where it
+finds no row. The type of the link column, NOT NULL and CHECKs of others refuse single rows.
+"""
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database.attached_code import LINKING, unaccepted
+from aoc_migrate.database.relation import Relation, literal
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.table_scan import read
+from aoc_migrate.report.model import Finding, finding
+
+_IDENTITY = """SELECT c.oid, c.relreplident, n.nspname, c.oid::regclass::text AS name, ARRAY(SELECT a.attname
+      FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
+      WHERE i.indrelid = c.oid AND i.indislive AND i.indisvalid AND i.indisunique AND i.indimmediate
+        AND i.indpred IS NULL
+        AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
+    ) AS identity
+  FROM family JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND c.relpersistence = 'p'"""
+_LISTED = "SELECT attname FROM pg_attribute WHERE attrelid = r.prrelid AND attnum = ANY (r.prattrs::int2[])"
+_FILTERED = (
+    r"SELECT attname FROM regexp_matches(r.prqual::text, ':varattno (\d+)', 'g') AS var (number) "
+    "JOIN pg_attribute ON attrelid = r.prrelid AND attnum = number[1]::int"
+)
+
+
+def statement_obstacles(contract: Contract, raw: Relation) -> str:
+    """Return a query of (slug, subject, reason, remedy): what makes every UPDATE of the link fail.
+
+    PostgreSQL checks the replica identity of each partition that holds rows, for the publications of the partition
+    and of all tables above it, and in a row filter and a column list the columns as well (PostgreSQL source,
+    execReplication.c and publicationcmds.c). The row filter names its columns by number.
+    """
+    return f"""WITH RECURSIVE family AS (
+  SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+), leaf AS (
+  {_IDENTITY}
+), line AS (
+  SELECT leaf.oid AS leaf, above.relid AS rel FROM leaf CROSS JOIN LATERAL (
+    SELECT leaf.oid AS relid UNION SELECT relid FROM pg_partition_ancestors(leaf.oid)) AS above
+), published AS (
+  SELECT leaf.*, p.pubname, r.prattrs, ARRAY({_LISTED}) AS listed, ARRAY({_FILTERED}) AS filtered
+  FROM leaf JOIN line ON line.leaf = leaf.oid JOIN pg_class c ON c.oid = line.rel
+  JOIN pg_publication p ON p.pubupdate LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = line.rel
+  WHERE p.puballtables OR r.oid IS NOT NULL
+    OR EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)
+)
+SELECT 'update-rule' AS slug, c.relname::text AS subject,
+  format('its rule %I rewrites or discards every UPDATE', rulename) AS reason,
+  format('Run: ALTER TABLE %s DISABLE RULE %I; Enable it again afterwards.', ev_class::regclass, rulename)
+    AS remedy
+FROM pg_rewrite JOIN pg_class c ON c.oid = ev_class
+WHERE ev_class = to_regclass({raw.literal}) AND ev_type = '2' AND ev_enabled IN ('O', 'A')
+UNION ALL SELECT DISTINCT 'replica-identity', name, format(why.reason, pubname), format(why.remedy, name, pubname)
+FROM published CROSS JOIN LATERAL (VALUES
+  ('publication %I publishes its updates, and it has no replica identity',
+    'Run: ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; That needs a primary key. Without one, name a unique index '
+    || 'on NOT NULL columns: ALTER TABLE %1$s REPLICA IDENTITY USING INDEX name;',
+    relreplident <> 'f' AND identity = '{{}}'),
+  ('the row filter of publication %I uses columns outside its replica identity',
+    'Run: ALTER TABLE %1$s REPLICA IDENTITY FULL; Or change the row filter of publication %2$I.',
+    relreplident <> 'f' AND identity <> '{{}}' AND NOT filtered <@ identity),
+  ('the column list of publication %I leaves out columns of its replica identity',
+    'Add the columns to publication %2$I, or publish all columns of %1$s.',
+    prattrs IS NOT NULL AND (relreplident = 'f' OR NOT identity <@ listed))
+) AS why (reason, remedy, is_so) WHERE why.is_so
+UNION ALL SELECT 'link-generated', c.relname || '.' || attname, 'it is a generated column',
+  format(CASE attgenerated WHEN 's' THEN 'Run: ALTER TABLE %s ALTER %I DROP EXPRESSION;'
+    ELSE 'Run: ALTER TABLE %s DROP %I; The upgrade adds it again as a plain column.' END,
+    attrelid::regclass, attname)
+FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+WHERE attrelid = to_regclass({raw.literal}) AND attname = {literal(contract.link)} AND attgenerated <> ''
+ORDER BY 1, 2, 3"""
+
+
+def row_obstacles(contract: Contract, raw: Relation) -> str:
+    """Return a query of (reason, remedy, code, listed, held): what may refuse a row with a new link.
+
+    ``held`` is a condition on the new row, whose columns are ``listed`` over a row ``t`` and the relation ``new``
+    of (id, value). ``code``: the CHECK as `attached_code` names it. A proven CHECK that does not depend on the
+    link is left out: it holds for the new row as for the old.
+    """
+    link = literal(contract.link)
+    return f"""WITH RECURSIVE family AS (
+  SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+), link AS (
+  SELECT a.* FROM family JOIN pg_class c USING (oid) JOIN pg_attribute a ON a.attrelid = c.oid
+  WHERE c.relkind = 'r' AND a.attname = {link} AND a.attgenerated = ''
+    AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)
+), refusing (reason, remedy, code, held, rel) AS (
+  SELECT format('its type %s is too short', format_type(atttypid, atttypmod)),
+    format('ALTER %I TYPE text', attname), NULL, format('char_length(%I) <= %s', attname, atttypmod - 4), attrelid
+  FROM link WHERE atttypid = 'varchar'::regtype AND atttypmod >= 4
+  UNION ALL SELECT 'it is NOT NULL, but the first revision of a document has no link',
+    format('ALTER %1$I DROP NOT NULL, ALTER %1$I DROP DEFAULT', attname), NULL, format('%I IS NOT NULL', attname),
+    attrelid
+  FROM link WHERE attnotnull
+  UNION ALL SELECT format('CHECK %I forbids them', conname), format('DROP CONSTRAINT %I', conname),
+    format('CHECK %I', conname), pg_get_expr(conbin, conrelid), conrelid
+  FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'c'
+  WHERE (NOT convalidated OR conkey && ARRAY[attnum, 0::int2])
+    AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false'
+)
+SELECT reason, format('Run: ALTER TABLE %s %s;', to_regclass({raw.literal}), remedy) AS remedy, code,
+  (SELECT 't.tableoid, ' || string_agg(CASE WHEN attname <> {link} THEN format('t.%I', attname)
+      ELSE format('new.value::%s AS %I', format_type(atttypid, NULL), attname) END, ', ')
+    FROM pg_attribute WHERE attrelid = to_regclass({raw.literal}) AND attnum > 0 AND NOT attisdropped) AS listed,
+  format('tableoid <> ALL (%L::oid[]) OR coalesce((%s), true)', array_agg(rel ORDER BY rel), held) AS held
+FROM refusing GROUP BY reason, remedy, code, held ORDER BY 1"""
+
+
+def link_obstacles(session: Session, contract: Contract, links: str) -> list[Finding]:
+    """Return the findings against writing ``links``, a query of (id, value); the link column may be missing.
+
+    A CHECK that runs code of others is evaluated only once somebody has accepted that code.
+    """
+    raw = session.schema[contract.table]
+    found = [
+        finding(row["slug"], row["subject"], reason=row["reason"], remedy=row["remedy"])
+        for row in session.rows(statement_obstacles(contract, raw))
+    ]
+    if any(obstacle.slug == "link-generated" for obstacle in found):
+        return found
+    refusing = session.rows(row_obstacles(contract, raw))
+    code = unaccepted(session, contract, LINKING) if any(row["code"] for row in refusing) else []
+    barred = {name for row in code for name in row["names"]}
+    for row in (row for row in refusing if row["code"] not in barred):
+        refused = (
+            f"SELECT count(*) FROM (SELECT {row['listed']} FROM {raw} AS t JOIN ({links}) AS new (id, value) "
+            f"USING (id)) AS t WHERE NOT ({row['held']})"
+        )
+        rows = read(session, "checking new links", refused)[0]["count"]
+        if rows:
+            values = {"reason": row["reason"], "remedy": row["remedy"]}
+            found.append(finding("link-refused", f"{raw.name}.{contract.link}", rows=rows, **values))
+    return found
