@@ -21,6 +21,7 @@ from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import table_missing, unreadable
 from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.inspect.temp_files import audit_sorts
+from aoc_migrate.inspect.verifier_role import gained_rights
 from aoc_migrate.operations.supersedes.obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import new_links, update_triggers
 from aoc_migrate.report.accepted import option
@@ -90,7 +91,8 @@ def audit(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> 
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
     new_writes = watch_writers(session, swap) if swap else None
     with bounded_lock_wait(session, plan.contract.table, "audit"):
-        findings = [*_replication(session, plan, swap), *_audit_table(session, plan, counted)]
+        findings = [*_replication(session, plan, swap), *gained_rights(session, plan.contract)]
+        findings += _audit_table(session, plan, counted)
         if swap and new_writes:
             findings += [*audit_swap(session, swap), *new_writes()]
     return findings
