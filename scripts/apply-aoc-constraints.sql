@@ -419,23 +419,18 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \if :aoc_remove
 \set aoc_command 'constraints --remove'
 SELECT CASE WHEN :aoc_position > 0 THEN pg_temp.aoc_asks($n$coalesce(pg_temp.aoc_read('aoc_migration_hold', $q$bool_or(command = 'constraints --remove' AND NOT finished)::text$q$), 'false')::boolean OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_content_v1', 'aoc-migrate sha256:<content signature>'))
-  OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>')) IS NULL)
-  OR (coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL)
-  OR (pg_temp.aoc_found('<target>_0003') IS NOT NULL)
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}', false))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{tenant}'))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{source_vendor}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{source_vendor}'))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{upstream_id}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{upstream_id}'))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{content_hash}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{content_hash}'))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{retrieved_at}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{retrieved_at}'))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{source}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{source}'))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{upstream}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{upstream}'))
-  OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{linkset}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{linkset}'))
-  OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>'))
-  OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>'))
-  OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>'))
-  OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')) IS NULL)
-  OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')) IS NULL)$n$) ELSE false END AS aoc_left \gset
+  OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>')) IS NULL) OR
+  (coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL) OR (pg_temp.aoc_found('<target>_0003') IS NOT NULL) OR (coalesce(NOT
+  pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}', false)) OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant}', false) AND NOT
+  pg_temp.aoc_nullable('<schema>."<table>"', '{tenant}')) OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{source_vendor}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{source_vendor}')) OR (coalesce(NOT
+  pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{upstream_id}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{upstream_id}')) OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{content_hash}', false) AND NOT
+  pg_temp.aoc_nullable('<schema>."<table>"', '{content_hash}')) OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{retrieved_at}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{retrieved_at}')) OR (coalesce(NOT
+  pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{source}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{source}')) OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{upstream}', false) AND NOT
+  pg_temp.aoc_nullable('<schema>."<table>"', '{upstream}')) OR (coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{linkset}', false) AND NOT pg_temp.aoc_nullable('<schema>."<table>"', '{linkset}')) OR
+  (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')) OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>')) OR
+  (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>')) OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)',
+  '<keys digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')) IS NULL) OR (pg_temp.aoc_function_is_ours('<schema>."<table>"',
+  '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')) IS NULL)$n$) ELSE false END AS aoc_left \gset
 \else
 \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,

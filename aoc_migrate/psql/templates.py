@@ -35,10 +35,11 @@ def rendered(template: str, **values: Any) -> str:
 
 def wide(sql: str) -> str:
     """Return SQL in fewer and longer lines. Quoted strings, and SQL with comments, stay as they are."""
-    if "--" in sql:
+    parts = re.split(_QUOTED, sql)
+    if any("--" in part for part in parts[::2]):
         return sql
     words = [""]
-    for n, part in enumerate(re.split(_QUOTED, sql)):
+    for n, part in enumerate(parts):
         first, *others = [part] if n % 2 else re.split(r"\s+", part)
         words[-1] += first
         words += others
