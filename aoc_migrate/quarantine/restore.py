@@ -9,7 +9,8 @@ from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import refused
 from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_contract
-from aoc_migrate.quarantine.contents import has_quarantine, repairable, restore_obstacles, unchanged
+from aoc_migrate.quarantine.contents import has_quarantine
+from aoc_migrate.quarantine.obstacles import repairable, restore_obstacles, unchanged
 from aoc_migrate.quarantine.row_batches import run_batches
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
@@ -48,22 +49,26 @@ def _restore(session: Session, report: Report, command: str, run: int | None) ->
         report.put(WorkFacts(restored=0))
         report.next = Next(note=f"The interrupted {command} had moved nothing; its work list is now deleted.")
         return
+    stored = stored_columns(session, contract)
     with bounded_lock_wait(session, contract.table, "restore"):
-        report.findings += restore_obstacles(session, contract, chosen)
+        report.findings += restore_obstacles(session, contract, chosen, stored)
     if report.errors:
         return
     with ledger.recorded(session, report, recorded, report.revision):
         drop_work_list(session)
         report.changed = True
-        batch = _batch(session, contract, chosen)
+        batch = _batch(session, contract, chosen, stored)
         run_batches(session, report, contract, "restored", batch, (contract.quarantine,))
     report.next = Next(f"aoc-migrate audit {target}")
 
 
-def _batch(session: Session, contract: Contract, chosen: str) -> str:
-    """Return the statement that restores the latest batch. ``left`` counts rows that changed in the meantime."""
+def _batch(session: Session, contract: Contract, chosen: str, stored: list[str]) -> str:
+    """Return the statement that restores the latest batch. ``left`` counts rows that changed in the meantime.
+
+    It names every column that `restore_obstacles` knew: if one is dropped in the meantime, the batch fails.
+    """
     table, name = session.schema[contract.table], session.schema[contract.quarantine]
-    columns = stored_columns(session, contract)
+    columns = ", ".join(stored)
     relinked = "SELECT WHERE false"
     if contract.link in catalog.columns(session, contract.table):
         relinked = (

@@ -37,6 +37,13 @@ QUARANTINE: dict[str, Message] = {
         "The quarantine has {n_rows} with the id of a row that is now in {table}.",
         "Find out which row is right, and rename or remove the other by hand.",
     ),
+    "column-gone": Message(
+        "The quarantine has {n_rows} with values in columns that {table} does not have any more ({columns}); "
+        "restoring them would lose these values.",
+        "Put the columns back: ALTER TABLE {raw} {add}; If one has a new name, rename it in quarantine too: "
+        "ALTER TABLE {quarantine} RENAME {column} TO new_name; If nobody needs its values: "
+        "UPDATE {quarantine} SET {column} = NULL;",
+    ),
     "changed-since": Message(
         "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",
         "Find out which version is right: aoc-migrate quarantine --export writes the originals to a file.",
