@@ -79,7 +79,7 @@ def test_real_documents_are_linked_and_go_back(
     assert verified.report["facts"]["quarantine"] == surplus + nameless
     assert aoc("downgrade", target, "base").exit_code == 0
     for command in ("dedupe", "repair") if nameless else ("dedupe",):
-        assert aoc(command, target, "--restore").exit_code == 0
+        assert aoc(command, target, "--restore", "--apply").exit_code == 0
     database.run(
         f"ALTER TABLE {database.table} DROP COLUMN supersedes"
     )  # the upgrade's own; it stays at a downgrade

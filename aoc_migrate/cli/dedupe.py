@@ -21,16 +21,21 @@ def dedupe(
     """Show duplicate rows and what would happen to them; --apply moves the surplus to quarantine.
 
     One row of each group stays, unchanged. Rows that supersede a moved row are linked to the one that stays. A
-    row leaves the table in the same transaction that puts it in quarantine (TABLE_quarantine). --restore puts
-    all rows back, links included.
+    row leaves the table in the same transaction that puts it in quarantine (TABLE_quarantine). --restore shows
+    the latest run of dedupe or repair; with --apply, it puts the rows of that run back, links included.
 
     \b
     aoc-migrate dedupe concelier
     aoc-migrate dedupe concelier --apply
-    aoc-migrate dedupe concelier --restore --run 3
+    aoc-migrate dedupe concelier --restore
+    aoc-migrate dedupe concelier --restore --run 3 --apply
     """
     from aoc_migrate.quarantine.dedupe import DedupeOptions, run_dedupe
 
+    if restore and (include_different or keep != "earliest"):
+        raise click.UsageError(
+            "--restore restores whole runs: use --run instead of --keep or --include-different."
+        )
     options = DedupeOptions(keep, include_different, run.options.limit)
     show_apply_or_restore(
         run,

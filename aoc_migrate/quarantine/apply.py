@@ -113,7 +113,7 @@ def apply_work(
     with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
         make_quarantine(session, contract)  # again for the rest of a list: the table may have new columns
         if not resumed:
-            _list(session, contract, work)
+            _list(session, contract, work, report.run)
         with own_tables_locked(session, WORK):
             leaving = f"SELECT id FROM {session.schema[WORK]} WHERE NOT repair"
             report.findings += reference_findings(session, contract, leaving)
@@ -136,7 +136,7 @@ def _signature(session: Session, contract: Contract, work: Work) -> str:
     return f"{work.command}, contract v{contract.version}, table {oid}"
 
 
-def _list(session: Session, contract: Contract, work: Work) -> None:
+def _list(session: Session, contract: Contract, work: Work, run: int | None) -> None:
     """List the rows in one transaction.
 
     A ``stuck`` row breaks an existing constraint, so its own link cannot be set while it waits to be moved.
@@ -156,7 +156,8 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
             f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({row_constraints(session, contract.table)}))"
         )
         hand_over(session, listed)
-        session.run(f"COMMENT ON TABLE {listed} IS {literal(_signature(session, contract, work))}")
+        signed = f"{_signature(session, contract, work)}, run {run}"
+        session.run(f"COMMENT ON TABLE {listed} IS {literal(signed)}")
     session.run(f"ANALYZE {listed}")
 
 

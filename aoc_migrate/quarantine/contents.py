@@ -1,13 +1,15 @@
 """What is in the quarantine, and who may read it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
-from aoc_migrate.quarantine.work_list import unfinished
+from aoc_migrate.errors import Abort, refused
+from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
 from aoc_migrate.report.facts.quarantined import QuarantineFacts
 from aoc_migrate.report.model import Finding, finding
 
@@ -15,6 +17,38 @@ from aoc_migrate.report.model import Finding, finding
 def has_quarantine(session: Session, contract: Contract) -> bool:
     """Return whether the quarantine exists."""
     return catalog.kind(session, contract.quarantine) is not None
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run that has ``rows`` in quarantine, and its command: dedupe or repair."""
+
+    run: int
+    command: str
+    rows: int
+
+
+def saved_runs(session: Session, contract: Contract) -> list[SavedRun]:
+    """Return the runs that have rows in quarantine, latest first."""
+    if not has_quarantine(session, contract):
+        return []
+    query = (
+        f"SELECT quarantine_run AS run, CASE WHEN bool_or(quarantine_reason = '{DUPLICATE}') THEN 'dedupe' "
+        f"ELSE 'repair' END AS command, count(*) AS rows FROM {session.schema[contract.quarantine]} "
+        "GROUP BY quarantine_run ORDER BY quarantine_run DESC"
+    )
+    with own_tables_locked(session, contract.quarantine):
+        return [SavedRun(**row) for row in session.rows(query)]
+
+
+def no_such_rows(session: Session, run: int | None) -> Abort:
+    """Return the Abort (exit 2) for a quarantine without rows of ``run``, or without any."""
+    target = session.target.name
+    if run is None:
+        return refused(f"The quarantine of {target} is empty.")
+    return refused(
+        f"The quarantine of {target} has no rows of run {run}. See its runs: aoc-migrate quarantine {target}"
+    )
 
 
 def quarantine_facts(session: Session, contract: Contract) -> QuarantineFacts:

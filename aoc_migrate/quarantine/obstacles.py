@@ -8,13 +8,8 @@ from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.quarantine.table import gone_columns
-from aoc_migrate.quarantine.work_list import DUPLICATE, digest, row_constraints, trigger_findings
+from aoc_migrate.quarantine.work_list import digest, row_constraints, trigger_findings
 from aoc_migrate.report.model import Finding, finding
-
-
-def command_of(reason: str) -> str:
-    """Return the command that moves rows for this reason."""
-    return "dedupe" if reason == DUPLICATE else "repair"
 
 
 def unchanged(contract: Contract, row: str, saved: str) -> str:
@@ -38,17 +33,12 @@ def repairable(contract: Contract) -> list[str]:
 
 
 def restore_obstacles(session: Session, contract: Contract, chosen: str, stored: list[str]) -> Iterator[Finding]:
-    """Yield why the rows of the condition ``chosen`` cannot be restored. The latest run must be restored first.
+    """Yield why the rows of the condition ``chosen``, the latest run, cannot be restored.
 
     ``stored``: the columns that would be restored.
     """
-    table, name, target = contract.table, contract.quarantine, session.target.name
-    raw, quarantine = session.schema[table], session.schema[name]
-    later_runs = (
-        f"SELECT quarantine_run AS run, quarantine_reason AS reason FROM {quarantine} WHERE NOT ({chosen}) "
-        f"AND quarantine_run > (SELECT min(quarantine_run) FROM {quarantine} WHERE {chosen}) "
-        "ORDER BY quarantine_run DESC LIMIT 1"
-    )
+    table, target = contract.table, session.target.name
+    raw, quarantine = session.schema[table], session.schema[contract.quarantine]
     in_the_way = f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
 ), moved AS (SELECT id FROM chosen WHERE quarantine_repaired IS NULL
 ), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
@@ -58,11 +48,7 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
   (SELECT count(*) FROM chosen WHERE NOT ({row_constraints(session, table)})) AS guarded"""
     with own_tables_locked(session, contract.quarantine):
-        later, rows = session.rows(later_runs), session.row(in_the_way)
-    if later:
-        yield finding(
-            "newer-run-first", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"])
-        )
+        rows = session.row(in_the_way)
     yield from _values_without_column(session, contract, chosen, stored)
     if rows["taken"]:
         yield finding("id-taken", table, rows=rows["taken"])

@@ -49,8 +49,8 @@ QUARANTINE: dict[str, Message] = {
         "Find out which version is right: aoc-migrate quarantine --export writes the originals to a file.",
     ),
     "newer-run-first": Message(
-        "Run {run} moved rows into {subject} later; restore the latest run first.",
-        "Run first: aoc-migrate {command} {target} --restore --run {run}",
+        "Run {later} ({command}) put rows into {subject} after run {run}; runs are restored latest first.",
+        "Run first: aoc-migrate {command} {target} --restore --run {later} --apply",
     ),
     "work-unfinished": Message(
         "A `{verb} {options}` on {table} has not finished: its work list still has rows.",
