@@ -4,8 +4,10 @@ from aoc_migrate.report.messages.message import Message
 
 QUARANTINE: dict[str, Message] = {
     "duplicates-differ": Message(
-        "{table} has {n_rows} that share a key with another row but differ from it in more than the fetch time.",
-        "Check the columns that differ (the fact duplicates), then add --include-different.",
+        "{table} has {n_groups} whose rows share a key but differ in more than the fetch time; their surplus "
+        "({n_rows}) stays.",
+        "Check the columns that differ; the statement in --format json lists the rows. To move these too, add "
+        "--include-different.",
     ),
     "move-trigger": Message(
         "Moving or repairing rows of {table} may fire the trigger {trigger} for each row.",
