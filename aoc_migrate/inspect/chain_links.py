@@ -28,7 +28,8 @@ def count_wrong(session: Session, contract: Contract) -> int:
         query = f"SELECT count(*) FROM ({wrong_links(contract, table)}) AS wrong"
     else:
         digest, key = key_hash(contract.chain_key), ", ".join(contract.chain_key)
-        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {table}"
+        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {table} "
+        numbered += f"WHERE {contract.chained()}"
         query = f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
     return int(read(session, "following the chains", query)[0]["count"])
 
