@@ -5,7 +5,7 @@ import signal
 import psycopg
 import pytest
 
-from tests.conftest import Aoc, Database
+from tests.conftest import Aoc, Database, Ran
 from tests.helpers import dump, wait_until
 from tests.test_work_concurrent import WAITING
 
@@ -94,6 +94,37 @@ def test_the_rest_of_a_list_keeps_new_columns(excititor: Database, aoc: Aoc) -> 
     assert excititor.rows("SELECT id, note FROM vex_raw_quarantine ORDER BY id") == [("1", "n"), ("2", "n")]
     assert aoc("dedupe", "--restore", "--apply").exit_code == 0
     assert dump(excititor) == before
+
+
+def changed_while_it_waits(database: Database, aoc: Aoc, locked: str, change: str, *words: str) -> Ran:
+    """Start a command that meets a locked row, change the table, and let it go on; return what it says."""
+    with psycopg.connect(database.url) as other:
+        other.execute(locked.encode())
+        process = aoc.start(*words, "--format", "json")
+        wait_until(lambda: database.value(WAITING) == 1)
+        other.execute(change.encode())
+    return Ran(process.wait(), *process.communicate())
+
+
+def test_columns_may_come_and_go_while_rows_move(excititor: Database, aoc: Aoc) -> None:
+    """No row moves without a column that others just added, nor back without one that they just dropped."""
+    aoc.configure(excititor)
+    for n in range(2):
+        excititor.add(f"{n}", content_hash="h", retrieved_at=f"2025-02-0{n + 1}T00:00:00Z")
+    row, added = "SELECT FROM vex_raw WHERE id = '1' FOR UPDATE", "ALTER TABLE vex_raw ADD note text DEFAULT 'n'"
+    kept, noted = row.replace("vex_raw", "vex_raw_quarantine"), "SELECT id, note FROM vex_raw_quarantine"
+
+    ran = changed_while_it_waits(excititor, aoc, row, added, "dedupe", "--apply")
+    assert (ran.exit_code, ran.slugs("error")) == (4, ["rows-lost"])
+    assert excititor.rows("SELECT id, note FROM vex_raw ORDER BY id") == [("0", "n"), ("1", "n")]
+    assert aoc("dedupe", "--apply").exit_code == 0
+    assert excititor.rows(noted) == [("1", "n")]
+
+    dropped = "ALTER TABLE vex_raw DROP note"
+    ran = changed_while_it_waits(excititor, aoc, kept, dropped, "dedupe", "--restore", "--apply")
+    assert (ran.exit_code, ran.slugs("error")) == (4, ["step-failed"])
+    assert aoc.json("dedupe", "--restore", "--apply").slugs("error") == ["column-gone"]
+    assert (excititor.rows(noted), excititor.rows("SELECT id FROM vex_raw")) == ([("1", "n")], [("0",)])
 
 
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}

@@ -215,7 +215,10 @@ SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("repaired")}"""
 
 
 def _move(session: Session, contract: Contract, work: Work, columns: list[str]) -> str:
-    """Return one batch of moves. Rows that linked to a moved row then link to the row that replaces it."""
+    """Return one batch of moves. Rows that linked to a moved row then link to the row that replaces it.
+
+    No row arrives if others have added a column to the table since ``columns`` were listed.
+    """
     table, link = session.schema[contract.table], contract.link
     repoint = "SELECT NULL::text AS id, NULL::text AS was WHERE false"
     if link in catalog.columns(session, contract.table):
@@ -236,6 +239,8 @@ def _move(session: Session, contract: Contract, work: Work, columns: list[str]) 
   INSERT INTO {session.schema[contract.quarantine]} ({", ".join(columns)}, {_QUARANTINE_COLUMNS})
   SELECT {", ".join(f"m.{column}" for column in columns)}, {_RUN_VALUES}, l.reason, l.kept,
     ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
-  FROM moved m JOIN listed l ON l.listed_id = m.id RETURNING id
+  FROM moved m JOIN listed l ON l.listed_id = m.id WHERE {len(columns)} = (SELECT count(*) FROM pg_attribute
+    WHERE attrelid = {table.literal}::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '')
+  RETURNING id
 )
 SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("moved")}"""
