@@ -301,9 +301,9 @@ DECLARE rows bigint := 0;
 BEGIN
   IF pg_temp.aoc_asks($q$EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attname = 'supersedes' AND NOT attisdropped)$q$) THEN
     EXECUTE pg_temp.aoc_sql($q$SELECT count(*) FROM (SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS
-  expected FROM <schema>."<table>" WHERE true) AS linked WHERE old IS DISTINCT FROM expected) AS wrong$q$) INTO rows;
+  expected FROM <schema>."<table>" WHERE tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND retrieved_at IS NOT NULL) AS linked WHERE old IS DISTINCT FROM expected) AS wrong$q$) INTO rows;
   ELSIF to_regclass(current_setting('aoc.raw')) IS NOT NULL THEN
-    EXECUTE pg_temp.aoc_sql($q$SELECT count(*) FROM (SELECT row_number() OVER (PARTITION BY tenant, source_vendor, upstream_id) AS n FROM <schema>."<table>") AS r WHERE n > 1$q$) INTO rows;
+    EXECUTE pg_temp.aoc_sql($q$SELECT count(*) FROM (SELECT row_number() OVER (PARTITION BY tenant, source_vendor, upstream_id) AS n FROM <schema>."<table>" WHERE tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND retrieved_at IS NOT NULL) AS r WHERE n > 1$q$) INTO rows;
   END IF;
   RETURN rows;
 END $$;

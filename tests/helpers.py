@@ -94,6 +94,12 @@ def dump(database: Database) -> str:
         return b"".join(bytes(block) for block in copy).decode()
 
 
+def restore_all(database: Database, aoc: Aoc) -> None:
+    """Restore every run that is in quarantine, the latest first."""
+    while database.value(f"SELECT EXISTS (SELECT FROM {database.table}_quarantine)"):
+        assert aoc("repair", database.target, "--restore", "--apply").exit_code == 0
+
+
 def counted(database: Database, query: str) -> int:
     """Return a sum of PostgreSQL's counters, once every other session has ended and reported, and our own has."""
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Aoc, Database
-from tests.helpers import PINNED, wait_until
+from tests.helpers import PINNED, restore_all, wait_until
 
 ROWS = "SELECT to_jsonb(t)::text FROM {} AS t ORDER BY id"
 
@@ -90,7 +90,7 @@ def test_restore_returns_the_identical_table(duplicated: Database, aoc: Aoc, kee
     listed = aoc.json("quarantine", duplicated.target).report["facts"]
     assert (listed["rows"], [row["id"] for row in listed["sample"]]) == (2, gone)
 
-    back = aoc.json("dedupe", duplicated.target, "--restore")
+    back = aoc.json("dedupe", duplicated.target, "--restore", "--apply")
 
     assert (back.exit_code, back.report["facts"]["restored"]) == (0, 2)
     assert (rows(duplicated), quarantined(duplicated)) == (before, [])
@@ -106,10 +106,10 @@ def test_each_run_can_be_restored_alone(duplicated: Database, aoc: Aoc) -> None:
     second = aoc.json("dedupe", duplicated.target, "--apply").report["run"]
     assert rows(duplicated) == between
 
-    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(second)).exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(second), "--apply").exit_code == 0
     assert rows(duplicated) == grown
     duplicated.run(f"DELETE FROM {duplicated.table} WHERE id = 'new'")
-    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(first)).exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--restore", "--run", str(first), "--apply").exit_code == 0
     assert rows(duplicated) == before
     assert aoc("dedupe", duplicated.target, "--restore", "--run", "99").exit_code == 2
 
@@ -121,15 +121,15 @@ def test_an_upgrade_after_it_blocks_the_restore(duplicated: Database, aoc: Aoc, 
     assert aoc("upgrade", duplicated.target, **retrofit).exit_code == 0
     assert aoc.json("verify", duplicated.target).slugs("error") == []
 
-    refused = aoc.json("dedupe", duplicated.target, "--restore")
+    refused = aoc.json("dedupe", duplicated.target, "--restore", "--apply")
     assert (refused.exit_code, refused.slugs("error")) == (1, ["index-in-place"])
     assert aoc("downgrade", duplicated.target, "base").exit_code == 0
-    assert aoc("dedupe", duplicated.target, "--restore").exit_code == 0
+    assert aoc("dedupe", duplicated.target, "--restore", "--apply").exit_code == 0
     assert rows(duplicated) == before
 
 
 def test_different_rows_stay(duplicated: Database, aoc: Aoc) -> None:
-    """Rows that differ in more than their time of retrieval are named by column and stay, unless requested."""
+    """Groups whose rows differ in more than the time of retrieval are listed and stay, unless requested."""
     duplicated.run(
         f'UPDATE {duplicated.table} SET linkset = \'{{"aliases": ["canary"]}}\', '
         "upstream = '{\"fetched_at\": \"later\"}' WHERE id = '2A'"
@@ -139,7 +139,8 @@ def test_different_rows_stay(duplicated: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs("error")) == (1, ["duplicates-differ"])
     assert [d["differs"] for d in ran.report["facts"]["duplicates"]] == ["linkset", ""]
     assert "canary" not in ran.out + ran.err
-    assert quarantined(duplicated) == []
+    assert quarantined(duplicated) == ["4B"]
+    assert duplicated.rows(ran.finding("duplicates-differ")["statement"]) == [("2A", "0A", "linkset")]
 
     assert aoc("dedupe", duplicated.target, "--apply", "--include-different").exit_code == 0
     assert quarantined(duplicated) == ["2A", "4B"]
@@ -210,7 +211,7 @@ def test_any_table_comes_clean_and_comes_back(
     assert len({row[1:] for row in left}) == len(left) == len({row[:2] for row in stored})
     assert sorted([row[0] for row in left] + quarantined(excititor)) == sorted(f"r{n}" for n in range(len(stored)))
     if quarantined(excititor):
-        assert aoc("dedupe", "excititor", "--restore").exit_code == 0
+        assert aoc("dedupe", "excititor", "--restore", "--apply").exit_code == 0
     assert rows(excititor) == before
 
 
@@ -234,7 +235,7 @@ def test_a_killed_run_goes_on(excititor: Database, aoc: Aoc) -> None:
     assert aoc("dedupe", "excititor", "--apply").exit_code == 0
     assert (excititor.value("SELECT count(*) FROM vex_raw"), len(quarantined(excititor))) == (9000, 18_000)
     assert excititor.value("SELECT to_regclass('aoc_dedupe_list')") is None
-    assert aoc("dedupe", "excititor", "--restore").exit_code == 0
+    restore_all(excititor, aoc)
     assert rows(excititor) == before
 
 
@@ -242,7 +243,8 @@ def test_wrong_usage_is_refused(concelier: Database, excititor: Database, aoc: A
     """Options that exclude each other are refused, and a change needs one target."""
     aoc.configure(concelier, excititor)
 
-    for words in (["--apply"], ["concelier", "--apply", "--restore"], ["concelier", "--run", "1"]):
+    for words in (["--apply"], ["concelier", "--restore", "--keep", "latest"], ["concelier", "--restore"]):
         assert aoc("dedupe", *words).exit_code == 2
-    assert aoc("dedupe", "concelier", "--restore").exit_code == 2
+    for words in (["--run", "1"], ["--apply", "--run", "1"]):
+        assert aoc("dedupe", "concelier", *words).err.splitlines()[-1] == "Error: --run needs --restore."
     assert aoc("dedupe").exit_code == 0

@@ -33,4 +33,4 @@ def test_a_key_of_several_columns_is_fine_and_a_partitions_trigger_is_not(exciti
     assert named.finding("move-referenced")["rows"] == 1
     assert aoc("dedupe", "--apply", "--accept", "move-trigger:feeding").exit_code == 0
     assert excititor.rows("SELECT id FROM vex_raw_quarantine") == [("2",)]
-    assert aoc("dedupe", "--restore", "--accept", "move-trigger:feeding").exit_code == 0
+    assert aoc("dedupe", "--restore", "--apply", "--accept", "move-trigger:feeding").exit_code == 0

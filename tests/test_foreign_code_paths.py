@@ -84,7 +84,7 @@ PATHS = {
     "downgrade": Path(to("head"), ("downgrade", "excititor_0005")),
     "dedupe": Path(doubled, ("dedupe", "--apply", FIRED)),
     "repair": Path(blank, ("repair", "--rule=all", "--apply", FIRED)),
-    "restore": Path(moved, ("dedupe", "--restore", FIRED)),
+    "restore": Path(moved, ("dedupe", "--restore", "--apply", FIRED)),
 }
 
 

@@ -46,7 +46,7 @@ def test_limited_visibility_is_reported_once(words: str, unsighted_owner: str, a
         "repair --rule all --apply",
         "chain --drop-journal --apply",
         "chain --apply",
-        "dedupe --restore",
+        "dedupe --restore --apply",
     ],
 )
 def test_every_command_under_the_lock_reports_it(
@@ -55,7 +55,7 @@ def test_every_command_under_the_lock_reports_it(
     """Every command under the runners' lock says it once, even with nothing to do."""
     if not words.startswith(("dedupe", "repair")):
         assert aoc("upgrade").exit_code == 0
-    if words == "dedupe --restore":
+    if words == "dedupe --restore --apply":
         excititor.run('INSERT INTO vex_raw SELECT (jsonb_populate_record(v, \'{"id": "2"}\')).* FROM vex_raw v')
         assert aoc("dedupe", "--apply").exit_code == 0
 

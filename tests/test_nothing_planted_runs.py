@@ -20,7 +20,7 @@ from tests.overloads import TRACE, functions_in, operator_overloads, operators_i
 
 COMMANDS = """
 audit; plan; repair; dedupe; repair --rule all --apply; dedupe --apply; quarantine; dedupe --restore
-dedupe --apply; status; upgrade; verify --probe; history; wait --timeout 1s; break; chain
+dedupe --restore --apply; dedupe --apply; status; upgrade; verify --probe; history; wait --timeout 1s; break; chain
 chain --apply; chain --drop-journal; verifier create; verifier check; verifier drop; constraints --remove
 upgrade --release-hold; downgrade -1; downgrade base; plan up; plan down; alembic up; alembic down
 scripts/check-advisory-raw-duplicates.sql; scripts/apply-aoc-constraints.sql

@@ -45,7 +45,7 @@ def test_each_estimate_is_reported_with_the_actual_time(
 
 
 def test_missing_links_are_estimated_from_statistics(excititor: Database, aoc: Aoc) -> None:
-    """How many links are missing follows from the statistics, and with it the WAL; linked rows need none."""
+    """How many links are missing follows from the statistics, and with it the WAL; rows in no chain need none."""
     aoc.configure(excititor)
     fill(excititor, 5000)
     excititor.run("ALTER TABLE vex_raw ADD supersedes text")
@@ -53,10 +53,14 @@ def test_missing_links_are_estimated_from_statistics(excititor: Database, aoc: A
     before = aoc.json("plan").report["facts"]
     excititor.run("UPDATE vex_raw SET supersedes = id; ANALYZE vex_raw")
     after = aoc.json("plan").report["facts"]
+    excititor.run("UPDATE vex_raw SET supersedes = NULL, upstream_id = CASE WHEN id < 'r5' THEN upstream_id END")
+    excititor.run("ANALYZE vex_raw")
+    chained = aoc.json("plan").report["facts"]
 
     assert 3800 < before["links_estimated"] < 4200
     assert before["backfill_wal_compressed_at_most_bytes"] < before["backfill_wal_at_most_bytes"] / 4
     assert after["links_estimated"] == 0
+    assert 0.6 < chained["links_estimated"] / excititor.value("SELECT 0.8 * count(upstream_id) FROM vex_raw") < 1.4
 
 
 def test_a_table_without_rows_is_not_measured(excititor: Database, aoc: Aoc) -> None:

@@ -56,7 +56,7 @@ def test_one_rule_is_not_enough(dirty_guarded_chain: Database, aoc: Aoc) -> None
     links = dict(dirty_guarded_chain.rows("SELECT id, supersedes FROM vex_raw"))
     assert links == {"a": None, "b": "a", "d": "b"}
 
-    refused = aoc.json("repair", "excititor", "--restore")
+    refused = aoc.json("repair", "excititor", "--restore", "--apply")
     assert (refused.slugs("error"), refused.finding("constraints-in-place")["rows"]) == (
         ["constraints-in-place"],
         2,
@@ -64,7 +64,7 @@ def test_one_rule_is_not_enough(dirty_guarded_chain: Database, aoc: Aoc) -> None
     dirty_guarded_chain.run(
         "ALTER TABLE vex_raw " + ", ".join(f"DROP CONSTRAINT {name}" for name in checks(dirty_guarded_chain))
     )
-    assert aoc("repair", "excititor", "--restore").exit_code == 0
+    assert aoc("repair", "excititor", "--restore", "--apply").exit_code == 0
     assert dump(dirty_guarded_chain) == before
 
 

@@ -56,5 +56,7 @@ def test_dedupe_and_repair_refuse_an_unaccepted_function(
     back = aoc.json(command[0], "--restore")
     assert back.slugs("error") == ["needs-search-path"]
     assert back.finding("needs-search-path")["subject"] == "public.named(text)"
-    assert aoc(command[0], "--restore", "--accept", "needs-search-path:public.named(text)").exit_code == 0
+    assert (
+        aoc(command[0], "--restore", "--apply", "--accept", "needs-search-path:public.named(text)").exit_code == 0
+    )
     assert excititor.value("SELECT count(*) FROM vex_raw") == 2

@@ -39,6 +39,7 @@ COMMANDS = (
     "plan",
     "dedupe --apply",
     "dedupe --restore",
+    "dedupe --restore --apply",
     "upgrade",
     "downgrade -1",
     "downgrade base",
@@ -80,7 +81,7 @@ def spoil(database: Database, table: str) -> int:
         written += 1
     if table == "aoc_work_list":
         comment = HOSTILE.replace("'", "''")
-        database.run(f"COMMENT ON TABLE aoc_work_list IS 'dedupe{SHELL}, contract v1, table 1{comment}'")
+        database.run(f"COMMENT ON TABLE aoc_work_list IS 'dedupe{SHELL}, contract v1, table 1, run 1{comment}'")
     return written
 
 
@@ -197,7 +198,7 @@ NEVER = (
 def test_a_work_list_prints_only_commands_that_we_write(command: str, excititor: Database, aoc: Aoc) -> None:
     """Each command that we write is printed as it is typed; a list that says anything else is not ours."""
     prepare(excititor, aoc, "aoc_work_list")
-    comment = f"{command}, contract v1, table 1".replace("'", "''")
+    comment = f"{command}, contract v1, table 1, run 1".replace("'", "''")
     excititor.run(f"COMMENT ON TABLE aoc_work_list IS '{comment}'")
 
     status = aoc.json("status")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database, Ran
-from tests.helpers import dump, wait_until
+from tests.helpers import dump, restore_all, wait_until
 
 BATCH = 2
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
@@ -89,7 +89,7 @@ def kill_at_batches(database: Database, aoc: Aoc, words: list[str], order: list[
 
 @pytest.mark.parametrize("command", ["repair", "dedupe"])
 def test_a_run_killed_at_every_batch_goes_on(command: str, excititor: Database, aoc: Aoc) -> None:
-    """However often it is killed, the same command goes on from its list, and --restore gives back the table."""
+    """However often it is killed, the same command goes on from its list; so does --restore, which undoes it."""
     order = dirty(excititor) if command == "repair" else twice(excititor)
     before = dump(excititor)
     aoc.configure(excititor)
@@ -103,14 +103,17 @@ def test_a_run_killed_at_every_batch_goes_on(command: str, excititor: Database, 
     kept = excititor.rows("SELECT id FROM vex_raw_quarantine ORDER BY quarantine_run, quarantine_batch, id")
     assert [id_ for (id_,) in kept] == order
 
+    restore_all(excititor, aoc)
+    assert dump(excititor) == before
+    assert aoc(*words, "--batch-rows", str(BATCH)).exit_code == 0
     row = "SELECT FROM vex_raw_quarantine WHERE id = %s FOR UPDATE"
     backwards = [order[-1], *order[::-1]]  # the last batch was of one row, and is the first to go back
-    kill_at_batches(excititor, aoc, [command, "excititor", "--restore"], backwards, row)
+    kill_at_batches(excititor, aoc, [command, "excititor", "--restore", "--apply"], backwards, row)
     assert dump(excititor) == before
 
 
 def test_an_unfinished_list_is_reported_and_forgotten(excititor: Database, aoc: Aoc) -> None:
-    """status and verify say that a list is left; another command starts over, and --restore forgets it."""
+    """status and verify say that a list is left; another command starts over, and --restore deletes it."""
     order = dirty(excititor)
     before = dump(excititor)
     aoc.configure(excititor)
@@ -127,7 +130,7 @@ def test_an_unfinished_list_is_reported_and_forgotten(excititor: Database, aoc: 
         assert "aoc-migrate repair excititor --rule all --apply" in found["help"]
     other = aoc.json("repair", "excititor", "--rule", "null-key", "--apply").report["facts"]
     assert ("resumed" in other, other["moved"]) == (False, 5)
-    assert aoc("repair", "excititor", "--restore").exit_code == 0
+    restore_all(excititor, aoc)
     assert excititor.value("SELECT to_regclass('aoc_work_list')") is None
     assert dump(excititor) == before
 
@@ -161,10 +164,13 @@ def test_a_locked_row_keeps_no_other_locked(excititor: Database, aoc: Aoc) -> No
     assert aoc("repair", "excititor", "--rule", "all", "--apply").exit_code == 0
 
 
-def test_restore_forgets_a_list_that_was_not_begun(excititor: Database, aoc: Aoc) -> None:
-    """Killed between the list and the first batch, --restore drops the list, says so and ends well, once."""
+def test_restore_deletes_a_list_that_was_not_begun(excititor: Database, aoc: Aoc) -> None:
+    """Killed between the list and the first batch, --restore deletes the list, and no earlier run goes back."""
     order = dirty(excititor)
     aoc.configure(excititor)
+    excititor.add("earlier", **GOOD, retrieved_at=None)
+    assert aoc("repair", "excititor", "--rule", "missing-required", "--apply").exit_code == 0
+    kept = places(excititor)
     with psycopg.connect(excititor.url) as blocker:
         blocker.execute("SELECT FROM vex_raw WHERE id = %s FOR UPDATE", [order[0]])
         process = start(aoc, "repair", "excititor", "--rule", "all", "--apply")
@@ -172,17 +178,16 @@ def test_restore_forgets_a_list_that_was_not_begun(excititor: Database, aoc: Aoc
         process.kill()
         process.communicate()
         excititor.run(END)
-    assert aoc("dedupe", "--restore").exit_code == 2
+    shown = aoc.json("dedupe", "--restore").report
+    assert (shown["facts"], shown["changed"]) == ({}, False)
+    assert shown["next"]["command"] == "aoc-migrate repair excititor --restore --apply"
 
-    ran = aoc.json("repair", "--restore")
+    ran = aoc.json(*shown["next"]["command"].split()[1:])
 
-    assert (ran.exit_code, ran.report["facts"]["restored"], "moved nothing" in ran.report["next"]["note"]) == (
-        0,
-        0,
-        True,
-    )
-    assert excititor.value("SELECT to_regclass('aoc_work_list')") is None
-    assert aoc("repair", "--restore").exit_code == 2
+    assert (ran.exit_code, ran.report["facts"]) == (0, {"restored": 0})
+    assert "moved nothing" in ran.report["next"]["note"]
+    assert (places(excititor), excititor.value("SELECT to_regclass('aoc_work_list')")) == (kept, None)
+    assert aoc.json("repair", "--restore").report["facts"]["restores_run"] == 1
 
 
 def test_a_row_changed_meanwhile_is_judged_again(excititor: Database, aoc: Aoc) -> None:

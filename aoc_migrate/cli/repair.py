@@ -28,8 +28,8 @@ def repair(run: Run, rules: tuple[str, ...], apply: bool, restore: bool, run_num
 
     A row is repaired if nothing is lost: a blank or missing key is copied from the envelope field that repeats
     it, forbidden keys are removed from the top level of the envelope, a JSON null becomes NULL. The original goes
-    to quarantine (TABLE_quarantine). A row that cannot be repaired moves there. --restore puts every row back
-    exactly as it was.
+    to quarantine (TABLE_quarantine). A row that cannot be repaired moves there. --restore shows the latest run
+    of repair or dedupe; with --apply, it puts every row of that run back exactly as it was.
 
     \b
     RULE is one of
@@ -48,12 +48,13 @@ def repair(run: Run, rules: tuple[str, ...], apply: bool, restore: bool, run_num
     aoc-migrate repair concelier --rule blank-key --rule null-key --apply
     aoc-migrate repair concelier --rule all --apply
     aoc-migrate repair concelier --restore
+    aoc-migrate repair concelier --restore --run 3 --apply
     """
     from aoc_migrate.quarantine.repair import RepairOptions, run_repair
 
     if rules and restore:
         raise click.UsageError("--restore restores whole runs: use --run instead of --rule.")
-    if apply and not rules:
+    if apply and not rules and not restore:
         raise click.UsageError("--apply needs --rule RULE or --rule all.")
     options = RepairOptions.of(rules, run.options.limit)
     show_apply_or_restore(

@@ -94,6 +94,10 @@ class Contract:
         """Return the versioned name of a constraint, function or index, such as ``advisory_raw_keys_v1``."""
         return f"{self.table}_{what}_v{self.version}"
 
+    def chained(self) -> str:
+        """Return the predicate of a row that has a place in a chain: it has the whole chain key, and a time."""
+        return " AND ".join(f"{c} IS NOT NULL" for c in (*self.chain_key, TIME))
+
     def required_check(self) -> Check:
         """Return the proof that lets SET NOT NULL skip its scan; dropped once the columns are NOT NULL."""
         predicate = " AND ".join(f"{c} IS NOT NULL" for c in self.required)

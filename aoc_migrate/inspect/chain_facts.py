@@ -35,7 +35,6 @@ def chain_sample(session: Session, contract: Contract, scope: Scope) -> tuple[Li
     raw = session.schema[contract.table]
     rows = f"SELECT id, {contract.link} FROM {raw}"
     where, values = chains_in(session, contract, replace(scope, since=None))
-    where = f"{where} AND upstream_id IS NOT NULL"
     if scope.since is not None:
         found, seconds = recent(session, contract, scope.since)
         documents = f"SELECT DISTINCT {key} FROM {raw} WHERE {where} AND {found} ORDER BY {key} LIMIT 5"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.inspect.chain_facts import chain_facts, chain_sample
 from aoc_migrate.inspect.chain_scope import Scope, chains_in
@@ -19,6 +19,7 @@ from aoc_migrate.report.model import Finding, finding
 
 KINDS = ("dangling", "cross-group", "cycle", "fork", "out of order", "false head", "missing link")
 ALWAYS_ERRORS = ("dangling", "cross-group", "cycle", "fork")
+MOST_BY_ID = 10_000  # wrong links that are looked up through the indexes; for more, the table is read again
 
 
 def count_wrong(session: Session, contract: Contract) -> int:
@@ -28,7 +29,8 @@ def count_wrong(session: Session, contract: Contract) -> int:
         query = f"SELECT count(*) FROM ({wrong_links(contract, table)}) AS wrong"
     else:
         digest, key = key_hash(contract.chain_key), ", ".join(contract.chain_key)
-        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {table}"
+        numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {table} "
+        numbered += f"WHERE {contract.chained()}"
         query = f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
     return int(read(session, "following the chains", query)[0]["count"])
 
@@ -37,46 +39,71 @@ def inspect_chain(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int
 ) -> Iterator[Finding]:
     """Yield ``chain-broken`` and ``chain-late`` over every row; rows stored after ``backfilled_at`` are late."""
-    query = f"SELECT EXISTS ({wrong_links(contract, session.schema[contract.table])}) AS found"
-    if read(session, "following the chains", query)[0]["found"]:
-        yield from _link_findings(session, contract, backfilled_at, limit, Scope())
+    query = f"{wrong_links(contract, session.schema[contract.table])} LIMIT %s"
+    found = read(session, "following the chains", query, [MOST_BY_ID + 1])
+    yield from _link_findings(session, contract, backfilled_at, limit, Scope(), found, len(found))
 
 
 def verify_chain(
     session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
 ) -> tuple[list[Finding], ChainFacts]:
-    """Return the findings of :func:`inspect_chain` in a scope, and facts about its chains, in one pass."""
+    """Return the findings of :func:`inspect_chain` in a scope, and facts about its chains, in one pass.
+
+    Rows are grouped by revision, and each row with a wrong link is a group of its own: so the pass returns these
+    links as well, and needs no memory for them.
+    """
     where, values = chains_in(session, contract, scope)
     key = ", ".join(contract.chain_key)
+    wrong = f"CASE WHEN {contract.link} IS DISTINCT FROM lag(id) OVER chain THEN id END"
     query = f"""WITH linked AS (
-  SELECT {key}, {contract.link} AS old, lag(id) OVER chain AS expected, row_number() OVER chain AS revision,
-    lead(true) OVER chain IS NULL AS latest
+  SELECT {key}, {contract.link} AS old, lag(id) OVER chain AS expected, {wrong} AS wrong,
+    row_number() OVER chain AS revision, lead(true) OVER chain IS NULL AS latest
   FROM {session.schema[contract.table]} WHERE {where}
   WINDOW chain AS (PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {", ".join(contract.chain_order)})
+), groups AS MATERIALIZED (
+  SELECT revision, wrong, count(*) AS rows, count(old) AS linked, count(*) FILTER (WHERE latest) AS documents,
+    min(ARRAY[{key}] COLLATE "C") FILTER (WHERE latest) AS first,
+    min(old) FILTER (WHERE wrong IS NOT NULL) AS old, min(expected) FILTER (WHERE wrong IS NOT NULL) AS expected
+  FROM linked GROUP BY revision, wrong
 ), revisions AS (
-  SELECT revision AS revisions, count(*) AS rows, count(old) AS linked,
-    count(*) FILTER (WHERE old IS DISTINCT FROM expected) AS wrong, count(*) FILTER (WHERE latest) AS documents,
-    min(ARRAY[{key}] COLLATE "C") FILTER (WHERE latest) AS first
-  FROM linked GROUP BY revision
-), totals AS (
-  SELECT *, (sum(rows) OVER ())::bigint AS all_rows, (sum(linked) OVER ())::bigint AS all_linked,
-    (sum(wrong) OVER ())::bigint AS all_wrong FROM revisions
+  SELECT revision AS revisions, sum(documents)::bigint AS documents, min(first COLLATE "C") AS first,
+    sum(sum(rows)) OVER ()::bigint AS all_rows, sum(sum(linked)) OVER ()::bigint AS all_linked,
+    sum(count(wrong)) OVER ()::bigint AS all_wrong FROM groups GROUP BY revision
 )
-SELECT revisions, documents, first, all_rows, all_linked, all_wrong FROM totals WHERE documents > 0
-ORDER BY revisions DESC"""
-    sizes = read(session, "following the chains", query, values)
-    found = []
-    if sizes and sizes[0]["all_wrong"]:
-        found = list(_link_findings(session, contract, backfilled_at, limit, scope))
+SELECT *, NULL AS id, NULL AS old, NULL AS expected FROM revisions WHERE documents > 0
+UNION ALL (
+  SELECT NULL, NULL, NULL, NULL, NULL, NULL, wrong, old, expected FROM groups WHERE wrong IS NOT NULL LIMIT %s
+) ORDER BY revisions DESC NULLS LAST"""
+    rows = read(session, "following the chains", query, [*values, MOST_BY_ID])
+    sizes, links = ([row for row in rows if (row["id"] is None) is size] for size in (True, False))
+    count = sizes[0]["all_wrong"] if sizes else 0
+    found = list(_link_findings(session, contract, backfilled_at, limit, scope, links, count))
     return found, chain_facts(contract, sizes, chain_sample(session, contract, scope))
 
 
 def _link_findings(
-    session: Session, contract: Contract, backfilled_at: str | None, limit: int, scope: Scope
+    session: Session,
+    contract: Contract,
+    backfilled_at: str | None,
+    limit: int,
+    scope: Scope,
+    links: list[Row],
+    count: int,
 ) -> Iterator[Finding]:
-    """Yield a finding for the broken links in a scope and one for the late links, each with counts by kind."""
+    """Yield a finding for the broken links in a scope and one for the late links, each with counts by kind.
+
+    ``links`` are the wrong links, of which there are ``count``. Their kinds are found through the indexes,
+    whatever the statistics of the table say; only for more than `MOST_BY_ID` is the table read again.
+    """
+    if not count:
+        return
     where, values = chains_in(session, contract, scope)
-    wrong = wrong_links(contract, session.schema[contract.table], where)
+    statement = wrong_links(contract, session.schema[contract.table], where)
+    wrong, chosen, settings = statement, values, dict[str, str]()
+    if count == len(links) <= MOST_BY_ID:
+        columns = ("id", "old", "expected")
+        wrong = "SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS found (id, old, expected)"
+        chosen, settings = [[row[column] for row in links] for column in columns], {"enable_seqscan": "off"}
     late = _late(session, contract, backfilled_at)
     kept = "SELECT late, kind, NULL::bigint AS rows, id, old AS supersedes, expected FROM judged WHERE late = "
     query = f"""{_classified(session, contract, wrong, late)}
@@ -84,7 +111,7 @@ SELECT late, kind, count(*) AS rows, NULL AS id, NULL AS supersedes, NULL AS exp
 GROUP BY late, kind
 UNION ALL ({kept} false ORDER BY id COLLATE "C" LIMIT %s)
 UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
-    found = read(session, "classifying wrong links", query, [*values, limit, limit])
+    found = read(session, "classifying wrong links", query, [*chosen, limit, limit], settings)
     for slug, is_late in (("chain-broken", False), ("chain-late", True)):
         kinds = {row["kind"]: row["rows"] for row in found if row["late"] == is_late and row["rows"] is not None}
         if not kinds:
@@ -103,7 +130,7 @@ UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %s)"""
             rows=rows,
             kinds=shown,
             target=session.target.name,
-            statement=session.pasteable(wrong, values),
+            statement=session.pasteable(statement, values),
             sample=sample,
         )
 

@@ -18,8 +18,11 @@ class Scope:
 
 
 def chains_in(session: Session, contract: Contract, scope: Scope) -> tuple[str, list[Any]]:
-    """Return the predicate of a scope over rows, and its parameters. A chain with a recent row is in it whole."""
-    where, values = ["true"], list[Any]()
+    """Return the predicate of the rows in the chains of a scope, and its parameters.
+
+    A chain with a recent row is in it whole.
+    """
+    where, values = [contract.chained()], list[Any]()
     if scope.tenant is not None:
         where.append("tenant = %s")
         values.append(scope.tenant)

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.rules import TIME
 from aoc_migrate.database import catalog
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.partitions import FAMILY
@@ -216,17 +217,20 @@ def _sampled(node: dict[str, Any]) -> list[float]:
 def _links(session: Session, contract: Contract, rows: int) -> int:
     """Estimate the rows whose link is missing: rows without a link, less one for each document.
 
-    Wrong links do not count. Before the first ANALYZE the estimate is every row.
+    Rows that are in no chain, because they lack a part of the key or the time, do not count, nor do wrong links.
+    Before the first ANALYZE the estimate is every row.
     """
     statistics = session.row(
         "SELECT max(n_distinct) FILTER (WHERE attname = 'upstream_id') AS documents, "
-        "max(null_frac) FILTER (WHERE attname = %s) AS missing FROM pg_stats "
+        "max(null_frac) FILTER (WHERE attname = %s) AS missing, "
+        "coalesce(max(null_frac) FILTER (WHERE attname = ANY (%s)), 0) AS unchained FROM pg_stats "
         "WHERE schemaname = %s AND tablename = %s",
-        (contract.link, session.target.schema, contract.table),
+        (contract.link, [*contract.chain_key, TIME], session.target.schema, contract.table),
     )
     distinct, missing_share = statistics["documents"], statistics["missing"]
     if distinct is None:
         return rows
     documents = float(distinct if distinct >= 0 else -distinct * rows)
-    missing = rows * (1.0 if missing_share is None else missing_share)
+    share = (1.0 if missing_share is None else float(missing_share)) - float(statistics["unchained"])
+    missing = rows * share
     return max(0, round(missing - documents))

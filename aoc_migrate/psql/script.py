@@ -140,6 +140,7 @@ def shared_values(
         "column_exists": column_exists(raw, contract.link),
         "wrong": wrong_links(contract, raw),
         "chain_key": ", ".join(contract.chain_key),
+        "chained": contract.chained(),
         "raw": str(raw),
         "triggers": in_body(update_triggers(contract, RAW)),
         "swap": swap

@@ -111,8 +111,9 @@ def apply_work(
     if report.errors:
         return
     with ledger.recorded(session, report, f"{work.command} --apply", report.revision):
+        make_quarantine(session, contract)  # again for the rest of a list: the table may have new columns
         if not resumed:
-            _list(session, contract, work)
+            _list(session, contract, work, report.run)
         with own_tables_locked(session, WORK):
             leaving = f"SELECT id FROM {session.schema[WORK]} WHERE NOT repair"
             report.findings += reference_findings(session, contract, leaving)
@@ -135,12 +136,11 @@ def _signature(session: Session, contract: Contract, work: Work) -> str:
     return f"{work.command}, contract v{contract.version}, table {oid}"
 
 
-def _list(session: Session, contract: Contract, work: Work) -> None:
-    """Make the quarantine, and list the rows in one transaction.
+def _list(session: Session, contract: Contract, work: Work, run: int | None) -> None:
+    """List the rows in one transaction.
 
     A ``stuck`` row breaks an existing constraint, so its own link cannot be set while it waits to be moved.
     """
-    make_quarantine(session, contract)
     announce(session, f"list rows of {contract.table}")
     listed, raw = session.schema[WORK], session.schema[contract.table]
     drop_work_list(session)
@@ -156,7 +156,8 @@ def _list(session: Session, contract: Contract, work: Work) -> None:
             f"WHERE id IN (SELECT id FROM {listed}) AND NOT ({row_constraints(session, contract.table)}))"
         )
         hand_over(session, listed)
-        session.run(f"COMMENT ON TABLE {listed} IS {literal(_signature(session, contract, work))}")
+        signed = f"{_signature(session, contract, work)}, run {run}"
+        session.run(f"COMMENT ON TABLE {listed} IS {literal(signed)}")
     session.run(f"ANALYZE {listed}")
 
 
@@ -166,9 +167,9 @@ def _run_work(session: Session, report: Report, contract: Contract, work: Work) 
     session.set("aoc.by", who())
     columns, tables = stored_columns(session, contract), (contract.quarantine, WORK)
     if work.repairing:
-        batch = _repair(session, contract, work, columns, stored_columns(session, contract, "w."))
+        batch = _repair(session, contract, work, columns)
         run_batches(session, report, contract, "repaired", batch, tables)
-    batch = _move(session, contract, work, columns, stored_columns(session, contract, "m."))
+    batch = _move(session, contract, work, columns)
     run_batches(session, report, contract, "moved", batch, tables)
 
 
@@ -193,7 +194,7 @@ _COUNTS = (
 )
 
 
-def _repair(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
+def _repair(session: Session, contract: Contract, work: Work, columns: list[str]) -> str:
     """Return one batch of repairs. The original goes into quarantine with a digest of each value that changed."""
     changed = ", ".join(f"('{c}', w.{c}::text, n.{c}::text)" for c in work.repaired)
     return f"""WITH listed AS ({_take_from_list(session, True)}
@@ -203,8 +204,8 @@ def _repair(session: Session, contract: Contract, work: Work, columns: str, valu
   UPDATE {session.schema[contract.table]} AS t SET {", ".join(f"{c} = n.{c}" for c in work.repaired)} FROM new AS n
   WHERE t.id = n.id RETURNING t.id
 ), kept AS (
-  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_QUARANTINE_COLUMNS})
-  SELECT {values}, {_RUN_VALUES}, l.reason, NULL, '{{}}',
+  INSERT INTO {session.schema[contract.quarantine]} ({", ".join(columns)}, {_QUARANTINE_COLUMNS})
+  SELECT {", ".join(f"w.{column}" for column in columns)}, {_RUN_VALUES}, l.reason, NULL, '{{}}',
     coalesce((SELECT jsonb_object_agg(name, {digest("after")})
     FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
   FROM repaired m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
@@ -213,8 +214,11 @@ def _repair(session: Session, contract: Contract, work: Work, columns: str, valu
 SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("repaired")}"""
 
 
-def _move(session: Session, contract: Contract, work: Work, columns: str, values: str) -> str:
-    """Return one batch of moves. Rows that linked to a moved row then link to the row that replaces it."""
+def _move(session: Session, contract: Contract, work: Work, columns: list[str]) -> str:
+    """Return one batch of moves. Rows that linked to a moved row then link to the row that replaces it.
+
+    No row arrives if others have added a column to the table since ``columns`` were listed.
+    """
     table, link = session.schema[contract.table], contract.link
     repoint = "SELECT NULL::text AS id, NULL::text AS was WHERE false"
     if link in catalog.columns(session, contract.table):
@@ -232,8 +236,11 @@ def _move(session: Session, contract: Contract, work: Work, columns: str, values
 ), moved AS (DELETE FROM {table} AS t USING was AS w WHERE t.id = w.id RETURNING t.*
 ), pointed AS ({repoint}
 ), kept AS (
-  INSERT INTO {session.schema[contract.quarantine]} ({columns}, {_QUARANTINE_COLUMNS})
-  SELECT {values}, {_RUN_VALUES}, l.reason, l.kept, ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
-  FROM moved m JOIN listed l ON l.listed_id = m.id RETURNING id
+  INSERT INTO {session.schema[contract.quarantine]} ({", ".join(columns)}, {_QUARANTINE_COLUMNS})
+  SELECT {", ".join(f"m.{column}" for column in columns)}, {_RUN_VALUES}, l.reason, l.kept,
+    ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
+  FROM moved m JOIN listed l ON l.listed_id = m.id WHERE {len(columns)} = (SELECT count(*) FROM pg_attribute
+    WHERE attrelid = {table.literal}::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '')
+  RETURNING id
 )
 SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("moved")}"""

@@ -1,14 +1,15 @@
-"""What is in the quarantine, who may read it, and what prevents its rows from being restored."""
+"""What is in the quarantine, and who may read it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
-from aoc_migrate.quarantine.work_list import DUPLICATE, digest, row_constraints, trigger_findings, unfinished
+from aoc_migrate.errors import Abort, refused
+from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
 from aoc_migrate.report.facts.quarantined import QuarantineFacts
 from aoc_migrate.report.model import Finding, finding
 
@@ -16,6 +17,38 @@ from aoc_migrate.report.model import Finding, finding
 def has_quarantine(session: Session, contract: Contract) -> bool:
     """Return whether the quarantine exists."""
     return catalog.kind(session, contract.quarantine) is not None
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run that has ``rows`` in quarantine, and its command: dedupe or repair."""
+
+    run: int
+    command: str
+    rows: int
+
+
+def saved_runs(session: Session, contract: Contract) -> list[SavedRun]:
+    """Return the runs that have rows in quarantine, latest first."""
+    if not has_quarantine(session, contract):
+        return []
+    query = (
+        f"SELECT quarantine_run AS run, CASE WHEN bool_or(quarantine_reason = '{DUPLICATE}') THEN 'dedupe' "
+        f"ELSE 'repair' END AS command, count(*) AS rows FROM {session.schema[contract.quarantine]} "
+        "GROUP BY quarantine_run ORDER BY quarantine_run DESC"
+    )
+    with own_tables_locked(session, contract.quarantine):
+        return [SavedRun(**row) for row in session.rows(query)]
+
+
+def no_such_rows(session: Session, run: int | None) -> Abort:
+    """Return the Abort (exit 2) for a quarantine without rows of ``run``, or without any."""
+    target = session.target.name
+    if run is None:
+        return refused(f"The quarantine of {target} is empty.")
+    return refused(
+        f"The quarantine of {target} has no rows of run {run}. See its runs: aoc-migrate quarantine {target}"
+    )
 
 
 def quarantine_facts(session: Session, contract: Contract) -> QuarantineFacts:
@@ -81,62 +114,3 @@ def journaled_in_quarantine(session: Session, contract: Contract) -> int:
     )
     with own_tables_locked(session, JOURNAL, contract.quarantine):
         return int(session.value(query))
-
-
-def unchanged(contract: Contract, row: str, saved: str) -> str:
-    """Return the SQL condition that the repaired columns of ``row`` still hold what the repair wrote.
-
-    ``saved`` is the row in quarantine, which has the digests.
-    """
-    pairs = ", ".join(
-        f"('{c}', CASE WHEN {saved}.quarantine_repaired ? '{c}' THEN {row}.{c}::text END)"
-        for c in repairable(contract)
-    )
-    return (
-        f"NOT EXISTS (SELECT FROM (VALUES {pairs}) AS v (name, now) WHERE {saved}.quarantine_repaired ? name "
-        f"AND {saved}.quarantine_repaired->>name <> {digest('now')})"
-    )
-
-
-def repairable(contract: Contract) -> list[str]:
-    """Return the columns that a repair may write."""
-    return [*(name for name, _, _ in contract.mirrors), *(column.name for column in contract.objects)]
-
-
-def command_of(reason: str) -> str:
-    """Return the command that moves rows for this reason."""
-    return "dedupe" if reason == DUPLICATE else "repair"
-
-
-def restore_obstacles(session: Session, contract: Contract, chosen: str) -> Iterator[Finding]:
-    """Yield why the rows of the condition ``chosen`` cannot be restored. The latest run must be restored first."""
-    table, name, target = contract.table, contract.quarantine, session.target.name
-    raw, quarantine = session.schema[table], session.schema[name]
-    later_runs = (
-        f"SELECT quarantine_run AS run, quarantine_reason AS reason FROM {quarantine} WHERE NOT ({chosen}) "
-        f"AND quarantine_run > (SELECT min(quarantine_run) FROM {quarantine} WHERE {chosen}) "
-        "ORDER BY quarantine_run DESC LIMIT 1"
-    )
-    in_the_way = f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
-), moved AS (SELECT id FROM chosen WHERE quarantine_repaired IS NULL
-), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
-SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
-    + (SELECT count(*) FROM moved JOIN {raw} USING (id)) AS taken,
-  (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_repaired IS NOT NULL
-    AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
-  (SELECT count(*) FROM chosen WHERE NOT ({row_constraints(session, table)})) AS guarded"""
-    with own_tables_locked(session, contract.quarantine):
-        later, rows = session.rows(later_runs), session.row(in_the_way)
-    if later:
-        yield finding(
-            "newer-run-first", name, target=target, run=later[0]["run"], command=command_of(later[0]["reason"])
-        )
-    if rows["taken"]:
-        yield finding("id-taken", table, rows=rows["taken"])
-    if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):
-        yield finding("index-in-place", table, target=target)
-    if rows["guarded"]:
-        yield finding("constraints-in-place", table, rows=rows["guarded"], target=target)
-    if rows["changed"]:
-        yield finding("changed-since", table, rows=rows["changed"])
-    yield from trigger_findings(session, contract, INSERT | UPDATE)

@@ -1,6 +1,6 @@
 """`dedupe`: move the surplus rows of duplicate groups into quarantine; one row of each group stays."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from aoc_migrate.contract.model import Contract, key_hash
@@ -9,12 +9,16 @@ from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
 from aoc_migrate.quarantine.work_list import DUPLICATE, Work, linking_rows
 from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
-from aoc_migrate.report.model import Next, Report, finding
+from aoc_migrate.report.model import Finding, Next, Report, finding
+
+_COUNTS = ("groups", "surplus", "different", "different_groups")
+_FETCH_COLUMNS = ("id", "retrieved_at", "created_at")  # two fetches of one document differ in these
+_NONE = "'{}'"
 
 
 @dataclass(frozen=True)
 class DedupeOptions:
-    """``keep``: earliest or latest. ``different``: also move rows that differ from the one that stays."""
+    """``keep``: earliest or latest. ``different``: also move the rows of groups whose rows differ."""
 
     keep: str = "earliest"
     different: bool = False
@@ -35,58 +39,97 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
     contract = usable_contract(session, report)
     if contract is None:
         return
-    target = session.target.name
     work = dedupe_work(session, contract, options.keep, different=options.different)
 
     def find() -> bool:
         found = find_duplicates(session, contract, options.keep, options.limit)
         report.put(found)
-        if found.different and not options.different:
-            report.findings.append(finding("duplicates-differ", contract.table, rows=found.different))
-        return bool(found.surplus)
+        return found.surplus > (0 if options.different else found.different)
 
+    dedupe = f"aoc-migrate dedupe {session.target.name}"
     if apply:
         apply_work(session, report, contract, work, find)
     elif show_work(session, report, contract, work, find):
-        report.next = Next(choices=(f"aoc-migrate dedupe {target}{options.typed()} --apply",))
+        report.next = Next(choices=(f"{dedupe}{options.typed()} --apply",))
+    if not options.different and (differing := _differing_groups(session, report, contract, options)):
+        report.findings += differing
+        report.next = report.next or Next(f"{dedupe}{replace(options, different=True).typed()}")
 
 
-_FETCH_COLUMNS = ("id", "retrieved_at", "created_at")  # two fetches of one document differ in these
+def _differing_groups(
+    session: Session, report: Report, contract: Contract, options: DedupeOptions
+) -> list[Finding]:
+    """Return ``duplicates-differ`` if there are groups whose rows differ. It stops no other group."""
+    found = report.get(DedupeFacts)
+    if found is None:  # the rest of an interrupted run was moved without a new search
+        found = find_duplicates(session, contract, options.keep, options.limit)
+    if not found.different:
+        return []
+    differing = (
+        f"WITH {_pairs(session, contract, options.keep)}\n"
+        f"SELECT id, kept, array_to_string(differs, ', ') AS differs FROM pairs WHERE differs <> {_NONE} "
+        'ORDER BY kept COLLATE "C", id COLLATE "C"'
+    )
+    return [
+        finding(
+            "duplicates-differ",
+            contract.table,
+            count=found.different_groups,
+            rows=found.different,
+            statement=session.pasteable(differing),
+            sample=session.rows(f"{differing} LIMIT %s", (options.limit,)),
+        )
+    ]
 
 
 def dedupe_work(session: Session, contract: Contract, keep: str, *, different: bool) -> Work:
-    """Return the work of moving surplus rows; ``different``: also those that differ from the one that stays."""
+    """Return the work of moving surplus rows; ``different``: also those of groups whose rows differ.
+
+    A batch locks the row that stays as well, so that nobody deletes the last row of a group while the others move,
+    and compares the two again.
+    """
     table, key = session.schema[contract.table], contract.idempotency_key
-    same = "true" if different else "differs = '{}'"
     listed = (
         f"SELECT id, kept, links, '{DUPLICATE}' AS reason, false AS repair, false AS refused "
-        f"FROM ({surplus(session, contract, keep)}) AS s WHERE {same}"
+        f"FROM ({surplus(session, contract, keep)}) AS s WHERE {'true' if different else 'NOT mixed'}"
     )
+    same = f"({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)})"
+    if not different:
+        same += f" AND {_differing(session, contract)} = {_NONE}"
     moving = (
         f"SELECT t.* FROM listed AS l JOIN {table} AS t ON t.id = l.listed_id JOIN {table} AS k ON k.id = l.kept "
-        f"WHERE ({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)}) FOR UPDATE OF t"
+        f"WHERE {same} FOR UPDATE OF t FOR KEY SHARE OF k"
     )
     command = f"dedupe --keep {keep}{' --include-different' if different else ''}"
     return Work(command, listed, moving)
 
 
 def surplus(session: Session, contract: Contract, keep: str) -> str:
-    """Return a query of (id, kept, differs, links): all rows of duplicate groups except the one that stays.
+    """Return a query of (id, kept, differs, mixed, links): all rows of duplicate groups except those that stay.
 
     The row with the earliest (or latest) ``retrieved_at`` stays; if several have it, the first id in byte order.
-    ``differs`` names the columns in which the two rows differ, ``links`` the rows that supersede it.
+    A row without ``retrieved_at`` stays only if no row of its group has one. ``differs`` names the columns in
+    which a row differs from the one that stays, ``mixed`` says that some row of its group does, and ``links`` are
+    the rows that supersede it.
     """
+    linking = linking_rows(session, contract, "SELECT id FROM pairs")
+    return f"""WITH {_pairs(session, contract, keep)}, named AS ({linking})
+SELECT p.*, bool_or(p.differs <> {_NONE}) OVER (PARTITION BY p.kept) AS mixed, coalesce(n.links, {_NONE}) AS links
+FROM pairs p LEFT JOIN named n ON n.id = p.id"""
+
+
+def _pairs(session: Session, contract: Contract, keep: str) -> str:
+    """Return the CTEs that end in ``pairs (id, kept, differs)``; see `surplus`."""
     table, key = session.schema[contract.table], ", ".join(contract.idempotency_key)
-    order = 'retrieved_at, id COLLATE "C"' if keep == "earliest" else 'retrieved_at DESC, id COLLATE "C"'
+    order = f'retrieved_at{"" if keep == "earliest" else " DESC"} NULLS LAST, id COLLATE "C"'
     digest = key_hash(contract.idempotency_key)
-    linking = linking_rows(session, contract, "SELECT id FROM ranked WHERE id <> kept")
-    return f"""WITH {candidates(digest, str(table))}, ranked AS MATERIALIZED (
+    return f"""{candidates(digest, str(table))}, ranked AS MATERIALIZED (
   SELECT id, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
   FROM {table} WHERE {digest} IN (SELECT digest FROM candidates)
-), named AS ({linking})
-SELECT r.id, r.kept, {_differing(session, contract)} AS differs, coalesce(n.links, '{{}}') AS links
-FROM ranked r JOIN {table} t ON t.id = r.id JOIN {table} k ON k.id = r.kept LEFT JOIN named n ON n.id = r.id
-WHERE r.id <> r.kept"""
+), pairs AS MATERIALIZED (
+  SELECT r.id, r.kept, {_differing(session, contract)} AS differs
+  FROM ranked r JOIN {table} t ON t.id = r.id JOIN {table} k ON k.id = r.kept WHERE r.id <> r.kept
+)"""
 
 
 def _differing(session: Session, contract: Contract) -> str:
@@ -99,7 +142,10 @@ def _differing(session: Session, contract: Contract) -> str:
         "attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attidentity <> '') AS n",
         ([*_FETCH_COLUMNS, contract.link], str(session.schema[contract.table])),
     )
-    value = "CASE {0}.key WHEN 'upstream' THEN {0}.value #- '{{fetched_at}}' ELSE {0}.value END"
+    value = (
+        "CASE WHEN {0}.key = 'upstream' AND jsonb_typeof({0}.value) = 'object' THEN {0}.value - 'fetched_at' "
+        "ELSE {0}.value END"
+    )
     return (
         "ARRAY(SELECT a.key FROM jsonb_each(to_jsonb(t)) AS a JOIN jsonb_each(to_jsonb(k)) AS b ON b.key = a.key "
         f"WHERE a.key NOT IN ({ignored}) AND {value.format('a')} IS DISTINCT FROM {value.format('b')} "
@@ -113,13 +159,16 @@ def find_duplicates(session: Session, contract: Contract, keep: str, limit: int)
     found = session.rows(
         f"""SELECT kept AS stays, count(*) AS rows,
   (array_agg(id ORDER BY id COLLATE "C"))[1:{IDS_SHOWN}] AS moves,
-  sum(cardinality(links))::int AS links, string_agg(DISTINCT array_to_string(differs, ', '), '; ') AS differs,
+  sum(cardinality(links))::int AS links,
+  coalesce(string_agg(DISTINCT array_to_string(differs, ', '), '; ') FILTER (WHERE differs <> {_NONE}), '')
+    AS differs,
   count(*) OVER () AS groups, (sum(count(*)) OVER ())::bigint AS surplus,
-  (sum(count(*) FILTER (WHERE differs <> '{{}}')) OVER ())::bigint AS different
+  (sum(count(*) FILTER (WHERE mixed)) OVER ())::bigint AS different,
+  sum(bool_or(mixed)::int) OVER () AS different_groups
 FROM ({surplus(session, contract, keep)}) AS s GROUP BY kept ORDER BY count(*) DESC, kept COLLATE "C" LIMIT %s""",
         (limit,),
     )
-    groups, surplus_, different = (found[0][name] if found else 0 for name in ("groups", "surplus", "different"))
+    counts = {name: found[0][name] if found else 0 for name in _COUNTS}
     names = [field.name for field in fields(DuplicateGroup)]
     sample = tuple(DuplicateGroup(*(row[name] for name in names)) for row in found)
-    return DedupeFacts(groups, surplus_, different, keep, sample)
+    return DedupeFacts(**counts, stays=keep, duplicates=sample)

@@ -10,7 +10,7 @@ from typing import TextIO
 from aoc_migrate.database.own_tables import lock, own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
-from aoc_migrate.quarantine.contents import has_quarantine
+from aoc_migrate.quarantine.contents import has_quarantine, no_such_rows
 from aoc_migrate.report.facts.quarantined import ExportFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.graph import contract_at
@@ -39,10 +39,7 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     if run is not None:
         with own_tables_locked(session, contract.quarantine):
             if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
-                raise refused(
-                    f"The quarantine of {session.target.name} has no rows of run {run}. "
-                    f"See: aoc-migrate quarantine {session.target.name}"
-                )
+                raise no_such_rows(session, run)
     exported = 0
     try:
         with session.transaction(), session.connection.cursor("aoc_export") as cursor:

@@ -1,68 +1,86 @@
-"""`dedupe --restore` and `repair --restore`: put rows and links back exactly as they were, latest run first."""
+"""`dedupe --restore` and `repair --restore`: put the rows and links of a run back exactly as they were."""
 
 from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.lock_wait import bounded_lock_wait
-from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
-from aoc_migrate.errors import refused
 from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_contract
-from aoc_migrate.quarantine.contents import has_quarantine, repairable, restore_obstacles, unchanged
+from aoc_migrate.quarantine.contents import no_such_rows, saved_runs
+from aoc_migrate.quarantine.obstacles import repairable, restore_obstacles, unchanged
 from aoc_migrate.quarantine.row_batches import run_batches
 from aoc_migrate.quarantine.table import stored_columns
-from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
+from aoc_migrate.quarantine.work_list import UnfinishedWork, unfinished
+from aoc_migrate.report.facts.quarantined import RestoreFacts
 from aoc_migrate.report.facts.raw_rows import WorkFacts
-from aoc_migrate.report.model import Next, Report
+from aoc_migrate.report.model import Next, Report, finding
 from aoc_migrate.revisions import ledger
 
 
-def run_restore(session: Session, report: Report, command: str, run: int | None) -> None:
-    """Restore the rows that ``command`` put into quarantine, of one run or of all."""
-    under_lock_if(session, report, partial(_restore, session, report, command, run), writes=True)
+def run_restore(session: Session, report: Report, command: str, run: int | None, *, apply: bool) -> None:
+    """Show the latest run in quarantine, or ``run``, whichever command made it; with ``apply``, restore its rows.
+
+    ``command`` is recorded. Raises Abort (exit 2) if there is no such run.
+    """
+    under_lock_if(session, report, partial(_restore, session, report, command, run, apply=apply), writes=apply)
 
 
-def _restore(session: Session, report: Report, command: str, run: int | None) -> None:
+def _restore(session: Session, report: Report, command: str, run: int | None, *, apply: bool) -> None:
     contract = usable_contract(session, report)
     if contract is None:
         return
-    name, target = session.schema[contract.quarantine], session.target.name
-    if not has_quarantine(session, contract):
-        raise refused(f"{target} has no quarantine, because no row was ever moved there.")
-    chosen = f"quarantine_reason {'=' if command == 'dedupe' else '<>'} '{DUPLICATE}'"
-    chosen += "" if run is None else f" AND quarantine_run = {run}"
-    recorded = f"{command} --restore{'' if run is None else f' --run {run}'}"
-    with own_tables_locked(session, contract.quarantine):
-        any_rows = session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})")
-    work = unfinished(session)
-    if not any_rows:
-        if run is not None or work is None or work.verb != command:
-            rows = "" if run is None else f" of run {run}"
-            raise refused(
-                f"The quarantine of {target} has no rows{rows} from {command}. "
-                f"See what it has: aoc-migrate quarantine {target}"
-            )
-        with ledger.recorded(session, report, recorded, report.revision):
-            drop_work_list(session)
-        report.put(WorkFacts(restored=0))
-        report.next = Next(note=f"The interrupted {command} had moved nothing; its work list is now deleted.")
+    runs, work = saved_runs(session, contract), unfinished(session)
+    if run is None and work is not None and not (runs and runs[0].run >= work.run):
+        _discard_list(session, report, command, work, apply=apply)
         return
+    chosen = next((saved for saved in runs if run in (None, saved.run)), None)
+    if chosen is None:
+        raise no_such_rows(session, run)
+    if chosen.run < runs[0].run:
+        later = {"later": runs[0].run, "command": runs[0].command, "target": session.target.name}
+        report.findings.append(finding("newer-run-first", contract.quarantine, run=chosen.run, **later))
+        return
+    report.put(RestoreFacts(chosen.run, chosen.command, chosen.rows, len(runs) - 1))
+    rows, stored = f"quarantine_run = {chosen.run}", stored_columns(session, contract)
     with bounded_lock_wait(session, contract.table, "restore"):
-        report.findings += restore_obstacles(session, contract, chosen)
+        report.findings += restore_obstacles(session, contract, rows, stored)
     if report.errors:
         return
-    with ledger.recorded(session, report, recorded, report.revision):
+    restore = f"aoc-migrate {chosen.command} {session.target.name} --restore"
+    if not apply:
+        discards = "" if work is None else f"It also deletes the work list of the interrupted {work.verb}."
+        report.next = Next(choices=(f"{restore} --run {chosen.run} --apply",), note=discards)
+        return
+    with ledger.recorded(session, report, f"{command} --restore --run {chosen.run} --apply", report.revision):
         drop_work_list(session)
         report.changed = True
-        batch = _batch(session, contract, chosen)
+        batch = _batch(session, contract, rows, stored)
         run_batches(session, report, contract, "restored", batch, (contract.quarantine,))
+    report.next = Next(f"aoc-migrate audit {session.target.name}", choices=(restore,) if runs[1:] else ())
 
 
-def _batch(session: Session, contract: Contract, chosen: str) -> str:
-    """Return the statement that restores the latest batch. ``left`` counts rows that changed in the meantime."""
+def _discard_list(session: Session, report: Report, command: str, work: UnfinishedWork, *, apply: bool) -> None:
+    """Delete the list of a command that was interrupted before its first batch; without ``apply``, say so."""
+    if not apply:
+        report.next = Next(
+            choices=(f"aoc-migrate {work.verb} {session.target.name} --restore --apply",),
+            note=f"The interrupted {work.verb} has moved nothing; this deletes its work list.",
+        )
+        return
+    with ledger.recorded(session, report, f"{command} --restore --apply", report.revision):
+        drop_work_list(session)
+    report.put(WorkFacts(restored=0))
+    report.next = Next(note=f"The interrupted {work.verb} had moved nothing; its work list is now deleted.")
+
+
+def _batch(session: Session, contract: Contract, chosen: str, stored: list[str]) -> str:
+    """Return the statement that restores the latest batch. ``left`` counts rows that changed in the meantime.
+
+    It names every column that `restore_obstacles` knew: if one is dropped in the meantime, the batch fails.
+    """
     table, name = session.schema[contract.table], session.schema[contract.quarantine]
-    columns = stored_columns(session, contract)
+    columns = ", ".join(stored)
     relinked = "SELECT WHERE false"
     if contract.link in catalog.columns(session, contract.table):
         relinked = (

@@ -58,14 +58,25 @@ def hand_over(session: Session, table: Relation) -> None:
     session.run(make_private(table))
 
 
-def stored_columns(session: Session, contract: Contract, prefix: str = "") -> str:
-    """Return the raw table's columns that the quarantine stores, without generated ones, each with ``prefix``."""
+def stored_columns(session: Session, contract: Contract) -> list[str]:
+    """Return the columns, quoted, that raw table and quarantine have in common, without generated ones."""
     rows = session.rows(
         "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(%s) "
         "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname = ANY (%s) ORDER BY attnum",
         (str(session.schema[contract.table]), list(catalog.columns(session, contract.quarantine))),
     )
-    return ", ".join(f"{prefix}{row['name']}" for row in rows)
+    return [row["name"] for row in rows]
+
+
+def gone_columns(session: Session, contract: Contract, stored: list[str]) -> dict[str, str]:
+    """Return the columns of raw rows in quarantine, quoted, that are not ``stored`` any more, and their types."""
+    rows = session.rows(
+        "SELECT quote_ident(attname) AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
+        "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attname <> ALL (%s) "
+        "AND quote_ident(attname) <> ALL (%s) ORDER BY attnum",
+        (str(session.schema[contract.quarantine]), [column.split()[0] for column in COLUMNS], stored),
+    )
+    return {row["name"]: row["type"] for row in rows}
 
 
 def run_quarantine(session: Session, report: Report, limit: int) -> None:

@@ -134,20 +134,24 @@ def table_findings(session: Session, contract: Contract) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class UnfinishedWork:
-    """An interrupted command, from the signature of its work list."""
+    """An interrupted command, from the comment on its work list; ``run`` made the list."""
 
     verb: str
     options: str
     signature: str
+    run: int
 
 
-_SIGNED = re.compile(r"(dedupe|repair)((?: --[a-z-]+(?: [a-z][a-z-]*)?)*), contract v\d+, table \d+")
+_SIGNED = re.compile(
+    r"(?P<signature>(?P<verb>dedupe|repair)(?P<options>(?: --[a-z-]+(?: [a-z][a-z-]*)?)*), contract v\d+, "
+    r"table \d+), run (?P<run>\d{1,18})"
+)
 
 
 def unfinished(session: Session) -> UnfinishedWork | None:
     """Return the interrupted command that left a work list, or None if there is no list.
 
-    Raises Abort ``foreign-object`` if the list, or its signature, is not ours: it is printed as a command.
+    Raises Abort ``foreign-object`` if the list, or its comment, is not ours: it is printed as a command.
     """
     if catalog.kind(session, WORK) is None:
         return None
@@ -157,7 +161,7 @@ def unfinished(session: Session) -> UnfinishedWork | None:
     signed = _SIGNED.fullmatch(comment or "")
     if signed is None:
         raise Abort(foreign(WORK, "aoc-migrate did not write its comment"))
-    return UnfinishedWork(signed[1], signed[2].strip(), comment)
+    return UnfinishedWork(signed["verb"], signed["options"].strip(), signed["signature"], int(signed["run"]))
 
 
 def digest(text: str) -> str:

@@ -48,7 +48,7 @@ END $aoc$;
 DO $aoc$
 BEGIN
   IF coalesce(current_setting('aoc.allow_supersedes_retrofit', true), '') <> 'true'
-    AND EXISTS (SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."vex_raw" WHERE true) AS linked WHERE old IS DISTINCT FROM expected) THEN
+    AND EXISTS (SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."vex_raw" WHERE tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND retrieved_at IS NOT NULL) AS linked WHERE old IS DISTINCT FROM expected) THEN
     RAISE EXCEPTION 'rows of vex_raw need a supersedes link: SET aoc.allow_supersedes_retrofit = ''true'' to allow it';
   END IF;
 END $aoc$;
@@ -164,7 +164,7 @@ $aoc$WITH place AS MATERIALIZED (
   SELECT tenant, source_vendor, upstream_id, retrieved_at, id, ctid, supersedes AS old,
     lag(id) OVER (PARTITION BY tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected
   FROM (SELECT * FROM (SELECT tenant, source_vendor, upstream_id, retrieved_at, id, ctid, supersedes FROM "public"."vex_raw"
-    WHERE (tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C") >= ((SELECT (value->'cursor'->>'tenant')::text FROM place), (SELECT (value->'cursor'->>'source_vendor')::text FROM place), (SELECT (value->'cursor'->>'upstream_id')::text FROM place), (SELECT (value->'cursor'->>'retrieved_at')::timestamptz FROM place), (SELECT (value->'cursor'->>'id')::text FROM place))
+    WHERE (tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C") >= ((SELECT (value->'cursor'->>'tenant')::text FROM place), (SELECT (value->'cursor'->>'source_vendor')::text FROM place), (SELECT (value->'cursor'->>'upstream_id')::text FROM place), (SELECT (value->'cursor'->>'retrieved_at')::timestamptz FROM place), (SELECT (value->'cursor'->>'id')::text FROM place)) AND tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND retrieved_at IS NOT NULL
     ORDER BY tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C" LIMIT 20001) AS most LIMIT $1 + 1) AS ahead
 ), wrong AS (
   SELECT id, ctid, tenant, source_vendor, upstream_id, old, expected FROM page
@@ -186,7 +186,7 @@ $aoc$WITH place AS MATERIALIZED (
 )
 SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) AS seen,
   (SELECT count(*) FROM written) AS written FROM page$aoc$,
-$aoc$SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."vex_raw" WHERE true) AS linked WHERE old IS DISTINCT FROM expected$aoc$,
+$aoc$SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."vex_raw" WHERE tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND retrieved_at IS NOT NULL) AS linked WHERE old IS DISTINCT FROM expected$aoc$,
 $aoc$WITH wrong AS (
   SELECT * FROM unnest($2, $3, $4) AS found (id, old, expected)
 ), written AS (

@@ -16,8 +16,10 @@ MOST = Limits.batch_rows  # rows of a batch; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
 
 
-def wrong_links(contract: Contract, source: Relation | str, where: str = "true") -> str:
+def wrong_links(contract: Contract, source: Relation | str, where: str = "") -> str:
     """Return a query of (id, old, expected) over the rows of ``source`` whose link is not the previous row's id.
+
+    ``where`` chooses whole chains; by default, all of them.
 
     The hash comes first in the sort because integers compare fast; the whole key follows, so it is exact
     (`reference/limits.md` 6).
@@ -26,7 +28,7 @@ def wrong_links(contract: Contract, source: Relation | str, where: str = "true")
     return (
         f"SELECT id, old, expected FROM (SELECT id, {contract.link} AS old, lag(id) OVER ("
         f"PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {order}) AS expected FROM {source} "
-        f"WHERE {where}) AS linked WHERE old IS DISTINCT FROM expected"
+        f"WHERE {where or contract.chained()}) AS linked WHERE old IS DISTINCT FROM expected"
     )
 
 
@@ -107,7 +109,7 @@ def batch(contract: Contract, schema: Schema, name: str, size: str = "%(size)s")
   SELECT {listed}, ctid, {contract.link} AS old,
     lag(id) OVER (PARTITION BY {key} ORDER BY {within}) AS expected
   FROM (SELECT * FROM (SELECT {listed}, ctid, {contract.link} FROM {schema[contract.table]}
-    WHERE ({order}) >= ({start})
+    WHERE ({order}) >= ({start}) AND {contract.chained()}
     ORDER BY {order} LIMIT {MOST + 1}) AS most LIMIT {size} + 1) AS ahead
 ), wrong AS (
   SELECT {", ".join(match)}, old, expected FROM page

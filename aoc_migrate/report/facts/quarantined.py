@@ -46,6 +46,16 @@ class QuarantineListFacts(Facts):
 
 
 @dataclass(frozen=True)
+class RestoreFacts(Facts):
+    """The run that `--restore` takes back, its command and rows, and how many other runs are in quarantine."""
+
+    restores_run: int
+    restores_command: str
+    restores_rows: int
+    other_runs: int
+
+
+@dataclass(frozen=True)
 class ExportFacts(Facts):
     """How many rows were exported."""
 

@@ -35,11 +35,15 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DedupeFacts(Facts):
-    """Counts over all groups, which row of a group stays, and a sample of groups."""
+    """Counts over all groups, which row of a group stays, and a sample of groups.
+
+    ``different``: the surplus rows of groups whose rows differ, which move only on request.
+    """
 
     groups: int
     surplus: int
     different: int
+    different_groups: int
     stays: str
     duplicates: tuple[DuplicateGroup, ...]
 

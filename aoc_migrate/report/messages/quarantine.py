@@ -4,8 +4,10 @@ from aoc_migrate.report.messages.message import Message
 
 QUARANTINE: dict[str, Message] = {
     "duplicates-differ": Message(
-        "{table} has {n_rows} that share a key with another row but differ from it in more than the fetch time.",
-        "Check the columns that differ (the fact duplicates), then add --include-different.",
+        "{table} has {n_groups} whose rows share a key but differ in more than the fetch time; their surplus "
+        "({n_rows}) stays.",
+        "Check the columns that differ; the statement in --format json lists the rows. To move these too, add "
+        "--include-different.",
     ),
     "move-trigger": Message(
         "Moving or repairing rows of {table} may fire the trigger {trigger} for each row.",
@@ -37,13 +39,20 @@ QUARANTINE: dict[str, Message] = {
         "The quarantine has {n_rows} with the id of a row that is now in {table}.",
         "Find out which row is right, and rename or remove the other by hand.",
     ),
+    "column-gone": Message(
+        "The quarantine has {n_rows} with values in columns that {table} does not have any more ({columns}); "
+        "restoring them would lose these values.",
+        "Put the columns back: ALTER TABLE {raw} {add}; If one has a new name, rename it in quarantine too: "
+        "ALTER TABLE {quarantine} RENAME {column} TO new_name; If nobody needs its values: "
+        "UPDATE {quarantine} SET {column} = NULL;",
+    ),
     "changed-since": Message(
         "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",
         "Find out which version is right: aoc-migrate quarantine --export writes the originals to a file.",
     ),
     "newer-run-first": Message(
-        "Run {run} moved rows into {subject} later; restore the latest run first.",
-        "Run first: aoc-migrate {command} {target} --restore --run {run}",
+        "Run {later} ({command}) put rows into {subject} after run {run}; runs are restored latest first.",
+        "Run first: aoc-migrate {command} {target} --restore --run {later} --apply",
     ),
     "work-unfinished": Message(
         "A `{verb} {options}` on {table} has not finished: its work list still has rows.",

@@ -105,7 +105,8 @@ SESSION: dict[str, Message] = {
     "rows-lost": Message(
         "A batch chose {chosen} rows of {subject} and wrote {written}, but {arrived} arrived: the batch was "
         "rolled back.",
-        "A trigger or rule discards rows. Disable it, and run the same command again.",
+        "A trigger or rule discards rows, or others have just added a column to the table. Disable the trigger or "
+        "rule, if there is one, and run the same command again.",
     ),
     "function-kept": Message(
         "The function {subject} was not dropped: {reason}.",

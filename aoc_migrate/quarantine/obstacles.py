@@ -1,0 +1,92 @@
+"""What prevents rows from being restored from quarantine."""
+
+from collections.abc import Iterator
+
+from aoc_migrate.contract.model import Contract
+from aoc_migrate.database import catalog
+from aoc_migrate.database.attached_code import INSERT, UPDATE
+from aoc_migrate.database.own_tables import own_tables_locked
+from aoc_migrate.database.session import Session
+from aoc_migrate.quarantine.table import gone_columns
+from aoc_migrate.quarantine.work_list import digest, row_constraints, trigger_findings
+from aoc_migrate.report.model import Finding, finding
+
+
+def unchanged(contract: Contract, row: str, saved: str) -> str:
+    """Return the SQL condition that the repaired columns of ``row`` still hold what the repair wrote.
+
+    ``saved`` is the row in quarantine, which has the digests.
+    """
+    pairs = ", ".join(
+        f"('{c}', CASE WHEN {saved}.quarantine_repaired ? '{c}' THEN {row}.{c}::text END)"
+        for c in repairable(contract)
+    )
+    return (
+        f"NOT EXISTS (SELECT FROM (VALUES {pairs}) AS v (name, now) WHERE {saved}.quarantine_repaired ? name "
+        f"AND {saved}.quarantine_repaired->>name <> {digest('now')})"
+    )
+
+
+def repairable(contract: Contract) -> list[str]:
+    """Return the columns that a repair may write."""
+    return [*(name for name, _, _ in contract.mirrors), *(column.name for column in contract.objects)]
+
+
+def restore_obstacles(session: Session, contract: Contract, chosen: str, stored: list[str]) -> Iterator[Finding]:
+    """Yield why the rows of the condition ``chosen``, the latest run, cannot be restored.
+
+    ``stored``: the columns that would be restored.
+    """
+    table, target = contract.table, session.target.name
+    raw, quarantine = session.schema[table], session.schema[contract.quarantine]
+    in_the_way = f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
+), moved AS (SELECT id FROM chosen WHERE quarantine_repaired IS NULL
+), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
+SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
+    + (SELECT count(*) FROM moved JOIN {raw} USING (id)) AS taken,
+  (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_repaired IS NOT NULL
+    AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
+  (SELECT count(*) FROM chosen WHERE NOT ({row_constraints(session, table)})) AS guarded"""
+    with own_tables_locked(session, contract.quarantine):
+        rows = session.row(in_the_way)
+    yield from _values_without_column(session, contract, chosen, stored)
+    if rows["taken"]:
+        yield finding("id-taken", table, rows=rows["taken"])
+    if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):
+        yield finding("index-in-place", table, target=target)
+    if rows["guarded"]:
+        yield finding("constraints-in-place", table, rows=rows["guarded"], target=target)
+    if rows["changed"]:
+        yield finding("changed-since", table, rows=rows["changed"])
+    yield from trigger_findings(session, contract, INSERT | UPDATE)
+
+
+def _values_without_column(
+    session: Session, contract: Contract, chosen: str, stored: list[str]
+) -> Iterator[Finding]:
+    """Yield ``column-gone`` if moved rows of ``chosen`` have values in columns that are not ``stored``.
+
+    A NULL there loses nothing, and of a repaired row only repaired columns go back, which the contract requires.
+    """
+    gone, quarantine = gone_columns(session, contract, stored), session.schema[contract.quarantine]
+    if not gone:
+        return
+    counts = ", ".join(f"count({name})" for name in gone)
+    any_value = " + ".join(f"num_nonnulls({name})" for name in gone)
+    with own_tables_locked(session, contract.quarantine):
+        found = session.row(
+            f"SELECT count(*) FILTER (WHERE {any_value} > 0) AS rows, ARRAY[{counts}] AS values "
+            f"FROM {quarantine} WHERE {chosen} AND quarantine_repaired IS NULL"
+        )
+    if found["rows"]:
+        lost = {name: rows for name, rows in zip(gone, found["values"], strict=True) if rows}
+        yield finding(
+            "column-gone",
+            contract.table,
+            rows=found["rows"],
+            columns=", ".join(f"{name}: {rows:,}" for name, rows in lost.items()),
+            add=", ".join(f"ADD {name} {gone[name]}" for name in lost),
+            column=next(iter(lost)),
+            raw=session.schema[contract.table],
+            quarantine=quarantine,
+        )
