@@ -182,7 +182,7 @@ def test_restore_alone_takes_back_the_latest_run(
             "restores_rows": len(rows),
             "other_runs": run - 1,
         }
-        assert shown.report["next"]["command"] == f"aoc-migrate {made} {target} --restore --run {run} --apply"
+        assert shown.report["next"]["choices"] == [f"aoc-migrate {made} {target} --restore --run {run} --apply"]
 
         done = aoc.json(command, target, "--restore", "--apply")
 

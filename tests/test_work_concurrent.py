@@ -180,9 +180,9 @@ def test_restore_deletes_a_list_that_was_not_begun(excititor: Database, aoc: Aoc
         excititor.run(END)
     shown = aoc.json("dedupe", "--restore").report
     assert (shown["facts"], shown["changed"]) == ({}, False)
-    assert shown["next"]["command"] == "aoc-migrate repair excititor --restore --apply"
+    assert shown["next"]["choices"] == ["aoc-migrate repair excititor --restore --apply"]
 
-    ran = aoc.json(*shown["next"]["command"].split()[1:])
+    ran = aoc.json(*shown["next"]["choices"][0].split()[1:])
 
     assert (ran.exit_code, ran.report["facts"]) == (0, {"restored": 0})
     assert "moved nothing" in ran.report["next"]["note"]
