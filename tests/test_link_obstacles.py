@@ -53,6 +53,21 @@ ROWS = {
         "ALTER TABLE vex_raw ADD CONSTRAINT never CHECK (tenant = 'x') NOT VALID",
         "CHECK never",
     ),
+    "a foreign key": (
+        "CREATE TABLE known (id text PRIMARY KEY); "
+        "ALTER TABLE vex_raw ADD CONSTRAINT known FOREIGN KEY (supersedes) REFERENCES known",
+        "foreign key known refers to public.known",
+    ),
+    "a unique index": (
+        f"UPDATE vex_raw SET supersedes = '{LONG}0' WHERE id = '{LONG}0'; "
+        "CREATE UNIQUE INDEX once ON vex_raw (tenant, supersedes) INCLUDE (upstream_id)",
+        "unique index public.once",
+    ),
+    "a unique constraint": (
+        f"UPDATE vex_raw SET supersedes = '{LONG}0' WHERE id = '{LONG}0'; "
+        "ALTER TABLE vex_raw ADD UNIQUE (supersedes)",
+        "unique index public.vex_raw_supersedes_key",
+    ),
 }
 PUBLISHABLE = [
     PUBLISHED,
@@ -66,6 +81,7 @@ FITTING = [
     "CREATE RULE keep AS ON DELETE TO vex_raw DO INSTEAD NOTHING",
     f"{REPLACED} varchar(60)",
     "ALTER TABLE vex_raw ADD CHECK (supersedes <> id), ADD CHECK (tenant IS NOT NULL)",
+    "ALTER TABLE vex_raw ADD FOREIGN KEY (supersedes) REFERENCES vex_raw, ADD UNIQUE (supersedes)",
 ]
 
 

@@ -1,7 +1,8 @@
 """What would refuse the UPDATEs that write links, found before the first of them.
 
 A rule, the replica identity of a published table and a generated column refuse the statement itself, even where it
-finds no row. The type of the link column, NOT NULL and CHECKs of others refuse single rows.
+finds no row. The type of the link column, NOT NULL, and others' CHECKs, foreign keys and unique indexes refuse
+single rows.
 """
 
 from aoc_migrate.contract.model import Contract
@@ -9,6 +10,7 @@ from aoc_migrate.database.attached_code import LINKING, unaccepted
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.table_scan import read
+from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.report.model import Finding, finding
 
 _IDENTITY = """SELECT c.oid, c.relreplident, n.nspname, c.oid::regclass::text AS name, ARRAY(SELECT a.attname
@@ -76,14 +78,24 @@ WHERE attrelid = to_regclass({raw.literal}) AND attname = {literal(contract.link
 ORDER BY 1, 2, 3"""
 
 
+def _names(numbers: str, table: str, alias: str) -> str:
+    """Return the SQL of a list of a table's columns, by their numbers in an array, each with an alias."""
+    return (
+        f"(SELECT string_agg(format('{alias}.%I', a.attname), ', ' ORDER BY k.n) "
+        f"FROM unnest({numbers}) WITH ORDINALITY AS k (attnum, n) "
+        f"JOIN pg_attribute a ON a.attrelid = {table} AND a.attnum = k.attnum)"
+    )
+
+
 def row_obstacles(contract: Contract, raw: Relation) -> str:
     """Return a query of (reason, remedy, code, listed, held): what may refuse a row with a new link.
 
     ``held`` is a condition on the new row, whose columns are ``listed`` over a row ``t`` and the relation ``new``
     of (id, value). ``code``: the CHECK as `attached_code` names it. A proven CHECK that does not depend on the
-    link is left out: it holds for the new row as for the old.
+    link is left out: it holds for the new row as for the old. A unique index may refuse a link that another row
+    still has at that moment.
     """
-    link = literal(contract.link)
+    link, unique = literal(contract.link), "indkey[0:indnkeyatts - 1]"
     return f"""WITH RECURSIVE family AS (
   SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
   JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
@@ -104,8 +116,24 @@ def row_obstacles(contract: Contract, raw: Relation) -> str:
   FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'c'
   WHERE (NOT convalidated OR conkey && ARRAY[attnum, 0::int2])
     AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false'
+  UNION ALL SELECT format('foreign key %I refers to %s', conname, confrelid::regclass),
+    format('DROP CONSTRAINT %I', conname), NULL,
+    format('(%s) IS NULL OR EXISTS (SELECT FROM %s AS o WHERE (%s) = (%1$s))', {_names("conkey", "conrelid", "t")},
+      confrelid::regclass, {_names("confkey", "confrelid", "o")}), conrelid
+  FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'f' JOIN pg_class c ON c.oid = confrelid
+  WHERE attnum = ANY (conkey) AND confrelid NOT IN (SELECT oid FROM family)
+    AND {trusted("c.relowner", owner_of(raw))}
+  UNION ALL SELECT format('unique index %s allows each link once at any moment', indexrelid::regclass),
+    coalesce('DROP CONSTRAINT ' || quote_ident(conname), format('DROP INDEX %s', indexrelid::regclass)), NULL,
+    format('NOT EXISTS (SELECT FROM %s AS o WHERE o.id <> t.id AND (%s) = (%s))', indrelid::regclass,
+      {_names(unique, "indrelid", "o")}, {_names(unique, "indrelid", "t")}),
+    indrelid
+  FROM link JOIN pg_index ON indrelid = attrelid AND indisunique AND indexprs IS NULL AND indpred IS NULL
+    LEFT JOIN pg_constraint ON conindid = indexrelid AND contype IN ('u', 'p')
+  WHERE attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
 )
-SELECT reason, format('Run: ALTER TABLE %s %s;', to_regclass({raw.literal}), remedy) AS remedy, code,
+SELECT reason, CASE WHEN remedy ^@ 'DROP INDEX' THEN format('Run: %s;', remedy)
+    ELSE format('Run: ALTER TABLE %s %s;', to_regclass({raw.literal}), remedy) END AS remedy, code,
   (SELECT 't.tableoid, ' || string_agg(CASE WHEN attname <> {link} THEN format('t.%I', attname)
       ELSE format('new.value::%s AS %I', format_type(atttypid, NULL), attname) END, ', ')
     FROM pg_attribute WHERE attrelid = to_regclass({raw.literal}) AND attnum > 0 AND NOT attisdropped) AS listed,
