@@ -5,6 +5,7 @@ again, and a CHECK proven under a weak lock avoids the scan under the strong one
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from aoc_migrate.database import catalog
@@ -13,6 +14,11 @@ from aoc_migrate.database.questions import constraint_exists, constraint_is_unpr
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
+
+_IDENTITY = (
+    "SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid "
+    "WHERE i.indrelid = to_regclass(%s) AND i.indisreplident"
+)
 
 
 def own(table: Relation, listed: str) -> str:
@@ -40,12 +46,16 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
     for partition, names in kept.items():
         run.run(_add(partition, names))
         run.run(_validate(partition))
-    nullable = catalog.nullable(run.session, table.name, columns)
+    nullable, identities = catalog.nullable(run.session, table.name, columns), _identities(run.session, kept)
     for column in columns:
         if column not in nullable and column not in found["not_null"]:
-            again = [f"ALTER TABLE {part} ALTER {column} SET NOT NULL" for part in kept if column in kept[part]]
-            sql = (f"ALTER TABLE {table} ALTER {column} DROP NOT NULL", *again)
-            run.run(Step(Kind.DROP_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, sql))
+            statements = [f"ALTER TABLE {table} ALTER {column} DROP NOT NULL"]
+            for part in (part for part in kept if column in kept[part]):
+                statements.append(f"ALTER TABLE {part} ALTER {column} SET NOT NULL")
+                if part in identities:  # PostgreSQL drops no NOT NULL that a replica identity needs
+                    statements.insert(0, f"ALTER TABLE {part} REPLICA IDENTITY DEFAULT")
+                    statements.append(f"ALTER TABLE {part} REPLICA IDENTITY USING INDEX {identities[part]}")
+            run.run(Step(Kind.DROP_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, tuple(statements)))
     for partition in kept:
         name = _proof(partition)
         sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {name}",)
@@ -69,6 +79,12 @@ def _still_parts(
     family = {Relation(row["schema"], row["name"]) for row in rows}
     kept = {Relation(schema, name): [c for c in columns if c in named] for schema, name, named in own}
     return {partition: named for partition, named in kept.items() if partition in family and named}
+
+
+def _identities(session: Session, tables: Iterable[Relation]) -> dict[Relation, str]:
+    """Return the quoted name of the index that is the replica identity of a table, where there is one."""
+    named = {table: session.value(_IDENTITY, (str(table),)) for table in tables}
+    return {table: index for table, index in named.items() if index}
 
 
 def _proof(table: Relation) -> str:
