@@ -59,7 +59,7 @@ class Kind(Enum):
         "RENAME and CREATE VIEW",
         "readers find the same rows under the same name; nobody writes them any more",
     )
-    SWAP_BACK = ("DROP VIEW and RENAME", "the table never lost its owner, its privileges and its policies")
+    SWAP_BACK = ("DROP VIEW and RENAME", "the table never lost its owner and its policies")
     MAKE_READ_ONLY = ("CREATE TRIGGER", "the view refuses every write")
     USE_INVOKER = ("ALTER VIEW", "the table's policies apply to readers of the view")
     CHANGE_POLICIES = ("policies of", "what the verifier may see changes at once")
@@ -105,6 +105,18 @@ class Objection:
     words: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What a reader must know of a Step, in findings ``slug`` that stop nothing.
+
+    ``values``: SQL for a jsonb array, asked before the Step runs; each of its objects completes one finding.
+    """
+
+    slug: str
+    subject: str
+    values: str
+
+
 def foreign_object(subject: str, condition: str, reason: str = "it was not made by aoc-migrate") -> Objection:
     """Return the objection ``foreign-object`` where an SQL condition holds."""
     words = {"remedy": "Rename or drop it, as its owner or as a superuser."}
@@ -119,7 +131,7 @@ class Step:
     ``sql``: the statement, and others that belong to it, such as a COMMENT. ``needed``: an SQL condition that
     holds where the catalog lacks what the Step makes. ``optional``: the table may be missing; then nothing is
     locked. ``alone``: the statement itself takes the strong lock, on an index or without partitions, where LOCK
-    TABLE would take more.
+    TABLE would take more. ``remark``: what a plan and a report say of it.
     """
 
     kind: Kind
@@ -132,6 +144,7 @@ class Step:
     printed: Printed = Printed.PLAIN
     optional: bool = False
     alone: bool = False
+    remark: Remark | None = None
 
     @property
     def index(self) -> Relation:

@@ -20,6 +20,7 @@ from aoc_migrate.database.view import (
     refusal,
     underlying,
 )
+from aoc_migrate.operations import view_rights
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor, Kind, Lock, Objection, Printed, Step, foreign_object
 
@@ -76,14 +77,25 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
 
 @operation
 def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
-    """Drop the view and give the table its name back; its owner and privileges never left it.
+    """Drop the view and give the table its name back; its owner and its policies never left it.
 
-    DROP VIEW without CASCADE: anything since built on the view stops this, as it should.
+    What was granted or revoked on the view since, the table grants or revokes as far as SELECT goes, with a remark
+    (``view-changed-since``). DROP VIEW without CASCADE: anything since built on the view stops this, as it should.
     """
-    at = run.schema
-    sql = _back(at, ViewSwap(table, backup), revision)
-    needed = recorded(at, revision)
-    run.run(Step(Kind.SWAP_BACK, at[table], (table,), Lock.ACCESS_EXCLUSIVE, (sql,), needed, optional=True))
+    at, swap = run.schema, ViewSwap(table, backup)
+    run.run(
+        Step(
+            Kind.SWAP_BACK,
+            at[table],
+            (table,),
+            Lock.ACCESS_EXCLUSIVE,
+            (_back(at, swap, revision),),
+            needed=recorded(at, revision),
+            objection=_unlockable(at, swap),
+            remark=view_rights.remark(at, swap, revision, recorded(at, revision, _SWAPPED)),
+            optional=True,
+        )
+    )
 
 
 def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
@@ -95,6 +107,19 @@ def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
     WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
   FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
     to_regclass({backup.literal}) IS NOT NULL AS taken) AS found)"""
+    return Objection("swap-conflict", swap.view, reason, {"remedy": remedy})
+
+
+def _unlockable(at: Schema, swap: ViewSwap) -> Objection:
+    """Return the objection to a view's new owner: LOCK also locks the backup, with the rights of that owner."""
+    reason = f"""(SELECT format('it belongs to %I, whose rights are too few to lock {swap.backup}, a table of %I',
+    pg_get_userbyid(v.relowner), pg_get_userbyid(t.relowner)) FROM pg_class v, pg_class t
+  WHERE v.oid = to_regclass({at[swap.view].literal}) AND t.oid = to_regclass({at[swap.backup].literal})
+    AND v.relkind = 'v' AND v.relowner <> t.relowner
+    AND NOT has_table_privilege(v.relowner, t.oid, 'UPDATE, DELETE, TRUNCATE')
+    AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions)
+      WHERE option_name = 'security_invoker' AND option_value::boolean))"""
+    remedy = f"Give the view back to the owner of {swap.backup} (ALTER VIEW … OWNER TO …)."
     return Objection("swap-conflict", swap.view, reason, {"remedy": remedy})
 
 
@@ -186,14 +211,19 @@ BEGIN
     END LOOP;
     EXIT WHEN NOT FOUND;
   END LOOP;
-  INSERT INTO {state} (name, value) VALUES ('{revision}', '{{"swapped": true}}');
+  INSERT INTO {state} (name, value)
+    SELECT '{revision}', jsonb_build_object('swapped', true, 'readers', {view_rights.recorded(view)});
 END $aoc$"""
 
 
 def _back(at: Schema, swap: ViewSwap, revision: str) -> str:
+    declared, carried = view_rights.carry_back(at, swap, revision)
     return f"""DO $aoc$
+DECLARE
+  {declared}
 BEGIN
   IF {recorded(at, revision, _SWAPPED)} THEN
+    {carried}
     DROP VIEW IF EXISTS {at[swap.view]};
     DROP FUNCTION IF EXISTS {at[guard_function(swap)]}();
     ALTER TABLE {at[swap.backup]} RENAME TO {swap.view};

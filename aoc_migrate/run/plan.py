@@ -12,6 +12,7 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.targets import Target, read_schema_and_owner
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.cost import Costs, Effect, effect_on, measure, sizes, wal
+from aoc_migrate.operations.execute import remarks_on
 from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
@@ -60,6 +61,7 @@ def run_plan(session: Session, report: Report, revision: str) -> None:
         seconds = round(sum(step.estimated_ms or 0 for step in facts.plan) / 1000, 1)
         facts = replace(facts, estimated_seconds=seconds, **_wal(session, contract, costs, steps))
     report.put(facts)
+    report.findings += [found for _, group in remaining for found in remarks_on(session, group)]
     report.findings += hold.findings(session)
     verb = f"aoc-migrate {job.function} {target}"
     report.next = Next(f"{verb} {job.name(job.goal)}" if job.down else f"aoc-migrate audit {target}")
