@@ -151,7 +151,7 @@ class Online:
         if step.kind is Kind.LINK:
             backfill(self.session, step.contract, step.name)
         else:
-            restore(self.session, step.contract)
+            restore(self.session, step.contract, step.name)
         for noted in self.session.steps[before:]:
             self._reports((step,), noted)
 

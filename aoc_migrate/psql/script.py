@@ -32,12 +32,20 @@ from aoc_migrate.database.state import recorded
 from aoc_migrate.inspect.dependents import breaking, partial_readers
 from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
-from aoc_migrate.operations.supersedes.statements import update_triggers, wrong_links
+from aoc_migrate.operations.supersedes.statements import CHAIN, update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
 from aoc_migrate.psql.sections import section
 from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
 from aoc_migrate.report.accepted import ACCEPTABLE
-from aoc_migrate.revisions.graph import Revision, altered_tables, contract_at, history, position, swap_of
+from aoc_migrate.revisions.graph import (
+    Revision,
+    altered_tables,
+    contract_at,
+    history,
+    position,
+    revision_of,
+    swap_of,
+)
 from aoc_migrate.revisions.revision_sql import checksum
 
 VARIABLES = {
@@ -100,6 +108,8 @@ def shared_values(target: str, limits: Limits, schema: str, *, links: bool) -> d
         "version_name": VERSION,
         "hold_name": HOLD,
         "journal_name": JOURNAL,
+        "backfill": revision_of(target, Part.CHAIN),
+        "chain": CHAIN,
         "log": as_statement(str(VARIABLE[LOG])),
         "hold": as_statement(str(VARIABLE[HOLD])),
         "holders": HOLDERS,

@@ -18,6 +18,7 @@ from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
 from aoc_migrate.report.model import Next, Report
+from aoc_migrate.revisions.current import lost_links
 from aoc_migrate.revisions.graph import contract_at, position, resolve
 from aoc_migrate.revisions.revision_sql import collect
 from aoc_migrate.run import hold
@@ -62,6 +63,7 @@ def run_plan(session: Session, report: Report, revision: str) -> None:
         facts = replace(facts, estimated_seconds=seconds, **_wal(session, contract, costs, steps))
     report.put(facts)
     report.findings += [found for _, group in remaining for found in remarks_on(session, group)]
+    report.findings += lost_links(session, report.revision, job.name(job.goal) if job.goal else None)
     report.findings += hold.findings(session)
     verb = f"aoc-migrate {job.function} {target}"
     report.next = Next(f"{verb} {job.name(job.goal)}" if job.down else f"aoc-migrate audit {target}")

@@ -18,7 +18,7 @@ from aoc_migrate.operations.supersedes.set_back import objections_to_restore
 from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
 from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
-from aoc_migrate.revisions.current import changing, locked, our_tables
+from aoc_migrate.revisions.current import changing, locked, lost_links, our_tables
 from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, parts, position, resolve
 from aoc_migrate.run import hold
 from aoc_migrate.run.target_run import Options
@@ -56,6 +56,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
         report.changed |= resumed is None
         _warn_guard(session, report)
+        report.findings += lost_links(session, report.revision, goal)
         in_quarantine = journaled_in_quarantine(session, contract) if sets_back else 0
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)
