@@ -14,6 +14,7 @@ from aoc_migrate.database.questions import constraint_exists, constraint_is_unpr
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
+from aoc_migrate.operations.unproven_not_null import invalidate_with_partitions, validate_again
 
 _IDENTITY = (
     "SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid "
@@ -42,13 +43,16 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
     found = catalog.state(run.session, revision)
     if found is None:
         return
-    kept = _still_parts(run.session, table, columns, found.get("own_not_null", []))
+    session, unproven = run.session, [c for c in columns if c in found.get("not_valid", [])]
+    # PostgreSQL 18 itself keeps what a partition had of its own.
+    own = found.get("own_not_null", []) if session.connection.info.server_version < 180000 else []
+    kept = _still_parts(session, table, columns, own)
     for partition, names in kept.items():
         run.run(_add(partition, names))
         run.run(_validate(partition))
-    nullable, identities = catalog.nullable(run.session, table.name, columns), _identities(run.session, kept)
+    nullable, identities = catalog.nullable(session, table.name, columns), _identities(session, kept)
     for column in columns:
-        if column not in nullable and column not in found["not_null"]:
+        if column not in nullable and column not in [*found["not_null"], *unproven]:
             statements = [f"ALTER TABLE {table} ALTER {column} DROP NOT NULL"]
             for part in (part for part in kept if column in kept[part]):
                 statements.append(f"ALTER TABLE {part} ALTER {column} SET NOT NULL")
@@ -60,17 +64,27 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
         name = _proof(partition)
         sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {name}",)
         run.run(Step(Kind.DROP_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql))
+    if unproven:
+        _invalidate(run, table, unproven, _still_parts(session, table, columns, found.get("own_not_valid", [])))
+
+
+def _invalidate(run: OnPartitions, table: Relation, columns: list[str], parts: dict[Relation, list[str]]) -> None:
+    """Make NOT NULL of ``columns`` NOT VALID, and in the partitions of ``parts``; prove it again in the others."""
+    for column in columns:
+        own = [part for part in parts if column in parts[part]]
+        for step in invalidate_with_partitions(run.session, table, column, own):
+            run.run(step)
+    for step in validate_again(run.session, table, columns, parts):
+        run.run(step)
 
 
 def _still_parts(
     session: Session, table: Relation, columns: tuple[str, ...], own: list[list[Any]]
 ) -> dict[Relation, list[str]]:
-    """Return those that PostgreSQL would drop; a detached partition keeps its own.
+    """Return the partitions of ``own``, a record, with their columns; a detached partition keeps its own.
 
     The record is data: only existing partitions and columns in it count.
     """
-    if session.connection.info.server_version >= 180000:
-        return {}
     rows = session.rows(
         f"SELECT n.nspname::text AS schema, c.relname::text AS name FROM {FAMILY} AS family "
         "JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace",

@@ -44,7 +44,15 @@ class Kind(Enum):
     )
     DROP_CHECK = ("DROP CONSTRAINT", "no row is read")
     VALIDATE = ("VALIDATE CONSTRAINT", "one scan proves all rows; reads and writes go on")
+    VALIDATE_NOT_NULL = (
+        "VALIDATE NOT NULL",
+        "one scan proves what was NOT VALID; reads and writes go on",
+    )
     SET_NOT_NULL = ("SET NOT NULL", "the validated CHECK proves it, so no row is read")
+    INVALIDATE_NOT_NULL = (
+        "ADD NOT NULL NOT VALID",
+        "only where it was found so; dropped and added at once",
+    )
     DROP_NOT_NULL = ("DROP NOT NULL", "only where this migration had set it")
     BUILD_INDEX = ("CREATE INDEX CONCURRENTLY", "reads and writes go on; it waits for older transactions")
     BUILD_UNIQUE_INDEX = ("CREATE UNIQUE INDEX CONCURRENTLY", BUILD_INDEX[1])

@@ -30,6 +30,7 @@ _INDEPENDENT = (
     Kind.CREATE_FUNCTION,
     Kind.GRANT_EXECUTE,
     Kind.ADD_CHECK,
+    Kind.VALIDATE_NOT_NULL,
     *BUILDS,
     Kind.DROP_INDEX,
 )

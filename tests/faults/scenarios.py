@@ -69,5 +69,7 @@ def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, parted: 
         "'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}', "
         f"'{{\"raw\": {{}}}}', '2025-01-01', {_WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
     )
+    if connection.info.server_version >= 180000:
+        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT theirs NOT NULL linkset NOT VALID".encode())
     if table == RAW_TABLES["concelier"]:
         create_legacy_advisory(connection)

@@ -150,6 +150,30 @@ BEGIN
   END IF;
 END $aoc$;
 
+-- ADD NOT NULL NOT VALID tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where it was found so; dropped and added at once.
+DO $aoc$
+DECLARE entry record; identity text := (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+    WHERE i.indrelid = to_regclass('"public"."advisory_raw"') AND i.indisreplident);
+BEGIN
+  FOR entry IN SELECT c.conname, a.attname, CASE WHEN c.connoinherit THEN ' NO INHERIT' END AS alone,
+      obj_description(c.oid, 'pg_constraint') AS words
+    FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+    AND c.contype = 'n'
+      WHERE c.conrelid = to_regclass('"public"."advisory_raw"') AND c.convalidated AND a.attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}')
+      AND EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND value->'not_valid' ? a.attname::text)
+  LOOP
+    IF identity IS NOT NULL THEN
+      ALTER TABLE "public"."advisory_raw" REPLICA IDENTITY DEFAULT;
+    END IF;
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %2$I NOT NULL %3$I%4$s NOT VALID',
+      '"public"."advisory_raw"', entry.conname, entry.attname, entry.alone);
+    EXECUTE format('COMMENT ON CONSTRAINT %I ON %s IS %L', entry.conname, '"public"."advisory_raw"', entry.words);
+    IF identity IS NOT NULL THEN
+      EXECUTE format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', '"public"."advisory_raw"', identity);
+    END IF;
+  END LOOP;
+END $aoc$;
+
 -- forget concelier_0003 ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003';
 
