@@ -34,6 +34,20 @@ ALTER TABLE vex_raw ADD CONSTRAINT linked NOT NULL linkset NOT VALID;
 """
 
 
+APART = """
+CREATE TABLE vex_raw_n (LIKE vex_raw INCLUDING DEFAULTS, CONSTRAINT mine NOT NULL upstream_id, NOT NULL linkset);
+COMMENT ON CONSTRAINT mine ON vex_raw_n IS 'of the partition, which was attached';
+CREATE TABLE vex_raw_m (LIKE vex_raw INCLUDING DEFAULTS, CONSTRAINT middle NOT NULL upstream_id, NOT NULL linkset)
+  PARTITION BY HASH (content_hash);
+COMMENT ON CONSTRAINT middle ON vex_raw_m IS 'of the partitions of a partition';
+CREATE TABLE vex_raw_m0 PARTITION OF vex_raw_m FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+"""
+ATTACH = """
+ALTER TABLE vex_raw ATTACH PARTITION vex_raw_n FOR VALUES IN ('n');
+ALTER TABLE vex_raw ATTACH PARTITION vex_raw_m FOR VALUES IN ('m');
+"""
+
+
 @pytest.fixture
 def excititor_18(excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database on PostgreSQL 18, with a row."""
@@ -99,3 +113,23 @@ def test_partitions_come_back_as_they_were(excititor_18: Database, aoc: Aoc) -> 
     assert (up.exit_code, down.exit_code) == (0, 0), up.out + down.out
     assert [s for s in verified.slugs("error") if s != "not-at-head"] == []
     assert catalogs(excititor_18) == before
+
+
+def test_attached_partitions_keep_their_names(excititor_18: Database, aoc: Aoc) -> None:
+    """A partition that was attached with a proven NOT NULL of its own has it again, proven and by its name."""
+    excititor_18.run("DELETE FROM vex_raw")
+    partition(excititor_18.connection, "vex_raw")
+    excititor_18.run(APART + PARTED + ATTACH)
+    excititor_18.add("1", tenant="n")
+    of_parts = (
+        "SELECT conrelid::regclass::text, conname, convalidated, obj_description(oid, 'pg_constraint') "
+        "FROM pg_constraint WHERE contype = 'n' AND conrelid::regclass::text IN ('vex_raw_n', 'vex_raw_m0') "
+        "AND conname IN ('mine', 'middle') ORDER BY 1, 2"
+    )
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+    before = excititor_18.rows(of_parts)
+
+    up, down = aoc.json("upgrade", "excititor_0003"), aoc.json("downgrade", "excititor_0002")
+
+    assert (up.exit_code, down.exit_code) == (0, 0), up.out + down.out
+    assert excititor_18.rows(of_parts) == before

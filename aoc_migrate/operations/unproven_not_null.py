@@ -84,15 +84,16 @@ def invalidate_with_partitions(
     """Yield the Step that does the same in a partitioned table, if it is needed, with the names of this moment.
 
     A partition gets the constraint from its table. ``unproven``: partitions whose own also become NOT VALID. A
-    partition whose constraint has another name keeps that name.
+    partition that holds rows keeps the name of its constraint.
     """
     rows = session.rows(
-        "SELECT t.isleaf AS leaf, c.convalidated AS proven, c.conislocal AS own, n.nspname::text AS schema, "
-        "r.relname::text AS name, c.conname::text AS constraint, obj_description(c.oid, 'pg_constraint') AS words "
+        "SELECT t.level, t.isleaf AS leaf, c.convalidated AS proven, c.conislocal AS own, "
+        "n.nspname::text AS schema, r.relname::text AS name, c.conname::text AS constraint, "
+        "obj_description(c.oid, 'pg_constraint') AS words "
         f"FROM {_IN_PARTITIONS.format(table='%s')} WHERE a.attname = %s ORDER BY t.level",
         (str(table), column),
     )
-    if not rows or not rows[0]["proven"]:
+    if not rows or rows[0]["level"] or not rows[0]["proven"]:
         return
     (top, *parts), own = rows, set(unproven)
     sql = [f"ALTER TABLE {table} DROP CONSTRAINT {quoted(top['constraint'])}"]
@@ -103,7 +104,7 @@ def invalidate_with_partitions(
             sql.append(_add(row, column))
     sql.append(_add(top, column))
     for row in (row for row in rows if row["words"] is not None):
-        name = quoted(row["constraint"])
+        name = quoted(row["constraint"] if row["leaf"] or row["own"] else top["constraint"])
         sql.append(f"COMMENT ON CONSTRAINT {name} ON {_relation(row)} IS {literal(row['words'])}")
     yield Step(Kind.INVALIDATE_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, tuple(sql))
 
