@@ -31,6 +31,9 @@ ALTER TABLE {LONG} ADD CONSTRAINT own NOT NULL source_vendor NOT VALID;
 COMMENT ON CONSTRAINT own ON {LONG} IS 'of one';
 ALTER TABLE vex_raw_rest ADD CONSTRAINT rest NOT NULL linkset NOT VALID;
 ALTER TABLE vex_raw ADD CONSTRAINT linked NOT NULL linkset NOT VALID;
+ALTER TABLE vex_raw_rest ADD CONSTRAINT "it's alone" NOT NULL retrieved_at NO INHERIT;
+COMMENT ON CONSTRAINT "it's alone" ON vex_raw_rest IS 'not for others';
+ALTER TABLE vex_raw_a ADD CONSTRAINT alone NOT NULL source NO INHERIT NOT VALID;
 """
 
 

@@ -79,15 +79,19 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
         f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attname IN ({listed})), "
         f"'not_valid', {unproven_not_null.found(raw, columns)}"
     )
-    partitioned = run.on_partitions(raw) is not None
+    partitioned = run.on_partitions(raw)
     if partitioned:
         facts += f", 'own_not_null', {partition_not_null.own(raw, listed)}"
         facts += f", 'own_not_valid', {unproven_not_null.found_in_partitions(raw, columns)}"
+        facts += f", 'own_no_inherit', {unproven_not_null.found_in_partitions(raw, columns, 'c.connoinherit')}"
     recording = record(run.schema, revision, f"jsonb_build_object({facts})")
     validating = unproven_not_null.validate(raw, columns)
     first = f"{recording.needed} AND {validating.needed}"
     run.run(replace(recording, needed=first, printed=Printed.ASKING))
     run.run(validating)
+    inheriting = unproven_not_null.inherit(partitioned.session, raw, columns) if partitioned else []
+    for step in [recording, *inheriting] if inheriting else []:
+        run.run(step)
     run.run(
         recording,
         *(not_null(raw, some) for some in ([[column] for column in columns] if partitioned else [columns])),

@@ -14,7 +14,7 @@ from aoc_migrate.database.questions import constraint_exists, constraint_is_unpr
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
-from aoc_migrate.operations.unproven_not_null import invalidate_with_partitions, validate_again
+from aoc_migrate.operations.unproven_not_null import inherit, invalidate_with_partitions, validate_again
 
 _IDENTITY = (
     "SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid "
@@ -64,6 +64,9 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
         name = _proof(partition)
         sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {name}",)
         run.run(Step(Kind.DROP_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql))
+    alone = _still_parts(session, table, columns, found.get("own_no_inherit", []))
+    for step in inherit(session, table, columns, alone) if alone else ():
+        run.run(step)
     if unproven:
         _invalidate(run, table, unproven, _still_parts(session, table, columns, found.get("own_not_valid", [])))
 

@@ -49,6 +49,10 @@ class Kind(Enum):
         "one scan proves what was NOT VALID; reads and writes go on",
     )
     SET_NOT_NULL = ("SET NOT NULL", "the validated CHECK proves it, so no row is read")
+    CHANGE_INHERITANCE = (
+        "ALTER CONSTRAINT",
+        "NOT NULL with NO INHERIT, as the table of the partition allows none",
+    )
     INVALIDATE_NOT_NULL = (
         "ADD NOT NULL NOT VALID",
         "only where it was found so; dropped and added at once",

@@ -24,12 +24,12 @@ def found(table: Relation, columns: Iterable[str]) -> str:
     WHERE {_unproven(table, columns)})"""
 
 
-def found_in_partitions(table: Relation, columns: Iterable[str]) -> str:
-    """Return a jsonb expression of (schema, name, columns) of the partitions with such constraints."""
+def found_in_partitions(table: Relation, columns: Iterable[str], which: str = "NOT c.convalidated") -> str:
+    """Return a jsonb expression of (schema, name, columns) of the partitions with such constraints, or others."""
     return f"""(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, columns)), '[]') FROM (
     SELECT n.nspname AS schema, r.relname AS name, jsonb_agg(a.attname ORDER BY a.attnum) AS columns
     FROM {_IN_PARTITIONS.format(table=table.literal)}
-    WHERE t.level > 0 AND NOT c.convalidated AND a.attname = ANY ({_listed(columns)}) GROUP BY 1, 2) AS parts)"""
+    WHERE t.level > 0 AND {which} AND a.attname = ANY ({_listed(columns)}) GROUP BY 1, 2) AS parts)"""
 
 
 def validate(table: Relation, columns: Sequence[str]) -> Step:
@@ -129,6 +129,36 @@ def validate_again(
                 unproven_not_null(part, [column]),
             )
             yield Step(kind, part, (column,), lock, (sql,), needed)
+
+
+def inherit(
+    session: Session,
+    table: Relation,
+    columns: Sequence[str],
+    alone: Mapping[Relation, Sequence[str]] | None = None,
+) -> list[Step]:
+    """Return the Steps that take NO INHERIT from partitions, whose tables could not be NOT NULL otherwise.
+
+    ``alone``: those that get it back.
+    """
+    rows = session.rows(
+        "SELECT n.nspname::text AS schema, r.relname::text AS name, a.attname::text AS column, "
+        f"c.conname::text AS constraint FROM {_IN_PARTITIONS.format(table='%s')} WHERE t.level > 0 "
+        "AND c.connoinherit = %s AND c.coninhcount = 0 AND a.attname = ANY (%s) ORDER BY t.level, 1, 2, 3",
+        (str(table), alone is None, list(columns)),
+    )
+    how = "INHERIT" if alone is None else "NO INHERIT"
+    return [
+        Step(
+            Kind.CHANGE_INHERITANCE,
+            _relation(row),
+            (row["constraint"],),
+            Lock.ACCESS_EXCLUSIVE,
+            (f"ALTER TABLE {_relation(row)} ALTER CONSTRAINT {quoted(row['constraint'])} {how}",),
+        )
+        for row in rows
+        if alone is None or row["column"] in alone.get(_relation(row), ())
+    ]
 
 
 def _unproven(table: Relation, columns: Iterable[str]) -> str:
