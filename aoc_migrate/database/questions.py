@@ -192,9 +192,9 @@ def unproven_not_null(table: Relation, columns: Iterable[str]) -> str:
     """Return the condition that the NOT NULL of one of ``columns`` is NOT VALID, as PostgreSQL 18 allows."""
     listed = literal(f"{{{','.join(columns)}}}")
     return (
-        "EXISTS (SELECT FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid "
-        f"AND a.attnum = ANY (c.conkey) WHERE c.conrelid = to_regclass({table.literal}) AND c.contype = 'n' "
-        f"AND NOT c.convalidated AND a.attname = ANY ({listed}))"
+        "EXISTS (SELECT FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] "
+        f"WHERE conrelid = to_regclass({table.literal}) AND contype = 'n' AND NOT convalidated "
+        f"AND attname = ANY ({listed}))"
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.questions import constraint_exists, constraint_is_ours, nullable
-from aoc_migrate.database.relation import literal
 from aoc_migrate.database.state import recorded
 from aoc_migrate.operations import partition_not_null, unproven_not_null
 from aoc_migrate.operations.check_steps import (
@@ -73,21 +72,21 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
     (`reference/limits.md` 1.5). Columns that were NOT NULL already are recorded for the downgrade, and left out. A
     NOT NULL that is NOT VALID is validated first: SET NOT NULL would ignore the proof, and scan.
     """
-    raw, listed = run.schema[table], ", ".join(literal(column) for column in columns)
+    raw = run.schema[table]
     facts = (
         "'not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
-        f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attname IN ({listed})), "
-        f"'not_valid', {unproven_not_null.found(raw, columns)}"
+        f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attnum > 0)"
     )
+    unproven = f", 'not_valid', {unproven_not_null.found(raw, columns)}"
     partitioned = run.on_partitions(raw)
     if partitioned:
-        facts += f", 'own_not_null', {partition_not_null.own(raw, listed)}"
-        facts += f", 'own_not_valid', {unproven_not_null.found_in_partitions(raw, columns)}"
-        facts += f", 'own_no_inherit', {unproven_not_null.found_in_partitions(raw, columns, 'c.connoinherit')}"
+        facts += f", 'own_not_null', {partition_not_null.own(raw, columns)}"
+        facts += f", 'own_no_inherit', {unproven_not_null.found_in_partitions(raw, columns, 'connoinherit')}"
+        unproven += f", 'own_not_valid', {unproven_not_null.found_in_partitions(raw, columns)}"
     recording = record(run.schema, revision, f"jsonb_build_object({facts})")
     validating = unproven_not_null.validate(raw, columns)
-    first = f"{recording.needed} AND {validating.needed}"
-    run.run(replace(recording, needed=first, printed=Printed.ASKING))
+    first = record(run.schema, revision, f"jsonb_build_object({facts}{unproven})")
+    run.run(replace(first, needed=f"{first.needed} AND {validating.needed}", printed=Printed.ASKING))
     run.run(validating)
     inheriting = unproven_not_null.inherit(partitioned.session, raw, columns) if partitioned else []
     for step in [recording, *inheriting] if inheriting else []:
@@ -113,8 +112,8 @@ def invalidate_checks(
         partition_not_null.drop(online, raw, check.columns, revision)
         run.run(forget(run.schema, revision))
     else:
-        ours = [(column, recorded(run.schema, revision, nullable_before([column]))) for column in check.columns]
-        dropped = (drop_not_null(raw, column, condition) for column, condition in ours)
-        unproven = recorded(run.schema, revision, "value->'not_valid' ? a.attname::text")
+        ours = recorded(run.schema, revision, "NOT value->'not_null' ? attname::text")
+        dropped = drop_not_null(raw, check.columns, ours)
+        unproven = recorded(run.schema, revision, "value->'not_valid' ? attname::text")
         invalidated = unproven_not_null.invalidate(raw, check.columns, unproven)
-        run.run(*again, *dropped, invalidated, forget(run.schema, revision))
+        run.run(*again, dropped, invalidated, forget(run.schema, revision))

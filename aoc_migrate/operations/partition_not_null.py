@@ -11,7 +11,7 @@ from typing import Any
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.questions import constraint_exists, constraint_is_unproven
-from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.operations.unproven_not_null import inherit, invalidate_with_partitions, validate_again
@@ -22,11 +22,9 @@ _IDENTITY = (
 )
 
 
-def own(table: Relation, listed: str) -> str:
-    """Return an expression for (schema, name, columns) of partitions with NOT NULL that their parents lack.
-
-    ``listed``: the columns to examine, as SQL literals.
-    """
+def own(table: Relation, columns: Iterable[str]) -> str:
+    """Return an expression for (schema, name, columns) of partitions with NOT NULL that their parents lack."""
+    listed = ", ".join(literal(column) for column in columns)
     return (
         "(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, columns)), '[]') FROM ("
         "SELECT n.nspname AS schema, c.relname AS name, jsonb_agg(a.attname ORDER BY a.attnum) AS columns "

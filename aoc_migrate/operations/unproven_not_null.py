@@ -12,16 +12,14 @@ from aoc_migrate.database.relation import Relation, literal, quoted
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.operations.step import Kind, Lock, Step
 
-_ON_COLUMN = """pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-    AND c.contype = 'n'"""
+_ON_COLUMN = "pg_constraint c JOIN pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n'"
 _IN_PARTITIONS = f"""{_ON_COLUMN} JOIN pg_partition_tree(to_regclass({{table}})) t ON t.relid = c.conrelid
     JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace"""
 
 
 def found(table: Relation, columns: Iterable[str]) -> str:
-    """Return a jsonb expression of the columns of ``table`` whose NOT NULL is NOT VALID."""
-    return f"""(SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attnum), '[]') FROM {_ON_COLUMN}
-    WHERE {_unproven(table, columns)})"""
+    """Return a jsonb expression of those of ``columns`` whose NOT NULL is NOT VALID; NULL if there are none."""
+    return f"(SELECT jsonb_agg(attname) FROM {_ON_COLUMN} WHERE {_unproven(table, columns)})"
 
 
 def found_in_partitions(table: Relation, columns: Iterable[str], which: str = "NOT c.convalidated") -> str:
@@ -35,7 +33,7 @@ def found_in_partitions(table: Relation, columns: Iterable[str], which: str = "N
 def validate(table: Relation, columns: Sequence[str]) -> Step:
     """Return the Step that proves the rows for these constraints, whatever their names are."""
     sql = f"""DO $aoc$
-DECLARE parts text := (SELECT string_agg(format('VALIDATE CONSTRAINT %I', c.conname), ', ') FROM {_ON_COLUMN}
+DECLARE parts text := (SELECT string_agg(format('VALIDATE CONSTRAINT %I', conname), ', ') FROM {_ON_COLUMN}
     WHERE {_unproven(table, columns)});
 BEGIN
   IF parts IS NOT NULL THEN
@@ -47,19 +45,17 @@ END $aoc$"""
 
 
 def invalidate(table: Relation, columns: Sequence[str], condition: str) -> Step:
-    """Return the Step that makes NOT NULL of columns NOT VALID, where ``condition``, of ``a.attname``, holds.
+    """Return the Step that makes NOT NULL of ``columns`` NOT VALID: where ``condition``, of ``attname``, holds.
 
     PostgreSQL drops no NOT NULL that the replica identity needs, so that is another one for a moment.
     """
     at = table.literal
-    proven = f"""{_ON_COLUMN}
-      WHERE c.conrelid = to_regclass({at}) AND c.convalidated AND a.attname = ANY ({_listed(columns)})
-      AND {condition}"""
+    proven = f"{_ON_COLUMN} WHERE conrelid = to_regclass({at}) AND convalidated AND {condition}"
     sql = f"""DO $aoc$
 DECLARE entry record; identity text := (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
     WHERE i.indrelid = to_regclass({at}) AND i.indisreplident);
 BEGIN
-  FOR entry IN SELECT c.conname, a.attname, CASE WHEN c.connoinherit THEN ' NO INHERIT' END AS alone,
+  FOR entry IN SELECT conname, attname, CASE WHEN connoinherit THEN ' NO INHERIT' END AS alone,
       obj_description(c.oid, 'pg_constraint') AS words
     FROM {proven}
   LOOP
@@ -163,7 +159,7 @@ def inherit(
 
 def _unproven(table: Relation, columns: Iterable[str]) -> str:
     listed = _listed(columns)
-    return f"c.conrelid = to_regclass({table.literal}) AND NOT c.convalidated AND a.attname = ANY ({listed})"
+    return f"conrelid = to_regclass({table.literal}) AND NOT convalidated AND attname = ANY ({listed})"
 
 
 def _listed(columns: Iterable[str]) -> str:

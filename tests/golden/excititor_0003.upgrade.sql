@@ -52,10 +52,8 @@ BEGIN;
 -- record excititor_0003 ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
 DO $aoc$
 BEGIN
-  IF NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003') AND EXISTS (SELECT FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey) WHERE c.conrelid = to_regclass('"public"."vex_raw"') AND c.contype = 'n' AND NOT c.convalidated AND a.attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}')) THEN
-    INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'excititor_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."vex_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')), 'not_valid', (SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attnum), '[]') FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-        AND c.contype = 'n'
-        WHERE c.conrelid = to_regclass('"public"."vex_raw"') AND NOT c.convalidated AND a.attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'))) ON CONFLICT (name) DO NOTHING;
+  IF NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003') AND EXISTS (SELECT FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] WHERE conrelid = to_regclass('"public"."vex_raw"') AND contype = 'n' AND NOT convalidated AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}')) THEN
+    INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'excititor_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."vex_raw"'::regclass AND attnotnull AND attnum > 0), 'not_valid', (SELECT jsonb_agg(attname) FROM pg_constraint c JOIN pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n' WHERE conrelid = to_regclass('"public"."vex_raw"') AND NOT convalidated AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'))) ON CONFLICT (name) DO NOTHING;
   END IF;
 END $aoc$;
 
@@ -63,9 +61,8 @@ COMMIT;
 
 -- VALIDATE NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON vex_raw: SHARE UPDATE EXCLUSIVE on vex_raw while it runs; one scan proves what was NOT VALID; reads and writes go on.
 DO $aoc$
-DECLARE parts text := (SELECT string_agg(format('VALIDATE CONSTRAINT %I', c.conname), ', ') FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-    AND c.contype = 'n'
-    WHERE c.conrelid = to_regclass('"public"."vex_raw"') AND NOT c.convalidated AND a.attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'));
+DECLARE parts text := (SELECT string_agg(format('VALIDATE CONSTRAINT %I', conname), ', ') FROM pg_constraint c JOIN pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n'
+    WHERE conrelid = to_regclass('"public"."vex_raw"') AND NOT convalidated AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'));
 BEGIN
   IF parts IS NOT NULL THEN
     EXECUTE format('ALTER TABLE %s %s', '"public"."vex_raw"', parts);
@@ -75,9 +72,7 @@ END $aoc$;
 BEGIN;
 
 -- record excititor_0003 ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
-INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'excititor_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."vex_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset')), 'not_valid', (SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attnum), '[]') FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-    AND c.contype = 'n'
-    WHERE c.conrelid = to_regclass('"public"."vex_raw"') AND NOT c.convalidated AND a.attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'))) ON CONFLICT (name) DO NOTHING;
+INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'excititor_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."vex_raw"'::regclass AND attnotnull AND attnum > 0)) ON CONFLICT (name) DO NOTHING;
 
 -- ACCESS EXCLUSIVE on vex_raw, for an instant: waits 100 ms at most, and others wait as long.
 -- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.
@@ -90,9 +85,8 @@ LOCK TABLE "public"."vex_raw" IN ACCESS EXCLUSIVE MODE;
 
 -- SET NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON vex_raw: ACCESS EXCLUSIVE on vex_raw for an instant; the validated CHECK proves it, so no row is read.
 DO $aoc$
-DECLARE parts text := (SELECT string_agg(format('ALTER %I SET NOT NULL', a.attname), ', ' ORDER BY a.attnum)
-    FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."vex_raw"') AND NOT a.attnotnull
-    AND a.attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'));
+DECLARE parts text := (SELECT string_agg(format('ALTER %I SET NOT NULL', attname), ', ') FROM pg_attribute
+    WHERE attrelid = to_regclass('"public"."vex_raw"') AND NOT attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'));
 BEGIN
   IF parts IS NOT NULL THEN
     EXECUTE format('ALTER TABLE %s %s', '"public"."vex_raw"', parts);
