@@ -7,17 +7,18 @@ import psycopg
 _HERE = "relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND relname !~ %(without)s"
 _PARTS = {
     "relation": f"""SELECT relname, relkind, relpersistence, pg_get_userbyid(relowner), relacl::text,
-        reloptions::text, obj_description(oid, 'pg_class'), relrowsecurity, relforcerowsecurity, relreplident
+        reloptions::text, obj_description(oid, 'pg_class'), relrowsecurity, relforcerowsecurity, relreplident,
+        (SELECT spcname FROM pg_tablespace WHERE pg_tablespace.oid = reltablespace)
         FROM pg_class WHERE {_HERE}""",
     "column": f"""SELECT relname, attname, format_type(atttypid, atttypmod), attcollation::regcollation,
-        attnotnull, attstorage, attoptions::text, attacl::text, attidentity, attgenerated,
-        pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)
+        attnotnull, attstorage, nullif(attstattarget, -1), attoptions::text, attacl::text, attidentity,
+        attgenerated, pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)
         FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
         LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attnum > 0 AND NOT attisdropped AND {_HERE}""",
-    "constraint": f"""SELECT relname, conname, contype, convalidated, condeferrable, pg_get_constraintdef(o.oid),
-        obj_description(o.oid, 'pg_constraint') FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid
-        WHERE {_HERE}""",
+    "constraint": f"""SELECT relname, conname, contype, convalidated, condeferrable, conislocal, coninhcount,
+        connoinherit, pg_get_constraintdef(o.oid), obj_description(o.oid, 'pg_constraint')
+        FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid WHERE {_HERE}""",
     "index": f"""SELECT relname, pg_get_indexdef(indexrelid), indisunique, indisvalid, indisready, indislive,
         indisclustered, indisreplident, obj_description(indexrelid, 'pg_class')
         FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE {_HERE}""",

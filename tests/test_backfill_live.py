@@ -114,5 +114,5 @@ def test_rows_stored_meanwhile_are_linked_too(seed: int, table_of_each_shape: Da
         assert next(session.rows_to_come, "none left") == "none left"  # type: ignore[attr-defined]
         stored = dict(table_of_each_shape.rows("SELECT id, supersedes FROM found"))
         assert written >= sum(link != stored[id_] for id_, link in links(table_of_each_shape).items())
-        restore(session, VEX_RAW)
+        restore(session, VEX_RAW, "walk")
     assert links(table_of_each_shape) == stored

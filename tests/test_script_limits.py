@@ -16,8 +16,8 @@ from tests.test_operator_scripts import APPLY
 
 
 def test_the_script_is_short_enough_to_read() -> None:
-    """The constraints script has at most 650 lines, for both targets and both ways."""
-    assert len(APPLY.splitlines()) <= 650
+    """The constraints script has at most 700 lines, for both targets and both ways."""
+    assert len(APPLY.splitlines()) <= 700
 
 
 def plan(target: str, words: str, aoc: Aoc) -> str:

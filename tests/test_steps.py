@@ -55,8 +55,9 @@ def test_a_revision_names_what_it_makes(revision: Revision, function: str) -> No
         Kind.DROP_FUNCTION,
         Kind.ADD_COLUMN,
         Kind.DROP_BOOKKEEPING,
+        Kind.MAKE_READ_ONLY,
     )
-    columns = (Kind.SET_NOT_NULL, Kind.DROP_NOT_NULL, Kind.MAKE_READ_ONLY)
+    columns = (Kind.VALIDATE_NOT_NULL, Kind.SET_NOT_NULL, Kind.DROP_NOT_NULL, Kind.INVALIDATE_NOT_NULL)
     named = [step for step in shown(steps(revision, function)) if step.kind not in (*implied, *columns)]
 
     assert {step.relation.name for step in named if f'"{step.relation.name}"' not in text} == set()

@@ -44,9 +44,9 @@ END $aoc$""")
     excititor.run(done(AT, "walk"))
     repaired, rows = wrong(excititor), excititor.value(state)
     excititor.run("UPDATE vex_raw SET supersedes = 'since' WHERE id = 'r14'")
-    excititor.run(loop(set_back(VEX_RAW, AT, size="$1"), "9", "= 0"))
+    excititor.run(loop(set_back(VEX_RAW, AT, "walk", size="$1"), "9", "= 0"))
 
-    assert (walked, repaired, rows) == (0, 0, 79 + 3)
+    assert (walked, repaired, rows, excititor.value(state)) == (0, 0, 79 + 3, 0)
     assert excititor.rows("SELECT id, supersedes FROM vex_raw WHERE supersedes IS NOT NULL ORDER BY id") == [
         ("r11", "nowhere"),
         ("r12", "nowhere"),

@@ -188,6 +188,16 @@ def nullable(table: Relation, columns: Iterable[str]) -> str:
     return NULLABLE.ask(table, literal(f"{{{','.join(columns)}}}"))
 
 
+def unproven_not_null(table: Relation, columns: Iterable[str]) -> str:
+    """Return the condition that the NOT NULL of one of ``columns`` is NOT VALID, as PostgreSQL 18 allows."""
+    listed = literal(f"{{{','.join(columns)}}}")
+    return (
+        "EXISTS (SELECT FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] "
+        f"WHERE conrelid = to_regclass({table.literal}) AND contype = 'n' AND NOT convalidated "
+        f"AND attname = ANY ({listed}))"
+    )
+
+
 def column_exists(table: Relation, column: str) -> str:
     """Return the condition that ``table`` has this column."""
     return (

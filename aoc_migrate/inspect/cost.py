@@ -59,6 +59,8 @@ def effect_on(contract: Contract, step: Step) -> Effect:
     """Return the effect of a Step on the raw table of ``contract``. A Step on a partition counts as INSTANT."""
     if step.relation.name != contract.table:
         return Effect.INSTANT
+    if step.kind is Kind.VALIDATE_NOT_NULL:
+        return Effect.PROVE
     if step.kind is Kind.VALIDATE:
         documents = contract.document_check().name in step.objects
         return Effect.PROVE_DOCUMENTS if documents else Effect.PROVE

@@ -112,20 +112,43 @@ def validate(raw: Relation, names: Sequence[str], condition: str = "", *, usual:
 
 
 def not_null(raw: Relation, columns: Sequence[str]) -> Step:
-    """Return the Step that sets NOT NULL without a scan, because a validated CHECK proves it."""
-    sql = f"ALTER TABLE {raw} " + ", ".join(f"ALTER {column} SET NOT NULL" for column in columns)
-    needed = nullable(raw, columns)
-    return Step(Kind.SET_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), needed)
+    """Return the Step that sets NOT NULL without a scan, because a validated CHECK proves it.
+
+    It leaves out columns that are NOT NULL: PostgreSQL 18 refuses to set it again where it has NO INHERIT.
+    """
+    lacking = f"NOT attnotnull AND attname = ANY ({_listed(columns)})"
+    sql = _alter_columns(raw, "SET NOT NULL", lacking)
+    return Step(Kind.SET_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), nullable(raw, columns))
 
 
-def drop_not_null(raw: Relation, column: str, condition: str) -> Step:
-    """Return the Step that drops NOT NULL, where ``condition`` holds as well."""
-    sql, needed = (
-        f"ALTER TABLE {raw} ALTER {column} DROP NOT NULL",
-        f"{condition} AND NOT {nullable(raw, [column])}",
+def drop_not_null(raw: Relation, columns: Sequence[str], condition: str) -> Step:
+    """Return the Step that drops NOT NULL of ``columns``: where ``condition``, of ``attname``, holds.
+
+    It leaves what others have made NOT VALID since.
+    """
+    ours = (
+        f"attnotnull AND attname = ANY ({_listed(columns)}) AND {condition} AND NOT EXISTS (SELECT FROM "
+        "pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated)"
     )
-    lock, asking = Lock.ACCESS_EXCLUSIVE, Printed.ASKING
-    return Step(Kind.DROP_NOT_NULL, raw, (column,), lock, (sql,), needed, printed=asking)
+    sql = _alter_columns(raw, "DROP NOT NULL", ours)
+    needed = f"EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass({raw.literal}) AND {ours})"
+    return Step(Kind.DROP_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), needed)
+
+
+def _alter_columns(raw: Relation, change: str, which: str) -> str:
+    """Return the statement that makes a change to the columns for which a condition holds, all at once."""
+    return f"""DO $aoc$
+DECLARE parts text := (SELECT string_agg(format('ALTER %I {change}', attname), ', ') FROM pg_attribute
+    WHERE attrelid = to_regclass({raw.literal}) AND {which});
+BEGIN
+  IF parts IS NOT NULL THEN
+    EXECUTE format('ALTER TABLE %s %s', {raw.literal}, parts);
+  END IF;
+END $aoc$"""
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return literal(f"{{{','.join(columns)}}}")
 
 
 def nullable_before(columns: Sequence[str]) -> str:

@@ -1,12 +1,12 @@
 """CHECK constraints with their functions, and NOT NULL: guard new rows first, prove the old ones later."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.questions import constraint_exists, constraint_is_ours, nullable
-from aoc_migrate.database.relation import literal
 from aoc_migrate.database.state import recorded
-from aoc_migrate.operations import partition_not_null
+from aoc_migrate.operations import partition_not_null, unproven_not_null
 from aoc_migrate.operations.check_steps import (
     add,
     add_again,
@@ -21,7 +21,7 @@ from aoc_migrate.operations.check_steps import (
 )
 from aoc_migrate.operations.facts import forget, record
 from aoc_migrate.operations.registry import operation
-from aoc_migrate.operations.step import Executor
+from aoc_migrate.operations.step import Executor, Printed
 
 
 @operation
@@ -69,17 +69,30 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
     """Set NOT NULL without a scan, because ``proof`` is validated; then drop the proof.
 
     Two statements: in one ALTER the drop would come first, and the scan would run under ACCESS EXCLUSIVE
-    (`reference/limits.md` 1.5). Columns that were NOT NULL already are recorded for the downgrade.
+    (`reference/limits.md` 1.5). Columns that were NOT NULL already are recorded for the downgrade, and left out. A
+    NOT NULL that is NOT VALID is validated first: SET NOT NULL would ignore the proof, and scan.
     """
-    raw, listed = run.schema[table], ", ".join(literal(column) for column in columns)
-    found = (
-        "(SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
-        f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attname IN ({listed}))"
+    raw = run.schema[table]
+    facts = (
+        "'not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
+        f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attnum > 0)"
     )
+    unproven = f", 'not_valid', {unproven_not_null.found(raw, columns)}"
     partitioned = run.on_partitions(raw)
-    own = f", 'own_not_null', {partition_not_null.own(raw, listed)}" if partitioned else ""
+    if partitioned:
+        facts += f", 'own_not_null', {partition_not_null.own(raw, columns)}"
+        facts += f", 'own_no_inherit', {unproven_not_null.found_in_partitions(raw, columns, 'connoinherit')}"
+        unproven += f", 'own_not_valid', {unproven_not_null.found_in_partitions(raw, columns)}"
+    recording = record(run.schema, revision, f"jsonb_build_object({facts})")
+    validating = unproven_not_null.validate(raw, columns)
+    first = record(run.schema, revision, f"jsonb_build_object({facts}{unproven})")
+    run.run(replace(first, needed=f"{first.needed} AND {validating.needed}", printed=Printed.ASKING))
+    run.run(validating)
+    inheriting = unproven_not_null.inherit(partitioned.session, raw, columns) if partitioned else []
+    for step in [recording, *inheriting] if inheriting else []:
+        run.run(step)
     run.run(
-        record(run.schema, revision, f"jsonb_build_object('not_null', {found}{own})"),
+        recording,
         *(not_null(raw, some) for some in ([[column] for column in columns] if partitioned else [columns])),
         drop(raw, proof, constraint_exists(raw, proof)),
     )
@@ -92,12 +105,15 @@ def invalidate_checks(
     """Make CHECKs NOT VALID again, and drop the NOT NULL that ``revision`` had set; new rows stay guarded."""
     raw, check = run.schema[table], contract.check(proof)
     again = [add_again(raw, contract.check(name), recorded(run.schema, revision)) for name in names]
-    again.append(add_again(raw, check, recorded(run.schema, revision, nullable_before(check.columns))))
+    proved = f"({nullable_before(check.columns)} OR value->'not_valid' <> '[]')"
+    again.append(add_again(raw, check, recorded(run.schema, revision, proved)))
     if online := run.on_partitions(raw):
         run.run(*again)
         partition_not_null.drop(online, raw, check.columns, revision)
         run.run(forget(run.schema, revision))
     else:
-        ours = [(column, recorded(run.schema, revision, nullable_before([column]))) for column in check.columns]
-        dropped = (drop_not_null(raw, column, condition) for column, condition in ours)
-        run.run(*again, *dropped, forget(run.schema, revision))
+        ours = recorded(run.schema, revision, "NOT value->'not_null' ? attname::text")
+        dropped = drop_not_null(raw, check.columns, ours)
+        unproven = recorded(run.schema, revision, "value->'not_valid' ? attname::text")
+        invalidated = unproven_not_null.invalidate(raw, check.columns, unproven)
+        run.run(*again, dropped, invalidated, forget(run.schema, revision))

@@ -1,7 +1,7 @@
 """The executor that runs Steps online: each only where it is needed, under its lock, with bounded stalls."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,18 @@ from aoc_migrate.operations.instant import with_access_exclusive
 from aoc_migrate.operations.step import BUILDS, Batches, Kind, Lock, Step, shown, strongest, title
 from aoc_migrate.operations.supersedes.backfill import backfill
 from aoc_migrate.operations.supersedes.set_back import restore
-from aoc_migrate.report.model import StepReport
+from aoc_migrate.report.model import Finding, StepReport, finding
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
+
+
+def remarks_on(session: Session, steps: Iterable[Step]) -> Iterator[Finding]:
+    """Yield what a plan and a report say of Steps that are needed."""
+    for remark in (step.remark for step in steps if step.remark):
+        with own_tables_locked(session, STATE):
+            found = session.value(f"SELECT ({remark.values})")
+        yield from (finding(remark.slug, remark.subject, **values) for values in found or [])
 
 
 class Online:
@@ -59,7 +67,9 @@ class Online:
         """
         with self._outside(), self._reported(steps):
             for some in self._lock_groups(self.needed(steps)):
+                remarks = list(remarks_on(self.session, some))
                 self._take(some)
+                self.session.findings += remarks
 
     def needed(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """Return the Steps whose result the catalog lacks. Raises Abort for an objection that is an error."""
@@ -140,7 +150,7 @@ class Online:
         if step.kind is Kind.LINK:
             backfill(self.session, step.contract, step.name)
         else:
-            restore(self.session, step.contract)
+            restore(self.session, step.contract, step.name)
         for noted in self.session.steps[before:]:
             self._reports((step,), noted)
 

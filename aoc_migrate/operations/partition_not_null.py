@@ -5,21 +5,26 @@ again, and a CHECK proven under a weak lock avoids the scan under the strong one
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.questions import constraint_exists, constraint_is_unproven
-from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
+from aoc_migrate.operations.unproven_not_null import inherit, invalidate_with_partitions, validate_again
+
+_IDENTITY = (
+    "SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid "
+    "WHERE i.indrelid = to_regclass(%s) AND i.indisreplident"
+)
 
 
-def own(table: Relation, listed: str) -> str:
-    """Return an expression for (schema, name, columns) of partitions with NOT NULL that their parents lack.
-
-    ``listed``: the columns to examine, as SQL literals.
-    """
+def own(table: Relation, columns: Iterable[str]) -> str:
+    """Return an expression for (schema, name, columns) of partitions with NOT NULL that their parents lack."""
+    listed = ", ".join(literal(column) for column in columns)
     return (
         "(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, columns)), '[]') FROM ("
         "SELECT n.nspname AS schema, c.relname AS name, jsonb_agg(a.attname ORDER BY a.attnum) AS columns "
@@ -36,31 +41,51 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
     found = catalog.state(run.session, revision)
     if found is None:
         return
-    kept = _still_parts(run.session, table, columns, found.get("own_not_null", []))
+    session, unproven = run.session, [c for c in columns if c in found.get("not_valid", [])]
+    # PostgreSQL 18 itself keeps what a partition had of its own.
+    own = found.get("own_not_null", []) if session.connection.info.server_version < 180000 else []
+    kept = _still_parts(session, table, columns, own)
     for partition, names in kept.items():
         run.run(_add(partition, names))
         run.run(_validate(partition))
-    nullable = catalog.nullable(run.session, table.name, columns)
+    nullable, identities = catalog.nullable(session, table.name, columns), _identities(session, kept)
     for column in columns:
-        if column not in nullable and column not in found["not_null"]:
-            again = [f"ALTER TABLE {part} ALTER {column} SET NOT NULL" for part in kept if column in kept[part]]
-            sql = (f"ALTER TABLE {table} ALTER {column} DROP NOT NULL", *again)
-            run.run(Step(Kind.DROP_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, sql))
+        if column not in nullable and column not in [*found["not_null"], *unproven]:
+            statements = [f"ALTER TABLE {table} ALTER {column} DROP NOT NULL"]
+            for part in (part for part in kept if column in kept[part]):
+                statements.append(f"ALTER TABLE {part} ALTER {column} SET NOT NULL")
+                if part in identities:  # PostgreSQL drops no NOT NULL that a replica identity needs
+                    statements.insert(0, f"ALTER TABLE {part} REPLICA IDENTITY DEFAULT")
+                    statements.append(f"ALTER TABLE {part} REPLICA IDENTITY USING INDEX {identities[part]}")
+            run.run(Step(Kind.DROP_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, tuple(statements)))
     for partition in kept:
         name = _proof(partition)
         sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {name}",)
         run.run(Step(Kind.DROP_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql))
+    alone = _still_parts(session, table, columns, found.get("own_no_inherit", []))
+    for step in inherit(session, table, columns, alone) if alone else ():
+        run.run(step)
+    if unproven:
+        _invalidate(run, table, unproven, _still_parts(session, table, columns, found.get("own_not_valid", [])))
+
+
+def _invalidate(run: OnPartitions, table: Relation, columns: list[str], parts: dict[Relation, list[str]]) -> None:
+    """Make NOT NULL of ``columns`` NOT VALID, and in the partitions of ``parts``; prove it again in the others."""
+    for column in columns:
+        own = [part for part in parts if column in parts[part]]
+        for step in invalidate_with_partitions(run.session, table, column, own):
+            run.run(step)
+    for step in validate_again(run.session, table, columns, parts):
+        run.run(step)
 
 
 def _still_parts(
     session: Session, table: Relation, columns: tuple[str, ...], own: list[list[Any]]
 ) -> dict[Relation, list[str]]:
-    """Return those that PostgreSQL would drop; a detached partition keeps its own.
+    """Return the partitions of ``own``, a record, with their columns; a detached partition keeps its own.
 
     The record is data: only existing partitions and columns in it count.
     """
-    if session.connection.info.server_version >= 180000:
-        return {}
     rows = session.rows(
         f"SELECT n.nspname::text AS schema, c.relname::text AS name FROM {FAMILY} AS family "
         "JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace",
@@ -69,6 +94,12 @@ def _still_parts(
     family = {Relation(row["schema"], row["name"]) for row in rows}
     kept = {Relation(schema, name): [c for c in columns if c in named] for schema, name, named in own}
     return {partition: named for partition, named in kept.items() if partition in family and named}
+
+
+def _identities(session: Session, tables: Iterable[Relation]) -> dict[Relation, str]:
+    """Return the quoted name of the index that is the replica identity of a table, where there is one."""
+    named = {table: session.value(_IDENTITY, (str(table),)) for table in tables}
+    return {table: index for table, index in named.items() if index}
 
 
 def _proof(table: Relation) -> str:

@@ -16,6 +16,8 @@ from aoc_migrate.database.questions import exists
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.index_steps import build, definition
+from aoc_migrate.operations.index_twin import carry_over
+from aoc_migrate.operations.index_twin import definition as twin_definition
 from aoc_migrate.operations.leftovers import wait_for_build
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.report.model import StepReport, finding
@@ -59,22 +61,23 @@ def drop(run: OnPartitions, table: Relation, name: str, revision: str) -> None:
     """Drop the index ``name`` with its parts, unless ``revision`` found it there.
 
     PostgreSQL drops attached indexes with their parent. So a partition's earlier index, which was attached, gets a
-    twin first, which takes its name afterwards.
+    twin first, which takes its place and its name in the same instant.
     """
     session, index, kept = run.session, Index(name, ()), _kept(run, revision)
     if (catalog.state(session, revision) or {"index_found": True})["index_found"]:
         return
-    renames = []
+    before, after = [], []
     for node in tree(session, table.name, index):
         ours, twin = (node.own_index(table, index, more) for more in ("", TWIN))
         if node.index is None and ours not in kept:
             _drop_leftover(run, node, index, ours)
         if node.leaf and node.index in kept:
             _build_twin(run, node, index, twin)
-            renames.append(f"ALTER INDEX {twin} RENAME TO {quoted(node.index.name)}")
+            before.append(carry_over(node.table, node.index, twin))
+            after.append(f"ALTER INDEX {twin} RENAME TO {quoted(node.index.name)}")
         else:
             _drop_leftover(run, node, index, twin)
-    sql = (f"DROP INDEX IF EXISTS {Relation(table.schema, name)}", *renames)
+    sql = (*before, f"DROP INDEX IF EXISTS {Relation(table.schema, name)}", *after)
     needed = exists(Relation(table.schema, name))
     run.run(Step(Kind.DROP_INDEX_AT_ONCE, table, (name,), Lock.ACCESS_EXCLUSIVE, sql, needed))
 
@@ -182,16 +185,9 @@ def _drop_leftover(run: OnPartitions, node: Node, index: Index, name: Relation) 
 
 
 def _build_twin(run: OnPartitions, node: Node, index: Index, twin: Relation) -> None:
-    if similar(run.session, node.table, index).get(twin):
-        return
-    _drop_leftover(run, node, index, twin)
-    row = run.session.row(
-        "SELECT pg_get_indexdef(oid) AS definition, quote_ident(relname) AS name FROM pg_class "
-        "WHERE oid = to_regclass(%s)",
-        (str(node.index),),
-    )
-    new = f" INDEX CONCURRENTLY {quoted(twin.name)} ON "
-    run.run(_build(node, twin, row["definition"].replace(f" INDEX {row['name']} ON ", new, 1)))
+    if node.index and not similar(run.session, node.table, index).get(twin):
+        _drop_leftover(run, node, index, twin)
+        run.run(_build(node, twin, twin_definition(run.session, node.index, twin)))
 
 
 class _Sums:

@@ -44,7 +44,19 @@ class Kind(Enum):
     )
     DROP_CHECK = ("DROP CONSTRAINT", "no row is read")
     VALIDATE = ("VALIDATE CONSTRAINT", "one scan proves all rows; reads and writes go on")
+    VALIDATE_NOT_NULL = (
+        "VALIDATE NOT NULL",
+        "one scan proves what was NOT VALID; reads and writes go on",
+    )
     SET_NOT_NULL = ("SET NOT NULL", "the validated CHECK proves it, so no row is read")
+    CHANGE_INHERITANCE = (
+        "ALTER CONSTRAINT",
+        "NOT NULL with NO INHERIT, as the table of the partition allows none",
+    )
+    INVALIDATE_NOT_NULL = (
+        "ADD NOT NULL NOT VALID",
+        "only where it was found so; dropped and added at once",
+    )
     DROP_NOT_NULL = ("DROP NOT NULL", "only where this migration had set it")
     BUILD_INDEX = ("CREATE INDEX CONCURRENTLY", "reads and writes go on; it waits for older transactions")
     BUILD_UNIQUE_INDEX = ("CREATE UNIQUE INDEX CONCURRENTLY", BUILD_INDEX[1])
@@ -59,7 +71,7 @@ class Kind(Enum):
         "RENAME and CREATE VIEW",
         "readers find the same rows under the same name; nobody writes them any more",
     )
-    SWAP_BACK = ("DROP VIEW and RENAME", "the table never lost its owner, its privileges and its policies")
+    SWAP_BACK = ("DROP VIEW and RENAME", "the table never lost its owner and its policies")
     MAKE_READ_ONLY = ("CREATE TRIGGER", "the view refuses every write")
     USE_INVOKER = ("ALTER VIEW", "the table's policies apply to readers of the view")
     CHANGE_POLICIES = ("policies of", "what the verifier may see changes at once")
@@ -109,6 +121,18 @@ class Objection:
         return finding(self.slug, self.subject, **{"reason": reason, **self.words})
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What a reader must know of a Step, in findings ``slug`` that stop nothing.
+
+    ``values``: SQL for a jsonb array, asked before the Step runs; each of its objects completes one finding.
+    """
+
+    slug: str
+    subject: str
+    values: str
+
+
 def foreign_object(subject: str, condition: str, reason: str = "it was not made by aoc-migrate") -> Objection:
     """Return the objection ``foreign-object`` where an SQL condition holds."""
     words = {"remedy": "Rename or drop it, as its owner or as a superuser."}
@@ -123,7 +147,7 @@ class Step:
     ``sql``: the statement, and others that belong to it, such as a COMMENT. ``needed``: an SQL condition that
     holds where the catalog lacks what the Step makes. ``optional``: the table may be missing; then nothing is
     locked. ``alone``: the statement itself takes the strong lock, on an index or without partitions, where LOCK
-    TABLE would take more.
+    TABLE would take more. ``remark``: what a plan and a report say of it.
     """
 
     kind: Kind
@@ -136,6 +160,7 @@ class Step:
     printed: Printed = Printed.PLAIN
     optional: bool = False
     alone: bool = False
+    remark: Remark | None = None
 
     @property
     def index(self) -> Relation:

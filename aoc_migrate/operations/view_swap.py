@@ -21,6 +21,7 @@ from aoc_migrate.database.view import (
     refusal,
     underlying,
 )
+from aoc_migrate.operations import view_rights
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor, Kind, Lock, Objection, Printed, Step, foreign_object
 
@@ -77,10 +78,11 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
 
 @operation
 def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
-    """Drop the view and give the table its name back; its owner and privileges never left it.
+    """Drop the view and give the table its name back; its owner and its policies never left it.
 
-    DROP VIEW without CASCADE: anything since built on the view stops this, as it should. Objects to that
-    beforehand, and to a table in the view's place (``swap-back-conflict``).
+    What was granted or revoked on the view since, the table grants or revokes as far as SELECT goes, with a remark
+    (``view-changed-since``). DROP VIEW without CASCADE: anything since built on the view stops this, as it should.
+    Objects to that beforehand, and to a table in the view's place (``swap-back-conflict``).
     """
     at, swap = run.schema, ViewSwap(table, backup)
     run.run(
@@ -92,6 +94,7 @@ def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
             (_back(at, swap, revision),),
             needed=recorded(at, revision),
             objection=_back_conflict(at, swap, revision),
+            remark=view_rights.remark(at, swap, revision, recorded(at, revision, _SWAPPED)),
             optional=True,
         )
     )
@@ -112,16 +115,28 @@ def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
 def _back_conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
     remedy = (
         f"Drop what depends on {swap.view}, go down, and create it again: it then uses the table. If another "
-        f"relation has the name {swap.view}, or {swap.backup} is missing, rename the tables first."
+        f"relation has the name {swap.view}, or {swap.backup} is missing, rename the tables first. If the view "
+        f"has a new owner, give it back to that of {swap.backup}: ALTER VIEW {swap.view} OWNER TO …;"
     )
     view, backup = at[swap.view], at[swap.backup]
     reason = f"""(SELECT CASE WHEN NOT {recorded(at, revision, _SWAPPED)} THEN NULL
     WHEN to_regclass({backup.literal}) IS NULL THEN {literal(f"there is no {swap.backup}")}
     WHEN kind <> 'v' THEN {literal(f"{swap.view} is no view any more")}
-    WHEN names IS NOT NULL THEN 'other objects depend on it (' || names || ')' END
+    WHEN names IS NOT NULL THEN 'other objects depend on it (' || names || ')' ELSE {_unlockable(at, swap)} END
   FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
     {dependents(at, swap)} AS names) AS found)"""
     return Objection("swap-back-conflict", swap.view, reason, {"remedy": remedy})
+
+
+def _unlockable(at: Schema, swap: ViewSwap) -> str:
+    """Return why a view's new owner is in the way: LOCK also locks the backup, with the rights of that owner."""
+    return f"""(SELECT format('it belongs to %I, whose rights are too few to lock {swap.backup}, a table of %I',
+    pg_get_userbyid(v.relowner), pg_get_userbyid(t.relowner)) FROM pg_class v, pg_class t
+  WHERE v.oid = to_regclass({at[swap.view].literal}) AND t.oid = to_regclass({at[swap.backup].literal})
+    AND v.relkind = 'v' AND v.relowner <> t.relowner
+    AND NOT has_table_privilege(v.relowner, t.oid, 'UPDATE, DELETE, TRUNCATE')
+    AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions)
+      WHERE option_name = 'security_invoker' AND option_value::boolean))"""
 
 
 def _foreign(at: Schema, swap: ViewSwap, needed: str) -> Objection:
@@ -212,14 +227,19 @@ BEGIN
     END LOOP;
     EXIT WHEN NOT FOUND;
   END LOOP;
-  INSERT INTO {state} (name, value) VALUES ('{revision}', '{{"swapped": true}}');
+  INSERT INTO {state} (name, value)
+    SELECT '{revision}', jsonb_build_object('swapped', true, 'readers', {view_rights.recorded(view)});
 END $aoc$"""
 
 
 def _back(at: Schema, swap: ViewSwap, revision: str) -> str:
+    declared, carried = view_rights.carry_back(at, swap, revision)
     return f"""DO $aoc$
+DECLARE
+  {declared}
 BEGIN
   IF {recorded(at, revision, _SWAPPED)} THEN
+    {carried}
     DROP VIEW IF EXISTS {at[swap.view]};
     DROP FUNCTION IF EXISTS {at[guard_function(swap)]}();
     ALTER TABLE {at[swap.backup]} RENAME TO {swap.view};

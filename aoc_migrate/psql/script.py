@@ -35,12 +35,20 @@ from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replicated
 from aoc_migrate.inspect.temp_files import LIKE_A_BUILD, sort_of
 from aoc_migrate.operations.supersedes.obstacles import row_obstacles, statement_obstacles
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
-from aoc_migrate.operations.supersedes.statements import new_links, old_links, update_triggers, wrong_links
+from aoc_migrate.operations.supersedes.statements import CHAIN, new_links, old_links, update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due
 from aoc_migrate.psql.sections import objections, section
 from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
 from aoc_migrate.report.accepted import ACCEPTABLE
-from aoc_migrate.revisions.graph import Revision, altered_tables, contract_at, history, position, swap_of
+from aoc_migrate.revisions.graph import (
+    Revision,
+    altered_tables,
+    contract_at,
+    history,
+    position,
+    revision_of,
+    swap_of,
+)
 from aoc_migrate.revisions.revision_sql import checksum
 
 VARIABLES = {
@@ -117,6 +125,8 @@ def shared_values(
         "version_name": VERSION,
         "hold_name": HOLD,
         "journal_name": JOURNAL,
+        "backfill": revision_of(target, Part.CHAIN),
+        "chain": CHAIN,
         "log": as_statement(str(VARIABLE[LOG])),
         "hold": as_statement(str(VARIABLE[HOLD])),
         "holders": HOLDERS,

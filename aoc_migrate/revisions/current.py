@@ -69,6 +69,15 @@ def chain_state(session: Session) -> dict[str, object] | None:
     return catalog.state(session, revision_of(session.target.name, Part.CHAIN))
 
 
+def lost_links(session: Session, revision: str | None, goal: str | None) -> Iterator[Finding]:
+    """Yield the finding on what the journal lacks, if going from ``revision`` to ``goal`` sets links back."""
+    from aoc_migrate.inspect.journal import links_not_restored  # an upgrade with nothing to do needs none of it
+
+    target = session.target.name
+    if Part.CHAIN in parts(target, revision) - parts(target, goal):
+        yield from links_not_restored(session, revision_of(target, Part.CHAIN))
+
+
 def backfilled_at(session: Session) -> str | None:
     """Return when the backfill started. Rows stored since then may have late links.
 

@@ -39,7 +39,7 @@ from aoc_migrate.report.accepted import Accepted
 from aoc_migrate.report.formatting import plain
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.revisions import ledger
-from aoc_migrate.revisions.current import changing, read_revision
+from aoc_migrate.revisions.current import changing, lost_links, read_revision
 from aoc_migrate.revisions.graph import Revision, contract_at, head, migrations_folder, resolve
 from aoc_migrate.run import hold
 
@@ -168,6 +168,7 @@ def _recorded(session: Session, verb: str, arguments: Any) -> Iterator[None]:
     target = session.target.name
     report = Report(target, head(target), read_revision(session))
     goal = resolve(target, arguments.revision, report.revision)
+    session.findings += lost_links(session, report.revision, goal)
     command = f"alembic {verb} {arguments.revision}"
     with ledger.recorded(session, report, command, goal), changing(session, report):
         yield

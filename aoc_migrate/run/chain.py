@@ -15,6 +15,7 @@ from aoc_migrate.inspect.chain_links import inspect_chain
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, objections_to_link, relink
+from aoc_migrate.operations.supersedes.statements import CHAIN, count_links
 from aoc_migrate.report.facts.chains import RelinkFacts
 from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions import ledger
@@ -70,11 +71,12 @@ def _apply(session: Session, report: Report) -> bool:
         report.findings += [*code_findings(session, contract, DDL), *objections_to_link(session, contract)]
         if report.errors:
             return False
-        state = catalog.state(session, "chain")
-        if state is None or state["done"]:
-            keep(session, forget(session.schema, "chain"))
+        state, backfill = catalog.state(session, CHAIN), revision_of(session.target.name, Part.CHAIN)
+        if state is not None and state["done"]:
+            total = count_links(session.schema, backfill, str(int(state["rows"])))
+            keep(session, total, forget(session.schema, CHAIN))
         with ledger.recorded(session, report, "chain --apply", report.revision), changing(session, report):
-            report.put(RelinkFacts(relink(session, contract, "chain")))
+            report.put(RelinkFacts(relink(session, contract, CHAIN)))
     return True
 
 

@@ -12,11 +12,13 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.targets import Target, read_schema_and_owner
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.cost import Costs, Effect, effect_on, measure, sizes, wal
+from aoc_migrate.operations.execute import remarks_on
 from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
 from aoc_migrate.report.model import Next, Report
+from aoc_migrate.revisions.current import lost_links
 from aoc_migrate.revisions.graph import contract_at, position, resolve
 from aoc_migrate.revisions.objections import objections
 from aoc_migrate.revisions.revision_sql import collect
@@ -29,6 +31,7 @@ _INDEPENDENT = (
     Kind.CREATE_FUNCTION,
     Kind.GRANT_EXECUTE,
     Kind.ADD_CHECK,
+    Kind.VALIDATE_NOT_NULL,
     *BUILDS,
     Kind.DROP_INDEX,
 )
@@ -61,6 +64,8 @@ def run_plan(session: Session, report: Report, revision: str) -> None:
         seconds = round(sum(step.estimated_ms or 0 for step in facts.plan) / 1000, 1)
         facts = replace(facts, estimated_seconds=seconds, **_wal(session, contract, costs, steps))
     report.put(facts)
+    report.findings += [found for _, group in remaining for found in remarks_on(session, group)]
+    report.findings += lost_links(session, report.revision, job.name(job.goal) if job.goal else None)
     report.findings += hold.findings(session)
     report.findings += objections(session, job.revisions, job.function) if job.down else []
     verb = f"aoc-migrate {job.function} {target}"

@@ -20,7 +20,7 @@ from aoc_migrate.operations.supersedes.set_back import objections_to_restore
 from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
 from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
-from aoc_migrate.revisions.current import changing, locked, our_tables, was_swapped
+from aoc_migrate.revisions.current import changing, locked, lost_links, our_tables, was_swapped
 from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, position, resolve, swap_of
 from aoc_migrate.revisions.objections import objections
 from aoc_migrate.run import hold
@@ -61,6 +61,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
         report.changed |= resumed is None
         _warn_guard(session, report)
+        report.findings += lost_links(session, report.revision, goal)
         in_quarantine = journaled_in_quarantine(session, contract) if _sets_back(undone) else 0
         costs = measure(session, contract)
         recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)

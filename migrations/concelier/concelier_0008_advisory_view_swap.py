@@ -3,7 +3,8 @@
 Why: merged advisories are history: they stay readable under the old name, but no longer writable.
 Locks: ACCESS EXCLUSIVE on advisory for an instant; sessions that waited then use the view.
 If it fails: nothing was changed; run the same command again.
-Reversible: yes, the view is dropped and the table gets its name back; it never lost owner, grants or policies.
+Reversible: yes, the view is dropped and the table gets its name back; it never lost its owner or its policies, and
+rights to read that changed on the view follow it.
 """
 
 from alembic import op

@@ -18,8 +18,12 @@ DROP TABLE flat;
 CREATE TABLE {t}_below PARTITION OF {t} FOR VALUES IN ('default') PARTITION BY LIST (content_hash);
 CREATE TABLE {t}_all PARTITION OF {t}_below DEFAULT;
 CREATE TABLE {t}_careful PARTITION OF {t} DEFAULT;
-ALTER TABLE {t}_careful ALTER source SET NOT NULL;
+ALTER TABLE {t}_careful ALTER source SET NOT NULL, ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL,
+  ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL;
 CREATE UNIQUE INDEX own ON {t}_careful (tenant, source_vendor, upstream_id, content_hash);
+ALTER TABLE {t}_careful REPLICA IDENTITY USING INDEX own;
+ALTER TABLE {t}_careful CLUSTER ON own;
+COMMENT ON INDEX own IS 'theirs';
 """
 _WRONG_LINKS = "CASE WHEN n % 7 = 0 THEN 'r' || n - 3 END"
 
@@ -65,5 +69,7 @@ def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, parted: 
         "'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}', "
         f"'{{\"raw\": {{}}}}', '2025-01-01', {_WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
     )
+    if connection.info.server_version >= 180000:
+        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT theirs NOT NULL linkset NOT VALID".encode())
     if table == RAW_TABLES["concelier"]:
         create_legacy_advisory(connection)

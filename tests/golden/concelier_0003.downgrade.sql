@@ -70,84 +70,35 @@ ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_requi
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_required_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
 
--- DROP NOT NULL tenant ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
+-- DROP NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
 DO $aoc$
+DECLARE parts text := (SELECT string_agg(format('ALTER %I DROP NOT NULL', attname), ', ') FROM pg_attribute
+    WHERE attrelid = to_regclass('"public"."advisory_raw"') AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ? attname::text) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated));
 BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{tenant}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{tenant}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER tenant DROP NOT NULL;
+  IF parts IS NOT NULL THEN
+    EXECUTE format('ALTER TABLE %s %s', '"public"."advisory_raw"', parts);
   END IF;
 END $aoc$;
 
--- DROP NOT NULL source_vendor ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
+-- ADD NOT NULL NOT VALID tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where it was found so; dropped and added at once.
 DO $aoc$
+DECLARE entry record; identity text := (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+    WHERE i.indrelid = to_regclass('"public"."advisory_raw"') AND i.indisreplident);
 BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{source_vendor}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{source_vendor}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER source_vendor DROP NOT NULL;
-  END IF;
-END $aoc$;
-
--- DROP NOT NULL upstream_id ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
-DO $aoc$
-BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{upstream_id}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{upstream_id}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER upstream_id DROP NOT NULL;
-  END IF;
-END $aoc$;
-
--- DROP NOT NULL content_hash ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
-DO $aoc$
-BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{content_hash}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{content_hash}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER content_hash DROP NOT NULL;
-  END IF;
-END $aoc$;
-
--- DROP NOT NULL retrieved_at ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
-DO $aoc$
-BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{retrieved_at}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{retrieved_at}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER retrieved_at DROP NOT NULL;
-  END IF;
-END $aoc$;
-
--- DROP NOT NULL source ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
-DO $aoc$
-BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{source}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{source}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER source DROP NOT NULL;
-  END IF;
-END $aoc$;
-
--- DROP NOT NULL upstream ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
-DO $aoc$
-BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{upstream}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{upstream}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER upstream DROP NOT NULL;
-  END IF;
-END $aoc$;
-
--- DROP NOT NULL linkset ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
-DO $aoc$
-BEGIN
-  IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ?& '{linkset}') AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_raw"') AND a.attname = ANY ('{linkset}')
-    AND (NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
-      AND a.attnum = ANY (c.conkey) AND NOT c.convalidated))) THEN
-    ALTER TABLE "public"."advisory_raw" ALTER linkset DROP NOT NULL;
-  END IF;
+  FOR entry IN SELECT conname, attname, CASE WHEN connoinherit THEN ' NO INHERIT' END AS alone,
+      obj_description(c.oid, 'pg_constraint') AS words
+    FROM pg_constraint c JOIN pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n' WHERE conrelid = to_regclass('"public"."advisory_raw"') AND convalidated AND EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND value->'not_valid' ? attname::text)
+  LOOP
+    IF identity IS NOT NULL THEN
+      ALTER TABLE "public"."advisory_raw" REPLICA IDENTITY DEFAULT;
+    END IF;
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %2$I NOT NULL %3$I%4$s NOT VALID',
+      '"public"."advisory_raw"', entry.conname, entry.attname, entry.alone);
+    EXECUTE format('COMMENT ON CONSTRAINT %I ON %s IS %L', entry.conname, '"public"."advisory_raw"', entry.words);
+    IF identity IS NOT NULL THEN
+      EXECUTE format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', '"public"."advisory_raw"', identity);
+    END IF;
+  END LOOP;
 END $aoc$;
 
 -- forget concelier_0003 ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.

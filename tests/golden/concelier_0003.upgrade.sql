@@ -50,7 +50,29 @@ ALTER TABLE "public"."advisory_raw" VALIDATE CONSTRAINT advisory_raw_keys_v1, VA
 BEGIN;
 
 -- record concelier_0003 ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
-INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."advisory_raw"'::regclass AND attnotnull AND attname IN ('tenant', 'source_vendor', 'upstream_id', 'content_hash', 'retrieved_at', 'source', 'upstream', 'linkset'))) ON CONFLICT (name) DO NOTHING;
+DO $aoc$
+BEGIN
+  IF NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003') AND EXISTS (SELECT FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] WHERE conrelid = to_regclass('"public"."advisory_raw"') AND contype = 'n' AND NOT convalidated AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}')) THEN
+    INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."advisory_raw"'::regclass AND attnotnull AND attnum > 0), 'not_valid', (SELECT jsonb_agg(attname) FROM pg_constraint c JOIN pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n' WHERE conrelid = to_regclass('"public"."advisory_raw"') AND NOT convalidated AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'))) ON CONFLICT (name) DO NOTHING;
+  END IF;
+END $aoc$;
+
+COMMIT;
+
+-- VALIDATE NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON advisory_raw: SHARE UPDATE EXCLUSIVE on advisory_raw while it runs; one scan proves what was NOT VALID; reads and writes go on.
+DO $aoc$
+DECLARE parts text := (SELECT string_agg(format('VALIDATE CONSTRAINT %I', conname), ', ') FROM pg_constraint c JOIN pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n'
+    WHERE conrelid = to_regclass('"public"."advisory_raw"') AND NOT convalidated AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'));
+BEGIN
+  IF parts IS NOT NULL THEN
+    EXECUTE format('ALTER TABLE %s %s', '"public"."advisory_raw"', parts);
+  END IF;
+END $aoc$;
+
+BEGIN;
+
+-- record concelier_0003 ON aoc_migration_state: takes no lock on your tables; what the downgrade must know of the database as it was.
+INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0003', jsonb_build_object('not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute WHERE attrelid = '"public"."advisory_raw"'::regclass AND attnotnull AND attnum > 0)) ON CONFLICT (name) DO NOTHING;
 
 -- ACCESS EXCLUSIVE on advisory_raw, for an instant: waits 100 ms at most, and others wait as long.
 -- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.
@@ -62,7 +84,14 @@ SET LOCAL synchronous_commit = off;
 LOCK TABLE "public"."advisory_raw" IN ACCESS EXCLUSIVE MODE;
 
 -- SET NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; the validated CHECK proves it, so no row is read.
-ALTER TABLE "public"."advisory_raw" ALTER tenant SET NOT NULL, ALTER source_vendor SET NOT NULL, ALTER upstream_id SET NOT NULL, ALTER content_hash SET NOT NULL, ALTER retrieved_at SET NOT NULL, ALTER source SET NOT NULL, ALTER upstream SET NOT NULL, ALTER linkset SET NOT NULL;
+DO $aoc$
+DECLARE parts text := (SELECT string_agg(format('ALTER %I SET NOT NULL', attname), ', ') FROM pg_attribute
+    WHERE attrelid = to_regclass('"public"."advisory_raw"') AND NOT attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}'));
+BEGIN
+  IF parts IS NOT NULL THEN
+    EXECUTE format('ALTER TABLE %s %s', '"public"."advisory_raw"', parts);
+  END IF;
+END $aoc$;
 
 -- DROP CONSTRAINT advisory_raw_required_v1 ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; no row is read.
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_required_v1;

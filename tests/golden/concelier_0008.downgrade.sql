@@ -65,10 +65,81 @@ BEGIN
   END IF;
 END $aoc$;
 
--- DROP VIEW and RENAME advisory: ACCESS EXCLUSIVE on advisory for an instant; the table never lost its owner, its privileges and its policies.
+-- DROP VIEW and RENAME advisory: ACCESS EXCLUSIVE on advisory for an instant; the table never lost its owner and its policies.
 DO $aoc$
+DECLARE
+  changes jsonb := (SELECT jsonb_agg(to_jsonb(c) ORDER BY line) FROM (
+  WITH held AS (
+    SELECT c.oid AS relation,
+      CASE WHEN a.grantor <> c.relowner THEN pg_get_userbyid(a.grantor)::text END AS grantor,
+      CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END AS grantee,
+      a.is_grantable AS grantable, a.attname::text AS attname
+    FROM pg_class c CROSS JOIN LATERAL (SELECT e.*, NULL::name AS attname FROM aclexplode(c.relacl) AS e
+      UNION ALL SELECT e.*, t.attname FROM pg_attribute t, aclexplode(t.attacl) AS e
+      WHERE t.attrelid = c.oid AND t.attnum > 0 AND NOT t.attisdropped) AS a
+    WHERE c.oid IN (to_regclass('"public"."advisory"'), to_regclass('"public"."advisory_backup_20251028"')) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+  ), owners AS (
+    SELECT pg_get_userbyid(v.relowner) AS of_view, pg_get_userbyid(t.relowner) AS of_table, t.relnamespace
+    FROM pg_class t LEFT JOIN pg_class v ON v.oid = to_regclass('"public"."advisory"')
+    WHERE t.oid = to_regclass('"public"."advisory_backup_20251028"')
+  ), first AS (
+    SELECT r.* FROM "public"."aoc_migration_state" AS s, jsonb_to_recordset(s.value->'readers') AS r (grantor text, grantee text, grantable boolean, attname text)
+    WHERE s.name = 'concelier_0008'
+  ), now AS (
+    SELECT grantor, grantee, grantable, attname FROM held WHERE relation = to_regclass('"public"."advisory"')
+  ), own AS (
+    SELECT grantor, grantee, grantable, attname FROM held WHERE relation = to_regclass('"public"."advisory_backup_20251028"')
+  ), lost AS (
+    SELECT first.* FROM first, owners WHERE of_view IS NOT NULL AND grantee IS DISTINCT FROM of_view
+    EXCEPT SELECT * FROM now
+  ), gained AS (
+    SELECT now.* FROM now, owners WHERE grantee IS DISTINCT FROM of_table AND (attname IS NULL OR EXISTS (
+      SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory_backup_20251028"') AND a.attname = now.attname))
+    EXCEPT SELECT * FROM first
+  ), due AS (
+    SELECT 'KEEP' AS verb, k.* FROM (SELECT * FROM own EXCEPT SELECT * FROM lost) AS k
+    UNION ALL SELECT 'REVOKE', r.* FROM (SELECT * FROM own INTERSECT SELECT * FROM lost) AS r
+    UNION ALL SELECT 'GRANT', g.* FROM (SELECT * FROM gained EXCEPT SELECT * FROM own) AS g
+  ), judged AS (
+    SELECT due.*, grantor IS NULL OR pg_has_role(grantor, CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
+      AND has_schema_privilege(grantor, relnamespace, 'USAGE') AS acts FROM due, owners
+  )
+  SELECT *, CASE WHEN verb <> 'KEEP' THEN concat(verb, ' SELECT', ' (' || quote_ident(attname) || ')',
+      CASE verb WHEN 'GRANT' THEN ' TO ' ELSE ' FROM ' END, coalesce(quote_ident(grantee), 'PUBLIC'),
+      CASE WHEN grantable THEN ' WITH GRANT OPTION' END, ' GRANTED BY ' || quote_ident(grantor),
+      CASE WHEN acts THEN ', which the table ' || lower(verb) || 's too' WHEN verb = 'GRANT'
+        THEN ', which the table''s owner grants: we may not act as ' || quote_ident(grantor)
+        ELSE ', which the table does not follow: we may not act as ' || quote_ident(grantor) END) END AS line
+  FROM judged
+  UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL,
+    format('it belongs to %I, and the table to %I, which stays so', of_view, of_table)
+  FROM owners WHERE of_view <> of_table) AS c);
+  role_before text := current_setting('role');
+  entry record; able boolean;
 BEGIN
   IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008' AND (value->>'swapped')::boolean) THEN
+    FOR entry IN SELECT line FROM jsonb_to_recordset(changes) AS c (verb text, grantor text, grantee text, grantable boolean, attname text, acts boolean, line text) WHERE line IS NOT NULL LOOP
+      RAISE WARNING 'advisory: %', entry.line;
+    END LOOP;
+    FOR pass IN 0..9 LOOP
+      EXIT WHEN NOT (changes @> '[{"verb": "GRANT"}]' OR changes @> '[{"verb": "REVOKE"}]');
+      FOR entry IN SELECT * FROM jsonb_to_recordset(changes) AS c (verb text, grantor text, grantee text, grantable boolean, attname text, acts boolean, line text)
+        WHERE (verb = 'REVOKE') = (pass = 0)
+      LOOP
+        able := entry.grantor IS NULL OR entry.acts AND CASE WHEN entry.attname IS NULL
+          THEN has_table_privilege(entry.grantor, '"public"."advisory_backup_20251028"', 'SELECT WITH GRANT OPTION')
+          ELSE has_column_privilege(entry.grantor, '"public"."advisory_backup_20251028"', entry.attname, 'SELECT WITH GRANT OPTION') END;
+        CONTINUE WHEN NOT able AND (entry.verb <> 'GRANT' OR pass < 9);
+        IF able AND entry.grantor IS NOT NULL THEN
+          PERFORM set_config('role', entry.grantor, true);
+        END IF;
+        EXECUTE format(CASE pass WHEN 0 THEN 'REVOKE SELECT%s ON %s FROM %s CASCADE'
+            ELSE 'GRANT SELECT%s ON %s TO %s%s' END,
+          '(' || quote_ident(entry.attname) || ')', '"public"."advisory_backup_20251028"', coalesce(quote_ident(entry.grantee), 'PUBLIC'),
+          CASE WHEN entry.grantable THEN ' WITH GRANT OPTION' END);
+        PERFORM set_config('role', role_before, true);
+      END LOOP;
+    END LOOP;
     DROP VIEW IF EXISTS "public"."advisory";
     DROP FUNCTION IF EXISTS "public"."aoc_advisory_read_only"();
     ALTER TABLE "public"."advisory_backup_20251028" RENAME TO advisory;

@@ -136,7 +136,15 @@ BEGIN
     END LOOP;
     EXIT WHEN NOT FOUND;
   END LOOP;
-  INSERT INTO "public"."aoc_migration_state" (name, value) VALUES ('concelier_0008', '{"swapped": true}');
+  INSERT INTO "public"."aoc_migration_state" (name, value)
+    SELECT 'concelier_0008', jsonb_build_object('swapped', true, 'readers', (SELECT coalesce(jsonb_agg(to_jsonb(h) - 'relation'), '[]') FROM (SELECT c.oid AS relation,
+      CASE WHEN a.grantor <> c.relowner THEN pg_get_userbyid(a.grantor)::text END AS grantor,
+      CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END AS grantee,
+      a.is_grantable AS grantable, a.attname::text AS attname
+    FROM pg_class c CROSS JOIN LATERAL (SELECT e.*, NULL::name AS attname FROM aclexplode(c.relacl) AS e
+      UNION ALL SELECT e.*, t.attname FROM pg_attribute t, aclexplode(t.attacl) AS e
+      WHERE t.attrelid = c.oid AND t.attnum > 0 AND NOT t.attisdropped) AS a
+    WHERE c.oid IN (to_regclass('"public"."advisory"')) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner) AS h));
 END $aoc$;
 
 UPDATE public.aoc_alembic_version SET version_num='concelier_0008' WHERE public.aoc_alembic_version.version_num = 'concelier_0007';

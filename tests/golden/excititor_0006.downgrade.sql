@@ -140,6 +140,8 @@ $aoc$WITH latest AS (
 ), written AS (
   UPDATE "public"."vex_raw" AS t SET supersedes = p.old FROM pairs AS p
   WHERE t.id = p.id AND t.supersedes IS NOT DISTINCT FROM p.new RETURNING t.id
+), counted AS (
+  UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + (SELECT -count(*) FROM pairs)) WHERE name = 'excititor_0006'
 )
 SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
   ARRAY(SELECT id FROM pairs EXCEPT SELECT id FROM written ORDER BY id) AS kept$aoc$);
@@ -151,6 +153,9 @@ DROP TABLE IF EXISTS "public"."aoc_supersedes_journal";
 
 -- forget excititor_0006 ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.
 DELETE FROM "public"."aoc_migration_state" WHERE name = 'excititor_0006';
+
+-- forget chain ON aoc_migration_state: takes no lock on your tables; what was recorded for the downgrade, which is done.
+DELETE FROM "public"."aoc_migration_state" WHERE name = 'chain';
 
 UPDATE public.aoc_alembic_version SET version_num='excititor_0005' WHERE public.aoc_alembic_version.version_num = 'excititor_0006';
 

@@ -197,8 +197,7 @@ $aoc$WITH wrong AS (
   INSERT INTO "public"."aoc_supersedes_journal" (ids, old, new)
   SELECT array_agg(id), array_agg(old), array_agg(expected) FROM written HAVING count(*) > 0
 ), counted AS (
-  UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object(
-    'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = 'excititor_0006'
+  UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = 'excititor_0006'
 )
 SELECT cardinality($2) AS seen, (SELECT count(*) FROM written) AS written$aoc$);
 

@@ -7,7 +7,7 @@ from aoc_migrate.database.state import recorded
 from aoc_migrate.operations.facts import forget
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Batches, Executor, Kind, Lock, Step
-from aoc_migrate.operations.supersedes.statements import begin, gate
+from aoc_migrate.operations.supersedes.statements import CHAIN, begin, gate
 
 
 @operation
@@ -39,4 +39,8 @@ def restore_supersedes(run: Executor, table: str, contract: Contract, revision: 
     there = exists(journal)
     run.run(Batches(Kind.SET_BACK, at[table], (table,), Lock.ROWS, (), there, contract=contract, name=revision))
     drop = f"DROP TABLE IF EXISTS {journal}"
-    run.run(Step(Kind.DROP_BOOKKEEPING, journal, (JOURNAL,), Lock.NONE, (drop,), there), forget(at, revision))
+    run.run(
+        Step(Kind.DROP_BOOKKEEPING, journal, (JOURNAL,), Lock.NONE, (drop,), there),
+        forget(at, revision),
+        forget(at, CHAIN),
+    )

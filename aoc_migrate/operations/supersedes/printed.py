@@ -109,7 +109,9 @@ def call(step: Batches, quote: Callable[[str], str] = lambda text: f"$aoc${text}
     contract, schema = step.contract, Schema(step.relation.schema)
     relation = quote(str(step.relation))
     if step.kind is Kind.SET_BACK:
-        return f"CALL pg_temp.aoc_set_back({relation},\n{quote(set_back(contract, schema, size='$1'))});"
+        return (
+            f"CALL pg_temp.aoc_set_back({relation},\n{quote(set_back(contract, schema, step.name, size='$1'))});"
+        )
     walk = batch(contract, schema, step.name, size="$1")
     scan = wrong_links(contract, step.relation)
     repairing = repair(contract, schema, step.name, "$2", "$3", "$4")

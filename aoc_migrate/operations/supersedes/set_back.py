@@ -4,7 +4,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import batches, index_plans_only
-from aoc_migrate.database.bookkeeping import JOURNAL
+from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import own_tables_locked, writable
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
@@ -16,16 +16,16 @@ SET_BACK = "set back links of {}"
 SAMPLE = 200  # ids of rows that were left alone
 
 
-def restore(session: Session, contract: Contract) -> None:
-    """Set back the links in the journal. Rows changed since are left alone.
+def restore(session: Session, contract: Contract, name: str) -> None:
+    """Set back the links in the journal, counted under ``name``. Rows changed since are left alone.
 
     Raises Abort for what `objections_to_restore` returns, ``cancelled``, and whatever else ends a batch.
     """
     refuse(session, objections_to_restore(session, contract))
     label = SET_BACK.format(contract.table)
-    with batches(session, label, contract.table, (JOURNAL,)) as running, index_plans_only(session):
+    with batches(session, label, contract.table, (STATE, JOURNAL)) as running, index_plans_only(session):
         running.step.kept = 0
-        statement, progress = set_back(contract, session.schema), Progress(session, "links set back")
+        statement, progress = set_back(contract, session.schema, name), Progress(session, "links set back")
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             progress.add(page["written"])
             running.step.kept += len(page["kept"])

@@ -14,6 +14,8 @@ from aoc_migrate.database.state import record
 
 MOST = Limits.batch_rows  # rows of a batch; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
+CHAIN = "chain"
+"""The name under which `chain --apply` keeps its cursor and count; a revision keeps its own under its id."""
 
 
 def wrong_links(contract: Contract, source: Relation | str, where: str = "") -> str:
@@ -73,6 +75,12 @@ def done(schema: Schema, name: str) -> str:
         f"UPDATE {schema[STATE]} SET value = value || '{{\"done\": true}}', recorded_at = now() "
         f"WHERE name = '{name}'"
     )
+
+
+def count_links(schema: Schema, name: str, change: str) -> str:
+    """Return the statement that adds ``change`` to the number of links that the journal has had from ``name``."""
+    rows = f"jsonb_build_object('rows', (value->>'rows')::bigint + ({change}))"
+    return f"UPDATE {schema[STATE]} SET recorded_at = now(), value = value || {rows} WHERE name = '{name}'"
 
 
 def _write(contract: Contract, schema: Schema, match: tuple[str, ...]) -> str:
@@ -138,17 +146,17 @@ def repair(
     return f"""WITH wrong AS (
   SELECT * FROM unnest({ids}, {olds}, {expecteds}) AS found (id, old, expected)
 ), {_write(contract, schema, ("id",))}, counted AS (
-  UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
-    'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = '{name}'
+  {count_links(schema, name, "SELECT count(*) FROM written")}
 )
 SELECT cardinality({ids}) AS seen, (SELECT count(*) FROM written) AS written"""
 
 
-def set_back(contract: Contract, schema: Schema, size: str = "%(size)s") -> str:
+def set_back(contract: Contract, schema: Schema, name: str, size: str = "%(size)s") -> str:
     """Return the statement that sets back the last ``size`` rows of the latest batch, and keeps the rest of it.
 
     It returns (seen, written, ids of rows that others have changed, which it leaves); ``seen`` is 0 at the end.
-    It runs without hash and merge joins, where NOT EXISTS would compare every pair of ids; EXCEPT needs no join.
+    The count under ``name`` goes down with it, so what the journal lacks is known in between. It runs without hash
+    and merge joins, where NOT EXISTS would compare every pair of ids; EXCEPT needs no join.
     """
     return f"""WITH latest AS (
   SELECT *, greatest(cardinality(ids) - {size}, 0) AS rest FROM {schema[JOURNAL]} ORDER BY batch DESC LIMIT 1
@@ -162,6 +170,8 @@ def set_back(contract: Contract, schema: Schema, size: str = "%(size)s") -> str:
 ), written AS (
   UPDATE {schema[contract.table]} AS t SET {contract.link} = p.old FROM pairs AS p
   WHERE t.id = p.id AND t.{contract.link} IS NOT DISTINCT FROM p.new RETURNING t.id
+), counted AS (
+  {count_links(schema, name, "SELECT -count(*) FROM pairs")}
 )
 SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
   ARRAY(SELECT id FROM pairs EXCEPT SELECT id FROM written ORDER BY id) AS kept"""

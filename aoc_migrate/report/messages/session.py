@@ -185,6 +185,17 @@ SESSION: dict[str, Message] = {
         "Set AOC_GUARD_ENABLED=false on the services and roll them out.",
         severity="warning",
     ),
+    "links-not-restored": Message(
+        "Of the links that the backfill and `chain --apply` wrote, {count} are not in {subject} any more: a "
+        "downgrade leaves these as they are.",
+        "If you need the old links, restore {subject} from a backup before the downgrade.",
+        severity="warning",
+    ),
+    "view-changed-since": Message(
+        "The view {subject} has changed since the swap: {what}.",
+        "Nothing to do, if the table is to be so; otherwise grant or revoke it there after the downgrade.",
+        severity="info",
+    ),
     "rows-changed-since": Message(
         "Since the backfill, something else has changed the links of {n_rows} of {table}; they were left alone.",
         "Check them if they matter; the sample lists their ids. If the downgrade was interrupted and run again, "
