@@ -33,7 +33,7 @@ from aoc_migrate.inspect.dependents import functions_of_rows, partial_readers
 from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replicated
 from aoc_migrate.inspect.temp_files import LIKE_A_BUILD, sort_of
-from aoc_migrate.operations.supersedes.obstacles import row_obstacles, statement_obstacles
+from aoc_migrate.operations.supersedes.link_obstacles import row_obstacles, statement_obstacles
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
 from aoc_migrate.operations.supersedes.statements import CHAIN, new_links, old_links, update_triggers, wrong_links
 from aoc_migrate.psql.script_steps import Job, due

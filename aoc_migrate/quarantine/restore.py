@@ -8,7 +8,7 @@ from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.session import Session
 from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_contract
 from aoc_migrate.quarantine.contents import no_such_rows, saved_runs
-from aoc_migrate.quarantine.obstacles import repairable, restore_obstacles, unchanged
+from aoc_migrate.quarantine.restore_obstacles import repairable, restore_obstacles, unchanged
 from aoc_migrate.quarantine.row_batches import run_batches
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import UnfinishedWork, unfinished

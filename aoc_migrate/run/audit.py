@@ -22,7 +22,7 @@ from aoc_migrate.inspect.session_checks import table_missing, unreadable
 from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.inspect.temp_files import audit_sorts
 from aoc_migrate.inspect.verifier_role import gained_rights
-from aoc_migrate.operations.supersedes.obstacles import link_obstacles
+from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import new_links, update_triggers
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.facts.raw_rows import AuditFacts

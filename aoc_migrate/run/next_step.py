@@ -22,10 +22,9 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     """Return what to type next. ``again`` is the command that ends here, as it was typed, for this target."""
     verb = again.split()[1]
     found, errors = ({f.slug for f in findings} for findings in (report.findings, report.errors))
-    if errors or "work-unfinished" in found:
-        following = _remedy(session, report.target, again, errors)
-        if following:
-            return following
+    following = _remedy(report.target, again, errors) or _resumed(session, report.target, found)
+    if following:
+        return following
     if errors - REPAIRABLE - {"retrofit-not-allowed", "rollback-unfinished", "not-at-head"}:
         return Next(again, note=FIX)
     if verb in ("repair", "dedupe"):
@@ -42,10 +41,11 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     return Next() if verb == "verify" else Next(f"aoc-migrate verify {report.target}")
 
 
-def _remedy(session: Session, target: str, again: str, errors: set[str]) -> Next:
+def _remedy(target: str, again: str, errors: set[str]) -> Next:
     """Return the command that repairs what was found, or nothing."""
+    if not errors:
+        return Next()
     from aoc_migrate.quarantine.repair_rules import RULES, rule_options
-    from aoc_migrate.quarantine.work_list import unfinished
 
     rules = tuple(rule for rule in RULES if rule in errors)
     if rules:
@@ -56,11 +56,18 @@ def _remedy(session: Session, target: str, again: str, errors: set[str]) -> Next
         return Next(f"{RETROFIT} {again}")
     if "chain-broken" in errors and not again.startswith("aoc-migrate chain"):
         return Next(f"aoc-migrate chain {target}")
-    work = unfinished(session)
-    if work is not None:
-        options = f"{work.options} --apply".strip()
-        return Next(choices=(f"aoc-migrate {work.verb} {target} {options}",))
     return Next()
+
+
+def _resumed(session: Session, target: str, found: set[str]) -> Next:
+    """Return the command that finishes an interrupted `dedupe` or `repair`, or nothing."""
+    if "work-unfinished" not in found:
+        return Next()
+    from aoc_migrate.quarantine.work_list import unfinished
+
+    work = unfinished(session)
+    words = ["aoc-migrate", work.verb, target, work.options, "--apply"] if work else []
+    return Next(choices=(" ".join(filter(None, words)),) if words else ())
 
 
 def _under_hold(target: str, current_hold: hold.Hold, release: str) -> Next:

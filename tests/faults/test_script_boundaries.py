@@ -19,7 +19,7 @@ PARTS = 3
 _STATEMENT = re.compile(
     r"^(?:(?:ALTER|INSERT|UPDATE|DELETE|DROP)\b.*?;\n"
     r"|CALL\b.*?\);\n"
-    r"|SELECT pg_temp\.aoc_alone\(.*?\\gexec\n)",
+    r"|SELECT pg_temp\.aoc_alone\((?:(?!\\gset).)*?\\gexec\n)",
     re.DOTALL | re.MULTILINE,
 )
 

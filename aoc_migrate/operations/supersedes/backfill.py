@@ -20,7 +20,7 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.state import keep
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.errors import Abort
-from aoc_migrate.operations.supersedes.obstacles import link_obstacles
+from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, new_links, repair, wrong_links
 from aoc_migrate.report.model import Finding, finding
 

@@ -8,7 +8,7 @@ from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import own_tables_locked, writable
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
-from aoc_migrate.operations.supersedes.obstacles import link_obstacles
+from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import old_links, set_back
 from aoc_migrate.report.model import Finding
 

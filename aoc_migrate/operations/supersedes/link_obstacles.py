@@ -121,7 +121,7 @@ def row_obstacles(contract: Contract, raw: Relation) -> str:
     format('(%s) IS NULL OR EXISTS (SELECT FROM %s AS o WHERE (%s) = (%1$s))', {_names("conkey", "conrelid", "t")},
       confrelid::regclass, {_names("confkey", "confrelid", "o")}), conrelid
   FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'f' JOIN pg_class c ON c.oid = confrelid
-  WHERE attnum = ANY (conkey) AND confrelid NOT IN (SELECT oid FROM family)
+  WHERE attnum = ANY (conkey) AND NOT EXISTS (SELECT FROM family WHERE oid = confrelid)
     AND {trusted("c.relowner", owner_of(raw))}
   UNION ALL SELECT format('unique index %s allows each link once at any moment', indexrelid::regclass),
     coalesce('DROP CONSTRAINT ' || quote_ident(conname), format('DROP INDEX %s', indexrelid::regclass)), NULL,
