@@ -4,9 +4,11 @@ import os
 import signal
 
 import psycopg
+import pytest
 
 from tests.conftest import Aoc, Database, Ran
-from tests.helpers import PINNED, fill, wait_until, wrong_links
+from tests.fingerprint import fingerprint
+from tests.helpers import PINNED, before_backfill, fill, psql, wait_until, wrong_links
 
 
 def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
@@ -133,3 +135,27 @@ def test_a_cancelled_batch_is_not_tried_again(excititor: Database, aoc: Aoc) -> 
 
     assert (ran.exit_code, ran.slugs("error")) == (4, ["cancelled"])
     assert excititor.value("SELECT count(*) FROM aoc_work_list") == 1
+
+
+@pytest.mark.parametrize("way", ["downgrade", "script"])
+def test_half_a_backfill_is_undone(way: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """A downgrade from below a backfill that ended half way takes back its links and leaves nothing of it."""
+    before_backfill(excititor, aoc, retrofit)
+    before = fingerprint(excititor.connection)
+    with psycopg.connect(excititor.url) as other:
+        other.execute("SELECT FROM vex_raw WHERE id = 'r399' FOR UPDATE")
+        ended = aoc.json("upgrade", "excititor_0006", "--batch-rows", "50", "--deadline", "2s")
+    assert (ended.exit_code, ended.report["revision"]) == (3, "excititor_0005")
+    assert excititor.value("SELECT count(supersedes) FROM vex_raw") > 0
+
+    if way == "script":
+        script = aoc("plan", "excititor", "excititor_0005:excititor_0004", "--sql").out
+        ran = psql(excititor, script)
+    else:
+        ran = aoc("downgrade", "-1")
+
+    assert ran.exit_code == 0, ran.err
+    assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 0
+    assert aoc("upgrade", "excititor_0005", "--release-hold").exit_code == 0
+    assert fingerprint(excititor.connection) == before
+    assert excititor.value("SELECT count(*) FROM aoc_migration_state WHERE name = 'excititor_0006'") == 0

@@ -43,10 +43,9 @@ def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
 
 
 def downgrade_job(target: str, start: str | None, goal: str | None) -> Job:
-    """Return the downgrade from ``start`` to ``goal``. First it drops what the constraints script added above."""
+    """Return the downgrade from ``start`` to ``goal``. First it undoes what was left or added above."""
     begin, end = position(target, start), position(target, goal)
-    above = [r for r in reversed(history(target)[begin:]) if r.removable and begin > end]
-    revisions = [*above, *reversed(history(target)[end:begin])]
+    revisions = list(reversed(history(target)[end:] if begin > end else []))
     return Job(target, f"psql downgrade {goal or 'base'}", "downgrade", revisions, begin, end)
 
 

@@ -5,7 +5,7 @@ and retrofit gate, but without audit and verify.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
@@ -240,7 +240,7 @@ def operations(session: Session) -> Iterator[None]:
             yield
 
 
-def run_functions(session: Session, revisions: list[Revision], function: str) -> None:
+def run_functions(session: Session, revisions: Sequence[Revision], function: str) -> None:
     """Run the ``upgrade`` or ``downgrade`` of these revisions without moving the version."""
     with operations(session):
         for revision in revisions:

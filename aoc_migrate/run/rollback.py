@@ -55,7 +55,8 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
                     f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
                 )
         contract = contract_at(target, report.revision)
-        undone = [r for r in applied(target, report.revision) if r not in applied(target, goal)]
+        above = _above(session, report.revision) if goal != report.revision else []
+        undone = [*above, *(r for r in applied(target, report.revision) if r not in applied(target, goal))]
         if _blocked(session, report, contract, undone):
             return
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
@@ -67,7 +68,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
         recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)
         kept_links = _reporting_kept_links(session, report, contract, in_quarantine)
         with recorded, changing(session, report), estimated(session, contract, costs), kept_links:
-            _go_down(session, report.revision, goal)
+            _go_down(session, above, report.revision, goal)
         hold.finish(session, current_hold)
     report.findings += hold.findings(session)
 
@@ -113,24 +114,25 @@ def acknowledge(target: Target, options: Options, revision: str) -> None:
             hold.acknowledge(session, f"downgrade {revision}")
 
 
-def _go_down(session: Session, current: str | None, goal: str | None) -> None:
+def _go_down(session: Session, above: Sequence[Revision], current: str | None, goal: str | None) -> None:
     from alembic import command
 
     from aoc_migrate.run.alembic_env import make_config, run_functions
 
     if current != goal:
-        run_functions(session, _above(session, current), "downgrade")
+        run_functions(session, above, "downgrade")
         command.downgrade(make_config(session), goal or "base")
 
 
 def _above(session: Session, current: str | None) -> list[Revision]:
-    """Return the removable revisions above ``current`` that left something in the catalog, the last first.
+    """Return the revisions above ``current`` that left something in the database, the last first.
 
-    The psql script of the constraints may guard content before the history gets there.
+    An upgrade may have ended half way through a revision, and the psql script of the constraints may guard content
+    before the history gets there.
     """
     target = session.target.name
     above = history(target)[position(target, current) :]
-    return [revision for revision in reversed(above) if revision.removable and _left(session, revision)]
+    return [revision for revision in reversed(above) if _left(session, revision)]
 
 
 def _left(session: Session, revision: Revision) -> bool:
@@ -195,7 +197,7 @@ def run_remove_constraints(session: Session, report: Report) -> None:
         removable = [r for r in reversed(applied(target, report.revision)) if r.removable]
         if _blocked(session, report, contract, removable):
             return
-        above = _above(session, report.revision)
+        above = [revision for revision in _above(session, report.revision) if revision.removable]
         new_hold = hold.begin(session, _REMOVE, report.revision)
         report.changed = True
         _warn_guard(session, report)
