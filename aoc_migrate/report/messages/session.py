@@ -119,7 +119,7 @@ SESSION: dict[str, Message] = {
         exit_code=3,
     ),
     "evidence-incomplete": Message(
-        "The evidence in {subject} is incomplete: {reason}. The run itself did not stop for that.",
+        "The evidence in {subject} is incomplete: {reason}. That did not stop the run.",
         "Keep this report, and make room. For another verify report: aoc-migrate verify {target} --format html "
         "--output verify.html",
         exit_code=4,
@@ -193,7 +193,7 @@ SESSION: dict[str, Message] = {
     ),
     "view-changed-since": Message(
         "The view {subject} has changed since the swap: {what}.",
-        "Nothing to do, if the table is to be so; otherwise grant or revoke it there after the downgrade.",
+        "Nothing to do if the table should have these rights; otherwise, grant or revoke there after the downgrade.",
         severity="info",
     ),
     "rows-changed-since": Message(
