@@ -22,6 +22,7 @@ ALTER TABLE vex_raw_rest ADD CONSTRAINT theirs UNIQUE {KEY};
 COMMENT ON INDEX theirs IS 'of a constraint: it is not attached';
 CREATE PUBLICATION parts FOR TABLE vex_raw_a;
 """
+PUBLISHED = ("--accept", "published-table:vex_raw")
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def partitions_with_indexes(excititor: Database, aoc: Aoc) -> Iterator[Database]
     excititor.run(INDEXES)
     excititor.add("1", tenant="a")
     aoc.configure(excititor)
-    assert aoc("upgrade", "excititor_0001").exit_code == 0
+    assert aoc("upgrade", "excititor_0001", *PUBLISHED).exit_code == 0
     excititor.run(f'ALTER ROLE {role} SET default_tablespace = "Fast & big"')
     yield excititor
     excititor.run(f"ALTER ROLE {role} RESET default_tablespace; DROP TABLE vex_raw CASCADE")
@@ -51,7 +52,7 @@ def catalogs(database: Database) -> list[str]:
 def test_a_partitions_own_index_comes_back_whole(partitions_with_indexes: Database, aoc: Aoc) -> None:
     """A partition's own index comes back with replica identity, CLUSTER mark, tablespace, options and comment."""
     before = catalogs(partitions_with_indexes)
-    assert aoc("upgrade").exit_code == 0
+    assert aoc("upgrade", *PUBLISHED).exit_code == 0
 
     assert aoc("downgrade", "excititor_0001").exit_code == 0
 
