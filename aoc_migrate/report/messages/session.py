@@ -193,7 +193,8 @@ SESSION: dict[str, Message] = {
     ),
     "view-changed-since": Message(
         "The view {subject} has changed since the swap: {what}.",
-        "Nothing to do if the table should have these rights; otherwise, grant or revoke there after the downgrade.",
+        "Nothing to do if the table should have these rights; otherwise, grant or revoke there after the "
+        "downgrade.",
         severity="info",
     ),
     "rows-changed-since": Message(
