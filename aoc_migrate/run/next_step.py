@@ -15,6 +15,7 @@ from aoc_migrate.run import hold
 
 FIX = "Fix what the findings name first."
 RETROFIT = "AOC_ALLOW_SUPERSEDES_RETROFIT=true"
+_LISTS = ("history", "quarantine")
 _HELD = "A plain upgrade changes nothing under the hold."
 
 
@@ -36,9 +37,9 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     current_hold = None if released else hold.read(session)
     if current_hold is not None:
         return _under_hold(report.target, current_hold, f"{upgrade} --release-hold")
-    if errors or (verb != "upgrade" and report.revision != report.head):
+    if errors or (verb not in ("upgrade", *_LISTS) and report.revision != report.head):
         return Next(upgrade)
-    return Next() if verb == "verify" else Next(f"aoc-migrate verify {report.target}")
+    return Next() if verb in ("verify", *_LISTS) else Next(f"aoc-migrate verify {report.target}")
 
 
 def _remedy(target: str, again: str, errors: set[str]) -> Next:
