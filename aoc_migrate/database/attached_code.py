@@ -8,6 +8,7 @@ path would break, or find something else.
 from collections.abc import Callable, Iterable
 
 from aoc_migrate.contract.model import Contract
+from aoc_migrate.database.partitions import family
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.signature import FUNCTION_DIGEST
@@ -89,10 +90,8 @@ def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) ->
     known = [check for contract in contracts for check in contract.checks() if check.function]
     ours, (link,) = ", ".join(literal(check.function_digest) for check in known), {c.link for c in contracts}
     return f"""
-WITH RECURSIVE family AS (
-  SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
-  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
-), parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(link))}
+WITH RECURSIVE {family(raw.literal)},
+parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(link))}
 ), attached (name, events, class, object) AS (
   SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
   UNION SELECT p.name, p.events, p.class, p.object FROM parts p

@@ -157,11 +157,16 @@ def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]
     return {row["name"]: row["pid"] for row in rows}
 
 
-FAMILY = (
-    "(WITH RECURSIVE family AS (SELECT to_regclass(%s)::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits "
-    "JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending) SELECT oid FROM family)"
-)
-"""A subquery of a table and all of its partitions; it binds the table's name.
+def family(table: str) -> str:
+    """Return ``family (oid)`` for WITH RECURSIVE: a table, whose name is an SQL text, and all of its partitions.
 
-Unlike pg_partition_tree it locks none of them, so it never waits for another session's lock.
-"""
+    Unlike pg_partition_tree it locks none of them, so it never waits for another session's lock.
+    """
+    return f"""family AS (
+  SELECT to_regclass({table})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
+  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
+)"""
+
+
+FAMILY = f"(WITH RECURSIVE {family('%s')} SELECT oid FROM family)"
+"""The same as a subquery, which binds the table's name."""

@@ -69,7 +69,8 @@ def _finding(session: Session, contract: Contract, row: Row) -> Finding:
     if slug == "published-bookkeeping":
         values["statements"] = _listing(session, contract, object_)
     elif slug in _TEXTS:
-        effect, remedy = _TEXTS[slug][object_ != contract.table]
+        of_raw, of_legacy = _TEXTS[slug]
+        effect, remedy = of_raw if object_ == contract.table else of_legacy
         table, publications = session.schema[object_], row["names"] if slug == PUBLISHED else ["NAME"]
         drop = " ".join(f"ALTER PUBLICATION {name} DROP TABLE {table};" for name in publications)
         words = {"table": table, "link": contract.link, "drop": drop, "refresh": values["refresh"]}

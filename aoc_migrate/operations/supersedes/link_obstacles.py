@@ -7,6 +7,7 @@ single rows.
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.attached_code import LINKING, unaccepted
+from aoc_migrate.database.partitions import family
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.table_scan import read
@@ -35,10 +36,7 @@ def statement_obstacles(contract: Contract, raw: Relation) -> str:
     and of all tables above it, and in a row filter and a column list the columns as well (PostgreSQL source,
     execReplication.c and publicationcmds.c). The row filter names its columns by number.
     """
-    return f"""WITH RECURSIVE family AS (
-  SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
-  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
-), leaf AS (
+    return f"""WITH RECURSIVE {family(raw.literal)}, leaf AS (
   {_IDENTITY}
 ), line AS (
   SELECT leaf.oid AS leaf, above.relid AS rel FROM leaf CROSS JOIN LATERAL (
@@ -96,10 +94,7 @@ def row_obstacles(contract: Contract, raw: Relation) -> str:
     still has at that moment.
     """
     link, unique = literal(contract.link), "indkey[0:indnkeyatts - 1]"
-    return f"""WITH RECURSIVE family AS (
-  SELECT to_regclass({raw.literal})::oid AS oid UNION ALL SELECT inhrelid FROM pg_inherits
-  JOIN family ON inhparent = family.oid WHERE NOT inhdetachpending
-), link AS (
+    return f"""WITH RECURSIVE {family(raw.literal)}, link AS (
   SELECT a.* FROM family JOIN pg_class c USING (oid) JOIN pg_attribute a ON a.attrelid = c.oid
   WHERE c.relkind = 'r' AND a.attname = {link} AND a.attgenerated = ''
     AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)
