@@ -65,7 +65,7 @@ def test_a_fifo_waits_for_its_reader_after_the_work(fifo: Path, excititor: Datab
         ("new/", "its folder does not exist"),
         ("file/report", "Not a directory"),
         ("socket", "it is a socket"),
-        ("", "it has no name"),
+        ("", "the name is empty"),
     ],
 )
 def test_an_impossible_file_is_refused_first(

@@ -40,7 +40,7 @@ GROUPS = {
         "verifier": "Create, check and drop the read-only role for verification.",
         "bundle": "Write the Offline Kit.",
         "sandbox": "Run a throwaway PostgreSQL with both databases.",
-        "explain": "Explain a finding of a report.",
+        "explain": "Explain a finding in a report.",
         "revision": "Create the file of a new revision, in a checkout.",
     },
 }

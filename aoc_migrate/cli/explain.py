@@ -42,7 +42,7 @@ def explain(slug: str | None, format_: str) -> None:
 
 
 def _similar(slug: str, known: list[str]) -> str:
-    """Return the names that ``slug`` may stand for, or how to list all."""
+    """Return the names that ``slug`` may mean, or how to list all."""
     from difflib import get_close_matches
 
     close = get_close_matches(slug, known)

@@ -142,7 +142,7 @@ def _check_file(option: str, name: str | None) -> None:
         return
     if "://" in name:
         raise refused(f"{option} takes a file, not a URL.")  # which is not repeated: it may hold a password
-    problem = _problem(name) if name else "it has no name"
+    problem = _problem(name) if name else "the name is empty"
     if problem:
         raise refused(f"{option} {name!r} cannot be written: {problem}. Choose another file.")
 

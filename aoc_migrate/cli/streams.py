@@ -56,7 +56,7 @@ class Stdout:
         """Do nothing: every text is flushed as it is written."""
 
     def _discard(self, stream: TextIO) -> None:
-        """Send what the stream still holds to nowhere; otherwise, Python would try and complain when it ends."""
+        """Discard what the stream still holds; otherwise, Python would try to write it at exit, and complain."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def _unwritable(self, reason: str) -> Exception:

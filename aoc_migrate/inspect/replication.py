@@ -49,9 +49,10 @@ def replication_findings(
     swap: ViewSwap | None = None,
     own: Collection[str] = BOOKKEEPING,
 ) -> Iterator[Finding]:
-    """Yield what is replicated and nobody has accepted. ``own``: those of our tables that may be created.
+    """Yield a finding for each replicated object that nobody has accepted.
 
-    ``changed``: slug and table of each change that the other side would notice. See `replicated`.
+    ``changed``: slug and table of each change that the other side would notice; our own tables always count.
+    ``swap``: the legacy table's view swap. ``own``: those of our tables that the command may create.
     """
     for row in session.rows(replicated(session.schema, session.schema[contract.table], swap, own)):
         found = row["slug"], row["object"]
@@ -125,10 +126,10 @@ _TEXTS = {
             "Subscribers that have no column {link} stop at the first change after the upgrade adds it, and they "
             "receive an UPDATE for every link of the backfill.",
             "On each subscriber, run: ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {link} text; Upgrade the "
-            "subscribers later, when they have received everything.",
+            "subscribers only after they have received everything.",
         ),
         (
-            "Its name changes, and subscribers stop at the next change of a table that they do not have.",
+            "Its name changes, and subscribers, which lack a table of the new name, stop at its next change.",
             "Nobody writes to the view, so stop publishing the table: {drop} Then, on each subscriber: "
             "ALTER SUBSCRIPTION NAME REFRESH PUBLICATION;",
         ),

@@ -34,7 +34,7 @@ def _lines(command: str, report: Report, width: int) -> Iterator[str]:
     for finding in by_severity(report.findings):
         yield from _finding(finding, width)
     if report.findings:
-        yield f"  about a finding: aoc-migrate explain {by_severity(report.findings)[0].slug}"
+        yield f"  to explain a finding: aoc-migrate explain {by_severity(report.findings)[0].slug}"
     yield from fact_lines(report)
     for field in lists(report):
         yield f"  {title(field)}:"

@@ -13,7 +13,11 @@ _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 @dataclass(frozen=True)
 class Explanation:
-    """What docs/rules.md says of a finding; ``group`` is the heading above it, such as "Before: rows"."""
+    """What docs/rules.md says of a finding.
+
+    ``code`` is StellaOps' violation code, ``exit_code`` is 0 unless the finding is an error, and ``group`` is the
+    heading above the section, such as "Before: rows".
+    """
 
     slug: str
     severity: str

@@ -12,9 +12,9 @@ REPLICATION: dict[str, Message] = {
         "{remedy} To accept it: {accept}",
     ),
     "published-bookkeeping": Message(
-        "The publication {subject} covers every table of the database or of this schema, so also those that "
+        "The publication {subject} covers every table of the database or of this schema, including those that "
         "aoc-migrate creates ({names}). Subscribers lack these, and stop at the first change of one.",
-        "Let it name its tables: {statements} Then, on each subscriber: ALTER SUBSCRIPTION NAME REFRESH "
+        "Make it list its tables by name: {statements} Then, on each subscriber: ALTER SUBSCRIPTION NAME REFRESH "
         "PUBLICATION WITH (copy_data = false); To accept it: {accept}",
     ),
     "subscribed-bookkeeping": Message(

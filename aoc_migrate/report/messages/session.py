@@ -105,8 +105,8 @@ SESSION: dict[str, Message] = {
     "rows-lost": Message(
         "A batch chose {chosen} rows of {subject} and wrote {written}, but {arrived} arrived: the batch was "
         "rolled back.",
-        "A trigger or rule discards rows, or others have just added a column to the table. Disable the trigger or "
-        "rule, if there is one, and run the same command again.",
+        "A trigger or rule discards rows, or somebody has just added a column to the table. Disable the trigger "
+        "or rule, if there is one, and run the same command again.",
     ),
     "function-kept": Message(
         "The function {subject} was not dropped: {reason}.",
@@ -193,8 +193,8 @@ SESSION: dict[str, Message] = {
     ),
     "view-changed-since": Message(
         "The view {subject} has changed since the swap: {what}.",
-        "Nothing to do if the table should have these rights; otherwise, grant or revoke there after the "
-        "downgrade.",
+        "If the table should have these rights, do nothing; otherwise, grant or revoke them on the table after "
+        "the downgrade.",
         severity="info",
     ),
     "rows-changed-since": Message(
