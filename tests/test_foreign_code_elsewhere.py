@@ -191,3 +191,16 @@ def test_showing_rows_evaluates_no_foreign_check(untrusted_role: str, excititor:
 
     assert [(each.exit_code, code(each)) for each in shown] == [(1, ["planted.code(text)"])] * 2
     assert not ran(excititor)
+
+
+def test_a_trigger_on_a_generated_column_is_found(excititor: Database, untrusted_role: str, aoc: Aoc) -> None:
+    """PostgreSQL fires it when the column that the value is made of changes: it is in the backfill's way."""
+    excititor.run("ALTER TABLE vex_raw ADD supersedes text")
+    excititor.run("ALTER TABLE vex_raw ADD linked boolean GENERATED ALWAYS AS (supersedes IS NOT NULL) STORED")
+    plant(excititor, untrusted_role, STATEMENT.replace("UPDATE ON", "UPDATE OF linked ON"))
+
+    upgraded = aoc.json("upgrade", AOC_ALLOW_SUPERSEDES_RETROFIT="true")
+    script = psql(excititor, aoc("plan", "excititor", "base:head", "--sql").out, "-v", "retrofit=1")
+
+    assert (upgraded.exit_code, sorted(upgraded.slugs("error"))) == (1, ["foreign-code", "update-trigger"])
+    assert (script.exit_code, "foreign-code" in script.err, ran(excititor)) == (3, True, False)

@@ -82,6 +82,7 @@ FITTING = [
     f"{REPLACED} varchar(60)",
     "ALTER TABLE vex_raw ADD CHECK (supersedes <> id), ADD CHECK (tenant IS NOT NULL)",
     "ALTER TABLE vex_raw ADD FOREIGN KEY (supersedes) REFERENCES vex_raw, ADD UNIQUE (supersedes)",
+    "ALTER TABLE vex_raw ADD CHECK (vex_raw IS NOT NULL OR id <> '')",
 ]
 
 

@@ -35,13 +35,17 @@ _CALLED = ", ".join(
 def _parts(link: str) -> str:
     """Return what belongs to a table and runs when it is written: (rel, class, object, name, events).
 
-    A column of a composite type runs nothing: only an expression makes a row of that type.
+    A column of a composite type runs nothing: only an expression makes a row of that type. For PostgreSQL, an
+    UPDATE of the link also changes the generated columns (source, ExecGetUpdatedCols).
     """
-    linked = f"(SELECT attnum FROM pg_attribute WHERE attrelid = {{}} AND attname = {link} AND NOT attisdropped)"
+    linked = (
+        "EXISTS (SELECT FROM pg_attribute w WHERE w.attrelid = {} AND w.attnum = ANY ({}) "
+        f"AND (w.attname = {link} OR w.attgenerated <> ''))"
+    )
     return f"""
   SELECT g.tgrelid, 'pg_trigger'::regclass::oid, g.oid, 'trigger ' || quote_ident(g.tgname),
     g.tgtype & {INSERT | DELETE | UPDATE} | CASE WHEN g.tgtype & {UPDATE} <> 0
-      AND (g.tgattr::text = '' OR {linked.format("g.tgrelid")} = ANY (g.tgattr)) THEN {LINKING} ELSE 0 END
+      AND (g.tgattr::text = '' OR {linked.format("g.tgrelid", "g.tgattr")}) THEN {LINKING} ELSE 0 END
   FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled {_FIRES}
   UNION ALL SELECT r.ev_class, 'pg_rewrite'::regclass, r.oid, 'rule ' || quote_ident(r.rulename),
     CASE r.ev_type WHEN '2' THEN {UPDATE | LINKING} WHEN '3' THEN {INSERT} WHEN '4' THEN {DELETE} ELSE 0 END
@@ -53,7 +57,7 @@ def _parts(link: str) -> str:
     'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass,
     CASE WHEN k.confdeltype IN {_CHANGES} THEN {DELETE} ELSE 0 END
       | CASE WHEN k.confupdtype NOT IN {_CHANGES} THEN 0
-        WHEN {linked.format("k.confrelid")} = ANY (k.confkey) THEN {UPDATE | LINKING} ELSE {UPDATE} END
+        WHEN {linked.format("k.confrelid", "k.confkey")} THEN {UPDATE | LINKING} ELSE {UPDATE} END
   FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
   UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid,
     CASE WHEN a.attgenerated = '' THEN 'the default of column ' ELSE 'the generated column ' END

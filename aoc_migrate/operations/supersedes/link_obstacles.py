@@ -91,7 +91,7 @@ def row_obstacles(contract: Contract, raw: Relation) -> str:
     ``held`` is a condition on the new row, whose columns are ``listed`` over a row ``t`` and the relation ``new``
     of (id, value). ``code``: the CHECK as `attached_code` names it. A proven CHECK that does not depend on the
     link is left out: it holds for the new row as for the old. A unique index may refuse a link that another row
-    still has at that moment.
+    still has at that moment. A CHECK over the whole row is left to the UPDATE: it names the row by its table.
     """
     link, unique = literal(contract.link), "indkey[0:indnkeyatts - 1]"
     return f"""WITH RECURSIVE {family(raw.literal)}, link AS (
@@ -109,7 +109,7 @@ def row_obstacles(contract: Contract, raw: Relation) -> str:
   UNION ALL SELECT format('CHECK %I forbids them', conname), format('DROP CONSTRAINT %I', conname),
     format('CHECK %I', conname), pg_get_expr(conbin, conrelid), conrelid
   FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'c'
-  WHERE (NOT convalidated OR conkey && ARRAY[attnum, 0::int2])
+  WHERE (NOT convalidated OR attnum = ANY (conkey)) AND 0 <> ALL (conkey)
     AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false'
   UNION ALL SELECT format('foreign key %I refers to %s', conname, confrelid::regclass),
     format('DROP CONSTRAINT %I', conname), NULL,

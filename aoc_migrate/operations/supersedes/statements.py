@@ -178,12 +178,15 @@ SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS w
 
 
 def update_triggers(contract: Contract, raw: Relation) -> str:
-    """Return a query of the triggers that an UPDATE of the link would fire (tgtype: 16 UPDATE)."""
+    """Return a query of the triggers that an UPDATE of the link would fire (tgtype: 16 UPDATE).
+
+    Those on generated columns count as well: PostgreSQL fires them with what the column is made of.
+    """
     table = f"to_regclass({raw.literal})"
     parts = f"SELECT relid FROM pg_partition_tree({table})"
     return (
         "SELECT DISTINCT tgname FROM pg_trigger LEFT JOIN pg_attribute ON attrelid = tgrelid "
-        f"AND attname = '{contract.link}' "
+        f"AND (attname = '{contract.link}' OR attgenerated <> '') "
         f"WHERE (tgrelid = {table} OR tgparentid = 0 AND tgrelid IN ({parts})) "
         "AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
         "AND tgtype & 16 = 16 AND (tgattr::text = '' OR attnum = ANY (tgattr)) ORDER BY tgname"
