@@ -1,13 +1,19 @@
 """Reports as text: how people read facts, tables that fit, and commands on one line."""
 
 import json
+import re
 
+import pytest
+
+from aoc_migrate.report.commands import split
 from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
-from aoc_migrate.report.facts.runs import HistoryFacts, LatestRun, Run, VerifyFacts
-from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
+from aoc_migrate.report.facts.runs import LatestRun, Run, VerifyFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts, WaitFacts
 from aoc_migrate.report.forms import render
-from aoc_migrate.report.model import Finding, Next, Report
+from aoc_migrate.report.look import Look, Verbosity
+from aoc_migrate.report.messages import MESSAGES
+from aoc_migrate.report.model import Finding, Next, Report, Severity, finding
 from aoc_migrate.report.verdict import termination_message
 
 OTHERS = (
@@ -18,7 +24,7 @@ OTHERS = (
 
 def run_of(words: str) -> Run:
     """Return a run of the ledger with these words in every place that others may write."""
-    return Run(run=1, findings=[words], seconds=1.5, **dict.fromkeys(OTHERS, words))
+    return Run(run=1, findings=[words], took_seconds=1.5, **dict.fromkeys(OTHERS, words))
 
 
 def latest(number: int, host: str) -> LatestRun:
@@ -26,8 +32,13 @@ def latest(number: int, host: str) -> LatestRun:
     return LatestRun(number, "upgrade", "done", None, "2026-11-28", 2.0, "stella", host)
 
 
+def drawn(report: Report, look: Look = Look(), command: str = "audit") -> list[str]:  # noqa: B008  (frozen)
+    """Return the lines of a report as text."""
+    return render("table", command, [report], report.exit_code, look).splitlines()
+
+
 def test_facts_are_formatted_for_people() -> None:
-    """Table and Markdown put thousands apart and units behind the number, and rows into tables."""
+    """Text and Markdown put thousands apart and units behind the number, and rows into tables."""
     facts = (
         PlanFacts("upgrade", "base", "head", 100.0, 12345, (), table_bytes=2048, estimated_seconds=86400.5),
         ChainFacts(7, 5, {"1": 1200, "3 to 4": 1}, (), ()),
@@ -40,20 +51,24 @@ def test_facts_are_formatted_for_people() -> None:
 
     table, markdown = (render(form, "verify", reports, 0) for form in ("table", "markdown"))
 
+    lines = [" ".join(line.split()) for line in table.splitlines()]
     for line in (
-        "  longest stall: 100 ms",
-        "  rows estimated: 12,345",
-        "  table: 2 kB",
-        "  estimated: 86,400.5 s",
-        "  pending: none",
-        "  building: none",
-        "  rules: 2 of 4 proven; b missing, d changed",
-        "  indexes:\n    a: valid\n    b: missing",
-        "  chain depths:\n    revisions  documents\n    1              1,200\n    3 to 4             1",
+        "longest stall 100 ms",
+        "rows estimated 12,345",
+        "table 2 kB",
+        "estimated 1 d",
+        "pending none",
+        "building none",
+        "rules 2 of 4 proven; b missing, d changed",
+        "indexes a: valid, b: missing",
     ):
-        assert f"\n{line}\n" in table
+        assert line in lines
+    assert (
+        "\n  chain depths:\n    revisions  documents\n    1              1,200\n    3 to 4             1\n"
+        in table
+    )
     for line in (
-        "| estimated | 86,400.5 s |",
+        "| estimated | 1 d |",
         "| revisions | documents |",
         "| 1 | 1,200 |",
         "| rules | 2 of 4 proven; b missing, d changed |",
@@ -76,32 +91,129 @@ def test_a_fact_that_does_not_apply_is_left_out() -> None:
 
 
 def test_a_table_that_is_too_wide_shows_each_row_alone() -> None:
-    """Text is 100 columns wide: a table that does not fit shows each row by itself, without what is empty."""
-    narrow = Report("concelier", facts=(VerifyFacts((latest(1, "a pod"), latest(2, "[bold]x[/bold]"))),))
-    wide = Report("concelier", facts=(HistoryFacts((run_of("w" * 60),)),))
+    """A table that cannot fit shows each row by itself; a value of markup is text."""
+    report = Report("concelier", facts=(VerifyFacts((latest(1, "a pod"), latest(2, "[bold]x[/bold]"))),))
 
-    short, long = (render("table", "history", [report], 0).splitlines() for report in (narrow, wide))
+    wide = drawn(report, Look(width=120, verbosity=Verbosity.VERBOSE))
+    narrow = drawn(report, Look(width=40, verbosity=Verbosity.VERBOSE))
 
-    assert short[2].split() == ["run", "command", "outcome", "started", "at", "seconds", "role", "host"]
-    assert short[4].endswith("stella  [bold]x[/bold]")
-    assert [line.split() for line in long[2:5]] == [
-        ["run", "1"],
-        ["command", "w" * 60],
-        ["from", "revision", "w" * 60],
+    assert wide[3].split() == ["run", "command", "outcome", "started", "at", "took", "role", "host"]
+    assert wide[5].endswith("stella  [bold]x[/bold]")
+    assert [line.split() for line in narrow[3:5]] == [["run", "1"], ["command", "upgrade"]]
+    assert max(map(len, narrow)) <= 40
+
+
+def test_a_command_to_paste_is_alone_on_its_line() -> None:
+    """However long a command is, it is alone on one line, in what to do next and in the help of a finding."""
+    command = "aoc-migrate upgrade concelier " + " ".join(f"--accept 'foreign-code:f{n}(a, b)'" for n in range(9))
+    found = Finding("foreign-code", "advisory_raw", "It is so. " * 30, f"Run: {command}. Then read on.")
+
+    lines = drawn(Report("concelier", findings=[found], next=Next(command)))
+
+    assert [line.strip() for line in lines].count(command) == 2
+    assert "       Then read on." in lines
+    assert max(len(line) for line in lines if command not in line) <= 100
+
+
+PLACES = {name: "x" for m in MESSAGES.values() for name in re.findall(r"{(\w+)}", m.help)} | {
+    "function": " DROP x;"
+}
+
+
+def letters(text: str) -> str:
+    """Return a text without spaces and the punctuation that may follow a command."""
+    return re.sub(r"[\s.,;]", "", text)
+
+
+@pytest.mark.parametrize("slug", MESSAGES)
+def test_no_help_breaks_a_command(slug: str) -> None:
+    """In the help of every finding, a command that follows a colon is found whole."""
+    help_ = MESSAGES[slug].help.format_map(PLACES)
+    parts = list(split(help_))
+
+    assert letters("".join(text for text, _ in parts)) == letters(help_)
+    for text, is_command in parts:
+        assert is_command or not re.search(r": (aoc-migrate|[A-Z]{4,} .*;)", text)
+        assert not is_command or re.fullmatch(r"([A-Z_]+=true )?aoc-migrate .*[^.,;]|--.*[^.,;]|[A-Z].*;", text)
+
+
+def test_the_verdict_comes_first_then_what_to_do() -> None:
+    """The first line is the verdict, the next lines say what to type; then the findings, then the facts."""
+    found = Finding("blank-key", "advisory_raw.tenant", "It is blank.", "Fill it in.")
+    report = Report("concelier", "head", findings=[found], next=Next("aoc-migrate audit", note="Hurry."))
+    report.put(WaitFacts(1.0))
+
+    assert drawn(report) == [
+        "FINDINGS audit concelier: 1 error; nothing changed; revision unknown (head head)",
+        "  note: Hurry.",
+        "  next:",
+        "    aoc-migrate audit",
+        "",
+        "  ERROR blank-key advisory_raw.tenant",
+        "    It is blank.",
+        "    -> Fill it in.",
+        "",
+        "  for more about a finding:",
+        "    aoc-migrate explain blank-key",
+        "",
+        "  waited  1 s",
     ]
-    assert max(map(len, short + long)) <= 100
 
 
-def test_a_command_to_paste_is_one_line() -> None:
-    """However long a command is, it is on one line, in what to do next and in the help of a finding."""
-    command = "aoc-migrate upgrade concelier " + " ".join(f"--accept 'foreign-code:trigger_{n}'" for n in range(9))
-    found = Finding("foreign-code", "advisory_raw", "It is so. " * 30, f"Run: {command}")
+@pytest.mark.parametrize(
+    ("slug", "severity", "exit_code", "failed", "word"),
+    [
+        ("blank-key", "error", 1, False, "FINDINGS"),
+        ("blank-key", "error", 1, True, "FAILED"),
+        ("deadline", "error", 3, False, "FAILED"),
+        ("held", "info", 1, False, "HELD"),
+        ("rollback-unfinished", "warning", 1, False, "HELD"),
+        ("blank-key", "warning", 1, False, "PASSED"),
+        ("not-at-head", "warning", 1, False, "PASSED up to r4"),
+    ],
+)
+@pytest.mark.parametrize("verbosity", Verbosity)
+def test_the_verdict_is_one_of_four_words(
+    slug: str, severity: Severity, exit_code: int, failed: bool, word: str, verbosity: Verbosity
+) -> None:
+    """PASSED, FINDINGS, HELD or FAILED, whatever else is shown; --quiet shows that line alone."""
+    found = Finding(slug, "s", "p", "h", severity, exit_code=exit_code)
+    report = Report("concelier", "head", "r4", findings=[found], failed=failed, reached=True)
 
-    written = render("table", "upgrade", [Report("concelier", findings=[found], next=Next(command))], 1)
+    lines = drawn(report, Look(verbosity=verbosity))
 
-    assert f"    -> Run: {command}\n" in written
-    assert f"  next: {command}\n" in written
-    assert max(len(line) for line in written.splitlines() if "It is so" in line) <= 100
+    first, _, limit = word.partition(" ")
+    assert lines[0].startswith(f"{first} audit concelier {limit}".strip() + ": ")
+    assert (len(lines) == 1) == (verbosity == Verbosity.QUIET)
+
+
+def test_like_findings_are_grouped() -> None:
+    """Findings that differ only in their subjects are one, with their number; --verbose shows each."""
+    problems = [finding("missing-constraint", f"t.c{n}", target="concelier") for n in range(14)]
+    report = Report("concelier", findings=problems)
+
+    short, long = drawn(report), drawn(report, Look(verbosity=Verbosity.VERBOSE))
+
+    assert "  ERROR missing-constraint (14)" in short
+    assert "    14 constraints are missing: new rows can break them." in short
+    assert "t.c0, t.c1, " in " ".join(short)
+    assert len(short) < 14
+    assert sum("ERROR missing-constraint" in line for line in long) == 14
+
+
+@pytest.mark.parametrize("height", [24, 40])
+def test_samples_give_way_to_the_screen(height: int) -> None:
+    """A sample has five rows at most, and fewer where that makes the report fit; the rest is in the JSON."""
+    sample = [{"id": f"advisory_raw:{'x' * 90}:{n:07}:sha256-{n:012}"} for n in range(101)]
+    found = [Finding("blank-key", f"t.c{n}", "It is blank.", f"Fill in c{n}.", sample=sample) for n in range(4)]
+
+    lines = drawn(Report("concelier", findings=found), Look(80, height))
+
+    rows = [line for line in lines if line.strip().startswith("advisory_raw:")]
+    assert len(lines) <= height - 2
+    assert len({*rows}) == len(rows) // 4 == {24: 0, 40: 3}[height]
+    assert f"       {101 - len(rows) // 4} {'more' if rows else 'rows'}: --format json" in lines
+    assert max(map(len, lines)) <= 80
 
 
 def test_termination_messages_fit() -> None:
@@ -112,7 +224,7 @@ def test_termination_messages_fit() -> None:
     short, long = termination_message("verify", reports[:2]), termination_message("verify", reports)
 
     assert short.splitlines() == [
-        "verify excititor: NOT OK: 1 error, 0 warnings; nothing changed; exit code 1",
+        "FINDINGS verify excititor: 1 error; nothing changed; exit code 1",
         "slug-0 tablé: problem",
         "-> help",
     ]

@@ -159,6 +159,15 @@ OUTPUT = (
         callback=_file,
         help="Write the report to a file; - is stdout.",
     ),
+    _output(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colors; auto: on a terminal, unless NO_COLOR is set.",
+    ),
+    _output("-v", "--verbose", is_flag=True, help="Show every finding, sample and value whole."),
+    _output("-q", "--quiet", is_flag=True, help="Show the verdict alone."),
 )
 POOLER = Shared(
     "--allow-session-pooler",

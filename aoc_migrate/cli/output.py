@@ -17,20 +17,26 @@ from aoc_migrate.errors import Abort, refused
 from aoc_migrate.report.model import FAILED, USAGE
 
 if TYPE_CHECKING:
+    from aoc_migrate.report.look import Look
     from aoc_migrate.report.model import Report
 
 
 @dataclass(frozen=True)
 class Output:
-    """The format of the report, its file (None: stdout), and where metrics go."""
+    """The format of the report, its file (None: stdout), how it looks, and where metrics go."""
 
     format_: str = "table"
     file: str | None = None
+    color: str = "auto"
+    verbose: bool = False
+    quiet: bool = False
     metrics: str | None = None
     push_gateway: str | None = None
 
     def check(self) -> None:
-        """Raise Abort (exit 2) if stdout is closed or a file cannot be written."""
+        """Raise Abort (exit 2) if stdout is closed, a file cannot be written, or options contradict each other."""
+        if self.verbose and self.quiet:
+            raise refused("--verbose shows everything, --quiet the verdict alone. Choose one.")
         if self.file is None and stdout_is_closed():
             raise refused("stdout is closed, so the report would be lost. Use --output FILE.")
         _check_file("--output", self.file)
@@ -61,7 +67,7 @@ class Output:
         if exit_code:
             _write_termination_message(command, reports)
         try:
-            self._put(render(self.format_, command, reports, exit_code, self._width()))
+            self._put(render(self.format_, command, reports, exit_code, self._look()))
             return exit_code, True
         except ClosedPipe:
             return exit_code, False
@@ -78,7 +84,7 @@ class Output:
     def _put(self, text: str) -> None:
         """Write text to the file or stdout. Raises ClosedPipe, or Abort (exit 2) if it cannot be written."""
         if self.file is None:
-            click.echo(text, nl=False)
+            click.echo(text, nl=False, color=True)  # it has colors only where they are wanted
             return
         opener = self._open_fifo if Path(self.file).is_fifo() else None
         try:
@@ -101,12 +107,16 @@ class Output:
         self.say(f"waiting for a reader of {path}")
         return os.open(path, flags)
 
-    def _width(self) -> int:
-        """Return the columns of the terminal, or a fixed number of them for a file or a pipe."""
-        from aoc_migrate.report.forms import WIDTH
+    def _look(self) -> "Look":
+        """Return the size of the terminal, or a fixed one for a file or a pipe, and whether it takes colors."""
+        from aoc_migrate.report.look import Look, Verbosity
 
         terminal = self.file is None and os.isatty(1)
-        return shutil.get_terminal_size().columns if terminal else WIDTH
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        color = self.color == "always" or (self.color == "auto" and terminal and not plain)
+        verbosity = Verbosity.VERBOSE if self.verbose else Verbosity.QUIET if self.quiet else Verbosity.NORMAL
+        columns, lines = shutil.get_terminal_size() if terminal else (Look.width, Look.height)
+        return Look(max(columns, 40), lines, color, verbosity)
 
     def write_text(self, text: str) -> None:
         """Write text that is not a report. Raises ClosedPipe, or Abort (exit 2) if it cannot be written."""

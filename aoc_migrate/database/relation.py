@@ -61,3 +61,8 @@ class Schema:
 
 VARIABLE = Schema("$aoc")
 """In a psql script: the schema that its variable names at run time. A real schema of that name is refused."""
+
+
+def utc(column: str) -> str:
+    """Return SQL for the time in a column as text: ISO 8601, UTC, to the second."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""

@@ -15,6 +15,10 @@ from aoc_migrate.errors import refused
 
 RAW_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
 TARGETS = tuple(RAW_TABLES)
+_PLACE = (
+    *("service", "host", "hostaddr", "port", "dbname", "sslmode", "sslrootcert", "sslnegotiation"),
+    *("channel_binding", "require_auth", "target_session_attrs"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,13 @@ class Target:
         name = known.get("dbname") or os.environ.get("PGDATABASE") or user
         service = known.get("service") or os.environ.get("PGSERVICE", "")
         return (str(service), str(host), str(port), str(name))
+
+    def login(self, role: str) -> str:
+        """Return a connection string for another role to the same place, without a secret."""
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+        known = conninfo_to_dict(self.conninfo)
+        return make_conninfo("", **{name: known[name] for name in _PLACE if name in known}, user=role)
 
 
 def conninfo_of(url: str) -> str:

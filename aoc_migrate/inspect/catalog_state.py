@@ -82,7 +82,7 @@ def _check(
     elif not found.is_(check):
         function = ""
         if check.function and catalog.check_function(session, contract.table, check) == "foreign":
-            function = f", and its function (DROP FUNCTION {catalog.function_name(session, check)};)"
+            function = f" DROP FUNCTION {catalog.function_name(session, check)};"
         yield finding("changed-constraint", subject, **values, function=function)
     elif proven and not found.validated:
         yield finding("unproven-constraint", subject, **values)

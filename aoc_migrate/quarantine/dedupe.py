@@ -9,7 +9,7 @@ from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
 from aoc_migrate.quarantine.work_list import DUPLICATE, Work, linking_rows
 from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
-from aoc_migrate.report.model import Finding, Next, Report, finding
+from aoc_migrate.report.model import SHOWN, Finding, Next, Report, finding
 
 _COUNTS = ("groups", "surplus", "different", "different_groups")
 _FETCH_COLUMNS = ("id", "retrieved_at", "created_at")  # two fetches of one document differ in these
@@ -50,7 +50,7 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
     if apply:
         apply_work(session, report, contract, work, find)
     elif show_work(session, report, contract, work, find):
-        report.next = Next(choices=(f"{dedupe}{options.typed()} --apply",))
+        report.next = Next(choices=(f"{dedupe}{options.typed()} --apply",), note=SHOWN)
     if not options.different and (differing := _differing_groups(session, report, contract, options)):
         report.findings += differing
         report.next = report.next or Next(f"{dedupe}{replace(options, different=True).typed()}")

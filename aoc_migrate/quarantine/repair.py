@@ -10,7 +10,7 @@ from aoc_migrate.errors import refused
 from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
 from aoc_migrate.quarantine.repair_rules import RULES, collisions, find_broken_rows, repair_work, rule_options
 from aoc_migrate.report.facts.raw_rows import BrokenRow, BrokenRule, RepairFacts
-from aoc_migrate.report.model import Next, Report, finding
+from aoc_migrate.report.model import SHOWN, Next, Report, finding
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
     if apply:
         apply_work(session, report, contract, work, find)
     elif show_work(session, report, contract, work, find):
-        report.next = Next(choices=(f"aoc-migrate repair {target} {rule_options(rules)} --apply",))
+        report.next = Next(choices=(f"aoc-migrate repair {target} {rule_options(rules)} --apply",), note=SHOWN)
 
 
 def _facts(found: Row, *, apply: bool) -> RepairFacts:

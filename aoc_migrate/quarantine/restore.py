@@ -14,7 +14,7 @@ from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import UnfinishedWork, unfinished
 from aoc_migrate.report.facts.quarantined import RestoreFacts
 from aoc_migrate.report.facts.raw_rows import WorkFacts
-from aoc_migrate.report.model import Next, Report, finding
+from aoc_migrate.report.model import SHOWN, Next, Report, finding
 from aoc_migrate.revisions import ledger
 
 
@@ -49,7 +49,9 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
         return
     restore = f"aoc-migrate {chosen.command} {session.target.name} --restore"
     if not apply:
-        discards = "" if work is None else f"It also deletes the work list of the interrupted {work.verb}."
+        discards = (
+            SHOWN if work is None else f"{SHOWN} That also deletes the work list of the interrupted {work.verb}."
+        )
         report.next = Next(choices=(f"{restore} --run {chosen.run} --apply",), note=discards)
         return
     with ledger.recorded(session, report, f"{command} --restore --run {chosen.run} --apply", report.revision):

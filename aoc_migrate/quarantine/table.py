@@ -4,7 +4,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import make_private
 from aoc_migrate.database.own_tables import lock, own_tables_locked, refuse_foreign
-from aoc_migrate.database.relation import Relation, quoted
+from aoc_migrate.database.relation import Relation, quoted, utc
 from aoc_migrate.database.session import Session
 from aoc_migrate.quarantine.contents import has_quarantine
 from aoc_migrate.report.facts.quarantined import QuarantinedRow, QuarantinedRun, QuarantineListFacts
@@ -93,7 +93,7 @@ def _listed(session: Session, name: Relation, limit: int) -> QuarantineListFacts
     by_run = session.rows(
         "SELECT quarantine_run AS run, quarantine_reason AS reason, "
         "count(*) FILTER (WHERE quarantine_repaired IS NULL) AS moved, count(quarantine_repaired) AS repaired, "
-        f"min(quarantine_at)::text AS since, min(quarantine_by) AS by FROM {name} "
+        f"{utc('min(quarantine_at)')} AS since, min(quarantine_by) AS by FROM {name} "
         'GROUP BY 1, 2 ORDER BY 1 DESC, quarantine_reason COLLATE "C"'
     )
     sample = session.rows(

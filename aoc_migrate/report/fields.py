@@ -18,10 +18,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of a number: the suffix of the field's name, and the text that people see after the number."""
+    """The unit of a number: the suffix of the field's name, and its ``seconds``; bytes have none."""
 
     suffix: str
-    text: str = ""
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,19 @@ class Pairs:
     bars: bool = False
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Marks records of which text shows only the first few; the JSON has more."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Marks a field that text shows only with -v; the JSON always has it."""
+
+
 Bytes = Annotated[int, Unit("_bytes")]
-Seconds = Annotated[float, Unit("_seconds", " s")]
-Milliseconds = Annotated[float, Unit("_ms", " ms")]
+Seconds = Annotated[float, Unit("_seconds", 1.0)]
+Milliseconds = Annotated[float, Unit("_ms", 0.001)]
 States = Annotated[Mapping[str, str], Pairs("name", "state")]
 
 
@@ -44,8 +54,10 @@ class Field(NamedTuple):
 
     name: str
     value: Any
-    unit: Unit | None
-    pairs: Pairs | None
+    unit: Unit | None = None
+    pairs: Pairs | None = None
+    sample: bool = False
+    detail: bool = False
 
 
 def fields_of(record: Any) -> Iterator[Field]:
@@ -57,11 +69,12 @@ def fields_of(record: Any) -> Iterator[Field]:
 
 
 @cache
-def _annotations(type_: Hashable) -> tuple[Unit | None, Pairs | None]:
-    """Return the Unit and the Pairs in the annotation of a field, which may be a union with None."""
-    metadata = [item for part in (type_, *get_args(type_)) for item in getattr(part, "__metadata__", ())]
-    unit = next((item for item in metadata if isinstance(item, Unit)), None)
-    return unit, next((item for item in metadata if isinstance(item, Pairs)), None)
+def _annotations(type_: Hashable) -> tuple[Unit | None, Pairs | None, bool, bool]:
+    """Return what marks a field's type, which may be a union with None: unit, pairs, whether Sample, Detail."""
+    marks = [item for part in (type_, *get_args(type_)) for item in getattr(part, "__metadata__", ())]
+    unit = next((item for item in marks if isinstance(item, Unit)), None)
+    pairs = next((item for item in marks if isinstance(item, Pairs)), None)
+    return unit, pairs, Sample() in marks, Detail() in marks
 
 
 def data(value: Any) -> Any:

@@ -20,7 +20,9 @@ def plain(value: Any) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value for a cell of a table; None and empty lists are a dash."""
+    """Return a value for a cell of a table: yes or no for a bool, a dash for None and for empty lists."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "-" if value is None or value in ([], ()) else plain(value)
 
 
@@ -38,9 +40,33 @@ def shown(value: Any, unit: Unit | None = None) -> str:
     """Return a value for people: numbers with thousands separators and their unit, None as a dash."""
     if not numeric(value):
         return cell(value)
-    if unit is not None and not unit.text:
-        return _bytes(value)
-    return f"{value:,}" if unit is None else f"{value:,}".removesuffix(".0") + unit.text
+    if unit is None:
+        return f"{value:,}"
+    return duration(value * unit.seconds) if unit.seconds else _bytes(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in two units at most: 3.2 ms, 850 ms, 4.1 s, 2 min 5 s, 3 h 12 min, 2 d 4 h."""
+    if seconds < 0.9995:
+        return f"{_rounded(seconds * 1000)} ms"
+    if seconds < 59.95:
+        return f"{_rounded(seconds)} s"
+    whole = round(seconds)
+    for large, small, size, name, part in ((86400, 3600, 86400, "d", "h"), (3600, 60, 3600, "h", "min")):
+        if whole >= size - small / 2:
+            parts = round(whole / small)
+            return _two(parts, large // small, name, part)
+    return _two(whole, 60, "min", "s")
+
+
+def _two(parts: int, each: int, large: str, small: str) -> str:
+    whole, rest = divmod(parts, each)
+    return f"{whole:,} {large}{f' {rest} {small}' if rest else ''}"
+
+
+def _rounded(number: float) -> str:
+    """Return a number below 1,000 with at most one decimal, and none from 100."""
+    return f"{number:.0f}" if number >= 99.95 else f"{number:.1f}".removesuffix(".0")
 
 
 def _bytes(value: float) -> str:

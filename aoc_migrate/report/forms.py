@@ -1,19 +1,29 @@
 """The formats of a report: text for people, JSON and NDJSON for programs, Markdown for tickets, HTML to keep."""
 
+from aoc_migrate.report.look import Look, Verbosity
 from aoc_migrate.report.model import Report
 from aoc_migrate.report.verdict import brief, brief_text
 
-WIDTH = 100  # columns
 
+def render(
+    format_: str,
+    command: str,
+    reports: list[Report],
+    exit_code: int,
+    look: Look = Look(),  # noqa: B008  (frozen)
+) -> str:
+    """Return the whole output of a command as ``table``, ``json``, ``ndjson``, ``markdown`` or ``html``.
 
-def render(format_: str, command: str, reports: list[Report], exit_code: int, width: int = WIDTH) -> str:
-    """Return the whole output of a command as ``table``, ``json``, ``ndjson``, ``markdown`` or ``html``."""
-    if format_ == "table" and all(map(brief, reports)):
-        return "\n".join(brief_text(command, report) for report in reports)
+    ``look`` is for the table alone.
+    """
+    quiet = look.verbosity == Verbosity.QUIET
+    if format_ == "table" and (quiet or all(map(brief, reports))):
+        between = "" if quiet else "\n"
+        return between.join(brief_text(command, report, color=look.color, quiet=quiet) for report in reports)
     if format_ == "table":
         from aoc_migrate.report.text import text
 
-        return text(command, reports, width)
+        return text(command, reports, look)
     if format_ == "markdown":
         from aoc_migrate.report.markdown import markdown
 

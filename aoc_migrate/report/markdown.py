@@ -43,8 +43,9 @@ def _lines(command: str, report: Report) -> Iterator[str]:
         yield from _rows(table)
     if report.steps:
         yield from _rows(step_table("steps", report))
-    for name, line in next_lines(report.next):
-        yield from (f"{name.capitalize()}: {escaped(line)}", "")
+    for name, lines in next_lines(report.next):
+        for line in lines:
+            yield from (f"{name.capitalize()}: {escaped(line)}", "")
 
 
 def _rows(table: Table) -> list[str]:

@@ -6,6 +6,9 @@ from typing import Any, Literal, TypeVar
 from aoc_migrate.report.fields import Facts, Milliseconds
 from aoc_migrate.report.messages import MESSAGES
 
+SHOWN = "This only shows what --apply would do."
+"""The note of a command that shows first and does it with --apply."""
+
 Severity = Literal["error", "warning", "info"]
 
 FINDINGS, USAGE, TRY_LATER, FAILED = 1, 2, 3, 4

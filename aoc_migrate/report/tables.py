@@ -20,12 +20,20 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows with the same columns. ``bars``: the last column is drawn as bars."""
+    """Rows with the same columns. ``bars``: the last column is drawn as bars; ``sample``: there are more rows.
+
+    Text leaves out the whole of a ``detail``, the ``hidden`` columns, and the ``lines`` below each row, unless it
+    is asked for them.
+    """
 
     title: str
     columns: list[str]
     rows: list[list[Cell]]
     bars: bool = False
+    sample: bool = False
+    detail: bool = False
+    hidden: frozenset[int] = frozenset()
+    lines: tuple[tuple[str, ...], ...] = ()
 
     def numbers(self) -> list[bool]:
         """Return for each column whether it has only numbers."""
@@ -58,7 +66,9 @@ def tables(report: Report) -> list[Table]:
             rows = [[_cell(name), _cell(value)] for name, value in field.value.items()]
             found.append(Table(title(field), [field.pairs.name, field.pairs.value], rows, bars=True))
         elif isinstance(field.value, tuple) and is_dataclass(field.value[0]):
-            found.append(record_table(title(field), field.value))
+            found.append(
+                record_table(title(field), field.value)._replace(sample=field.sample, detail=field.detail)
+            )
     return found
 
 
@@ -81,15 +91,24 @@ def named(values: Mapping[str, Any]) -> list[str]:
 def record_table(title_: str, records: Iterable[Any]) -> Table:
     """Return dataclasses of one kind as a table, with the columns that any of them has."""
     rows = [{field.name: field for field in fields_of(record)} for record in records]
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = [title(next(row[name] for row in rows if name in row)) for name in names]
-    cells = [[_cell(row[n].value, row[n].unit) if n in row else Cell("-", None) for n in names] for row in rows]
-    return Table(title_, columns, cells)
+    found = {name: field for row in reversed(rows) for name, field in reversed(row.items())}
+    below = [name for name, field in found.items() if field.detail and isinstance(field.value, tuple)]
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in below]
+    cells = [[_cell(row[n].value, row[n].unit) if n in row else Cell("-", None) for n in columns] for row in rows]
+    return Table(
+        title_,
+        [title(found[name]) for name in columns],
+        cells,
+        hidden=frozenset(n for n, name in enumerate(columns) if found[name].detail),
+        lines=tuple(tuple(line for name in below if name in row for line in row[name].value) for row in rows),
+    )
 
 
 def step_table(title_: str, report: Report) -> Table:
     """Return the steps as a table. The JSON has more fields."""
-    return record_table(title_, (replace(step, **_NOT_SHOWN) for step in report.steps))
+    table = record_table(title_, (replace(step, **_NOT_SHOWN) for step in report.steps))
+    once = all(step.attempts == 1 for step in report.steps)
+    return table._replace(hidden=frozenset({table.columns.index("attempts")} if once else ()))
 
 
 def sample_table(title_: str, sample: list[dict[str, Any]]) -> Table:

@@ -1,124 +1,160 @@
-"""Reports as text for people, with tables. Commands to type are never wrapped."""
+"""Reports as text for people: the verdict, what to type next, the findings, then the facts.
 
-import textwrap
+A report fits one screen if shorter samples can make it fit. Commands to copy are alone on their lines.
+"""
+
 from collections.abc import Iterator
-from io import StringIO
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table as Grid
-from rich.text import Text
-
-from aoc_migrate.report.formatting import by_severity, plain, shortened, title
+from aoc_migrate.report.commands import split
+from aoc_migrate.report.formatting import by_severity, plain, title
+from aoc_migrate.report.look import Look, Verbosity
+from aoc_migrate.report.messages import MESSAGES
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.screen import COMMAND, Screen
 from aoc_migrate.report.tables import Table, lists, named, sample_table, states, step_table, summary, tables
-from aoc_migrate.report.verdict import ending, fact_lines, heading
+from aoc_migrate.report.verdict import STYLES, fact_pairs, headline, next_lines
 
 SAMPLE_ROWS = 5
-CELL = 160  # characters; the JSON has the rest
-_WORD = 28  # characters; a longer word may be wrapped
-_GAP = 2
-_LEAST_WIDTH = 40
-_MARK = {"error": "ERROR", "warning": "warning", "info": "info"}
+_DENSITIES = [*((rows, True) for rows in range(SAMPLE_ROWS, 0, -1)), (1, False), (0, False)]
+_PROMPT = 2  # lines of the screen: the command, and the next prompt
+_MARK = {"error": ("ERROR", "bold red"), "warning": ("warning", "bold yellow"), "info": ("info", "bold blue")}
 
 
-def text(command: str, reports: list[Report], width: int) -> str:
-    """Return the reports of a command; tables are at most ``width`` columns wide."""
-    width = max(width, _LEAST_WIDTH)
-    return "\n".join("\n".join(_lines(command, report, width)) + "\n" for report in reports)
+def text(command: str, reports: list[Report], look: Look) -> str:
+    """Return the reports of a command."""
+    return "\n".join("\n".join(_fitted(command, report, look)) + "\n" for report in reports)
 
 
-def _lines(command: str, report: Report, width: int) -> Iterator[str]:
-    yield heading(command, report)
-    for finding in by_severity(report.findings):
-        yield from _finding(finding, width)
-    if report.findings:
-        yield f"  to explain a finding: aoc-migrate explain {by_severity(report.findings)[0].slug}"
-    yield from fact_lines(report)
-    for field in lists(report):
-        yield f"  {title(field)}:"
-        yield from (f"    {plain(item)}" for item in field.value)
-    for field in states(report):
-        line = summary(field.value)
-        yield f"  {title(field)}:{f' {line}' if line else ''}"
-        yield from (f"    {value}" for value in ([] if line else named(field.value)))
-    for table in tables(report):
-        yield f"  {table.title}:"
-        yield from _table(table, 4, width)
-    if report.steps:
-        yield "  steps:"
-        yield from _table(step_table("steps", report), 4, width)
-    yield from ending(report)
+def _fitted(command: str, report: Report, look: Look) -> list[str]:
+    """Return the lines of a report, with shorter samples and no empty lines where that makes it fit the screen."""
+    lines: list[str] = []
+    for rows, airy in _DENSITIES:
+        lines = _Page(look, rows, airy=airy).drawn(command, report)
+        if look.verbosity == Verbosity.VERBOSE or len(lines) <= look.height - _PROMPT:
+            break
+    return lines
 
 
-def _finding(finding: Finding, width: int) -> Iterator[str]:
-    code = f" {finding.code}" if finding.code else ""
-    yield f"  {_MARK[finding.severity]} {finding.slug}{code} {plain(finding.subject)}"
-    yield from textwrap.wrap(plain(finding.problem), width, initial_indent="    ", subsequent_indent="    ")
-    yield f"    -> {plain(finding.help)}"
-    if finding.sample:
-        yield from _table(sample_table("sample", finding.sample[:SAMPLE_ROWS]), 7, width)
-    more = len(finding.sample) - SAMPLE_ROWS
-    if more > 0:
-        yield f"       … {more} more in --format json"
+class _Page:
+    """One report on a screen; samples have at most ``rows`` rows, and ``airy`` separates parts by empty lines."""
+
+    def __init__(self, look: Look, rows: int, *, airy: bool) -> None:
+        self.look, self.rows, self.airy = look, rows, airy
+        self.screen = Screen(look)
+
+    def drawn(self, command: str, report: Report) -> list[str]:
+        """Return the lines of the report."""
+        name, rest = headline(command, report)
+        self.screen.line(name, style=STYLES[name], rest=rest)
+        if self.look.verbosity >= Verbosity.NORMAL:
+            self._next(report)
+            self._findings(report.findings)
+            self._facts(report)
+        return self.screen.lines()
+
+    def _next(self, report: Report) -> None:
+        for name, texts in next_lines(report.next):
+            if name == "note":
+                self.screen.prose(texts[0], 2, "note: ")
+                continue
+            self.screen.line(f"{name}:", 2)
+            for command in texts:
+                self.screen.line(command, 4, COMMAND)
+
+    def _findings(self, findings: list[Finding]) -> None:
+        for group in _groups(findings, whole=self.look.verbosity == Verbosity.VERBOSE):
+            self._gap()
+            self._finding(group)
+        if findings:
+            self._gap()
+            self.screen.line("for more about a finding:", 2)
+            self.screen.line(f"aoc-migrate explain {by_severity(findings)[0].slug}", 4, COMMAND)
+
+    def _gap(self) -> None:
+        if self.airy:
+            self.screen.line("")
+
+    def _finding(self, group: list[Finding]) -> None:
+        """Draw a finding, or several that differ only in their subjects."""
+        finding, screen = group[0], self.screen
+        name, style = _MARK[finding.severity]
+        code = f" {finding.code}" if finding.code else ""
+        subject = plain(finding.subject) if len(group) == 1 else f"({len(group):,})"
+        screen.line(name, 2, style, f" {finding.slug}{code} {subject}")
+        many = MESSAGES[finding.slug].many if len(group) > 1 else ""
+        if many:
+            screen.prose(many.format(count=f"{len(group):,}"), 4)
+            screen.prose(", ".join(map(_subject, group)), 4)
+        else:
+            for each in group:
+                screen.prose(each.problem, 4)
+        self._help(finding)
+        if finding.statement and self.look.verbosity == Verbosity.VERBOSE:
+            for line in finding.statement.split("\n"):
+                screen.line(plain(line), 7, COMMAND)
+        if finding.sample:
+            self._sample(sample_table("sample", finding.sample), 7)
+
+    def _help(self, finding: Finding) -> None:
+        """Draw what to do, with each command alone on its line."""
+        first = "-> "
+        for part, is_command in split(plain(finding.help)):
+            if is_command:
+                self.screen.line(part, 9, COMMAND)
+            elif part:
+                self.screen.prose(part, 4, first)
+            first = "   "
+
+    def _sample(self, table: Table, indent: int) -> None:
+        """Draw the first rows, and how many there are more; a single column needs no heading."""
+        if self.rows or self.look.verbosity == Verbosity.VERBOSE:
+            self.screen.table(table, indent, self.rows, header=len(table.columns) > 1)
+        more = len(table.rows) - self.rows
+        if more > 0 and self.look.verbosity < Verbosity.VERBOSE:
+            self.screen.line(f"{more:,} {'more' if self.rows else 'rows'}: --format json", indent)
+
+    def _facts(self, report: Report) -> None:
+        pairs = list(fact_pairs(report))
+        pairs += [(title(field), ", ".join(map(plain, field.value))) for field in lists(report)]
+        pairs += [(title(f), summary(f.value) or ", ".join(named(f.value))) for f in states(report)]
+        whole = self.look.verbosity == Verbosity.VERBOSE
+        if pairs:
+            self._gap()
+            self.screen.named(pairs, 2)
+        for table in (table for table in tables(report) if whole or not table.detail):
+            self._gap()
+            self.screen.line(f"{table.title}:", 2)
+            if table.sample:
+                self._sample(table, 4)
+            else:
+                self.screen.table(table, 4)
+            if whole:
+                self._below(table)
+        if report.steps:
+            self._gap()
+            self.screen.line("steps:", 2)
+            self.screen.table(step_table("steps", report), 4)
+
+    def _below(self, table: Table) -> None:
+        """Draw the lines that belong to each row."""
+        for row, lines in zip(table.rows, table.lines, strict=False):
+            if lines:
+                self.screen.line(" ".join(cell.text for cell in row[:2]), 4)
+            for line in (part for each in lines for part in each.split("\n")):
+                self.screen.line(plain(line), 6, COMMAND)
 
 
-def _table(table: Table, indent: int, width: int) -> Iterator[str]:
-    """Yield a table without its empty columns; if it is too wide, yield each row as a list of names and values."""
-    used = [n for n in range(len(table.columns)) if any(row[n].text != "-" for row in table.rows)]
-    names = [table.columns[n] for n in used]
-    rows = [[shortened(row[n].text, CELL) for n in used] for row in table.rows]
-    numbers = [table.numbers()[n] for n in used]
-    widths = _widths(names, rows, numbers, width - indent)
-    if widths is not None:
-        yield from _drawn(_grid(names, rows, numbers, widths), indent, width)
+def _groups(findings: list[Finding], *, whole: bool) -> Iterator[list[Finding]]:
+    """Yield the findings by severity; those of one slug and with one help are together, unless ``whole``."""
+    if whole:
+        yield from ([finding] for finding in by_severity(findings))
         return
-    for row in rows:
-        yield from _drawn(_pairs(names, row), indent, width)
-        yield ""
+    keys: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in by_severity(findings):
+        keys.setdefault((finding.severity, finding.slug, finding.help), []).append(finding)
+    yield from keys.values()
 
 
-def _widths(names: list[str], rows: list[list[str]], numbers: list[bool], room: int) -> list[int] | None:
-    """Return the widths of columns, or None where there is not room for them.
-
-    Texts are wrapped where they must be; numbers are not, nor words, unless they are very long.
-    """
-    widths, wanted = [], []
-    for name, column, number in zip(names, zip(*rows, strict=True), numbers, strict=True):
-        words = [word for value in column for word in ([value] if number else value.split())]
-        widest = max(map(cell_len, words), default=0)
-        widths.append(max(cell_len(name), widest if number else min(widest, _WORD)))
-        wanted.append(max(map(cell_len, [name, *column])))
-    spare = room - sum(widths) - _GAP * (len(widths) - 1)
-    while spare > 0 and (narrow := [n for n, width in enumerate(widths) if width < wanted[n]]):
-        for n in narrow[:spare]:
-            widths[n] += 1
-        spare -= len(narrow[:spare])
-    return None if spare < 0 else widths
-
-
-def _grid(names: list[str], rows: list[list[str]], numbers: list[bool], widths: list[int]) -> Grid:
-    grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="")
-    for name, number, width in zip(names, numbers, widths, strict=True):
-        grid.add_column(Text(name), justify="right" if number else "left", overflow="fold", width=width)
-    for row in rows:
-        grid.add_row(*map(Text, row))
-    return grid
-
-
-def _pairs(names: list[str], row: list[str]) -> Grid:
-    grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=False)
-    for name, value in zip(names, row, strict=True):
-        if value != "-":
-            grid.add_row(Text(name, no_wrap=True), Text(value, overflow="fold"))
-    return grid
-
-
-def _drawn(grid: Grid, indent: int, width: int) -> Iterator[str]:
-    written = StringIO()
-    console = Console(
-        file=written, width=width, color_system=None, markup=False, emoji=False, highlight=False, _environ={}
-    )
-    console.print(Padding(grid, (0, 0, 0, indent), expand=False))
-    yield from (line.rstrip() for line in written.getvalue().splitlines())
+def _subject(finding: Finding) -> str:
+    rows = f" ({finding.rows:,} row{'s' * (finding.rows != 1)})" if finding.rows else ""
+    return plain(finding.subject) + rows

@@ -2,29 +2,39 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.report.formatting import plain, shown, title
-from aoc_migrate.report.model import Next, Report
+from aoc_migrate.report.formatting import by_severity, plain, shown, title
+from aoc_migrate.report.model import FINDINGS, Next, Report
 from aoc_migrate.report.tables import lists, scalars, states, tables
+
+STYLES = {"PASSED": "bold green", "FINDINGS": "bold yellow", "HELD": "bold magenta", "FAILED": "bold red"}
+_CODES = {"PASSED": "1;32", "HELD": "1;35"}  # of a brief report, which has no findings but those that hold
+
+
+def word(report: Report) -> str:
+    """Return the verdict in one word.
+
+    FINDINGS: something is wrong, and the part that found it changed nothing. FAILED: the command could not do what
+    it was asked to do. HELD: a rollback holds the database where it is. Else PASSED.
+    """
+    if report.errors:
+        return "FINDINGS" if report.exit_code == FINDINGS else "FAILED"
+    held = {"held", "rollback-unfinished"} & {finding.slug for finding in report.findings}
+    return "HELD" if held else "PASSED"
 
 
 def verdict(report: Report) -> str:
-    """Return one line: OK, HELD or NOT OK, the number of errors and warnings, and whether anything changed.
+    """Return the verdict in one line: the word, the number of errors and warnings, and whether anything changed.
 
-    The OK of a verify below head is limited to the revision whose promises it checked.
+    What a verify below head PASSED is limited to the revision whose promises it checked.
     """
-    errors, warnings = len(report.errors), sum(f.severity == "warning" for f in report.findings)
-    found = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    counts = []
+    for severity in ("error", "warning"):
+        number = sum(finding.severity == severity for finding in report.findings)
+        counts += [f"{number:,} {severity}{'s' * (number != 1)}"] if number else []
     changed = "changed" if report.changed else "nothing changed"
-    return f"{_word(report)}: {found}; {changed}"
-
-
-def _word(report: Report) -> str:
-    if report.errors:
-        return "NOT OK"
-    slugs = {finding.slug for finding in report.findings}
-    if slugs & {"held", "rollback-unfinished"}:
-        return "HELD"
-    return f"OK up to {report.revision}" if "not-at-head" in slugs else "OK"
+    below = any(finding.slug == "not-at-head" for finding in report.findings) and not report.errors
+    upto = f" up to {plain(report.revision)}" if below else ""
+    return f"{word(report)}{upto}: {'; '.join([*filter(None, [', '.join(counts)]), changed])}"
 
 
 def revision_and_head(report: Report) -> str:
@@ -32,7 +42,9 @@ def revision_and_head(report: Report) -> str:
     if report.head is None:
         return ""
     if not report.reached:
-        return f"revision unknown (head {report.head})"
+        return plain(f"revision unknown (head {report.head})")
+    if report.revision == report.head:
+        return plain(f"{report.head} (head)")
     return plain(f"{report.revision or 'base'} (head {report.head})")
 
 
@@ -42,42 +54,45 @@ def sentence(report: Report) -> str:
     return f"{verdict(report)}.{f' Revision {at}.' if at else ''}"
 
 
+def headline(command: str, report: Report) -> tuple[str, str]:
+    """Return the first line of a report: the verdict's word, and the rest of the line."""
+    first, colon, rest = verdict(report).partition(":")
+    name, _, limit = first.partition(" ")
+    at = revision_and_head(report)
+    about = " ".join(filter(None, [command, plain(report.target), limit]))
+    return name, f" {about}{colon}{rest}{f'; {at}' if at else ''}"
+
+
 def brief(report: Report) -> bool:
     """Return whether a report has only a verdict and single values."""
     return not (report.findings or report.steps or tables(report) or states(report) or lists(report))
 
 
-def brief_text(command: str, report: Report) -> str:
-    """Return a brief report as text."""
-    return "\n".join([heading(command, report), *fact_lines(report), *ending(report)]) + "\n"
+def brief_text(command: str, report: Report, *, color: bool, quiet: bool) -> str:
+    """Return a brief report as text; ``quiet``: only the verdict of any report."""
+    name, rest = headline(command, report)
+    lines = [f"\x1b[{_CODES.get(name, '1;31')}m{name}\x1b[0m{rest}" if color else name + rest]
+    if not quiet:
+        for heading, texts in next_lines(report.next):
+            lines += [f"  {heading}:", *(f"    {text}" for text in texts)]
+        lines += [f"  {name}: {value}" for name, value in fact_pairs(report)]
+    return "\n".join(lines) + "\n"
 
 
-def heading(command: str, report: Report) -> str:
-    """Return the first line of a report."""
-    at = revision_and_head(report)
-    return f"{command} {plain(report.target)}{f': {at}' if at else ''}"
-
-
-def fact_lines(report: Report) -> Iterator[str]:
-    """Yield a line for each fact that is one value."""
+def fact_pairs(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each fact that is one value."""
     for field in scalars(report):
-        value = "none" if field.value in ((), {}) else shown(field.value, field.unit)
-        yield f"  {title(field)}: {value}"
+        yield title(field), "none" if field.value in ((), {}) else shown(field.value, field.unit)
 
 
-def ending(report: Report) -> Iterator[str]:
-    """Yield the verdict and what to do next."""
-    yield f"  {verdict(report)}"
-    yield from (f"  {name}: {line}" for name, line in next_lines(report.next))
-
-
-def next_lines(following: Next) -> Iterator[tuple[str, str]]:
-    """Yield what to do next, each line with its name: note, next, or."""
+def next_lines(following: Next) -> Iterator[tuple[str, list[str]]]:
+    """Yield what to do next, by kind: a note, the next command, other commands."""
     if following.note:
-        yield "note", plain(following.note)
+        yield "note", [plain(following.note)]
     if following.command:
-        yield "next", plain(following.command)
-    yield from (("or", plain(choice)) for choice in following.choices)
+        yield "next", [plain(following.command)]
+    if following.choices:
+        yield "or", [plain(choice) for choice in following.choices]
 
 
 def termination_message(command: str, reports: list[Report], most: int = 4096) -> str:
@@ -88,8 +103,8 @@ def termination_message(command: str, reports: list[Report], most: int = 4096) -
     lines = []
     for report in reports:
         if report.exit_code:
-            lines.append(f"{command} {plain(report.target)}: {verdict(report)}; exit code {report.exit_code}")
-            for finding in report.errors:
+            lines.append(f"{''.join(headline(command, report))}; exit code {report.exit_code}")
+            for finding in by_severity(report.errors):
                 lines.append(f"{finding.slug} {plain(finding.subject)}: {plain(finding.problem)}")
                 lines.append(f"-> {plain(finding.help)}")
     whole = "\n".join(lines).encode()

@@ -17,6 +17,7 @@ from aoc_migrate import __version__
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import LOG
 from aoc_migrate.database.own_tables import create, own_tables_locked
+from aoc_migrate.database.relation import utc
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.facts.runs import LatestRun, Run
@@ -121,8 +122,8 @@ def runs(session: Session, limit: int) -> tuple[Run, ...]:
         session,
         "SELECT run, command, from_revision, goal, revision, coalesce(outcome, CASE WHEN pid IN ("
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
-        "AS outcome, step, findings, started_at::text, "
-        "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS seconds, "
+        f"AS outcome, step, findings, {utc('started_at')} AS started_at, "
+        "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS took_seconds, "
         "role, host, image, version, server_version FROM {} ORDER BY run DESC LIMIT %s",
         (limit,),
     )

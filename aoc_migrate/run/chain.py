@@ -17,7 +17,7 @@ from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_
 from aoc_migrate.operations.supersedes.backfill import check_retrofit, objections_to_link, relink
 from aoc_migrate.operations.supersedes.statements import CHAIN, count_links
 from aoc_migrate.report.facts.chains import RelinkFacts
-from aoc_migrate.report.model import Next, Report
+from aoc_migrate.report.model import SHOWN, Next, Report
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import backfilled_at, changing, locked, our_tables
 from aoc_migrate.revisions.graph import contract_at, parts, revision_of
@@ -43,7 +43,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         ledger.record_verify_failure(session, report)
     elif report.findings:
         allowed = "" if session.flags.allow_supersedes_retrofit else f"{RETROFIT} "
-        report.next = Next(choices=(f"{allowed}aoc-migrate chain {target} --apply",))
+        report.next = Next(choices=(f"{allowed}aoc-migrate chain {target} --apply",), note=SHOWN)
 
 
 def _chained(session: Session, report: Report) -> Contract:
@@ -90,7 +90,9 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
         if not facts.links:
             return
         if not apply:
-            report.next = Next(choices=(f"aoc-migrate chain {session.target.name} --drop-journal --apply",))
+            report.next = Next(
+                choices=(f"aoc-migrate chain {session.target.name} --drop-journal --apply",), note=SHOWN
+            )
             return
         with ledger.recorded(session, report, "chain --drop-journal", report.revision):
             report.changed = True

@@ -11,14 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, STATE
 from aoc_migrate.database.own_tables import create, own_tables_locked
+from aoc_migrate.database.relation import utc
 from aoc_migrate.database.session import Session, who
 from aoc_migrate.report.model import Finding, finding
 
 _COMMAND = re.compile(r"(psql )?downgrade [\w-]+|constraints --remove")
-_READ = (
-    "SELECT command, revision, held_by, to_char(held_at, 'YYYY-MM-DD HH24:MI:SS TZ') AS held_at, finished, "
-    "acknowledged FROM {}"
-)
+_READ = f"SELECT command, revision, held_by, {utc('held_at')} AS held_at, finished, acknowledged FROM {{}}"
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def run_status(session: Session, report: Report) -> None:
     report.put(
         StatusFacts(
             applied=len(applied(target, report.revision)),
-            pending=tuple(f"{r.id} {r.title}" for r in pending),
+            pending=tuple(f"{r.id} {r.title.partition(':')[0]}" for r in pending),
             backfill="not started"
             if state is None
             else ("done" if state["done"] else f"{state['rows']} rows so far"),

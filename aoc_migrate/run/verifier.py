@@ -1,5 +1,6 @@
 """`verifier`: the read-only role under which verification runs (the guide's section 3)."""
 
+import shlex
 from typing import LiteralString
 
 import psycopg
@@ -31,6 +32,9 @@ from aoc_migrate.revisions.graph import contract_at, swap_of
 
 TENANT_POLICY = "aoc_verify_tenant"
 CONNECTION_LIMIT = 5
+_ROTATED = "The password is the one in the file; the server has only its SCRAM-SHA-256 verifier. "
+_KEPT = "No password was set; --password-file sets one. "
+_PASSWORD = "Whoever connects as the role gives its password in PGPASSFILE, in PGPASSWORD, or in the URL."
 
 
 def run_check(session: Session, report: Report) -> None:
@@ -66,7 +70,7 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
         _set_password(session, role, password)
     report.findings += verifier.check(session, contract, role)
     report.failed = bool(report.errors)
-    report.next = _verify(session)
+    report.next = _verify(session, _ROTATED if password else _KEPT)
 
 
 def run_drop(session: Session, report: Report) -> None:
@@ -94,9 +98,11 @@ def run_drop(session: Session, report: Report) -> None:
             report.findings.append(finding("verifier-not-dropped", role, **values))
 
 
-def _verify(session: Session) -> Next:
-    note = f"Connect as {session.flags.verifier_user} to run it."
-    return Next(f"aoc-migrate verify {session.target.name}", note=note)
+def _verify(session: Session, note: str = "") -> Next:
+    """Return the verify that connects as the role."""
+    name, login = session.target.name, session.target.login(session.flags.verifier_user)
+    command = f"{name.upper()}_DATABASE_URL={shlex.quote(login)} aoc-migrate verify {name}"
+    return Next(command, note=f"{note}{_PASSWORD}")
 
 
 def _obstacles(session: Session, contract: Contract, role: str) -> list[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Facts, Pairs
+from aoc_migrate.report.fields import Detail, Facts, Pairs
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class ChainFacts(Facts):
     rows: int
     linked: int
     chain_depths: Annotated[Mapping[str, int], Pairs("revisions", "documents", bars=True)]
-    largest_chains: tuple[LargestChain, ...]
-    chain_sample: tuple[LinkedRow, ...]
+    largest_chains: Annotated[tuple[LargestChain, ...], Detail()]
+    chain_sample: Annotated[tuple[LinkedRow, ...], Detail()]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Facts about what is in quarantine."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from aoc_migrate.report.fields import Facts
+from aoc_migrate.report.fields import Facts, Sample
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class QuarantineListFacts(Facts):
 
     rows: int
     quarantined_by_run: tuple[QuarantinedRun, ...] | None = None
-    sample: tuple[QuarantinedRow, ...] | None = None
+    sample: Annotated[tuple[QuarantinedRow, ...], Sample()] | None = None
 
 
 @dataclass(frozen=True)

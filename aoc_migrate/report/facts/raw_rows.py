@@ -1,8 +1,9 @@
 """Facts of `audit`, `dedupe`, `repair` and `--restore`: the rows of the raw table."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from aoc_migrate.report.fields import Facts
+from aoc_migrate.report.fields import Facts, Sample
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class DedupeFacts(Facts):
     different: int
     different_groups: int
     stays: str
-    duplicates: tuple[DuplicateGroup, ...]
+    duplicates: Annotated[tuple[DuplicateGroup, ...], Sample()]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class RepairFacts(Facts):
     to_repair: int
     to_move: int
     broken: tuple[BrokenRule, ...]
-    sample: tuple[BrokenRow, ...] | None = None
+    sample: Annotated[tuple[BrokenRow, ...], Sample()] | None = None
 
 
 @dataclass(frozen=True)

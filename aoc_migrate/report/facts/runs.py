@@ -1,8 +1,11 @@
 """Facts from the ledger, and about the scope of `verify`."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from aoc_migrate.report.fields import Facts, Seconds
+from aoc_migrate.report.fields import Detail, Facts, Seconds
+
+Whole = Annotated[str, Detail()]
 
 
 @dataclass(frozen=True)
@@ -14,9 +17,9 @@ class LatestRun:
     outcome: str
     revision: str | None
     started_at: str
-    seconds: float | None
-    role: str
-    host: str
+    took_seconds: Seconds | None
+    role: Whole
+    host: Whole
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,19 @@ class Run:
 
     run: int
     command: str
-    from_revision: str
-    goal: str
+    from_revision: Whole
+    goal: Whole
     revision: str | None
     outcome: str
     step: str | None
     findings: list[str] | None
     started_at: str
-    seconds: float | None
+    took_seconds: Seconds | None
     role: str
-    host: str
-    image: str | None
-    version: str
-    server_version: str
+    host: Whole
+    image: Whole | None
+    version: Whole
+    server_version: Whole
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ QUARANTINE: dict[str, Message] = {
     ),
     "changed-since": Message(
         "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",
-        "Find out which version is right: aoc-migrate quarantine --export writes the originals to a file.",
+        "Find out which version is right. To write the originals to a file: "
+        "aoc-migrate quarantine {target} --export FILE",
     ),
     "newer-run-first": Message(
         "Run {later} ({command}) put rows into {subject} after run {run}; runs are restored latest first.",

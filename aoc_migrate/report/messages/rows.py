@@ -7,32 +7,38 @@ ROWS: dict[str, Message] = {
     "missing-required": Message(
         "{table} has {n_rows} without {column}, which the contract requires in every row.",
         "Show what can be repaired and what would move to quarantine: "
-        "aoc-migrate repair {target} --rule missing-required. Or fill in {column} from the upstream document.",
+        "aoc-migrate repair {target} --rule missing-required. Or fill in the value from the upstream document.",
         code=MISSING,
+        many="Rows lack a value in {count} columns that the contract requires in every row.",
     ),
     "blank-key": Message(
         "{table} has {n_rows} with a blank {column}; a blank key makes different documents look the same.",
         "Show what can be repaired and what would move to quarantine: "
-        "aoc-migrate repair {target} --rule blank-key. Or fill in {column} from the upstream document.",
+        "aoc-migrate repair {target} --rule blank-key. Or fill in the value from the upstream document.",
         code=MISSING,
+        many="Rows are blank in {count} columns of a key; a blank key makes different documents look the same.",
     ),
     "not-an-object": Message(
         "{table} has {n_rows} whose {column} is neither NULL nor a JSON object.",
         "Show what repair would do: aoc-migrate repair {target} --rule not-an-object. Or replace the value with "
         "an object or NULL.",
+        many="Rows have a value that is neither NULL nor a JSON object in {count} columns.",
     ),
     "forbidden-key": Message(
         "{table} has {n_rows} with a forbidden key at the top level of {column} ({keys}); "
         "derived values do not belong in raw rows.",
-        "Remove the key from {column}: aoc-migrate repair {target} --rule forbidden-key --apply. "
+        "Remove the key: aoc-migrate repair {target} --rule forbidden-key --apply. "
         "The upstream document inside content.raw may keep it.",
         code=FORBIDDEN,
+        many="Rows have a forbidden key at the top level of {count} columns; derived values do not belong in raw "
+        "rows.",
     ),
     "derived-key": Message(
         "{table} has {n_rows} with a derived effective_* key at the top level of {column} ({keys}).",
-        "Remove the key from {column}: aoc-migrate repair {target} --rule derived-key --apply. Derived values are "
-        "computed downstream.",
+        "Remove the key: aoc-migrate repair {target} --rule derived-key --apply. Derived values are computed "
+        "downstream.",
         code=DERIVED,
+        many="Rows have a derived effective_* key at the top level of {count} columns.",
     ),
     "forbidden-column": Message(
         "{table} has a column named {column}; the contract forbids that field in the envelope.",

@@ -115,7 +115,7 @@ SESSION: dict[str, Message] = {
     ),
     "not-ready": Message(
         "{subject} is not ready after {waited}: {missing}.",
-        "Run aoc-migrate status {subject} to see where it is, or raise --timeout.",
+        "To see where it is: aoc-migrate status {subject}. Or raise --timeout.",
         exit_code=3,
     ),
     "evidence-incomplete": Message(
@@ -140,7 +140,7 @@ SESSION: dict[str, Message] = {
     ),
     "role-timeouts": Message(
         "Role or database {subject} sets timeouts ({settings}) that would end long steps.",
-        "Nothing to do: aoc-migrate lifts them for its own session.",
+        "Nothing to do; aoc-migrate lifts them for its own session.",
         severity="info",
     ),
     "old-transaction": Message(
@@ -150,7 +150,7 @@ SESSION: dict[str, Message] = {
     ),
     "prepared-transaction": Message(
         "Prepared transactions ({names}) keep their locks until someone ends them.",
-        "End each one: COMMIT PREPARED 'NAME'; or ROLLBACK PREPARED 'NAME';",
+        "End each one: COMMIT PREPARED 'NAME'; Or: ROLLBACK PREPARED 'NAME';",
         severity="warning",
     ),
     "replication-slot": Message(

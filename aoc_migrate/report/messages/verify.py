@@ -12,15 +12,17 @@ VERIFY: dict[str, Message] = {
     "missing-constraint": Message(
         "{subject} is missing: new rows can break it.",
         "Run: aoc-migrate upgrade {target}",
+        many="{count} constraints are missing: new rows can break them.",
     ),
     "unproven-constraint": Message(
         "{subject} is not validated: it guards new rows, but existing rows may break it.",
         "Run: aoc-migrate upgrade {target}",
+        many="{count} constraints are not validated: they guard new rows, but existing rows may break them.",
     ),
     "changed-constraint": Message(
         "{subject}, or the function that it calls, differs from the contract.",
-        "Drop it (ALTER TABLE {table} DROP CONSTRAINT {constraint};){function}, "
-        "and run: aoc-migrate upgrade {target}",
+        "Drop it: ALTER TABLE {table} DROP CONSTRAINT {constraint};{function} "
+        "Then run: aoc-migrate upgrade {target}",
     ),
     "function-not-executable": Message(
         "{names} may write to {table} but may not execute {subject}, which its rules call: every write fails.",
@@ -29,14 +31,16 @@ VERIFY: dict[str, Message] = {
     "missing-index": Message(
         "The index {subject} is missing.",
         "Run: aoc-migrate upgrade {target}",
+        many="{count} indexes are missing.",
     ),
     "invalid-index": Message(
         "The index {subject} is INVALID: its build did not finish.",
         "Run: aoc-migrate upgrade {target}",
+        many="{count} indexes are INVALID: their builds did not finish.",
     ),
     "changed-index": Message(
         "The definition of index {subject} differs from the contract.",
-        "Drop it (DROP INDEX CONCURRENTLY {subject};) and run: aoc-migrate upgrade {target}",
+        "Drop it: DROP INDEX CONCURRENTLY {subject}; Then run: aoc-migrate upgrade {target}",
     ),
     "view-target": Message(
         "{subject} is not the view over {backup}: {reason}.",
@@ -69,7 +73,7 @@ VERIFY: dict[str, Message] = {
     ),
     "edited-revision": Message(
         "The SQL that applied revision {subject} differs from the SQL that this version has for it.",
-        "Compare the versions (aoc-migrate history {target}); never edit a released revision, add a new one.",
+        "Compare the versions: aoc-migrate history {target}. Never edit a released revision, add a new one.",
         severity="warning",
     ),
     "retrofit-still-allowed": Message(

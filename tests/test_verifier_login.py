@@ -1,0 +1,45 @@
+"""How `verifier create` ends: with the command that connects as the role, and where its password is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Aoc, Database
+
+
+@pytest.mark.parametrize("role", ["stella-aoc-verify", 'it\'s "mine"'])
+def test_create_ends_with_how_to_connect(role: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """What create says next connects as the role, once the password is given."""
+    aoc.configure(excititor)
+    password = tmp_path / "password"
+    password.write_text("planted secret\n", encoding="utf-8")
+    assert aoc("upgrade").exit_code == 0
+
+    created = aoc.json("verifier", "create", "--password-file", str(password), AOC_VERIFIER_USER=role)
+    following = created.report["next"]
+    ran = subprocess.run(
+        ["bash", "-c", following["command"].replace("aoc-migrate", f"{sys.executable} -m aoc_migrate")],
+        check=False,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PGPASSWORD": "planted secret", "AOC_VERIFIER_USER": role},
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ran.returncode, ran.stdout[:6]) == (0, "PASSED"), ran.stderr
+    assert following["note"].startswith("The password is the one in the file; the server has only its SCRAM")
+    assert "planted secret" not in created.out + created.err
+    assert aoc("verifier", "drop", AOC_VERIFIER_USER=role).exit_code == 0
+
+
+def test_create_without_a_password_says_so(excititor: Database, aoc: Aoc) -> None:
+    """Without --password-file no password is set, and the report says how to set one."""
+    aoc.configure(excititor)
+
+    note = aoc.json("verifier", "create", AOC_VERIFIER_USER="a-verifier").report["next"]["note"]
+
+    assert note.startswith("No password was set; --password-file sets one.")
+    assert aoc("verifier", "drop", AOC_VERIFIER_USER="a-verifier").exit_code == 0
