@@ -50,7 +50,7 @@ def test_a_fifo_waits_for_its_reader_after_the_work(fifo: Path, excititor: Datab
         assert any("waiting for a reader" in line for line in process.stderr)
         assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0007"
 
-        assert "OK: 0 errors" in fifo.read_text(encoding="utf-8")
+        assert "PASSED" in fifo.read_text(encoding="utf-8")
         assert process.wait(30) == 0
     finally:
         process.kill()

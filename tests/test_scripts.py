@@ -1,4 +1,4 @@
-"""The scripts of a checkout: the demo from its first line to its last, and interrupted."""
+"""The scripts of a checkout: the demo from its first line to its last, kept running, and interrupted."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from tests.helpers import wait_until
 from tests.servers import guard
 
 
-def demo(temporary: Path, printed: Path) -> subprocess.Popen[bytes]:
+def demo(temporary: Path, printed: Path, *options: str) -> subprocess.Popen[bytes]:
     """Start the demo with a folder of its own for temporary files."""
     guard(temporary)
     with printed.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, f"{ROOT}/scripts/demo"],
+            [sys.executable, f"{ROOT}/scripts/demo", *options],
             env=os.environ | {"TMPDIR": str(temporary)},
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -37,18 +37,43 @@ def processes(folder: Path) -> list[str]:
     return [line for line in found if str(folder) in line]
 
 
-def test_the_demo_ends_and_leaves_nothing(tmp_path: Path) -> None:
-    """The demo ends with exit code 0, goes down and up again, and leaves neither process nor file."""
+def test_the_demo_ends_and_leaves_its_report(tmp_path: Path) -> None:
+    """The demo ends with exit code 0, on about three screens, and leaves nothing but the report that it names."""
     temporary, printed = tmp_path / "t", tmp_path / "printed"
     temporary.mkdir()
 
     assert demo(temporary, printed).wait(timeout=300) == 0, printed.read_text(encoding="utf-8")
 
     text = printed.read_text(encoding="utf-8")
-    assert len(re.findall(r"(?m)^\$ .*aoc-migrate ", text)) >= 12
+    assert len(re.findall(r"(?m)^\$ .*aoc-migrate ", text)) >= 10
     assert "is held at concelier_0007" in text
+    report = Path(text.split()[-1])
+    assert "<html" in report.read_text(encoding="utf-8")
+    assert len([line for line in text.splitlines() if "…" not in line]) < 140
     assert processes(temporary) == []
-    assert list(temporary.iterdir()) == []
+    assert [path for path in temporary.rglob("*") if path.is_file() and path.parent != report.parent] == []
+
+
+def test_a_kept_sandbox_goes_on(tmp_path: Path) -> None:
+    """With --keep, the demo prints the two URLs and what to try, and its server runs until it is stopped."""
+    temporary, printed = tmp_path / "t", tmp_path / "printed"
+    temporary.mkdir()
+
+    assert demo(temporary, printed, "--keep").wait(timeout=300) == 0, printed.read_text(encoding="utf-8")
+
+    text = printed.read_text(encoding="utf-8")
+    lines = [line for line in text.rpartition("To use it:")[2].splitlines() if line and not line.startswith("#")]
+    assert len([line for line in lines if re.match(r"export \w+_DATABASE_URL=", line)]) == 2
+    tried = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(lines)],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert tried.returncode == 0, tried.stderr
+    assert "concelier_0008" in tried.stdout
+    assert processes(temporary) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,10 +16,10 @@ def render(
 
     ``look`` is for the table alone.
     """
-    quiet = look.verbosity == Verbosity.QUIET
+    quiet = look.verbosity is Verbosity.QUIET
     if format_ == "table" and (quiet or all(map(brief, reports))):
         between = "" if quiet else "\n"
-        return between.join(brief_text(command, report, color=look.color, quiet=quiet) for report in reports)
+        return between.join(brief_text(command, report, look) for report in reports)
     if format_ == "table":
         from aoc_migrate.report.text import text
 

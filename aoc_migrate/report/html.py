@@ -11,15 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aoc_migrate import __version__
-from aoc_migrate.report.formatting import by_severity, cell, label, plain, shown, title
+from aoc_migrate.report.formatting import by_severity, cell, duration, label, plain, shown, title
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.tables import Table, lists, sample_table, scalars, states, step_table, tables
-from aoc_migrate.report.verdict import sentence
+from aoc_migrate.report.verdict import longest_stall, sentence, word
 
 SAMPLE_ROWS = 50  # the rest is in the JSON
 _HERE = Path(__file__).parent
 _SECONDS = ("max_stall", "deadline", "lock_wait", "batch_time", "max_lag_seconds", "old_snapshot", "snapshot_wait")
 _MEANINGS = {0: "clean", 1: "see the findings", 3: "try again later", 4: "failed half way, or verify failed"}
+_VERDICTS = {"PASSED": "ok", "HELD": "warning", "FINDINGS": "error", "FAILED": "error"}
 _MARKS = {"missing": "error", "changed": "error", "foreign": "error", "invalid": "error", "guarded": "warning"}
 
 
@@ -101,7 +102,7 @@ def _lines(text: str) -> Markup:
 
 def _view(report: Report) -> View:
     name = report.target
-    longest = max(report.steps, key=lambda step: step.stall_ms or 0, default=None)
+    longest = longest_stall(report)
     stall = longest.stall_ms if longest else None
     grids = [(title(f), _named(f"{name}: {title(f)}", f.pairs, f.value)) for f in states(report)]
     grids += [
@@ -112,7 +113,7 @@ def _view(report: Report) -> View:
         sentence(report),
         by_severity(report.findings),
         _steps(report, stall or 0) if report.steps else None,
-        f"The longest: {stall:,} ms, {longest.statement}" if longest and stall else "",
+        f"The longest: {duration(stall / 1000)}, {longest.statement}" if longest and stall else "",
         _grid(f"{name}: facts", ("fact", "value"), ([title(f), shown(f.value, f.unit)] for f in scalars(report))),
         [(title(f).capitalize(), list(f.value)) for f in lists(report)],
         [(heading.capitalize(), grid) for heading, grid in grids],
@@ -151,7 +152,7 @@ def _steps(report: Report, longest: float) -> Grid:
     grid = _plain(report.target, step_table("steps in order", report))
     for row, step in zip(grid.rows, report.steps, strict=True):
         stall = step.stall_ms
-        row.append(Shown("-") if stall is None else _bar(f"{stall:,} ms", stall, longest))
+        row.append(Shown("-") if stall is None else _bar(duration(stall / 1000), stall, longest))
     return Grid(grid.caption, [*grid.columns, ("stall", "text")], grid.rows)
 
 
@@ -170,7 +171,7 @@ def _summary(reports: list[Report]) -> Grid:
     rows = [
         [
             Shown(report.target, link=f"#target-{n}"),
-            Shown("error", "error") if report.errors else Shown("ok", "ok"),
+            Shown(word(report), _VERDICTS[word(report)]),
             Shown(shown(len(report.errors))),
             Shown(shown(sum(finding.severity == "warning" for finding in report.findings))),
             Shown("yes" if report.changed else "no"),

@@ -7,6 +7,7 @@ from typing import Any
 from aoc_migrate import __version__
 from aoc_migrate.report.fields import data
 from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.verdict import word
 
 SCHEMA = 2
 
@@ -27,6 +28,7 @@ def json_text(command: str, reports: list[Report], exit_code: int) -> str:
 def _report(report: Report) -> dict[str, Any]:
     return {
         "target": report.target,
+        "verdict": word(report),
         "revision": report.revision,
         "head": report.head,
         "run": report.run,

@@ -12,7 +12,7 @@ from aoc_migrate.report.messages import MESSAGES
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.screen import COMMAND, Screen
 from aoc_migrate.report.tables import Table, lists, named, sample_table, states, step_table, summary, tables
-from aoc_migrate.report.verdict import STYLES, fact_pairs, headline, next_lines
+from aoc_migrate.report.verdict import STYLES, fact_pairs, headline, longest_stall, next_lines
 
 SAMPLE_ROWS = 5
 _DENSITIES = [*((rows, True) for rows in range(SAMPLE_ROWS, 0, -1)), (1, False), (0, False)]
@@ -44,7 +44,7 @@ class _Page:
 
     def drawn(self, command: str, report: Report) -> list[str]:
         """Return the lines of the report."""
-        name, rest = headline(command, report)
+        name, rest = headline(command, report, self.look.width)
         self.screen.line(name, style=STYLES[name], rest=rest)
         if self.look.verbosity >= Verbosity.NORMAL:
             self._next(report)
@@ -117,11 +117,14 @@ class _Page:
         pairs = list(fact_pairs(report))
         pairs += [(title(field), ", ".join(map(plain, field.value))) for field in lists(report)]
         pairs += [(title(f), summary(f.value) or ", ".join(named(f.value))) for f in states(report)]
+        pairs += [_sizes(table) for table in tables(report) if table.bars]
+        if longest := longest_stall(report):
+            pairs.append(("longest stall", plain(longest.statement)))
         whole = self.look.verbosity == Verbosity.VERBOSE
         if pairs:
             self._gap()
             self.screen.named(pairs, 2)
-        for table in (table for table in tables(report) if whole or not table.detail):
+        for table in (table for table in tables(report) if not table.bars and (whole or not table.detail)):
             self._gap()
             self.screen.line(f"{table.title}:", 2)
             if table.sample:
@@ -158,3 +161,9 @@ def _groups(findings: list[Finding], *, whole: bool) -> Iterator[list[Finding]]:
 def _subject(finding: Finding) -> str:
     rows = f" ({finding.rows:,} row{'s' * (finding.rows != 1)})" if finding.rows else ""
     return plain(finding.subject) + rows
+
+
+def _sizes(table: Table) -> tuple[str, str]:
+    """Return a table of sizes as a fact: "revisions (documents)", "1 (1,200), 2 (40)"."""
+    name, value = table.columns
+    return f"{name} ({value})", ", ".join(f"{item.text} ({size.text})" for item, size in table.rows)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.report.formatting import by_severity, plain, shown, title
-from aoc_migrate.report.model import FINDINGS, Next, Report
+from aoc_migrate.report.formatting import by_severity, duration, plain, shown, title
+from aoc_migrate.report.look import Look, Verbosity
+from aoc_migrate.report.model import FINDINGS, Next, Report, StepReport
 from aoc_migrate.report.tables import lists, scalars, states, tables
 
+LINE = "\n  "
 STYLES = {"PASSED": "bold green", "FINDINGS": "bold yellow", "HELD": "bold magenta", "FAILED": "bold red"}
-_CODES = {"PASSED": "1;32", "HELD": "1;35"}  # of a brief report, which has no findings but those that hold
+_CODES = {"PASSED": "1;32", "FINDINGS": "1;33", "HELD": "1;35", "FAILED": "1;31"}  # the same, without rich
 
 
 def word(report: Report) -> str:
@@ -23,7 +25,7 @@ def word(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Return the verdict in one line: the word, the number of errors and warnings, and whether anything changed.
+    """Return the verdict in one line: the word, errors and warnings, what changed, and the longest stall.
 
     What a verify below head PASSED is limited to the revision whose promises it checked.
     """
@@ -32,9 +34,16 @@ def verdict(report: Report) -> str:
         number = sum(finding.severity == severity for finding in report.findings)
         counts += [f"{number:,} {severity}{'s' * (number != 1)}"] if number else []
     changed = "changed" if report.changed else "nothing changed"
+    longest = longest_stall(report)
+    stall = [f"longest stall {duration(longest.stall_ms / 1000)}"] if longest and longest.stall_ms else []
     below = any(finding.slug == "not-at-head" for finding in report.findings) and not report.errors
     upto = f" up to {plain(report.revision)}" if below else ""
-    return f"{word(report)}{upto}: {'; '.join([*filter(None, [', '.join(counts)]), changed])}"
+    return f"{word(report)}{upto}: {'; '.join([*filter(None, [', '.join(counts)]), changed, *stall])}"
+
+
+def longest_stall(report: Report) -> StepReport | None:
+    """Return the step for which others may have waited longest; None if no step took a strong lock."""
+    return max((step for step in report.steps if step.stall_ms), key=lambda step: step.stall_ms or 0, default=None)
 
 
 def revision_and_head(report: Report) -> str:
@@ -54,13 +63,18 @@ def sentence(report: Report) -> str:
     return f"{verdict(report)}.{f' Revision {at}.' if at else ''}"
 
 
-def headline(command: str, report: Report) -> tuple[str, str]:
-    """Return the first line of a report: the verdict's word, and the rest of the line."""
+def headline(command: str, report: Report, width: int | None = None) -> tuple[str, str]:
+    """Return the first line of a report: the verdict's word, and the rest.
+
+    A revision that does not fit into ``width`` is on a second line.
+    """
     first, colon, rest = verdict(report).partition(":")
     name, _, limit = first.partition(" ")
     at = revision_and_head(report)
     about = " ".join(filter(None, [command, plain(report.target), limit]))
-    return name, f" {about}{colon}{rest}{f'; {at}' if at else ''}"
+    line = f" {about}{colon}{rest}"
+    fits = width is None or len(name) + len(line) + len(at) + 2 <= width
+    return name, f"{line}{'; ' if fits else LINE}{at}" if at else line
 
 
 def brief(report: Report) -> bool:
@@ -68,14 +82,18 @@ def brief(report: Report) -> bool:
     return not (report.findings or report.steps or tables(report) or states(report) or lists(report))
 
 
-def brief_text(command: str, report: Report, *, color: bool, quiet: bool) -> str:
-    """Return a brief report as text; ``quiet``: only the verdict of any report."""
-    name, rest = headline(command, report)
-    lines = [f"\x1b[{_CODES.get(name, '1;31')}m{name}\x1b[0m{rest}" if color else name + rest]
+def brief_text(command: str, report: Report, look: Look) -> str:
+    """Return a brief report as text, or only the verdict of any report."""
+    quiet = look.verbosity is Verbosity.QUIET
+    name, rest = headline(command, report, None if quiet else look.width)
+    lines = [f"\x1b[{_CODES[name]}m{name}\x1b[0m{rest}" if look.color else name + rest]
     if not quiet:
         for heading, texts in next_lines(report.next):
-            lines += [f"  {heading}:", *(f"    {text}" for text in texts)]
-        lines += [f"  {name}: {value}" for name, value in fact_pairs(report)]
+            alone = heading == "note"
+            lines += [f"  note: {texts[0]}"] if alone else [f"  {heading}:", *(f"    {text}" for text in texts)]
+        pairs = list(fact_pairs(report))
+        width = max((len(fact) for fact, _ in pairs), default=0)
+        lines += [f"  {fact.ljust(width)}  {value}" for fact, value in pairs]
     return "\n".join(lines) + "\n"
 
 

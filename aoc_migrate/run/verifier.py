@@ -34,7 +34,7 @@ TENANT_POLICY = "aoc_verify_tenant"
 CONNECTION_LIMIT = 5
 _ROTATED = "The password is the one in the file; the server has only its SCRAM-SHA-256 verifier. "
 _KEPT = "No password was set; --password-file sets one. "
-_PASSWORD = "Whoever connects as the role gives its password in PGPASSFILE, in PGPASSWORD, or in the URL."
+_LOGIN = "Whoever connects as the role gives its password in PGPASSFILE, in PGPASSWORD, or in the URL."
 
 
 def run_check(session: Session, report: Report) -> None:
@@ -102,7 +102,7 @@ def _verify(session: Session, note: str = "") -> Next:
     """Return the verify that connects as the role."""
     name, login = session.target.name, session.target.login(session.flags.verifier_user)
     command = f"{name.upper()}_DATABASE_URL={shlex.quote(login)} aoc-migrate verify {name}"
-    return Next(command, note=f"{note}{_PASSWORD}")
+    return Next(command, note=f"{note}{_LOGIN}")
 
 
 def _obstacles(session: Session, contract: Contract, role: str) -> list[Finding]:

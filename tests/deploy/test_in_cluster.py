@@ -137,5 +137,5 @@ def test_the_cron_job_verifies_as_the_verifier(
 
     assert (ran.exit_code, ran.slugs("error")) == (0, [])
     assert broken.exit_code == 1
-    assert message.read_text(encoding="utf-8").splitlines()[0].startswith("verify concelier: NOT OK: 1 error")
+    assert message.read_text(encoding="utf-8").splitlines()[0].startswith("FINDINGS verify concelier: 1 error")
     assert "-> Run: aoc-migrate upgrade concelier" in message.read_text(encoding="utf-8")
