@@ -33,6 +33,11 @@ class Pairs:
     bars: bool = False
 
 
+@dataclass(frozen=True)
+class Detail:
+    """Marks a field that is shown only with -v in text; always in the JSON."""
+
+
 Bytes = Annotated[int, Unit("_bytes")]
 Seconds = Annotated[float, Unit("_seconds", " s")]
 Milliseconds = Annotated[float, Unit("_ms", " ms")]
