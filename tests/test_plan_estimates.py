@@ -11,6 +11,7 @@ from aoc_migrate.database.session import connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.inspect import missing_links
 from aoc_migrate.inspect.cost import Costs, measure
+from aoc_migrate.operations.supersedes.statements import wrong_links
 from tests.conftest import Aoc, Database
 from tests.helpers import counted
 from tests.partitions import partition
@@ -22,7 +23,7 @@ SHAPES = {
     "few long chains": "'CVE-' || n % 4",
     "single rows": "'CVE-' || n",
     "one long chain among single rows": "'CVE-' || CASE WHEN n % 2 = 0 THEN 0 ELSE n END",
-    "the same ids of several tenants and vendors": "'CVE-' || n / 60",
+    "the same ids of several tenants and vendors": "'CVE-' || n / 20",
 }
 """SQL for the upstream id of row n."""
 STATES: dict[str, list[str | tuple[int, int]]] = {
@@ -118,6 +119,34 @@ def test_links_are_near_the_fact(shape: str, empty: Database, aoc: Aoc, monkeypa
     assert unknown.links == missing_links.Links(None, rows)
     assert by_index.links
     assert near(by_index.links.most, links)
+
+
+def test_only_missing_links_are_estimated(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are linked already do not count, and rows that are in no chain never do."""
+    load(empty, 0, ROWS // 10, SHAPES["few long chains"])
+    load(empty, ROWS // 10, ROWS // 5, "NULL")
+    empty.run("ALTER TABLE vex_raw ADD supersedes text")
+    with connect(Target("excititor", empty.url), "test", Limits(), Flags()) as session:
+        right = wrong_links(VEX_RAW, session.schema["vex_raw"])
+        empty.run(
+            f"UPDATE vex_raw AS raw SET supersedes = expected FROM ({right}) AS found WHERE raw.id = found.id"
+        )
+    linked = measured(empty)
+    empty.run("UPDATE vex_raw SET supersedes = NULL WHERE substr(id, 2)::int % 2 = 0")
+    missing = empty.value("SELECT count(*) FROM (" + right + ") AS wrong")
+    half = measured(empty)
+    monkeypatch.setattr(missing_links, "COUNT_MS", 0)
+    bounded = measured(empty)
+    empty.run("CREATE INDEX ON vex_raw (upstream_id, tenant, source_vendor)")
+    by_index = measured(empty)
+
+    assert linked.links == missing_links.Links(0, 0)
+    assert half.links == missing_links.Links(missing, missing)
+    assert bounded.links
+    assert bounded.links.estimated is None
+    assert missing <= bounded.links.most < ROWS // 10
+    assert by_index.links
+    assert near(by_index.links.most, missing)
 
 
 def measured(database: Database) -> Costs:
