@@ -104,6 +104,21 @@ def test_a_relative_revision_plans_the_way_down(
     assert {step["revision"] for step in facts["plan"]} == {last}
 
 
+def test_a_downgrade_plans_only_what_it_restores(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """The plan of a downgrade lists what the downgrade then runs; what was not found so is not made so again."""
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    listed = planned(aoc, target_with_chain.target, "base")
+
+    ran = aoc.json("downgrade", target_with_chain.target, "base")
+
+    run = [name for step in ran.report["steps"] for name in named(step["statement"])]
+    assert sorted(name for line in listed for name in line["objects"]) == sorted(run)
+    assert {line["change"] for line in listed} == {"~", "-"}
+    assert not [line for line in listed if line["statement"].endswith("NOT NULLs NOT VALID again")]
+
+
 def test_a_plan_for_base_at_base_is_empty(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """At base, a plan for base is empty, and an upgrade to base, with its evidence, has nothing to do."""
     aoc.configure(excititor)

@@ -7,7 +7,9 @@ from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.limits import Limits
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.targets import Target, read_schema_and_owner
@@ -40,6 +42,7 @@ _INDEPENDENT = (
     *BUILDS,
     Kind.DROP_INDEX,
 )
+_RESTORING = (Kind.INVALIDATE, Kind.DROP_NOT_NULL, Kind.INVALIDATE_NOT_NULL)
 _FOLLOWS = (Kind.VALIDATE, Kind.DROP_CHECK)
 
 
@@ -132,7 +135,8 @@ def _remaining(session: Session, job: Job) -> Iterator[tuple[str, tuple[Step, ..
     for revision in job.revisions:
         applied = job.down == (position(job.target, revision.id) > job.start)
         for group in collect(revision, job.function, session.schema, owner):
-            needed = group if job.down and not applied else _needed(session, group, added, applied=applied)
+            down = job.down and not applied
+            needed = _recorded(session, group) if down else _needed(session, group, added, applied=applied)
             steps = tuple(step for step in shown(needed) if step.printed is not Printed.NEVER or applied)
             added |= {name for step in steps if step.kind is Kind.ADD_CHECK for name in step.objects}
             if steps:
@@ -151,6 +155,17 @@ def _needed(session: Session, group: tuple[Step, ...], added: set[str], *, appli
     row = session.row(f"SELECT {conditions}")
     follows = [s for s in asked if s.kind in _FOLLOWS and s.printed is Printed.PLAIN and added & {*s.objects}]
     done = [step for n, step in enumerate(asked) if not row[f"n{n}"] and step not in follows]
+    return tuple(step for step in group if step not in done)
+
+
+def _recorded(session: Session, group: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the Steps of a downgrade without those that have nothing to restore, as far as this role may know."""
+    asked = [step for step in group if step.kind in _RESTORING]
+    if not asked or not catalog.may_read(session, STATE):
+        return group
+    with own_tables_locked(session, STATE):
+        row = session.row("SELECT " + ", ".join(f"({step.needed}) AS n{n}" for n, step in enumerate(asked)))
+    done = [step for n, step in enumerate(asked) if not row[f"n{n}"]]
     return tuple(step for step in group if step not in done)
 
 
