@@ -190,33 +190,6 @@ def test_scripts_refuse_a_partitioned_table(partitioned: Database, aoc: Aoc) -> 
     assert partitioned.value("SELECT to_regclass('aoc_migration_state')") is None
 
 
-def test_the_plan_counts_partitions(partitioned: Database, aoc: Aoc) -> None:
-    """The plan counts partitions, sums up their sizes, and names no statement that PostgreSQL would refuse."""
-    partitioned.add("1", tenant="a")
-    partitioned.add("2", tenant="b")
-
-    facts = aoc.json("plan").report["facts"]
-
-    assert facts["partitions"] == 4
-    assert facts["table_bytes"] == partitioned.value(
-        "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('vex_raw')"
-    )
-    assert not [step for step in facts["plan"] if "CONCURRENTLY" in step["statement"]]
-    assert len([step for step in facts["plan"] if "one partition at a time" in step["lock"]]) == 2
-
-
-def test_each_estimate_has_its_actual_time(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """After the run, each step that the plan estimated shows its estimate with the time that it took."""
-    partitioned.add("1", tenant="a")
-    partitioned.add("2", tenant="a", retrieved_at="2025-02-01T00:00:00Z")
-    planned = [s for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None]
-
-    run = [s for s in aoc.json("upgrade", **retrofit).report["steps"] if "estimated_ms" in s]
-
-    assert len(run) == len(planned) == 5
-    assert all("total_ms" in step for step in run)
-
-
 def test_another_owner_of_a_partition_is_found_first(partitioned: Database, aoc: Aoc) -> None:
     """A partition that another role owns is found before anything is changed, with the GRANT that helps."""
     partitioned.run("CREATE ROLE raw_owner LOGIN PASSWORD 's'; CREATE ROLE other_owner")

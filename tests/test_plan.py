@@ -1,14 +1,29 @@
 """`plan` shows what would run, and changes nothing."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aoc_migrate.operations.plan_words import change, words
+from aoc_migrate.operations.step import Kind
 from aoc_migrate.revisions.graph import history
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
-from tests.helpers import fill
+
+
+def planned(aoc: Aoc, *words: str) -> list[dict[str, Any]]:
+    """Return the lines of a plan."""
+    lines: list[dict[str, Any]] = aoc.json("plan", *words).report["facts"]["plan"]
+    return lines
+
+
+def named(statement: str) -> list[str]:
+    """Return the objects that the name of a step in a report has, without their table."""
+    parts = (part.partition(" ON ")[0] for part in statement.split("; "))
+    return [name for part in parts for name in re.findall(r"(?:\w+, )*\w+$", part)[0].split(", ")]
 
 
 def test_a_plan_changes_nothing(target_with_chain: Database, aoc: Aoc) -> None:
@@ -22,45 +37,48 @@ def test_a_plan_changes_nothing(target_with_chain: Database, aoc: Aoc) -> None:
 
 
 def test_every_step_is_in_the_plan(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """What the plan lists is what an upgrade then runs, statement by statement, in this order."""
-    listed = [step["statement"] for step in aoc.json("plan", target_with_chain.target).report["facts"]["plan"]]
+    """What the plan lists is what an upgrade then runs, object by object, in this order."""
+    listed = planned(aoc, target_with_chain.target)
 
     ran = aoc.json("upgrade", target_with_chain.target, **retrofit)
 
-    run = [step["statement"] for step in ran.report["steps"]]
-    assert listed == run
+    run = [name for step in ran.report["steps"] for name in named(step["statement"])]
+    strong = [line for line in listed if line["lock"] != "-"]
+    assert [name for line in strong for name in line["objects"]] == run
+    assert [line["statement"] for line in listed if line not in strong] == [
+        "2 FUNCTIONs",
+        "EXECUTE on 2 FUNCTIONs",
+        f"FUNCTION {target_with_chain.table}_content_ok_v1",
+        f"EXECUTE on FUNCTION {target_with_chain.table}_content_ok_v1",
+    ]
+
+
+def test_a_line_has_the_sql_that_runs(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
+    """The SQL of each line is what an upgrade then runs, letter by letter; of a batch, only the size is open."""
+    listed = planned(aoc, target_with_chain.target)
+
+    assert aoc("upgrade", target_with_chain.target, "--evidence", str(tmp_path), **retrofit).exit_code == 0
+
+    (written,) = (path.read_text(encoding="utf-8") for path in tmp_path.glob("*/*-upgrade.sql"))
+    for statement in (statement for line in listed for statement in line["sql"]):
+        assert re.search(re.escape(statement).replace(r"\$1", r"\d+"), written), statement
+    assert {line["change"] for line in listed} == {"+", "~", "-"}
+    assert all(line["sql"] and line["objects"] for line in listed)
 
 
 def test_each_estimate_is_reported_with_the_actual_time(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
     """Each step that reads or writes rows is estimated in the plan, and afterwards with the time that it took."""
-    planned = {s["statement"] for s in aoc.json("plan").report["facts"]["plan"] if s["estimated_ms"] is not None}
+    expected = [line["objects"] for line in planned(aoc) if line["estimated_ms"] is not None]
 
     run = aoc.json("upgrade", target_with_chain.target, **retrofit).report["steps"]
 
-    assert planned == {s["statement"] for s in run if "estimated_ms" in s}
+    assert expected == [named(s["statement"]) for s in run if "estimated_ms" in s]
     assert {s["statement"].split()[0] for s in run if "estimated_ms" in s} == {"VALIDATE", "CREATE", "link"}
     assert all("total_ms" in step for step in run if "estimated_ms" in step)
-
-
-def test_missing_links_are_estimated_from_statistics(excititor: Database, aoc: Aoc) -> None:
-    """How many links are missing follows from the statistics, and with it the WAL; rows in no chain need none."""
-    aoc.configure(excititor)
-    fill(excititor, 5000)
-    excititor.run("ALTER TABLE vex_raw ADD supersedes text")
-    excititor.run("ANALYZE vex_raw")
-    before = aoc.json("plan").report["facts"]
-    excititor.run("UPDATE vex_raw SET supersedes = id; ANALYZE vex_raw")
-    after = aoc.json("plan").report["facts"]
-    excititor.run("UPDATE vex_raw SET supersedes = NULL, upstream_id = CASE WHEN id < 'r5' THEN upstream_id END")
-    excititor.run("ANALYZE vex_raw")
-    chained = aoc.json("plan").report["facts"]
-
-    assert 3800 < before["links_estimated"] < 4200
-    assert before["backfill_wal_compressed_at_most_bytes"] < before["backfill_wal_at_most_bytes"] / 4
-    assert after["links_estimated"] == 0
-    assert 0.6 < chained["links_estimated"] / excititor.value("SELECT 0.8 * count(upstream_id) FROM vex_raw") < 1.4
 
 
 def test_a_table_without_rows_is_not_measured(excititor: Database, aoc: Aoc) -> None:
@@ -86,6 +104,21 @@ def test_a_relative_revision_plans_the_way_down(
     assert {step["revision"] for step in facts["plan"]} == {last}
 
 
+def test_a_downgrade_plans_only_what_it_restores(
+    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """The plan of a downgrade lists what the downgrade then runs; what was not found so is not made so again."""
+    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    listed = planned(aoc, target_with_chain.target, "base")
+
+    ran = aoc.json("downgrade", target_with_chain.target, "base")
+
+    run = [name for step in ran.report["steps"] for name in named(step["statement"])]
+    assert sorted(name for line in listed for name in line["objects"]) == sorted(run)
+    assert {line["change"] for line in listed} == {"~", "-"}
+    assert not [line for line in listed if line["statement"].endswith("NOT NULLs NOT VALID again")]
+
+
 def test_a_plan_for_base_at_base_is_empty(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """At base, a plan for base is empty, and an upgrade to base, with its evidence, has nothing to do."""
     aoc.configure(excititor)
@@ -98,38 +131,28 @@ def test_a_plan_for_base_at_base_is_empty(excititor: Database, aoc: Aoc, tmp_pat
     assert len(list(tmp_path.glob("*/excititor-plan.json"))) == 1
 
 
-def test_each_step_names_its_lock_and_its_reads(excititor: Database, aoc: Aoc) -> None:
-    """Each step shows its lock and what it reads; strong locks read nothing."""
+def test_each_line_has_its_lock_and_what_it_reads(excititor: Database, aoc: Aoc) -> None:
+    """Each line has its lock and what it reads; strong locks read nothing."""
     aoc.configure(excititor)
 
-    steps = aoc.json("plan").report["facts"]["plan"]
+    lines = planned(aoc)
 
-    assert {s["reads"] for s in steps if s["lock"].startswith("ACCESS EXCLUSIVE")} == {"nothing"}
-    reads = [(s["revision"], s["reads"]) for s in steps if s["reads"] != "nothing"]
-    assert reads == [
-        ("excititor_0003", "one scan of the table"),
-        ("excititor_0004", "two scans of the table"),
-        ("excititor_0005", "two scans of the table"),
-        ("excititor_0006", "one pass in order"),
-        ("excititor_0007", "one scan of the table and its documents"),
+    assert {line["reads"] for line in lines if line["lock"] == "ACCESS EXCLUSIVE"} == {"-"}
+    assert [(line["change"], line["statement"], line["reads"]) for line in lines if line["reads"] != "-"] == [
+        ("~", "VALIDATE 3 CHECKs", "table"),
+        ("+", "UNIQUE INDEX vex_raw_idempotency_v1", "table twice"),
+        ("+", "INDEX vex_raw_chain_v1", "table twice"),
+        ("~", "link rows of vex_raw", "table in order"),
+        ("~", "VALIDATE CHECK vex_raw_content_v1", "table + documents"),
     ]
-    assert {s["writes"] for s in steps if s["lock"].startswith("ACCESS EXCLUSIVE")} == {"the catalog"}
 
 
-def test_the_room_for_indexes_is_estimated(excititor: Database, aoc: Aoc) -> None:
-    """The plan estimates the space that the indexes need, within a factor of two."""
-    aoc.configure(excititor)
-    fill(excititor, 20_000)
-    excititor.run("ANALYZE vex_raw")
-    estimated = aoc.json("plan").report["facts"]["new_indexes_estimated_bytes"]
-
-    assert aoc("upgrade", "excititor_0005").exit_code == 0
-
-    taken = excititor.value(
-        "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index "
-        "WHERE indexrelid::regclass::text IN ('vex_raw_idempotency_v1', 'vex_raw_chain_v1')"
-    )
-    assert 0.5 < estimated / float(taken) < 2
+def test_every_kind_of_step_has_its_words() -> None:
+    """A plan has words for every kind of Step: with one object it names it, with several it counts them."""
+    assert all(change(kind) in "+~-" and "a_1" in words(kind, ("a_1",)) for kind in Kind)
+    assert words(Kind.VALIDATE, ("a", "b")) == "VALIDATE 2 CHECKs"
+    assert words(Kind.ATTACH_INDEX, ("a", "b")) == "ATTACH 2 INDEXes"
+    assert words(Kind.STOCK, ()) == "statement"
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_facts_are_formatted_for_people() -> None:
 
 def test_a_fact_that_does_not_apply_is_left_out() -> None:
     """A fact without a default is in the JSON whatever it is; one that does not apply is left out."""
-    steps = (PlannedStep("r", "s", "none", "nothing", "nothing", None, None),)
+    steps = (PlannedStep("r", "+", "s", "-", "-", None, None, (), ()),)
     report = Report("concelier", facts=(PlanFacts("upgrade", "base", "head", 1.0, 0, steps), VerifyFacts(())))
 
     (printed,) = json.loads(render("json", "plan", [report], 0))["reports"]

@@ -1,58 +1,51 @@
 """How long steps will take: measured on a sample of the table and extrapolated.
 
-A sample of a thousand pages shows how fast this server reads the small columns, reads the documents and sorts the
-keys, with its cache as it is now. How much a step writes follows from PostgreSQL's statistics. So an estimate is
-good for its order of magnitude, and leaves out waiting for other sessions.
+A sample of a thousand pages, from all over the table, shows how many rows a page has, how wide their keys are, and
+how fast this server reads the small columns, reads the documents and sorts the keys, with its cache as it is now.
+PostgreSQL's statistics are not needed. An estimate of time is good for its order of magnitude, and leaves out
+waiting for other sessions; what the sample cannot show is not given.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import psycopg
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.contract.rules import TIME
 from aoc_migrate.database import catalog
 from aoc_migrate.database.error_text import first_line
-from aoc_migrate.database.partitions import FAMILY
-from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.inspect import journal
+from aoc_migrate.inspect.index_room import entries
+from aoc_migrate.inspect.missing_links import Links, missing_links
+from aoc_migrate.inspect.table_size import SAMPLE_PAGES, TableSize, table_size
 from aoc_migrate.operations.step import BUILDS, Kind, Step
 
-SAMPLE_PAGES, DOCUMENT_SAMPLE_PAGES = 1000, 200
+DOCUMENT_SAMPLE_PAGES = 200
 LOCK_WAIT = "1s"
 _WRITE_FACTOR = 12.0  # updating and journaling a row, in terms of sorting one (scripts/bench compares it)
 _WAL_PER_LINK, _COMPRESSED_WAL_PER_LINK = (
     8100,
     1700,
 )  # bytes, if every update needs a full-page image (limits.md 8)
+_APART = 2000  # bytes; PostgreSQL stores values of a row apart (TOAST) until it has no more
+_T = TypeVar("_T")
 
 
 class Effect(Enum):
-    """What a Step reads and writes of the table. No Step rewrites the table."""
+    """What a Step reads of the table. No Step rewrites the table."""
 
-    INSTANT = ("nothing", "the catalog")
-    PROVE = ("one scan of the table", "the catalog")
-    PROVE_DOCUMENTS = ("one scan of the table and its documents", "the catalog")
-    BUILD = ("two scans of the table", "an index")
-    LINK = ("one pass in order", "links, in place")
-    SET_BACK = ("the journal", "links, in place")
-
-    @property
-    def reads(self) -> str:
-        """What is read."""
-        return str(self.value[0])
-
-    @property
-    def writes(self) -> str:
-        """What is written."""
-        return str(self.value[1])
+    INSTANT = "-"
+    SET_BACK = "journal"
+    PROVE = "table"
+    LINK = "table in order"
+    BUILD = "table twice"
+    PROVE_DOCUMENTS = "table + documents"
 
 
 def effect_on(contract: Contract, step: Step) -> Effect:
@@ -71,68 +64,73 @@ def effect_on(contract: Contract, step: Step) -> Effect:
 
 @dataclass(frozen=True)
 class Costs:
-    """The size of the table, and the milliseconds that this server needs for a row.
+    """The size of the table, and the milliseconds that this server needs for it.
 
-    ``links``: rows that the backfill will write; ``journaled``: rows that its downgrade sets back; ``sort``: the
-    milliseconds for a row of each index at the size of the table.
+    ``links``: rows that the backfill will write, if that was asked; ``journaled``: rows that its downgrade sets
+    back; ``scan``: for the small columns of every row; ``documents``: with the documents; ``sort``: for the keys
+    of every row in the order of each index; ``entry_bytes``: of an entry of each index. None is unknown.
     """
 
     rows: int
-    main_bytes: int
-    whole_bytes: int
-    links: int
-    journaled: int
+    size: TableSize
+    links: Links | None
+    journaled: int | None
     scan: float
-    documents: float
+    documents: float | None
     sort: dict[str, float]
+    entry_bytes: dict[str, float]
 
     def estimate(self, contract: Contract, steps: Iterable[Step]) -> float | None:
-        """Return the milliseconds that Steps will run, or None if the size of the table does not matter."""
+        """Return the milliseconds that Steps will run; None if the table's size does not matter, or is unknown."""
         estimates = [found for step in steps if (found := self._estimate(contract, step)) is not None]
         return sum(estimates) if estimates else None
 
     def _estimate(self, contract: Contract, step: Step) -> float | None:
         sort = self.sort[contract.chain_index().name]
+        write = sort / self.rows * _WRITE_FACTOR
         match effect_on(contract, step):
             case Effect.PROVE:
-                return self.rows * self.scan
+                return self.scan
             case Effect.PROVE_DOCUMENTS:
-                return self.rows * self.documents
+                return self.documents
             case Effect.BUILD:
-                return self.rows * (self.scan + self.sort.get(step.objects[0], sort))
-            case Effect.LINK:
-                return self.rows * self.scan + self.links * sort * _WRITE_FACTOR
-            case Effect.SET_BACK:
-                return self.journaled * sort * _WRITE_FACTOR
+                return self.scan + self.sort.get(step.objects[0], sort)
+            case Effect.LINK if self.links and self.links.estimated is not None:
+                return self.scan + self.links.estimated * write
+            case Effect.SET_BACK if self.journaled is not None:
+                return self.journaled * write
         return None
 
-    def size(self, contract: Contract, steps: Iterable[Step]) -> int:
-        """Return the bytes of the table that Steps read."""
-        return sum(self._size(effect_on(contract, step)) for step in steps)
-
-    def _size(self, effect: Effect) -> int:
+    def reads_bytes(self, effect: Effect) -> int:
+        """Return the bytes of the table that an effect reads."""
         if effect in (Effect.INSTANT, Effect.SET_BACK):
             return 0
-        return self.whole_bytes if effect is Effect.PROVE_DOCUMENTS else self.main_bytes
+        return self.size.whole_bytes if effect is Effect.PROVE_DOCUMENTS else self.size.main_bytes
 
 
-def wal(costs: Costs) -> Row:
-    """Return the most bytes of WAL that the backfill writes, without and with ``wal_compression``."""
+def wal(links: int) -> Row:
+    """Return the most bytes of WAL that ``links`` need, without and with ``wal_compression``."""
     return {
-        "backfill_wal_at_most_bytes": costs.links * _WAL_PER_LINK,
-        "backfill_wal_compressed_at_most_bytes": costs.links * _COMPRESSED_WAL_PER_LINK,
+        "backfill_wal_at_most_bytes": links * _WAL_PER_LINK,
+        "backfill_wal_compressed_at_most_bytes": links * _COMPRESSED_WAL_PER_LINK,
     }
 
 
-def measure(session: Session, contract: Contract) -> Costs | None:
-    """Measure this server on this table. Returns None if the table is missing, empty or not readable.
+def measure(session: Session, contract: Contract, *, links: bool) -> Costs | None:
+    """Measure this server on this table, and its missing ``links`` if asked.
 
-    A table that is locked now gives None too: nobody waits for an estimate, and a failed one stops nothing.
+    Returns None if the table is missing, empty or not readable, or locked now: nobody waits for an estimate, and a
+    failed one stops nothing.
     """
+    return briefly(session, partial(_measure, session, contract, links))
+
+
+def briefly(session: Session, look: Callable[[], _T]) -> _T | None:
+    """Return what ``look`` reads of a table, or None if it fails or would wait for a lock."""
     try:
         with session.transaction():
             session.run(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
-            return _measure(session, contract)
+            return look()
     except psycopg.Error as error:
         if session.connection.closed:
             raise
@@ -140,40 +138,55 @@ def measure(session: Session, contract: Contract) -> Costs | None:
         return None
 
 
-def _measure(session: Session, contract: Contract) -> Costs | None:
+def _measure(session: Session, contract: Contract, links: bool) -> Costs | None:
     table = contract.table
     if catalog.kind(session, table) is None or not catalog.may_read(session, table):
         return None
-    table_sizes = sizes(session, table)
-    if not table_sizes["main_bytes"]:
+    size, indexes = table_size(session, table), (contract.idempotency_index(), contract.chain_index())
+    sample, share = _sample(session, contract, size, SAMPLE_PAGES)
+    found = session.row(entries(indexes, sample)) if size.pages else {"rows": 0}
+    if not found["rows"]:
         return None
-    pages, raw = table_sizes["main_bytes"] / table_sizes["page_bytes"], session.schema[table]
     rules = ", ".join(f"count(*) FILTER (WHERE NOT ({check.predicate}))" for check in contract.row_checks())
-    document = f"count(*) FILTER (WHERE NOT ({contract.document_check().predicate}))"
-    scan, sampled = _timed(session, f"SELECT {rules} FROM {_sample(raw, pages, SAMPLE_PAGES)}")
-    documents, read = _timed(session, f"SELECT {document} FROM {_sample(raw, pages, DOCUMENT_SAMPLE_PAGES)}")
-    if not sampled or not read:
-        return None
-    rows = table_sizes["rows"] or round(sampled * pages / min(pages, SAMPLE_PAGES))
-    sort = {}
-    for index in (contract.idempotency_index(), contract.chain_index()):
+    scan = _timed(session, f"SELECT {rules} FROM {sample}") / share
+    rows, sort = round(found["rows"] / share), {}
+    for index in indexes:
         listed = ", ".join(column.split()[0] for column in index.columns)
-        ordered = (
-            f"SELECT count(*) FROM (SELECT {listed} FROM {_sample(raw, pages, SAMPLE_PAGES)} "
-            f"ORDER BY {', '.join(index.columns)} OFFSET 0) AS ordered"
-        )
-        milliseconds, _ = _timed(session, ordered)
-        sort[index.name] = milliseconds / sampled * math.log(rows + 2) / math.log(sampled + 2)
+        ordered = f"SELECT {listed} FROM {sample} ORDER BY {', '.join(index.columns)} OFFSET 0"
+        taken = _timed(session, f"SELECT count(*) FROM ({ordered}) AS ordered") / share
+        sort[index.name] = taken * math.log(rows + 2) / math.log(found["rows"] + 2)
+    chain = sort[contract.chain_index().name]
     return Costs(
         rows=rows,
-        main_bytes=table_sizes["main_bytes"],
-        whole_bytes=table_sizes["whole_bytes"],
-        links=_links(session, contract, rows),
-        journaled=journal.journal_facts(session).links or 0,
-        scan=scan / sampled,
-        documents=documents / read,
+        size=size,
+        links=missing_links(session, contract, sample, share, rows, chain) if links else None,
+        journaled=journal.journal_facts(session).links,
+        scan=scan,
+        documents=_documents(session, contract, size),
         sort=sort,
+        entry_bytes={index.name: float(found[index.name]) for index in indexes},
     )
+
+
+def _sample(session: Session, contract: Contract, size: TableSize, pages: int) -> tuple[str, float]:
+    """Return the SQL of a sample of pages, the same ones throughout the session, and their share of the table."""
+    share = min(1.0, pages / max(size.pages, 1))
+    table = session.schema[contract.table]
+    return f"{table} TABLESAMPLE SYSTEM ({100 * share:.6f}) REPEATABLE (pg_backend_pid())", share
+
+
+def _documents(session: Session, contract: Contract, size: TableSize) -> float | None:
+    """Return the milliseconds for every row with its document: the bytes, at the speed that the sample shows.
+
+    None if documents are stored apart, and none of these is in the sample.
+    """
+    sample, share = _sample(session, contract, size, DOCUMENT_SAMPLE_PAGES)
+    stored, rule = f"pg_column_size({contract.document})", contract.document_check().predicate
+    apart = session.value(f"SELECT coalesce(sum({stored}) FILTER (WHERE {stored} > {_APART}), 0) FROM {sample}")
+    taken = _timed(session, f"SELECT count(*) FILTER (WHERE NOT ({rule})) FROM {sample}")
+    if not apart and size.apart_bytes > size.main_bytes:
+        return None
+    return taken * (size.main_bytes + size.apart_bytes) / (size.main_bytes * share + float(apart))
 
 
 @contextmanager
@@ -186,53 +199,7 @@ def estimated(session: Session, contract: Contract, costs: Costs | None) -> Iter
         session.estimate = before
 
 
-def sizes(session: Session, table: str) -> Row:
-    """Return the estimated rows of a table, its partitions, and its bytes: page, rows, with documents, in all."""
-    return session.row(
-        "SELECT coalesce(sum(greatest(reltuples, 0)) FILTER (WHERE relkind <> 'p'), 0)::bigint AS rows, "
-        "count(*) FILTER (WHERE relispartition AND relkind <> 'p') AS partitions, "
-        "current_setting('block_size')::int AS page_bytes, sum(pg_relation_size(oid))::bigint AS main_bytes, "
-        "sum(pg_table_size(oid))::bigint AS whole_bytes, sum(pg_total_relation_size(oid))::bigint AS total_bytes "
-        f"FROM pg_class JOIN {FAMILY} AS family USING (oid)",
-        (str(session.schema[table]),),
-    )
-
-
-def _sample(table: Relation, pages: float, sample_pages: int) -> str:
-    percent = min(100.0, 100.0 * sample_pages / max(pages, 1))
-    return f"{table} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1)"
-
-
-def _timed(session: Session, query: str) -> tuple[float, int]:
-    """Return the milliseconds that a query ran on the server, and the number of rows in its sample."""
+def _timed(session: Session, query: str) -> float:
+    """Return the milliseconds that a query ran on the server."""
     (explained,) = session.value(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}")
-    return float(explained["Execution Time"]), round(sum(_sampled(explained["Plan"])))
-
-
-def _sampled(node: dict[str, Any]) -> list[float]:
-    below = [rows for child in node.get("Plans", []) for rows in _sampled(child)]
-    if node["Node Type"] != "Sample Scan":
-        return below
-    return [*below, node["Actual Rows"] * node["Actual Loops"]]
-
-
-def _links(session: Session, contract: Contract, rows: int) -> int:
-    """Estimate the rows whose link is missing: rows without a link, less one for each document.
-
-    Rows that are in no chain, because they lack a part of the key or the time, do not count, nor do wrong links.
-    Before the first ANALYZE the estimate is every row.
-    """
-    statistics = session.row(
-        "SELECT max(n_distinct) FILTER (WHERE attname = 'upstream_id') AS documents, "
-        "max(null_frac) FILTER (WHERE attname = %s) AS missing, "
-        "coalesce(max(null_frac) FILTER (WHERE attname = ANY (%s)), 0) AS unchained FROM pg_stats "
-        "WHERE schemaname = %s AND tablename = %s",
-        (contract.link, [*contract.chain_key, TIME], session.target.schema, contract.table),
-    )
-    distinct, missing_share = statistics["documents"], statistics["missing"]
-    if distinct is None:
-        return rows
-    documents = float(distinct if distinct >= 0 else -distinct * rows)
-    share = (1.0 if missing_share is None else float(missing_share)) - float(statistics["unchained"])
-    missing = rows * share
-    return max(0, round(missing - documents))
+    return float(explained["Execution Time"])

@@ -12,30 +12,15 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.table_scan import read
+from aoc_migrate.inspect.usable_indexes import usable_indexes
 from aoc_migrate.report.facts.raw_rows import VendorDuplicates
 from aoc_migrate.report.model import Finding, finding
 
 IDS_SHOWN = 20
 TOTALS = "count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows"
-VISIBLE_SHARE = 0.9  # of the pages; below that, an index-only scan reads the table too often
 _BY_INDEX = dict.fromkeys(
     [f"enable_{way}" for way in ("seqscan", "bitmapscan", "hashagg", "hashjoin", "mergejoin")], "off"
 )
-
-_INDEXES = """
-SELECT i.indisunique AND i.indimmediate AS "unique", i.indnkeyatts AS width,
-  ARRAY(SELECT a.attname::text
-    FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[]) WITH ORDINALITY
-      AS k (attnum, collated, class, n)
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND a.attcollation = k.collated
-    JOIN pg_opclass o ON o.oid = k.class AND o.opcdefault
-    WHERE k.n <= i.indnkeyatts ORDER BY k.n) AS columns,
-  (SELECT coalesce(sum(relallvisible) >= %s * nullif(sum(relpages), 0), false) FROM pg_class WHERE relkind = 'r'
-    AND oid IN (SELECT relid FROM pg_partition_tree(i.indrelid) UNION SELECT i.indrelid)) AS visible
-FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
-WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND i.indisready AND i.indislive
-  AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY x.relpages
-"""
 
 
 def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterator[Finding]:
@@ -63,7 +48,7 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
 
     A unique index over the key, or over a part of it, leaves no group; then only NULLs are counted, if any.
     """
-    indexes = session.rows(_INDEXES, (VISIBLE_SHARE, str(session.schema[contract.table])))
+    indexes = usable_indexes(session, contract.table)
     if any(_proves(index, contract) for index in indexes):
         nullable = catalog.nullable(session, contract.table, contract.idempotency_key)
         counted = f"SELECT count(*) FROM {session.schema[contract.table]} WHERE {_null(contract)}"
@@ -76,15 +61,13 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
 
 
 def _proves(index: Row, contract: Contract) -> bool:
-    complete = len(index["columns"]) == index["width"]
-    return index["unique"] and complete and set(index["columns"]) <= set(contract.idempotency_key)
+    return index["unique"] and set(index["columns"]) <= set(contract.idempotency_key)
 
 
 def _orders(index: Row, contract: Contract) -> list[str] | None:
     """Return the key in the order of an index that begins with it and is fit for an index-only scan."""
     columns: list[str] = index["columns"][: len(contract.idempotency_key)]
-    begins = len(index["columns"]) == index["width"] and set(columns) == set(contract.idempotency_key)
-    return columns if begins and index["visible"] else None
+    return columns if set(columns) == set(contract.idempotency_key) and index["visible"] else None
 
 
 def _duplicate_key(session: Session, contract: Contract, groups: list[Row]) -> Finding:

@@ -14,6 +14,7 @@ from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.partitions import Node, is_attached, similar, tree
 from aoc_migrate.database.questions import exists
 from aoc_migrate.database.relation import Relation, quoted
+from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.index_steps import build, definition
 from aoc_migrate.operations.index_twin import carry_over
@@ -55,6 +56,28 @@ def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> N
         sums.add()
     for node in tree(session, table.name, index) if kept else []:
         _drop_leftover(run, node, index, node.own_index(table, index, TWIN))
+
+
+def expected(session: Session, table: Relation, index: Index) -> list[Step]:
+    """Return the Steps by which `create` would give ``index`` to a partitioned table as it is now.
+
+    Until the table has its index, the same index of a partition, which `create` would attach, is not recognised.
+    """
+    steps, above = [], dict[Relation | None, Relation]()
+    for node in tree(session, table.name, index):
+        name = node.index or node.own_index(table, index)
+        if not node.index and node.leaf:
+            ready = [other for other, valid in similar(session, node.table, index).items() if valid]
+            if ready and name not in ready:
+                name = ready[0]
+            if not ready:
+                steps.append(_build(node, name, definition(index, name, str(node.table), "CONCURRENTLY ")))
+        elif not node.index:
+            steps.append(_make_only(node.table, index, name))
+        if node.parent and not node.index:
+            steps.append(_attaching(node, above[node.parent], name))
+        above[node.table] = name
+    return steps
 
 
 def drop(run: OnPartitions, table: Relation, name: str, revision: str) -> None:
@@ -106,10 +129,10 @@ def _make_only(table: Relation, index: Index, name: Relation) -> Step:
     return Step(Kind.MAKE_INDEX, table, (name.name,), Lock.ACCESS_EXCLUSIVE, sql, alone=True)
 
 
-def _attach(run: OnPartitions, node: Node, above: Relation, name: Relation) -> None:
+def _attaching(node: Node, above: Relation, name: Relation) -> Step:
     """Attach an index: ACCESS EXCLUSIVE on it, so readers and writers of its table wait."""
     sql = (f"ALTER INDEX {above} ATTACH PARTITION {name}",)
-    run.run(Step(Kind.ATTACH_INDEX, node.table, (name.name,), Lock.ACCESS_EXCLUSIVE, sql, alone=True))
+    return Step(Kind.ATTACH_INDEX, node.table, (name.name,), Lock.ACCESS_EXCLUSIVE, sql, alone=True)
 
 
 def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above: Relation) -> None:
@@ -117,7 +140,7 @@ def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above:
     name = node.own_index(root, index)
     try:
         if is_attached(run.session, node):
-            _attach(run, node, above, _own(run, node, index, name))
+            run.run(_attaching(node, above, _own(run, node, index, name)))
             return
     except Abort:
         if is_attached(run.session, node):
@@ -164,7 +187,7 @@ def _revalidate(run: OnPartitions, nodes: list[Node], index: Index) -> None:
     for above in reversed([node for node in nodes if not node.leaf and not node.valid]):
         for node in nodes:
             if node.parent == above.table and above.index and node.index:
-                _attach(run, node, above.index, node.index)
+                run.run(_attaching(node, above.index, node.index))
     if any(not node.valid for node in tree(run.session, nodes[0].table.name, index)[:1]):
         reason = "it stays invalid although every partition has its index; drop it and run the same command again"
         raise Abort(finding("step-failed", index.name, reason=reason))

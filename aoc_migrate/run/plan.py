@@ -3,17 +3,23 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.limits import Limits
+from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.targets import Target, read_schema_and_owner
 from aoc_migrate.errors import refused
-from aoc_migrate.inspect.cost import Costs, Effect, effect_on, measure, sizes, wal
+from aoc_migrate.inspect.cost import Costs, Effect, briefly, measure, wal
+from aoc_migrate.inspect.index_room import index_room
+from aoc_migrate.inspect.missing_links import Links
+from aoc_migrate.inspect.table_size import TableSize, stale_statistics, table_size
 from aoc_migrate.operations.execute import remarks_on
-from aoc_migrate.operations.step import BUILDS, Kind, Lock, Printed, Step, shown, strongest, title
+from aoc_migrate.operations.step import BUILDS, Kind, Printed, Step, shown
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
@@ -23,6 +29,7 @@ from aoc_migrate.revisions.graph import contract_at, position, resolve
 from aoc_migrate.revisions.objections import objections
 from aoc_migrate.revisions.revision_sql import collect
 from aoc_migrate.run import hold
+from aoc_migrate.run.plan_lines import lines
 from aoc_migrate.run.target_run import Options, on_target
 
 _INDEPENDENT = (
@@ -35,11 +42,8 @@ _INDEPENDENT = (
     *BUILDS,
     Kind.DROP_INDEX,
 )
+_RESTORING = (Kind.INVALIDATE, Kind.DROP_NOT_NULL, Kind.INVALIDATE_NOT_NULL)
 _FOLLOWS = (Kind.VALIDATE, Kind.DROP_CHECK)
-PARTITIONS_LOCK = (
-    "SHARE UPDATE EXCLUSIVE on one partition at a time; for an instant SHARE on the table and ACCESS EXCLUSIVE on "
-    "each new index"
-)
 
 
 def run_plan(session: Session, report: Report, revision: str) -> None:
@@ -48,22 +52,26 @@ def run_plan(session: Session, report: Report, revision: str) -> None:
     job = job_to(target, report.revision, revision)
     highest = max(job.start, job.goal)
     contract = contract_at(target, job.name(highest) if highest else None)
-    costs = measure(session, contract)
     remaining = list(_remaining(session, job))
-    partitioned = is_partitioned(session, contract.table)
+    linking = any(step.kind is Kind.LINK for _, group in remaining for step in group)
+    costs, size = measure(session, contract, links=linking), _size(session, contract.table)
+    partitioned = session if is_partitioned(session, contract.table) else None
+    planned = [line for group in remaining for line in lines(contract, *group, costs, partitioned)]
     facts = PlanFacts(
         job.function,
         job.name(job.start),
         job.name(job.goal),
         longest_stall_ms=session.limits.max_stall * 1000,
-        plan=tuple(_planned(contract, *group, costs, partitioned=partitioned) for group in remaining),
-        **_sizes(session, contract, costs),
+        rows_estimated=_rows(session, contract.table, costs, size),
+        plan=tuple(planned),
+        **_sizes(session, contract, costs, size),
     )
     if costs:
-        steps = [step for _, group in remaining for step in group]
-        seconds = round(sum(step.estimated_ms or 0 for step in facts.plan) / 1000, 1)
-        facts = replace(facts, estimated_seconds=seconds, **_wal(session, contract, costs, steps))
+        facts = replace(facts, estimated_seconds=_total(planned))
+        facts = replace(facts, **_links(session, costs.links)) if costs.links else facts
     report.put(facts)
+    if size and planned:
+        report.findings += stale_statistics(session, contract.table, size, measured=costs is not None)
     report.findings += [found for _, group in remaining for found in remarks_on(session, group)]
     report.findings += lost_links(session, report.revision, job.name(job.goal) if job.goal else None)
     report.findings += hold.findings(session)
@@ -127,7 +135,8 @@ def _remaining(session: Session, job: Job) -> Iterator[tuple[str, tuple[Step, ..
     for revision in job.revisions:
         applied = job.down == (position(job.target, revision.id) > job.start)
         for group in collect(revision, job.function, session.schema, owner):
-            needed = group if job.down and not applied else _needed(session, group, added, applied=applied)
+            down = job.down and not applied
+            needed = _recorded(session, group) if down else _needed(session, group, added, applied=applied)
             steps = tuple(step for step in shown(needed) if step.printed is not Printed.NEVER or applied)
             added |= {name for step in steps if step.kind is Kind.ADD_CHECK for name in step.objects}
             if steps:
@@ -149,73 +158,55 @@ def _needed(session: Session, group: tuple[Step, ...], added: set[str], *, appli
     return tuple(step for step in group if step not in done)
 
 
-def _planned(
-    contract: Contract, revision: str, steps: tuple[Step, ...], costs: Costs | None, *, partitioned: bool
-) -> PlannedStep:
-    """Return the line of a plan for Steps that run together, with size and time if ``costs`` are known."""
-    statement, lock = _named(steps, partitioned=partitioned)
-    effect = max((effect_on(contract, step) for step in steps), key=list(Effect).index)
-    estimated = costs.estimate(contract, steps) if costs else None
-    return PlannedStep(
-        revision,
-        statement,
-        lock,
-        effect.reads,
-        effect.writes,
-        size_bytes=costs.size(contract, steps) if costs else None,
-        estimated_ms=None if estimated is None else round(estimated),
-    )
+def _recorded(session: Session, group: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the Steps of a downgrade without those that have nothing to restore, as far as this role may know."""
+    asked = [step for step in group if step.kind in _RESTORING]
+    if not asked or not catalog.may_read(session, STATE):
+        return group
+    with own_tables_locked(session, STATE):
+        row = session.row("SELECT " + ", ".join(f"({step.needed}) AS n{n}" for n, step in enumerate(asked)))
+    done = [step for n, step in enumerate(asked) if not row[f"n{n}"]]
+    return tuple(step for step in group if step not in done)
 
 
-def _named(steps: tuple[Step, ...], *, partitioned: bool) -> tuple[str, str]:
-    """Return the name of Steps in a plan, and their lock. Partitioned tables get their indexes by partition."""
-    first = steps[0]
-    if partitioned and first.kind in BUILDS:
-        unique = "UNIQUE " if first.kind is Kind.BUILD_UNIQUE_INDEX else ""
-        name = f"CREATE {unique}INDEX {', '.join(first.objects)} ON {first.relation.name}, on each partition"
-        return name, PARTITIONS_LOCK
-    if partitioned and first.kind is Kind.DROP_INDEX:
-        name = f"{Kind.DROP_INDEX_AT_ONCE.name_in_reports} {', '.join(first.objects)} ON {first.relation.name}"
-        return name, Lock.ACCESS_EXCLUSIVE.value
-    lock = strongest(steps)
-    return title(step for step in steps if step.lock is lock), lock.value
-
-
-def _wal(session: Session, contract: Contract, costs: Costs, steps: list[Step]) -> Row:
-    """Return the WAL that the backfill writes, with and without compression, if it is among ``steps``."""
-    if all(effect_on(contract, step) is not Effect.LINK for step in steps):
-        return {}
-    compression = session.value("SHOW wal_compression")
-    return {"links_estimated": costs.links, "wal_compression": compression, **wal(costs)}
-
-
-def _sizes(session: Session, contract: Contract, costs: Costs | None) -> Row:
-    """Return rows and bytes of the raw table, and the bytes that the two indexes will need.
-
-    Rows are PostgreSQL's estimate. The size of an index entry is estimated from 1,000 rows: its columns, 8 bytes
-    of header and 4 of pointer, in pages filled to 90 % (PostgreSQL 15 manual, 67.4 and CREATE INDEX).
-    """
-    table = contract.table
+def _size(session: Session, table: str) -> TableSize | None:
+    """Return the size of the table; None if it is missing or locked."""
     if catalog.kind(session, table) is None:
-        return {"rows_estimated": 0}
-    table_sizes = sizes(session, table)
-    rows = costs.rows if costs else table_sizes["rows"]
-    index_bytes = 0
-    for index in (contract.idempotency_index(), contract.chain_index()):
-        if catalog.index_state(session, table, index) != "valid":
-            index_bytes += _index_bytes(session, table, [column.split()[0] for column in index.columns], rows)
-    partitions = {"partitions": table_sizes["partitions"]} if is_partitioned(session, table) else {}
-    return partitions | {
-        "rows_estimated": rows,
-        "table_bytes": table_sizes["main_bytes"],
-        "with_documents_and_indexes_bytes": table_sizes["total_bytes"],
-        "new_indexes_estimated_bytes": index_bytes,
+        return None
+    return briefly(session, partial(table_size, session, table))
+
+
+def _rows(session: Session, table: str, costs: Costs | None, size: TableSize | None) -> int | None:
+    """Return the rows of the table; None if it is there, but nothing is known of them."""
+    if costs:
+        return costs.rows
+    if size:
+        return size.rows
+    return 0 if catalog.kind(session, table) is None else None
+
+
+def _total(planned: list[PlannedStep]) -> float | None:
+    """Return the seconds of all lines, or None if one that reads rows has no estimate."""
+    if any(line.reads != Effect.INSTANT.value and line.estimated_ms is None for line in planned):
+        return None
+    return round(sum(line.estimated_ms or 0 for line in planned) / 1000, 1)
+
+
+def _links(session: Session, links: Links) -> Row:
+    """Return how many links the backfill writes, and how much WAL, with and without compression."""
+    known = {"links_at_most": links.most} if links.estimated is None else {"links_estimated": links.estimated}
+    return known | {"wal_compression": session.value("SHOW wal_compression"), **wal(links.most)}
+
+
+def _sizes(session: Session, contract: Contract, costs: Costs | None, size: TableSize | None) -> Row:
+    """Return the bytes of the raw table and, if it was measured, those that missing indexes will need."""
+    if size is None:
+        return {}
+    facts: Row = {"partitions": size.partitions} if is_partitioned(session, contract.table) else {}
+    if costs:
+        room = partial(index_room, session, contract, size, costs.rows, costs.entry_bytes)
+        facts["new_indexes_estimated_bytes"] = briefly(session, room)
+    return facts | {
+        "table_bytes": size.main_bytes,
+        "with_documents_and_indexes_bytes": size.total_bytes,
     }
-
-
-def _index_bytes(session: Session, table: str, columns: list[str], rows: int) -> int:
-    width = " + ".join(f"coalesce(pg_column_size({column}), 0)" for column in columns)
-    sampled = session.value(
-        f"SELECT avg({width}) FROM (SELECT * FROM {session.schema[table]} LIMIT 1000) AS sample"
-    )
-    return int(rows * (float(sampled or 0) + 12) / 0.9)

@@ -64,7 +64,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
         _warn_guard(session, report)
         report.findings += lost_links(session, report.revision, goal)
         in_quarantine = journaled_in_quarantine(session, contract) if _sets_back(undone) else 0
-        costs = measure(session, contract)
+        costs = measure(session, contract, links=False)
         recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)
         kept_links = _reporting_kept_links(session, report, contract, in_quarantine)
         with recorded, changing(session, report), estimated(session, contract, costs), kept_links:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import BOOKKEEPING, READ_BY_ALL, WORK, share
 from aoc_migrate.database.own_tables import blind_readers, writable
@@ -17,7 +18,7 @@ from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
-from aoc_migrate.revisions.graph import applied, contract_at, position, resolve
+from aoc_migrate.revisions.graph import applied, contract_at, parts, position, resolve
 from aoc_migrate.run import hold
 
 
@@ -68,7 +69,9 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if report.errors:
             return
         contract = contract_at(target, goal)
-        costs = measure(session, contract)
+        costs = measure(
+            session, contract, links=Part.CHAIN in parts(target, goal) - parts(target, report.revision)
+        )
         if options.write:
             session.transcript = Transcript(session.connection, options.write)
         recorded = ledger.recorded(session, report, "upgrade", goal)

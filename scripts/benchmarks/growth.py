@@ -61,9 +61,10 @@ def watched(lab: Lab, verb: str) -> tuple[float, int, dict[str, Any]]:
 
 
 def times(report: dict[str, Any], words: str) -> dict[str, float]:
-    """Return the seconds that a step took, and its estimate."""
+    """Return the seconds that a step took, and its estimate, if it had one."""
     step = next(step for step in report["steps"] if words in step["statement"])
-    return {"took": step["total_ms"] / 1000, "estimated": step["estimated_ms"] / 1000}
+    known = {"took": step["total_ms"], "estimated": step.get("estimated_ms")}
+    return {name: value / 1000 for name, value in known.items() if value is not None}
 
 
 def extended(found: list[dict[str, Any]], verb: str) -> float:

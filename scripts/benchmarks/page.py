@@ -140,7 +140,9 @@ def _memory(found: list[dict[str, Any]]) -> str:
 
 def _estimates(steps: dict[str, dict[str, float]]) -> str:
     rows = "".join(
-        f"| {name} | {_long(steps[name]['estimated'])} | {_long(steps[name]['took'])} |\n" for name in STEPS
+        f"| {name} | {_long(steps[name]['estimated']) if 'estimated' in steps[name] else '-'} "
+        f"| {_long(steps[name]['took'])} |\n"
+        for name in STEPS
     )
     return f"| step | expected | took |\n| --- | ---: | ---: |\n{rows}".rstrip()
 

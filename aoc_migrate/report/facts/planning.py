@@ -1,35 +1,45 @@
 """Facts of `plan`: what would run, with its locks, scans and sizes."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from aoc_migrate.report.fields import Bytes, Facts, Milliseconds, Seconds
+from aoc_migrate.report.fields import Bytes, Detail, Facts, Milliseconds, Seconds
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """Steps that run together: their lock, what they read and write, the bytes, and the estimated time."""
+    """Like statements that run together in one transaction, with their lock.
+
+    ``change``: ``+`` makes, ``~`` changes, ``-`` drops. ``reads``: what is read of the raw table; ``size_bytes``:
+    how much that is. ``objects``: the names of what is made, changed or dropped. ``sql``: the statements, with $1
+    for the size of a batch; empty where they depend on what each partition has.
+    """
 
     revision: str
+    change: str
     statement: str
     lock: str
     reads: str
-    writes: str
     size_bytes: Bytes | None
     estimated_ms: Milliseconds | None
+    objects: Annotated[tuple[str, ...], Detail()]
+    sql: Annotated[tuple[str, ...], Detail()]
 
 
 @dataclass(frozen=True)
 class PlanFacts(Facts):
     """The revisions of a plan, the sizes of the table, and the steps.
 
-    Estimates are missing if the table could not be measured. They do not include audit and verify.
+    What could not be measured is missing. ``estimated_seconds``: the sum of the steps, without audit and verify;
+    missing if a step that reads rows has no estimate. ``links_estimated``: the links that the backfill writes;
+    ``links_at_most`` instead, if only the maximum is known.
     """
 
     direction: str
     from_revision: str
     to_revision: str
     longest_stall_ms: Milliseconds
-    rows_estimated: int
+    rows_estimated: int | None
     plan: tuple[PlannedStep, ...]
     partitions: int | None = None
     table_bytes: Bytes | None = None
@@ -37,6 +47,7 @@ class PlanFacts(Facts):
     new_indexes_estimated_bytes: Bytes | None = None
     estimated_seconds: Seconds | None = None
     links_estimated: int | None = None
+    links_at_most: int | None = None
     wal_compression: str | None = None
     backfill_wal_at_most_bytes: Bytes | None = None
     backfill_wal_compressed_at_most_bytes: Bytes | None = None

@@ -125,6 +125,12 @@ SESSION: dict[str, Message] = {
         exit_code=4,
     ),
     # Surroundings
+    "statistics-stale": Message(
+        "PostgreSQL's statistics of {which} are missing or stale. It plans the audit, verify and the services' "
+        "queries by them; with a wrong plan, these can take far longer.",
+        "Run: ANALYZE {quoted};{also}",
+        severity="warning",
+    ),
     "limited-visibility": Message(
         "Role {role} cannot see how old other roles' transactions are, which indexes they build, or how far "
         "standbys lag: this report omits all that, and no step pauses for it. Locks, their holders and their "
