@@ -2,20 +2,16 @@
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import dropwhile
 from pathlib import Path
 
 import pytest
 from click import Command, Group
-from click.testing import CliRunner
 
 from aoc_migrate.cli import COMMANDS, cli
-from aoc_migrate.errors import Abort
 from aoc_migrate.report.messages import MESSAGES
 from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database
@@ -110,32 +106,6 @@ def test_readme_lists_the_commands() -> None:
     table = section(read(ROOT / "README.md"), "## Commands").partition("| exit code")[0]
 
     assert sorted(first_cells(table)) == sorted(COMMANDS)
-
-
-def shell_commands() -> list[str]:
-    """Return the fenced lines that call aoc-migrate."""
-    lines = (line.strip() for page in PAGES for block in blocks(read(page), "sh") for line in block.splitlines())
-    return sorted({line for line in lines if re.match(r"([A-Z_]+=\S+ )*aoc-migrate ", line)})
-
-
-@pytest.mark.parametrize("line", shell_commands())
-def test_shell_commands_parse(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A command in the documents gets as far as asking for its database: its words and options exist."""
-    monkeypatch.chdir(tmp_path)  # where its --output goes
-    line = line.partition(" | ")[0]
-    words = list(dropwhile(lambda word: "=" in word, shlex.split(line, comments=True)))[1:]
-    apart = words[0] in ("revision", "sandbox", "bundle") or {"--metrics", "--password-file"} & {*words}
-    if apart or any(":" in w for w in words):
-        words = [*words, "--help"]  # these need no database, or a file
-    unset = dict.fromkeys(f"{t}_DATABASE_URL{f}" for t in ("CONCELIER", "EXCITITOR") for f in ("", "_FILE"))
-
-    ran = CliRunner(env=unset).invoke(cli, words)
-
-    if "--help" in words:
-        assert ran.exit_code == 0, ran.output
-    else:
-        assert isinstance(ran.exception, Abort), ran.output
-        assert "is configured" in str(ran.exception) or "is not configured" in str(ran.exception)
 
 
 def test_exit_codes_agree_with_the_help() -> None:

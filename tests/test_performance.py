@@ -35,3 +35,15 @@ def test_a_figure_may_have_no_bound() -> None:
 
     assert free.held
     assert table([free]).endswith("| a | 3 ms | 1 ms | b | 3.00 | \N{EN DASH} | timed |\n")
+
+
+def test_the_readme_says_who_waits_as_it_was_measured() -> None:
+    """The README's first screen has the longest waits that were measured, and the number of rows."""
+    results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
+    longest = {row["name"]: row["longest_ms"] for row in results["stalls"]}
+    ours, plain = longest["`upgrade`"], longest["the same changes as one plain transaction"]
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert f"**Who waits: {ours:.0f} ms against {plain / 1000:.1f} s.**" in readme
+    assert f"an upgrade of {results['about']['rows']:,} rows" in readme

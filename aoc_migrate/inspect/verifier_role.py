@@ -188,6 +188,7 @@ def _try_as_role(session: Session, contract: Contract, role: str) -> Iterator[Fi
         yield from foreign
         return
     attempts = [*_writes(session, contract), *_creations(session), *_readings(session, contract)]
+    quoted = session.quoted(role)
     with session.connection.transaction(force_rollback=True):
         session.run("SET LOCAL transaction_read_only = off")  # the role could do that too, so only rights count
         session.run("SET LOCAL lock_timeout = '1s'")
@@ -195,7 +196,6 @@ def _try_as_role(session: Session, contract: Contract, role: str) -> Iterator[Fi
             if session.value("SELECT current_user <> %s", (role,)):
                 session.run(composed(session, "SET LOCAL ROLE {}", role))
         except psycopg.errors.InsufficientPrivilege:
-            quoted = session.quoted(role)
             yield finding("verifier-not-tried", role, quoted=quoted, target=session.target.name)
             return
         for statement in attempts:
