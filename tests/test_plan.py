@@ -142,8 +142,8 @@ def test_each_line_has_its_lock_and_what_it_reads(excititor: Database, aoc: Aoc)
         ("~", "VALIDATE 3 CHECKs", "table"),
         ("+", "UNIQUE INDEX vex_raw_idempotency_v1", "table twice"),
         ("+", "INDEX vex_raw_chain_v1", "table twice"),
-        ("~", "link rows of vex_raw", "table in order"),
-        ("~", "VALIDATE CHECK vex_raw_content_v1", "table + documents"),
+        ("~", "link rows of vex_raw", "by key"),
+        ("~", "VALIDATE CHECK vex_raw_content_v1", "documents"),
     ]
 
 

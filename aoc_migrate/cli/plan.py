@@ -13,6 +13,7 @@ from aoc_migrate.cli.options import DEADLINE, LOCK_WAIT, MAX_STALL, POOLER
 def plan(run: Run, sql: bool) -> None:
     """Show what an upgrade or downgrade would run: statements, locks, scans, sizes. Changes nothing.
 
+    Each line begins with + for what it makes, ~ for what it changes, or - for what it drops; -v adds the SQL.
     REVISION is as in upgrade and downgrade; the default is head. --sql prints the same as a psql script, with the
     same transactions, locks, limits and audit. FROM:TO prints the script without a connection.
 

@@ -43,9 +43,9 @@ class Effect(Enum):
     INSTANT = "-"
     SET_BACK = "journal"
     PROVE = "table"
-    LINK = "table in order"
+    LINK = "by key"
     BUILD = "table twice"
-    PROVE_DOCUMENTS = "table + documents"
+    PROVE_DOCUMENTS = "documents"
 
 
 def effect_on(contract: Contract, step: Step) -> Effect:

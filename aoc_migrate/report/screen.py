@@ -5,7 +5,8 @@ Values reach rich as Text, never as markup.
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from io import StringIO
 
 from rich.cells import cell_len
@@ -21,8 +22,36 @@ from aoc_migrate.report.tables import Cell, Table
 
 PROSE = 100  # columns; longer lines are hard to read
 COMMAND = "bold cyan"
+_SIGNS = {"+": "bold green", "~": "bold yellow", "-": "bold red"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")  # never shortened
 WRAPPED_LINES = 2  # of a cell
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column: its place in the table, its name, its texts, each with what follows it, and whether of numbers."""
+
+    place: int
+    name: str
+    texts: list[tuple[str, str]]
+    number: bool
+
+    @property
+    def values(self) -> list[str]:
+        return [value + more for value, more in self.texts]
+
+    @property
+    def widest(self) -> int:
+        return max(map(cell_len, [self.name, *self.values]))
+
+    @property
+    def signs(self) -> bool:
+        """Whether it says what is made, changed and dropped."""
+        return {*self.values} <= {*_SIGNS} and {*self.values} != {"-"}
+
+    @property
+    def fixed(self) -> bool:
+        return self.number or all(map(_TIME.fullmatch, self.values))
 
 
 class Screen:
@@ -73,31 +102,38 @@ class Screen:
     def table(self, table: Table, indent: int, most: int | None = None, *, header: bool = True) -> None:
         """Draw a table without its empty columns, and without those after its first ``most`` rows.
 
-        Where it cannot fit, each row is drawn as names and values.
+        Where it cannot fit, each row is drawn as names and values. Rows with lines below them are not drawn whole.
         """
-        rows = table.rows if self.whole or most is None else table.rows[:most]
-        hidden = () if self.whole else table.hidden
-        shown = [n for n in range(len(table.columns)) if n not in hidden]
-        used = [n for n in shown if any(row[n].text != "-" for row in rows)]
-        names = [table.columns[n] for n in used]
-        columns = [[self._text(row[n]) for row in rows] for n in used]
-        texts = [[value + more for value, more in column] for column in columns]
-        numbers = [table.numbers()[n] for n in used]
-        fixed = [
-            number or all(map(_TIME.fullmatch, values)) for number, values in zip(numbers, texts, strict=True)
-        ]
-        widths = column_widths(names if header else [""] * len(used), texts, fixed, self.width - indent)
+        whole = self.whole and not any(table.lines)
+        rows = table.rows if whole or most is None else table.rows[:most]
+        room, columns = self.width - indent, [*self._columns(table, rows, header=header)]
+        if not whole and sum(column.widest + GAP for column in columns) > room + GAP:
+            columns = [column for column in columns if column.place not in table.hidden]
+        names, numbers = [column.name for column in columns], [column.number for column in columns]
+        values = [column.values for column in columns]
+        widths = column_widths(names, values, [column.fixed for column in columns], room)
         if widths is None:
-            for values in zip(*texts, strict=True):
-                self.named([pair for pair in zip(names, values, strict=True) if pair[1] != "-"], indent)
+            for row, texts in zip(rows, zip(*values, strict=True), strict=True):
+                pairs = zip(columns, texts, strict=True)
+                self.named([(table.columns[c.place], text) for c, text in pairs if not row[c.place].empty], indent)
                 self.line("")
             return
         grid = self._grid(header=header)
         for name, number, width in zip(names, numbers, widths, strict=True):
             grid.add_column(Text(name), justify="right" if number else "left", overflow="fold", width=width)
-        for values in zip(*map(self._fitted, columns, widths), strict=True):
-            grid.add_row(*map(Text, values))
+        drawn = (self._fitted(column.texts, width) for column, width in zip(columns, widths, strict=True))
+        styles = [_SIGNS if column.signs else {} for column in columns]
+        for texts in zip(*drawn, strict=True):
+            grid.add_row(*(Text(text, style.get(text, "")) for text, style in zip(texts, styles, strict=True)))
         self._print(grid, indent)
+
+    def _columns(self, table: Table, rows: list[list[Cell]], *, header: bool) -> Iterator[_Column]:
+        """Yield the columns that are not empty. One of signs needs no name."""
+        for place, (name, number) in enumerate(zip(table.columns, table.numbers(), strict=True)):
+            if any(not row[place].empty for row in rows):
+                texts = [self._text(row[place]) for row in rows]
+                column = _Column(place, name if header else "", texts, number)
+                yield replace(column, name="") if column.signs else column
 
     def _fitted(self, column: list[tuple[str, str]], width: int) -> list[str]:
         """Return the values of a column, each with what follows it: ids are shortened, words get a second line."""
@@ -128,5 +164,7 @@ class Screen:
 
 
 def _wrapped(text: str, width: int) -> str:
+    """Return words on two lines at most; a word that is wider is shortened."""
+    text = " ".join(shortened([word], width)[0] for word in text.split(" "))
     lines = textwrap.wrap(text, width, max_lines=WRAPPED_LINES, placeholder=f" {ELLIPSIS}", break_on_hyphens=False)
     return "\n".join(lines)

@@ -18,12 +18,17 @@ class Cell(NamedTuple):
     text: str
     value: Any
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no value."""
+        return self.value is None or self.value in ([], ())
+
 
 class Table(NamedTuple):
     """Rows with the same columns. ``bars``: the last column is drawn as bars; ``sample``: there are more rows.
 
-    Text leaves out the whole of a ``detail``, the ``hidden`` columns, and the ``lines`` below each row, unless it
-    is asked for them.
+    Unless it is asked for everything, text leaves out the whole of a ``detail``, ``hidden`` columns if the others
+    leave no room for them, and the ``lines`` below each row.
     """
 
     title: str
@@ -92,8 +97,9 @@ def record_table(title_: str, records: Iterable[Any]) -> Table:
     """Return dataclasses of one kind as a table, with the columns that any of them has."""
     rows = [{field.name: field for field in fields_of(record)} for record in records]
     found = {name: field for row in reversed(rows) for name, field in reversed(row.items())}
-    below = [name for name, field in found.items() if field.detail and isinstance(field.value, tuple)]
-    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in below]
+    names = dict.fromkeys(name for row in rows for name in row)
+    below = [name for name in names if found[name].detail and isinstance(found[name].value, tuple)]
+    columns = [name for name in names if name not in below]
     cells = [[_cell(row[n].value, row[n].unit) if n in row else Cell("-", None) for n in columns] for row in rows]
     return Table(
         title_,

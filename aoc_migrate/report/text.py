@@ -114,13 +114,13 @@ class _Page:
             self.screen.line(f"{more:,} {'more' if self.rows else 'rows'}: --format json", indent)
 
     def _facts(self, report: Report) -> None:
-        pairs = list(fact_pairs(report))
+        whole = self.look.verbosity == Verbosity.VERBOSE
+        pairs = list(fact_pairs(report, whole=whole))
         pairs += [(title(field), ", ".join(map(plain, field.value))) for field in lists(report)]
         pairs += [(title(f), summary(f.value) or ", ".join(named(f.value))) for f in states(report)]
         pairs += [_sizes(table) for table in tables(report) if table.bars]
         if longest := longest_stall(report):
             pairs.append(("longest stall", plain(longest.statement)))
-        whole = self.look.verbosity == Verbosity.VERBOSE
         if pairs:
             self._gap()
             self.screen.named(pairs, 2)
@@ -142,7 +142,8 @@ class _Page:
         """Draw the lines that belong to each row."""
         for row, lines in zip(table.rows, table.lines, strict=False):
             if lines:
-                self.screen.line(" ".join(cell.text for cell in row[:2]), 4)
+                self.screen.line("")
+                self.screen.line(" ".join(cell.text for cell in row[:3]), 4)
             for line in (part for each in lines for part in each.split("\n")):
                 self.screen.line(plain(line), 6, COMMAND)
 

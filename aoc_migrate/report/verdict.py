@@ -91,16 +91,17 @@ def brief_text(command: str, report: Report, look: Look) -> str:
         for heading, texts in next_lines(report.next):
             alone = heading == "note"
             lines += [f"  note: {texts[0]}"] if alone else [f"  {heading}:", *(f"    {text}" for text in texts)]
-        pairs = list(fact_pairs(report))
+        pairs = list(fact_pairs(report, whole=look.verbosity is Verbosity.VERBOSE))
         width = max((len(fact) for fact, _ in pairs), default=0)
         lines += [f"  {fact.ljust(width)}  {value}" for fact, value in pairs]
     return "\n".join(lines) + "\n"
 
 
-def fact_pairs(report: Report) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each fact that is one value."""
+def fact_pairs(report: Report, *, whole: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each fact that is one value; details only if it is to be ``whole``."""
     for field in scalars(report):
-        yield title(field), "none" if field.value in ((), {}) else shown(field.value, field.unit)
+        if whole or not field.detail:
+            yield title(field), "none" if field.value in ((), {}) else shown(field.value, field.unit)
 
 
 def next_lines(following: Next) -> Iterator[tuple[str, list[str]]]:

@@ -52,8 +52,8 @@ def _line(contract: Contract, revision: str, steps: tuple[Step, ...], costs: Cos
     effect = max((effect_on(contract, step) for step in steps), key=list(Effect).index)
     estimated = costs.estimate(contract, steps) if costs else None
     return PlannedStep(
-        revision,
         change(kind),
+        revision,
         words(kind, names),
         _LOCKS_BY_KIND.get(kind) or _LOCKS[strongest(steps)],
         effect.value,

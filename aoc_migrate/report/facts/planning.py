@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Bytes, Detail, Facts, Milliseconds, Seconds
+from aoc_migrate.report.fields import Bytes, Detail, Facts, Milliseconds, Seconds, Unit
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class PlannedStep:
     for the size of a batch; empty where they depend on what each partition has.
     """
 
-    revision: str
     change: str
+    revision: Annotated[str, Detail()]
     statement: str
     lock: str
     reads: str
-    size_bytes: Bytes | None
+    size_bytes: Annotated[int | None, Unit("_bytes"), Detail()]
     estimated_ms: Milliseconds | None
     objects: Annotated[tuple[str, ...], Detail()]
     sql: Annotated[tuple[str, ...], Detail()]
@@ -35,8 +35,8 @@ class PlanFacts(Facts):
     ``links_at_most`` instead, if only the maximum is known.
     """
 
-    direction: str
-    from_revision: str
+    direction: Annotated[str, Detail()]
+    from_revision: Annotated[str, Detail()]
     to_revision: str
     longest_stall_ms: Milliseconds
     rows_estimated: int | None
@@ -48,6 +48,6 @@ class PlanFacts(Facts):
     estimated_seconds: Seconds | None = None
     links_estimated: int | None = None
     links_at_most: int | None = None
-    wal_compression: str | None = None
+    wal_compression: Annotated[str | None, Detail()] = None
     backfill_wal_at_most_bytes: Bytes | None = None
     backfill_wal_compressed_at_most_bytes: Bytes | None = None
