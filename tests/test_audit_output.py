@@ -71,7 +71,7 @@ def test_all_formats_report_the_same(concelier: Database, aoc: Aoc, tmp_path: Pa
     """All formats name the same findings with the same counts, and --output writes what stdout had."""
     plant(concelier)
     aoc.configure(concelier)
-    out = {form: aoc("audit", "--format", form).out for form in FORMATS}
+    out = {form: aoc("audit", "--format", form, "--verbose").out for form in FORMATS}
     (report,) = json.loads(out["json"])["reports"]
 
     for finding in report["findings"]:
@@ -86,7 +86,7 @@ def test_all_formats_report_the_same(concelier: Database, aoc: Aoc, tmp_path: Pa
         assert f"| {' | '.join(cells)} |" in out["markdown"]
     for form in FORMATS:
         path = tmp_path / f"audit.{form}"
-        written = aoc("audit", "--format", form, "--output", str(path))
+        written = aoc("audit", "--format", form, "--verbose", "--output", str(path))
         assert (written.exit_code, written.out) == (1, "")
         assert path.read_text(encoding="utf-8") == out[form]
 

@@ -137,7 +137,7 @@ def test_history_prints_every_format(excititor: Database, aoc: Aoc) -> None:
     assert aoc.json("history").report["facts"] == {"runs": []}
     aoc("upgrade")
 
-    assert re.search(r"(?m)^ +command +upgrade$", aoc("history").out)
+    assert re.search(r"(?m)^ +1  upgrade +excititor_0007 ", aoc("history").out)
     assert "| 1 | upgrade | base |" in aoc("history", "--format", "markdown").out
     assert json.loads(aoc("history", "--run", "1", "--format", "json").out)["exit_code"] == 0
     missing = aoc("history", "--run", "99")

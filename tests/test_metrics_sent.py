@@ -111,7 +111,7 @@ def test_an_odd_gateway_changes_no_exit_code(excititor: Database, aoc: Aoc) -> N
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         process = aoc.start("audit", "--push-gateway", url)
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("audit excititor")
+        assert process.stdout.readline().startswith("PASSED audit excititor")
         with server.accept()[0] as connection:
             connection.recv(1)
             connection.sendall(b"what?\r\n\r\n")

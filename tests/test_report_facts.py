@@ -1,5 +1,6 @@
 """Facts of audit and verify: checked against an independent oracle, within the requested scope."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_since_counts_whole_documents(chains_at_head: Database, aoc: Aoc) -> Non
     assert (facts["rows"], facts["linked"], facts["chain_depths"]) == (17, 16, {"17 to 32": 1})
     assert [chain["revisions"] for chain in facts["largest_chains"]] == [17]
     assert facts["since_seconds"] == 48 * 3600
-    assert "\n  since: 172,800 s\n" in aoc("verify", "--since", "48h").out
+    assert re.search(r"\n  since +2 d\n", aoc("verify", "--since", "48h").out)
 
 
 def test_a_row_is_recent_when_it_was_stored_recently(chains_at_head: Database, aoc: Aoc) -> None:

@@ -142,10 +142,12 @@ def test_the_next_command_is_a_field_of_its_own() -> None:
         "choices": ["aoc-migrate status"],
         "note": "Repair it.",
     }
-    assert render("table", "audit", [report], 0).splitlines()[-3:] == [
+    assert render("table", "audit", [report], 0).splitlines()[1:] == [
         "  note: Repair it.",
-        "  next: aoc-migrate audit concelier",
-        "  or: aoc-migrate status",
+        "  next:",
+        "    aoc-migrate audit concelier",
+        "  or:",
+        "    aoc-migrate status",
     ]
 
 

@@ -113,7 +113,8 @@ def test_a_command_to_paste_is_alone_on_its_line() -> None:
 
 
 PLACES = {name: "x" for m in MESSAGES.values() for name in re.findall(r"{(\w+)}", m.help)} | {
-    "function": " DROP x;"
+    "function": " DROP x;",
+    "also": "",
 }
 
 

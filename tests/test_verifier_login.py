@@ -30,7 +30,7 @@ def test_create_ends_with_how_to_connect(role: str, excititor: Database, aoc: Ao
     )
 
     assert (ran.returncode, ran.stdout[:6]) == (0, "PASSED"), ran.stderr
-    assert following["note"].startswith("The password is the one in the file; the server has only its SCRAM")
+    assert following["note"].startswith("The password is the one in the file; the server got only a salted hash")
     assert "planted secret" not in created.out + created.err
     assert aoc("verifier", "drop", AOC_VERIFIER_USER=role).exit_code == 0
 

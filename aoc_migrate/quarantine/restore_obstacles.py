@@ -57,7 +57,7 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     if rows["guarded"]:
         yield finding("constraints-in-place", table, rows=rows["guarded"], target=target)
     if rows["changed"]:
-        yield finding("changed-since", table, rows=rows["changed"])
+        yield finding("changed-since", table, rows=rows["changed"], target=session.target.name)
     yield from trigger_findings(session, contract, INSERT | UPDATE)
 
 

@@ -42,7 +42,9 @@ def run_batches(
             report.put(_counted(report, fact, count))
             progress.add(page["written"])
             if page.get("left"):
-                raise Abort(finding("changed-since", contract.table, rows=page["left"]))
+                raise Abort(
+                    finding("changed-since", contract.table, rows=page["left"], target=session.target.name)
+                )
 
 
 def _counted(report: Report, fact: str, count: int) -> WorkFacts:

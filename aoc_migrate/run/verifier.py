@@ -32,7 +32,7 @@ from aoc_migrate.revisions.graph import contract_at, swap_of
 
 TENANT_POLICY = "aoc_verify_tenant"
 CONNECTION_LIMIT = 5
-_ROTATED = "The password is the one in the file; the server has only its SCRAM-SHA-256 verifier. "
+_ROTATED = "The password is the one in the file; the server got only a salted hash of it. "
 _KEPT = "No password was set; --password-file sets one. "
 _LOGIN = "Whoever connects as the role gives its password in PGPASSFILE, in PGPASSWORD, or in the URL."
 
