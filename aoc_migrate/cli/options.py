@@ -159,6 +159,15 @@ OUTPUT = (
         callback=_file,
         help="Write the report to a file; - is stdout.",
     ),
+    _output(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        envvar="AOC_LOG_FORMAT",
+        expose_value=False,  # `log_format` in cli/__init__.py reads it before anything is parsed
+        help="Format of the log on stderr. With json, each line is one object.",
+    ),
 )
 POOLER = Shared(
     "--allow-session-pooler",

@@ -136,7 +136,7 @@ def measure(session: Session, contract: Contract) -> Costs | None:
     except psycopg.Error as error:
         if session.connection.closed:
             raise
-        session.say(f"no estimates: {first_line(error, session.target)}")
+        session.say(f"no estimates: {first_line(error, session.target)}", level="warning")
         return None
 
 

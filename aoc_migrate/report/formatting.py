@@ -63,3 +63,13 @@ def title(field: Field) -> str:
 def by_severity(findings: list[Finding]) -> list[Finding]:
     """Return errors, then warnings, then infos."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people in one or two units: 12 s, 4 min 10 s, 1 h 5 min, 2 d 3 h."""
+    whole, parts = max(0, round(seconds)), []
+    for name, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, whole = divmod(whole, length)
+        parts.append((count, name))
+    first = next((n for n, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return " ".join(f"{count:,} {name}" for count, name in parts[first : first + 2] if count) or "0 s"
