@@ -10,6 +10,7 @@ import pytest
 
 from aoc_migrate.report.bar import Bar
 from aoc_migrate.report.facts.running import Running
+from aoc_migrate.report.formatting import duration
 from tests.conftest import Aoc, Database
 from tests.helpers import before_backfill, unread_slot, wait_until, wrong_links
 from tests.terminals import COLUMNS, on_terminal
@@ -39,7 +40,9 @@ def test_a_terminal_has_a_bar(excititor: Database, aoc: Aoc, paused: ExitStack) 
         report = json.loads(terminal.end())
 
     assert (terminal.process.returncode, report["exit_code"], wrong_links(excititor)) == (0, 0, 0)
-    assert all(re.match(r"link rows of vex_raw ━.* 101 of about 400 rows", frame) for frame in frames[:2]), frames
+    assert all(
+        re.match(r"link rows of vex_raw [━╸╺]+ 25 %, pausing because slot", frame) for frame in frames[:2]
+    ), frames
     assert max(map(len, frames)) <= COLUMNS
     assert f"excititor: {PAUSED}" in terminal.written
     assert terminal.written.endswith("\x1b[2K") or terminal.written.endswith("…\r\n"), terminal.written[-200:]
@@ -117,3 +120,53 @@ def test_the_bar_shows_text_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "waiting for \\x07[red]yyy" in text
     assert "[blink]z[/]\n" in text
     assert "\u202e" not in text
+
+
+@pytest.mark.parametrize(
+    ("running", "state", "brief"),
+    [
+        (
+            Running("x", 9.0, done=0, unit="rows", per_second=12_300.4).at(45_000, 100_000),
+            "45,000 of 100,000 rows (45 %), 12,300 rows/s, 4 s left",
+            "45 %, 4 s left, 45,000 of 100,000 rows, 12,300 rows/s",
+        ),
+        (
+            Running("x", 9.0, unit="rows", waits_for="waiting for pid 1", waited_seconds=70.0).at(1, 2),
+            "1 of 2 rows (50 %), waiting for pid 1, 1 min 10 s so far",
+            "50 %, waiting for pid 1",
+        ),
+        (
+            Running("x", 9.0, "building index", unit="blocks", approximate=True).at(3, 2),
+            "building index, 3 blocks",
+            "building index, 3 blocks",
+        ),
+        (
+            Running("x", 12.4, estimated_ms=40_000.0),
+            "12 s of about 40 s (estimate)",
+            "12 s of about 40 s (estimate)",
+        ),
+        (Running("x", 12.4, estimated_ms=40_000.0, waits_for="w"), "12 s of about 40 s (estimate), w", None),
+        (Running("x"), "begins", "begins"),
+    ],
+)
+def test_a_running_step_has_one_text_form(running: Running, state: str, brief: str | None) -> None:
+    """What is done, the rate and the time left; or the time with its estimate; what is not known is left out."""
+    assert running.state == state
+    assert running.brief == brief or brief is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 s"),
+        (59.6, "1 min"),
+        (250.0, "4 min 10 s"),
+        (3600.0, "1 h"),
+        (3905.0, "1 h 5 min"),
+        (3605.0, "1 h"),
+        (183_600.0, "2 d 3 h"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
+    """A duration is rounded to seconds and shown in its two largest units."""
+    assert duration(seconds) == text

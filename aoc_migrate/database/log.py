@@ -130,9 +130,11 @@ def _draw(ended: threading.Event) -> None:
     with suppress(*_LOST):
         _log.bar = Bar(sys.stderr)
         try:
-            while not ended.wait(SECONDS_BETWEEN_FRAMES):
+            while True:
                 for _, now in _log.shown[-1:]:
                     _log.bar.draw(now())
+                if ended.wait(SECONDS_BETWEEN_FRAMES):
+                    break
         finally:
             bar, _log.bar = _log.bar, None
             bar.stop()

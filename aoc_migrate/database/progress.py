@@ -61,7 +61,7 @@ class Progress:
     def now(self) -> Running:
         """Return how far the step is now."""
         now, waits, (since, before) = time.monotonic(), self._waits, self._places[0]
-        rate = (self.done - before) / (now - since) if now > since else 0
+        rate = max(0, self.done - before) / (now - since) if now > since else 0
         running = Running(
             self.step,
             round(now - self.begun, 1),

@@ -34,10 +34,10 @@ class Bar:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self.live.start()
 
     def draw(self, running: Running) -> None:
-        """Draw the line again."""
+        """Draw the line, or draw it again."""
+        self.live.start()
         self.live.update(_line(running, self.console.width), refresh=True)
 
     def above(self, line: str) -> None:
@@ -51,7 +51,7 @@ class Bar:
 
 def _line(running: Running, width: int) -> Table:
     """Return one line of at most ``width`` columns; what is too long is cut."""
-    step, state = Text(plain(running.step)), Text(plain(running.state))
+    step, state = Text(plain(running.step)), Text(plain(running.brief))
     widths = [min(step.cell_len, width // 3), min(WIDTH, width // 8)]
     line = Table.grid(padding=(0, 1), pad_edge=False)
     for each in (*widths, max(1, width - sum(widths) - 2)):

@@ -42,14 +42,24 @@ class Running(Facts):
     @property
     def state(self) -> str:
         """The state in one line, without the step."""
-        return ", ".join(filter(None, (self.doing, self._place(), self._time(), *self._pace()))) or "begins"
+        percent = "" if self.percent is None else f" ({self.percent} %)"
+        parts = (self.doing, self._place() + percent, self._time(), *self._pace())
+        return ", ".join(filter(None, parts)) or "begins"
+
+    @property
+    def brief(self) -> str:
+        """The same next to a bar, where there may be no room for its end."""
+        percent = "" if self.percent is None else f"{self.percent} %"
+        if self.waits_for:
+            return ", ".join(filter(None, (percent or self._time(), self.waits_for)))
+        rate, left = self._pace()
+        return ", ".join(filter(None, (self.doing, percent, left, self._place(), rate))) or self.state
 
     def _place(self) -> str:
         if self.done is None:
             return ""
-        if self.total is None:
-            return f"{self.done:,} {self.unit}"
-        return f"{self.done:,} of {'about ' * bool(self.approximate)}{self.total:,} {self.unit} ({self.percent} %)"
+        of = "" if self.total is None else f" of {'about ' * bool(self.approximate)}{self.total:,}"
+        return f"{self.done:,}{of} {self.unit}"
 
     def _time(self) -> str:
         if self.done is not None or self.elapsed_seconds is None:
