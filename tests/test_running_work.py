@@ -35,8 +35,8 @@ def running(aoc: Aoc, **environment: str) -> Any:
 
 def until_recorded(database: Database) -> None:
     """Wait until the ledger has the progress of a step."""
-    query = "SELECT count(*) FROM aoc_migration_log WHERE progress IS NOT NULL"
-    wait_until(lambda: database.value(query) == 1)
+    wait_until(lambda: database.value("SELECT to_regclass('aoc_migration_log') IS NOT NULL"))
+    wait_until(lambda: database.value("SELECT count(*) FROM aoc_migration_log WHERE progress IS NOT NULL") == 1)
 
 
 def test_nothing_runs(excititor: Database, aoc: Aoc) -> None:
@@ -71,6 +71,34 @@ def test_a_paused_backfill(excititor: Database, aoc: Aoc, retrofit: dict[str, st
     assert "  running:\n" in table
     assert "waits for    pausing because slot" in table
     assert (resumed["done"], resumed["total"], second.returncode) == (201, 400, 0)
+
+
+def counted(database: Database, aoc: Aoc, *words: str) -> tuple[Any, ...]:
+    """Return what `status` counts while a command pauses after its first batch; then end the command."""
+    with unread_slot(database):
+        process = aoc.start(*words, "--batch-rows", "100", "--max-lag", "1MB", "--deadline", "60s")
+        until_recorded(database)
+        (seen,) = running(aoc)
+        process.terminate()
+        process.communicate()
+    return seen["step"], seen["done"], seen["total"], seen["unit"]
+
+
+def test_links_that_are_set_back(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """A downgrade counts the links that it sets back, of all in the journal."""
+    before_backfill(excititor, aoc, retrofit)
+    assert aoc("upgrade", "excititor_0006").exit_code == 0
+
+    assert counted(excititor, aoc, "downgrade", "-1") == ("set back links of vex_raw", 100, 319, "links")
+
+
+def test_rows_on_their_way_into_quarantine(excititor: Database, aoc: Aoc) -> None:
+    """Before the first upgrade too, rows that move are counted, of all on the list."""
+    fill(excititor, 150)
+    excititor.run("UPDATE vex_raw SET upstream_id = 'CVE-1', content_hash = 'sha256:1'")
+    aoc.configure(excititor)
+
+    assert counted(excititor, aoc, "dedupe", "--apply") == ("move rows of vex_raw", 100, 149, "rows")
 
 
 def test_an_index_build_that_waits(excititor: Database, aoc: Aoc) -> None:

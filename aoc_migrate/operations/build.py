@@ -63,12 +63,6 @@ class _Build:
         now = time.monotonic()
         waits = self.blockers.observe(other, pid).ahead
         self.waiting_since = (self.waiting_since or now) if waits else None
-        for place in index_builds(other, [pid]).values():
-            if (place.doing, place.unit) != (self.progress.doing, self.progress.unit):
-                self.progress.count(place.unit, place.total, place.done, place.doing)
-            self.progress.reach(place.done)
-        self.progress.waits(self.blockers.waiting() if waits else None)
-        self.progress.record(other)
         if (
             not self.cancelled
             and self.waiting_since is not None
@@ -76,3 +70,9 @@ class _Build:
         ):
             self.cancelled = True
             other.value("SELECT pg_cancel_backend(%s)", (pid,))
+        for place in index_builds(other, [pid]).values():
+            if (place.doing, place.unit) != (self.progress.doing, self.progress.unit):
+                self.progress.count(place.unit, place.total, place.done, place.doing)
+            self.progress.reach(place.done)
+        self.progress.waits(self.blockers.waiting() if waits else None)
+        self.progress.record(other)
