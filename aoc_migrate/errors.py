@@ -27,12 +27,7 @@ def refused(reason: str, exit_code: int = USAGE) -> Abort:
 
 
 def unexpected(error: Exception) -> Abort:
-    """Return the Abort for an unexpected error. With AOC_DEBUG set, also print its traceback."""
-    import os
-    import traceback
-
-    if os.environ.get("AOC_DEBUG"):
-        traceback.print_exception(error)
+    """Return the Abort for an unexpected error."""
     reason = (
         f"unexpected {type(error).__name__}; run the same command again with AOC_DEBUG=1, which prints a "
         "traceback, and report it."

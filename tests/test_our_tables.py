@@ -20,7 +20,7 @@ PREMADE = {
         from_revision text NOT NULL, goal text, revision text, role text NOT NULL DEFAULT current_user,
         host text NOT NULL, image text, version text NOT NULL, server_version text NOT NULL DEFAULT '',
         pid int NOT NULL DEFAULT 1, started_at {AT}, seen_at {AT}, ended_at timestamptz, outcome text, step text,
-        findings text[] NOT NULL DEFAULT '{{}}', steps jsonb NOT NULL DEFAULT '[]',
+        findings text[] NOT NULL DEFAULT '{{}}', progress jsonb, steps jsonb NOT NULL DEFAULT '[]',
         checksums jsonb NOT NULL DEFAULT '{{}}'""",
     "aoc_supersedes_journal": f"""batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ids text[] NOT NULL,
         old text[] NOT NULL, new text[] NOT NULL, written_at {AT}""",

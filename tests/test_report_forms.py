@@ -10,6 +10,7 @@ import pytest
 
 from aoc_migrate.cli import cli
 from aoc_migrate.report.facts.raw_rows import AuditFacts
+from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.facts.runs import HistoryFacts, VerifierFacts
 from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.forms import render
@@ -194,7 +195,7 @@ def test_every_form_is_printable(form: str) -> None:
     found = Finding("blank-key", words, words, words, statement=words, sample=[{"id": words, words: [words]}])
     report = Report(words, words, words, findings=[found], next=Next(words, (words,), words), reached=True)
     report.put(CatalogFacts({words: words, "x": "y"}, {words: words}))
-    report.put(StatusFacts(1, (words,), words, 1, words, {words: 1}))
+    report.put(StatusFacts(1, (words,), words, 1, words, {words: 1}, (Running(words, waits_for=words),)))
     report.put(HistoryFacts((run_of(words),)))
     report.steps = [StepReport(words, pauses={words: 1.0})]
 

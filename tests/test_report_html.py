@@ -9,6 +9,7 @@ import pytest
 
 from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.facts.raw_rows import AuditFacts, VendorDuplicates
+from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.facts.runs import HistoryFacts
 from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.html import page, style
@@ -79,7 +80,7 @@ def hostile(findings: int = 1) -> Report:
     facts = (
         HistoryFacts((run_of(HOSTILE),)),
         CatalogFacts({HOSTILE: HOSTILE, "keys_v1": "missing"}, {}),
-        StatusFacts(1, (HOSTILE,), HOSTILE, 1, HOSTILE, {HOSTILE: 1}),
+        StatusFacts(1, (HOSTILE,), HOSTILE, 1, HOSTILE, {HOSTILE: 1}, (Running(HOSTILE),)),
         ChainFacts(6, 1, {"1": 5, "2": 1}, (), ()),
         AuditFacts(duplicates_by_vendor=(VendorDuplicates(HOSTILE, 1, 2),)),
     )

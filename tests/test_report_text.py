@@ -42,7 +42,7 @@ def test_facts_are_formatted_for_people() -> None:
     facts = (
         PlanFacts("upgrade", "base", "head", 100.0, 12345, (), table_bytes=2048, estimated_seconds=86400.5),
         ChainFacts(7, 5, {"1": 1200, "3 to 4": 1}, (), ()),
-        StatusFacts(2, (), "done", 0, "free", {}),
+        StatusFacts(2, (), "done", 0, "free", {}, ()),
         CatalogFacts(
             {"a": "proven", "b": "missing", "c": "proven", "d": "changed"}, {"a": "valid", "b": "missing"}
         ),
@@ -59,6 +59,7 @@ def test_facts_are_formatted_for_people() -> None:
         "estimated 1 d",
         "pending none",
         "building none",
+        "running none",
         "rules 2 of 4 proven; b missing, d changed",
         "indexes a: valid, b: missing",
         "revisions (documents) 1 (1,200), 3 to 4 (1)",

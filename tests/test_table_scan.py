@@ -5,7 +5,7 @@ import re
 import pytest
 
 from aoc_migrate.contract.v1 import ADVISORY_VIEW
-from aoc_migrate.database import table_scan
+from aoc_migrate.database import log, table_scan
 from aoc_migrate.inspect.dependents import watch_writers
 from tests.conftest import Database
 from tests.helpers import fill, wait_until
@@ -13,17 +13,15 @@ from tests.test_scans import session_of
 
 
 def test_a_long_read_logs_its_time_and_restores_settings(
-    excititor: Database, monkeypatch: pytest.MonkeyPatch
+    excititor: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A long read says how long it has been running; its settings end with it."""
     fill(excititor, 200)
-    monkeypatch.setattr(table_scan, "SECONDS_BETWEEN_LINES", 0.02)
-    said: list[str] = []
+    monkeypatch.setattr(log, "SECONDS_BETWEEN_LINES", 0.02)
     work = "SELECT count(*), current_setting('enable_sort') AS sort, current_setting('work_mem') AS memory"
     chosen = {"enable_sort": "off"}
 
     with session_of(excititor) as session:
-        monkeypatch.setattr(session, "say", said.append)
         session.set("work_mem", "1MB")
         (row,) = table_scan.read(
             session, "counting", f"{work}, pg_sleep(0.2) FROM public.vex_raw", settings=chosen
@@ -34,6 +32,7 @@ def test_a_long_read_logs_its_time_and_restores_settings(
 
     assert (row["count"], row["sort"], row["memory"], more["memory"]) == (200, "off", "64MB", "256MB")
     assert after == {"sort": "on", "memory": "1MB"}
+    said = [re.sub(r"^\S+Z excititor: ", "", line) for line in capsys.readouterr().err.splitlines()]
     assert (said[0], said[-1]) == ("counting …", "counting …")
     assert any(re.fullmatch(r"counting: \d+ s", line) for line in said)
 

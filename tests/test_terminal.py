@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Aoc, Database
-from tests.terminals import on_terminal
+from tests.screens import on_screen
 from tests.test_real_documents import load
 
 RED = "\x1b[1;31mERROR\x1b[0m"
@@ -35,7 +35,7 @@ def test_a_terminal_has_colors_unless_it_should_not(
     words: tuple[str, ...], variables: dict[str, str], colored: bool, dirty: Database, aoc: Aoc
 ) -> None:
     """A terminal shows the words of severity and verdict in color, unless NO_COLOR, TERM or --color say no."""
-    ran = on_terminal("audit", *words, environment=aoc.environment | variables)
+    ran = on_screen("audit", *words, environment=aoc.environment | variables)
 
     assert ran.exit_code == 1
     assert (RED in ran.out, "\x1b[1;33mFINDINGS\x1b[0m audit" in ran.out) == (colored, colored)
@@ -48,7 +48,7 @@ def test_a_pipe_has_colors_only_on_demand(dirty: Database, aoc: Aoc, tmp_path: P
 
     assert "\x1b" not in aoc("audit").out
     assert RED in aoc("audit", "--color", "always").out
-    on_terminal("audit", "--output", str(file), environment=aoc.environment)
+    on_screen("audit", "--output", str(file), environment=aoc.environment)
     assert "\x1b" not in file.read_text(encoding="utf-8")
 
 
@@ -57,7 +57,7 @@ def test_the_color_of_a_brief_report_needs_no_library(excititor: Database, aoc: 
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
 
-    ran = on_terminal("upgrade", environment=aoc.environment)
+    ran = on_screen("upgrade", environment=aoc.environment)
 
     assert ran.out.splitlines()[0].startswith("\x1b[1;32mPASSED\x1b[0m upgrade excititor: nothing changed")
 
@@ -68,7 +68,7 @@ def test_stored_text_cannot_act_on_the_terminal(text: str, excititor: Database, 
     excititor.add(text, tenant=None)
     aoc.configure(excititor)
 
-    ran = on_terminal("audit", environment=aoc.environment)
+    ran = on_screen("audit", environment=aoc.environment)
 
     shown = text if text.isprintable() else text.encode("unicode_escape").decode()
     assert shown in ran.out
@@ -103,11 +103,11 @@ def test_real_documents_fit_one_screen(
     aoc.configure(database)
     environment = aoc.environment | retrofit
 
-    before = {name: on_terminal(name, environment=environment) for name in ("audit", "repair", "dedupe", "plan")}
+    before = {name: on_screen(name, environment=environment) for name in ("audit", "repair", "dedupe", "plan")}
     for words in (("repair", "--rule", "all"), ("dedupe",)):
         assert aoc(*words, "--apply").exit_code == 0
     assert aoc("upgrade", **retrofit).exit_code == 0
-    after = {name: on_terminal(name, environment=aoc.environment) for name in ("verify", "status", "history")}
+    after = {name: on_screen(name, environment=aoc.environment) for name in ("verify", "status", "history")}
 
     for name, ran in (before | after).items():
         report = ran.out[re.search(r"(?m)^(\x1b\[[\d;]+m)?(PASSED|FINDINGS)", ran.out).start() :]  # type: ignore[union-attr]

@@ -4,10 +4,11 @@ import atexit
 import gc
 import importlib
 import io
+import os
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -123,18 +124,59 @@ def main() -> NoReturn:
     guard_streams()
     atexit.register(gc.freeze)  # otherwise Python runs a full garbage collection before it ends
     try:
+        if log_format(sys.argv[1:]) == "json":
+            from aoc_migrate.database.log import configure
+
+            configure("json")
         _check_encoding(sys.argv[1:])
-        cli(prog_name="aoc-migrate", standalone_mode=True)
+        code = cli(prog_name="aoc-migrate", standalone_mode=False)
     except ClosedPipe:
         sys.exit(0)
+    except click.ClickException as error:
+        _show(error)
+        sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  (a traceback could show secrets and rows)
-        from aoc_migrate.errors import Abort, unexpected
-        from aoc_migrate.report.formatting import plain
+        sys.exit(_failed(error))
+    sys.exit(code if isinstance(code, int) else 0)
 
-        abort = error if isinstance(error, Abort) else unexpected(error)
-        sys.stderr.write(f"aoc-migrate: {plain(str(abort))}\n")
-        sys.exit(abort.exit_code)
-    sys.exit(0)
+
+def log_format(words: list[str]) -> str:
+    """Return the format of the log, as typed or from the environment; wrong usage is written in it as well."""
+    format_ = os.environ.get("AOC_LOG_FORMAT", "")
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        if word == "--":
+            break
+        name, _, value = word.partition("=")
+        if name == "--log-format":
+            format_ = value or following
+    return format_
+
+
+def _show(error: click.ClickException) -> None:
+    """Write wrong usage as click does, or as one line of a log in JSON."""
+    log = sys.modules.get("aoc_migrate.database.log")
+    if log is not None and log.is_json():
+        usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else None
+        log.sentence(error.format_message(), event="usage-error", usage=usage)
+    else:
+        error.show()
+
+
+def _failed(error: Exception) -> int:
+    """Write why the command ends; return the exit code. AOC_DEBUG adds the traceback of an unexpected error."""
+    import traceback
+
+    from aoc_migrate.database.log import is_json, sentence
+    from aoc_migrate.errors import Abort, unexpected
+
+    abort = error if isinstance(error, Abort) else unexpected(error)
+    fields: dict[str, Any] = {}
+    if abort is not error and os.environ.get("AOC_DEBUG"):
+        fields["traceback"] = "".join(traceback.format_exception(error))
+        if not is_json():
+            sys.stderr.write(fields["traceback"])
+    sentence(str(abort), **fields)
+    return abort.exit_code
 
 
 def _check_encoding(words: list[str]) -> None:
@@ -147,7 +189,11 @@ def _check_encoding(words: list[str]) -> None:
 
 def _ended(number: int, _frame: FrameType | None) -> NoReturn:
     """Raise SystemExit, on which psycopg cancels the running statement."""
-    sys.stderr.write(
-        f"aoc-migrate: ended by {signal.Signals(number).name}; run the same command again to resume\n"
-    )
+    name = signal.Signals(number).name
+    message = f"ended by {name}; run the same command again to resume"
+    sentence = getattr(sys.modules.get("aoc_migrate.database.log"), "sentence", None)
+    if sentence is None:  # nothing can be imported here: the signal may have interrupted an import
+        sys.stderr.write(f"aoc-migrate: {message}\n")
+    else:
+        sentence(message, event="signal", level="warning", signal=name)
     raise SystemExit(128 + number)

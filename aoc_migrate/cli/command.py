@@ -90,7 +90,7 @@ class Run:
         if abort is not None:
             self.output.say(str(abort))
         for target in self.targets[len(reports) :]:
-            self.output.say(f"{target.name} was not touched")
+            self.output.say(f"{target.name} was not touched", event="not-touched", level="warning")
         self.output.publish(self.command, reports)
         sys.exit(exit_code)
 

@@ -168,6 +168,15 @@ OUTPUT = (
     ),
     _output("-v", "--verbose", is_flag=True, help="Show every finding, sample and value whole."),
     _output("-q", "--quiet", is_flag=True, help="Show the verdict alone."),
+    _output(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        envvar="AOC_LOG_FORMAT",
+        expose_value=False,  # `log_format` in cli/__init__.py reads it before anything is parsed
+        help="Format of the log on stderr. With json, each line is one object.",
+    ),
 )
 POOLER = Shared(
     "--allow-session-pooler",

@@ -37,6 +37,8 @@ class Output:
         """Raise Abort (exit 2) if stdout is closed, a file cannot be written, or options contradict each other."""
         if self.verbose and self.quiet:
             raise refused("--verbose shows everything, --quiet the verdict alone. Choose one.")
+        if self.color == "never":
+            os.environ["NO_COLOR"] = "1"  # for the bar on stderr
         if self.file is None and stdout_is_closed():
             raise refused("stdout is closed, so the report would be lost. Use --output FILE.")
         _check_file("--output", self.file)
@@ -50,11 +52,11 @@ class Output:
             if self.file is not None and Path(self.file).resolve() == metrics:
                 raise refused("--output and --metrics name the same file. Choose two files.")
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, *, event: str = "error", level: str = "error") -> None:
         """Write one line to stderr."""
-        from aoc_migrate.report.formatting import plain
+        from aoc_migrate.database.log import sentence
 
-        sys.stderr.write(f"aoc-migrate: {plain(message)}\n")
+        sentence(message, event=event, level=level)
 
     def write(self, command: str, reports: "list[Report]") -> tuple[int, bool]:
         """Write the reports; return the exit code, and whether anybody got them.
@@ -104,7 +106,7 @@ class Output:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-        self.say(f"waiting for a reader of {path}")
+        self.say(f"waiting for a reader of {path}", event="waiting", level="info")
         return os.open(path, flags)
 
     def _look(self) -> "Look":
@@ -125,9 +127,14 @@ class Output:
 
     def stderr(self, command: str, report: "Report") -> None:
         """Write a report to stderr, for a command with other output on stdout."""
+        from aoc_migrate.database.log import is_json, say
         from aoc_migrate.report.forms import render
 
-        sys.stderr.write(render("table", command, [report], report.exit_code))
+        if not is_json():
+            sys.stderr.write(render("table", command, [report], report.exit_code))
+        for finding in report.findings if is_json() else ():
+            message = f"{finding.problem} {finding.help}"
+            say(message, report.target, event="finding", level=finding.severity, slug=finding.slug)
 
     def publish(self, command: str, reports: "list[Report]") -> None:
         """Publish the metrics, if asked for. Call this last, because a push gateway may be slow."""

@@ -45,13 +45,15 @@ def start() -> None:
     Example:
       eval "$(aoc-migrate sandbox start)"
     """
+    from aoc_migrate.database.log import sentence
     from aoc_migrate.sandbox.databases import prepare
     from aoc_migrate.sandbox.server import default_server
 
     server = default_server()
     server.start()
     prepare(server)
-    click.echo(f"The sandbox runs in {server.folder}. To stop it: aoc-migrate sandbox stop", err=True)
+    message = f"the sandbox runs in {server.folder}; to stop it: aoc-migrate sandbox stop"
+    sentence(message, event="note", level="info")
     for target in _TARGETS:
         print_result(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
 
@@ -65,6 +67,7 @@ def stop(delete: bool) -> None:
     Example:
       aoc-migrate sandbox stop --delete
     """
+    from aoc_migrate.database.log import sentence
     from aoc_migrate.sandbox.server import default_server
 
     server = default_server()
@@ -74,7 +77,7 @@ def stop(delete: bool) -> None:
     else:
         server.stop()
     fate = "its files are deleted" if delete else "its databases stay; delete them with --delete"
-    click.echo(f"The sandbox {'has stopped' if ran else 'was not running'}; {fate}.", err=True)
+    sentence(f"the sandbox {'has stopped' if ran else 'was not running'}; {fate}", event="note", level="info")
 
 
 @sandbox.command()

@@ -82,6 +82,12 @@ class Stderr:
                 self._stream.flush()
         return len(text)
 
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal; a closed one is none."""
+        with suppress(OSError, ValueError):
+            return self._stream is not None and self._stream.isatty()
+        return False
+
     def flush(self) -> None:
         """Do nothing: every text is flushed as it is written."""
 

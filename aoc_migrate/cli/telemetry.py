@@ -1,6 +1,5 @@
 """Publishing of metrics: to a file and to a push gateway."""
 
-import sys
 import time
 from http.client import HTTPException
 from pathlib import Path
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 def publish(command: str, reports: "list[Report]", file: str | None, gateway: str | None) -> None:
     """Write and send the metrics of a run. A failure is reported on stderr and does not change the exit code."""
     from aoc_migrate.database.limits import read_flags
+    from aoc_migrate.database.log import sentence
     from aoc_migrate.report.metrics import push, write
 
     if not read_flags().metrics_enabled:
@@ -24,4 +24,4 @@ def publish(command: str, reports: "list[Report]", file: str | None, gateway: st
             push(str(gateway), command, report, time.time())
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
-        sys.stderr.write(f"aoc-migrate: could not publish metrics: {reason}\n")
+        sentence(f"could not publish metrics: {reason}", event="metrics", level="warning")

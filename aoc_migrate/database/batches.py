@@ -12,13 +12,15 @@ from typing import Any
 
 import psycopg
 
+from aoc_migrate.database import log
 from aoc_migrate.database.batch_size import BOUND, BatchSize
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.every_seconds import EverySeconds
-from aoc_migrate.database.lock_wait import SECONDS_BETWEEN_LINES, failed, gave_up, too_slow
+from aoc_migrate.database.lock_wait import failed, gave_up, too_slow
 from aoc_migrate.database.new_triggers import Triggers
 from aoc_migrate.database.observing import cancelled_by_person
 from aoc_migrate.database.own_tables import own_tables_locked
+from aoc_migrate.database.progress import Progress, shown
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.throttle.throttle import Throttle
@@ -45,11 +47,20 @@ _COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal, if the se
 class Batches:
     """Runs the batches of one step on ``table`` at the pace that the limits allow, and counts what they do."""
 
-    def __init__(self, session: Session, label: str, table: str, bound: float, written: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        label: str,
+        table: str,
+        bound: float,
+        written: tuple[str, ...],
+        expected_ms: float | None = None,
+    ) -> None:
         self.session, self.label, self.table, self.bound, self.written = session, label, table, bound, written
-        self.size, self.throttle = BatchSize(session.limits), Throttle(session, label, table, bound)
+        self.progress = Progress(session, label, "rows", estimated_ms=expected_ms)
+        self.size, self.throttle = BatchSize(session.limits), Throttle(session, label, table, bound, self.progress)
         self.blockers, self.triggers = Blockers(session), Triggers(session)
-        self._line = EverySeconds(SECONDS_BETWEEN_LINES)
+        self._line = EverySeconds(log.SECONDS_BETWEEN_LINES)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
         self.step, self.rows = StepReport(label), 0
 
@@ -92,6 +103,7 @@ class Batches:
         self.longest = max(self.longest, seconds)
         self.rows += row["written"]
         self.blockers = Blockers(self.session)
+        self.progress.waits(None)
         if self.throttle.step.waiting:
             self.size.halve()
         else:
@@ -104,7 +116,7 @@ class Batches:
         waited = time.monotonic() - first
         if waited >= self.session.limits.deadline:
             raise Abort(gave_up(self.session, self.table, waited, self.step.attempts, self.blockers))
-        self._say(f"waiting. {self.blockers.words()}")
+        self.progress.waits(self.blockers.waiting())
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
 
     def _too_slow(self, first: float) -> None:
@@ -113,15 +125,14 @@ class Batches:
         if self.size.rows == 1 and waited >= self.session.limits.deadline:
             raise Abort(too_slow(self.table, waited, self.step.attempts, BOUND))
         self.size.halve()
-        self._say(f"a batch did not fit into {BOUND:.0f} s, going on with {self.size.rows:,} rows")
-
-    def _say(self, words: str) -> None:
         if self._line.due():
-            self.session.say(f"{self.label}: {words}")
+            words = f"a batch did not fit into {BOUND:.0f} s, going on with {self.size.rows:,} rows"
+            self.session.say(f"{self.label}: {words}", "smaller-batch", rows=self.size.rows)
 
     def observe(self, other: Session, pid: int) -> None:
-        """Keep who blocks us and how many wait for us, as another session sees it."""
+        """Keep who blocks us and how many wait for us, as another session sees it; record the progress there."""
         self.throttle.step.waiting = self.blockers.observe(other, pid).behind
+        self.progress.record(other)
 
     def summary(self) -> StepReport:
         """Return the step as it is reported: rows, batches, the longest of them, time in all, pauses."""
@@ -136,19 +147,24 @@ class Batches:
 
 @contextmanager
 def batches(
-    session: Session, label: str, table: str, written: tuple[str, ...], bound: float = BOUND
+    session: Session,
+    label: str,
+    table: str,
+    written: tuple[str, ...],
+    bound: float = BOUND,
+    expected_ms: float | None = None,
 ) -> Iterator[Batches]:
     """Yield what runs the batches of a step; note the step at the end, if it did anything.
 
     ``written``: the tables of ours that a batch writes to. ``bound``: the seconds of ``statement_timeout``; a
-    cancel after that is no person's.
+    cancel after that is no person's. ``expected_ms`` was estimated beforehand.
 
     Raises Abort ``connection-lost`` (exit 3), ``foreign-object``, ``cancelled`` or ``step-failed``.
     """
-    running = Batches(session, label, table, bound, written)
+    running = Batches(session, label, table, bound, written, expected_ms)
     announce(session, label)
     try:
-        with watched(session, running.observe, every=1.0):
+        with shown(running.progress), watched(session, running.observe, every=1.0):
             yield running
     except psycopg.Error as error:
         raise Abort(failed(session, label, error, table, running.blockers)) from None

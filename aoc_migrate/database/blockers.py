@@ -54,6 +54,13 @@ class Blockers:
         behind = f" {self.behind} sessions waited behind us." if self.behind else ""
         return f"Ahead of us: {self.named()}.{behind}"
 
+    def waiting(self) -> str:
+        """Return that we wait for them, as a phrase."""
+        if not self.ahead:
+            return "waiting for a session that was not seen"
+        behind = f"; {self.behind} sessions wait behind us" if self.behind else ""
+        return f"waiting for {self.named()}{behind}"
+
     def named(self) -> str:
         """Return the blockers in a few words each: pid, role, application, state, age."""
         return "; ".join(self._name(row) for row in self.ahead[:5])

@@ -80,6 +80,7 @@ BOOKKEEPING = {
                 ("outcome", "text", ""),
                 ("step", "text", ""),
                 ("findings", "text[]", "NOT NULL DEFAULT '{}'"),
+                ("progress", "jsonb", ""),
                 ("steps", "jsonb", "NOT NULL DEFAULT '[]'"),
                 ("checksums", "jsonb", "NOT NULL DEFAULT '{}'"),
             ),

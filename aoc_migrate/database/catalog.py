@@ -100,6 +100,17 @@ def check_function(session: Session, table: str, check: Check) -> str:
     return "missing" if row["missing"] else "ours" if row["ours"] else "foreign"
 
 
+def rows_estimated(session: Session, table: str) -> int | None:
+    """Return the rows of a table by PostgreSQL's statistics, partitions included; None before the first ones."""
+    named = str(session.schema[table])
+    rows: int | None = session.value(
+        "SELECT nullif(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE oid = to_regclass(%s) "
+        "AND relkind <> 'p' OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%s)) WHERE isleaf)",
+        (named, named),
+    )
+    return rows
+
+
 def function_name(session: Session, check: Check) -> str:
     """Return the name of the function of ``check`` in SQL, with the types of its arguments."""
     return named(session.schema, check)

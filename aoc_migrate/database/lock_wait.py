@@ -1,39 +1,46 @@
 """Bounded waits for locks, and the findings if the lock or the change takes too long."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg
 
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.error_text import first_line
-from aoc_migrate.database.every_seconds import EverySeconds
+from aoc_migrate.database.progress import Progress, shown
 from aoc_migrate.database.relation import quoted
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, finding
 
-SECONDS_BETWEEN_LINES = 3.0  # that say who blocks
-
 
 @contextmanager
-def bounded_lock_wait(session: Session, subject: str, label: str, seconds: float | None = None) -> Iterator[None]:
-    """Let statements wait at most ``seconds`` for each lock; turn their errors into findings.
+def bounded_lock_wait(
+    session: Session,
+    subject: str,
+    label: str,
+    seconds: float | None = None,
+    estimated_ms: float | None = None,
+) -> Iterator[None]:
+    """Let statements wait at most ``seconds`` for each lock, and show their progress; turn errors into findings.
 
-    None is ``limits.deadline``, 0 waits without end. Raises Abort ``deadline``, ``connection-lost`` (exit 3),
-    ``cancelled`` or ``step-failed``.
+    None is ``limits.deadline``, 0 waits without end and shows nothing. ``estimated_ms`` was estimated beforehand.
+    Raises Abort ``deadline``, ``connection-lost`` (exit 3), ``cancelled`` or ``step-failed``.
     """
     limit = session.limits.deadline if seconds is None else seconds
-    blockers, line = Blockers(session), EverySeconds(SECONDS_BETWEEN_LINES, at_once=False)
+    blockers, progress = Blockers(session), Progress(session, label, estimated_ms=estimated_ms)
 
     def observe(other: Session, pid: int) -> None:
-        if blockers.observe(other, pid).ahead and line.due():
-            session.say(f"{label}: waiting. {blockers.words()}")
+        progress.waits(blockers.waiting() if blockers.observe(other, pid).ahead else None)
+        progress.record(other)
 
     session.set("lock_timeout", f"{round(limit * 1000)}ms")
     try:
-        with watched(session, observe, every=min(1.0, limit / 3)) if limit else nullcontext():
+        with ExitStack() as stack:
+            if limit:
+                stack.enter_context(shown(progress))
+                stack.enter_context(watched(session, observe, every=min(1.0, limit / 3)))
             yield
     except psycopg.Error as error:
         raise Abort(failed(session, label, error, subject, blockers)) from None

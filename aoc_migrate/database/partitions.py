@@ -6,6 +6,7 @@ A partition whose DETACH … CONCURRENTLY has begun no longer belongs to it: Pos
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
@@ -155,6 +156,28 @@ def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]
         (named, named, indexes),
     )
     return {row["name"]: row["pid"] for row in rows}
+
+
+class Place(NamedTuple):
+    """How far the build of an index is: its phase, and what is done of what in it. A phase may count nothing."""
+
+    doing: str
+    unit: str | None
+    done: int
+    total: int | None
+
+
+def index_builds(session: Session, pids: list[int]) -> dict[int, Place]:
+    """Return how far the index builds of sessions are, by pid, as far as this role may see them."""
+    rows = session.rows(
+        "SELECT pid, phase, "
+        "CASE WHEN blocks_total > 0 THEN 'blocks' WHEN tuples_total > 0 THEN 'rows' END AS unit, "
+        "CASE WHEN blocks_total > 0 THEN blocks_done ELSE tuples_done END AS done, "
+        "CASE WHEN blocks_total > 0 THEN blocks_total ELSE tuples_total END AS total "
+        "FROM pg_stat_progress_create_index WHERE pid = ANY (%s) AND phase IS NOT NULL",
+        (pids,),
+    )
+    return {row["pid"]: Place(row["phase"], row["unit"], row["done"], row["total"]) for row in rows}
 
 
 def family(table: str) -> str:

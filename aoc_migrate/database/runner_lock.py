@@ -77,6 +77,20 @@ def holder(session: Session) -> str | None:
     return _words(session, rows) if rows else None
 
 
+def runners(session: Session) -> list[Row]:
+    """Return the sessions that hold the lock: pid, application, and the seconds of the running statement.
+
+    What this role may not see of them is None.
+    """
+    key = lock_key(session.target.name, session.target.schema)
+    return session.rows(
+        "SELECT h.pid, h.application, CASE WHEN a.state = 'active' THEN "
+        "extract(epoch FROM clock_timestamp() - a.query_start)::float8 END AS seconds "
+        f"FROM ({_HELD}) AS h JOIN pg_stat_activity AS a ON a.pid = h.pid",
+        (key,),
+    )
+
+
 def _words(session: Session, rows: list[Row]) -> str:
     revision = ", ".join(catalog.revisions(session)) or "base"
     return f"{'; '.join(map(_name, rows))}; at {revision}"
@@ -114,5 +128,6 @@ def _acquire(session: Session, key: int) -> None:
             words = {"holder": held_by, "ending": ending, "waited": f"{waited:.0f} s"}
             raise Abort(finding("lock-held", session.target.name, **words))
         if line.due():
-            session.say(f"waiting for another run ({held_by}), {waited:.0f} s so far; to end it: {ending}")
+            message = f"waiting for another run ({held_by}), {waited:.0f} s so far; to end it: {ending}"
+            session.say(message, "waiting", waits_for=held_by, waited_seconds=round(waited, 1))
         time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

@@ -21,6 +21,7 @@ from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import NOTHING, Accepted
+from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.model import Finding, StepReport, finding
 
 Row = dict[str, Any]
@@ -33,7 +34,8 @@ class Session:
     """A connection in autocommit, with the target, limits and flags that hold for this run.
 
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is called
-    with the name of each step that begins, and with None when it has ended. ``transcript`` writes down what runs.
+    with the name of each step that begins, and with None when it has ended; ``on_progress`` with another session,
+    and how far the step is. ``transcript`` writes down what runs.
     ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``estimate`` returns
     the milliseconds that steps will take, where that was measured beforehand. ``unseen``: what the log has already
@@ -50,6 +52,7 @@ class Session:
     kept_links: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
+    on_progress: Callable[["Session", Running], None] | None = None
     estimate: Callable[[Any], float | None] | None = None
     transcript: Transcript | None = None
     unseen: set[str] = field(default_factory=set, init=False)
@@ -71,9 +74,13 @@ class Session:
         """Seconds since the latest statement began, until it failed where it did."""
         return (self._failed or time.monotonic()) - self._begun
 
-    def say(self, message: str) -> None:
-        """Write one line of log that begins with the target's name."""
-        say(f"{self.target.name}: {message}")
+    def say(self, message: str, event: str = "note", level: str = "info", **fields: Any) -> None:
+        """Write one line of log on the target; see `log.say`."""
+        say(message, self.target.name, event=event, level=level, **fields)
+
+    def expected_ms(self, steps: Any) -> float | None:
+        """Return the milliseconds that steps will take, if that was estimated beforehand."""
+        return self.estimate(steps) if self.estimate else None
 
     def note(
         self, statement: str, attempts: int = 1, *, waited: Time = None, held: Time = None, total: Time = None

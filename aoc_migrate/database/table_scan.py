@@ -1,13 +1,10 @@
 """Queries that read a whole table, with settings that make them fast and a log line while they run."""
 
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-from aoc_migrate.database.session import Parameters, Row, Session
+from aoc_migrate.database.progress import Progress, shown
+from aoc_migrate.database.session import Parameters, Row, Session, application_name
 
-SECONDS_BETWEEN_LINES = 5.0
 SORT_MEMORY = "64MB"  # more does not make these sorts faster (`reference/limits.md` 3 and 8)
 
 
@@ -20,9 +17,9 @@ def read(
 ) -> list[Row]:
     """Return the rows of ``query``, and log what it is ``doing`` until it ends; ``settings`` apply to it alone."""
     with session.transaction():
-        _set(session, settings or {})
-        session.say(f"{doing} …")
-        with _heartbeat(session, doing):
+        _set(session, {"application_name": application_name(session.command, doing), **(settings or {})})
+        session.say(f"{doing} …", "step", step=doing)
+        with shown(Progress(session, doing)):
             return session.rows(query, parameters)
 
 
@@ -34,21 +31,3 @@ def _set(session: Session, settings: Mapping[str, str]) -> None:
         "pg_size_bytes(%s)) / 1024)::text, true)",
         (list(settings), list(settings.values()), SORT_MEMORY),
     )
-
-
-@contextmanager
-def _heartbeat(session: Session, doing: str) -> Iterator[None]:
-    """Say every few seconds how long the block has been running."""
-    ended, begun = threading.Event(), time.monotonic()
-
-    def beat() -> None:
-        while not ended.wait(SECONDS_BETWEEN_LINES):
-            session.say(f"{doing}: {time.monotonic() - begun:,.0f} s")
-
-    heart = threading.Thread(target=beat, daemon=True)
-    heart.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        heart.join()

@@ -33,7 +33,11 @@ def watched(session: Session, observe: Callable[[Session, int], object], every: 
                             return
             except (psycopg.Error, Abort) as error:
                 if not reported:
-                    session.say(f"nobody watches this step for now ({type(error).__name__}); it goes on")
+                    session.say(
+                        f"nobody watches this step for now ({type(error).__name__}); it goes on",
+                        "unseen",
+                        "warning",
+                    )
                 reported = True
 
     watcher = threading.Thread(target=watch, daemon=True)

@@ -134,7 +134,7 @@ def briefly(session: Session, look: Callable[[], _T]) -> _T | None:
     except psycopg.Error as error:
         if session.connection.closed:
             raise
-        session.say(f"no estimates: {first_line(error, session.target)}")
+        session.say(f"no estimates: {first_line(error, session.target)}", level="warning")
         return None
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from aoc_migrate.database.blockers import Blockers
-from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.lock_wait import bounded_lock_wait, gave_up
+from aoc_migrate.database.partitions import index_builds
+from aoc_migrate.database.progress import Progress, shown
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
@@ -16,12 +17,6 @@ from aoc_migrate.operations.step import Step, title
 __all__ = ["build", "wait_for_build"]
 
 DROP_AFTER_FAILURE = 5.0  # seconds
-SECONDS_BETWEEN_LINES = 5.0
-
-_PROGRESS = (
-    "SELECT phase, blocks_done, blocks_total, tuples_done, tuples_total "
-    "FROM pg_stat_progress_create_index WHERE pid = %s"
-)
 
 
 def build(session: Session, step: Step) -> None:
@@ -33,7 +28,7 @@ def build(session: Session, step: Step) -> None:
     """
     try:
         # Without lock_timeout: a build that gives up leaves an INVALID index.
-        with _watched(session, step.index.name), bounded_lock_wait(session, step.relation.name, title([step]), 0):
+        with _watched(session, step), bounded_lock_wait(session, step.relation.name, title([step]), 0):
             session.run(*step.sql)
     except Abort:
         with suppress(Abort):  # the cause may stop this as well; the next run drops it
@@ -42,15 +37,15 @@ def build(session: Session, step: Step) -> None:
 
 
 @contextmanager
-def _watched(session: Session, name: str) -> Iterator[None]:
-    """Log the progress of the build; cancel it when it waits for other sessions beyond the deadline."""
-    build = _Build(session, name)
+def _watched(session: Session, step: Step) -> Iterator[None]:
+    """Show the progress of the build; cancel it when it waits for other sessions beyond the deadline."""
+    build = _Build(session, Progress(session, title([step]), estimated_ms=session.expected_ms([step])))
     try:
-        with watched(session, build.observe, every=0.5):
+        with shown(build.progress), watched(session, build.observe, every=0.5):
             yield
     except Abort as stopped:
         if build.cancelled:
-            finding = gave_up(session, name, session.limits.deadline, 1, build.blockers)
+            finding = gave_up(session, step.index.name, session.limits.deadline, 1, build.blockers)
             raise Abort(finding) from stopped
         raise
 
@@ -58,19 +53,16 @@ def _watched(session: Session, name: str) -> Iterator[None]:
 class _Build:
     """A watched index build: its progress, and for how long it has been waiting."""
 
-    def __init__(self, session: Session, name: str) -> None:
-        self.session, self.name, self.blockers = session, name, Blockers(session)
+    def __init__(self, session: Session, progress: Progress) -> None:
+        self.session, self.progress, self.blockers = session, progress, Blockers(session)
         self.waiting_since: float | None = None
-        self.line, self.cancelled = EverySeconds(SECONDS_BETWEEN_LINES, at_once=False), False
+        self.cancelled = False
 
     def observe(self, other: Session, pid: int) -> None:
-        """Log the state of the build; cancel it when it waits for too long."""
+        """Keep and record how far the build is; cancel it when it waits for too long."""
         now = time.monotonic()
         waits = self.blockers.observe(other, pid).ahead
         self.waiting_since = (self.waiting_since or now) if waits else None
-        if self.line.due():
-            state = f"waiting. {self.blockers.words()}" if waits else self._progress(other, pid)
-            self.session.say(f"{self.name}: {state}")
         if (
             not self.cancelled
             and self.waiting_since is not None
@@ -78,11 +70,9 @@ class _Build:
         ):
             self.cancelled = True
             other.value("SELECT pg_cancel_backend(%s)", (pid,))
-
-    def _progress(self, other: Session, pid: int) -> str:
-        rows = other.rows(_PROGRESS, (pid,))
-        if not rows:
-            return "beginning"
-        if rows[0]["blocks_total"]:
-            return f"{rows[0]['phase']}, {rows[0]['blocks_done']:,} of {rows[0]['blocks_total']:,} blocks"
-        return f"{rows[0]['phase']}, {rows[0]['tuples_done']:,} of {rows[0]['tuples_total']:,} rows"
+        for place in index_builds(other, [pid]).values():
+            if (place.doing, place.unit) != (self.progress.doing, self.progress.unit):
+                self.progress.count(place.unit, place.total, place.done, place.doing)
+            self.progress.reach(place.done)
+        self.progress.waits(self.blockers.waiting() if waits else None)
+        self.progress.record(other)

@@ -89,7 +89,7 @@ class Online:
     def _reports(self, steps: tuple[Step, ...], noted: StepReport) -> None:
         """Keep what the report says of Steps, with what was estimated beforehand."""
         self.ran.append((steps, noted))
-        expected = self.session.estimate(steps) if self.session.estimate else None
+        expected = self.session.expected_ms(steps)
         if expected is not None:
             noted.estimated_ms = round(expected, 1)
 
@@ -140,7 +140,8 @@ class Online:
             else:
                 # A rebuild that gave up would leave an INVALID index, just as a build.
                 endless = step.kind is Kind.REBUILD_INDEX
-                with bounded_lock_wait(self.session, step.relation.name, title([step]), 0 if endless else None):
+                limit, expected = 0 if endless else None, self.session.expected_ms([step])
+                with bounded_lock_wait(self.session, step.relation.name, title([step]), limit, expected):
                     self.session.run(*step.sql)
 
     def _batches(self, step: Step) -> None:
@@ -148,9 +149,9 @@ class Online:
             raise TypeError(f"{title([step])} locks rows, but has no batches")
         before = len(self.session.steps)
         if step.kind is Kind.LINK:
-            backfill(self.session, step.contract, step.name)
+            backfill(self.session, step.contract, step.name, self.session.expected_ms([step]))
         else:
-            restore(self.session, step.contract, step.name)
+            restore(self.session, step.contract, step.name, self.session.expected_ms([step]))
         for noted in self.session.steps[before:]:
             self._reports((step,), noted)
 
@@ -170,7 +171,7 @@ class Online:
     def _timed(self, steps: tuple[Step, ...]) -> Iterator[None]:
         label, begun = title(steps), time.monotonic()
         announce(self.session, label)
-        self.session.say(f"{label} …")
+        self.session.say(f"{label} …", "step", step=label)
         yield
         self._reports(steps, self.session.note(label, total=time.monotonic() - begun))
 

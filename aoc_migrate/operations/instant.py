@@ -9,6 +9,7 @@ import math
 import random
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 
@@ -19,6 +20,7 @@ from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.lock_wait import failed, gave_up
 from aoc_migrate.database.observing import cancelled_by_person
 from aoc_migrate.database.own_tables import lock
+from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session
@@ -124,12 +126,13 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
     """
     instant, label = Instant(steps), title(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
     table, begun, delay, slow, times = instant.first.relation, time.monotonic(), 1.0, 0, Times()
+    progress = Progress(session, label)
     while True:
         announce(session, label)
         times.again()
         blockers = Blockers(session)
         try:
-            with watched(session, blockers.observe, every=session.limits.max_stall / 4):
+            with watched(session, partial(_observe, blockers, progress), every=session.limits.max_stall / 4):
                 _try(session, instant, times)
         except _TRY_AGAIN as error:
             times.ended()
@@ -142,7 +145,8 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
             slow = slow + 1 if blockers.slow else 0
             if spent + delay > session.limits.deadline or slow == SLOW:
                 raise Abort(gave_up(session, table.name, spent, times.attempts, blockers)) from None
-            session.say(f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}")
+            message = f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}"
+            session.say(message, "retry", attempts=times.attempts, waited_seconds=round(spent, 1))
             time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
@@ -150,6 +154,13 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
         else:
             times.ended()
             return times
+
+
+def _observe(blockers: Blockers, progress: Progress, other: Session, pid: int) -> None:
+    """Keep who blocks a try, and record that for `status`."""
+    if blockers.observe(other, pid).ahead:
+        progress.waits(blockers.waiting())
+        progress.record(other)
 
 
 def weak_lock_wait(session: Session) -> float:

@@ -36,7 +36,8 @@ def wait_for_build(session: Session, table: Relation, index: Relation, seconds: 
             if waited >= limit:
                 raise Abort(_gave_up(session, table, index, waited, attempts))
             attempts += 1
-            session.say(f"{index.name}: waiting, because {holders} may be building it")
+            message = f"{index.name}: waiting, because {holders} may be building it"
+            session.say(message, "waiting", waits_for=holders, waited_seconds=round(waited, 1))
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 _ask(session, table, min(weak_lock_wait(session), limit - waited))
 

@@ -145,7 +145,7 @@ def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above:
     except Abort:
         if is_attached(run.session, node):
             raise
-    run.session.say(f"{node.table.name} is no partition of {root.name} any more and is left out")
+    run.session.say(f"{node.table.name} is no partition of {root.name} any more and is left out", level="warning")
     _drop_leftover(run, node, index, name)
 
 

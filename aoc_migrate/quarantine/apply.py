@@ -141,10 +141,11 @@ def _list(session: Session, contract: Contract, work: Work, run: int | None) -> 
 
     A ``stuck`` row breaks an existing constraint, so its own link cannot be set while it waits to be moved.
     """
-    announce(session, f"list rows of {contract.table}")
+    label = f"list rows of {contract.table}"
+    announce(session, label)
     listed, raw = session.schema[WORK], session.schema[contract.table]
     drop_work_list(session)
-    with bounded_lock_wait(session, contract.table, "list"), session.transaction():
+    with bounded_lock_wait(session, contract.table, label), session.transaction():
         session.run(
             f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, repair, refused, false AS stuck "
             f"FROM ({work.listed}) AS w"
@@ -166,11 +167,14 @@ def _run_work(session: Session, report: Report, contract: Contract, work: Work) 
     session.set("aoc.run", str(report.run))
     session.set("aoc.by", who())
     columns, tables = stored_columns(session, contract), (contract.quarantine, WORK)
+    with own_tables_locked(session, WORK):
+        counts = "count(*) FILTER (WHERE repair) AS repairs, count(*) FILTER (WHERE NOT repair) AS moves"
+        listed = session.row(f"SELECT {counts} FROM {session.schema[WORK]}")
     if work.repairing:
         batch = _repair(session, contract, work, columns)
-        run_batches(session, report, contract, "repaired", batch, tables)
+        run_batches(session, report, contract, "repaired", batch, tables, listed["repairs"])
     batch = _move(session, contract, work, columns)
-    run_batches(session, report, contract, "moved", batch, tables)
+    run_batches(session, report, contract, "moved", batch, tables, listed["moves"])
 
 
 def _take_from_list(session: Session, repair: bool) -> str:

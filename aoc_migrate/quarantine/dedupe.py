@@ -155,7 +155,7 @@ def _differing(session: Session, contract: Contract) -> str:
 
 def find_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> DedupeFacts:
     """Return counts over all duplicate groups, and a sample of groups."""
-    session.say("looking for duplicates …")
+    session.say("looking for duplicates …", "step")
     found = session.rows(
         f"""SELECT kept AS stays, count(*) AS rows,
   (array_agg(id ORDER BY id COLLATE "C"))[1:{IDS_SHOWN}] AS moves,

@@ -22,7 +22,7 @@ def export_to_file(session: Session, report: Report, path: str, run: int | None)
     """Write the rows of `run_export` to a new file. Raises what `run_export` and `new_file` raise."""
     with new_file(path) as file:
         run_export(session, report, file.write, run)
-    session.say(f"{path} contains whole rows, documents included; only you can read it")
+    session.say(f"{path} contains whole rows, documents included; only you can read it", level="warning")
 
 
 def run_export(session: Session, report: Report, write: Callable[[str], object], run: int | None) -> None:

@@ -186,7 +186,7 @@ FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"
 
 def find_broken_rows(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
     """Count the rows to repair and to move, over every row and by rule and column, and sample their ids."""
-    session.say(f"reading every row of {contract.table} …")
+    session.say(f"reading every row of {contract.table} …", "step")
     sql = _predicates(session, contract, rules)
     broken = _broken(session, contract, sql).replace("%", "%%")  # another role's CHECK may contain one
     return session.row(

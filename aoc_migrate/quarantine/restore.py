@@ -58,7 +58,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
         drop_work_list(session)
         report.changed = True
         batch = _batch(session, contract, rows, stored)
-        run_batches(session, report, contract, "restored", batch, (contract.quarantine,))
+        run_batches(session, report, contract, "restored", batch, (contract.quarantine,), chosen.rows)
     report.next = Next(f"aoc-migrate audit {session.target.name}", choices=(restore,) if runs[1:] else ())
 
 

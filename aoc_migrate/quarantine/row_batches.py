@@ -9,7 +9,6 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.batches import batches
-from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.facts.raw_rows import WorkFacts
@@ -22,14 +21,20 @@ _VERBS = {"repaired": "repair", "moved": "move", "restored": "restore"}
 
 
 def run_batches(
-    session: Session, report: Report, contract: Contract, fact: str, batch: str, tables: tuple[str, ...]
+    session: Session,
+    report: Report,
+    contract: Contract,
+    fact: str,
+    batch: str,
+    tables: tuple[str, ...],
+    total: int | None = None,
 ) -> None:
-    """Run ``batch`` until it sees no more rows, and count its rows in the report's ``fact``, even if it fails.
+    """Run ``batch`` until it has seen all rows; count those in the report's ``fact``, even if it fails.
 
-    ``tables``: our own tables that it writes to. Raises Abort ``deadline``, ``connection-lost``,
-    ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
+    ``tables``: our own tables that it writes to; ``total``: how many rows there are. Raises Abort ``deadline``,
+    ``connection-lost``, ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
     """
-    label, progress = f"{_VERBS[fact]} rows of {contract.table}", Progress(session, "rows")
+    label = f"{_VERBS[fact]} rows of {contract.table}"
     statement = batch.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may contain one
     limits = replace(session.limits, batch_rows=min(BATCH, session.limits.batch_rows))
     session.set("row_security", "off")  # if a policy would hide rows, the batch fails
@@ -37,10 +42,11 @@ def run_batches(
     report.put(_counted(report, fact, count))
     inner = replace(session, limits=limits)
     with batches(inner, label, contract.table, tables, math.inf) as running, _short_lock_wait(session):
+        running.progress.count("rows", total)
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
             count += page["written"]
             report.put(_counted(report, fact, count))
-            progress.add(page["written"])
+            running.progress.add(page["seen"])
             if page.get("left"):
                 raise Abort(
                     finding("changed-since", contract.table, rows=page["left"], target=session.target.name)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -16,10 +17,11 @@ from psycopg.types.json import Jsonb
 from aoc_migrate import __version__
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import LOG
-from aoc_migrate.database.own_tables import create, own_tables_locked
+from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.relation import utc
 from aoc_migrate.database.session import Row, Session, who
 from aoc_migrate.errors import Abort
+from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.facts.runs import LatestRun, Run
 from aoc_migrate.report.fields import data
 from aoc_migrate.report.model import Finding, Report, StepReport, finding
@@ -35,6 +37,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
     """
     report.run = run = _begin(session, command, report.revision, goal)
     session.on_step = lambda step: _step(session, run, step)
+    session.on_progress = partial(_progress, run)
     outcome, slugs = "failed", list[str]()
     try:
         yield
@@ -47,12 +50,12 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
         outcome = "interrupted"
         raise
     finally:
-        session.on_step = None
+        session.on_step = session.on_progress = None
         with suppress(psycopg.Error):  # without a connection, the next run closes the row
             _write(
                 session,
                 f"UPDATE {session.schema[LOG]} SET outcome = %s, findings = %s, revision = %s, steps = %s, "
-                "step = NULL, seen_at = now(), ended_at = now() WHERE run = %s",
+                "step = NULL, progress = NULL, seen_at = now(), ended_at = now() WHERE run = %s",
                 (outcome, slugs, report.revision or "base", _steps(session), run),
             )
 
@@ -105,9 +108,24 @@ def _read(session: Session, sql: str, parameters: Sequence[Any]) -> list[Row]:
 def _step(session: Session, run: int, step: str | None) -> None:
     _write(
         session,
-        f"UPDATE {session.schema[LOG]} SET step = %s, steps = %s, seen_at = now() WHERE run = %s",
-        (step, _steps(session), run),
+        f"UPDATE {session.schema[LOG]} SET step = %s, steps = %s, seen_at = now(), "
+        "progress = CASE WHEN step = %s THEN progress END WHERE run = %s",
+        (step, _steps(session), step, run),
     )
+
+
+def _progress(run: int, observer: Session, running: Running) -> None:
+    """Record how far the current step is, without ever waiting long: the step waits for this at its end."""
+    with observer.transaction():
+        observer.rows(
+            "SELECT set_config('lock_timeout', '1s', true), set_config('synchronous_commit', 'off', true)"
+        )
+        lock(observer, LOG, writes=True)
+        observer.run(
+            f"UPDATE {observer.schema[LOG]} SET progress = %s, seen_at = now() "
+            "WHERE run = %s AND ended_at IS NULL",
+            (Jsonb(data(running)), run),
+        )
 
 
 def _steps(session: Session) -> Jsonb:
@@ -128,6 +146,23 @@ def runs(session: Session, limit: int) -> tuple[Run, ...]:
         (limit,),
     )
     return tuple(Run(**row) for row in found)
+
+
+def open_runs(session: Session, pids: list[int]) -> list[Row]:
+    """Return (pid, step, progress, age in seconds) of runs of these sessions that have not ended, newest first.
+
+    A run that began before its session did was that of another session, which had the same pid and was killed.
+    """
+    if not catalog.may_read(session, LOG):
+        return []
+    return _read(
+        session,
+        "SELECT l.pid, step, progress, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age "
+        "FROM {} AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid "
+        "WHERE ended_at IS NULL AND l.pid = ANY (%s) AND started_at >= coalesce(a.backend_start, started_at) "
+        "ORDER BY run DESC",
+        (pids,),
+    )
 
 
 def latest(session: Session) -> tuple[LatestRun, ...]:

@@ -156,7 +156,7 @@ def _reporting_findings(session: Session) -> Iterator[None]:
         yield
     finally:
         for finding in session.findings:
-            session.say(f"{finding.problem} {_help(finding)}")
+            session.say(f"{finding.problem} {_help(finding)}", "finding", finding.severity, slug=finding.slug)
 
 
 @contextmanager
@@ -244,5 +244,5 @@ def run_functions(session: Session, revisions: Sequence[Revision], function: str
     """Run the ``upgrade`` or ``downgrade`` of these revisions without moving the version."""
     with operations(session):
         for revision in revisions:
-            session.say(f"{revision.id} {function}: {revision.title}")
+            session.say(f"{revision.id} {function}: {revision.title}", "revision", revision=revision.id)
             getattr(revision.module, function)()

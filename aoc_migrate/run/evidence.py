@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from aoc_migrate import __version__
-from aoc_migrate.database.log import say
+from aoc_migrate.database.log import sentence
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import refused
@@ -90,7 +90,9 @@ class Evidence:
         except OSError as error:
             if self._missing != error.strerror:
                 self._missing = str(error.strerror)
-                say(f"the evidence is incomplete: {self._missing}")
+                sentence(
+                    f"the evidence is incomplete: {self._missing}", event="evidence-incomplete", level="warning"
+                )
 
 
 @contextmanager

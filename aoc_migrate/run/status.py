@@ -17,10 +17,11 @@ from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.current import chain_state, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, history, position
 from aoc_migrate.run import hold
+from aoc_migrate.run.running_work import running_work
 
 
 def run_status(session: Session, report: Report) -> None:
-    """Report revision, pending revisions, rules guarded or proven, hold, lock and running index builds."""
+    """Report revision, pending revisions, rules guarded or proven, hold, lock and what runs now."""
     target = session.target.name
     contract = contract_at(target, report.revision)
     existing = catalog.constraints(session, contract.table)
@@ -50,6 +51,7 @@ def run_status(session: Session, report: Report) -> None:
             journal=journal.journal_facts(session).links,
             lock=holder(session) or "free",
             building=building(session, contract.table, list(indexes)),
+            running=running_work(session),
         )
     )
     report.put(CatalogFacts(rules, indexes))

@@ -51,7 +51,8 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
             report.findings.append(finding("not-ready", target.name, waited=f"{waited:.0f} s", missing=missing))
             return report
         if line.due(missing):
-            say(f"{target.name}: {missing} ({waited:.0f} s so far)")
+            message = f"{missing} ({waited:.0f} s so far)"
+            say(message, target.name, event="waiting", waits_for=missing, waited_seconds=round(waited, 1))
         time.sleep(min(POLL, timeout))
 
 

@@ -17,7 +17,7 @@ END $aoc$;
 
 DO $aoc$
 DECLARE found text := (SELECT string_agg(name || ' has one of our names, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
-SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true))
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true))
     AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
   SELECT CASE
     WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
@@ -74,7 +74,7 @@ BEGIN
     EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee);
   END LOOP;
 END $aoc$;
-INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'excititor_0006', jsonb_build_object('cursor', jsonb_build_object('tenant', '', 'source_vendor', '', 'upstream_id', '', 'id', '', 'retrieved_at', '-infinity'), 'rows', 0, 'done', false, 'started_at', now()) ON CONFLICT (name) DO NOTHING;
+INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'excititor_0006', jsonb_build_object('cursor', jsonb_build_object('tenant', '', 'source_vendor', '', 'upstream_id', '', 'id', '', 'retrieved_at', '-infinity'), 'seen', 0, 'rows', 0, 'done', false, 'started_at', now()) ON CONFLICT (name) DO NOTHING;
 
 -- Name the holders of locks on a table.
 CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
@@ -181,7 +181,8 @@ $aoc$WITH place AS MATERIALIZED (
   ORDER BY tenant DESC, source_vendor DESC, upstream_id DESC, retrieved_at DESC, id COLLATE "C" DESC LIMIT 1
 ), moved AS (
   UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object(
-    'cursor', jsonb_build_object('tenant', last.tenant, 'source_vendor', last.source_vendor, 'upstream_id', last.upstream_id, 'retrieved_at', last.retrieved_at, 'id', last.id), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
+    'cursor', jsonb_build_object('tenant', last.tenant, 'source_vendor', last.source_vendor, 'upstream_id', last.upstream_id, 'retrieved_at', last.retrieved_at, 'id', last.id), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written),
+    'seen', (value->>'seen')::bigint + (SELECT count(*) FROM page WHERE id <> value->'cursor'->>'id'))
   FROM last WHERE name = 'excititor_0006'
 )
 SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) AS seen,

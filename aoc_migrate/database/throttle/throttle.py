@@ -6,8 +6,8 @@ It evaluates the signals once a second, when the session holds no lock and no sn
 import time
 
 from aoc_migrate.database.batch_size import BOUND
-from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.observing import say_unseen
+from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.throttle.archive import Archive
 from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
@@ -22,14 +22,16 @@ SIGNALS: tuple[type[Signal], ...] = (Waiters, Standby, Slot, Archive, OldSnapsho
 """In the order in which they are evaluated; the first that says Stop pauses the step."""
 
 SECONDS_BETWEEN_EVALUATIONS = 1.0
-SECONDS_BETWEEN_LINES = 5.0  # about the same pause
 
 
 class Throttle:
     """The pauses of one step that writes to ``table``; ``bound`` is its ``statement_timeout`` in seconds."""
 
-    def __init__(self, session: Session, label: str, table: str, bound: float = BOUND) -> None:
+    def __init__(
+        self, session: Session, label: str, table: str, bound: float = BOUND, progress: Progress | None = None
+    ) -> None:
         self.session, self.step = session, WritingStep(session, label, table, bound)
+        self.progress = progress or Progress(session, label)
         self.signals = [signal(self.step) for signal in SIGNALS]
         self._evaluated: float | None = None
 
@@ -42,17 +44,15 @@ class Throttle:
         """Return once no signal says Stop. Raises Abort ``deadline`` (exit 3)."""
         if self._is_fresh():
             return
-        begun, line, paused = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES), False
+        begun = time.monotonic()
         while stopped := self._stopped():
-            (signal, stop), waited, paused = stopped, time.monotonic() - begun, True
+            (signal, stop), waited = stopped, time.monotonic() - begun
             if signal.remedy and waited >= self.session.limits.deadline:
                 raise Abort(self._gave_up(signal, stop, waited))
-            if line.due():
-                self._say(f"pausing because {stop.reason}; {waited:.0f} s so far")
+            self.progress.waits(f"pausing because {stop.reason}")
             self._sleep(signal)
         self._evaluated = time.monotonic()
-        if paused:
-            self._say(f"goes on after a pause of {self._evaluated - begun:.0f} s")
+        self.progress.waits(None)
 
     def _is_fresh(self) -> bool:
         """Return whether the last evaluation still counts; sessions that wait for our rows end that at once."""
@@ -76,9 +76,6 @@ class Throttle:
             time.sleep(min(SECONDS_BETWEEN_EVALUATIONS, self.session.limits.deadline))
         finally:
             signal.seconds += time.monotonic() - begun
-
-    def _say(self, line: str) -> None:
-        self.session.say(f"{self.step.label}: {line}")
 
     def _gave_up(self, signal: Signal, stop: Stop, waited: float) -> Finding:
         return finding(

@@ -15,7 +15,6 @@ from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import Batches, batches, index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import create
-from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.state import keep
 from aoc_migrate.database.table_scan import read
@@ -29,15 +28,15 @@ MOST_SCANS, LEAST_SCANS = 20, 3  # the deadline ends the scans between these
 LINK = "link rows of {}"
 
 
-def backfill(session: Session, contract: Contract, revision: str) -> None:
-    """Correct every wrong link, unless ``revision`` has done so before.
+def backfill(session: Session, contract: Contract, revision: str, expected_ms: float | None = None) -> None:
+    """Correct every wrong link, unless ``revision`` has done so before; ``expected_ms`` was estimated beforehand.
 
     Raises Abort ``retrofit-not-allowed``, and what `relink` raises.
     """
     state = catalog.state(session, revision)
     if state is None or not state["done"]:
         check_retrofit(session, contract)
-        relink(session, contract, revision)
+        relink(session, contract, revision, expected_ms)
 
 
 def check_retrofit(session: Session, contract: Contract) -> None:
@@ -49,7 +48,7 @@ def check_retrofit(session: Session, contract: Contract) -> None:
             raise Abort(finding("retrofit-not-allowed", contract.table, rows=rows))
 
 
-def relink(session: Session, contract: Contract, name: str) -> int:
+def relink(session: Session, contract: Contract, name: str, expected_ms: float | None = None) -> int:
     """Correct every wrong link, with the cursor kept under ``name``; return the number of rows written.
 
     Raises Abort for what `objections_to_link` returns, ``cancelled``, and whatever else ends a batch.
@@ -58,7 +57,7 @@ def relink(session: Session, contract: Contract, name: str) -> int:
     create(session, STATE, JOURNAL)
     keep(session, begin(contract, session.schema, name))
     label = LINK.format(contract.table)
-    with batches(session, label, contract.table, (STATE, JOURNAL)) as running:
+    with batches(session, label, contract.table, (STATE, JOURNAL), expected_ms=expected_ms) as running:
         _walk(running, contract, name)
         _settle(running, contract, name)
         keep(session, done(session.schema, name))
@@ -75,11 +74,13 @@ def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
 def _walk(running: Batches, contract: Contract, name: str) -> None:
     """Read the table once in key order, from the cursor that is kept under ``name``."""
     session = running.session
-    statement, progress = batch(contract, session.schema, name), Progress(session, "rows checked")
+    statement, state = batch(contract, session.schema, name), catalog.state(session, name) or {}
+    running.progress.approximate = True
+    running.progress.count("rows", catalog.rows_estimated(session, contract.table), int(state.get("seen") or 0))
     with index_plans_only(session):
         while True:
             page = running.run(statement, lambda size: {"size": size})
-            progress.add(page["seen"])
+            running.progress.add(page["seen"])
             if page["seen"] < page["size"]:
                 return
 
@@ -91,7 +92,6 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
     and ``limits.deadline``, the rest is left to verify, which names it.
     """
     session, begun = running.session, time.monotonic()
-    progress = Progress(session, "links repaired")
     query = f"{wrong_links(contract, session.schema[contract.table])} LIMIT {FOUND}"
     scans = 0
     while scans < MOST_SCANS and (scans < LEAST_SCANS or time.monotonic() - begun < session.limits.deadline):
@@ -99,12 +99,14 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
         if not found:
             return
         written = 0
+        running.progress.approximate = False
+        running.progress.count("links", len(found), doing="repairing")
         with index_plans_only(session):
             for row in _repair(running, repair(contract, session.schema, name), found):
                 written += row["written"]
-                progress.add(row["seen"])
+                running.progress.add(row["seen"])
         scans += len(found) < FOUND or not written
-    session.say(f"{running.label}: rows with wrong links keep coming; verify names what is left")
+    session.say(f"{running.label}: rows with wrong links keep coming; verify names what is left", level="warning")
 
 
 def _repair(running: Batches, statement: str, found: list[Row]) -> Iterator[Row]:

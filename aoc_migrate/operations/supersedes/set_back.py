@@ -6,7 +6,6 @@ from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import batches, index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import own_tables_locked, writable
-from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import old_links, set_back
@@ -16,18 +15,25 @@ SET_BACK = "set back links of {}"
 SAMPLE = 200  # ids of rows that were left alone
 
 
-def restore(session: Session, contract: Contract, name: str) -> None:
+def restore(session: Session, contract: Contract, name: str, expected_ms: float | None = None) -> None:
     """Set back the links in the journal, counted under ``name``. Rows changed since are left alone.
 
     Raises Abort for what `objections_to_restore` returns, ``cancelled``, and whatever else ends a batch.
     """
     refuse(session, objections_to_restore(session, contract))
     label = SET_BACK.format(contract.table)
-    with batches(session, label, contract.table, (STATE, JOURNAL)) as running, index_plans_only(session):
+    written = (STATE, JOURNAL)
+    with own_tables_locked(session, JOURNAL):
+        links = session.value(f"SELECT sum(cardinality(ids))::bigint FROM {session.schema[JOURNAL]}")
+    with (
+        batches(session, label, contract.table, written, expected_ms=expected_ms) as running,
+        index_plans_only(session),
+    ):
         running.step.kept = 0
-        statement, progress = set_back(contract, session.schema, name), Progress(session, "links set back")
+        running.progress.count("links", links)
+        statement = set_back(contract, session.schema, name)
         while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
-            progress.add(page["written"])
+            running.progress.add(page["seen"])
             running.step.kept += len(page["kept"])
             session.kept_links += page["kept"][: SAMPLE - len(session.kept_links)]
 

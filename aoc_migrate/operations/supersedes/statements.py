@@ -54,7 +54,7 @@ def begin(contract: Contract, schema: Schema, name: str) -> str:
     return record(
         schema,
         name,
-        f"jsonb_build_object('cursor', {cursor}, 'rows', 0, 'done', false, 'started_at', now())",
+        f"jsonb_build_object('cursor', {cursor}, 'seen', 0, 'rows', 0, 'done', false, 'started_at', now())",
     )
 
 
@@ -127,7 +127,8 @@ def batch(contract: Contract, schema: Schema, name: str, size: str = "%(size)s")
   ORDER BY {", ".join(f"{c} DESC" for c in (*contract.chain_key, *contract.chain_order))} LIMIT 1
 ), moved AS (
   UPDATE {schema[STATE]} SET recorded_at = now(), value = value || jsonb_build_object(
-    'cursor', jsonb_build_object({fields}), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written))
+    'cursor', jsonb_build_object({fields}), 'rows', (value->>'rows')::bigint + (SELECT count(*) FROM written),
+    'seen', (value->>'seen')::bigint + (SELECT count(*) FROM page WHERE id <> value->'cursor'->>'id'))
   FROM last WHERE name = '{name}'
 )
 SELECT count(*) FILTER (WHERE id <> (SELECT value->'cursor'->>'id' FROM place)) AS seen,

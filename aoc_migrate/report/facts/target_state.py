@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.fields import Facts, Pairs, Seconds, States
 
 
@@ -17,7 +18,7 @@ class CatalogFacts(Facts):
 
 @dataclass(frozen=True)
 class StatusFacts(Facts):
-    """The applied and pending revisions, the backfill and its journal, the lock, and running index builds."""
+    """The applied and pending revisions, the backfill and its journal, the lock, and what runs now."""
 
     applied: int
     pending: tuple[str, ...]
@@ -25,6 +26,7 @@ class StatusFacts(Facts):
     journal: int | None
     lock: str
     building: Annotated[Mapping[str, int], Pairs("index", "pid")]
+    running: tuple[Running, ...]
 
 
 @dataclass(frozen=True)
