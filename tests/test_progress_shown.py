@@ -10,7 +10,6 @@ import pytest
 
 from aoc_migrate.report.bar import Bar
 from aoc_migrate.report.facts.running import Running
-from aoc_migrate.report.formatting import duration
 from tests.conftest import Aoc, Database
 from tests.helpers import before_backfill, unread_slot, wait_until, wrong_links
 from tests.terminals import COLUMNS, on_terminal
@@ -153,20 +152,3 @@ def test_a_running_step_has_one_text_form(running: Running, state: str, brief: s
     """What is done, the rate and the time left; or the time with its estimate; what is not known is left out."""
     assert running.state == state
     assert running.brief == brief or brief is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0, "0 s"),
-        (59.6, "1 min"),
-        (250.0, "4 min 10 s"),
-        (3600.0, "1 h"),
-        (3905.0, "1 h 5 min"),
-        (3605.0, "1 h"),
-        (183_600.0, "2 d 3 h"),
-    ],
-)
-def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
-    """A duration is rounded to seconds and shown in its two largest units."""
-    assert duration(seconds) == text

@@ -63,11 +63,12 @@ def is_json() -> bool:
 def say(message: str, target: str, *, event: str = "note", level: str = "info", **fields: Any) -> None:
     """Write one line of log on ``target``, with control characters escaped; stdout belongs to the report.
 
-    ``event`` is a short fixed name, ``level`` info, warning or error, ``fields`` the numbers of the message.
+    ``event`` is a short fixed name, ``level`` info, warning or error, ``fields`` the numbers of the message. The
+    beginning of a step is not written on a terminal, where the bar shows it.
     """
     if _log.json:
         _write_object(level, target, event, {"message": message, **fields})
-    else:
+    elif event != "step" or not _log.is_terminal():
         _write(f"{target}: {message}", "" if _log.is_terminal() else f"{_now()} ")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 GAP = 2
-_LEAST = 12  # cells that a column of text keeps
+_LEAST = 10  # cells that a column of text keeps
 ELLIPSIS = "…"
 
 

@@ -145,7 +145,7 @@ class Screen:
         return [short[value] + more if value in short else _wrapped(value, room) for value, more in column]
 
     def _value(self, value: str, room: int) -> Text:
-        return Text(self._fitted([(value, "")], room)[0], overflow="fold")
+        return Text(value if self.whole or " " in value else shortened([value], room)[0], overflow="fold")
 
     def _text(self, cell: Cell) -> tuple[str, str]:
         """Return the text of a cell; of a list, the first value, and how many there are more."""

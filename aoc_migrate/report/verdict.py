@@ -34,7 +34,7 @@ def verdict(report: Report) -> str:
         number = sum(finding.severity == severity for finding in report.findings)
         counts += [f"{number:,} {severity}{'s' * (number != 1)}"] if number else []
     changed = "changed" if report.changed else "nothing changed"
-    longest = longest_stall(report)
+    longest = longest_stall(report) if report.changed else None
     stall = [f"longest stall {duration(longest.stall_ms / 1000)}"] if longest and longest.stall_ms else []
     below = any(finding.slug == "not-at-head" for finding in report.findings) and not report.errors
     upto = f" up to {plain(report.revision)}" if below else ""

@@ -77,7 +77,7 @@ class Running(Facts):
 
 def _whole(seconds: float) -> str:
     """Return a duration that changes once a second at most."""
-    return duration(round(seconds)) if seconds >= 0.5 else "0 s"
+    return duration(round(seconds)) if round(seconds) else "0 s"
 
 
 def readable(stored: Any) -> Running | None:
