@@ -111,7 +111,8 @@ class _Page:
             self.screen.table(table, indent, self.rows, header=len(table.columns) > 1)
         more = len(table.rows) - self.rows
         if more > 0 and self.look.verbosity < Verbosity.VERBOSE:
-            self.screen.line(f"{more:,} {'more' if self.rows else 'rows'}: --format json", indent)
+            what = "more" if self.rows else f"row{'s' * (more != 1)}"
+            self.screen.line(f"{more:,} {what}: --format json", indent)
 
     def _facts(self, report: Report) -> None:
         whole = self.look.verbosity == Verbosity.VERBOSE

@@ -50,7 +50,7 @@ def _remedy(target: str, again: str, errors: set[str]) -> Next:
 
     rules = tuple(rule for rule in RULES if rule in errors)
     if rules:
-        return Next(f"aoc-migrate repair {target} {rule_options(rules)}")
+        return Next(f"aoc-migrate repair {target} {rule_options(rules if len(rules) == 1 else RULES)}")
     if "duplicate-key" in errors:
         return Next(f"aoc-migrate dedupe {target}")
     if "retrofit-not-allowed" in errors and again.startswith("aoc-migrate chain"):
