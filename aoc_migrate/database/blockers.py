@@ -6,6 +6,7 @@ from aoc_migrate.database.lock_queue import LockQueue, holders, lock_queue
 from aoc_migrate.database.observing import only_observing
 from aoc_migrate.database.relation import Relation, typed
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.report.formatting import seconds_shown
 
 
 class Blockers:
@@ -81,7 +82,7 @@ class Blockers:
         return "SELECT * FROM pg_stat_activity WHERE state <> 'idle' ORDER BY xact_start;"
 
     def _name(self, row: Row) -> str:
-        age = "" if row["seconds"] is None else f", open for {row['seconds']} s"
+        age = "" if row["seconds"] is None else f", open for {seconds_shown(row['seconds'])}"
         if row["gid"] is not None:
             return f"prepared transaction {row['gid']!r} of {row['role']}{age}"
         if row["autovacuum"]:

@@ -12,6 +12,7 @@ from aoc_migrate.database.relation import quoted
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
+from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import Finding, finding
 
 
@@ -74,9 +75,9 @@ def too_slow(subject: str, waited: float, attempts: int, bound: float) -> Findin
         "deadline",
         subject,
         what="could not be written",
-        waited=f"{waited:.0f} s",
+        waited=seconds_shown(waited),
         attempts=attempts,
-        blockers=f"Nobody was ahead of us: one row alone takes longer than {bound:.0f} s.",
+        blockers=f"Nobody was ahead of us: one row alone takes longer than {seconds_shown(bound)}.",
         remedy="Find out what makes an UPDATE of one row slow (triggers, too many partitions, the disk), and run "
         "the same command again.",
     )
@@ -88,7 +89,7 @@ def gave_up(session: Session, subject: str, waited: float, attempts: int, blocke
         "deadline",
         subject,
         what="could not be changed" if blockers.slow else "could not be locked",
-        waited=f"{waited:.0f} s",
+        waited=seconds_shown(waited),
         attempts=attempts,
         blockers=blockers.words(),
         remedy=f"{blockers.remedy()} and run the same command again.",

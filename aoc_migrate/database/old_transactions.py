@@ -1,6 +1,7 @@
 """Transactions that keep dead rows from being cleaned, and that a concurrent index build waits for."""
 
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.report.formatting import seconds_shown
 
 _OLD_TRANSACTIONS = (
     "SELECT pid, usename AS role, application_name AS application, "
@@ -15,9 +16,12 @@ _PREPARED = (
 )
 
 
-def old_transactions(session: Session, seconds: float) -> list[Row]:
-    """Return transactions of this database that have held a snapshot or an id for longer than ``seconds``."""
-    return session.rows(_OLD_TRANSACTIONS, (seconds,))
+def old_transactions(session: Session, seconds: float) -> list[str]:
+    """Return who has held a snapshot or an id of this database for longer than ``seconds``, the oldest first."""
+    rows = session.rows(_OLD_TRANSACTIONS, (seconds,))
+    return [
+        f"pid {r['pid']} ({r['role']}, {r['application']!r}, open for {seconds_shown(r['seconds'])})" for r in rows
+    ]
 
 
 def prepared(session: Session) -> list[Row]:

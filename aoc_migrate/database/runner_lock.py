@@ -18,6 +18,7 @@ from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.relation import typed
 from aoc_migrate.database.session import Row, Session, application_name
 from aoc_migrate.errors import Abort
+from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import finding
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -99,10 +100,10 @@ def _words(session: Session, rows: list[Row]) -> str:
 def _name(row: Row) -> str:
     """Return who a holder is. Its application name is data: any session may call itself aoc-migrate."""
     if row["pid"] is None:
-        return f"prepared transaction {row['gid']!r} of role {row['role']!r}, {row['seconds']} s old"
+        return f"prepared transaction {row['gid']!r} of role {row['role']!r}, {seconds_shown(row['seconds'])} old"
     if row["role"] is None:
         return f"pid {row['pid']}, of which this role sees no more"
-    since = f"connected for {row['seconds']} s"
+    since = f"connected for {seconds_shown(row['seconds'])}"
     if row["seconds"] is None:
         since = "this role may not see since when (pg_read_all_stats may)"
     known = "" if str(row["application"]).startswith("aoc-migrate ") else "not "
@@ -125,9 +126,9 @@ def _acquire(session: Session, key: int) -> None:
         held_by = _words(session, rows) if rows else "a session that has just released it"
         ending = " ".join(map(_ending, rows)) or "nothing to do, it has ended."
         if waited >= session.limits.lock_wait:
-            words = {"holder": held_by, "ending": ending, "waited": f"{waited:.0f} s"}
+            words = {"holder": held_by, "ending": ending, "waited": seconds_shown(waited)}
             raise Abort(finding("lock-held", session.target.name, **words))
         if line.due():
-            message = f"waiting for another run ({held_by}), {waited:.0f} s so far; to end it: {ending}"
+            message = f"waiting for another run ({held_by}), {seconds_shown(waited)} so far; to end it: {ending}"
             session.say(message, "waiting", waits_for=held_by, waited_seconds=round(waited, 1))
         time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

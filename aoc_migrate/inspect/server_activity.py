@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from aoc_migrate.database.old_transactions import old_transactions, prepared
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.planted_objects import planted_objects
+from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import Finding, finding
 
 OLD_TRANSACTION = 5  # seconds; shorter ones hardly delay an index build
@@ -53,18 +54,15 @@ def _timeouts(session: Session) -> Iterator[Finding]:
 
 def _old_transactions(session: Session) -> Iterator[Finding]:
     """Yield transactions that an index build of this database would wait for."""
-    rows = old_transactions(session, OLD_TRANSACTION)
-    if rows:
-        names = "; ".join(
-            f"pid {r['pid']} ({r['role']}, {r['application']!r}, open for {r['seconds']} s)" for r in rows
-        )
-        yield finding("old-transaction", session.target.name, count=len(rows), names=names)
+    found = old_transactions(session, OLD_TRANSACTION)
+    if found:
+        yield finding("old-transaction", session.target.name, count=len(found), names="; ".join(found))
 
 
 def _prepared(session: Session) -> Iterator[Finding]:
     rows = prepared(session)
     if rows:
-        names = "; ".join(f"{r['gid']!r} of {r['owner']}, {r['seconds']} s old" for r in rows)
+        names = "; ".join(f"{r['gid']!r} of {r['owner']}, {seconds_shown(r['seconds'])} old" for r in rows)
         yield finding("prepared-transaction", session.target.name, count=len(rows), names=names)
 
 

@@ -17,6 +17,7 @@ from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.instant import weak_lock_wait
+from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import Finding, finding
 
 
@@ -86,7 +87,7 @@ def _gave_up(session: Session, table: Relation, index: Relation, waited: float, 
         "deadline",
         index.name,
         what="could be neither built nor dropped",
-        waited=f"{waited:.0f} s",
+        waited=seconds_shown(waited),
         attempts=attempts,
         blockers=holders.words() + (f" Ahead of that one: {before.named()}." if blocked else ""),
         remedy=f"{(before if blocked else holders).remedy()} and run the same command again.",

@@ -59,6 +59,11 @@ def duration(seconds: float) -> str:
     return _two(whole, 60, "min", "s")
 
 
+def seconds_shown(seconds: float) -> str:
+    """Return a time as `duration` does, in whole seconds: what is measured or repeated every second."""
+    return duration(round(seconds)) if round(seconds) else "0 s"
+
+
 def _two(parts: int, each: int, large: str, small: str) -> str:
     whole, rest = divmod(parts, each)
     return f"{whole:,} {large}{f' {rest} {small}' if rest else ''}"

@@ -14,6 +14,7 @@ from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.session_checks import grant_select
 from aoc_migrate.report.facts.target_state import WaitFacts
+from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import TRY_LATER, Report, finding
 from aoc_migrate.revisions.current import read_revision
 from aoc_migrate.revisions.graph import head, history, position
@@ -48,10 +49,12 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
             report.put(WaitFacts(round(waited, 1)))
             return report
         if waited >= timeout:
-            report.findings.append(finding("not-ready", target.name, waited=f"{waited:.0f} s", missing=missing))
+            report.findings.append(
+                finding("not-ready", target.name, waited=seconds_shown(waited), missing=missing)
+            )
             return report
         if line.due(missing):
-            message = f"{missing} ({waited:.0f} s so far)"
+            message = f"{missing} ({seconds_shown(waited)} so far)"
             say(message, target.name, event="waiting", waits_for=missing, waited_seconds=round(waited, 1))
         time.sleep(min(POLL, timeout))
 

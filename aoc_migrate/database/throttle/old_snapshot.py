@@ -58,10 +58,7 @@ class OldSnapshot(Signal):
     def _holders(self) -> list[str]:
         old = self.session.limits.old_snapshot
         return [
-            *(
-                f"pid {row['pid']} ({row['role']}, {row['application']!r}, open for {row['seconds']} s)"
-                for row in old_transactions(self.session, old)
-            ),
+            *old_transactions(self.session, old),
             *(f"prepared transaction {row['gid']!r}" for row in prepared(self.session) if row["seconds"] >= old),
             *(row["name"] for row in self.horizons() if self.is_old(row)),
         ]

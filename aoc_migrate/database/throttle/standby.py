@@ -3,6 +3,7 @@
 from aoc_migrate.database.session import Row
 from aoc_migrate.database.throttle.marks import Marks
 from aoc_migrate.database.throttle.signal import Signal, WritingStep
+from aoc_migrate.report.formatting import seconds_shown
 
 _STANDBYS = (
     "SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid) AS name, "
@@ -37,7 +38,7 @@ class Standby(Signal):
             return f"{name} is {row['bytes'] / 2**20:,.1f} MB behind"
         seconds = self._late(name, row)
         if limits.max_lag_seconds is not None and seconds > limits.max_lag_seconds:
-            return f"{name} is {seconds:.1f} s behind"
+            return f"{name} is {seconds_shown(seconds)} behind"
         return None
 
     def _late(self, name: str, row: Row) -> float:

@@ -16,6 +16,7 @@ from aoc_migrate.database.throttle.slot import Slot
 from aoc_migrate.database.throttle.standby import Standby
 from aoc_migrate.database.throttle.waiters import Waiters
 from aoc_migrate.errors import Abort
+from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import Finding, finding
 
 SIGNALS: tuple[type[Signal], ...] = (Waiters, Standby, Slot, Archive, OldSnapshot)
@@ -82,7 +83,7 @@ class Throttle:
             "deadline",
             self.step.label,
             what="could not go on",
-            waited=f"{waited:.0f} s",
+            waited=seconds_shown(waited),
             attempts=1,
             blockers=f"It paused because {stop.reason}.",
             remedy=f"{signal.remedy}. Then run the same command again; it goes on behind its last batch.",

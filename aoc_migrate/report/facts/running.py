@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aoc_migrate.report.fields import Facts, Milliseconds, Seconds
-from aoc_migrate.report.formatting import duration
+from aoc_migrate.report.formatting import seconds_shown
 
 _LARGEST = 2**53  # we write no larger number, and JavaScript could not read one
 
@@ -64,20 +64,15 @@ class Running(Facts):
     def _time(self) -> str:
         if self.done is not None or self.elapsed_seconds is None:
             return ""
-        of = "" if self.estimated_ms is None else f" of about {_whole(self.estimated_ms / 1000)} (estimate)"
-        return _whole(self.elapsed_seconds) + of
+        of = "" if self.estimated_ms is None else f" of about {seconds_shown(self.estimated_ms / 1000)} (estimate)"
+        return seconds_shown(self.elapsed_seconds) + of
 
     def _pace(self) -> tuple[str, ...]:
         if self.waits_for:
             waited = round(self.waited_seconds or 0)
-            return self.waits_for, f"{_whole(waited)} so far" if waited else ""
+            return self.waits_for, f"{seconds_shown(waited)} so far" if waited else ""
         rate = f"{self.per_second:,.0f} {self.unit}/s" if self.per_second else ""
-        return rate, "" if self.left_seconds is None else f"{_whole(self.left_seconds)} left"
-
-
-def _whole(seconds: float) -> str:
-    """Return a duration that changes once a second at most."""
-    return duration(round(seconds)) if round(seconds) else "0 s"
+        return rate, "" if self.left_seconds is None else f"{seconds_shown(self.left_seconds)} left"
 
 
 def readable(stored: Any) -> Running | None:
