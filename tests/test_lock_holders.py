@@ -41,7 +41,7 @@ def test_a_strangers_session_is_named_and_can_be_ended(excititor: Database, aoc:
         statement = f"SELECT pg_terminate_backend({pid});"
 
         assert f"pid {pid}, {hostile!r}, role {other.info.user!r}, connected for" in found["problem"]
-        assert "not aoc-migrate by its own word" in found["problem"]
+        assert "does not say it is aoc-migrate" in found["problem"]
         assert statement in found["help"]
         assert statement in ran.err
         assert f"pid {pid}, " in aoc.json("status").report["facts"]["lock"]
@@ -57,7 +57,7 @@ def test_another_run_is_named_as_one(excititor: Database, aoc: Aoc) -> None:
         problem = refused(aoc, excititor).finding("lock-held")["problem"]
 
     assert "'aoc-migrate upgrade @pod'" in problem
-    assert ", aoc-migrate by its own word" in problem
+    assert ", says it is aoc-migrate" in problem
 
 
 def test_each_holder_is_named_and_ended(excititor: Database, aoc: Aoc) -> None:

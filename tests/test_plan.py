@@ -87,7 +87,7 @@ def test_a_table_without_rows_is_not_measured(excititor: Database, aoc: Aoc) -> 
 
     facts = aoc.json("plan").report["facts"]
 
-    assert "estimated_seconds" not in facts
+    assert "time_estimated_seconds" not in facts
     assert facts["rows_estimated"] == 0
 
 

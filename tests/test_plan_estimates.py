@@ -172,7 +172,7 @@ def test_documents_that_were_not_sampled_have_no_time(excititor: Database, aoc: 
         *_, last = facts["plan"]
         assert (last["reads"], last["estimated_ms"] is not None) == ("documents", known)
         assert last["size_bytes"] > 2 * facts["table_bytes"]
-        assert ("estimated_seconds" in facts) == known
+        assert ("time_estimated_seconds" in facts) == known
 
 
 def test_a_table_that_cannot_be_read_has_no_figures(excititor: Database, aoc: Aoc) -> None:
@@ -186,7 +186,7 @@ def test_a_table_that_cannot_be_read_has_no_figures(excititor: Database, aoc: Ao
 
     facts = ran.report["facts"]
     assert (ran.exit_code, facts["rows_estimated"]) == (0, None)
-    assert not {name for name in facts if "bytes" in name or "links" in name or name == "estimated_seconds"}
+    assert not {name for name in facts if "bytes" in name or "links" in name or name == "time_estimated_seconds"}
     assert all(line["estimated_ms"] is line["size_bytes"] is None for line in facts["plan"])
 
 

@@ -40,7 +40,7 @@ def drawn(report: Report, look: Look = Look(), command: str = "audit") -> list[s
 def test_facts_are_formatted_for_people() -> None:
     """Text and Markdown put thousands apart and units behind the number, and rows into tables."""
     facts = (
-        PlanFacts("upgrade", "base", "head", 100.0, 12345, (), table_bytes=2048, estimated_seconds=86400.5),
+        PlanFacts("upgrade", "base", "head", 100.0, 12345, (), table_bytes=2048, time_estimated_seconds=86400.5),
         ChainFacts(7, 5, {"1": 1200, "3 to 4": 1}, (), ()),
         StatusFacts(2, (), "done", 0, "free", {}, ()),
         CatalogFacts(
@@ -62,7 +62,7 @@ def test_facts_are_formatted_for_people() -> None:
         "running none",
         "rules 2 of 4 proven; b missing, d changed",
         "indexes a: valid, b: missing",
-        "revisions (documents) 1 (1,200), 3 to 4 (1)",
+        "chain depths 1: 1,200 documents, 3 to 4: 1",
     ):
         assert line in lines
     for line in (
@@ -83,7 +83,7 @@ def test_a_fact_that_does_not_apply_is_left_out() -> None:
     (printed,) = json.loads(render("json", "plan", [report], 0))["reports"]
 
     assert set(printed["facts"]) == {
-        *("direction", "from_revision", "to_revision", "longest_stall_ms", "rows_estimated", "plan", "latest_runs")
+        *("direction", "from_revision", "to_revision", "stall_at_most_ms", "rows_estimated", "plan", "latest_runs")
     }
     assert (printed["facts"]["plan"][0]["size_bytes"], printed["facts"]["plan"][0]["estimated_ms"]) == (None, None)
 
@@ -211,7 +211,7 @@ def test_samples_give_way_to_the_screen(height: int) -> None:
     rows = [line for line in lines if line.strip().startswith("advisory_raw:")]
     assert len(lines) <= height - 2
     assert len({*rows}) == len(rows) // 4 == {24: 0, 40: 3}[height]
-    assert f"       {101 - len(rows) // 4} {'more' if rows else 'rows'}: --format json" in lines
+    assert f"       {101 - len(rows) // 4} {'more' if rows else 'rows not shown'}: --format json" in lines
     assert max(map(len, lines)) <= 80
 
 

@@ -98,9 +98,9 @@ def cli() -> None:
 
     \b
     export CONCELIER_DATABASE_URL=postgresql://stella@db/concelier
-    aoc-migrate audit concelier      find what would stop the upgrade; read-only
-    aoc-migrate upgrade concelier    audit, migrate online, verify
-    aoc-migrate downgrade -1         undo the last revision, then hold the database there
+    aoc-migrate audit concelier         find what would stop the upgrade; read-only
+    aoc-migrate upgrade concelier       audit, migrate online, verify
+    aoc-migrate downgrade concelier -1  undo the last revision, then hold it there
 
     \b
     Exit codes:
@@ -108,7 +108,7 @@ def cli() -> None:
       1    findings; the part that found them changed nothing
       2    wrong usage or configuration
       3    try again later: unreachable, lock or deadline
-      4    failed half way, or done but verify failed; the report says what is done and what to type
+      4    failed half way, or done but verify failed: type what the report says
       130  ended by SIGINT
       143  ended by SIGTERM
     """

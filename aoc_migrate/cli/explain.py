@@ -1,8 +1,12 @@
 """`aoc-migrate explain`."""
 
+import os
+import shutil
 from typing import Any
 
 import click
+
+PROSE = 100  # columns
 
 
 def _slugs(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
@@ -24,7 +28,8 @@ def _slugs(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
 def explain(slug: str | None, format_: str) -> None:
     """Explain a finding: what it means, the SQL that finds it, and what to do. Without SLUG, list all findings.
 
-    SLUG is the name of the finding in a report. Needs no database and no network.
+    SLUG is the name of the finding in a report, or its code, such as ERR_AOC_004. Needs neither database nor
+    network.
 
     \b
     aoc-migrate explain
@@ -33,12 +38,18 @@ def explain(slug: str | None, format_: str) -> None:
     from aoc_migrate.run.explanation import as_json, as_text, explanations, listing
 
     known = explanations()
-    if slug is None:
-        click.echo(as_json(list(known.values())) if format_ == "json" else listing(known))
-    elif slug not in known:
-        raise click.BadParameter(f"No finding is called {slug!r}.{_similar(slug, list(known))}", param_hint="SLUG")
+    found = [each for each in known.values() if slug in (None, each.slug, each.code)]
+    if not found:
+        raise click.BadParameter(
+            f"No finding is called {slug!r}.{_similar(str(slug), list(known))}", param_hint="SLUG"
+        )
+    if format_ == "json":
+        click.echo(as_json(found))
+    elif slug is None:
+        click.echo(listing(known))
     else:
-        click.echo(as_json([known[slug]]) if format_ == "json" else as_text(known[slug]))
+        columns = shutil.get_terminal_size().columns if os.isatty(1) else PROSE
+        click.echo("\n\n".join(as_text(each, min(columns, PROSE)) for each in found))
 
 
 def _similar(slug: str, known: list[str]) -> str:

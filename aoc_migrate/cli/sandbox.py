@@ -52,7 +52,9 @@ def start() -> None:
     server = default_server()
     server.start()
     prepare(server)
-    message = f"the sandbox runs in {server.folder}; to stop it: aoc-migrate sandbox stop"
+    place = os.environ.get("AOC_SANDBOX_DIR")
+    where = f"AOC_SANDBOX_DIR={shlex.quote(place)} " if place else ""
+    message = f"the sandbox runs in {server.folder}; to stop it: {where}aoc-migrate sandbox stop"
     sentence(message, event="note", level="info")
     for target in _TARGETS:
         print_result(f"export {target.upper()}_DATABASE_URL={shlex.quote(server.url(target))}")
@@ -165,6 +167,6 @@ def load(
             target, rows, seed=seed, duplicates=duplicates, violations=violations, tenant=tenant
         )
     for table, loaded in results:
-        print_result(f"{table}: {loaded.rows} rows loaded")
+        print_result(f"{table}: {loaded.rows:,} rows loaded")
         for reason, count in loaded.skipped.items():
             print_result(f"{table}: {count} lines skipped: {reason}")

@@ -163,6 +163,7 @@ def batches(
     """
     running = Batches(session, label, table, bound, written, expected_ms)
     announce(session, label)
+    session.say(f"{label} …", "step", step=label)
     try:
         with shown(running.progress), watched(session, running.observe, every=1.0):
             yield running

@@ -106,9 +106,9 @@ def _name(row: Row) -> str:
     since = f"connected for {seconds_shown(row['seconds'])}"
     if row["seconds"] is None:
         since = "this role may not see since when (pg_read_all_stats may)"
-    known = "" if str(row["application"]).startswith("aoc-migrate ") else "not "
+    known = "says it is" if str(row["application"]).startswith("aoc-migrate ") else "does not say it is"
     name = f"{row['application']!r}, role {row['role']!r}"
-    return f"pid {row['pid']}, {name}, {since}, {known}aoc-migrate by its own word"
+    return f"pid {row['pid']}, {name}, {since}, {known} aoc-migrate"
 
 
 def _ending(row: Row) -> str:
@@ -124,11 +124,11 @@ def _acquire(session: Session, key: int) -> None:
         waited = time.monotonic() - begun
         rows = session.rows(_HELD, (key,))
         held_by = _words(session, rows) if rows else "a session that has just released it"
-        ending = " ".join(map(_ending, rows)) or "nothing to do, it has ended."
         if waited >= session.limits.lock_wait:
+            ending = " ".join(map(_ending, rows)) or "nothing to do, it has ended."
             words = {"holder": held_by, "ending": ending, "waited": seconds_shown(waited)}
             raise Abort(finding("lock-held", session.target.name, **words))
         if line.due():
-            message = f"waiting for another run ({held_by}), {seconds_shown(waited)} so far; to end it: {ending}"
+            message = f"waiting for another run ({held_by}), {seconds_shown(waited)} so far"
             session.say(message, "waiting", waits_for=held_by, waited_seconds=round(waited, 1))
         time.sleep(random.uniform(0.1, 0.5))  # noqa: S311

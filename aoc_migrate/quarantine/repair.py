@@ -70,7 +70,9 @@ def _facts(found: Row, *, apply: bool) -> RepairFacts:
     sample = (
         BrokenRow(row["id"], "repaired" if row["repair"] else "moved", row["flags"]) for row in found["sample"]
     )
-    return RepairFacts(found["repairs"], found["moves"], tuple(broken), None if apply else tuple(sample))
+    if apply:
+        return RepairFacts(tuple(broken))
+    return RepairFacts(tuple(broken), found["repairs"], found["moves"], tuple(sample))
 
 
 def _unique(session: Session, contract: Contract) -> bool:

@@ -26,11 +26,15 @@ class Unit:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What the names and the values of a mapping are. ``bars``: the values are sizes to compare."""
+    """What the names and the values of a mapping are.
+
+    ``bars``: the values are sizes to compare; ``ids``: they are numbers that name something.
+    """
 
     name: str
     value: str
     bars: bool = False
+    ids: bool = False
 
 
 @dataclass(frozen=True)

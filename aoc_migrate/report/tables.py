@@ -88,9 +88,11 @@ def summary(values: Mapping[str, Any]) -> str:
     return f"{times} of {len(values)} {common}; {', '.join(others)}"
 
 
-def named(values: Mapping[str, Any]) -> list[str]:
-    """Return each name with its value."""
-    return [f"{plain(name)}: {shown(value)}" for name, value in values.items()]
+def named(field: Field) -> list[str]:
+    """Return each name of a mapping with its value."""
+    if field.pairs and field.pairs.ids:
+        return [f"{plain(name)} ({field.pairs.value} {value})" for name, value in field.value.items()]
+    return [f"{plain(name)}: {shown(value)}" for name, value in field.value.items()]
 
 
 def record_table(title_: str, records: Iterable[Any]) -> Table:

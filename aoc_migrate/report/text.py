@@ -22,7 +22,10 @@ _MARK = {"error": ("ERROR", "bold red"), "warning": ("warning", "bold yellow"), 
 
 def text(command: str, reports: list[Report], look: Look) -> str:
     """Return the reports of a command."""
-    return "\n".join("\n".join(_fitted(command, report, look)) + "\n" for report in reports)
+    drawn = [_fitted(command, report, look) for report in reports]
+    if sum(map(len, drawn)) + len(drawn) > look.height:
+        drawn += [_Page(look, 0, airy=False).ended(command, report) for report in reports if report.next]
+    return "\n".join("\n".join(lines) + "\n" for lines in drawn)
 
 
 def _fitted(command: str, report: Report, look: Look) -> list[str]:
@@ -44,13 +47,20 @@ class _Page:
 
     def drawn(self, command: str, report: Report) -> list[str]:
         """Return the lines of the report."""
+        self._verdict(command, report)
+        self._findings(report.findings)
+        self._facts(report)
+        return self.screen.lines()
+
+    def ended(self, command: str, report: Report) -> list[str]:
+        """Return the verdict and what to do next, for the end of an output that is longer than the screen."""
+        self._verdict(command, report)
+        return self.screen.lines()
+
+    def _verdict(self, command: str, report: Report) -> None:
         name, rest = headline(command, report, self.look.width)
         self.screen.line(name, style=STYLES[name], rest=rest)
-        if self.look.verbosity >= Verbosity.NORMAL:
-            self._next(report)
-            self._findings(report.findings)
-            self._facts(report)
-        return self.screen.lines()
+        self._next(report)
 
     def _next(self, report: Report) -> None:
         for name, texts in next_lines(report.next):
@@ -92,8 +102,8 @@ class _Page:
         if finding.statement and self.look.verbosity == Verbosity.VERBOSE:
             for line in finding.statement.split("\n"):
                 screen.line(plain(line), 7, COMMAND)
-        if finding.sample:
-            self._sample(sample_table("sample", finding.sample), 7)
+        if sample := [row for each in group for row in each.sample]:
+            self._sample(sample_table("sample", sample), 7)
 
     def _help(self, finding: Finding) -> None:
         """Draw what to do, with each command alone on its line."""
@@ -111,14 +121,17 @@ class _Page:
             self.screen.table(table, indent, self.rows, header=len(table.columns) > 1)
         more = len(table.rows) - self.rows
         if more > 0 and self.look.verbosity < Verbosity.VERBOSE:
-            what = "more" if self.rows else f"row{'s' * (more != 1)}"
+            what = "more" if self.rows else f"row{'s' * (more != 1)} not shown"
             self.screen.line(f"{more:,} {what}: --format json", indent)
 
     def _facts(self, report: Report) -> None:
         whole = self.look.verbosity == Verbosity.VERBOSE
         pairs = list(fact_pairs(report, whole=whole))
         pairs += [(title(field), ", ".join(map(plain, field.value))) for field in lists(report)]
-        pairs += [(title(f), summary(f.value) or ", ".join(named(f.value))) for f in states(report)]
+        pairs += [
+            (title(f), (not (f.pairs and f.pairs.ids) and summary(f.value)) or ", ".join(named(f)))
+            for f in states(report)
+        ]
         pairs += [_sizes(table) for table in tables(report) if table.bars]
         if longest := longest_stall(report):
             pairs.append(("longest stall", plain(longest.statement)))
@@ -166,6 +179,7 @@ def _subject(finding: Finding) -> str:
 
 
 def _sizes(table: Table) -> tuple[str, str]:
-    """Return a table of sizes as a fact: "revisions (documents)", "1 (1,200), 2 (40)"."""
-    name, value = table.columns
-    return f"{name} ({value})", ", ".join(f"{item.text} ({size.text})" for item, size in table.rows)
+    """Return a table of sizes as a fact: "chain depths", "1: 1,200 documents, 2: 40"."""
+    (first, *rest), unit = table.rows, table.columns[1]
+    sizes = [f"{first[0].text}: {first[1].text} {unit}", *(f"{item.text}: {size.text}" for item, size in rest)]
+    return table.title, ", ".join(sizes)

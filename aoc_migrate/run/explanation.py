@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -52,11 +53,30 @@ def listing(known: Mapping[str, Explanation]) -> str:
     return "\n\n".join("\n".join([group, *lines]) for group, lines in groups.items())
 
 
-def as_text(explanation: Explanation) -> str:
-    """Return an explanation for a terminal."""
+def as_text(explanation: Explanation, width: int) -> str:
+    """Return an explanation for a terminal: prose is wrapped to its width, what is to be typed is indented."""
     exit_code = f", exit code {explanation.exit_code}" if explanation.exit_code else ""
     code = f", {explanation.code}" if explanation.code else ""
-    return f"{explanation.slug} ({explanation.severity}{code}{exit_code})\n\n{explanation.text}"
+    heading = f"{explanation.slug} ({explanation.severity}{code}{exit_code})"
+    return "\n\n".join([heading, *(_block(block, width) for block in _blocks(explanation.text))])
+
+
+def _blocks(text: str) -> list[str]:
+    """Return the paragraphs, lists and fenced blocks of a text."""
+    return re.findall(r"(?ms)^```.*?^```$|^\S.*?(?=\n\n|\n```|\Z)", text)
+
+
+def _block(block: str, width: int) -> str:
+    if block.startswith("```"):
+        return textwrap.indent("\n".join(block.splitlines()[1:-1]), "    ")
+    if block.startswith("|"):
+        return block
+    items = re.split(r"\n(?=- )", block)
+    wrapped = (
+        textwrap.wrap(item.replace("\n", " "), width, subsequent_indent="  " * item.startswith("- "))
+        for item in items
+    )
+    return "\n".join(line for lines in wrapped for line in lines)
 
 
 def as_json(explanations: list[Explanation]) -> str:

@@ -10,11 +10,15 @@ from itertools import pairwise
 
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
-from aoc_migrate.report.model import Next, Report
+from aoc_migrate.report.commands import split
+from aoc_migrate.report.facts.target_state import StatusFacts
+from aoc_migrate.report.model import Finding, Next, Report
+from aoc_migrate.revisions.current import chain_state
 from aoc_migrate.run import hold
 
 FIX = "Fix what the findings name first."
 RETROFIT = "AOC_ALLOW_SUPERSEDES_RETROFIT=true"
+_FIRST = ("index-in-place", "constraints-in-place", "repairs-collide", "newer-run-first")
 _LISTS = ("history", "quarantine")
 _HELD = "A plain upgrade changes nothing under the hold."
 
@@ -23,23 +27,51 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     """Return what to type next. ``again`` is the command that ends here, as it was typed, for this target."""
     verb = again.split()[1]
     found, errors = ({f.slug for f in findings} for findings in (report.findings, report.errors))
-    following = _remedy(report.target, again, errors) or _resumed(session, report.target, found)
+    following = (
+        _running(report)
+        or _remedy(report.target, again, errors)
+        or _resumed(session, report.target, found)
+        or _in_the_way(report.errors)
+    )
     if following:
         return following
     if errors - REPAIRABLE - {"retrofit-not-allowed", "rollback-unfinished", "not-at-head"}:
         return Next(again, note=FIX)
     if verb in ("repair", "dedupe"):
         return Next(f"aoc-migrate audit {report.target}")
-    upgrade = again if verb == "upgrade" else " ".join(["aoc-migrate upgrade", report.target, *_accepted(again)])
-    if "retrofit-not-allowed" in errors:
-        upgrade = f"{RETROFIT} {upgrade}"
     released = verb == "upgrade" and not found & {"held", "rollback-unfinished"}
     current_hold = None if released else hold.read(session)
     if current_hold is not None:
+        upgrade = _upgrade(session, report.target, again, errors)
         return _under_hold(report.target, current_hold, f"{upgrade} --release-hold")
     if errors or (verb not in ("upgrade", *_LISTS) and report.revision != report.head):
-        return Next(upgrade)
+        return Next(_upgrade(session, report.target, again, errors))
     return Next() if verb in ("verify", *_LISTS) else Next(f"aoc-migrate verify {report.target}")
+
+
+def _running(report: Report) -> Next:
+    """Return the command that waits for a run in progress, or nothing."""
+    state = report.get(StatusFacts)
+    if state is None or not state.running:
+        return Next()
+    return Next(f"aoc-migrate wait {report.target}", note="A run is in progress; there is nothing to do but wait.")
+
+
+def _upgrade(session: Session, target: str, again: str, errors: set[str]) -> str:
+    """Return the upgrade, as it was typed; it is allowed to set links if it must, or was and has not finished."""
+    typed = again.startswith("aoc-migrate upgrade ")
+    upgrade = again if typed else " ".join(["aoc-migrate upgrade", target, *_accepted(again)])
+    state = chain_state(session)
+    allowed = "retrofit-not-allowed" in errors or (state is not None and not state["done"])
+    return f"{RETROFIT} {upgrade}" if allowed else upgrade
+
+
+def _in_the_way(errors: list[Finding]) -> Next:
+    """Return what has to be undone before rows can be restored or repaired, or nothing."""
+    for found in errors:
+        if found.slug in _FIRST:
+            return Next(choices=tuple(part for part, is_command in split(found.help) if is_command), note=FIX)
+    return Next()
 
 
 def _remedy(target: str, again: str, errors: set[str]) -> Next:

@@ -61,13 +61,13 @@ def run_plan(session: Session, report: Report, revision: str) -> None:
         job.function,
         job.name(job.start),
         job.name(job.goal),
-        longest_stall_ms=session.limits.max_stall * 1000,
+        stall_at_most_ms=session.limits.max_stall * 1000,
         rows_estimated=_rows(session, contract.table, costs, size),
         plan=tuple(planned),
         **_sizes(session, contract, costs, size),
     )
     if costs:
-        facts = replace(facts, estimated_seconds=_total(planned))
+        facts = replace(facts, time_estimated_seconds=_total(planned))
         facts = replace(facts, **_links(session, costs.links)) if costs.links else facts
     report.put(facts)
     if size and planned:

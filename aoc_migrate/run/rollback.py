@@ -61,7 +61,8 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
             return
         current_hold = resumed or hold.begin(session, f"downgrade {revision}", goal, acknowledged=not relative)
         report.changed |= resumed is None
-        _warn_guard(session, report)
+        if any(revision.removable for revision in undone):
+            _warn_guard(session, report)
         report.findings += lost_links(session, report.revision, goal)
         in_quarantine = journaled_in_quarantine(session, contract) if _sets_back(undone) else 0
         costs = measure(session, contract, links=False)

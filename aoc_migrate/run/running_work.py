@@ -10,6 +10,7 @@ from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.partitions import Place, index_builds
 from aoc_migrate.database.runner_lock import runners
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.report.facts.running import Running, readable
 from aoc_migrate.revisions import ledger
 
@@ -48,7 +49,7 @@ def _recorded(run: Row | None) -> Running | None:
 def _announced(row: Row) -> Running | None:
     """Return the step in the session's application name, and for how long its statement has been running."""
     name, _, step = str(row["application"]).partition(": ")
-    if not name.startswith("aoc-migrate "):
+    if not name.startswith("aoc-migrate ") or step in TARGETS:
         return None
     return Running(step, None if row["seconds"] is None else round(max(0.0, row["seconds"]), 1))
 

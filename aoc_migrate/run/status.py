@@ -31,10 +31,10 @@ def run_status(session: Session, report: Report) -> None:
         if check.name in existing and existing[check.name].is_(check)
     }
     pending = history(target)[position(target, report.revision) :]
-    indexes = {
-        index.name: catalog.index_state(session, contract.table, index)
-        for index in (contract.idempotency_index(), contract.chain_index())
-    }
+    ours = [contract.idempotency_index(), contract.chain_index()]
+    builds = building(session, contract.table, [index.name for index in ours])
+    states = {index.name: catalog.index_state(session, contract.table, index) for index in ours}
+    indexes = {name: "building" if name in builds else state for name, state in states.items()}
     state = chain_state(session)
     report.findings += hold.findings(session)
     report.findings += [replace(f, severity="warning") for f in write_findings(session, our_tables(session))]
@@ -47,10 +47,10 @@ def run_status(session: Session, report: Report) -> None:
             pending=tuple(f"{r.id} {r.title.partition(':')[0]}" for r in pending),
             backfill="not started"
             if state is None
-            else ("done" if state["done"] else f"{state['rows']} rows so far"),
+            else ("done" if state["done"] else f"{state['rows']:,} rows so far"),
             journal=journal.journal_facts(session).links,
             lock=holder(session) or "free",
-            building=building(session, contract.table, list(indexes)),
+            building=builds,
             running=running_work(session),
         )
     )

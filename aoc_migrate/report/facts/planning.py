@@ -30,22 +30,22 @@ class PlannedStep:
 class PlanFacts(Facts):
     """The revisions of a plan, the sizes of the table, and the steps.
 
-    What could not be measured is missing. ``estimated_seconds``: the sum of the steps, without audit and verify;
-    missing if a step that reads rows has no estimate. ``links_estimated``: the links that the backfill writes;
-    ``links_at_most`` instead, if only the maximum is known.
+    What could not be measured is missing. ``time_estimated_seconds``: the sum of the steps, without audit and
+    verify; missing if a step that reads rows has no estimate. ``links_estimated``: the links that the backfill
+    writes; ``links_at_most`` instead, if only the maximum is known.
     """
 
     direction: Annotated[str, Detail()]
     from_revision: Annotated[str, Detail()]
     to_revision: str
-    longest_stall_ms: Milliseconds
+    stall_at_most_ms: Milliseconds
     rows_estimated: int | None
     plan: tuple[PlannedStep, ...]
     partitions: int | None = None
     table_bytes: Bytes | None = None
     with_documents_and_indexes_bytes: Bytes | None = None
     new_indexes_estimated_bytes: Bytes | None = None
-    estimated_seconds: Seconds | None = None
+    time_estimated_seconds: Seconds | None = None
     links_estimated: int | None = None
     links_at_most: int | None = None
     wal_compression: Annotated[str | None, Detail()] = None

@@ -73,9 +73,9 @@ class BrokenRow:
 class RepairFacts(Facts):
     """How many rows would be repaired or moved, by rule and column, and a sample. A row may break several."""
 
-    to_repair: int
-    to_move: int
     broken: tuple[BrokenRule, ...]
+    to_repair: int | None = None
+    to_move: int | None = None
     sample: Annotated[tuple[BrokenRow, ...], Sample()] | None = None
 
 

@@ -25,7 +25,7 @@ class StatusFacts(Facts):
     backfill: str
     journal: int | None
     lock: str
-    building: Annotated[Mapping[str, int], Pairs("index", "pid")]
+    building: Annotated[Mapping[str, int], Pairs("index", "pid", ids=True)]
     running: tuple[Running, ...]
 
 

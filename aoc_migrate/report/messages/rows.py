@@ -30,15 +30,12 @@ ROWS: dict[str, Message] = {
         "Remove the key: aoc-migrate repair {target} --rule forbidden-key --apply. "
         "The upstream document inside content.raw may keep it.",
         code=FORBIDDEN,
-        many="Rows have a forbidden key at the top level of {count} columns; derived values do not belong in raw "
-        "rows.",
     ),
     "derived-key": Message(
         "{table} has {n_rows} with a derived effective_* key at the top level of {column} ({keys}).",
         "Remove the key: aoc-migrate repair {target} --rule derived-key --apply. Derived values are computed "
         "downstream.",
         code=DERIVED,
-        many="Rows have a derived effective_* key at the top level of {count} columns.",
     ),
     "forbidden-column": Message(
         "{table} has a column named {column}; the contract forbids that field in the envelope.",
@@ -126,7 +123,7 @@ ROWS: dict[str, Message] = {
     "retrofit-not-allowed": Message(
         "{table} has {n_rows} without the right supersedes link, and the backfill has to UPDATE an append-only "
         "table.",
-        "Set AOC_ALLOW_SUPERSEDES_RETROFIT=true for this run, and remove it after the cut-over.",
+        "Set AOC_ALLOW_SUPERSEDES_RETROFIT=true for the command that may do that, and for that run only.",
     ),
     "update-trigger": Message(
         "{table} has a trigger {trigger}, which fires for every row that the backfill updates.",
