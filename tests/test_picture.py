@@ -58,7 +58,7 @@ def test_figures_are_masked_and_words_are_not() -> None:
 
 
 def test_lines_that_are_left_out_are_counted() -> None:
-    """A picture shows the first lines in their colours, says how many follow, and escapes what is markup."""
+    """A picture shows the first lines in their colors, says how many follow, and escapes what is markup."""
     scene = shown("aoc-migrate audit", "\x1b[31mFAILED\x1b[0m\r\n<b> & more\r\n3\r\n4\r\n", most=2)
 
     svg = drawn([scene, Text("x" * WIDTH)], "A title")

@@ -53,20 +53,20 @@ def test_facts_are_formatted_for_people() -> None:
 
     lines = [" ".join(line.split()) for line in table.splitlines()]
     for line in (
-        "longest stall 100 ms",
-        "rows estimated 12,345",
+        "stalls at most 100 ms",
+        "rows (estimate) 12,345",
         "table 2 kB",
-        "estimated 1 d",
+        "time (estimate) 1 d",
         "pending none",
-        "building none",
+        "building index none",
         "running none",
         "rules 2 of 4 proven; b missing, d changed",
         "indexes a: valid, b: missing",
-        "revisions (documents) 1 (1,200), 3 to 4 (1)",
+        "documents by revisions 1: 1,200; 3 to 4: 1",
     ):
         assert line in lines
     for line in (
-        "| estimated | 1 d |",
+        "| time (estimate) | 1 d |",
         "| revisions | documents |",
         "| 1 | 1,200 |",
         "| rules | 2 of 4 proven; b missing, d changed |",
@@ -152,7 +152,7 @@ def test_the_verdict_comes_first_then_what_to_do() -> None:
         "    It is blank.",
         "    -> Fill it in.",
         "",
-        "  for more about a finding:",
+        "  to explain a finding:",
         "    aoc-migrate explain blank-key",
         "",
         "  waited  1 s",
@@ -211,7 +211,7 @@ def test_samples_give_way_to_the_screen(height: int) -> None:
     rows = [line for line in lines if line.strip().startswith("advisory_raw:")]
     assert len(lines) <= height - 2
     assert len({*rows}) == len(rows) // 4 == {24: 0, 40: 3}[height]
-    assert f"       {101 - len(rows) // 4} {'more' if rows else 'rows'}: --format json" in lines
+    assert f"       {101 - len(rows) // 4} {'more' if rows else 'rows'} in --format json" in lines
     assert max(map(len, lines)) <= 80
 
 

@@ -100,7 +100,7 @@ class Screen:
         self._print(grid, indent)
 
     def table(self, table: Table, indent: int, most: int | None = None, *, header: bool = True) -> None:
-        """Draw a table without its empty columns, and without those after its first ``most`` rows.
+        """Draw a table without its empty columns, and without the rows after the first ``most``.
 
         Where it cannot fit, each row is drawn as names and values. Rows with lines below them are not drawn whole.
         """

@@ -67,7 +67,7 @@ class _Page:
             self._finding(group)
         if findings:
             self._gap()
-            self.screen.line("for more about a finding:", 2)
+            self.screen.line("to explain a finding:", 2)
             self.screen.line(f"aoc-migrate explain {by_severity(findings)[0].slug}", 4, COMMAND)
 
     def _gap(self) -> None:
@@ -112,7 +112,7 @@ class _Page:
         more = len(table.rows) - self.rows
         if more > 0 and self.look.verbosity < Verbosity.VERBOSE:
             what = "more" if self.rows else f"row{'s' * (more != 1)}"
-            self.screen.line(f"{more:,} {what}: --format json", indent)
+            self.screen.line(f"{more:,} {what} in --format json", indent)
 
     def _facts(self, report: Report) -> None:
         whole = self.look.verbosity == Verbosity.VERBOSE
@@ -166,6 +166,6 @@ def _subject(finding: Finding) -> str:
 
 
 def _sizes(table: Table) -> tuple[str, str]:
-    """Return a table of sizes as a fact: "revisions (documents)", "1 (1,200), 2 (40)"."""
+    """Return a table of sizes as a fact: "documents by revisions", "1: 1,200; 2: 40"."""
     name, value = table.columns
-    return f"{name} ({value})", ", ".join(f"{item.text} ({size.text})" for item, size in table.rows)
+    return f"{value} by {name}", "; ".join(f"{item.text}: {size.text}" for item, size in table.rows)

@@ -105,13 +105,13 @@ def fact_pairs(report: Report, *, whole: bool = False) -> Iterator[tuple[str, st
 
 
 def next_lines(following: Next) -> Iterator[tuple[str, list[str]]]:
-    """Yield what to do next, by kind: a note, the next command, other commands."""
+    """Yield what to do next, by kind: a note, the next command, and what a person may choose instead."""
     if following.note:
         yield "note", [plain(following.note)]
     if following.command:
         yield "next", [plain(following.command)]
     if following.choices:
-        yield "or", [plain(choice) for choice in following.choices]
+        yield "or" if following.command else "to go on", [plain(choice) for choice in following.choices]
 
 
 def termination_message(command: str, reports: list[Report], most: int = 4096) -> str:
