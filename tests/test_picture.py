@@ -50,7 +50,7 @@ def test_the_picture_loads_nothing() -> None:
 
 
 def test_figures_are_masked_and_words_are_not() -> None:
-    """Two runs that differ in figures alone have the same text; a different word is a difference."""
+    """Two runs that differ only in figures have the same text; a different word is a difference."""
     one, other = "took  9 ms, 10,003 rows, 1.2 MB\n", "took 1.1 s, 9 rows, 980 kB\n"
 
     assert masked(one) == masked(other)

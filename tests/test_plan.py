@@ -82,7 +82,7 @@ def test_each_estimate_is_reported_with_the_actual_time(
 
 
 def test_a_table_without_rows_is_not_measured(excititor: Database, aoc: Aoc) -> None:
-    """An empty table, never analysed, has a plan without times."""
+    """An empty table, never analyzed, has a plan without times."""
     aoc.configure(excititor)
 
     facts = aoc.json("plan").report["facts"]
@@ -107,7 +107,7 @@ def test_a_relative_revision_plans_the_way_down(
 def test_a_downgrade_plans_only_what_it_restores(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """The plan of a downgrade lists what the downgrade then runs; what was not found so is not made so again."""
+    """The plan of a downgrade lists what the downgrade then runs, and restores nothing that was not there."""
     assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
     listed = planned(aoc, target_with_chain.target, "base")
 

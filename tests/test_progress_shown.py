@@ -31,7 +31,7 @@ def paused(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> ExitStack
 
 
 def test_a_terminal_has_a_bar(excititor: Database, aoc: Aoc, paused: ExitStack) -> None:
-    """On a terminal a bar rewrites itself below the log and disappears; stdout has the report alone."""
+    """On a terminal a bar rewrites itself below the log and disappears; stdout has only the report."""
     with paused, on_terminal(aoc, *BACKFILL, "--format", "json") as terminal:
         wait_until(lambda: len(FRAME.findall(terminal.written)) > 2)
         frames = [COLOR.sub("", frame) for frame in FRAME.findall(terminal.written)]

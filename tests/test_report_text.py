@@ -175,7 +175,7 @@ def test_the_verdict_comes_first_then_what_to_do() -> None:
 def test_the_verdict_is_one_of_four_words(
     slug: str, severity: Severity, exit_code: int, failed: bool, word: str, verbosity: Verbosity
 ) -> None:
-    """PASSED, FINDINGS, HELD or FAILED, whatever else is shown; --quiet shows that line alone."""
+    """PASSED, FINDINGS, HELD or FAILED, whatever else is shown; --quiet shows only that line."""
     found = Finding(slug, "s", "p", "h", severity, exit_code=exit_code)
     report = Report("concelier", "head", "r4", findings=[found], failed=failed, reached=True)
 
