@@ -85,5 +85,5 @@ class Throttle:
             waited=f"{waited:.0f} s",
             attempts=1,
             blockers=f"It paused because {stop.reason}.",
-            remedy=f"{signal.remedy}. Then run the same command again; it goes on behind its last batch.",
+            remedy=f"{signal.remedy}. Then run the same command again; it goes on after its last batch.",
         )
