@@ -65,7 +65,7 @@ SITUATIONS: dict[tuple[str, str], tuple[str, Situation]] = {
     ("docs/window.md", "### Exit code 1: findings"): ("dirty", nothing),
     ("docs/window.md", "### `pooler`, or `standby`"): ("clean", nothing),
     ("docs/window.md", "### `waiting for another run`, `lock-held`"): ("clean", locked),
-    ("docs/window.md", "### `waiting.`, `gave up`: a session blocks us"): ("clean", waiting),
+    ("docs/window.md", "### `gave up`, `waiting for pid`: a session blocks us"): ("clean", waiting),
     ("docs/window.md", "### An index build waits"): ("clean", nothing),
     ("docs/window.md", "### The backfill pauses, or is slow"): ("clean", behind),
     ("docs/window.md", "### Disk or WAL fills up"): ("clean", behind),

@@ -51,7 +51,7 @@ def test_a_report_names_its_explanation(concelier: Database, aoc: Aoc) -> None:
     concelier.add("bad", tenant=None)
     aoc.configure(concelier)
 
-    assert "\n  for more about a finding:\n    aoc-migrate explain missing-required\n" in aoc("audit").out
+    assert "\n  to explain a finding:\n    aoc-migrate explain missing-required\n" in aoc("audit").out
 
 
 def completed(line: str) -> list[str]:

@@ -37,7 +37,7 @@ def last(ran: Ran) -> tuple[str, str, str]:
 
 
 def test_an_upgrade(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """An upgrade that pauses and is ended by SIGTERM, and the one that goes on, log objects alone."""
+    """An upgrade that pauses and is ended by SIGTERM, and the one that goes on, log only objects."""
     before_backfill(excititor, aoc, retrofit)
     words = ("--batch-rows", "100", "--max-lag", "1MB", "--deadline", "60s")
     with unread_slot(excititor) as slot:

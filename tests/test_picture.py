@@ -50,7 +50,7 @@ def test_the_picture_loads_nothing() -> None:
 
 
 def test_figures_are_masked_and_words_are_not() -> None:
-    """Two runs that differ in figures alone have the same text; a different word is a difference."""
+    """Two runs that differ only in figures have the same text; a different word is a difference."""
     one, other = "took  9 ms, 10,003 rows, 1.2 MB\n", "took 1.1 s, 9 rows, 980 kB\n"
 
     assert masked(one) == masked(other)
@@ -58,7 +58,7 @@ def test_figures_are_masked_and_words_are_not() -> None:
 
 
 def test_lines_that_are_left_out_are_counted() -> None:
-    """A picture shows the first lines in their colours, says how many follow, and escapes what is markup."""
+    """A picture shows the first lines in their colors, says how many follow, and escapes what is markup."""
     scene = shown("aoc-migrate audit", "\x1b[31mFAILED\x1b[0m\r\n<b> & more\r\n3\r\n4\r\n", most=2)
 
     svg = drawn([scene, Text("x" * WIDTH)], "A title")

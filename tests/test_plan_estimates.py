@@ -17,7 +17,7 @@ from tests.helpers import counted
 from tests.partitions import partition
 
 ROWS = 30_000  # about 1,900 pages: more than a sample
-ANALYSED = "ANALYZE vex_raw"
+ANALYZED = "ANALYZE vex_raw"
 SHAPES = {
     "many short chains": "'CVE-' || n / 3",
     "few long chains": "'CVE-' || n % 4",
@@ -27,10 +27,10 @@ SHAPES = {
 }
 """SQL for the upstream id of row n."""
 STATES: dict[str, list[str | tuple[int, int]]] = {
-    "never analysed": [(0, ROWS)],
-    "analysed": [(0, ROWS), ANALYSED],
-    "loaded since": [(0, ROWS // 10), ANALYSED, (ROWS // 10, ROWS)],
-    "deleted since": [(0, ROWS), ANALYSED, "DELETE FROM vex_raw WHERE substr(id, 2)::int % 5 > 0"],
+    "never analyzed": [(0, ROWS)],
+    "analyzed": [(0, ROWS), ANALYZED],
+    "loaded since": [(0, ROWS // 10), ANALYZED, (ROWS // 10, ROWS)],
+    "deleted since": [(0, ROWS), ANALYZED, "DELETE FROM vex_raw WHERE substr(id, 2)::int % 5 > 0"],
     "emptied and loaded": ["VACUUM ANALYZE vex_raw", (0, ROWS)],
 }
 """What happened to the table: ranges of rows that were loaded, and statements."""
@@ -60,7 +60,7 @@ def load(database: Database, first: int, last: int, upstream: str) -> None:
 
 @pytest.fixture(params=["one table", "partitions"])
 def empty(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> Database:
-    """Excititor's database with an empty raw table, partitioned or not, which nothing analyses by itself."""
+    """Excititor's database with an empty raw table, partitioned or not, which nothing analyzes by itself."""
     if request.param == "partitions":
         partition(excititor.connection, "vex_raw")
     for (table,) in excititor.rows(
@@ -99,7 +99,7 @@ def test_rows_and_bytes_are_near_the_fact(state: str, empty: Database, aoc: Aoc)
     assert near(facts["rows_estimated"], rows)
     assert near(facts["links_estimated"], links)
     assert facts["table_bytes"] == table_bytes
-    assert slugs == ([] if state == "analysed" else ["statistics-stale"])
+    assert slugs == ([] if state == "analyzed" else ["statistics-stale"])
     assert aoc("upgrade", "excititor_0005").exit_code == 0
     assert near(facts["new_indexes_estimated_bytes"], float(empty.value(INDEXES)))
 
@@ -197,7 +197,7 @@ def test_a_role_without_select_sees_what_the_catalog_knows(excititor: Database, 
         aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as("blind", "s")
         load(excititor, 0, 500, SHAPES["single rows"])
         before = aoc.json("plan").report["facts"]
-        excititor.run(ANALYSED)
+        excititor.run(ANALYZED)
         load(excititor, 500, 2000, SHAPES["single rows"])
         after = aoc.json("plan").report["facts"]
     finally:

@@ -53,9 +53,9 @@ def test_the_plan_counts_partitions(partitioned: Database, aoc: Aoc) -> None:
         "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('vex_raw')"
     )
     assert [(s["statement"], s["lock"]) for s in facts["plan"] if s["revision"] == "excititor_0005"] == [
-        ("3 INDEXes without parts", "SHARE"),
+        ("3 indexes ON ONLY", "SHARE"),
         ("INDEX vex_raw_chain_v1 on 4 partitions", "SHARE UPDATE EXCLUSIVE"),
-        ("ATTACH 6 INDEXes", "ACCESS EXCLUSIVE on the index"),
+        ("ATTACH 6 indexes", "ACCESS EXCLUSIVE on the index"),
     ]
 
 

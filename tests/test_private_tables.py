@@ -43,7 +43,7 @@ def rights(database: Database, role: str) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def favoured_reader(excititor: Database, aoc: Aoc) -> Iterator[Database]:
+def favored_reader(excititor: Database, aoc: Aoc) -> Iterator[Database]:
     """A reader to whom default privileges give all rights on new tables; the raw table has duplicates."""
     aoc.configure(excititor)
     aoc.environment["AOC_ALLOW_SUPERSEDES_RETROFIT"] = "true"
@@ -60,7 +60,7 @@ def favoured_reader(excititor: Database, aoc: Aoc) -> Iterator[Database]:
 
 @pytest.mark.parametrize("way", ["command", "alembic", "psql"])
 def test_default_privileges_give_nothing(
-    way: str, excititor: Database, favoured_reader: Database, aoc: Aoc
+    way: str, excititor: Database, favored_reader: Database, aoc: Aoc
 ) -> None:
     """Our tables are private from their creation; a reader of the raw table reads only revision and hold."""
     assert aoc("dedupe", "--apply").exit_code == 0
@@ -70,16 +70,16 @@ def test_default_privileges_give_nothing(
         WAYS[way](excititor, aoc)("upgrade", "excititor_0007")
 
     assert excititor.value("SELECT count(*) FROM aoc_supersedes_journal") > 0
-    assert rights(excititor, role_of(favoured_reader)) == READ
+    assert rights(excititor, role_of(favored_reader)) == READ
     assert excititor.value("SELECT count(*) FROM vex_raw_quarantine") == 1
 
 
-def test_a_reader_may_wait(excititor: Database, favoured_reader: Database, aoc: Aoc) -> None:
+def test_a_reader_may_wait(excititor: Database, favored_reader: Database, aoc: Aoc) -> None:
     """Whoever may read the raw table may wait, without a GRANT of the operator, and sees a hold."""
     aoc("dedupe", "--apply")
     aoc("upgrade")
     aoc("downgrade", "-1")
-    aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(role_of(favoured_reader), "s")
+    aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(role_of(favored_reader), "s")
 
     waited = aoc.json("wait", "--timeout", "1s")
 
@@ -130,14 +130,14 @@ def test_who_may_write_is_reported(right: str, excititor: Database, aoc: Aoc) ->
 
 
 def test_a_journal_that_others_may_write_is_not_used(
-    excititor: Database, favoured_reader: Database, aoc: Aoc
+    excititor: Database, favored_reader: Database, aoc: Aoc
 ) -> None:
     """Links are not set back from a journal that others may write to, by any way; the REVOKE is printed."""
-    role = role_of(favoured_reader)
+    role = role_of(favored_reader)
     aoc("dedupe", "--apply")
     aoc("upgrade")
     excititor.run(f"GRANT SELECT, UPDATE ON aoc_supersedes_journal TO {role}")
-    favoured_reader.run(
+    favored_reader.run(
         "UPDATE public.aoc_supersedes_journal SET old = array_fill('POISON'::text, ARRAY[cardinality(ids)])"
     )
     links = excititor.rows("SELECT id, supersedes FROM vex_raw ORDER BY id")

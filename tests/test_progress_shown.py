@@ -18,7 +18,7 @@ BACKFILL = ("upgrade", "excititor_0006", "--batch-rows", "100", "--max-lag", "1M
 PAUSED = "link rows of vex_raw: 101 of about 400 rows (25 %), pausing because slot 'unread_"
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ excititor: .+")
 FRAME = re.compile(r"\r\x1b\[2K([^\r\n]*)")
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def paused(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> ExitStack
 
 
 def test_a_terminal_has_a_bar(excititor: Database, aoc: Aoc, paused: ExitStack) -> None:
-    """On a terminal a bar rewrites itself below the log and disappears; stdout has the report alone."""
+    """On a terminal a bar rewrites itself below the log and disappears; stdout has only the report."""
     with paused, on_terminal(aoc, *BACKFILL, "--format", "json") as terminal:
         wait_until(lambda: len(FRAME.findall(terminal.written)) > 2)
-        frames = [COLOUR.sub("", frame) for frame in FRAME.findall(terminal.written)]
+        frames = [COLOR.sub("", frame) for frame in FRAME.findall(terminal.written)]
         paused.close()
         report = json.loads(terminal.end())
 
@@ -49,10 +49,8 @@ def test_a_terminal_has_a_bar(excititor: Database, aoc: Aoc, paused: ExitStack) 
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_the_bar_has_no_colour_where_none_is_wanted(
-    variable: str, value: str, aoc: Aoc, paused: ExitStack
-) -> None:
-    """With NO_COLOR the bar has no colour; a dumb terminal has lines with a time stamp, and no bar."""
+def test_the_bar_has_no_color_where_none_is_wanted(variable: str, value: str, aoc: Aoc, paused: ExitStack) -> None:
+    """With NO_COLOR the bar has no color; a dumb terminal has lines with a time stamp, and no bar."""
     with paused, on_terminal(aoc, *BACKFILL, **{variable: value}) as terminal:
         wait_until(lambda: PAUSED in terminal.written)
         if variable == "NO_COLOR":
@@ -60,7 +58,7 @@ def test_the_bar_has_no_colour_where_none_is_wanted(
         paused.close()
         terminal.end()
 
-    assert COLOUR.findall(terminal.written) == []
+    assert COLOR.findall(terminal.written) == []
     if variable == "TERM":
         assert "\x1b" not in terminal.written
         assert all(map(LINE.fullmatch, terminal.written.splitlines())), terminal.written
@@ -114,7 +112,7 @@ def test_the_bar_shows_text_only(monkeypatch: pytest.MonkeyPatch) -> None:
     bar.above("[blink]z[/]")
     bar.stop()
 
-    text = COLOUR.sub("", written.getvalue())
+    text = COLOR.sub("", written.getvalue())
     assert "[bold]x[/]\\x1b[31m\\u202e" in text
     assert "waiting for \\x07[red]yyy" in text
     assert "[blink]z[/]\n" in text
@@ -145,7 +143,7 @@ def test_the_bar_shows_text_only(monkeypatch: pytest.MonkeyPatch) -> None:
             "12 s of about 40 s (estimate)",
         ),
         (Running("x", 12.4, estimated_ms=40_000.0, waits_for="w"), "12 s of about 40 s (estimate), w", None),
-        (Running("x"), "begins", "begins"),
+        (Running("x"), "starting", "starting"),
     ],
 )
 def test_a_running_step_has_one_text_form(running: Running, state: str, brief: str | None) -> None:

@@ -150,28 +150,26 @@ def test_ids_are_unique() -> None:
     assert [a["aria-labelledby"] for a in reader.named("section")] == [a["id"] for a in reader.named("h2")[:-1]]
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Return the relative luminance of #rrggbb, as WCAG defines it."""
-    values = [int(part, 16) / 255 for part in re.findall("..", colour.lstrip("#"))]
+    values = [int(part, 16) / 255 for part in re.findall("..", color.lstrip("#"))]
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
     return sum(factor * v for factor, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
 def test_every_text_has_enough_contrast(scheme: str) -> None:
-    """Every colour of text has a contrast of 4.5 to 1 (WCAG AA) on paper and on sheet, in every scheme."""
+    """Every color of text has a contrast of 4.5 to 1 (WCAG AA) on paper and on sheet, in every scheme."""
     roots = re.findall(r":root \{(.*?)\}", style(), re.DOTALL)
     pairs = re.findall(r"--(\w+): (#\w+)", roots[["light", "dark", "print"].index(scheme)])
-    colours = {
-        name: "#" + "".join(c * 2 for c in value[1:]) if len(value) == 4 else value for name, value in pairs
-    }
-    grounds = [luminance(colours.pop(name)) for name in ("paper", "sheet")]
-    del colours["line"]
+    colors = {name: "#" + "".join(c * 2 for c in value[1:]) if len(value) == 4 else value for name, value in pairs}
+    grounds = [luminance(colors.pop(name)) for name in ("paper", "sheet")]
+    del colors["line"]
 
-    assert set(re.findall(r"[^-]color: var\(--(\w+)\)", style())) <= set(colours)
-    for name, colour in colours.items():
+    assert set(re.findall(r"[^-]color: var\(--(\w+)\)", style())) <= set(colors)
+    for name, color in colors.items():
         for ground in grounds:
-            dark, light = sorted([ground, luminance(colour)])
+            dark, light = sorted([ground, luminance(color)])
             assert (light + 0.05) / (dark + 0.05) >= 4.5, name
 
 
@@ -183,8 +181,8 @@ def test_a_page_without_findings_says_so() -> None:
     assert reader.problems == []
 
 
-def test_nothing_is_shown_by_colour_alone() -> None:
-    """Severities and states that are coloured are words too; a bar has its value next to it."""
+def test_nothing_is_shown_by_color_alone() -> None:
+    """Severities and states that are colored are words too; a bar has its value next to it."""
     text = drawn(hostile())
 
     marks = re.findall(r'<strong class="mark (\w+)">(\w+)</strong>', text)

@@ -53,20 +53,20 @@ def test_facts_are_formatted_for_people() -> None:
 
     lines = [" ".join(line.split()) for line in table.splitlines()]
     for line in (
-        "longest stall 100 ms",
-        "rows estimated 12,345",
+        "stalls at most 100 ms",
+        "rows (estimate) 12,345",
         "table 2 kB",
-        "estimated 1 d",
+        "time (estimate) 1 d",
         "pending none",
-        "building none",
+        "building index none",
         "running none",
         "rules 2 of 4 proven; b missing, d changed",
         "indexes a: valid, b: missing",
-        "chain depths 1: 1,200 documents, 3 to 4: 1",
+        "documents by revisions 1: 1,200; 3 to 4: 1",
     ):
         assert line in lines
     for line in (
-        "| estimated | 1 d |",
+        "| time (estimate) | 1 d |",
         "| revisions | documents |",
         "| 1 | 1,200 |",
         "| rules | 2 of 4 proven; b missing, d changed |",
@@ -152,7 +152,7 @@ def test_the_verdict_comes_first_then_what_to_do() -> None:
         "    It is blank.",
         "    -> Fill it in.",
         "",
-        "  for more about a finding:",
+        "  to explain a finding:",
         "    aoc-migrate explain blank-key",
         "",
         "  waited  1 s",
@@ -175,7 +175,7 @@ def test_the_verdict_comes_first_then_what_to_do() -> None:
 def test_the_verdict_is_one_of_four_words(
     slug: str, severity: Severity, exit_code: int, failed: bool, word: str, verbosity: Verbosity
 ) -> None:
-    """PASSED, FINDINGS, HELD or FAILED, whatever else is shown; --quiet shows that line alone."""
+    """PASSED, FINDINGS, HELD or FAILED, whatever else is shown; --quiet shows only that line."""
     found = Finding(slug, "s", "p", "h", severity, exit_code=exit_code)
     report = Report("concelier", "head", "r4", findings=[found], failed=failed, reached=True)
 

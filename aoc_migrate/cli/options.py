@@ -164,10 +164,10 @@ OUTPUT = (
         type=click.Choice(["auto", "always", "never"]),
         default="auto",
         show_default=True,
-        help="Colors; auto: on a terminal, unless NO_COLOR is set.",
+        help="When to use color; auto: on a terminal, unless NO_COLOR is set.",
     ),
-    _output("-v", "--verbose", is_flag=True, help="Show every finding, sample and value whole."),
-    _output("-q", "--quiet", is_flag=True, help="Show the verdict alone."),
+    _output("-v", "--verbose", is_flag=True, help="Show every finding, sample and value in full."),
+    _output("-q", "--quiet", is_flag=True, help="Show only the verdict."),
     _output(
         "--log-format",
         type=click.Choice(["text", "json"]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """The format of the report, its file (None: stdout), how it looks, and where metrics go."""
+    """The format of the report, its file (None: stdout), how it is drawn, and where metrics go."""
 
     format_: str = "table"
     file: str | None = None
@@ -36,7 +36,7 @@ class Output:
     def check(self) -> None:
         """Raise Abort (exit 2) if stdout is closed, a file cannot be written, or options contradict each other."""
         if self.verbose and self.quiet:
-            raise refused("--verbose shows everything, --quiet the verdict alone. Choose one.")
+            raise refused("--verbose shows everything, --quiet only the verdict. Choose one.")
         if self.color == "never":
             os.environ["NO_COLOR"] = "1"  # for the bar on stderr
         if self.file is None and stdout_is_closed():
@@ -86,7 +86,7 @@ class Output:
     def _put(self, text: str) -> None:
         """Write text to the file or stdout. Raises ClosedPipe, or Abort (exit 2) if it cannot be written."""
         if self.file is None:
-            click.echo(text, nl=False, color=True)  # it has colors only where they are wanted
+            click.echo(text, nl=False, color=True)  # the text has colors only if they are wanted
             return
         opener = self._open_fifo if Path(self.file).is_fifo() else None
         try:

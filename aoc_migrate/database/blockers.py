@@ -52,14 +52,14 @@ class Blockers:
             return "Nobody was ahead of us: the change itself takes longer than --max-stall allows."
         if not self.ahead:
             return "No blocker was seen."
-        behind = f" {self.behind} sessions waited behind us." if self.behind else ""
+        behind = f" {self.behind} session{'s' * (self.behind != 1)} waited behind us." if self.behind else ""
         return f"Ahead of us: {self.named()}.{behind}"
 
     def waiting(self) -> str:
-        """Return that we wait for them, as a phrase."""
+        """Return whom we wait for, as a phrase."""
         if not self.ahead:
-            return "waiting for a session that was not seen"
-        behind = f"; {self.behind} sessions wait behind us" if self.behind else ""
+            return "waiting for a session that we cannot see"
+        behind = f"; {self.behind} waiting behind us" if self.behind else ""
         return f"waiting for {self.named()}{behind}"
 
     def named(self) -> str:

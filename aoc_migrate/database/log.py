@@ -39,7 +39,7 @@ class _Log:
     latest: float = -math.inf  # when the latest line on a running step was written
 
     def is_terminal(self) -> bool:
-        """Return whether the log is text on a terminal that can move its cursor."""
+        """Return whether the log is text on a terminal whose cursor can be moved."""
         if self.json or self.terminal is not None:
             return not self.json and self.terminal is True
         with suppress(*_LOST):
@@ -63,8 +63,8 @@ def is_json() -> bool:
 def say(message: str, target: str, *, event: str = "note", level: str = "info", **fields: Any) -> None:
     """Write one line of log on ``target``, with control characters escaped; stdout belongs to the report.
 
-    ``event`` is a short fixed name, ``level`` info, warning or error, ``fields`` the numbers of the message. The
-    beginning of a step is not written on a terminal, where the bar shows it.
+    ``event`` is a short fixed name; ``level``: info, warning or error; ``fields``: the values in the message. On a
+    terminal, the beginning of a step is not written, because the bar shows it.
     """
     if _log.json:
         _write_object(level, target, event, {"message": message, **fields})
@@ -81,7 +81,7 @@ def sentence(message: str, *, event: str = "error", level: str = "error", **fiel
 
 
 def say_running(target: str, running: "Running") -> None:
-    """Write one line on a running step, unless one was written a moment ago."""
+    """Write one line on a running step, unless the last one is too recent."""
     now = time.monotonic()
     if now - _log.latest >= SECONDS_BETWEEN_LINES:
         _log.latest = now

@@ -31,7 +31,7 @@ def say_unseen(session: Session, what: str, reason: str) -> None:
     """Log once in a run that ``what`` cannot be seen, and why."""
     if what not in session.unseen:
         session.unseen.add(what)
-        session.say(f"cannot see {what} ({reason}); goes on without it", "unseen", "warning")
+        session.say(f"cannot see {what} ({reason}); going on without it", "unseen", "warning")
 
 
 @contextmanager

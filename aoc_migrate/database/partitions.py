@@ -159,7 +159,7 @@ def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]
 
 
 class Place(NamedTuple):
-    """How far the build of an index is: its phase, and what is done of what in it. A phase may count nothing."""
+    """How far an index build has got: its phase, and how much of it is done. Some phases count nothing."""
 
     doing: str
     unit: str | None
@@ -168,7 +168,7 @@ class Place(NamedTuple):
 
 
 def index_builds(session: Session, pids: list[int]) -> dict[int, Place]:
-    """Return how far the index builds of sessions are, by pid, as far as this role may see them."""
+    """Return how far the index builds of sessions have got, by pid, as far as this role may see them."""
     rows = session.rows(
         "SELECT pid, phase, "
         "CASE WHEN blocks_total > 0 THEN 'blocks' WHEN tuples_total > 0 THEN 'rows' END AS unit, "

@@ -34,7 +34,7 @@ class Progress:
         self.count(unit, total)
 
     def count(self, unit: str | None, total: int | None = None, done: int = 0, doing: str | None = None) -> None:
-        """Begin to count something else, of which ``done`` was done before."""
+        """Start to count something else, of which ``done`` is done already."""
         self.doing, self.unit, self.total, self.done = doing, unit, total, done
         self._places = deque([(time.monotonic(), done)])
 
@@ -43,7 +43,7 @@ class Progress:
         self.reach(self.done + count)
 
     def reach(self, done: int) -> None:
-        """Say how much is done."""
+        """Set how much is done."""
         now, self.done = time.monotonic(), done
         if now - self._places[-1][0] >= 1:
             self._places.append((now, done))
@@ -51,7 +51,7 @@ class Progress:
             self._places.popleft()
 
     def waits(self, reason: str | None) -> None:
-        """Say why the step waits, as a phrase, or None once it goes on. The log says so when a wait begins."""
+        """Set why the step waits, as a phrase, or None once it goes on. The beginning of a wait is logged."""
         begins = reason is not None and self._waits is None
         since = time.monotonic() if self._waits is None else self._waits[1]
         self._waits = None if reason is None else (reason, since)
@@ -59,7 +59,7 @@ class Progress:
             log.say_running(self.session.target.name, self.now())
 
     def now(self) -> Running:
-        """Return how far the step is now."""
+        """Return how far the step has got."""
         now, waits, (since, before) = time.monotonic(), self._waits, self._places[0]
         rate = max(0, self.done - before) / (now - since) if now > since else 0
         running = Running(

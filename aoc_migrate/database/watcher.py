@@ -34,7 +34,7 @@ def watched(session: Session, observe: Callable[[Session, int], object], every: 
             except (psycopg.Error, Abort) as error:
                 if not reported:
                     session.say(
-                        f"nobody watches this step for now ({type(error).__name__}); it goes on",
+                        f"nothing watches this step for now ({type(error).__name__}); it goes on",
                         "unseen",
                         "warning",
                     )

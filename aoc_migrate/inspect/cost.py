@@ -33,7 +33,7 @@ _WAL_PER_LINK, _COMPRESSED_WAL_PER_LINK = (
     8100,
     1700,
 )  # bytes, if every update needs a full-page image (limits.md 8)
-_APART = 2000  # bytes; PostgreSQL stores values of a row apart (TOAST) until it has no more
+_APART = 2000  # bytes; PostgreSQL stores values apart (TOAST) until a row is no larger
 _T = TypeVar("_T")
 
 
@@ -43,7 +43,7 @@ class Effect(Enum):
     INSTANT = "-"
     SET_BACK = "journal"
     PROVE = "table"
-    LINK = "by key"
+    LINK = "table by key"
     BUILD = "table twice"
     PROVE_DOCUMENTS = "documents"
 
@@ -66,9 +66,9 @@ def effect_on(contract: Contract, step: Step) -> Effect:
 class Costs:
     """The size of the table, and the milliseconds that this server needs for it.
 
-    ``links``: rows that the backfill will write, if that was asked; ``journaled``: rows that its downgrade sets
+    ``links``: rows that the backfill will write, if asked for; ``journaled``: rows that its downgrade sets
     back; ``scan``: for the small columns of every row; ``documents``: with the documents; ``sort``: for the keys
-    of every row in the order of each index; ``entry_bytes``: of an entry of each index. None is unknown.
+    of every row in the order of each index; ``entry_bytes``: the size of an entry of each index. None: unknown.
     """
 
     rows: int

@@ -1,8 +1,8 @@
-"""How many links the backfill will write: counted, or found out on a sample through an index, or only bounded.
+"""How many links the backfill will write: counted, estimated from a sample through an index, or only bounded.
 
-Neither a sample of rows nor PostgreSQL's statistics show how many documents a table has. To statistics, a few long
-chains among many single rows look like long chains alone; in a sample of a large table, two rows are seldom of one
-document. So where only the maximum is known, no estimate is given.
+Neither a sample of rows nor PostgreSQL's statistics show how many documents a table has. In statistics, a few long
+chains among many single rows look like long chains only; in a sample of a large table, two rows seldom belong to
+one document. So where only the maximum is known, no estimate is given.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from aoc_migrate.database.table_scan import read
 from aoc_migrate.inspect.usable_indexes import usable_indexes
 from aoc_migrate.operations.supersedes.statements import wrong_links
 
-COUNT_MS = 10_000.0  # what may be expected of a count
+COUNT_MS = 10_000.0  # a count that is expected to take longer is not made
 PROBES = 3000
 _TIMEOUT = {"statement_timeout": "30s"}
 _BY_INDEX = dict.fromkeys(("enable_seqscan", "enable_bitmapscan"), "off")
@@ -36,7 +36,7 @@ def missing_links(
     """Return the links that the backfill will write to about ``rows``, of which ``sample`` has a ``share``.
 
     They are counted, if that is expected to take no more than `COUNT_MS`. Else, if an index begins with the chain
-    key, it shows which rows of the sample have no link, but a predecessor. Else every row without a link may need
+    key, it shows which rows of the sample have a predecessor, but no link. Else every row without a link may need
     one.
     """
     try:
@@ -73,7 +73,7 @@ def _has_index(session: Session, contract: Contract) -> bool:
 
 
 def _share_missing(session: Session, contract: Contract, sample: str) -> float:
-    """Return the share of the sampled rows that have no link, but a predecessor.
+    """Return the share of the sampled rows that have a predecessor, but no link.
 
     LIMIT keeps PostgreSQL from reading the whole table for a join.
     """

@@ -1,4 +1,4 @@
-"""The size of a table with its partitions, as the catalog and the files say."""
+"""The size of a table with its partitions, from the catalog and the files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,10 +62,10 @@ def table_size(session: Session, table: str) -> TableSize:
 def stale_statistics(session: Session, table: str, size: TableSize, *, measured: bool) -> Iterator[Finding]:
     """Yield ``statistics-stale`` for a table larger than a sample, or one that could not be ``measured``.
 
-    ANALYZE of a partitioned table also analyses its partitions (PostgreSQL 15 manual, ANALYZE).
+    ANALYZE of a partitioned table also analyzes its partitions (PostgreSQL 15 manual, ANALYZE).
     """
     if not size.stale or not catalog.may_read(session, table) or (measured and size.pages <= SAMPLE_PAGES):
         return
-    which = f"{size.stale} of {size.tables} tables, {table} and its partitions," if size.tables > 1 else table
+    which = f"{size.stale} of {size.tables} tables ({table} and its partitions)" if size.tables > 1 else table
     also = " It covers the partitions." if is_partitioned(session, table) else ""
     yield finding("statistics-stale", table, which=which, quoted=str(session.schema[table]), also=also)

@@ -54,5 +54,5 @@ def audit_sorts(
 def _try(session: Session, query: str, label: str) -> None:
     with session.transaction():
         session.rows(f"SELECT set_config(name, value, true) FROM (VALUES {LIKE_A_BUILD}) AS ours (name, value)")
-        session.say(f"trying whether {label} stays below temp_file_limit …", "step")
+        session.say(f"checking whether {label} stays below temp_file_limit …", "step")
         session.rows(query)

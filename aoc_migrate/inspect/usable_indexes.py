@@ -1,4 +1,4 @@
-"""The indexes of a table that a query can be answered by: valid B-trees over columns, without a condition."""
+"""The indexes of a table that can answer a query: valid B-trees over columns, without a condition."""
 
 from aoc_migrate.database.session import Row, Session
 

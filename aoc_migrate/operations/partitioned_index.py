@@ -61,7 +61,7 @@ def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> N
 def expected(session: Session, table: Relation, index: Index) -> list[Step]:
     """Return the Steps by which `create` would give ``index`` to a partitioned table as it is now.
 
-    Until the table has its index, the same index of a partition, which `create` would attach, is not recognised.
+    Until the table has its index, the same index of a partition, which `create` would attach, is not recognized.
     """
     steps, above = [], dict[Relation | None, Relation]()
     for node in tree(session, table.name, index):
@@ -145,7 +145,7 @@ def _take_up(run: OnPartitions, root: Relation, index: Index, node: Node, above:
     except Abort:
         if is_attached(run.session, node):
             raise
-    run.session.say(f"{node.table.name} is no partition of {root.name} any more and is left out", level="warning")
+    run.session.say(f"{node.table.name} is no longer a partition of {root.name} and is left out", level="warning")
     _drop_leftover(run, node, index, name)
 
 

@@ -1,4 +1,4 @@
-"""The words of a plan: what each kind of Step does to which objects, as short as it is true."""
+"""The words of a plan: what each kind of Step does to which objects, as briefly as possible."""
 
 import re
 
@@ -21,14 +21,14 @@ _WORDS = {
     Kind.INVALIDATE: (CHANGED, "{CHECK} NOT VALID again"),
     Kind.DROP_CHECK: (DROPPED, "{CHECK}"),
     Kind.VALIDATE: (CHANGED, "VALIDATE {CHECK}"),
-    Kind.VALIDATE_NOT_NULL: (CHANGED, "VALIDATE {NOT NULL}"),
-    Kind.SET_NOT_NULL: (CHANGED, "SET {NOT NULL}"),
-    Kind.CHANGE_INHERITANCE: (CHANGED, "ALTER {NOT NULL}"),
-    Kind.INVALIDATE_NOT_NULL: (CHANGED, "{NOT NULL} NOT VALID again"),
-    Kind.DROP_NOT_NULL: (DROPPED, "{NOT NULL}"),
+    Kind.VALIDATE_NOT_NULL: (CHANGED, "VALIDATE NOT NULL on {COLUMN}"),
+    Kind.SET_NOT_NULL: (CHANGED, "SET NOT NULL on {COLUMN}"),
+    Kind.CHANGE_INHERITANCE: (CHANGED, "ALTER NOT NULL on {COLUMN}"),
+    Kind.INVALIDATE_NOT_NULL: (CHANGED, "NOT NULL NOT VALID again on {COLUMN}"),
+    Kind.DROP_NOT_NULL: (DROPPED, "NOT NULL on {COLUMN}"),
     Kind.BUILD_INDEX: (MADE, "{INDEX}"),
     Kind.BUILD_UNIQUE_INDEX: (MADE, "{UNIQUE INDEX}"),
-    Kind.MAKE_INDEX: (MADE, "{INDEX} without parts"),
+    Kind.MAKE_INDEX: (MADE, "{INDEX} ON ONLY"),
     Kind.ATTACH_INDEX: (CHANGED, "ATTACH {INDEX}"),
     Kind.REBUILD_INDEX: (CHANGED, "REINDEX {INDEX}"),
     Kind.DROP_INDEX: (DROPPED, "{INDEX}"),
@@ -42,6 +42,16 @@ _WORDS = {
     Kind.CHANGE_POLICIES: (CHANGED, "policies of {}"),
     Kind.STOCK: (CHANGED, "statement {}"),
 }
+_SEVERAL = {
+    "CHECK": "CHECKs",
+    "COLUMN": "columns",
+    "FUNCTION": "functions",
+    "INDEX": "indexes",
+    "TABLE": "tables",
+    "TRIGGER": "triggers",
+    "UNIQUE INDEX": "unique indexes",
+    "VIEW": "views",
+}
 
 
 def change(kind: Kind) -> str:
@@ -54,7 +64,7 @@ def words(kind: Kind, names: tuple[str, ...]) -> str:
 
     def filled(noun: re.Match[str]) -> str:
         if len(names) > 1 and noun[1]:
-            return f"{len(names)} {noun[1]}{'es' if noun[1].endswith('X') else 's'}"
+            return f"{len(names)} {_SEVERAL[noun[1]]}"
         return f"{noun[1]} {', '.join(names)}".strip()
 
     return re.sub(r"\{(.*)\}", filled, _WORDS[kind][1]).strip()

@@ -50,7 +50,9 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
     restore = f"aoc-migrate {chosen.command} {session.target.name} --restore"
     if not apply:
         discards = (
-            SHOWN if work is None else f"{SHOWN} That also deletes the work list of the interrupted {work.verb}."
+            SHOWN
+            if work is None
+            else f"{SHOWN} --apply also deletes the work list of the interrupted {work.verb}."
         )
         report.next = Next(choices=(f"{restore} --run {chosen.run} --apply",), note=discards)
         return

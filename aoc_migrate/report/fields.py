@@ -43,6 +43,13 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Title:
+    """What people see instead of the field's name, which is a key of the JSON."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Detail:
     """Marks a field that text shows only with -v; the JSON always has it."""
 
@@ -62,6 +69,7 @@ class Field(NamedTuple):
     pairs: Pairs | None = None
     sample: bool = False
     detail: bool = False
+    title: Title | None = None
 
 
 def fields_of(record: Any) -> Iterator[Field]:
@@ -73,12 +81,13 @@ def fields_of(record: Any) -> Iterator[Field]:
 
 
 @cache
-def _annotations(type_: Hashable) -> tuple[Unit | None, Pairs | None, bool, bool]:
-    """Return what marks a field's type, which may be a union with None: unit, pairs, whether Sample, Detail."""
+def _annotations(type_: Hashable) -> tuple[Unit | None, Pairs | None, bool, bool, Title | None]:
+    """Return what marks a field's type, which may be a union with None: unit, pairs, Sample, Detail, title."""
     marks = [item for part in (type_, *get_args(type_)) for item in getattr(part, "__metadata__", ())]
     unit = next((item for item in marks if isinstance(item, Unit)), None)
     pairs = next((item for item in marks if isinstance(item, Pairs)), None)
-    return unit, pairs, Sample() in marks, Detail() in marks
+    title = next((item for item in marks if isinstance(item, Title)), None)
+    return unit, pairs, Sample() in marks, Detail() in marks, title
 
 
 def data(value: Any) -> Any:

@@ -88,6 +88,8 @@ def label(name: str) -> str:
 
 def title(field: Field) -> str:
     """Return the name of a field for people, without its unit, which follows the number."""
+    if field.title:
+        return field.title.text
     return label(field.name.removesuffix(field.unit.suffix) if field.unit else field.name)
 
 

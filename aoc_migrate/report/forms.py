@@ -14,7 +14,7 @@ def render(
 ) -> str:
     """Return the whole output of a command as ``table``, ``json``, ``ndjson``, ``markdown`` or ``html``.
 
-    ``look`` is for the table alone.
+    ``look`` matters only to ``table``.
     """
     quiet = look.verbosity is Verbosity.QUIET
     if format_ == "table" and (quiet or all(map(brief, reports))):

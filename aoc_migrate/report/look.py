@@ -5,7 +5,7 @@ from enum import IntEnum
 
 
 class Verbosity(IntEnum):
-    """How much of a report is shown: the verdict alone, what fits one screen, or every value whole."""
+    """How much of a report is shown: only the verdict, what fits one screen, or every value in full."""
 
     QUIET = -1
     NORMAL = 0

@@ -1,9 +1,9 @@
 """Findings and reports: what a command found, what it ran, and what to type next."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from aoc_migrate.report.fields import Facts, Milliseconds
+from aoc_migrate.report.fields import Facts, Milliseconds, Title
 from aoc_migrate.report.messages import MESSAGES
 
 SHOWN = "This only shows what --apply would do."
@@ -62,7 +62,7 @@ class StepReport:
     waited_ms: Milliseconds | None = None
     held_ms: Milliseconds | None = None
     total_ms: Milliseconds | None = None
-    estimated_ms: Milliseconds | None = None
+    estimated_ms: Annotated[Milliseconds, Title("estimate")] | None = None
     rows: int | None = None
     kept: int | None = None
     batches: int | None = None

@@ -19,8 +19,8 @@ from aoc_migrate.report.fitting import ELLIPSIS, GAP, column_widths, shortened
 from aoc_migrate.report.formatting import plain
 from aoc_migrate.report.look import Look, Verbosity
 from aoc_migrate.report.tables import Cell, Table
+from aoc_migrate.report.verdict import wrapped
 
-PROSE = 100  # columns; longer lines are hard to read
 COMMAND = "bold cyan"
 _SIGNS = {"+": "bold green", "~": "bold yellow", "-": "bold red"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")  # never shortened
@@ -84,11 +84,7 @@ class Screen:
 
     def prose(self, text: str, indent: int, first: str = "") -> None:
         """Draw a paragraph, whose first line begins with ``first`` at the same indentation."""
-        margin = " " * (indent + len(first))
-        wrapped = textwrap.wrap(
-            plain(text), min(self.width, PROSE), initial_indent=" " * indent + first, subsequent_indent=margin
-        )
-        for line in wrapped:
+        for line in wrapped(plain(text), self.width, " " * indent + first):
             self._console.print(Text(line), soft_wrap=True)
 
     def named(self, pairs: Sequence[tuple[str, str]], indent: int) -> None:
@@ -100,7 +96,7 @@ class Screen:
         self._print(grid, indent)
 
     def table(self, table: Table, indent: int, most: int | None = None, *, header: bool = True) -> None:
-        """Draw a table without its empty columns, and without those after its first ``most`` rows.
+        """Draw a table without its empty columns, and without the rows after the first ``most``.
 
         Where it cannot fit, each row is drawn as names and values. Rows with lines below them are not drawn whole.
         """

@@ -27,8 +27,8 @@ class Cell(NamedTuple):
 class Table(NamedTuple):
     """Rows with the same columns. ``bars``: the last column is drawn as bars; ``sample``: there are more rows.
 
-    Unless it is asked for everything, text leaves out the whole of a ``detail``, ``hidden`` columns if the others
-    leave no room for them, and the ``lines`` below each row.
+    Unless everything is asked for, text leaves out a ``detail`` altogether, ``hidden`` columns if the others leave
+    no room for them, and the ``lines`` below each row.
     """
 
     title: str

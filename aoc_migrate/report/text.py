@@ -77,7 +77,7 @@ class _Page:
             self._finding(group)
         if findings:
             self._gap()
-            self.screen.line("for more about a finding:", 2)
+            self.screen.line("to explain a finding:", 2)
             self.screen.line(f"aoc-migrate explain {by_severity(findings)[0].slug}", 4, COMMAND)
 
     def _gap(self) -> None:
@@ -179,7 +179,6 @@ def _subject(finding: Finding) -> str:
 
 
 def _sizes(table: Table) -> tuple[str, str]:
-    """Return a table of sizes as a fact: "chain depths", "1: 1,200 documents, 2: 40"."""
-    (first, *rest), unit = table.rows, table.columns[1]
-    sizes = [f"{first[0].text}: {first[1].text} {unit}", *(f"{item.text}: {size.text}" for item, size in rest)]
-    return table.title, ", ".join(sizes)
+    """Return a table of sizes as a fact: "documents by revisions", "1: 1,200; 2: 40"."""
+    name, value = table.columns
+    return f"{value} by {name}", "; ".join(f"{item.text}: {size.text}" for item, size in table.rows)

@@ -1,5 +1,6 @@
 """The verdict on a target, and brief reports, which need no library."""
 
+import textwrap
 from collections.abc import Iterator
 
 from aoc_migrate.report.formatting import by_severity, duration, plain, shown, title
@@ -8,6 +9,7 @@ from aoc_migrate.report.model import FINDINGS, Next, Report, StepReport
 from aoc_migrate.report.tables import lists, scalars, states, tables
 
 LINE = "\n  "
+PROSE = 100  # columns; longer lines are hard to read
 STYLES = {"PASSED": "bold green", "FINDINGS": "bold yellow", "HELD": "bold magenta", "FAILED": "bold red"}
 _CODES = {"PASSED": "1;32", "FINDINGS": "1;33", "HELD": "1;35", "FAILED": "1;31"}  # the same, without rich
 
@@ -77,6 +79,11 @@ def headline(command: str, report: Report, width: int | None = None) -> tuple[st
     return name, f"{line}{'; ' if fits else LINE}{at}" if at else line
 
 
+def wrapped(text: str, width: int, first: str) -> list[str]:
+    """Return the lines of a paragraph that begins with ``first``, below which the other lines are indented."""
+    return textwrap.wrap(text, min(width, PROSE), initial_indent=first, subsequent_indent=" " * len(first))
+
+
 def brief(report: Report) -> bool:
     """Return whether a report has only a verdict and single values."""
     return not (report.findings or report.steps or tables(report) or states(report) or lists(report))
@@ -89,8 +96,10 @@ def brief_text(command: str, report: Report, look: Look) -> str:
     lines = [f"\x1b[{_CODES[name]}m{name}\x1b[0m{rest}" if look.color else name + rest]
     if not quiet:
         for heading, texts in next_lines(report.next):
-            alone = heading == "note"
-            lines += [f"  note: {texts[0]}"] if alone else [f"  {heading}:", *(f"    {text}" for text in texts)]
+            if heading == "note":
+                lines += wrapped(texts[0], look.width, "  note: ")
+            else:
+                lines += [f"  {heading}:", *(f"    {text}" for text in texts)]
         pairs = list(fact_pairs(report, whole=look.verbosity is Verbosity.VERBOSE))
         width = max((len(fact) for fact, _ in pairs), default=0)
         lines += [f"  {fact.ljust(width)}  {value}" for fact, value in pairs]
@@ -105,7 +114,7 @@ def fact_pairs(report: Report, *, whole: bool = False) -> Iterator[tuple[str, st
 
 
 def next_lines(following: Next) -> Iterator[tuple[str, list[str]]]:
-    """Yield what to do next, by kind: a note, the next command, and the choices of a person."""
+    """Yield what to do next, by kind: a note, the next command, and what a person may choose instead."""
     if following.note:
         yield "note", [plain(following.note)]
     if following.command:

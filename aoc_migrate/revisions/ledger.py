@@ -115,7 +115,7 @@ def _step(session: Session, run: int, step: str | None) -> None:
 
 
 def _progress(run: int, observer: Session, running: Running) -> None:
-    """Record how far the current step is, without ever waiting long: the step waits for this at its end."""
+    """Record how far the current step has got. This never waits long, because the step waits for it at its end."""
     with observer.transaction():
         observer.rows(
             "SELECT set_config('lock_timeout', '1s', true), set_config('synchronous_commit', 'off', true)"
@@ -151,7 +151,7 @@ def runs(session: Session, limit: int) -> tuple[Run, ...]:
 def open_runs(session: Session, pids: list[int]) -> list[Row]:
     """Return (pid, step, progress, age in seconds) of runs of these sessions that have not ended, newest first.
 
-    A run that began before its session did was that of another session, which had the same pid and was killed.
+    A run that began before its session did belonged to a killed session with the same pid.
     """
     if not catalog.may_read(session, LOG):
         return []

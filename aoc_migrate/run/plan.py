@@ -189,7 +189,7 @@ def _total(planned: list[PlannedStep]) -> float | None:
     """Return the seconds of all lines, or None if one that reads rows has no estimate."""
     if any(line.reads != Effect.INSTANT.value and line.estimated_ms is None for line in planned):
         return None
-    return round(sum(line.estimated_ms or 0 for line in planned) / 1000, 1)
+    return sum(round(line.estimated_ms or 0) for line in planned) / 1000
 
 
 def _links(session: Session, links: Links) -> Row:

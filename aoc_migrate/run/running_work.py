@@ -1,7 +1,7 @@
-"""What another session runs on a target now: how far it is, how fast, and what it waits for.
+"""What another session runs on a target now: how much is done, how fast, and what it waits for.
 
-The runner records that in the ledger every few seconds. What the server says itself is newer, and a role without
-access to the ledger sees that alone. Whatever either says is data, and only of a session that holds the lock.
+The runner records that in the ledger every few seconds. What the server itself shows is newer, and a role without
+access to the ledger sees only that. Both are data, and are read only for a session that holds the lock.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.report.facts.running import Running, readable
 from aoc_migrate.revisions import ledger
 
-FRESH = 30.0  # seconds; what the runner recorded before that is not true any more
+FRESH = 30.0  # seconds; an older record of the runner is out of date
 
 
 def running_work(session: Session) -> tuple[Running, ...]:
@@ -55,7 +55,7 @@ def _announced(row: Row) -> Running | None:
 
 
 def _built(running: Running, place: Place | None) -> Running:
-    """Return the same with what the server says of an index build."""
+    """Return the same with what the server shows of an index build."""
     if place is None:
         return running
     rate = running.per_second if (running.doing, running.unit) == (place.doing, place.unit) else None

@@ -34,7 +34,9 @@ TENANT_POLICY = "aoc_verify_tenant"
 CONNECTION_LIMIT = 5
 _ROTATED = "The password is the one in the file; the server got only a salted hash of it. "
 _KEPT = "No password was set; --password-file sets one. "
-_LOGIN = "Whoever connects as the role gives its password in PGPASSFILE, in PGPASSWORD, or in the URL."
+_LOGIN = (
+    "To connect as the role, give its password in PGPASSWORD, in the URL, or in the file that PGPASSFILE names."
+)
 
 
 def run_check(session: Session, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""A picture of a terminal as SVG: what commands really printed, in the colours that they printed it in.
+"""A picture of a terminal as SVG: what commands really printed, in the colors that they printed it in.
 
 It loads nothing: the fonts are the reader's own. The text is in it twice, the second time as its description, for
 readers who cannot see it and for `scripts/picture --check`.
@@ -63,14 +63,14 @@ def drawn(scenes: list[Text], title: str) -> str:
     printed = html.escape(screen.plain, quote=False)
     svg = console.export_svg(
         title=title,
-        theme=TerminalTheme(_GROUND, _INK, _colours(_NORMAL), _colours(_BRIGHT)),
+        theme=TerminalTheme(_GROUND, _INK, _colors(_NORMAL), _colors(_BRIGHT)),
         code_format=_FORMAT,
         unique_id="terminal",
     )
     return svg.replace("DESCRIBED", described, 1).replace("PRINTED", printed, 1)
 
 
-def _colours(codes: str) -> list[tuple[int, int, int]]:
+def _colors(codes: str) -> list[tuple[int, int, int]]:
     return [(red, green, blue) for red, green, blue in map(bytes.fromhex, codes.split())]
 
 

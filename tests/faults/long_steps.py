@@ -1,4 +1,4 @@
-"""The long steps of a run, each made long without much data, and how to recognise that a run is in it."""
+"""The long steps of a run, each made long without much data, and how to recognize that a run is in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ OURS = (
 
 @dataclass(frozen=True)
 class Step:
-    """A long step: how it is made long, how it is recognised, and whether the ledger has a row by then."""
+    """A long step: how it is made long, how it is recognized, and whether the ledger has a row by then."""
 
     name: str
     scenario: Scenario

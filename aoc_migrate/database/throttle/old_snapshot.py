@@ -41,7 +41,7 @@ class OldSnapshot(Signal):
         if self.seconds < min(limits.snapshot_wait, limits.deadline):
             return f"an old snapshot keeps dead rows from being cleaned: {names}"
         self._gave_up = True
-        message = f"{self.step.label}: goes on although old snapshots are open: {names}"
+        message = f"{self.step.label}: going on although old snapshots are open: {names}"
         self.session.say(message, level="warning")
         self.session.findings.append(finding("snapshot-held", self.step.table, names=names, label=self.step.label))
         return None

@@ -86,5 +86,5 @@ class Throttle:
             waited=seconds_shown(waited),
             attempts=1,
             blockers=f"It paused because {stop.reason}.",
-            remedy=f"{signal.remedy}. Then run the same command again; it goes on behind its last batch.",
+            remedy=f"{signal.remedy}. Then run the same command again; it goes on after its last batch.",
         )

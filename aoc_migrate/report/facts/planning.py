@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Bytes, Detail, Facts, Milliseconds, Seconds, Unit
+from aoc_migrate.report.fields import Bytes, Detail, Facts, Milliseconds, Seconds, Title, Unit
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """Like statements that run together in one transaction, with their lock.
+    """Statements of one kind that run together in one transaction, with their lock.
 
     ``change``: ``+`` makes, ``~`` changes, ``-`` drops. ``reads``: what is read of the raw table; ``size_bytes``:
     how much that is. ``objects``: the names of what is made, changed or dropped. ``sql``: the statements, with $1
@@ -21,7 +21,7 @@ class PlannedStep:
     lock: str
     reads: str
     size_bytes: Annotated[int | None, Unit("_bytes"), Detail()]
-    estimated_ms: Milliseconds | None
+    estimated_ms: Annotated[Milliseconds, Title("estimate")] | None
     objects: Annotated[tuple[str, ...], Detail()]
     sql: Annotated[tuple[str, ...], Detail()]
 
@@ -38,16 +38,16 @@ class PlanFacts(Facts):
     direction: Annotated[str, Detail()]
     from_revision: Annotated[str, Detail()]
     to_revision: str
-    stall_at_most_ms: Milliseconds
-    rows_estimated: int | None
+    stall_at_most_ms: Annotated[Milliseconds, Title("stalls at most")]
+    rows_estimated: Annotated[int, Title("rows (estimate)")] | None
     plan: tuple[PlannedStep, ...]
     partitions: int | None = None
     table_bytes: Bytes | None = None
     with_documents_and_indexes_bytes: Bytes | None = None
-    new_indexes_estimated_bytes: Bytes | None = None
-    time_estimated_seconds: Seconds | None = None
-    links_estimated: int | None = None
-    links_at_most: int | None = None
-    wal_compression: Annotated[str | None, Detail()] = None
-    backfill_wal_at_most_bytes: Bytes | None = None
-    backfill_wal_compressed_at_most_bytes: Bytes | None = None
+    new_indexes_estimated_bytes: Annotated[Bytes, Title("new indexes (estimate)")] | None = None
+    time_estimated_seconds: Annotated[Seconds, Title("time (estimate)")] | None = None
+    links_estimated: Annotated[int, Title("links to write (estimate)")] | None = None
+    links_at_most: Annotated[int, Title("links to write at most")] | None = None
+    wal_compression: Annotated[str | None, Detail(), Title("WAL compression")] = None
+    backfill_wal_at_most_bytes: Annotated[Bytes, Title("backfill's WAL at most")] | None = None
+    backfill_wal_compressed_at_most_bytes: Annotated[Bytes, Title("compressed WAL at most")] | None = None

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Facts, Sample
+from aoc_migrate.report.fields import Facts, Sample, Title
 
 
 @dataclass(frozen=True)
 class QuarantineFacts(Facts):
     """The number of moved rows and of originals of repaired rows; None if the role may not read it."""
 
-    quarantine: int | None
+    quarantine: Annotated[int, Title("moved to quarantine")] | None
     repaired: int | None
 
 

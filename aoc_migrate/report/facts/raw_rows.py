@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Facts, Sample
+from aoc_migrate.report.fields import Facts, Sample, Title
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class DedupeFacts(Facts):
 
     groups: int
     surplus: int
-    different: int
-    different_groups: int
-    stays: str
+    different: Annotated[int, Title("surplus that differs")]
+    different_groups: Annotated[int, Title("groups that differ")]
+    stays: Annotated[str, Title("row that stays")]
     duplicates: Annotated[tuple[DuplicateGroup, ...], Sample()]
 
 
@@ -73,9 +73,9 @@ class BrokenRow:
 class RepairFacts(Facts):
     """How many rows would be repaired or moved, by rule and column, and a sample. A row may break several."""
 
-    broken: tuple[BrokenRule, ...]
-    to_repair: int | None = None
-    to_move: int | None = None
+    broken: Annotated[tuple[BrokenRule, ...], Title("broken rules")]
+    to_repair: Annotated[int, Title("rows to repair")] | None = None
+    to_move: Annotated[int, Title("rows to move")] | None = None
     sample: Annotated[tuple[BrokenRow, ...], Sample()] | None = None
 
 

@@ -1,4 +1,4 @@
-"""How far a running step is: one record for the log, the bar on a terminal, and `status`."""
+"""How far a running step has got: one record for the log, the bar on a terminal, and `status`."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ _LARGEST = 2**53  # we write no larger number, and JavaScript could not read one
 
 @dataclass(frozen=True)
 class Running(Facts):
-    """A running step: how far it is, how fast, how long it still takes, and what it waits for.
+    """A running step: how much is done, how fast, how long the rest will take, and what it waits for.
 
     What is not known is left out. ``doing``: the phase of an index build. ``approximate``: the total comes from
     PostgreSQL's statistics. ``waits_for``: why it waits or pauses, as a phrase. ``estimated_ms``: how long the
@@ -33,7 +33,7 @@ class Running(Facts):
     estimated_ms: Milliseconds | None = None
 
     def at(self, done: int, total: int | None) -> "Running":
-        """Return the same step at a place: with its percentage and the time left, unless the total is wrong."""
+        """Return the same step with ``done``, and with percentage and time left, unless the total is wrong."""
         if not total or done > total:
             return replace(self, done=done, total=None, approximate=None, percent=None, left_seconds=None)
         left = None if self.waits_for or not self.per_second else round((total - done) / self.per_second, 1)
@@ -44,7 +44,7 @@ class Running(Facts):
         """The state in one line, without the step."""
         percent = "" if self.percent is None else f" ({self.percent} %)"
         parts = (self.doing, self._place() + percent, self._time(), *self._pace())
-        return ", ".join(filter(None, parts)) or "begins"
+        return ", ".join(filter(None, parts)) or "starting"
 
     @property
     def brief(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from aoc_migrate.report.facts.running import Running
-from aoc_migrate.report.fields import Facts, Pairs, Seconds, States
+from aoc_migrate.report.fields import Facts, Pairs, Seconds, States, Title
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class StatusFacts(Facts):
     applied: int
     pending: tuple[str, ...]
     backfill: str
-    journal: int | None
+    journal: Annotated[int, Title("links in journal")] | None
     lock: str
-    building: Annotated[Mapping[str, int], Pairs("index", "pid", ids=True)]
+    building: Annotated[Mapping[str, int], Pairs("index", "pid", ids=True), Title("building index")]
     running: tuple[Running, ...]
 
 

@@ -16,7 +16,8 @@ ROWS: dict[str, Message] = {
         "Show what can be repaired and what would move to quarantine: "
         "aoc-migrate repair {target} --rule blank-key. Or fill in the value from the upstream document.",
         code=MISSING,
-        many="Rows are blank in {count} columns of a key; a blank key makes different documents look the same.",
+        many="Rows have a blank value in {count} columns of a key; a blank key makes different documents look the "
+        "same.",
     ),
     "not-an-object": Message(
         "{table} has {n_rows} whose {column} is neither NULL nor a JSON object.",

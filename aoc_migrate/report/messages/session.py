@@ -126,8 +126,8 @@ SESSION: dict[str, Message] = {
     ),
     # Surroundings
     "statistics-stale": Message(
-        "PostgreSQL's statistics of {which} are missing or stale. It plans the audit, verify and the services' "
-        "queries by them; with a wrong plan, these can take far longer.",
+        "PostgreSQL's statistics of {which} are missing or stale. It plans the audit, verify and the "
+        "services' queries from them; with a bad plan, a query can take far longer.",
         "Run: ANALYZE {quoted};{also}",
         severity="warning",
     ),
@@ -171,8 +171,7 @@ SESSION: dict[str, Message] = {
         severity="warning",
     ),
     "held": Message(
-        "The database is held at {revision} since {at} by {by}, after `{command}`: a plain upgrade changes "
-        "nothing.",
+        "The database is held at {revision}, by {by}, since `{command}` at {at}: a plain upgrade changes nothing.",
         "To upgrade again: aoc-migrate upgrade {target} --release-hold",
         severity="info",
     ),
