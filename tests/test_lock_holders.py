@@ -43,7 +43,7 @@ def test_a_strangers_session_is_named_and_can_be_ended(excititor: Database, aoc:
         assert f"pid {pid}, {hostile!r}, role {other.info.user!r}, connected for" in found["problem"]
         assert "does not say it is aoc-migrate" in found["problem"]
         assert statement in found["help"]
-        assert statement in ran.err
+        assert f"waiting for another run (pid {pid}, " in ran.err
         assert f"pid {pid}, " in aoc.json("status").report["facts"]["lock"]
         excititor.run(statement)
         assert aoc("upgrade").exit_code == 0

@@ -158,14 +158,14 @@ def test_a_verifier_sees_it(tenant: tuple[str, ...], excititor: Database, aoc: A
     with psycopg.connect(excititor.url) as old:
         assert aoc("verifier", "create", *tenant).exit_code == 0
         excititor.run(f"ALTER ROLE {role} PASSWORD 'v'")
+        old.execute("UPDATE vex_raw SET linkset = linkset")
+        process = aoc.start("upgrade", "excititor_0004")
         try:
-            old.execute("UPDATE vex_raw SET linkset = linkset")
-            process = aoc.start("upgrade", "excititor_0004")
             until_recorded(excititor)
             (seen,) = running(aoc, EXCITITOR_DATABASE_URL=excititor.url_as(role, "v"))
+        finally:
             old.rollback()
             process.communicate(timeout=60)
-        finally:
             excititor.run(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
     assert seen["step"].startswith("CREATE UNIQUE INDEX")

@@ -67,7 +67,8 @@ class Run:
 
     def verb(self, verb: "Verb", *, stops: bool = False) -> NoReturn:
         """Run ``verb`` on each target, write the report, and exit. See `work` for ``stops``."""
-        self.work(lambda target: self.report(verb, target), stops=stops)
+        run = replace(self, options=replace(self.options, named=not stops or len(self.targets) == 1))
+        run.work(lambda target: run.report(verb, target), stops=stops)
 
     def work(
         self,
@@ -83,6 +84,8 @@ class Run:
         """
         self.output.check()
         reports, abort = self._reports(work, stops)
+        if stops:
+            self._lead_on(reports)
         exit_code, delivered = self.output.write(self.command, reports)
         for target, report in zip(self.targets, reports, strict=False):
             if reported and delivered and not report.exit_code:
@@ -93,6 +96,18 @@ class Run:
             self.output.say(f"{target.name} was not touched", event="not-touched", level="warning")
         self.output.publish(self.command, reports)
         sys.exit(exit_code)
+
+    def _lead_on(self, reports: "list[Report]") -> None:
+        """Let the report that stopped the command say which targets it kept from their turn, and alone lead on."""
+        untouched = [target.name for target in self.targets[len(reports) :]]
+        if untouched:
+            words = f"{', '.join(untouched)} {'was' if len(untouched) == 1 else 'were'} not touched."
+            reports[-1].next = replace(reports[-1].next, note=f"{words} {reports[-1].next.note}".strip())
+        if reports[-1].exit_code:
+            from aoc_migrate.report.model import Next
+
+            for report in reports[:-1]:
+                report.next = Next()
 
     def _reports(self, work: "Callable[[Target], Report]", stops: bool) -> "tuple[list[Report], Abort | None]":
         reports: list[Report] = []

@@ -103,9 +103,9 @@ def _name(row: Row) -> str:
         return f"prepared transaction {row['gid']!r} of role {row['role']!r}, {seconds_shown(row['seconds'])} old"
     if row["role"] is None:
         return f"pid {row['pid']}, of which this role sees no more"
-    since = f"connected for {seconds_shown(row['seconds'])}"
-    if row["seconds"] is None:
-        since = "this role may not see since when (pg_read_all_stats may)"
+    since = "this role may not see since when (pg_read_all_stats may)"
+    if row["seconds"] is not None:
+        since = f"connected for {seconds_shown(row['seconds'])}"
     known = "says it is" if str(row["application"]).startswith("aoc-migrate ") else "does not say it is"
     name = f"{row['application']!r}, role {row['role']!r}"
     return f"pid {row['pid']}, {name}, {since}, {known} aoc-migrate"

@@ -11,7 +11,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
 from aoc_migrate.report.facts.quarantined import QuarantineFacts
-from aoc_migrate.report.model import Finding, finding
+from aoc_migrate.report.model import Finding, Report, finding
 
 
 def has_quarantine(session: Session, contract: Contract) -> bool:
@@ -69,10 +69,22 @@ def quarantine_findings(session: Session, contract: Contract) -> Iterator[Findin
     """Yield a finding if other roles have rights on the quarantine, and one if a command was interrupted."""
     if has_quarantine(session, contract):
         yield from _rights_of_others(session, contract)
+    yield from unfinished_findings(session, contract)
+
+
+def unfinished_findings(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield a finding if `repair` or `dedupe` was interrupted and has rows left on its list."""
     work = unfinished(session)
     if work:
         values = {"verb": work.verb, "options": work.options, "target": session.target.name}
         yield finding("work-unfinished", contract.table, **values)
+
+
+def show_unfinished(session: Session, report: Report, contract: Contract) -> bool:
+    """Report a command that was interrupted; return whether there is one. It goes on before another begins."""
+    found = list(unfinished_findings(session, contract))
+    report.findings += found
+    return bool(found)
 
 
 def _rights_of_others(session: Session, contract: Contract) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
+from aoc_migrate.quarantine.contents import show_unfinished
 from aoc_migrate.quarantine.work_list import DUPLICATE, Work, linking_rows
 from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
 from aoc_migrate.report.model import SHOWN, Finding, Next, Report, finding
@@ -49,7 +50,7 @@ def _dedupe(session: Session, report: Report, options: DedupeOptions, *, apply: 
     dedupe = f"aoc-migrate dedupe {session.target.name}"
     if apply:
         apply_work(session, report, contract, work, find)
-    elif show_work(session, report, contract, work, find):
+    elif show_work(session, report, contract, work, find) and not show_unfinished(session, report, contract):
         report.next = Next(choices=(f"{dedupe}{options.typed()} --apply",), note=SHOWN)
     if not options.different and (differing := _differing_groups(session, report, contract, options)):
         report.findings += differing

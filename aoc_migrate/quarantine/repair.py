@@ -8,6 +8,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import refused
 from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
+from aoc_migrate.quarantine.contents import show_unfinished
 from aoc_migrate.quarantine.repair_rules import RULES, collisions, find_broken_rows, repair_work, rule_options
 from aoc_migrate.report.facts.raw_rows import BrokenRow, BrokenRule, RepairFacts
 from aoc_migrate.report.model import SHOWN, Next, Report, finding
@@ -57,7 +58,7 @@ def _repair(session: Session, report: Report, options: RepairOptions, *, apply: 
 
     if apply:
         apply_work(session, report, contract, work, find)
-    elif show_work(session, report, contract, work, find):
+    elif show_work(session, report, contract, work, find) and not show_unfinished(session, report, contract):
         report.next = Next(choices=(f"aoc-migrate repair {target} {rule_options(rules)} --apply",), note=SHOWN)
 
 

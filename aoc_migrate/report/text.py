@@ -103,7 +103,7 @@ class _Page:
             for line in finding.statement.split("\n"):
                 screen.line(plain(line), 7, COMMAND)
         if sample := [row for each in group for row in each.sample]:
-            self._sample(sample_table("sample", sample), 7)
+            self._sample(sample_table("sample", sample), 7, sum(each.count or each.rows or 0 for each in group))
 
     def _help(self, finding: Finding) -> None:
         """Draw what to do, with each command alone on its line."""
@@ -115,11 +115,11 @@ class _Page:
                 self.screen.prose(part, 4, first)
             first = "   "
 
-    def _sample(self, table: Table, indent: int) -> None:
-        """Draw the first rows, and how many there are more; a single column needs no heading."""
+    def _sample(self, table: Table, indent: int, total: int = 0) -> None:
+        """Draw the first rows, and how many there are more of ``total``; a single column needs no heading."""
         if self.rows or self.look.verbosity == Verbosity.VERBOSE:
             self.screen.table(table, indent, self.rows, header=len(table.columns) > 1)
-        more = len(table.rows) - self.rows
+        more = max(total, len(table.rows)) - self.rows
         if more > 0 and self.look.verbosity < Verbosity.VERBOSE:
             what = "more" if self.rows else f"row{'s' * (more != 1)} not shown"
             self.screen.line(f"{more:,} {what}: --format json", indent)

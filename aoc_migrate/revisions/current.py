@@ -21,7 +21,9 @@ def changing(session: Session, report: Report) -> Iterator[None]:
     try:
         yield
     finally:
-        if not session.connection.closed:
+        if session.connection.closed:
+            report.reached = False  # not any more: nobody knows at which revision it is now
+        else:
             report.revision = read_revision(session)
         report.changed |= len(session.steps) > steps or report.revision != before
 

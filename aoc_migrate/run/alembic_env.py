@@ -244,5 +244,5 @@ def run_functions(session: Session, revisions: Sequence[Revision], function: str
     """Run the ``upgrade`` or ``downgrade`` of these revisions without moving the version."""
     with operations(session):
         for revision in revisions:
-            session.say(f"{revision.id} {function}: {revision.title}", "revision", revision=revision.id)
+            session.say(f"{revision.id} {function}: {revision.title}", "step", revision=revision.id)
             getattr(revision.module, function)()

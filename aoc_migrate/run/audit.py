@@ -24,6 +24,7 @@ from aoc_migrate.inspect.temp_files import audit_sorts
 from aoc_migrate.inspect.verifier_role import gained_rights
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import new_links, update_triggers
+from aoc_migrate.quarantine.contents import unfinished_findings
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.facts.raw_rows import AuditFacts
 from aoc_migrate.report.model import Finding, Report, finding
@@ -71,6 +72,7 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
     session.run("SET default_transaction_read_only = on")
     report.findings += hold.findings(session)
     report.findings += activity_findings(session)
+    report.findings += unfinished_findings(session, contract)
     plan = audit_plan(session, goal, limit)
     report.findings += audit(session, plan, lambda rows: report.put(AuditFacts(rows)))
     facts = report.get(AuditFacts) or AuditFacts()

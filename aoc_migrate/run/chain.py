@@ -63,9 +63,6 @@ def _apply(session: Session, report: Report) -> bool:
         contract, current_hold = _chained(session, report), hold.read(session)
         if current_hold is not None and not current_hold.finished:
             report.findings.append(hold.to_finding(session, current_hold))
-            report.next = Next(
-                note="Nothing was changed. Finish the rollback or release its hold, then link again."
-            )
             return False
         check_retrofit(session, contract)
         report.findings += [*code_findings(session, contract, DDL), *objections_to_link(session, contract)]

@@ -29,8 +29,9 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     found, errors = ({f.slug for f in findings} for findings in (report.findings, report.errors))
     following = (
         _running(report)
-        or _remedy(report.target, again, errors)
+        or _rollback(session, report.target, found)
         or _resumed(session, report.target, found)
+        or _remedy(report.target, again, errors)
         or _in_the_way(report.errors)
     )
     if following:
@@ -57,9 +58,19 @@ def _running(report: Report) -> Next:
     return Next(f"aoc-migrate wait {report.target}", note="A run is in progress; there is nothing to do but wait.")
 
 
+def _rollback(session: Session, target: str, found: set[str]) -> Next:
+    """Return the command that finishes a rollback, if it is what a verify or `chain --apply` found unfinished."""
+    current_hold = hold.read(session) if "rollback-unfinished" in found else None
+    if current_hold is None:
+        return Next()
+    return _under_hold(
+        target, current_hold, f"{_upgrade(session, target, 'aoc-migrate status', set())} --release-hold"
+    )
+
+
 def _upgrade(session: Session, target: str, again: str, errors: set[str]) -> str:
     """Return the upgrade, as it was typed; it is allowed to set links if it must, or was and has not finished."""
-    typed = again.startswith("aoc-migrate upgrade ")
+    typed = again.split()[1] == "upgrade"
     upgrade = again if typed else " ".join(["aoc-migrate upgrade", target, *_accepted(again)])
     state = chain_state(session)
     allowed = "retrofit-not-allowed" in errors or (state is not None and not state["done"])
@@ -82,9 +93,10 @@ def _remedy(target: str, again: str, errors: set[str]) -> Next:
 
     rules = tuple(rule for rule in RULES if rule in errors)
     if rules:
-        return Next(f"aoc-migrate repair {target} {rule_options(rules if len(rules) == 1 else RULES)}")
+        options = rule_options(rules if len(rules) == 1 else RULES)
+        return Next(" ".join([f"aoc-migrate repair {target}", options, *_accepted(again)]))
     if "duplicate-key" in errors:
-        return Next(f"aoc-migrate dedupe {target}")
+        return Next(" ".join([f"aoc-migrate dedupe {target}", *_accepted(again)]))
     if "retrofit-not-allowed" in errors and again.startswith("aoc-migrate chain"):
         return Next(f"{RETROFIT} {again}")
     if "chain-broken" in errors and not again.startswith("aoc-migrate chain"):

@@ -9,13 +9,14 @@ from aoc_migrate.database.partitions import building
 from aoc_migrate.database.runner_lock import holder
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect import journal
+from aoc_migrate.inspect.catalog_state import catalog_facts
 from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import write_findings
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
 from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.model import Report
 from aoc_migrate.revisions.current import chain_state, our_tables
-from aoc_migrate.revisions.graph import applied, contract_at, history, position
+from aoc_migrate.revisions.graph import applied, contract_at, history, parts, position
 from aoc_migrate.run import hold
 from aoc_migrate.run.running_work import running_work
 
@@ -24,12 +25,7 @@ def run_status(session: Session, report: Report) -> None:
     """Report revision, pending revisions, rules guarded or proven, hold, lock and what runs now."""
     target = session.target.name
     contract = contract_at(target, report.revision)
-    existing = catalog.constraints(session, contract.table)
-    rules = {
-        check.name: existing[check.name].state(check)
-        for check in sorted(contract.checks(), key=lambda check: check.name)
-        if check.name in existing and existing[check.name].is_(check)
-    }
+    rules = catalog_facts(session, contract, set(parts(target, report.revision))).rules
     pending = history(target)[position(target, report.revision) :]
     ours = [contract.idempotency_index(), contract.chain_index()]
     builds = building(session, contract.table, [index.name for index in ours])

@@ -15,14 +15,18 @@ from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import TRY_LATER, Next, Report
 from aoc_migrate.revisions.current import read_revision
 from aoc_migrate.revisions.graph import head
-from aoc_migrate.run.next_step import FIX, next_step
+from aoc_migrate.run.next_step import FIX, RETROFIT, next_step
 
 Verb = Callable[[Session, Report], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options that more than one verb takes; ``typed``: revision and options as they were typed, quoted."""
+    """Options that more than one verb takes.
+
+    ``typed``: revision and options as they were typed, quoted. ``named``: the command is for one target; another
+    one, which goes through several and stops at the first that fails, is typed again without a name.
+    """
 
     limits: Limits = field(default_factory=Limits)
     flags: Flags = field(default_factory=Flags)
@@ -30,6 +34,7 @@ class Options:
     allow_session_pooler: bool = False
     accept: Accepted = NOTHING
     typed: tuple[str, ...] = ()
+    named: bool = True
 
     def parameters(self) -> dict[str, object]:
         """Return the parameters that a report shows: limits in seconds, and the guide's flags."""
@@ -51,7 +56,7 @@ def refusal(target: Target, options: Options, abort: Abort) -> Report:
 def on_target(target: Target, command: str, options: Options, verb: Verb) -> Report:
     """Connect, run ``verb`` and return its report. An error becomes a finding; a refusal is raised."""
     report = new_report(target, options)
-    again = " ".join(["aoc-migrate", command, target.name, *options.typed])
+    again = " ".join(["aoc-migrate", command, *([target.name] if options.named else []), *options.typed])
     begun = time.monotonic()
     try:
         with connect(target, command, options.limits, options.flags, options.accept) as session:
@@ -61,6 +66,8 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
         if stopped.refused:
             raise
         report.findings.append(stopped.finding)
+        allowed = stopped.finding.slug == "retrofit-not-allowed" or options.flags.allow_supersedes_retrofit
+        again = f"{RETROFIT} {again}" if allowed and command.startswith(("upgrade", "chain")) else again
         report.next = Next(again, note="" if stopped.finding.exit_code == TRY_LATER else FIX)
         report.failed = report.changed and stopped.finding.exit_code != TRY_LATER
     report.seconds = time.monotonic() - begun

@@ -133,6 +133,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     from aoc_migrate.database.attached_code import DDL, code_findings
     from aoc_migrate.inspect.replication import replication_findings
     from aoc_migrate.inspect.server_activity import activity_findings
+    from aoc_migrate.quarantine.contents import unfinished_findings
     from aoc_migrate.run.audit import audit, audit_plan
 
     findings = [f for f in catalog_findings(session, report.revision) if f.slug not in REPAIRABLE]
@@ -141,6 +142,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     findings += activity_findings(session)
     if catalog.kind(session, contract.table) is None:
         return [*findings, *code_findings(session, contract, DDL), *replication_findings(session, contract, ())]
+    findings += unfinished_findings(session, contract)
     return findings + audit(session, audit_plan(session, goal, options.limit), lambda _: None)
 
 
