@@ -22,8 +22,9 @@ def play(aoc: Aoc, command: str) -> Iterator[tuple[str, Ran]]:
         more = dict(word.split("=") for word in variable.split())
         ran = aoc.json(*shlex.split(typed), **more)
         yield command, ran
-        following = ran.report["next"]
-        command = following["command"] or next(iter(following["choices"]), "")
+        following = [report["next"] for report in ran.json["reports"]]
+        offered = [each for one in following for each in (one["command"], *one["choices"]) if each]
+        command = offered[0] if offered else ""
 
 
 def make_dirty(database: Database, aoc: Aoc) -> str:
@@ -125,7 +126,28 @@ def amid_a_dedupe(database: Database, aoc: Aoc) -> str:
     return "aoc-migrate status concelier"
 
 
+def amid_a_downgrade_unaware(database: Database, aoc: Aoc) -> str:
+    """A downgrade was killed half way, and somebody verifies."""
+    amid_a_downgrade(database, aoc)
+    return "aoc-migrate verify concelier"
+
+
+def amid_a_dedupe_unaware(database: Database, aoc: Aoc) -> str:
+    """A dedupe was cancelled half way, and somebody audits."""
+    amid_a_dedupe(database, aoc)
+    return "aoc-migrate audit concelier"
+
+
+def with_a_broken_chain_unallowed(database: Database, aoc: Aoc) -> str:
+    """Somebody changed a link, and links it again without the variable that allows that."""
+    with_a_broken_chain(database, aoc)
+    return "aoc-migrate chain concelier --apply"
+
+
 STARTS: list[Start] = [
+    amid_a_downgrade_unaware,
+    amid_a_dedupe_unaware,
+    with_a_broken_chain_unallowed,
     amid_an_upgrade,
     amid_a_downgrade,
     amid_a_dedupe,
@@ -168,6 +190,21 @@ def test_each_target_is_led_home(concelier: Database, excititor: Database, aoc: 
         played = [*zip(range(12), play(aoc, report["next"]["command"]), strict=False)]
         last, ran = played[-1][1]
         assert (last, ran.exit_code) == (f"aoc-migrate verify {report['target']}", 0)
+
+
+def test_an_upgrade_of_all_targets_leads_all_home(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+    """From an upgrade without a target, both targets arrive; a report says which target had no turn yet."""
+    aoc.configure(concelier, excititor)
+    make_clean(concelier, aoc)
+    excititor.add("bad", tenant="")
+
+    played = [ran for _, (_, ran) in zip(range(12), play(aoc, "aoc-migrate upgrade"), strict=False)]
+
+    (first,) = played[0].json["reports"]
+    assert first["next"]["note"] == "excititor was not touched."
+    assert first["next"]["command"] == "AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate upgrade"
+    status = aoc.json("status").json["reports"]
+    assert [report["revision"] for report in status] == ["concelier_0008", "excititor_0007"]
 
 
 def test_a_hold_is_the_verdict(concelier: Database, aoc: Aoc) -> None:

@@ -11,7 +11,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.catalog_state import catalog_facts
 from aoc_migrate.inspect.server_activity import activity_findings
-from aoc_migrate.inspect.session_checks import write_findings
+from aoc_migrate.inspect.session_checks import table_missing, write_findings
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
 from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
 from aoc_migrate.report.model import Report
@@ -32,6 +32,8 @@ def run_status(session: Session, report: Report) -> None:
     states = {index.name: catalog.index_state(session, contract.table, index) for index in ours}
     indexes = {name: "building" if name in builds else state for name, state in states.items()}
     state = chain_state(session)
+    if catalog.kind(session, contract.table) is None:
+        report.findings.append(replace(table_missing(session, contract), severity="warning"))
     report.findings += hold.findings(session)
     report.findings += [replace(f, severity="warning") for f in write_findings(session, our_tables(session))]
     report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)

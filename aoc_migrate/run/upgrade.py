@@ -16,7 +16,7 @@ from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
-from aoc_migrate.report.model import Finding, Report
+from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, parts, position, resolve
 from aoc_migrate.run import hold
@@ -74,6 +74,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         )
         if options.write:
             session.transcript = Transcript(session.connection, options.write)
+        creates = catalog.kind(session, contract.table) is None
         recorded = ledger.recorded(session, report, "upgrade", goal)
         with recorded, changing(session, report), estimated(session, contract, costs):
             if hold.read(session) is not None:
@@ -82,6 +83,8 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
             _go_up(session, report.revision, goal)
             _share(session)
         session.transcript = None
+    if creates:
+        report.findings.append(finding("table-created", contract.table, variable=target.upper()))
     _verify(session, report, options.limit)
     _keep(report, options, "verify", not_at_head(target, report.revision))
     ledger.record_verify_failure(session, report)

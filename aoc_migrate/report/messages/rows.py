@@ -117,6 +117,12 @@ ROWS: dict[str, Message] = {
         "{target}` create the table (without --no-create).",
         exit_code=3,
     ),
+    "table-created": Message(
+        "{table} did not exist, and the upgrade created it, empty.",
+        "In a new installation, there is nothing to do. Otherwise, this may be the wrong database: check "
+        "{variable}_DATABASE_URL and {variable}_DATABASE_SCHEMA.",
+        severity="warning",
+    ),
     "table-kind": Message(
         "{subject} is a {kind}, not a table; it cannot carry the contract.",
         "Point the URL and schema at the table.",
