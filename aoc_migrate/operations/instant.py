@@ -143,11 +143,12 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
             blockers.find_holders(session, table, had_lock=had_lock)
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             slow = slow + 1 if blockers.slow else 0
-            if spent + delay > session.limits.deadline or slow == SLOW:
+            left = session.limits.deadline - spent
+            if left <= 0 or slow == SLOW:
                 raise Abort(gave_up(session, table.name, spent, times.attempts, blockers)) from None
             message = f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}"
             session.say(message, "retry", attempts=times.attempts, waited_seconds=round(spent, 1))
-            time.sleep(random.uniform(delay / 2, delay))  # noqa: S311
+            time.sleep(min(random.uniform(delay / 2, delay), left))  # noqa: S311  (the last try is at the deadline)
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
             raise Abort(failed(session, label, error)) from None
