@@ -79,7 +79,8 @@ def test_an_upgrade_respects_the_hold_of_a_downgrade(
     """After `downgrade -1` a plain upgrade changes nothing, says why, and exits 0; --release-hold goes on."""
     aoc("upgrade", **retrofit)
     down = aoc.json("downgrade", "-1")
-    assert (down.exit_code, down.slugs()) == (0, ["guard-still-on", "held"])
+    removes_a_guard = target_with_chain.target == "excititor"  # concelier's last revision is the view swap
+    assert (down.exit_code, down.slugs()) == (0, ["guard-still-on"] * removes_a_guard + ["held"])
 
     restarts = [aoc.json("upgrade") for _ in range(2)]
 
