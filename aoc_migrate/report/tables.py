@@ -77,15 +77,20 @@ def tables(report: Report) -> list[Table]:
     return found
 
 
-def summary(values: Mapping[str, Any]) -> str:
-    """Return one line with the most frequent value and the names that differ; empty if all values differ."""
-    common, times = Counter(map(plain, values.values())).most_common(1)[0]
+def summary(field: Field) -> str:
+    """Return one line with the most frequent value of a mapping and the names that differ.
+
+    It is empty if all values differ, or name something.
+    """
+    if field.pairs and field.pairs.ids:
+        return ""
+    common, times = Counter(map(plain, field.value.values())).most_common(1)[0]
     if times == 1:
         return ""
-    if times == len(values):
+    if times == len(field.value):
         return f"{times}, all {common}"
-    others = [f"{plain(name)} {plain(value)}" for name, value in values.items() if plain(value) != common]
-    return f"{times} of {len(values)} {common}; {', '.join(others)}"
+    others = [f"{plain(name)} {plain(value)}" for name, value in field.value.items() if plain(value) != common]
+    return f"{times} of {len(field.value)} {common}; {', '.join(others)}"
 
 
 def named(field: Field) -> list[str]:
