@@ -54,6 +54,19 @@ def test_export_writes_whole_rows_to_a_private_file(filled_quarantine: Database,
     assert (unknown.exit_code, "no rows of run 99" in unknown.err) == (2, True)
 
 
+def test_an_export_cannot_act_on_a_terminal(excititor: Database, aoc: Aoc) -> None:
+    """What a terminal would obey is escaped in the JSON, which means the same."""
+    hostile = "a\x9b31m\u202eb\u2028\u200bc"
+    excititor.add(hostile, tenant="")
+    aoc.configure(excititor)
+    assert aoc("repair", "--rule", "all", "--apply").exit_code == 0
+
+    (line,) = aoc("quarantine", "--export", "-").out.splitlines()
+
+    assert line.isprintable()
+    assert json.loads(line)["id"] == hostile
+
+
 def test_export_overwrites_nothing(filled_quarantine: Database, aoc: Aoc, tmp_path: Path) -> None:
     """An existing file, a missing folder, a symbolic link and a failing export leave no trace."""
     there = tmp_path / "there"

@@ -1,5 +1,6 @@
 """`quarantine --export`: whole rows, one JSON object per line."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -47,10 +48,15 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
             cursor.itersize = PAGE
             cursor.execute(query.encode())
             for (line,) in cursor:
-                write(f"{line}\n")
+                write(f"{_printable(line)}\n")
                 exported += 1
     finally:
         report.put(ExportFacts(exported))
+
+
+def _printable(line: str) -> str:
+    """Return a line of JSON with the characters escaped that a terminal may obey; it means the same."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 @contextmanager
