@@ -192,16 +192,16 @@ def test_a_table_that_cannot_be_read_has_no_figures(excititor: Database, aoc: Ao
 
 def test_a_role_without_select_sees_what_the_catalog_knows(excititor: Database, aoc: Aoc) -> None:
     """Without SELECT, rows are estimated as PostgreSQL's planner does: at the present pages, or not at all."""
-    excititor.run("ALTER TABLE vex_raw SET (autovacuum_enabled = off); CREATE ROLE blind LOGIN PASSWORD 's'")
+    excititor.run("ALTER TABLE vex_raw SET (autovacuum_enabled = off); CREATE ROLE unreading LOGIN PASSWORD 's'")
     try:
-        aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as("blind", "s")
+        aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as("unreading", "s")
         load(excititor, 0, 500, SHAPES["single rows"])
         before = aoc.json("plan").report["facts"]
         excititor.run(ANALYZED)
         load(excititor, 500, 2000, SHAPES["single rows"])
         after = aoc.json("plan").report["facts"]
     finally:
-        excititor.run("DROP ROLE blind")
+        excititor.run("DROP ROLE unreading")
 
     assert before["rows_estimated"] is None
     assert near(after["rows_estimated"], 2000)
