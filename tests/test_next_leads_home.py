@@ -189,20 +189,24 @@ def test_each_target_is_led_home(concelier: Database, excititor: Database, aoc: 
     for report in first.json["reports"]:
         played = [*zip(range(12), play(aoc, report["next"]["command"]), strict=False)]
         last, ran = played[-1][1]
-        assert (last, ran.exit_code) == (f"aoc-migrate verify {report['target']}", 0)
+        assert (last.removesuffix(f" {report['target']}"), ran.exit_code) == ("aoc-migrate verify", 0)
 
 
-def test_an_upgrade_of_all_targets_leads_all_home(concelier: Database, excititor: Database, aoc: Aoc) -> None:
+@pytest.mark.parametrize("make", [make_clean, make_dirty])
+def test_an_upgrade_of_all_targets_leads_all_home(
+    make: Start, concelier: Database, excititor: Database, aoc: Aoc
+) -> None:
     """From an upgrade without a target, both targets arrive; a report says which target had no turn yet."""
     aoc.configure(concelier, excititor)
-    make_clean(concelier, aoc)
+    make(concelier, aoc)
     excititor.add("bad", tenant="")
 
-    played = [ran for _, (_, ran) in zip(range(12), play(aoc, "aoc-migrate upgrade"), strict=False)]
+    played = [ran for _, (_, ran) in zip(range(20), play(aoc, "aoc-migrate upgrade"), strict=False)]
 
     (first,) = played[0].json["reports"]
     assert first["next"]["note"] == "excititor was not touched."
-    assert first["next"]["command"] == "AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate upgrade"
+    assert len(played) < 20
+    assert played[-1].exit_code == 0
     status = aoc.json("status").json["reports"]
     assert [report["revision"] for report in status] == ["concelier_0008", "excititor_0007"]
 

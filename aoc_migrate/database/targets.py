@@ -80,6 +80,15 @@ def _is_place(found: Mapping[str, Any], rest: str) -> bool:
     return not (re.search("[@?&=]", host) or re.search("[^0-9,]", port) or "@" in database)
 
 
+def configured(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the names of the configured targets, in order, without reading a URL."""
+    return [
+        name
+        for name in TARGETS
+        if any(environment.get(f"{name.upper()}_DATABASE_URL{end}") for end in ("", "_FILE"))
+    ]
+
+
 def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Target]:
     """Return the configured targets in order. Raises Abort (exit 2) for invalid settings."""
     targets = {name: target for name in TARGETS if (target := _read_target(name, environment))}

@@ -9,6 +9,7 @@ import shlex
 from itertools import pairwise
 
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.targets import configured
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.report.commands import split
 from aoc_migrate.report.facts.target_state import StatusFacts
@@ -47,7 +48,15 @@ def next_step(session: Session, report: Report, again: str) -> Next:
         return _under_hold(report.target, current_hold, f"{upgrade} --release-hold")
     if errors or (verb not in ("upgrade", *_LISTS) and report.revision != report.head):
         return Next(_upgrade(session, report.target, again, errors))
-    return Next() if verb in ("verify", *_LISTS) else Next(f"aoc-migrate verify {report.target}")
+    return _proof(report.target, verb)
+
+
+def _proof(target: str, verb: str) -> Next:
+    """Return the verify of the target; after an upgrade that of all, because others may still be below head."""
+    if verb in ("verify", *_LISTS):
+        return Next()
+    everything = verb == "upgrade" and len(configured()) > 1
+    return Next("aoc-migrate verify" if everything else f"aoc-migrate verify {target}")
 
 
 def _running(report: Report) -> Next:
@@ -55,7 +64,10 @@ def _running(report: Report) -> Next:
     state = report.get(StatusFacts)
     if state is None or not state.running:
         return Next()
-    return Next(f"aoc-migrate wait {report.target}", note="A run is in progress; there is nothing to do but wait.")
+    return Next(
+        f"aoc-migrate wait {report.target}",
+        note="Another session holds the run lock and says that it is a run. Wait for it, if you know it.",
+    )
 
 
 def _rollback(session: Session, target: str, found: set[str]) -> Next:
