@@ -98,7 +98,7 @@ class Run:
         sys.exit(exit_code)
 
     def _lead_on(self, reports: "list[Report]") -> None:
-        """Let the report that stopped the command say which targets it kept from their turn, and alone lead on."""
+        """Name the targets that had no turn in the report that stopped the command; only it says what is next."""
         untouched = [target.name for target in self.targets[len(reports) :]]
         if untouched:
             words = f"{', '.join(untouched)} {'was' if len(untouched) == 1 else 'were'} not touched."

@@ -66,7 +66,7 @@ def _running(report: Report) -> Next:
         return Next()
     return Next(
         f"aoc-migrate wait {report.target}",
-        note="Another session holds the run lock and says that it is a run. Wait for it, if you know it.",
+        note="Another session holds the run lock and calls itself aoc-migrate. If the run is yours, wait.",
     )
 
 

@@ -130,7 +130,7 @@ ROWS: dict[str, Message] = {
     "retrofit-not-allowed": Message(
         "{table} has {n_rows} without the right supersedes link, and the backfill has to UPDATE an append-only "
         "table.",
-        "Set AOC_ALLOW_SUPERSEDES_RETROFIT=true for the command that may do that, and for that run only.",
+        "Put AOC_ALLOW_SUPERSEDES_RETROFIT=true in front of the command, for that run only.",
     ),
     "update-trigger": Message(
         "{table} has a trigger {trigger}, which fires for every row that the backfill updates.",

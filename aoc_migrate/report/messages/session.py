@@ -139,7 +139,7 @@ SESSION: dict[str, Message] = {
         severity="warning",
     ),
     "planted-object": Message(
-        "Schema {subject} contains {count} functions or operators that share a name with PostgreSQL's own and "
+        "Schema {subject} contains functions or operators ({count}) that share a name with PostgreSQL's own and "
         "belong to untrusted roles: {names}. A service with this schema in its search_path may run them instead.",
         "aoc-migrate never runs them. Find out what they are for. To remove them: {drop}{revoke}",
         severity="warning",
