@@ -88,8 +88,8 @@ def test_quiet_and_verbose_exclude_each_other(dirty: Database, aoc: Aoc) -> None
 
 
 def widest(shown: str) -> int:
-    """Return the width of the widest line that has no command."""
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    """Return the width of the widest line that has no command; each frame of a bar is a line."""
+    lines = re.sub(r"\r|\x1b\[[0-9;?]*[A-Za-z]", "\n", re.sub(r"\x1b\[[0-9;]*m", "", shown)).splitlines()
     return max(len(line) for line in lines if "aoc-migrate " not in line)
 
 
