@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -24,6 +24,9 @@ from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.model import Finding, StepReport, finding
 
+if TYPE_CHECKING:
+    from aoc_migrate.report.facts.checked import Checked
+
 Row = dict[str, Any]
 Time = float | None
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -37,9 +40,9 @@ class Session:
     with the name of each step that begins, and with None when it has ended; ``on_progress`` with another session,
     and how far the step is. ``transcript`` writes down what runs.
     ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
-    ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``estimate`` returns
-    the milliseconds that steps will take, where that was measured beforehand. ``unseen``: what the log has already
-    reported as not visible.
+    ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
+    checked. ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
+    ``unseen``: what the log has already reported as not visible.
     """
 
     target: Target
@@ -51,6 +54,7 @@ class Session:
     steps: list[StepReport] = field(default_factory=list)
     kept_links: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    checks: "list[Checked]" = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
     on_progress: Callable[["Session", Running], None] | None = None
     estimate: Callable[[Any], float | None] | None = None
@@ -92,6 +96,12 @@ class Session:
         if self.on_step:
             self.on_step(None)
         return step
+
+    def checked(self, what: str, checked: int | None, unit: str, failed: int = 0) -> None:
+        """Keep for the report that something was checked; see `report.facts.checked.Checked`."""
+        from aoc_migrate.report.facts.checked import Checked
+
+        self.checks.append(Checked(what, checked, unit, failed))
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""

@@ -23,9 +23,11 @@ _BY_INDEX = dict.fromkeys(
 )
 
 
-def audit_duplicates(session: Session, contract: Contract, limit: int) -> Iterator[Finding]:
-    """Yield ``duplicate-key`` and ``null-key``, each with counts over every row."""
+def audit_duplicates(session: Session, contract: Contract, limit: int, rows: int | None) -> Iterator[Finding]:
+    """Yield ``duplicate-key`` and ``null-key``, each with counts over every row: ``rows``, if that is known."""
     nulls, groups = find(session, contract, limit)
+    session.checked("no two rows share an idempotency key", rows, "rows", groups[0]["rows"] if groups else 0)
+    session.checked("no idempotency key has a NULL", rows, "rows", nulls)
     if groups:
         yield _duplicate_key(session, contract, groups)
     if nulls:

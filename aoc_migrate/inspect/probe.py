@@ -102,8 +102,10 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
             return
         routed = list(_routed(session, contract, keys, attempts(contract, parts)))
         statements = [_broken(session, contract, columns, keys, attempt) for attempt in routed]
-        for attempt, refusal in zip(routed, try_inserts(session, statements, keep=False), strict=True):
-            yield from _judge(session, contract, attempt, refusal)
+        refusals = zip(routed, try_inserts(session, statements, keep=False), strict=True)
+        found = [each for attempt, refusal in refusals for each in _judge(session, contract, attempt, refusal)]
+        session.checked("bad rows are refused, each by its rule", len(routed), "rows", len(found))
+        yield from found
 
 
 def _stored(session: Session, contract: Contract, keys: set[str]) -> tuple[list[str], str | None]:

@@ -4,7 +4,8 @@ One scan counts the rows that break each rule. If there are any, a second scan c
 it, and takes samples.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,19 @@ from aoc_migrate.database.table_scan import read
 from aoc_migrate.report.model import Finding, finding
 
 KEYS_SHOWN = 12
+_HOLDS = {
+    "missing-required": "required columns have a value",
+    "blank-key": "keys are not blank",
+    "key-too-long": "keys fit in an index",
+    "time-not-finite": "times are finite",
+    "not-an-object": "optional documents are NULL or objects",
+    "forbidden-key": "no forbidden key",
+    "derived-key": "no derived key",
+    "case-variant-key": "no forbidden key in another spelling",
+    "content-hash-format": "content_hash is a SHA-256 digest",
+    "envelope-mismatch": "columns agree with the documents that they repeat",
+}
+"""What holds of a row without a violation."""
 
 _WELL_FORMED_HASH = (
     "octet_length(content_hash) = 71 AND starts_with(content_hash, 'sha256:') "
@@ -38,26 +52,28 @@ def audit_rows(
     checks: list[Check],
     required: list[str],
     limit: int,
-    counted: Callable[[int], None],
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, int | None]:
     """Yield the violations of ``checks`` that are not proven yet and of ``required`` columns that are nullable.
 
-    ``limit`` caps the sample of each finding; counts cover every row. If the rows are read, ``counted`` is called
-    with their number.
+    ``limit`` caps the sample of each finding; counts cover every row. Return the number of rows, if they are read.
     """
     rules = row_rules(contract, checks, required)
     if not rules:
-        return
+        return None
     source = str(session.schema[contract.table])
     (counts,) = read(session, f"reading every row of {contract.table}", row_scan(rules, source))
-    counted(counts["rows"])
+    rows_of = Counter[str]()
     broken = {rule: violations for n, (rule, violations) in enumerate(rules.items()) if counts[f"rule_{n}"]}
     if broken:
         violations = [violation for of_rule in broken.values() for violation in of_rule]
         doing = f"examining rows of {contract.table} that break a rule"
         found = read(session, doing, _violation_scan(list(broken), violations, source), (limit,))
         for row in found:
+            rows_of[violations[row["n"]].slug] += row["rows"]
             yield _finding(session, contract, violations[row["n"]], row)
+    for slug in dict.fromkeys(violation.slug for of_rule in rules.values() for violation in of_rule):
+        session.checked(_HOLDS[slug], counts["rows"], "rows", rows_of[slug])
+    return int(counts["rows"])
 
 
 def row_scan(rules: dict[str, list[Violation]], source: str) -> str:

@@ -15,6 +15,7 @@ from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, finding
 
+VISIBLE = "this role sees every row"
 ALL_ROWS_POLICY = "aoc_verify_all"  # ours, on a raw table
 
 

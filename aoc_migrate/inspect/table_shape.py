@@ -16,6 +16,7 @@ _ACCEPTED_TYPES = {
     "timestamptz": ("timestamp with time zone",),
     "jsonb": ("jsonb",),
 }
+SHAPE = "columns have the names and types of the contract, and the table has a key"
 UNUSABLE = ("table-kind", "column-missing", "column-type")
 """Findings of `audit_columns` after which no rows can be checked."""
 _KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}

@@ -211,11 +211,16 @@ def edited(session: Session, revision: str | None) -> Iterator[Finding]:
 
     if not catalog.may_read(session, LOG):
         return
+    compared = edited = 0
     for applied_revision in applied(session.target.name, revision):
         written = _read(
             session,
             "SELECT checksums->>%s AS checksum FROM {} WHERE checksums ? %s ORDER BY run DESC LIMIT 1",
             (applied_revision.id, applied_revision.id),
         )
+        compared += len(written)
         if written and written[0]["checksum"] != checksum(applied_revision):
+            edited += 1
             yield finding("edited-revision", applied_revision.id, target=session.target.name)
+    if compared:
+        session.checked("revisions have the SQL that ran", compared, "revisions", edited)

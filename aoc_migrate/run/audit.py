@@ -18,8 +18,8 @@ from aoc_migrate.inspect.partitioning import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replication_findings
 from aoc_migrate.inspect.row_rules import audit_rows
 from aoc_migrate.inspect.server_activity import activity_findings
-from aoc_migrate.inspect.session_checks import table_missing, unreadable
-from aoc_migrate.inspect.table_shape import audit_columns
+from aoc_migrate.inspect.session_checks import VISIBLE, table_missing, unreadable
+from aoc_migrate.inspect.table_shape import SHAPE, audit_columns
 from aoc_migrate.inspect.temp_files import audit_sorts
 from aoc_migrate.inspect.verifier_role import gained_rights
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
@@ -93,36 +93,50 @@ def audit(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> 
     swap = plan.swap if Part.VIEW in plan.parts and not plan.swapped else None
     new_writes = watch_writers(session, swap) if swap else None
     with bounded_lock_wait(session, plan.contract.table, "audit"):
-        findings = [*_replication(session, plan, swap), *gained_rights(session, plan.contract)]
+        findings = [*_replication(session, plan, swap)]
+        session.checked("no replication of what changes", None, "", len(findings))
+        findings += gained_rights(session, plan.contract)
         findings += _audit_table(session, plan, counted)
         if swap and new_writes:
-            findings += [*audit_swap(session, swap), *new_writes()]
+            found = [*audit_swap(session, swap)]
+            errors = sum(finding.severity == "error" for finding in found)
+            session.checked("the view swap can be done", None, "", errors)
+            findings += [*found, *new_writes()]
     return findings
 
 
 def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> Iterator[Finding]:
     contract = plan.contract
-    shape = [*audit_columns(session, contract), *unreadable(session, contract.table)]
+    columns, hidden = [*audit_columns(session, contract)], unreadable(session, contract.table)
+    session.checked(SHAPE, len(contract.columns), "columns", len(columns))
+    session.checked(VISIBLE, None, "", len(hidden))
+    shape = [*columns, *hidden]
     yield from shape
     if any(finding.severity == "error" and finding.slug != "forbidden-column" for finding in shape):
         return
-    yield from _foreign(session, plan)
+    others = [*_foreign(session, plan)]
+    session.checked("names of what the upgrade makes are free or ours", None, "", len(others))
+    yield from others
     building = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
     indexes = [index for part, index in building.items() if part in plan.parts]
     yield from audit_sorts(session, contract, indexes, chain=Part.CHAIN in plan.parts)
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
-    yield from audit_rows(session, contract, checks, required, plan.limit, counted)
+    rows = yield from audit_rows(session, contract, checks, required, plan.limit)
+    if rows is not None:
+        counted(rows)
     if _indexing(session, plan):
-        yield from audit_duplicates(session, contract, plan.limit)
+        yield from audit_duplicates(session, contract, plan.limit, rows)
     linking = _linking(plan)
     # INSERT, because every upgrade ends with the probe.
     code = unaccepted(session, contract, INSERT | DDL | (LINKING if linking else 0))
     if linking:
-        found, links = _audit_backfill(session, plan, code)
-        yield from found
+        obstacles, links = _audit_backfill(session, plan, code)
+        yield from obstacles
         code = code if links else [row for row in code if not _only_where_linked(row)]
-    yield from findings(session, contract, code)
+    found = [*findings(session, contract, code)]
+    session.checked("no code of others runs in an upgrade", None, "", len(found))
+    yield from found
 
 
 def _replication(session: Session, plan: AuditPlan, swap: ViewSwap | None) -> Iterator[Finding]:

@@ -96,3 +96,12 @@ def _on_session(session: Session, report: Report, command: str, options: Options
     finally:
         report.steps = session.steps
         report.findings += session.findings
+        put_checks(session, report)
+
+
+def put_checks(session: Session, report: Report) -> None:
+    """Put what was checked so far into the report, if anything was."""
+    if session.checks:
+        from aoc_migrate.report.facts.checked import CheckFacts
+
+        report.put(CheckFacts.of(session.checks))

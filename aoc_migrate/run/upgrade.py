@@ -54,6 +54,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
     """Upgrade under the lock, after checking again what another run may have done meanwhile."""
     from aoc_migrate.inspect.cost import estimated, measure
     from aoc_migrate.revisions import ledger
+    from aoc_migrate.run.target_run import put_checks
     from aoc_migrate.run.verify import not_at_head
 
     target = session.target.name
@@ -65,6 +66,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if not _needed(session, report.revision, goal) and not _to_release(session, options):
             return
         report.findings += _before(session, report, options, goal)
+        put_checks(session, report)
         _keep(report, options, "audit")
         if report.errors:
             return
@@ -172,11 +174,13 @@ def _share(session: Session) -> None:
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:
+    from aoc_migrate.run.target_run import put_checks
     from aoc_migrate.run.verify import VerifyOptions, verify_all
 
     target = session.target.name
     reported = {(f.slug, f.subject) for f in report.findings}
     before, report.findings = report.findings, []
     verify_all(session, report, contract_at(target, report.revision), VerifyOptions(limit, probe=True))
+    put_checks(session, report)
     report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in reported]
     report.failed = bool(report.errors)

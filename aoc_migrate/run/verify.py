@@ -15,14 +15,15 @@ from aoc_migrate.inspect.chain_scope import Scope, strange_tenant
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.inspect.probe import UNPROBED, probe
-from aoc_migrate.inspect.session_checks import only_tenant, table_missing, unreadable
-from aoc_migrate.inspect.table_shape import UNUSABLE, audit_columns
+from aoc_migrate.inspect.session_checks import VISIBLE, only_tenant, table_missing, unreadable
+from aoc_migrate.inspect.table_shape import SHAPE, UNUSABLE, audit_columns
 from aoc_migrate.inspect.verifier_role import gained_rights
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings
 from aoc_migrate.report.facts.runs import VerifyFacts
+from aoc_migrate.report.formatting import duration
 from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions import ledger
-from aoc_migrate.revisions.current import backfilled_at, catalog_findings
+from aoc_migrate.revisions.current import backfilled_at, catalog_findings, was_swapped
 from aoc_migrate.revisions.graph import contract_at, head, history, parts, position
 from aoc_migrate.run import hold
 
@@ -75,6 +76,7 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
         return
     tenant = only_tenant(session, contract.table)
+    session.checked(VISIBLE + (f" of tenant {tenant}" if tenant is not None else ""), None, "")
     if tenant is not None:
         if options.tenant not in (None, tenant):
             raise refused(
@@ -99,17 +101,21 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
     shape = list(audit_columns(session, contract))
     usable = not any(finding.slug in UNUSABLE for finding in shape)
     report.findings += shape
-    report.findings += catalog_findings(session, report.revision)
+    session.checked(SHAPE, len(contract.columns), "columns", len(shape))
+    report.findings += _verify_catalog(session, report, contract, promised)
     report.findings += gained_rights(session, contract)
-    report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
+    others = writable(session, *BOOKKEEPING, WORK, contract.quarantine)
+    session.checked("no other role may write to our own tables", None, "", len(others))
+    report.findings += others
     report.findings += quarantine_findings(session, contract)
     report.findings += planted_objects(session)
     report.findings += ledger.edited(session, report.revision)
-    report.put(catalog_facts(session, contract, promised))
     report.put(quarantine_facts(session, contract))
     if Part.CHAIN in promised and usable:
         scope = Scope(options.tenant, options.since)
         found, chains = verify_chain(session, contract, backfilled_at(session), options.limit, scope)
+        wrong = sum(finding.count or 0 for finding in found)
+        session.checked(f"each row links to the revision before it{_within(options)}", chains.rows, "rows", wrong)
         report.findings += found
         report.put(chains)
         report.findings += ambiguous_ids(session, contract, options.limit, options.since)
@@ -120,3 +126,26 @@ def _verify_all(session: Session, report: Report, contract: Contract, options: V
         found = list(probe(session, contract, promised))
         report.findings += found
         report.put(replace(facts, probed=not {finding.slug for finding in found} & UNPROBED))
+
+
+def _verify_catalog(session: Session, report: Report, contract: Contract, promised: set[Part]) -> list[Finding]:
+    """Return what is wrong with the catalog, and note the state of each rule and index, and what was checked."""
+    found, facts = catalog_findings(session, report.revision), catalog_facts(session, contract, promised)
+    report.put(facts)
+    indexes, view = (sum(kind in finding.slug for finding in found) for kind in ("-index", "view-"))
+    rules = len(found) - indexes - view
+    if facts.rules:
+        what = "rules are proven for every row" if Part.PROOF in promised else "rules guard new rows"
+        session.checked(what, len(facts.rules), "rules", min(rules, len(facts.rules)))
+    if facts.indexes:
+        session.checked("indexes are valid", len(facts.indexes), "indexes", indexes)
+    if Part.VIEW in promised and was_swapped(session):
+        session.checked("the view reads the backup, and cannot be written to", None, "", view)
+    return found
+
+
+def _within(options: VerifyOptions) -> str:
+    """Return the scope in words, empty for everything."""
+    words = [f"tenant {options.tenant}"] if options.tenant is not None else []
+    words += [f"documents stored in the last {duration(options.since)}"] if options.since is not None else []
+    return f" ({', '.join(words)})" if words else ""

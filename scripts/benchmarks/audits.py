@@ -51,7 +51,7 @@ def duplicates(session: Session, what: str, bound: float) -> Ratio:
     """Compare a duplicate audit that finds nothing with a scan of the same columns."""
 
     def audit() -> None:
-        assert not list(audit_duplicates(session, ADVISORY_RAW, 200))
+        assert not list(audit_duplicates(session, ADVISORY_RAW, 200, None))
 
     ours, other = in_turn(9, audit, lambda: by_table(session, SCAN))
     return Ratio(what, "a scan of the key columns", ours, other, "s", bound)
@@ -64,7 +64,7 @@ def rows(session: Session) -> Ratio:
 
     def audit() -> None:
         required = list(ADVISORY_RAW.required)
-        assert not list(audit_rows(session, ADVISORY_RAW, checks, required, 200, lambda _: None))
+        assert not list(audit_rows(session, ADVISORY_RAW, checks, required, 200))
 
     ours, other = in_turn(3, audit, lambda: by_table(session, document))
     return Ratio("all row rules of the audit", "a read of every document", ours, other, "s", 3)
