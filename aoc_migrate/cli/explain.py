@@ -35,7 +35,7 @@ def explain(slug: str | None, format_: str) -> None:
     aoc-migrate explain
     aoc-migrate explain duplicate-key
     """
-    from aoc_migrate.run.explanation import as_json, as_text, explanations, listing
+    from aoc_migrate.report.explanation import as_json, as_text, explanations, listing
 
     known = explanations()
     found = [each for each in known.values() if slug in (None, each.slug, each.code)]

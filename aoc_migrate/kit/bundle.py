@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aoc_migrate import __version__
+from aoc_migrate import __version__, packaged_folder
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import refused
@@ -28,7 +28,7 @@ from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import downgrade_job, upgrade_job
 from aoc_migrate.report.facts.bundled import BundleFacts
 from aoc_migrate.report.model import Next, Report
-from aoc_migrate.revisions.graph import contract_at, head, packaged_folder
+from aoc_migrate.revisions.graph import contract_at, head
 
 MANIFEST, SBOM = "manifest.json", "sbom.cdx.json"
 SCHEMA = 1

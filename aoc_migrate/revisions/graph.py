@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from aoc_migrate import packaged_folder
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.errors import refused
 
@@ -38,12 +39,6 @@ class Revision:
     def module(self) -> ModuleType:
         """The module of the revision, with ``upgrade`` and ``downgrade``; loaded on first use."""
         return _load(self.path)
-
-
-def packaged_folder(name: str) -> Path:
-    """Return a folder that the wheel contains: inside the installed package, or next to it in a checkout."""
-    inside = Path(__file__).parent.parent / name
-    return inside if inside.is_dir() else inside.parent.parent / name
 
 
 def migrations_folder() -> Path:

@@ -1,13 +1,14 @@
-"""`explain`: the sections of docs/rules.md, one for each finding."""
+"""The explanation of each finding: its section of docs/rules.md."""
 
 import json
 import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 
+from aoc_migrate import packaged_folder
 from aoc_migrate.report.messages import MESSAGES
-from aoc_migrate.revisions.graph import packaged_folder
 
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
@@ -28,6 +29,7 @@ class Explanation:
     text: str
 
 
+@cache
 def explanations() -> dict[str, Explanation]:
     """Return the explanation of every finding, in the order of the page."""
     page = (packaged_folder("docs") / "rules.md").read_text(encoding="utf-8")
