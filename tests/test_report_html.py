@@ -20,7 +20,7 @@ HOSTILE = (
     "</td><script>alert(1)</script><img src=http://example.invalid/x onerror=alert(2)>\"'&"
     "</style><style>*{display:none}</style>\x1b[2J\u202e\u2066\u200b\u061c\U000e0041"
 )
-VOID = {"meta", "br", "rect"}
+VOID = {"meta", "br"}
 
 
 class Reader(HTMLParser):
@@ -108,12 +108,13 @@ def test_nothing_from_outside_becomes_markup() -> None:
 
 
 def test_the_page_fetches_nothing() -> None:
-    """The page names no address but its own anchors, and its policy forbids the rest."""
+    """The page names no address but its own anchors, each of which exists, and its policy forbids the rest."""
     reader = Reader(drawn(hostile(), hostile()))
 
     places = [a[key] for _, a in reader.elements for key in ("src", "href", "action", "data") if key in a]
-    assert places == ["#report", "#target-0", "#target-1"]
-    assert {"report", "target-0", "target-1"} == {a["id"] for _, a in reader.elements if "id" in a}
+    anchors = {f"#{a['id']}" for _, a in reader.elements if "id" in a}
+    assert {"#report", "#target-0", "#target-1", "#target-1-duplicate-key", "#rule-duplicate-key"} <= set(places)
+    assert set(places) <= anchors
     assert {"link", "iframe", "object", "form"} & {name for name, _ in reader.elements} == set()
     policies = [m["content"] for m in reader.named("meta") if m.get("http-equiv") == "Content-Security-Policy"]
     assert len(policies) == 1
@@ -128,9 +129,10 @@ def test_the_page_works_without_eyes_or_mouse() -> None:
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert len(reader.named("caption")) == len(reader.named("table"))
+    assert len(reader.named("figcaption")) == len(reader.named("figure")) == 2
     assert all(th.get("scope") for th in reader.named("th"))
-    scrolling = [a for a in reader.named("div") if a.get("class") == "scroll"]
-    assert len(scrolling) == len(reader.named("table"))
+    scrolling = [a for _, a in reader.elements if a.get("class") == "scroll"]
+    assert len(scrolling) == len(reader.named("table")) + len(reader.named("figure"))
     assert all(a["tabindex"] == "0" and a["role"] == "group" and a["aria-label"] for a in scrolling)
     assert reader.named("html")[0]["lang"] == "en"
     assert len(reader.named("main")) == 1
@@ -144,9 +146,9 @@ def test_ids_are_unique() -> None:
     reader = Reader(drawn(*reports))
     ids = [str(a["id"]) for _, a in reader.elements if "id" in a]
 
-    assert len(ids) == len(set(ids)) == 4
+    assert len(ids) == len(set(ids)) > 10
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in ids)
-    assert [a["aria-labelledby"] for a in reader.named("section")] == [a["id"] for a in reader.named("h2")[:-1]]
+    assert {a["aria-labelledby"] for a in reader.named("section")} <= {a["id"] for a in reader.named("h2")}
 
 
 def luminance(color: str) -> float:
@@ -165,7 +167,9 @@ def test_every_text_has_enough_contrast(scheme: str) -> None:
     grounds = [luminance(colors.pop(name)) for name in ("paper", "sheet")]
     del colors["line"]
 
-    assert set(re.findall(r"[^-]color: var\(--(\w+)\)", style())) <= set(colors)
+    used = re.findall(r"[^-]color: var\(--(\w+)\)", style())
+    assert set(used) - {"paper"} <= set(colors)
+    assert used.count("paper") == 1  # of a verdict, whose ground has a color that is text elsewhere
     for name, color in colors.items():
         for ground in grounds:
             dark, light = sorted([ground, luminance(color)])
@@ -181,13 +185,15 @@ def test_a_page_without_findings_says_so() -> None:
 
 
 def test_nothing_is_shown_by_color_alone() -> None:
-    """Severities and states that are colored are words too; a bar has its value next to it."""
+    """Severities and states that are colored are words and signs too; a bar and a column have their numbers."""
     text = drawn(hostile())
 
-    marks = re.findall(r'<strong class="mark (\w+)">(\w+)</strong>', text)
-    assert {("error", "error"), ("error", "missing")} <= set(marks)
-    assert all(word in (severity, "missing") for severity, word in marks)
-    assert re.findall(r"</svg> ([^<]+)</span>", text) == ["3.5 ms", "5", "1"]
+    marks = re.findall(r'<strong class="mark (\w+)"><span aria-hidden="true">(.)</span> ([^<]+)</strong>', text)
+    assert {("error", "✕", "error"), ("error", "✕", "missing")} <= set(marks)
+    assert len(marks) == text.count('class="mark ')
+    assert all({"error": "✕", "warning": "!", "info": "i", "ok": "✓"}[kind] == sign for kind, sign, _ in marks)
+    assert re.findall(r'<span class="said">([^<]+)</span>', text) == ["3.5 ms: 1 ms waiting, 2.5 ms holding"]
+    assert re.findall(r'<span class="number">([^<]+)</span>', text) == ["5", "1"]
 
 
 def test_the_exit_code_is_explained_in_words() -> None:
@@ -210,7 +216,8 @@ def test_ten_thousand_findings_make_a_whole_page() -> None:
     reader = Reader(drawn(many))
 
     assert reader.problems == []
-    assert len(reader.named("article")) == 10_000
+    assert len(reader.text.split("alert(1)")) > 10_000
+    assert len([a for a in reader.named("li") if not a]) > 10_000
     assert "200 rows, 150 of them only in the JSON" in reader.text
     assert "51 rows, 1 of them only in the JSON" in reader.text
 
@@ -228,8 +235,8 @@ def test_the_page_shows_every_fact_of_the_command(
     history = aoc("history", target, "--format", "html").out
 
     assert "<caption>" + f"{target}: duplicates by vendor</caption>" in audit
-    parts = ("rules", "indexes", "documents by number of revisions", "steps in order", "largest chains")
-    for caption in (*parts, "latest runs"):
+    for caption in ("rules", "indexes", "steps in order", "largest chains", "latest runs", "what was checked"):
         assert f"<caption>{target}: {caption}</caption>" in upgrade
+    assert f"<figcaption>{target}: documents by number of revisions</figcaption>" in upgrade
     assert f"<caption>{target}: runs</caption>" in history
     assert all(Reader(text).problems == [] for text in (audit, upgrade, history))

@@ -104,7 +104,7 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
         statements = [_broken(session, contract, columns, keys, attempt) for attempt in routed]
         refusals = zip(routed, try_inserts(session, statements, keep=False), strict=True)
         found = [each for attempt, refusal in refusals for each in _judge(session, contract, attempt, refusal)]
-        session.checked("bad rows are refused, each by its rule", len(routed), "rows", len(found))
+        session.checked("bad rows are refused, each by its rule", len(routed), "bad rows", len(found))
         yield from found
 
 

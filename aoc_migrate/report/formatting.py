@@ -102,3 +102,11 @@ def title(field: Field) -> str:
 def by_severity(findings: list[Finding]) -> list[Finding]:
     """Return errors, then warnings, then infos."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))
+
+
+def grouped(findings: list[Finding]) -> list[list[Finding]]:
+    """Return the findings by severity; those of one slug and with one help are together."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in by_severity(findings):
+        groups.setdefault((finding.severity, finding.slug, finding.help), []).append(finding)
+    return list(groups.values())

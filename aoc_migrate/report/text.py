@@ -6,7 +6,7 @@ A report fits one screen if shorter samples can make it fit. Commands to copy ar
 from collections.abc import Iterator
 
 from aoc_migrate.report.commands import split
-from aoc_migrate.report.formatting import by_severity, plain, title
+from aoc_migrate.report.formatting import by_severity, grouped, plain, title
 from aoc_migrate.report.look import Look, Verbosity
 from aoc_migrate.report.messages import MESSAGES
 from aoc_migrate.report.model import Finding, Report
@@ -166,10 +166,7 @@ def _groups(findings: list[Finding], *, whole: bool) -> Iterator[list[Finding]]:
     if whole:
         yield from ([finding] for finding in by_severity(findings))
         return
-    keys: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in by_severity(findings):
-        keys.setdefault((finding.severity, finding.slug, finding.help), []).append(finding)
-    yield from keys.values()
+    yield from grouped(findings)
 
 
 def _subject(finding: Finding) -> str:
