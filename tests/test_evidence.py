@@ -19,15 +19,26 @@ ALL = {
 }
 
 
+def runs(folder: Path) -> list[Path]:
+    """Return the runs in a folder of evidence, by name; the overview is there as well."""
+    assert (folder / "index.html").is_file()
+    return sorted(path for path in folder.iterdir() if path.name != "index.html")
+
+
 def only_run(folder: Path) -> Path:
     """Return the only run in a folder of evidence."""
-    (run,) = folder.iterdir()
+    (run,) = runs(folder)
     return run
 
 
 def names(run: Path, target: str) -> set[str]:
     """Return the names of a run's files without the target."""
     return {path.name.removeprefix(f"{target}-") for path in run.iterdir()}
+
+
+def read(path: Path) -> str:
+    """Return the text of a file."""
+    return path.read_text(encoding="utf-8")
 
 
 def whole(run: Path) -> bool:
@@ -47,7 +58,7 @@ def test_a_good_run_leaves_all_evidence(
 
     run = only_run(tmp_path / "ticket")
     assert ran.exit_code == 0
-    assert names(run, target_with_chain.target) == ALL | {"upgrade.sql", "SHA256SUMS"}
+    assert names(run, target_with_chain.target) == ALL | {"upgrade.sql", "index.html", "SHA256SUMS"}
     assert whole(run)
     assert json.loads((run / f"{target_with_chain.target}-upgrade.json").read_text(encoding="utf-8")) == ran.json
 
@@ -91,7 +102,7 @@ def test_a_refused_run_leaves_no_sql(excititor: Database, aoc: Aoc, tmp_path: Pa
 
     run = only_run(tmp_path)
     assert ran.exit_code == 1
-    assert names(run, "excititor") == ALL | {"SHA256SUMS"}
+    assert names(run, "excititor") == ALL | {"index.html", "SHA256SUMS"}
     audit = json.loads((run / "excititor-audit.json").read_text(encoding="utf-8"))
     assert [f["slug"] for f in audit["reports"][0]["findings"]] == ["missing-required", "null-key"]
     assert whole(run)
@@ -119,7 +130,7 @@ def test_a_failed_run_leaves_the_sql_so_far(excititor: Database, aoc: Aoc, tmp_p
 def test_an_interrupted_run_leaves_the_sql_so_far(
     number: signal.Signals, excititor: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
-    """Interrupted in the backfill, the evidence holds plan, audit and the SQL so far; SIGTERM leaves sums too."""
+    """Interrupted in the backfill, plan, audit, SQL and an index are there; after SIGTERM, sums too."""
     fill(excititor, 60_000)
     aoc.configure(excititor)
     process = aoc.start("upgrade", "--evidence", str(tmp_path), **retrofit)
@@ -127,35 +138,42 @@ def test_an_interrupted_run_leaves_the_sql_so_far(
     os.kill(process.pid, number)
     process.communicate(timeout=30)
 
-    run = only_run(tmp_path)
+    (run,) = (path for path in tmp_path.iterdir() if path.is_dir())
     found = names(run, "excititor")
-    assert {"plan.json", "audit.json", "upgrade.sql"} <= found
+    assert {"plan.json", "audit.json", "upgrade.sql", "index.html"} <= found
+    assert "UNFINISHED" in read(run / "index.html")
+    assert not any(name.startswith(".") for name in found)
     assert 'CREATE TABLE "public"."aoc_supersedes_journal"' in (run / "excititor-upgrade.sql").read_text("utf-8")
     assert ("SHA256SUMS" in found) == (number == signal.SIGTERM)
 
 
-def test_a_run_with_nothing_to_do_leaves_no_audit(
+def test_a_run_with_nothing_to_do_leaves_one_page(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
 ) -> None:
-    """At head there is no audit, but plan, run and verify are clean."""
+    """At head, and under a hold, the evidence is one page that says so, not a folder of reports."""
+    target = target_with_chain.target
     assert aoc("upgrade", **retrofit).exit_code == 0
 
-    assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
+    assert aoc("upgrade", "--evidence", str(tmp_path / "head"), "--ticket", "CHG-7").exit_code == 0
+    assert aoc("downgrade", target, "-1").exit_code == 0
+    assert aoc("upgrade", "--evidence", str(tmp_path / "held"), **retrofit).exit_code == 0
 
-    run = only_run(tmp_path)
-    left = {name for name in ALL if not name.startswith("audit")} | {"SHA256SUMS"}
-    assert names(run, target_with_chain.target) == left
-    assert json.loads((run / f"{target_with_chain.target}-verify.json").read_text(encoding="utf-8"))["ok"]
+    head, held = only_run(tmp_path / "head"), only_run(tmp_path / "held")
+    assert re.fullmatch(rf"{target}-\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.html", head.name)
+    assert all(words in read(head) for words in ("PASSED", "nothing changed", "CHG-7", "Nothing ran"))
+    assert all(words in read(held) for words in ("HELD", "Nothing ran", "--release-hold"))
 
 
 def test_each_run_has_its_own_folder(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A second run in the same place overwrites nothing."""
+    """Runs that begin in the same second overwrite nothing."""
     aoc.configure(excititor)
+    excititor.add("bad", tenant=None)
 
-    for _ in range(2):
-        assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
+    for process in [aoc.start("upgrade", "--evidence", str(tmp_path)) for _ in range(3)]:
+        process.communicate(timeout=60)
 
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(runs(tmp_path)) == 3
+    assert all(whole(run) for run in runs(tmp_path))
 
 
 def test_without_a_server_the_report_is_the_evidence(aoc: Aoc, tmp_path: Path) -> None:
@@ -165,7 +183,7 @@ def test_without_a_server_the_report_is_the_evidence(aoc: Aoc, tmp_path: Path) -
     assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 3
 
     run = only_run(tmp_path)
-    assert names(run, "excititor") == {"upgrade.json", "upgrade.md", "upgrade.html", "SHA256SUMS"}
+    assert names(run, "excititor") == {"upgrade.json", "upgrade.md", "upgrade.html", "index.html", "SHA256SUMS"}
     assert not any("planted-secret" in path.read_text(encoding="utf-8") for path in run.iterdir())
 
 

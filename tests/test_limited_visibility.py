@@ -12,6 +12,7 @@ import pytest
 from tests.builds import held, lonely
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import wait_until
+from tests.test_evidence import only_run
 
 SLUG = "limited-visibility"
 
@@ -139,7 +140,7 @@ def test_the_evidence_reports_it_once_each(unsighted_owner: str, aoc: Aoc, tmp_p
     """Of the evidence, the reports of audit and run say it once each."""
     assert aoc("upgrade", "--evidence", str(tmp_path)).exit_code == 0
 
-    (run,) = tmp_path.iterdir()
+    run = only_run(tmp_path)
     for command in ("audit", "upgrade"):
         (report,) = json.loads((run / f"excititor-{command}.json").read_text(encoding="utf-8"))["reports"]
         assert [f["slug"] for f in report["findings"]].count(SLUG) == 1

@@ -12,6 +12,7 @@ from aoc_migrate.operations.step import Kind
 from aoc_migrate.revisions.graph import history
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
+from tests.test_evidence import runs
 
 
 def planned(aoc: Aoc, *words: str) -> list[dict[str, Any]]:
@@ -128,7 +129,7 @@ def test_a_plan_for_base_at_base_is_empty(excititor: Database, aoc: Aoc, tmp_pat
 
     assert (planned.exit_code, planned.report["facts"]["plan"]) == (0, []), planned.err
     assert (upgraded.exit_code, upgraded.report["revision"]) == (0, None), upgraded.err
-    assert len(list(tmp_path.glob("*/excititor-plan.json"))) == 1
+    assert [path.suffix for path in runs(tmp_path)] == [".html"]
 
 
 def test_each_line_has_its_lock_and_what_it_reads(excititor: Database, aoc: Aoc) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.test_evidence import only_run
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_the_evidence_of_the_first_stage_says_what_is_pending(
 
     ran = aoc.json("upgrade", "concelier_0004", "--evidence", str(tmp_path))
 
-    (run,) = tmp_path.iterdir()
+    run = only_run(tmp_path)
     kept = json.loads((run / "concelier-verify.json").read_text(encoding="utf-8"))
     assert (ran.exit_code, ran.slugs()) == (0, [])
     assert (kept["ok"], [f["slug"] for f in kept["reports"][0]["findings"]]) == (True, ["not-at-head"])

@@ -17,7 +17,7 @@ from aoc_migrate.cli.options import ACCEPT, LIMIT, MAX_STALL, METRICS, POOLER, W
     "--evidence",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Write the plan, audit, run and verify reports and the SQL that ran to a new folder in DIR.",
+    help="Write the plan, audit, run and verify reports and the SQL that ran to new folders in DIR.",
 )
 def upgrade(run: Run, release_hold: bool, no_create: bool, evidence: str | None) -> None:
     """Audit, migrate online, restore what is missing, and verify. Safe to run at every pod start.
@@ -36,7 +36,8 @@ def upgrade(run: Run, release_hold: bool, no_create: bool, evidence: str | None)
     options = UpgradeOptions(run.revision or "head", release_hold, no_create, run.options.limit)
     if evidence is None:
         run.verb(lambda session, report: run_upgrade(session, report, options), stops=True)
-    from aoc_migrate.run.evidence import evidence_in
+    from aoc_migrate.run.evidence import upgrade_with_evidence
+    from aoc_migrate.run.evidence_folder import evidence_folder
 
-    with evidence_in(evidence) as kept:
-        run.work(lambda target: kept.upgrade(target, run.options, options), stops=True)
+    folder = evidence_folder(evidence)
+    run.work(lambda target: upgrade_with_evidence(folder, target, run.options, options), stops=True)

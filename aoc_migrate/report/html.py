@@ -14,6 +14,7 @@ from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.facts.checked import CheckFacts
 from aoc_migrate.report.facts.raw_rows import AuditFacts
 from aoc_migrate.report.facts.target_state import CatalogFacts
+from aoc_migrate.report.fields import Unit
 from aoc_migrate.report.formatting import label, plain, shown, title
 from aoc_migrate.report.model import Report
 from aoc_migrate.report.page import grid, picture
@@ -51,12 +52,13 @@ def style() -> str:
     return (_TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
-def page(command: str, reports: list[Report], exit_code: int) -> str:
-    """Return the page of the reports of a command."""
+def page(command: str, reports: list[Report], exit_code: int, note: str = "") -> str:
+    """Return the page of the reports of a command, with a ``note`` on what the page is, if any."""
     cards = Cards()
     values = {
         "title": f"aoc-migrate {command}: {', '.join(report.target for report in reports)}",
         "header": header(reports, exit_code),
+        "note": note,
         "views": [_view(report, f"target-{n}", cards) for n, report in enumerate(reports)],
         "parameters": list(_parameters(reports)),
     }
@@ -75,9 +77,11 @@ def rendered(template: str, **values: Any) -> str:
     )
     templates.filters |= {"lines": _lines, "digest": _digest}
     body = Markup(templates.get_template(template).render(**values))  # noqa: S704 - it is escaped
+    verdict = values["header"]
     words = glossary(re.sub(r"<[^>]+>", " ", re.sub(_CODE, " ", body)))
     return templates.get_template("page.html.j2").render(
         title=values["title"],
+        summary=f"{verdict.word}: {verdict.said}" if verdict else values["said"],
         style=Markup(style()),  # noqa: S704 - a file of ours
         body=body,
         words=words,
@@ -147,4 +151,5 @@ def _tiles(report: Report) -> Iterator[tuple[str, str]]:
 def _parameters(reports: list[Report]) -> Iterator[tuple[str, str]]:
     parameters = {key: value for report in reports for key, value in report.parameters.items()}
     for key, value in parameters.items():
-        yield label(key), f"{value:g} s" if key in _SECONDS and value is not None else shown(value)
+        seconds = f"{value:g} s" if key in _SECONDS and value is not None else ""
+        yield label(key), seconds or shown(value, Unit("_bytes") if key.endswith("_bytes") else None)

@@ -42,7 +42,7 @@ def header(reports: list[Report], exit_code: int) -> Header:
     shared = [("ticket", ", ".join(tickets))] if tickets else []
     shared += [("made by", f"aoc-migrate {__version__}"), *_times(reports)]
     said = f"exit code {exit_code}: {_MEANINGS[exit_code]}"
-    verdicts = [_verdict(report) for report in reports]
+    verdicts = [verdict_on(report) for report in reports]
     said = f"{verdicts[0].said} ({said})" if len(verdicts) == 1 else said
     return Header(whole, KINDS[whole], said, shared, verdicts)
 
@@ -55,7 +55,8 @@ def _times(reports: list[Report]) -> Iterator[tuple[str, str]]:
         yield "ended", utc_time(max(ended))
 
 
-def _verdict(report: Report) -> Verdict:
+def verdict_on(report: Report) -> Verdict:
+    """Return the verdict of a report, and what binds it."""
     first, _, rest = verdict(report).partition(": ")
     name, _, limit = first.partition(" ")
     return Verdict(report.target, name, KINDS[name], f"{limit}: {rest}".removeprefix(": "), list(_bound(report)))
