@@ -1,4 +1,4 @@
-"""JSON follows its published schema, NDJSON is one finding a line, and no form lets a value act."""
+"""JSON follows its published schema, NDJSON has a line for each report and finding, no form lets a value act."""
 
 import json
 import re
@@ -26,6 +26,9 @@ PASTED = (
     r"(AOC_ALLOW_SUPERSEDES_RETROFIT=true |\w+_DATABASE_URL='[^']+' )?aoc-migrate( [\w-]+)+"
     r"|cd \S+ && sha256sum --check SHA256SUMS"
 )
+
+
+BOUND = ("server", "database", "schema", "role", "ticket")
 
 
 def problems(printed: Any) -> list[str]:
@@ -143,7 +146,7 @@ def test_the_next_command_is_a_field_of_its_own() -> None:
         "choices": ["aoc-migrate status"],
         "note": "Repair it.",
     }
-    assert render("table", "audit", [report], 0).splitlines()[1:] == [
+    assert render("table", "audit", [report], 0).splitlines()[1:-1] == [
         "  note: Repair it.",
         "  next:",
         "    aoc-migrate audit concelier",
@@ -152,24 +155,28 @@ def test_the_next_command_is_a_field_of_its_own() -> None:
     ]
 
 
-def test_ndjson_has_one_finding_a_line(target_with_chain: Database, aoc: Aoc) -> None:
-    """NDJSON has the findings of the JSON, in its order, each with command, target and revision."""
+def test_ndjson_has_a_line_for_each_report_and_finding(target_with_chain: Database, aoc: Aoc) -> None:
+    """NDJSON has the report, then its findings as the JSON has them, each with command, target and revision."""
     target_with_chain.add("bad", tenant=None, linkset=[])
-    expected = aoc.json("audit", target_with_chain.target).report["findings"]
+    expected = aoc.json("audit", target_with_chain.target).report
 
     ran = aoc("audit", target_with_chain.target, "--format", "ndjson")
 
-    found = [json.loads(line) for line in ran.out.splitlines()]
+    whole, *found = [json.loads(line) for line in ran.out.splitlines()]
     about = {"command": "audit", "target": target_with_chain.target, "revision": None}
-    assert found == [about | finding for finding in expected]
+    assert found == [{"kind": "finding"} | about | finding for finding in expected["findings"]]
+    assert {"kind": "report"} | about | whole == whole
+    assert [whole[key] for key in BOUND] == [expected[key] for key in BOUND]
     assert ran.exit_code == 1
 
 
-def test_a_clean_audit_is_empty_ndjson(excititor: Database, aoc: Aoc) -> None:
-    """A clean audit is empty as NDJSON."""
+def test_a_clean_audit_is_one_line_of_ndjson(excititor: Database, aoc: Aoc) -> None:
+    """A clean audit has one line as NDJSON."""
     aoc.configure(excititor)
 
-    assert aoc("audit", "--format", "ndjson").out == ""
+    (line,) = aoc("audit", "--format", "ndjson").out.splitlines()
+
+    assert json.loads(line)["verdict"] == "PASSED"
 
 
 @pytest.mark.parametrize("form", ["table", "json", "ndjson", "markdown", "html"])

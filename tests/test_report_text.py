@@ -5,20 +5,22 @@ import re
 
 import pytest
 
+from aoc_migrate import __version__
 from aoc_migrate.report.commands import split
 from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
 from aoc_migrate.report.facts.runs import LatestRun, Run, VerifyFacts
 from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts, WaitFacts
+from aoc_migrate.report.formatting import duration, utc_time
 from aoc_migrate.report.forms import render
 from aoc_migrate.report.look import Look, Verbosity
 from aoc_migrate.report.messages import MESSAGES
-from aoc_migrate.report.model import Finding, Next, Report, Severity, finding
+from aoc_migrate.report.model import Finding, Next, Place, Report, Severity, finding
 from aoc_migrate.report.verdict import termination_message
 
 OTHERS = (
     *("command", "from_revision", "goal", "revision", "outcome", "step", "started_at"),
-    *("role", "host", "image", "version", "server_version"),
+    *("role", "host", "image", "ticket", "plan", "version", "server_version"),
 )
 
 
@@ -40,7 +42,16 @@ def drawn(report: Report, look: Look = Look(), command: str = "audit") -> list[s
 def test_facts_are_formatted_for_people() -> None:
     """Text and Markdown put thousands apart and units behind the number, and rows into tables."""
     facts = (
-        PlanFacts("upgrade", "base", "head", 100.0, 12345, (), table_bytes=2048, time_estimated_seconds=86400.5),
+        PlanFacts(
+            "upgrade",
+            "base",
+            "head",
+            100.0,
+            12345,
+            (),
+            with_documents_and_indexes_bytes=2048,
+            time_estimated_seconds=86400.5,
+        ),
         ChainFacts(7, 5, {"1": 1200, "3 to 4": 1}, (), ()),
         StatusFacts(2, (), "done", 0, "free", {}, ()),
         CatalogFacts(
@@ -55,7 +66,7 @@ def test_facts_are_formatted_for_people() -> None:
     for line in (
         "stalls at most 100 ms",
         "rows (estimate) 12,345",
-        "table 2 kB",
+        "with documents and indexes 2 kB",
         "time (estimate) 1 d",
         "pending none",
         "building index none",
@@ -95,9 +106,9 @@ def test_a_table_that_is_too_wide_shows_each_row_alone() -> None:
     wide = drawn(report, Look(width=120, verbosity=Verbosity.VERBOSE))
     narrow = drawn(report, Look(width=40, verbosity=Verbosity.VERBOSE))
 
-    assert wide[3].split() == ["run", "command", "outcome", "started", "at", "took", "role", "host"]
-    assert wide[5].endswith("stella  [bold]x[/bold]")
-    assert [line.split() for line in narrow[3:5]] == [["run", "1"], ["command", "upgrade"]]
+    assert wide[4].split() == ["run", "command", "outcome", "started", "at", "took", "role", "host"]
+    assert wide[6].endswith("stella  [bold]x[/bold]")
+    assert [line.split() for line in narrow[5:7]] == [["run", "1"], ["command", "upgrade"]]
     assert max(map(len, narrow)) <= 40
 
 
@@ -140,13 +151,19 @@ def test_the_verdict_comes_first_then_what_to_do() -> None:
     """The first line is the verdict, the next lines say what to type; then the findings, then the facts."""
     found = Finding("blank-key", "advisory_raw.tenant", "It is blank.", "Fill it in.")
     report = Report("concelier", "head", findings=[found], next=Next("aoc-migrate audit", note="Hurry."))
+    report.place, report.ticket = Place("db", 5432, "concelier", "aoc", "stella", "18.6", "74573"), "CHG-1234"
     report.put(WaitFacts(1.0))
+    report.end()
+    times = f"{utc_time(report.started_at)} to {utc_time(report.ended_at or report.started_at)}"
+    took = duration(report.seconds or 0)
 
     assert drawn(report) == [
         "FINDINGS audit concelier: 1 error; nothing changed; revision unknown (head head)",
         "  note: Hurry.",
         "  next:",
         "    aoc-migrate audit",
+        "  at: db:5432, database concelier, schema aoc, role stella, PostgreSQL 18.6, system identifier 74573",
+        f"  by: aoc-migrate {__version__}, {times} ({took}), ticket CHG-1234",
         "",
         "  ERROR blank-key advisory_raw.tenant",
         "    It is blank.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from aoc_migrate.cli.options import OUTPUT, SECTIONS
+from aoc_migrate.cli.options import OUTPUT, SECTIONS, TICKET
 from aoc_migrate.cli.output import Output
 from aoc_migrate.errors import Abort, refused
 
@@ -158,6 +158,7 @@ class TargetCommand(GroupedHelp):
         metavar = f"[TARGET] {revision}".strip()
         argument = click.Argument(["words"], nargs=-1, metavar=metavar, shell_complete=self._completions)
         self.params.insert(0, argument)
+        self.params.append(TICKET)
         self.ignore_unknown_options = True  # -1 is a revision; other unknown options are refused here
 
     def _completions(self, ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aoc_migrate.cli.param_types import BATCH, DURATION, GATEWAY, Lag, Share
+from aoc_migrate.cli.param_types import BATCH, DURATION, GATEWAY, Lag, Share, Ticket
 
 if TYPE_CHECKING:
     from aoc_migrate.report.accepted import Accepted
@@ -62,6 +62,14 @@ ACCEPT = Shared(
     callback=_accepted,
     shell_complete=_slugs,
     help="Accept a finding, as the finding prints it. May be repeated.",
+)
+TICKET = Shared(
+    "--ticket",
+    type=Ticket(),
+    metavar="NAME",
+    envvar="AOC_TICKET",
+    show_envvar=True,
+    help="Change ticket, such as CHG-1234, for reports and the ledger.",
 )
 ALL_TARGETS = Shared("--all", "all_targets", is_flag=True, help="Run on all configured targets.")
 MAX_STALL = _locks(

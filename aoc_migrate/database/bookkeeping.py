@@ -71,6 +71,8 @@ BOOKKEEPING = {
                 ("role", "text", "NOT NULL DEFAULT current_user"),
                 ("host", "text", "NOT NULL"),
                 ("image", "text", ""),
+                ("ticket", "text", ""),
+                ("plan", "text", ""),
                 ("version", "text", "NOT NULL"),
                 ("server_version", "text", "NOT NULL DEFAULT current_setting('server_version')"),
                 ("pid", "integer", "NOT NULL DEFAULT pg_backend_pid()"),

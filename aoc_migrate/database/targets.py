@@ -12,6 +12,7 @@ from typing import Any
 
 from aoc_migrate.database.secret_file import read_secret
 from aoc_migrate.errors import refused
+from aoc_migrate.report.model import Place
 
 RAW_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
 TARGETS = tuple(RAW_TABLES)
@@ -46,6 +47,17 @@ class Target:
         name = known.get("dbname") or os.environ.get("PGDATABASE") or user
         service = known.get("service") or os.environ.get("PGSERVICE", "")
         return (str(service), str(host), str(port), str(name))
+
+    def place(self) -> Place:
+        """Return where its database is, as far as that is known without a connection."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        service, host, port, database = self.database()
+        role = str(conninfo_to_dict(self.conninfo).get("user") or os.environ.get("PGUSER") or "") or None
+        if service:  # whose file may name another host and port
+            return Place(host or None, database=database or None, schema=self.schema, role=role)
+        known_port = int(port) if re.fullmatch("[0-9]{1,5}", port) else None
+        return Place(host or None, known_port, database or None, self.schema, role)
 
     def login(self, role: str) -> str:
         """Return a connection string for another role to the same place, without a secret."""

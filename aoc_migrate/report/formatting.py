@@ -5,6 +5,7 @@ reaches a terminal, and none reverses or hides text.
 """
 
 import json
+from datetime import datetime
 from typing import Any
 
 from aoc_migrate.report.fields import Field, Unit
@@ -62,6 +63,11 @@ def duration(seconds: float) -> str:
 def seconds_shown(seconds: float) -> str:
     """Return a time as `duration` does, in whole seconds: what is measured or repeated every second."""
     return duration(round(seconds)) if round(seconds) else "0 s"
+
+
+def utc_time(moment: datetime) -> str:
+    """Return an aware UTC time as text: ISO 8601, to the second."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _two(parts: int, each: int, large: str, small: str) -> str:

@@ -32,9 +32,8 @@ def render(
 
     if format_ == "ndjson":
         return ndjson(command, reports)
-    as_json = json_text(command, reports, exit_code)
     if format_ == "json":
-        return as_json
+        return json_text(command, reports, exit_code)
     from aoc_migrate.report.html import page
 
-    return page(command, reports, exit_code, as_json)
+    return page(command, reports, exit_code)

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from aoc_migrate import __version__
 from aoc_migrate.report.formatting import by_severity, cell, duration, label, plain, shown, title
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.tables import Table, lists, sample_table, scalars, states, step_table, tables
-from aoc_migrate.report.verdict import longest_stall, sentence, word
+from aoc_migrate.report.verdict import bound_lines, longest_stall, sentence, word
 
 SAMPLE_ROWS = 50  # the rest is in the JSON
 _HERE = Path(__file__).parent
@@ -69,8 +68,8 @@ def style() -> str:
     return (_HERE / "report.css").read_text(encoding="utf-8")
 
 
-def page(command: str, reports: list[Report], exit_code: int, json: str) -> str:
-    """Return the page; ``json`` is the same report as JSON, whose SHA-256 the page shows."""
+def page(command: str, reports: list[Report], exit_code: int) -> str:
+    """Return the page."""
     templates = Environment(
         loader=FileSystemLoader(_HERE),
         undefined=StrictUndefined,
@@ -87,7 +86,7 @@ def page(command: str, reports: list[Report], exit_code: int, json: str) -> str:
         style=Markup(style()),  # noqa: S704 - a file of ours
         views=[_view(report) for report in reports],
         summary=_summary(reports),
-        made_with=_made_with(reports, json),
+        made_with=_made_with(reports),
     )
 
 
@@ -185,14 +184,12 @@ def _summary(reports: list[Report]) -> Grid:
     )
 
 
-def _made_with(reports: list[Report], json: str) -> Grid:
-    return _grid("Versions and parameters", ("name", "value"), _known(reports, json))
+def _made_with(reports: list[Report]) -> Grid:
+    return _grid("Versions and parameters", ("name", "value"), _known(reports))
 
 
-def _known(reports: list[Report], json: str) -> Iterator[list[str]]:
-    yield ["aoc-migrate", __version__]
-    yield from ([f"PostgreSQL of {r.target}", r.server_version] for r in reports if r.server_version)
+def _known(reports: list[Report]) -> Iterator[list[str]]:
+    yield from ([f"{r.target}: {name}", bound] for r in reports for name, bound in bound_lines(r))
     parameters = {key: value for report in reports for key, value in report.parameters.items()}
     for key, value in parameters.items():
         yield [label(key), f"{value:g} s" if key in _SECONDS and value is not None else shown(value)]
-    yield ["SHA-256 of the JSON", hashlib.sha256(json.encode()).hexdigest()]

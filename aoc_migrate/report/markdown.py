@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from aoc_migrate.report.formatting import by_severity, cell, label, plain, shortened, shown, title
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.tables import Table, lists, named, scalars, states, step_table, summary, tables
-from aoc_migrate.report.verdict import next_lines, sentence
+from aoc_migrate.report.verdict import bound_lines, next_lines, sentence
 
 CELL = 400  # characters of a value in a sample; the JSON has the rest
 
@@ -23,6 +23,8 @@ def markdown(command: str, reports: list[Report]) -> str:
 
 def _lines(command: str, report: Report) -> Iterator[str]:
     yield from (f"## {command} {escaped(report.target)}", "", sentence(report), "")
+    for name, bound in bound_lines(report):
+        yield from (f"{name.capitalize()}: {escaped(bound)}", "")
     if report.findings:
         names = ["severity", "finding", "subject", "count", "rows", "problem", "help"]
         yield from _table(names, [_finding(finding) for finding in by_severity(report.findings)])

@@ -123,7 +123,7 @@ def samples(command: str, report: Report, now: float) -> Iterator[Sample]:
         yield sample("revision_info", 1, revision=report.revision or "base", head=report.head)
         yield sample("at_head", int(report.revision == report.head))
     yield sample("exit_code", report.exit_code)
-    yield sample("duration_seconds", round(report.seconds, 3))
+    yield sample("duration_seconds", round(report.seconds or 0, 3))
     stalls = [(step.waited_ms or 0) + (step.held_ms or 0) for step in report.steps]
     yield sample("stall_seconds", round(max(stalls, default=0) / 1000, 4))
     paused = Counter[str]()

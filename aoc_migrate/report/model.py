@@ -1,6 +1,8 @@
 """Findings and reports: what a command found, what it ran, and what to type next."""
 
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from aoc_migrate.report.fields import Facts, Milliseconds, Title
@@ -76,6 +78,27 @@ class StepReport:
         return None if self.held_ms is None else round((self.waited_ms or 0) + self.held_ms, 3)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a report's target is, and as which role it was reached. None is what could not be learned.
+
+    ``host`` may be the folder of a Unix socket. ``system_identifier`` is that of the server's data: a standby and
+    a restored base backup have the one of their origin (PostgreSQL 15 manual, 9.27.11).
+    """
+
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+    schema: str | None = None
+    role: str | None = None
+    server_version: str | None = None
+    system_identifier: str | None = None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 F = TypeVar("F", bound=Facts)
 
 
@@ -86,7 +109,7 @@ class Report:
     ``facts`` are numbers and names for the ticket, at most one group of each kind; ``steps`` are what ran.
     ``revision`` is None at base, and unless the database was ``reached``. ``run`` is the number in the ledger.
     ``failed``: the command ended half way, or its result is not verified (exit 4). ``parameters`` are the limits
-    and flags in force, ``seconds`` is the duration.
+    and flags in force. ``ticket`` names the change ticket, ``plan`` is the SHA-256 of the approved plan that ran.
     """
 
     target: str
@@ -100,9 +123,14 @@ class Report:
     run: int | None = None
     failed: bool = False
     reached: bool = False
-    server_version: str | None = None
+    place: Place = Place()
+    ticket: str | None = None
+    plan: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
+    started_at: datetime = field(default_factory=_now)
+    begun: float = field(default_factory=time.monotonic)
+    ended_at: datetime | None = None
+    seconds: float | None = None
 
     @property
     def errors(self) -> list[Finding]:
@@ -115,6 +143,10 @@ class Report:
         if not self.errors:
             return 0
         return FAILED if self.failed else max(f.exit_code for f in self.errors)
+
+    def end(self) -> None:
+        """Note the time, and how long the command took."""
+        self.ended_at, self.seconds = _now(), time.monotonic() - self.begun
 
     def put(self, group: Facts) -> None:
         """Add a group of facts; it replaces a group of the same kind."""

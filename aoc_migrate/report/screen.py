@@ -82,10 +82,10 @@ class Screen:
         drawn = Text(" " * indent).append(text, style).append(rest)
         self._console.print(drawn, soft_wrap=True)
 
-    def prose(self, text: str, indent: int, first: str = "") -> None:
+    def prose(self, text: str, indent: int, first: str = "", style: str = "") -> None:
         """Draw a paragraph, whose first line begins with ``first`` at the same indentation."""
         for line in wrapped(plain(text), self.width, " " * indent + first):
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(line, style), soft_wrap=True)
 
     def named(self, pairs: Sequence[tuple[str, str]], indent: int) -> None:
         """Draw names and values in two columns."""

@@ -12,7 +12,7 @@ from aoc_migrate.report.messages import MESSAGES
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.report.screen import COMMAND, Screen
 from aoc_migrate.report.tables import Table, lists, named, sample_table, states, step_table, summary, tables
-from aoc_migrate.report.verdict import STYLES, fact_pairs, headline, longest_stall, next_lines
+from aoc_migrate.report.verdict import STYLES, bound_lines, fact_pairs, headline, longest_stall, next_lines
 
 SAMPLE_ROWS = 5
 _DENSITIES = [*((rows, True) for rows in range(SAMPLE_ROWS, 0, -1)), (1, False), (0, False)]
@@ -48,6 +48,8 @@ class _Page:
     def drawn(self, command: str, report: Report) -> list[str]:
         """Return the lines of the report."""
         self._verdict(command, report)
+        for name, bound in bound_lines(report):
+            self.screen.prose(bound, 2, f"{name}: ", style="dim")
         self._findings(report.findings)
         self._facts(report)
         return self.screen.lines()

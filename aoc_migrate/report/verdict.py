@@ -3,7 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 
-from aoc_migrate.report.formatting import by_severity, duration, plain, shown, title
+from aoc_migrate import __version__
+from aoc_migrate.report.formatting import by_severity, duration, plain, shown, title, utc_time
 from aoc_migrate.report.look import Look, Verbosity
 from aoc_migrate.report.model import FINDINGS, Next, Report, StepReport
 from aoc_migrate.report.tables import lists, scalars, states, tables
@@ -84,6 +85,29 @@ def wrapped(text: str, width: int, first: str) -> list[str]:
     return textwrap.wrap(text, min(width, PROSE), initial_indent=first, subsequent_indent=" " * len(first))
 
 
+def bound_lines(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield what binds a report to its database and its time: ``at`` and ``by``."""
+    place = report.place
+    address = place.host if place.port is None else f"{place.host or 'localhost'}:{place.port}"
+    known = {
+        "database": place.database,
+        "schema": place.schema,
+        "role": place.role,
+        "PostgreSQL": place.server_version,
+        "system identifier": place.system_identifier,
+    }
+    at = [*([address] if address else []), *(f"{name} {value}" for name, value in known.items() if value)]
+    if at:
+        yield "at", plain(", ".join(at))
+    by = [f"aoc-migrate {__version__}", utc_time(report.started_at)]
+    if report.ended_at is not None and report.seconds is not None:
+        by[-1] += f" to {utc_time(report.ended_at)} ({duration(report.seconds)})"
+    by += [f"ticket {report.ticket}"] if report.ticket else []
+    by += [f"plan {report.plan}"] if report.plan else []
+    by += [f"run {report.run}"] if report.run is not None else []
+    yield "by", plain(", ".join(by))
+
+
 def brief(report: Report) -> bool:
     """Return whether a report has only a verdict and single values."""
     return not (report.findings or report.steps or tables(report) or states(report) or lists(report))
@@ -100,6 +124,8 @@ def brief_text(command: str, report: Report, look: Look) -> str:
                 lines += wrapped(texts[0], look.width, "  note: ")
             else:
                 lines += [f"  {heading}:", *(f"    {text}" for text in texts)]
+        for name, bound in bound_lines(report):
+            lines += wrapped(bound, look.width, f"  {name}: ")
         pairs = list(fact_pairs(report, whole=look.verbosity is Verbosity.VERBOSE))
         width = max((len(fact) for fact, _ in pairs), default=0)
         lines += [f"  {fact.ljust(width)}  {value}" for fact, value in pairs]

@@ -35,7 +35,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
     The outcome is ``done``, ``refused`` (a check inside found errors and nothing was done), ``failed`` or
     ``interrupted``; `record_verify_failure` may change it later.
     """
-    report.run = run = _begin(session, command, report.revision, goal)
+    report.run = run = _begin(session, report, command, goal)
     session.on_step = lambda step: _step(session, run, step)
     session.on_progress = partial(_progress, run)
     outcome, slugs = "failed", list[str]()
@@ -71,7 +71,7 @@ def record_verify_failure(session: Session, report: Report) -> None:
         )
 
 
-def _begin(session: Session, command: str, revision: str | None, goal: str | None) -> int:
+def _begin(session: Session, report: Report, command: str, goal: str | None) -> int:
     from aoc_migrate.revisions.revision_sql import checksum
 
     create(session, LOG)
@@ -79,13 +79,16 @@ def _begin(session: Session, command: str, revision: str | None, goal: str | Non
         session,
         f"UPDATE {session.schema[LOG]} SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL",
     )
-    pending = [r for r in applied(session.target.name, goal) if r not in applied(session.target.name, revision)]
+    done = applied(session.target.name, report.revision)
+    pending = [revision for revision in applied(session.target.name, goal) if revision not in done]
     row = {
         "command": command,
-        "from_revision": revision or "base",
+        "from_revision": report.revision or "base",
         "goal": goal or "base",
         "host": who(),
         "image": os.environ.get("AOC_IMAGE") or None,
+        "ticket": report.ticket,
+        "plan": report.plan,
         "version": __version__,
         "checksums": Jsonb({revision.id: checksum(revision) for revision in pending}),
     }
@@ -142,7 +145,7 @@ def runs(session: Session, limit: int) -> tuple[Run, ...]:
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
         f"AS outcome, step, findings, {utc('started_at')} AS started_at, "
         "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS took_seconds, "
-        "role, host, image, version, server_version FROM {} ORDER BY run DESC LIMIT %s",
+        "role, host, image, ticket, plan, version, server_version FROM {} ORDER BY run DESC LIMIT %s",
         (limit,),
     )
     return tuple(Run(**row) for row in found)

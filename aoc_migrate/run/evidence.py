@@ -38,6 +38,7 @@ class Evidence:
     def keep(self, command: str, report: Report) -> None:
         """Write a report in every format."""
         self.kept.add((report.target, command))
+        report.end()
         for form, suffix in FORMS.items():
             text = render(form, command, [report], report.exit_code)
             with self._attempt():
@@ -58,7 +59,7 @@ class Evidence:
         return report
 
     def _plan_and_upgrade(self, session: Session, report: Report, options: UpgradeOptions) -> None:
-        planned = Report(report.target, report.head, report.revision, reached=True)
+        planned = replace(report, findings=[], steps=[], facts=())
         run_plan(session, planned, options.revision)
         self.keep("plan", planned)
         run_upgrade(

@@ -1,12 +1,12 @@
 """What every verb shares: one report per target, in which an error becomes a finding."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 import psycopg
 
 from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.place import read_place
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
@@ -34,6 +34,7 @@ class Options:
     allow_session_pooler: bool = False
     accept: Accepted = NOTHING
     typed: tuple[str, ...] = ()
+    ticket: str | None = None
     named: bool = True
 
     def parameters(self) -> dict[str, object]:
@@ -43,13 +44,20 @@ class Options:
 
 def new_report(target: Target, options: Options) -> Report:
     """Return an empty report."""
-    return Report(target.name, head(target.name), parameters=options.parameters())
+    return Report(
+        target.name,
+        head(target.name),
+        place=target.place(),
+        ticket=options.ticket,
+        parameters=options.parameters(),
+    )
 
 
 def refusal(target: Target, options: Options, abort: Abort) -> Report:
     """Return the report of a refused target, for a command that has already reported another target."""
     report = new_report(target, options)
     report.findings = [replace(abort.finding, subject=target.name)]
+    report.end()
     return report
 
 
@@ -57,7 +65,6 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
     """Connect, run ``verb`` and return its report. An error becomes a finding; a refusal is raised."""
     report = new_report(target, options)
     again = " ".join(["aoc-migrate", command, *([target.name] if options.named else []), *options.typed])
-    begun = time.monotonic()
     try:
         with connect(target, command, options.limits, options.flags, options.accept) as session:
             _on_session(session, report, command, options, verb)
@@ -70,13 +77,13 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
         again = f"{RETROFIT} {again}" if allowed and command.startswith(("upgrade", "chain")) else again
         report.next = Next(again, note="" if stopped.finding.exit_code == TRY_LATER else FIX)
         report.failed = report.changed and stopped.finding.exit_code != TRY_LATER
-    report.seconds = time.monotonic() - begun
+    report.end()
     return report
 
 
 def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
     try:
-        report.server_version = session.connection.info.parameter_status("server_version")
+        report.place = read_place(session)
         report.findings += session_findings(session, allow_pooler=options.allow_session_pooler)
         if not report.errors:
             report.revision = read_revision(session)

@@ -9,6 +9,7 @@ from aoc_migrate.database.bookkeeping import HOLD, VERSION
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.log import say
+from aoc_migrate.database.place import read_place
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
@@ -17,9 +18,9 @@ from aoc_migrate.report.facts.target_state import WaitFacts
 from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import TRY_LATER, Report, finding
 from aoc_migrate.revisions.current import read_revision
-from aoc_migrate.revisions.graph import head, history, position
+from aoc_migrate.revisions.graph import history, position
 from aoc_migrate.run import hold
-from aoc_migrate.run.target_run import Options
+from aoc_migrate.run.target_run import Options, new_report
 
 POLL = 1.0  # seconds
 SECONDS_BETWEEN_LINES = 10.0  # for lines that say the same
@@ -31,32 +32,35 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
     SELECT on the version table is enough, except to see a hold. After ``timeout`` seconds, the report has the
     finding ``not-ready`` (exit 3).
     """
-    report = Report(target.name, head(target.name))
+    report = new_report(target, options)
     begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
     while True:
         try:
             with connect(target, "wait", options.limits, options.flags) as session:
+                report.place = read_place(session)
                 missing = _missing(session, report)
         except Abort as stopped:
             missing = stopped.finding.problem
             if stopped.finding.exit_code != TRY_LATER:
                 report.findings.append(stopped.finding)
-                return report
+                break
         except psycopg.Error as error:
             missing = first_line(error, target)
         waited = time.monotonic() - begun
         if missing is None:
             report.put(WaitFacts(round(waited, 1)))
-            return report
+            break
         if waited >= timeout:
             report.findings.append(
                 finding("not-ready", target.name, waited=seconds_shown(waited), missing=missing)
             )
-            return report
+            break
         if line.due(missing):
             message = f"{missing} ({seconds_shown(waited)} so far)"
             say(message, target.name, event="waiting", waits_for=missing, waited_seconds=round(waited, 1))
         time.sleep(min(POLL, timeout))
+    report.end()
+    return report
 
 
 def _missing(session: Session, report: Report) -> str | None:

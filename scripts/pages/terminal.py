@@ -82,5 +82,6 @@ def text_of(svg: str) -> str:
 
 def masked(text: str) -> str:
     """Return a text without what differs between two runs: figures, their units, and the widths of columns."""
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}Z", "#", text)
     text = re.sub(r"\d[\d,.]*( ?(ms|s|min|bytes|kB|MB))?\b", "#", text)
     return re.sub(r"[ \n─-╿]+", " ", text)

@@ -42,7 +42,7 @@ class PlanFacts(Facts):
     rows_estimated: Annotated[int, Title("rows (estimate)")] | None
     plan: tuple[PlannedStep, ...]
     partitions: int | None = None
-    table_bytes: Bytes | None = None
+    table_bytes: Annotated[Bytes, Detail()] | None = None
     with_documents_and_indexes_bytes: Bytes | None = None
     new_indexes_estimated_bytes: Annotated[Bytes, Title("new indexes (estimate)")] | None = None
     time_estimated_seconds: Annotated[Seconds, Title("time (estimate)")] | None = None
@@ -50,4 +50,6 @@ class PlanFacts(Facts):
     links_at_most: Annotated[int, Title("links to write at most")] | None = None
     wal_compression: Annotated[str | None, Detail(), Title("WAL compression")] = None
     backfill_wal_at_most_bytes: Annotated[Bytes, Title("backfill's WAL at most")] | None = None
-    backfill_wal_compressed_at_most_bytes: Annotated[Bytes, Title("compressed WAL at most")] | None = None
+    backfill_wal_compressed_at_most_bytes: Annotated[Bytes, Detail(), Title("compressed WAL at most")] | None = (
+        None
+    )

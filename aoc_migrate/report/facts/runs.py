@@ -24,7 +24,10 @@ class LatestRun:
 
 @dataclass(frozen=True)
 class Run:
-    """A run in the ledger: who ran what, from and to which revision, when, for how long, with what outcome."""
+    """A run in the ledger: who ran what, from and to which revision, when, for how long, with what outcome.
+
+    ``plan``: the SHA-256 of the approved plan that ran.
+    """
 
     run: int
     command: str
@@ -39,6 +42,8 @@ class Run:
     role: str
     host: Whole
     image: Whole | None
+    ticket: str | None
+    plan: Whole | None
     version: Whole
     server_version: Whole
 

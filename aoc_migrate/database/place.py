@@ -1,0 +1,27 @@
+"""Where a session is: server, database, schema and role, as the server itself says."""
+
+import psycopg
+
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import Place
+
+_PLACE = "SELECT current_database() AS database, current_user AS role, {} AS system_identifier"
+_SYSTEM_IDENTIFIER = "(SELECT system_identifier::text FROM pg_control_system())"
+
+
+def read_place(session: Session) -> Place:
+    """Return the session's place; without a system identifier where this role may not read it."""
+    try:
+        row = session.row(_PLACE.format(_SYSTEM_IDENTIFIER))
+    except psycopg.errors.InsufficientPrivilege:
+        row = session.row(_PLACE.format("NULL"))
+    info = session.connection.info
+    return Place(
+        info.host or info.hostaddr or None,
+        info.port,
+        row["database"],
+        session.target.schema,
+        row["role"],
+        info.parameter_status("server_version"),
+        row["system_identifier"],
+    )
