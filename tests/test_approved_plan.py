@@ -30,7 +30,7 @@ def test_the_approved_plan_runs(
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert (ran.exit_code, ran.report["revision"]) == (0, head(target_with_chain.target))
     assert ran.report["plan"] == digest
-    assert target_with_chain.value("SELECT plan FROM aoc_migration_log") == digest
+    assert aoc.json("history").report["facts"]["runs"][0]["plan"] == digest
 
 
 def test_a_finished_plan_has_nothing_to_do(
@@ -91,14 +91,16 @@ def test_the_file_name_implies_json(excititor: Database, concelier: Database, ao
 
 
 def test_a_plan_holds_no_definitions(concelier: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """The file names views and functions of others, but holds only digests of what they are."""
+    """The file names views of others, but holds only digests of what they are; no other format has them at all."""
     concelier.run("CREATE VIEW seen AS SELECT id FROM advisory_raw WHERE id <> 'a-secret'")
     aoc.configure(concelier)
 
     written = make_plan(aoc, tmp_path).read_text(encoding="utf-8")
 
-    assert '"view public.seen": "' in written
+    digest = json.loads(written)["reports"][0]["facts"]["catalog"]["advisory_raw"]["dependent"]["view public.seen"]
     assert "a-secret" not in written
+    shown = [aoc("plan", *words).out for words in (("-v",), ("--format", "markdown"), ("--format", "html"))]
+    assert not [text for text in shown if "view public.seen" in text or digest in text]
 
 
 def test_the_evidence_has_the_approved_plan(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ class ApprovedPlan:
     dropped: frozenset[str]
     table_owner: str | None
 
+    def creates(self, table: str) -> bool:
+        """Return whether ``table`` was not there when the plan was made."""
+        return not any(self.catalog.get(table, {}).values())
+
 
 def digest(definition: Mapping[str, Any]) -> str:
     """Return the digest of an object's definition."""

@@ -11,7 +11,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.partitions import is_partitioned, similar, tree
 from aoc_migrate.database.session import Session
-from aoc_migrate.run.approved_plan import digest
+from aoc_migrate.run.approved_plan import ApprovedPlan, digest
 
 Definition = dict[str, Any]
 Objects = dict[str, dict[str, Definition]]
@@ -21,18 +21,15 @@ Objects = dict[str, dict[str, Definition]]
 class FinishedSteps:
     """Recognizes what the steps of a plan have left of the raw table's objects as they are ``now``.
 
-    ``made`` and ``dropped``: the names of what the plan makes or changes, and of what it drops. The names of a
-    contract need no quotes.
+    The names of a contract need no quotes.
     """
 
-    def __init__(
-        self, session: Session, contract: Contract, made: frozenset[str], dropped: frozenset[str], now: Objects
-    ) -> None:
-        self.contract, self.made, self.dropped, self.now = contract, made, dropped, now
+    def __init__(self, session: Session, contract: Contract, plan: ApprovedPlan, now: Objects) -> None:
+        self.contract, self.made, self.dropped, self.now = contract, plan.made, plan.dropped, now
         self.schema = session.value("SELECT to_regnamespace(%s)::text", (str(session.schema),))
         self.table = f"{self.schema}.{contract.table}"
-        self.columns = {column.name for column in contract.columns} & made
-        self.created = {self.table, f"{self.table}_pkey"} if contract.table in made else set()
+        self.columns = {column.name for column in contract.columns} & plan.made
+        self.created = {self.table, f"{self.table}_pkey"} if plan.creates(contract.table) else set()
         self.checks = {name: self._rule(f"{self.table}.{name}") for name in self._checks(session)}
         self.indexes = set(self._indexes(session))
         self.whole = self.indexes | self.created | set(self._functions(session))
@@ -44,14 +41,14 @@ class FinishedSteps:
         match kind:
             case "constraint":
                 return part in self.dropped if found is None else self._is_constraint(name, part, found)
-            case "relation" | "index" | "column" if found is None:
-                return not {name, table}.isdisjoint(f"{self.schema}.{index}" for index in self.dropped)
+            case "index" if found is None:
+                return name in {f"{self.schema}.{index}" for index in self.dropped}
             case "partition" if found:
                 return planned is None and found["parent"] in self.indexes
-            case "column" if found and table not in self.indexes:
+            case "column" if found:
                 return self._is_column(table, part, found, planned)
-            case "function" | "relation" | "index" | "column":
-                return found is not None and not {name, table}.isdisjoint(self.whole)
+            case "function" | "relation" | "index":
+                return found is not None and name in self.whole
         return False
 
     def _is_constraint(self, name: str, part: str, found: Definition) -> bool:
@@ -66,9 +63,8 @@ class FinishedSteps:
     def _is_column(self, table: str, column: str, found: Definition, planned: str | None) -> bool:
         """Return whether it is the added link, of the new table, or NOT NULL now and else as planned."""
         if planned is None:
-            added = column == self.contract.link and found.keys().isdisjoint({"default", "generated", "identity"})
             new = table in self.created and column in {each.name for each in self.contract.columns}
-            return new or (added and column in self.made and found["type"] == "text" and not found["not_null"])
+            return new or (column == self.contract.link and column in self.made and _is_plain_text(found))
         return column in self.columns and found["not_null"] and digest(found | {"not_null": False}) == planned
 
     def _rule(self, name: str) -> str:
@@ -106,3 +102,9 @@ class FinishedSteps:
                 name = node.own_index(raw, index)
                 if node.index == name or name in similar(session, node.table, index):
                     yield session.value("SELECT to_regclass(%s)::text", (str(name),))
+
+
+def _is_plain_text(column: Definition) -> bool:
+    """Return whether a column is as ADD COLUMN … text makes it."""
+    more = column.keys() & {"default", "generated", "identity"}
+    return not (more or column["not_null"]) and (column["type"], column["collation"]) == ("text", '"default"')

@@ -33,19 +33,23 @@ def bound(session: Session, job: Job) -> BoundFacts:
 
 def _definitions(session: Session) -> dict[str, Objects]:
     """Return what defines each object of the raw table, and of the tables of the view swap."""
-    target, found = session.target.name, swap_of(session.target.name)
-    raw = contract_at(target, None).table
+    raw, found = session.target.table, swap_of(session.target.name)
     tables = {raw: (raw,), **({found.swap.view: (found.swap.view, found.swap.backup)} if found else {})}
     return {table: _objects_of(session, names) for table, names in tables.items()}
 
 
 def _objects_of(session: Session, relations: tuple[str, ...]) -> Objects:
+    """Return what defines each object of some relations; an index is one object, without its columns."""
     objects: Objects = {}
     for entry in fingerprint(session, relations):
         definition = {k: v for k, v in json.loads(entry.definition).items() if k not in _NOT_COMPARED}
         first = objects.setdefault(entry.kind, {}).setdefault(entry.object, definition)
         if first is not definition:  # two rules of one view are described alike
             first.setdefault("others", []).append(definition)
+    indexes = objects.get("index", {})
+    objects["relation"] = {k: v for k, v in objects.get("relation", {}).items() if k not in indexes}
+    columns = objects.get("column", {}).items()
+    objects["column"] = {k: v for k, v in columns if k.rpartition(".")[0] not in indexes}
     return objects
 
 
@@ -93,7 +97,7 @@ def _place(session: Session, report: Report, plan: ApprovedPlan) -> Iterator[Dif
     target = session.target
     if plan.schema != target.schema:
         yield _difference("schema", target.name, plan.schema, target.schema)
-    if target.table in plan.made and plan.table_owner != target.table_owner:
+    if plan.creates(target.table) and plan.table_owner != target.table_owner:
         yield _difference("owner", target.table, plan.table_owner or "-", target.table_owner or "-")
 
 
@@ -111,7 +115,7 @@ def _revisions(session: Session, report: Report, plan: ApprovedPlan, *, began: b
 def _catalog(session: Session, plan: ApprovedPlan, *, began: bool) -> Iterator[Difference]:
     """Yield the objects that differ; once a run of the plan ``began``, without what its steps have left."""
     now, contract = _definitions(session), contract_at(session.target.name, plan.to_revision)
-    finished = FinishedSteps(session, contract, plan.made, plan.dropped, now[contract.table]) if began else None
+    finished = FinishedSteps(session, contract, plan, now[contract.table]) if began else None
     for table, kinds in now.items():
         if table == contract.table:
             yield from _objects(plan.catalog.get(table, {}), kinds, finished)
