@@ -80,14 +80,14 @@ STRANGE: dict[str, Any] = {
 EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "no object": (lambda plan: [plan], "is no plan in JSON"),
     "another command": (lambda plan: plan | {"command": MARK}, "is no plan in JSON"),
-    "another schema": (lambda plan: plan | {"schema": 99}, "was made by aoc-migrate"),
+    "another schema": (lambda plan: plan | {"schema": 99}, "was made by another version of aoc-migrate; this is"),
     "another version": (
         lambda plan: plan | {"versions": {"aoc_migrate": "9.9"}},
         "was made by aoc-migrate 9.9; this is",
     ),
     "a strange version": (
         lambda plan: plan | {"versions": {"aoc_migrate": f"{MARK}\x1b[2J"}},
-        "was made by aoc-migrate another version; this is",
+        "was made by another version of aoc-migrate; this is",
     ),
     "two targets": (
         lambda plan: plan | {"reports": plan["reports"] * 2},

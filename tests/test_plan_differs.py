@@ -155,3 +155,22 @@ def test_a_table_that_the_plan_creates_is_no_difference(
     assert differing(other) == [("owner", "advisory_raw", "pg_monitor")]
     assert differing(seen) == [("dependent", "view public.seen", "present")]
     assert aoc.json("upgrade", "--plan", str(file)).report["revision"] == "concelier_0008"
+
+
+def test_what_the_plan_drops_may_be_gone(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """An INVALID index that the plan drops may be gone when the plan goes on; another index may not."""
+    columns = 'tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C"'
+    excititor.run(f"CREATE INDEX vex_raw_chain_v1 ON vex_raw ({columns}); CREATE INDEX theirs ON vex_raw (tenant)")
+    excititor.run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'vex_raw_chain_v1'::regclass")
+    aoc.configure(excititor)
+    file = make_plan(aoc, tmp_path)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert aoc("upgrade", "excititor_0004").exit_code == 0
+    excititor.run("UPDATE aoc_migration_log SET plan = %s", [digest])  # as if that run had been of this plan
+    excititor.run("DROP INDEX vex_raw_chain_v1, theirs")
+
+    other = aoc.json("upgrade", "--plan", str(file))
+    excititor.run("CREATE INDEX theirs ON vex_raw (tenant)")
+
+    assert differing(other) == [("index", "public.theirs", "absent")]
+    assert aoc.json("upgrade", "--plan", str(file)).report["revision"] == "excititor_0007"

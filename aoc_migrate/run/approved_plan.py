@@ -108,8 +108,9 @@ def _only_report(file: str, content: bytes, target: str) -> Mapping[str, Any]:
         case _:
             raise _unusable(file, "is no plan in JSON", target)
     if schema != SCHEMA or version != __version__:
-        other = version if re.fullmatch(r"[\w.+-]{1,40}", version) else "another version"
-        raise _unusable(file, f"was made by aoc-migrate {other}; this is {__version__}", target)
+        readable = version != __version__ and re.fullmatch(r"[\w.+-]{1,40}", version)
+        maker = f"aoc-migrate {version}" if readable else "another version of aoc-migrate"
+        raise _unusable(file, f"was made by {maker}; this is {__version__}", target)
     match found:
         case [{"target": str(other), "facts": dict(facts)} as report]:
             pass
@@ -128,7 +129,7 @@ def _only_report(file: str, content: bytes, target: str) -> Mapping[str, Any]:
     return report  # type: ignore[no-any-return]
 
 
-def _checked(report: Mapping[str, Any], digest: str, content: bytes) -> ApprovedPlan | None:
+def _checked(report: Mapping[str, Any], sha256: str, content: bytes) -> ApprovedPlan | None:
     """Return the plan of a report, or None if a part of it is not what it must be."""
     match report:
         case {
@@ -146,7 +147,7 @@ def _checked(report: Mapping[str, Any], digest: str, content: bytes) -> Approved
         } if _names(revisions) and all(map(_is_line, lines)) and all(map(_is_part, catalog.values())):
             names = [(line["change"], name) for line in lines for name in line["objects"]]
             return ApprovedPlan(
-                digest,
+                sha256,
                 content,
                 system_identifier,
                 database,

@@ -11,9 +11,9 @@ from tests.faults.outcome import differences, outcome
 from tests.faults.scenarios import Scenario
 
 WALKED = [
-    (Scenario("excititor", (), "upgrade head"), 7),
-    (Scenario("excititor", (), "upgrade excititor_0004", rows=50, parted=True), 11),
-    (Scenario("concelier", ("upgrade concelier_0007",), "upgrade concelier_0008"), 4),
+    (Scenario("excititor", (), "upgrade head"), 11),
+    (Scenario("excititor", (), "upgrade excititor_0004", rows=50, parted=True), 17),
+    (Scenario("concelier", ("upgrade concelier_0007",), "upgrade concelier_0008"), 6),
 ]
 """What is killed, at every how many boundaries."""
 THEIRS = """
