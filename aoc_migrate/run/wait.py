@@ -88,6 +88,4 @@ def _missing(session: Session, report: Report) -> str | None:
     following = history(target)[position(target, report.revision)]
     owner = holder(session)
     running = f"the lock is held by {owner}" if owner else "no run is in progress"
-    return (
-        f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{about_hold}"
-    )
+    return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{about_hold}"
