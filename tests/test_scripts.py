@@ -38,7 +38,7 @@ def processes(folder: Path) -> list[str]:
 
 
 def test_the_demo_ends_and_leaves_its_report(tmp_path: Path) -> None:
-    """The demo ends with exit code 0, on about three screens, and leaves nothing but the evidence that it names."""
+    """The demo ends with exit code 0, on about three screens, and leaves only the evidence that it names."""
     temporary, printed = tmp_path / "t", tmp_path / "printed"
     temporary.mkdir()
 

@@ -16,7 +16,10 @@ HOLDS = {
 """The reports of a run in their order, and what each holds."""
 OVERVIEW = "Evidence of all runs"
 """The title of the overview."""
-_OTHERS = {"sql": "the SQL that ran, which psql can run again"}
+_OTHERS = {
+    "approved-plan.json": "the plan that was approved",
+    "upgrade.sql": "the SQL that ran, which psql can run again",
+}
 
 
 class Entry(NamedTuple):
@@ -41,7 +44,7 @@ def run_page(target: str, kept: Mapping[str, Report], files: Iterable[str]) -> s
         links = [(name, name.rpartition(".")[2]) for name in own]
         entries.append(Entry(command, HOLDS[command], verdict.kind, verdict.word, verdict.said, links))
     entries += [
-        Entry(name, _OTHERS.get(name.rpartition(".")[2], ""), "", "", "", [(name, name)]) for name in names
+        Entry(name, _OTHERS.get(name.removeprefix(f"{target}-"), ""), "", "", "", [(name, name)]) for name in names
     ]
     title = f"Evidence: aoc-migrate upgrade {target}"
     return rendered("evidence.html.j2", title=title, header=_header(kept), entries=entries, single="report")

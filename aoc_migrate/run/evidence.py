@@ -58,6 +58,9 @@ class Evidence:
 
     def upgrade(self, options: Options, upgrade: UpgradeOptions) -> Report:
         """Plan and upgrade the target, write its evidence, and return the report of the upgrade."""
+        if upgrade.plan:
+            with self._attempt():
+                (self.folder / f"{self.target.name}-approved-plan.json").write_bytes(upgrade.plan.content)
         report = on_target(self.target, "upgrade", options, lambda s, r: self._plan_and_upgrade(s, r, upgrade))
         if self._kept.keys() == {"plan"} and not report.errors:
             self._replace_by_page(report)
@@ -117,7 +120,7 @@ class Evidence:
                 write_sums(self.folder, [path.name for path in self.folder.iterdir() if path.name != SUMS])
         with self._attempt():
             if not self._kept:
-                self.folder.rmdir()
+                shutil.rmtree(self.folder)
             list_runs(self.folder.parent)
 
     @contextmanager

@@ -12,7 +12,6 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.database.targets import configured
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.report.commands import split
-from aoc_migrate.report.facts.target_state import StatusFacts
 from aoc_migrate.report.model import Finding, Next, Report
 from aoc_migrate.revisions.current import chain_state
 from aoc_migrate.run import hold
@@ -29,9 +28,10 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     verb = again.split()[1]
     found, errors = ({f.slug for f in findings} for findings in (report.findings, report.errors))
     following = (
-        _running(report)
+        (_running(report) if verb == "status" else None)
         or _rollback(session, report.target, found)
         or _resumed(session, report.target, found)
+        or _new_plan(report.errors)
         or _remedy(report.target, again, errors)
         or _in_the_way(report.errors)
     )
@@ -61,6 +61,8 @@ def _proof(target: str, verb: str) -> Next:
 
 def _running(report: Report) -> Next:
     """Return the command that waits for a run in progress, or nothing."""
+    from aoc_migrate.report.facts.dashboard import StatusFacts  # an upgrade with nothing to do needs none of it
+
     state = report.get(StatusFacts)
     if state is None or not state.running:
         return Next()
@@ -87,6 +89,15 @@ def _upgrade(session: Session, target: str, again: str, errors: set[str]) -> str
     state = chain_state(session)
     allowed = "retrofit-not-allowed" in errors or (state is not None and not state["done"])
     return f"{RETROFIT} {upgrade}" if allowed else upgrade
+
+
+def _new_plan(errors: list[Finding]) -> Next:
+    """Return the command that makes a new plan, if the approved one no longer fits, or nothing."""
+    for found in errors:
+        if found.slug == "plan-differs":
+            (command,) = (part for part, is_command in split(found.help) if is_command)
+            return Next(command, note="Upgrade by the new plan once it is approved.")
+    return Next()
 
 
 def _in_the_way(errors: list[Finding]) -> Next:
