@@ -9,6 +9,7 @@ from tests.helpers import fill
 
 BAD_ROWS = "bad rows are refused, each by its rule"
 LINKS = "each row links to the revision before it"
+LACKING = "the backfill may write the links that rows lack"
 PROVEN = "rules are proven for every row"
 TWICE = "no two rows share an idempotency key"
 
@@ -45,6 +46,18 @@ def test_an_audit_counts_what_it_read(ten_rows: Database, aoc: Aoc) -> None:
     assert dirty["required columns have a value"] == (13, 2)
     assert (dirty["no forbidden key"], dirty["no derived key"]) == ((13, 1), (13, 0))
     assert (dirty[TWICE], dirty["no idempotency key has a NULL"]) == ((13, 2), (13, 1))
+
+
+def test_an_audit_says_whether_links_may_be_written(
+    ten_rows: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """Without the permission to write links the audit counts those that are missing; with it, it need not."""
+    ten_rows.run(f"DELETE FROM {ten_rows.table}")
+    for n in range(3):
+        ten_rows.add(f"revision-{n}", upstream_id="one", content_hash=f"sha256:{n}")
+
+    assert checks(aoc.json("audit").report)[LACKING] == (2, 2)
+    assert checks(aoc.json("audit", **retrofit).report)[LACKING] == (None, 0)
 
 
 def test_an_audit_that_stops_early_claims_nothing_more(excititor: Database, aoc: Aoc) -> None:

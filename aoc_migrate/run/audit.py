@@ -201,9 +201,13 @@ def _audit_backfill(session: Session, plan: AuditPlan, code: list[Row]) -> tuple
     names = _dependents(session, contract)
     found = link_obstacles(session, contract, new_links(contract, session.schema))
     obstacles = [*triggers, *names, *filter(_only_where_linked, code)]
-    rows = count_wrong(session, contract) if obstacles or not session.flags.allow_supersedes_retrofit else 0
+    counted = bool(obstacles) or not session.flags.allow_supersedes_retrofit
+    rows = count_wrong(session, contract) if counted else 0
     if rows:
         found += _backfill_findings(session, contract, rows, triggers, names)
+    errors = sum(finding.severity == "error" for finding in found)
+    what = "the backfill may write the links that rows lack"
+    session.checked(what, rows if counted else None, "links" if counted else "", (rows or 1) if errors else 0)
     return found, rows > 0
 
 

@@ -100,8 +100,9 @@ def _on_session(session: Session, report: Report, command: str, options: Options
 
 
 def put_checks(session: Session, report: Report) -> None:
-    """Put what was checked so far into the report, if anything was."""
+    """Put what was checked so far into the report, if anything was: then the session was checked before."""
     if session.checks:
-        from aoc_migrate.report.facts.checked import CheckFacts
+        from aoc_migrate.report.facts.checked import Checked, CheckFacts
 
-        report.put(CheckFacts.of(session.checks))
+        of_session = Checked("server, connection, schema and rights are as needed", None, "", 0)
+        report.put(CheckFacts.of([of_session, *session.checks]))
