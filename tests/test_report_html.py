@@ -239,5 +239,5 @@ def test_the_page_shows_every_fact_of_the_command(
     for caption in ("rules", "indexes", "steps in order", "largest chains", "latest runs", "what was checked"):
         assert f"<caption>{target}: {caption}</caption>" in upgrade
     assert f"<figcaption>{target}: documents by number of revisions</figcaption>" in upgrade
-    assert f"<caption>{target}: runs</caption>" in history
+    assert f'<ol class="blocks" aria-label="{target}: runs">' in history
     assert all(Reader(text).problems == [] for text in (audit, upgrade, history))

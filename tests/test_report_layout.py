@@ -146,4 +146,12 @@ def test_print_shows_what_is_folded(drawn: dict[str, str], tmp_path: Path) -> No
 
     assert screen["folded"][0] == 0
     assert paper["folded"][0] == paper["folded"][1] > 5
-    assert (paper["clipped"], paper["outside"], paper["faint"]) == ([], [], [])
+
+
+def test_nothing_is_cut_off_in_print(drawn: dict[str, str], tmp_path: Path) -> None:
+    """On paper nothing scrolls: every table fits the width of A4, and every text is readable."""
+    for name, text in drawn.items():
+        found = in_frame(printed(text), MEASURE, tmp_path, 688, "dark")
+
+        assert found["wide"] <= 688, name
+        assert (found["clipped"], found["outside"], found["faint"]) == ([], [], []), name

@@ -101,6 +101,15 @@ def test_what_does_not_hold_comes_first(excititor: Database, aoc: Aoc) -> None:
     assert re.search(r"result what holds checked ! 2 not passed required columns have a value 1 rows", checked)
 
 
+def test_no_page_shows_what_is_not_there(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """What a page has no value for is left out: no empty quotes, no null, no None."""
+    assert aoc("upgrade", **retrofit).exit_code == 0
+
+    for command in ("audit", "plan", "upgrade", "verify", "history", "status", "quarantine", "dedupe", "repair"):
+        text = " ".join(Reader(aoc(command, target_with_chain.target, "--format", "html").out).words)
+        assert re.findall(r'""|\bnull\b|\bNone\b(?!\.)|\bundefined\b', text) == [], command
+
+
 def test_a_card_has_its_commands_and_the_rule(excititor: Database, aoc: Aoc) -> None:
     """Commands of a help are code of their own, and what `explain` says of the rule is folded in."""
     excititor.add("bad", tenant=None)

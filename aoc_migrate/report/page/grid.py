@@ -1,4 +1,4 @@
-"""Tables of a page. Rows with long lists, such as the ids of duplicates, are blocks instead: one id a line."""
+"""Tables of a page. Rows with many values, or with long lists such as ids of duplicates, are blocks instead."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from aoc_migrate.report.tables import Table
 
 LONGEST = 2000  # characters of a value; the JSON has the rest
 _FITS = 60  # characters of a list that fits in a cell
-_SHORT = 24  # characters; a longer text may be wrapped
+_COLUMNS = 10  # that fit on paper
+_WORD, _WORDS = 32, 12  # characters that stay on one line
 _MARKS = {"missing": "error", "changed": "error", "foreign": "error", "invalid": "error", "guarded": "warning"}
 
 
@@ -25,8 +26,9 @@ class Shown:
 
     @property
     def short(self) -> bool:
-        """Whether it stays on one line: a time, a number, a state, a name."""
-        return not self.names and len(self.text) <= _SHORT
+        """Whether it stays on one line: a number, a state, a time, a name, a command. Prose may be wrapped."""
+        length, wraps = len(self.text), " " in self.text and "--" not in self.text
+        return not self.names and length <= (_WORDS if wraps else _WORD)
 
 
 class Grid(NamedTuple):
@@ -62,7 +64,9 @@ def grid(caption: str, names: Iterable[str], rows: Iterable[Iterable[str]]) -> G
 def part(caption: str, table: Table) -> Part:
     """Return a table of a report as a part of the page."""
     named = [(" ".join(value.text for value in row[:3]), "\n".join(lines)) for row, lines in _lined(table)]
-    long = any(isinstance(value.value, list) and len(cell(value.value)) > _FITS for r in table.rows for value in r)
+    long = len(table.columns) > _COLUMNS or any(
+        isinstance(value.value, list) and len(cell(value.value)) > _FITS for r in table.rows for value in r
+    )
     blocks = [_block(table, row) for row in table.rows] if long else []
     return Part(table.title.capitalize(), caption, None if long else _grid(caption, table), blocks, named)
 
