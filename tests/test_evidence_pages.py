@@ -1,11 +1,13 @@
 """The pages of evidence: the index of each run, and the overview of all runs in the folder."""
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from aoc_migrate.run.evidence_folder import list_runs
 from tests.conftest import Aoc, Database
 from tests.helpers import fill, wait_until
 from tests.test_evidence import only_run, read, runs
@@ -112,6 +114,25 @@ def test_runs_at_the_same_time_are_all_listed(excititor: Database, aoc: Aoc, tmp
 
     assert len(rows(tmp_path / "index.html")) == len(runs(tmp_path)) == 4
     assert sorted(links(tmp_path / "index.html")) == [run.name for run in runs(tmp_path)]
+
+
+def leave(folder: Path, worker: int) -> None:
+    """Leave the pages of ten runs in a folder, each with a new overview."""
+    for n in range(10):
+        text = f'<meta name="description" content="PASSED: run {n} of {worker}">'
+        (folder / f"excititor-2026-01-01T00-00-{n:02}Z-{worker}.html").write_text(text, encoding="utf-8")
+        list_runs(folder)
+
+
+def test_the_last_overview_misses_no_run(tmp_path: Path) -> None:
+    """Whichever process writes the overview last, it lists the runs of all."""
+    workers = [multiprocessing.get_context("fork").Process(target=leave, args=(tmp_path, n)) for n in range(2, 8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+
+    assert len(rows(tmp_path / "index.html")) == len(runs(tmp_path)) == 60
 
 
 @pytest.mark.parametrize("revision", ["excititor_9999", "-1"])
