@@ -12,6 +12,7 @@ from aoc_migrate.report.html import page
 from aoc_migrate.report.model import Report, StepReport
 from tests.conftest import Aoc, Database
 from tests.helpers import fill
+from tests.test_evidence import only_run, read
 from tests.test_report_browser import CHROMIUM, in_frame
 from tests.test_report_html import hostile
 
@@ -67,7 +68,9 @@ def pages() -> dict[str, str]:
 
 
 @pytest.fixture
-def drawn(pages: dict[str, str], concelier: Database, aoc: Aoc, retrofit: dict[str, str]) -> dict[str, str]:
+def drawn(
+    pages: dict[str, str], concelier: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> dict[str, str]:
     """The pages of the commands on one database, before and after its upgrade."""
     if pages:
         return pages
@@ -81,7 +84,10 @@ def drawn(pages: dict[str, str], concelier: Database, aoc: Aoc, retrofit: dict[s
         pages[command] = aoc(command, "--format", "html").out
     for words in (("repair", "--rule", "all"), ("dedupe",)):
         assert aoc(*words, "--apply").exit_code == 0
-    pages["upgrade"] = aoc("upgrade", "--format", "html", **retrofit).out
+    evidence = tmp_path / "evidence"
+    pages["upgrade"] = aoc("upgrade", "--format", "html", "--evidence", str(evidence), **retrofit).out
+    pages["index"] = read(only_run(evidence) / "index.html")
+    pages["overview"] = read(evidence / "index.html")
     for command in ("verify", "history", "quarantine", "status"):
         pages[command] = aoc(command, "--format", "html").out
     pages["hostile"] = page("audit", [hostile(40), hostile(2)], 1)

@@ -26,7 +26,7 @@ _HOLDS = {
     "derived-key": "no derived key",
     "case-variant-key": "no forbidden key in another spelling",
     "content-hash-format": "content_hash is a SHA-256 digest",
-    "envelope-mismatch": "columns agree with the documents that they repeat",
+    "envelope-mismatch": "columns agree with the JSON fields that they repeat",
 }
 """What holds of a row without a violation."""
 

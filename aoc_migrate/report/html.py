@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +68,25 @@ def page(command: str, reports: list[Report], exit_code: int, note: str = "") ->
 
 def rendered(template: str, **values: Any) -> str:
     """Return a page with its style sheet and the glossary of the words that it uses."""
+    body = Markup(_templates().get_template(template).render(**values))  # noqa: S704 - it is escaped
+    verdict = values["header"]
+    words = glossary(re.sub(r"<[^>]+>", " ", re.sub(_CODE, " ", body)))
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            title=values["title"],
+            summary=f"{verdict.word}: {verdict.said}" if verdict else values["said"],
+            style=Markup(style()),  # noqa: S704 - a file of ours
+            body=body,
+            words=words,
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    """Return the templates, compiled once for all pages of a run."""
     templates = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
@@ -76,16 +96,7 @@ def rendered(template: str, **values: Any) -> str:
         finalize=lambda value: value if isinstance(value, Markup) else plain(value),
     )
     templates.filters |= {"lines": _lines, "digest": _digest}
-    body = Markup(templates.get_template(template).render(**values))  # noqa: S704 - it is escaped
-    verdict = values["header"]
-    words = glossary(re.sub(r"<[^>]+>", " ", re.sub(_CODE, " ", body)))
-    return templates.get_template("page.html.j2").render(
-        title=values["title"],
-        summary=f"{verdict.word}: {verdict.said}" if verdict else values["said"],
-        style=Markup(style()),  # noqa: S704 - a file of ours
-        body=body,
-        words=words,
-    )
+    return templates
 
 
 def _digest(text: str) -> str:

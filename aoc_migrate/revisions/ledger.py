@@ -245,4 +245,4 @@ def edited(session: Session, revision: str | None) -> Iterator[Finding]:
             edited += 1
             yield finding("edited-revision", applied_revision.id, target=session.target.name)
     if compared:
-        session.checked("revisions have the SQL that ran", compared, "revisions", edited)
+        session.checked("applied revisions have not been edited since", compared, "revisions", edited)

@@ -94,13 +94,13 @@ def audit(session: Session, plan: AuditPlan, counted: Callable[[int], None]) -> 
     new_writes = watch_writers(session, swap) if swap else None
     with bounded_lock_wait(session, plan.contract.table, "audit"):
         findings = [*_replication(session, plan, swap)]
-        session.checked("no replication of what changes", None, "", len(findings))
+        session.checked("nothing that the upgrade changes is replicated", None, "", len(findings))
         findings += gained_rights(session, plan.contract)
         findings += _audit_table(session, plan, counted)
         if swap and new_writes:
             found = [*audit_swap(session, swap)]
             errors = sum(finding.severity == "error" for finding in found)
-            session.checked("the view swap can be done", None, "", errors)
+            session.checked("the view swap is possible", None, "", errors)
             findings += [*found, *new_writes()]
     return findings
 
@@ -115,7 +115,7 @@ def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], Non
     if any(finding.severity == "error" and finding.slug != "forbidden-column" for finding in shape):
         return
     others = [*_foreign(session, plan)]
-    session.checked("names of what the upgrade makes are free or ours", None, "", len(others))
+    session.checked("names that the upgrade needs are free, or ours", None, "", len(others))
     yield from others
     building = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
     indexes = [index for part, index in building.items() if part in plan.parts]
@@ -135,7 +135,7 @@ def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], Non
         yield from obstacles
         code = code if links else [row for row in code if not _only_where_linked(row)]
     found = [*findings(session, contract, code)]
-    session.checked("no code of others runs in an upgrade", None, "", len(found))
+    session.checked("no code of untrusted roles runs during the upgrade", None, "", len(found))
     yield from found
 
 

@@ -126,8 +126,13 @@ def checks(caption: str, facts: CheckFacts) -> Grid:
         [
             Shown(f"{check.failed:,} not passed", "warning") if check.failed else Shown("passed", "ok"),
             Shown(check.what),
-            Shown("-" if check.checked is None else f"{check.checked:,} {check.unit}"),
+            Shown("-" if check.checked is None else _counted(check.checked, check.unit)),
         ]
         for check in sorted(facts.checks, key=lambda check: not check.failed)
     ]
-    return Grid(caption, [("result", "text"), ("what holds", "text"), ("checked", "number")], rows)
+    return Grid(caption, [("result", "text"), ("what should hold", "text"), ("checked", "number")], rows)
+
+
+def _counted(number: int, unit: str) -> str:
+    one = "index" if unit == "indexes" else unit.removesuffix("s")
+    return f"{number:,} {one if number == 1 else unit}"
