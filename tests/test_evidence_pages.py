@@ -135,6 +135,18 @@ def test_the_last_overview_misses_no_run(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "index.html")) == len(runs(tmp_path)) == 60
 
 
+def test_the_overview_is_bounded(tmp_path: Path) -> None:
+    """Of many runs, the overview lists the latest 200, and says how many it does not list."""
+    for n in range(205):
+        (tmp_path / f"concelier-2026-01-01T00-{n // 60:02}-{n % 60:02}Z.html").write_text("", encoding="utf-8")
+
+    list_runs(tmp_path)
+
+    listed = rows(tmp_path / "index.html")
+    assert (len(listed), listed[0].split()[1]) == (200, "2026-01-01T00-03-24Z")
+    assert "5 earlier ones are not listed" in read(tmp_path / "index.html")
+
+
 @pytest.mark.parametrize("revision", ["excititor_9999", "-1"])
 def test_a_refused_revision_leaves_nothing(revision: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A revision that cannot be gone up to is refused, and leaves no folder."""

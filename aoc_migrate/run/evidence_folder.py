@@ -75,17 +75,18 @@ def list_runs(parent: Path) -> None:
     index = parent / INDEX
     if index.exists() and f"<title>{OVERVIEW}</title>" not in _head(index):
         return
-    written: list[Entry] | None = None
+    written: tuple[list[Entry], int] | None = None
     while written != (found := _runs(parent)):
-        replace_text(index, overview_page(found[:MOST], len(found[MOST:])))
+        replace_text(index, overview_page(*found))
         written = found
 
 
-def _runs(parent: Path) -> list[Entry]:
-    """Return the runs in a folder, the latest first."""
+def _runs(parent: Path) -> tuple[list[Entry], int]:
+    """Return the latest runs in a folder, the last one first, and how many more there are."""
     found = [(run, path) for path in parent.iterdir() if (run := _RUN.fullmatch(path.name))]
     found.sort(key=lambda item: (item[0][2], item[0][1]), reverse=True)
-    return [_entry(run[1], run[2], path) for run, path in found if path.is_file() or path.is_dir()]
+    found = [(run, path) for run, path in found if path.is_file() or path.is_dir()]
+    return [_entry(run[1], run[2], path) for run, path in found[:MOST]], len(found[MOST:])
 
 
 def _entry(target: str, time: str, path: Path) -> Entry:
