@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import wrong_links
 from tests.test_docs import blocks
+from tests.test_evidence import runs
 
 PAGE = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
 FINDINGS = ("audit",)  # before the retrofit is allowed it says so, with exit code 1
@@ -65,7 +66,7 @@ def test_every_command_of_the_page_ends_as_it_says(
     for database in (concelier, excititor):
         assert aoc.json("verify", database.target, "--probe").slugs("error") == []
         assert wrong_links(database) == 0
-    assert len(list((tmp_path / "ticket").iterdir())) == 4
+    assert len(runs(tmp_path / "ticket")) == 4
 
 
 def test_the_page_names_every_variable_and_step_of_the_guide() -> None:

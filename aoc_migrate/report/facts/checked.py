@@ -25,7 +25,7 @@ class CheckFacts(Facts):
     """What the command checked. What it did not get to, or was not asked for, is not there."""
 
     checks_passed: int
-    checks_not_passed: int
+    checks_not_passed: Annotated[int, Detail()]
     checks: Annotated[tuple[Checked, ...], Detail()]
 
     @classmethod
