@@ -34,8 +34,9 @@ class Session:
     """A connection in autocommit, with the target, limits and flags that hold for this run.
 
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is called
-    with the name of each step that begins, and with None when it has ended; ``on_progress`` with another session,
-    and how far the step is. ``transcript`` writes down what runs.
+    with the name of each step that begins, and with None when it has ended; ``on_note`` with the report of each
+    step that ran; ``on_progress`` with another session, and how far the step is. ``transcript`` writes down what
+    runs.
     ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``estimate`` returns
     the milliseconds that steps will take, where that was measured beforehand. ``unseen``: what the log has already
@@ -52,6 +53,7 @@ class Session:
     kept_links: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
+    on_note: Callable[[StepReport], None] | None = None
     on_progress: Callable[["Session", Running], None] | None = None
     estimate: Callable[[Any], float | None] | None = None
     transcript: Transcript | None = None
@@ -88,10 +90,16 @@ class Session:
         """Keep a step for the report, by the name it has there, with its times in seconds; return it."""
         waited_ms, held_ms, total_ms = (t if t is None else round(t * 1000, 1) for t in (waited, held, total))
         step = StepReport(statement, attempts, waited_ms, held_ms, total_ms)
-        self.steps.append(step)
-        if self.on_step:
-            self.on_step(None)
+        self.keep(step)
         return step
+
+    def keep(self, step: StepReport) -> None:
+        """Keep a step that ran for the report, and let those know who follow the steps."""
+        self.steps.append(step)
+        if self.on_note:
+            self.on_note(step)
+        if self.on_step and not self.connection.closed:
+            self.on_step(None)
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
@@ -222,7 +230,7 @@ def connect(
         session = Session(target, connection, command, limits, flags, accepted)
         _prepare(session)
     except psycopg.Error as error:
-        words = {"target": target.name, "variable": target.name.upper(), "reason": first_line(error, target)}
+        words = {"target": target.name, "variable": target.variable, "reason": first_line(error, target)}
         raise Abort(finding("unreachable", target.name, **words)) from None
     with connection:
         yield session

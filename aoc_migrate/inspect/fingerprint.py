@@ -41,7 +41,9 @@ _SCOPE = """WITH RECURSIVE family AS (
     OR oid IN (SELECT to_regclass(name) FROM unnest(%(relations)s::text[]) AS name)
   UNION SELECT inhrelid FROM pg_inherits JOIN family ON inhparent = family.oid),
 scope AS MATERIALIZED (SELECT c.*, c.oid::regclass::text AS named FROM pg_class c WHERE c.oid IN (
-  SELECT oid FROM family UNION SELECT indexrelid FROM pg_index JOIN family ON family.oid = indrelid)),
+  SELECT oid FROM family UNION SELECT indexrelid FROM pg_index JOIN family ON family.oid = indrelid
+  UNION SELECT objid FROM pg_depend JOIN family ON family.oid = refobjid AND refclassid = 'pg_class'::regclass
+    WHERE classid = refclassid AND deptype IN ('a', 'i') AND refobjsubid > 0)),
 parts AS MATERIALIZED (SELECT 'pg_class'::regclass AS class, oid FROM scope
   UNION ALL SELECT 'pg_attrdef'::regclass, o.oid FROM pg_attrdef o JOIN scope ON scope.oid = adrelid
   UNION ALL SELECT 'pg_constraint'::regclass, o.oid FROM pg_constraint o JOIN scope ON scope.oid = conrelid
@@ -196,9 +198,9 @@ _QUERY = _SCOPE + " UNION ".join(
 def fingerprint(session: Session, relations: Sequence[str] | None = None) -> tuple[Entry, ...]:
     """Return an entry for each object of the target's schema, or of ``relations`` in it that exist.
 
-    To a relation belong its partitions, columns, indexes, constraints, triggers, rules and policies, the functions
-    that these call, and how it is published. A ``dependent`` is an object elsewhere that refers to a relation: a
-    view or rule that reads it, a foreign key to it, a function with its row type.
+    To a relation belong its partitions, columns, sequences, indexes, constraints, triggers, rules and policies,
+    the functions that these call, and how it is published. A ``dependent`` is an object elsewhere that refers to a
+    relation: a view or rule that reads it, a foreign key to it, a function with its row type.
 
     Neither OIDs nor positions, sizes or counts are in it, so an object that was dropped and made again looks the
     same. All entries are of one snapshot.

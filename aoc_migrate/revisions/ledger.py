@@ -187,7 +187,7 @@ def steps(session: Session, run: int) -> list[StepReport] | None:
     return [step for step in map(_readable, written) if step]
 
 
-_NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("statement", "pauses")]
+_NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("statement", "pauses", "phase")]
 
 
 def _readable(written: Any) -> StepReport | None:

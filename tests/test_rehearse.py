@@ -1,0 +1,152 @@
+"""A rehearsal goes up, back and up again on a copy, and says whether the way back is exact."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.helpers import fill
+from tests.rehearsals import copy_of, facts, in_phase, rehearse, sample, words
+
+PHASES = [
+    "audit",
+    "upgrade",
+    "verify after upgrade",
+    "downgrade",
+    "second upgrade",
+    "verify after second upgrade",
+]
+
+
+@pytest.fixture(params=["concelier", "excititor"])
+def copy(request: pytest.FixtureRequest) -> Database:
+    """A copy of each target in turn, before any revision, with chains that have no links."""
+    chosen: Database = request.getfixturevalue(request.param)
+    fill(chosen, 100)
+    return chosen
+
+
+def state(copy: Database) -> tuple[list[str], list[Any]]:
+    """Return the catalog and every row, without the column that the first revision adds and keeps."""
+    lines = [line for line in fingerprint(copy.connection) if ".supersedes |" not in line]
+    return lines, copy.rows(f"SELECT to_jsonb(t) - 'supersedes' FROM {copy.table} AS t ORDER BY id")
+
+
+def test_the_way_back_is_exact(copy: Database, aoc: Aoc) -> None:
+    """Upgrade, verify, downgrade and upgrade again: all phases pass, and nothing differs but what is kept."""
+    ran = rehearse(aoc, copy)
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, []), ran.report["findings"]
+    found = facts(ran)
+    assert [phase["phase"] for phase in found["phases"]] == PHASES
+    assert (found["from_revision"], found["to_revision"]) == ("base", ran.report["head"])
+    assert (found["way_back"], found["compared_rows"] >= 100) == ("exact", True)
+    assert f"column public.{copy.table}.supersedes" in found["kept"]
+    assert "relation public.aoc_migration_log" in found["kept"]
+    assert ran.report["revision"] == ran.report["head"]
+    assert copy.value("SELECT to_regclass('aoc_rehearsal')") is None
+    following = ran.report["next"]
+    assert following["command"] == f"aoc-migrate plan {copy.target}"
+    assert following["choices"] == [f"AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate upgrade {copy.target}"]
+
+
+def test_each_step_has_its_wal_and_growth(copy: Database, aoc: Aoc) -> None:
+    """Each step has its phase, the WAL that it wrote, and the growth of the database; a phase has no less."""
+    ran = rehearse(aoc, copy)
+
+    steps = ran.report["steps"]
+    built = [step for step in steps if step["statement"].startswith("CREATE UNIQUE INDEX")]
+    assert [step["phase"] for step in built] == ["upgrade", "second upgrade"]
+    assert all(step["wal_bytes"] > 0 and step["growth_bytes"] > 0 for step in built)
+    for phase in facts(ran)["phases"]:
+        own = [step for step in steps if step["phase"] == phase["phase"]]
+        assert phase["wal_bytes"] >= sum(step["wal_bytes"] for step in own)
+        assert phase["longest_stall_ms"] == max(
+            (s["held_ms"] + s["waited_ms"] for s in own if "held_ms" in s), default=None
+        )
+
+
+def test_the_copy_may_stay_as_the_downgrade_left_it(copy: Database, aoc: Aoc) -> None:
+    """Without the second upgrade, catalog and rows are those before, and a hold keeps them."""
+    before = state(copy)
+
+    ran = rehearse(aoc, copy, "--no-second-upgrade")
+
+    assert (ran.exit_code, facts(ran)["way_back"]) == (0, "exact"), ran.report["findings"]
+    assert [phase["phase"] for phase in facts(ran)["phases"]] == PHASES[:4]
+    assert state(copy) == before
+    assert copy.value("SELECT finished FROM aoc_migration_hold") is True
+
+
+def test_a_copy_that_is_half_way_up_goes_back_to_there(copy: Database, aoc: Aoc) -> None:
+    """Only what is pending is rehearsed, and the way back leads to where the copy was."""
+    aoc.configure(copy)
+    start = f"{copy.target}_0004"
+    assert aoc("upgrade", copy.target, start).exit_code == 0
+    aoc.environment.clear()
+
+    ran = rehearse(aoc, copy, "--no-second-upgrade")
+
+    assert (ran.exit_code, facts(ran)["from_revision"], ran.report["revision"]) == (0, start, start)
+    assert facts(ran)["way_back"] == "exact"
+
+
+def test_what_a_downgrade_did_not_restore_is_named(copy: Database, aoc: Aoc) -> None:
+    """An object, a comment and rows that differ after the downgrade are an error, by object and count."""
+    copy.run("CREATE TABLE public.victim (n integer); CREATE TABLE public.marked (n integer)")
+    action = (
+        "DROP TABLE IF EXISTS public.victim; COMMENT ON TABLE public.marked IS 'changed'; "
+        f"UPDATE public.{copy.table} SET upstream = '{{\"secret\": \"cänary\"}}' WHERE id IN ('r1', 'r2', 'r3'); "
+        f"DELETE FROM public.{copy.table} WHERE id = 'r7'"
+    )
+    with in_phase(copy, "downgrade", action, "'DROP FUNCTION'"):
+        ran = rehearse(aoc, copy)
+
+    assert (ran.exit_code, facts(ran)["way_back"]) == (4, "differs"), ran.err
+    found = sample(ran)
+    assert found["relation public.victim"]["change"] == "lacking"
+    assert found["relation public.marked"]["change"] == "changed: comment"
+    rows = [
+        r for r in ran.finding("way-back-differs")["sample"] if r["object"] == f'table "public"."{copy.table}"'
+    ]
+    assert rows == [
+        {"object": f'table "public"."{copy.table}"', "change": "rows lacking", "at_least": 1},
+        {"object": f'table "public"."{copy.table}"', "change": "rows changed", "at_least": 3},
+    ]
+    assert "cänary" not in ran.out + ran.err
+    assert ran.report["revision"] is None
+    assert "second upgrade" not in [phase["phase"] for phase in facts(ran)["phases"]]
+
+
+def test_findings_of_the_audit_stop_it(copy: Database, aoc: Aoc) -> None:
+    """What the audit finds ends a rehearsal before anything changes."""
+    copy.add("bad", tenant=None)
+    before = fingerprint(copy.connection, without="^$")
+
+    ran = rehearse(aoc, copy)
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (
+        1,
+        ["missing-required", "null-key"],
+        False,
+    )
+    assert fingerprint(copy.connection, without="^$") == before
+    assert ran.report["next"]["command"].startswith("AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate rehearse")
+
+
+def test_a_rehearsal_may_lack_the_flag(copy: Database, aoc: Aoc) -> None:
+    """Without the permission to write links, next is the same rehearsal with it."""
+    ran = rehearse(aoc, copy, AOC_ALLOW_SUPERSEDES_RETROFIT="false")
+
+    assert (ran.exit_code, ran.slugs("error")) == (1, ["retrofit-not-allowed"])
+    expected = " ".join(["AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate", *words(copy)])
+    assert ran.report["next"]["command"] == expected
+
+
+def test_other_forms_show_it_too(copy: Database, aoc: Aoc) -> None:
+    """The table, Markdown and HTML show the phases and the verdict on the way back."""
+    for form in ("table", "markdown", "html"):
+        ran = aoc(*words(copy, "--no-second-upgrade", "--format", form), **copy_of(copy))
+        assert ran.exit_code == 0
+        assert all(word in ran.out for word in ("way back", "exact", "downgrade", "WAL"))
