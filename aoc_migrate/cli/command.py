@@ -43,7 +43,7 @@ class Run:
 
     @cached_property
     def targets(self) -> "list[Target]":
-        """What is ``elsewhere``, else the named targets or all configured ones; Abort (exit 2) if there are none."""
+        """What is ``elsewhere``, else the named targets or all that are configured; Abort (exit 2) without any."""
         from aoc_migrate.database.targets import choose_targets
 
         return [self.elsewhere] if self.elsewhere else choose_targets(self.names)
