@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import fill
+from tests.partitions import partition
 from tests.rehearsals import copy_of, facts, in_phase, rehearse, sample, words
 
 PHASES = [
@@ -150,3 +152,30 @@ def test_other_forms_show_it_too(copy: Database, aoc: Aoc) -> None:
         ran = aoc(*words(copy, "--no-second-upgrade", "--format", form), **copy_of(copy))
         assert ran.exit_code == 0
         assert all(word in ran.out for word in ("way back", "exact", "downgrade", "WAL"))
+
+
+def test_a_partitioned_copy_goes_up_and_back(excititor: Database, aoc: Aoc) -> None:
+    """On a partitioned table, with a partition in another schema, the way back is exact too."""
+    partition(excititor.connection, "vex_raw")
+    for n, tenant in enumerate("aabbbbcc"):
+        excititor.add(f"{n}", tenant=tenant, retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+
+    ran = rehearse(aoc, excititor)
+
+    assert (ran.exit_code, facts(ran)["way_back"]) == (0, "exact"), ran.report["findings"]
+    assert "column cold.vex_raw_b.supersedes" in facts(ran)["kept"]
+    sums = [step for step in ran.report["steps"] if "and its partitions" in step["statement"]]
+    assert all(step["phase"] and step["wal_bytes"] > 0 for step in sums)
+
+
+def test_a_copy_in_a_schema_of_any_name(empty_database: Database, aoc: Aoc) -> None:
+    """The schema is the target's, whatever its name; a view and a foreign key elsewhere are compared too."""
+    empty_database.run('CREATE SCHEMA "Vuln %s ""é"; SET search_path TO "Vuln %s ""é"')
+    create_raw_table(empty_database.connection, "advisory_raw")
+    create_legacy_advisory(empty_database.connection)
+    empty_database.run("CREATE VIEW public.reader AS SELECT id FROM advisory")
+    fill(empty_database, 10)
+
+    ran = rehearse(aoc, empty_database, CONCELIER_DATABASE_SCHEMA='Vuln %s "é')
+
+    assert (ran.exit_code, facts(ran)["way_back"]) == (0, "exact"), ran.report["findings"]

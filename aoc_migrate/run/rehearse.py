@@ -209,7 +209,8 @@ def _next(report: Report, options: Options, rehearsal: RehearseOptions, again: s
         return Next(choices=(again,), note=f"The copy is as the downgrade left it. {note}".strip())
     if report.errors:
         allowed = options.flags.allow_supersedes_retrofit or "retrofit-not-allowed" in found
-        return Next(f"{RETROFIT} {again}" if allowed else again, note=f"{FIX} {note}".strip())
+        fix = FIX if any(finding.exit_code != TRY_LATER for finding in report.errors) else ""
+        return Next(f"{RETROFIT} {again}" if allowed else again, note=f"{fix} {note}".strip())
     if "nothing-pending" in found:
         return Next(f"aoc-migrate status {report.target}")
     words = [RETROFIT] if options.flags.allow_supersedes_retrofit else []

@@ -74,7 +74,9 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
             raise
         report.findings.append(stopped.finding)
         allowed = stopped.finding.slug == "retrofit-not-allowed" or options.flags.allow_supersedes_retrofit
-        again = f"{RETROFIT} {again}" if allowed and command.startswith(("upgrade", "chain")) else again
+        again = (
+            f"{RETROFIT} {again}" if allowed and command.startswith(("upgrade", "chain", "rehearse")) else again
+        )
         report.next = Next(again, note="" if stopped.finding.exit_code == TRY_LATER else FIX)
         report.failed = report.changed and stopped.finding.exit_code != TRY_LATER
     report.end()
