@@ -63,6 +63,8 @@ def _rights(acl: str, default: str) -> str:
 
 
 _DEFAULT = """acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner)"""
+_OPTIONS = """(SELECT jsonb_agg(item ORDER BY item COLLATE "C") FROM unnest(attoptions) AS item
+          WHERE NOT item ^@ 'pg_attver=')"""  # PostgreSQL 15.20: another number for a column that was made again
 _KINDS = {
     "schema": (
         "n.oid::regnamespace::text",
@@ -86,7 +88,7 @@ _KINDS = {
         "named || '.' || quote_ident(attname)",
         f"""'type', format_type(atttypid, atttypmod), 'collation', nullif(attcollation, 0)::regcollation,
         'not_null', attnotnull, 'storage', attstorage, 'compression', nullif(attcompression, ''),
-        'statistics_target', nullif(attstattarget, -1), 'options', attoptions, {_rights("attacl", "'{}'")},
+        'statistics_target', nullif(attstattarget, -1), 'options', {_OPTIONS}, {_rights("attacl", "'{}'")},
         'identity', nullif(attidentity, ''), 'generated', nullif(attgenerated, ''), 'local', attislocal,
         'default', pg_get_expr(adbin, adrelid), 'comment', col_description(attrelid, attnum)""",
         """scope c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
