@@ -47,6 +47,7 @@ def test_the_way_back_is_exact(copy: Database, aoc: Aoc) -> None:
     assert f"column public.{copy.table}.supersedes" in found["kept"]
     assert "relation public.aoc_migration_log" in found["kept"]
     assert ran.report["revision"] == ran.report["head"]
+    assert ran.report["run"] == copy.value("SELECT max(run) FROM aoc_migration_log") == 3
     assert copy.value("SELECT to_regclass('aoc_rehearsal')") is None
     following = ran.report["next"]
     assert following["command"] == f"aoc-migrate plan {copy.target}"

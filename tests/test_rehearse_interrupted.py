@@ -8,8 +8,8 @@ import pytest
 from aoc_migrate.database.runner_lock import lock_key
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
-from tests.helpers import fill
-from tests.rehearsals import copy_of, facts, rehearse, sample, stopped_in, words
+from tests.helpers import fill, wait_until
+from tests.rehearsals import OTHERS, copy_of, facts, rehearse, sample, stopped_in, words
 
 LEFT = {
     "upgrade": "at concelier_0003, under no hold",
@@ -116,3 +116,17 @@ def test_its_table_is_private(copy: Database, aoc: Aoc) -> None:
         assert copy.value(rights) is False
 
     assert aoc(*words(copy), **copy_of(copy)).exit_code == 0
+
+
+def test_killed_before_it_changes_anything_it_leaves_nothing(copy: Database, aoc: Aoc) -> None:
+    """Killed during the audit, a rehearsal leaves nothing on the copy, and the next one begins from the start."""
+    before = fingerprint(copy.connection, without="^$")
+    with psycopg.connect(copy.url) as holder:
+        holder.execute("LOCK TABLE advisory_raw")
+        with aoc.start(*words(copy), **copy_of(copy)) as process:
+            wait_until(lambda: bool(copy.value("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+            process.kill()
+    wait_until(lambda: copy.value(OTHERS) == 0)
+
+    assert fingerprint(copy.connection, without="^$") == before
+    assert facts(rehearse(aoc, copy))["phases"][0]["phase"] == "audit"

@@ -69,6 +69,7 @@ class Phases:
         self.session.steps += found.steps
         report.changed |= found.changed
         report.failed |= found.failed
+        report.run = found.run or report.run
         report.reached = found.reached
         if found.reached:
             report.revision = found.revision
