@@ -12,6 +12,7 @@
 --   -v schema=NAME        schema of the tables
 --   -v release_hold=1     upgrade even though a rollback holds the database
 --   -v accept=SLUG:OBJECT findings to accept, separated by commas
+--   -v ticket=NAME        change ticket, such as CHG-1234, for the ledger
 --
 -- It commits on its own: never run it with psql -1. After an interruption, run it again to resume.
 -- Exit code 0: done, nothing to do, or held. 3: refused or failed; stderr says why.
@@ -25,6 +26,7 @@
 \if :{?retrofit} \else \set retrofit 0 \endif
 \if :{?release_hold} \else \set release_hold 0 \endif
 \if :{?accept} \else \set accept '' \endif
+\if :{?ticket} \else \set ticket '' \endif
 \if :{?remove} \else \set remove 0 \endif
 \if :{?content} \else \set content 0 \endif
 \if :{?target} \else \set target '' \endif
@@ -38,7 +40,7 @@ SET search_path = pg_catalog, pg_temp; DO $aoc$ BEGIN PERFORM set_config(coalesc
   ('quote_all_identifiers', 'off'), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lock_timeout', '600.0s') ) AS ours (ours, wanted) LEFT JOIN
   pg_settings ON lower(name) = lower(ours) WHERE name IS NOT NULL OR ours ^@ 'plpgsql.'; END $aoc$;
 SELECT set_config('aoc.schema', quote_ident(:'schema'), false) AS aoc_x, set_config('aoc.triggers', '', false) AS aoc_x,
-  set_config('aoc.accept', :'accept', false) AS aoc_x,
+  set_config('aoc.accept', :'accept', false) AS aoc_x, set_config('aoc.ticket', :'ticket', false) AS aoc_x,
   set_config('aoc.pid', pg_backend_pid()::text, false) AS aoc_x,
   set_config('aoc.allow_supersedes_retrofit', (:'retrofit'::boolean)::text, false) AS aoc_x,
   :'release_hold'::boolean AS release_hold \gset
@@ -89,6 +91,8 @@ BEGIN
     WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)')) AS given
         WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):.*[^ ,]$') THEN
       'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, published-table, published-bookkeeping, subscribed-table, subscribed-bookkeeping, swap-conflict, move-trigger'
+    WHEN length(current_setting('aoc.ticket')) > 100 OR current_setting('aoc.ticket') ~ '[[:cntrl:]]' THEN
+      'a ticket has 1 to 100 printable characters, such as CHG-1234'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config('temp_file_limit', '-1', false) WHERE current_setting('temp_file_limit') <> '-1' AND has_parameter_privilege('temp_file_limit', 'SET');
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
@@ -474,9 +478,9 @@ CALL pg_temp.aoc_run($s$DO $aoc$ DECLARE made oid[] := '{}'; entry record; BEGIN
   quote_ident(pg_get_userbyid(a.grantee)) END AS grantee FROM pg_class c, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner AND (c.oid = ANY (made) OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND
   refclassid = classid AND refobjid = ANY (made))) LOOP EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', entry.relation, entry.grantee); END LOOP; END $aoc$$s$);
 UPDATE :"schema"."aoc_migration_log" SET outcome = 'interrupted', ended_at = seen_at WHERE ended_at IS NULL;
-INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, version, checksums)
+INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, ticket, version, checksums)
   SELECT :'aoc_command', coalesce(nullif(:'aoc_revision', ''), 'base'), :'aoc_goal',
-    coalesce(host(inet_client_addr()), 'local'), '0.1.0', :'aoc_sums'::jsonb
+    coalesce(host(inet_client_addr()), 'local'), nullif(btrim(:'ticket'), ''), '0.1.0', :'aoc_sums'::jsonb
   RETURNING run AS aoc_run \gset
 \if :aoc_remove
 

@@ -1,12 +1,16 @@
 """A report says where it comes from: server, database, schema, role, version, times and ticket."""
 
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
 from aoc_migrate import __version__
-from tests.conftest import Aoc, Database
+from aoc_migrate.report.ticket import RULE
+from tests.conftest import ROOT, Aoc, Database
+from tests.helpers import psql
 
 
 def identifier(database: Database) -> str:
@@ -54,6 +58,37 @@ def test_the_ledger_keeps_the_ticket(excititor: Database, aoc: Aoc) -> None:
     assert "CHG-2" in aoc("history").out
 
 
+def test_psql_and_stock_alembic_keep_the_ticket(excititor: Database, aoc: Aoc) -> None:
+    """The psql scripts and stock Alembic write a ticket to the ledger as well."""
+    aoc.configure(excititor)
+    script = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
+    for ticket in ("CHG-1", "it's $$ 'CHG'"):
+        assert psql(excititor, script, "-v", f"ticket={ticket}", "-v", "remove=0").exit_code == 0
+        excititor.run("DELETE FROM aoc_alembic_version")
+    command = [sys.executable, "-m", "alembic", "-n", "excititor", "-x", "ticket=CHG-3", "upgrade", "head"]
+    subprocess.run(command, cwd=ROOT, env=aoc.env(), check=True, capture_output=True)
+
+    runs = aoc.json("history").report["facts"]["runs"]
+
+    assert [run["ticket"] for run in runs] == ["CHG-3", "it's $$ 'CHG'", "CHG-1"]
+
+
+@pytest.mark.parametrize("ticket", ["CHG\n1", "x" * 101])
+def test_psql_and_stock_alembic_refuse_a_bad_ticket(ticket: str, excititor: Database, aoc: Aoc) -> None:
+    """A bad ticket is refused in one sentence, and nothing is changed."""
+    aoc.configure(excititor)
+    script = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "alembic", "-n", "excititor", "-x", f"ticket={ticket}", "upgrade", "head"]
+
+    ran = psql(excititor, script, "-v", f"ticket={ticket}")
+    stock = subprocess.run(command, cwd=ROOT, env=aoc.env(), check=False, capture_output=True, text=True)
+
+    assert (ran.exit_code, stock.returncode > 0) == (3, True)
+    assert RULE in ran.err
+    assert RULE in stock.stderr + stock.stdout
+    assert excititor.value("SELECT to_regclass('public.aoc_migration_log')") is None
+
+
 @pytest.mark.parametrize("ticket", ["", "  ", "CHG\n1", "CHG\x1b[2J", "CHG\u202e1", "x" * 101])
 def test_a_bad_ticket_is_refused(ticket: str, excititor: Database, aoc: Aoc) -> None:
     """A ticket that is empty, long or not printable is refused before anything is done."""
@@ -62,7 +97,7 @@ def test_a_bad_ticket_is_refused(ticket: str, excititor: Database, aoc: Aoc) -> 
     ran = aoc("upgrade", "--ticket", ticket)
 
     assert (ran.exit_code, ran.out) == (2, "")
-    assert "a ticket has 1 to 100 printable characters" in " ".join(ran.err.split())
+    assert RULE in " ".join(ran.err.split())
     assert excititor.value("SELECT to_regclass('public.aoc_migration_log')") is None
 
 

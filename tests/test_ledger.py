@@ -4,7 +4,9 @@ import json
 import re
 
 import psycopg
+import pytest
 
+from aoc_migrate.database.runner_lock import lock_key
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
 
@@ -62,10 +64,59 @@ def test_a_run_is_recorded_with_role_host_and_times(excititor: Database, aoc: Ao
 
     assert (run["host"], run["image"]) == ("migrate-pod-x", "registry/aoc-migrate:1.2.3")
     assert run["role"] == excititor.connection.info.user
+    assert run["started_at"] <= run["ended_at"]
     assert run["server_version"].split(".")[0] == str(excititor.connection.info.server_version // 10000)
     steps = {key for step in report["steps"] for key in step}
     assert steps == {"statement", "attempts", "waited_ms", "held_ms", "total_ms"}
-    assert len(report["steps"]) >= 7
+    assert len(report["steps"]) == run["steps_done"] >= 7
+    stalls = [step["waited_ms"] + step["held_ms"] for step in report["steps"] if "held_ms" in step]
+    assert run["longest_stall_ms"] == pytest.approx(max(stalls))
+
+
+def test_history_shows_one_run(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """With --run, history has that run alone, with its steps and the rows that it wrote."""
+    excititor.add("1", retrieved_at="2025-01-01T00:00:00Z", content_hash="1")
+    excititor.add("2", retrieved_at="2025-01-02T00:00:00Z", content_hash="2")
+    aoc.configure(excititor)
+    for words in (["upgrade"], ["downgrade", "-1"], ["downgrade", "-1"]):
+        assert aoc(*words, **retrofit).exit_code == 0
+
+    report = aoc.json("history", "--run", "1").report
+    (run,) = report["facts"]["runs"]
+
+    assert (run["run"], run["command"], run["rows_written"]) == (1, "upgrade", 1)
+    assert len(report["steps"]) == run["steps_done"]
+    assert "downgrade" not in aoc("history", "--run", "1").out
+
+
+def test_status_shows_what_a_dashboard_needs(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """The JSON of status has sizes, linked rows, the latest runs, the hold and who holds the lock."""
+    excititor.add("1", retrieved_at="2025-01-01T00:00:00Z", content_hash="1")
+    excititor.add("2", retrieved_at="2025-01-02T00:00:00Z", content_hash="2")
+    aoc.configure(excititor)
+    assert aoc("upgrade", "--ticket", "CHG-1", **retrofit).exit_code == 0
+    excititor.run("ANALYZE vex_raw")
+    before = aoc.json("status").report["facts"]
+    assert aoc("downgrade", "-1").exit_code == 0
+    key = lock_key("excititor", "public")
+    with psycopg.connect(excititor.url, application_name="aoc-migrate upgrade @pod: x") as other:
+        pid = other.info.backend_pid
+        other.execute("SELECT pg_advisory_lock(%s)", (key,))
+        after = aoc.json("status").report
+
+    assert (before["backfilled_rows"], before["rows_estimated"], before["runners"]) == (1, 2, [])
+    assert 0 < before["table_bytes"] < before["with_documents_and_indexes_bytes"]
+    assert [(run["command"], run["ticket"]) for run in before["latest_runs"]] == [("upgrade", "CHG-1")]
+    assert not {name for name in before if name.startswith("held")}
+    facts = after["facts"]
+    assert (after["verdict"], facts["held_after"], facts["held_at_revision"], facts["rollback_finished"]) == (
+        "HELD",
+        "downgrade -1",
+        "excititor_0006",
+        True,
+    )
+    (runner,) = facts["runners"]
+    assert (runner["pid"], runner["application"]) == (pid, "aoc-migrate upgrade @pod: x")
 
 
 def test_a_failed_run_is_recorded_with_its_finding(excititor: Database, aoc: Aoc) -> None:

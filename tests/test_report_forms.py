@@ -9,10 +9,11 @@ import jsonschema
 import pytest
 
 from aoc_migrate.cli import cli
+from aoc_migrate.report.facts.dashboard import StatusFacts
 from aoc_migrate.report.facts.raw_rows import AuditFacts
 from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.facts.runs import HistoryFacts, VerifierFacts
-from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts
 from aoc_migrate.report.forms import render
 from aoc_migrate.report.model import Finding, Next, Report, StepReport
 from tests.conftest import ROOT, Aoc, Database

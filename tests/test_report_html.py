@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 
 from aoc_migrate.report.facts.chains import ChainFacts
+from aoc_migrate.report.facts.dashboard import StatusFacts
 from aoc_migrate.report.facts.raw_rows import AuditFacts, VendorDuplicates
 from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.facts.runs import HistoryFacts
-from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts
 from aoc_migrate.report.html import page, style
 from aoc_migrate.report.model import Finding, Next, Report, StepReport
 from tests.conftest import Aoc, Database

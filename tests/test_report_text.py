@@ -2,15 +2,17 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from aoc_migrate import __version__
 from aoc_migrate.report.commands import split
 from aoc_migrate.report.facts.chains import ChainFacts
+from aoc_migrate.report.facts.dashboard import StatusFacts
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
 from aoc_migrate.report.facts.runs import LatestRun, Run, VerifyFacts
-from aoc_migrate.report.facts.target_state import CatalogFacts, StatusFacts, WaitFacts
+from aoc_migrate.report.facts.target_state import CatalogFacts, WaitFacts
 from aoc_migrate.report.formatting import duration, utc_time
 from aoc_migrate.report.forms import render
 from aoc_migrate.report.look import Look, Verbosity
@@ -20,18 +22,19 @@ from aoc_migrate.report.verdict import termination_message
 
 OTHERS = (
     *("command", "from_revision", "goal", "revision", "outcome", "step", "started_at"),
-    *("role", "host", "image", "ticket", "plan", "version", "server_version"),
+    *("ended_at", "role", "host", "image", "ticket", "plan", "version", "server_version"),
 )
 
 
 def run_of(words: str) -> Run:
     """Return a run of the ledger with these words in every place that others may write."""
-    return Run(run=1, findings=[words], took_seconds=1.5, **dict.fromkeys(OTHERS, words))
+    others: dict[str, Any] = {"findings": [words], **dict.fromkeys(OTHERS, words)}
+    return Run(run=1, took_seconds=1.5, steps_done=1, rows_written=2, longest_stall_ms=3.5, **others)
 
 
 def latest(number: int, host: str) -> LatestRun:
     """Return a run in a few words."""
-    return LatestRun(number, "upgrade", "done", None, "2026-11-28", 2.0, "stella", host)
+    return LatestRun(number, "upgrade", "done", None, "2026-11-28", 2.0, "stella", host, None)
 
 
 def drawn(report: Report, look: Look = Look(), command: str = "audit") -> list[str]:  # noqa: B008  (frozen)
@@ -197,7 +200,6 @@ def test_the_verdict_is_one_of_four_words(
     report = Report("concelier", "head", "r4", findings=[found], failed=failed, reached=True)
 
     lines = drawn(report, Look(verbosity=verbosity))
-
     first, _, limit = word.partition(" ")
     assert lines[0].startswith(f"{first} audit concelier {limit}".strip() + ": ")
     assert (len(lines) == 1) == (verbosity == Verbosity.QUIET)

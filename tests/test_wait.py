@@ -68,6 +68,19 @@ def test_a_held_database_is_accepted(excititor: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs()) == (0, ["held"])
 
 
+def test_an_unfinished_rollback_is_named(excititor: Database, aoc: Aoc) -> None:
+    """A rollback that has not finished is no end of the wait, and the command that finishes it is named."""
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    assert aoc("downgrade", "-1").exit_code == 0
+    excititor.run("UPDATE aoc_migration_hold SET finished = false")
+
+    ran = aoc("wait", "--timeout", "1s")
+
+    assert ran.exit_code == 3
+    assert "the rollback downgrade -1 has not finished: run it again" in " ".join(ran.out.split())
+
+
 def test_select_on_the_version_table_is_enough(excititor: Database, aoc: Aoc) -> None:
     """SELECT on the version table is enough, but shows no hold; without it, the error says which GRANT helps."""
     aoc.configure(excititor)

@@ -59,7 +59,10 @@ def bundle(
 
     if no_wheels and (platforms or python_version or wheel):
         raise click.UsageError("--no-wheels cannot be combined with --platform, --python-version or --wheel.")
+    if str(folder) == "-":
+        raise click.UsageError("A bundle is a folder and cannot go to stdout: name one.")
     output.check()
     report = Report(str(folder))
     write_bundle(folder, Kit(not no_wheels, platforms, python_version, wheel, reports, sign_command), report)
+    report.end()
     sys.exit(output.write("bundle", [report])[0])

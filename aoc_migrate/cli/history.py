@@ -8,7 +8,7 @@ from aoc_migrate.cli.param_types import RUN_NUMBER
 
 
 @click.command(cls=TargetCommand, shared=(POOLER,))
-@click.option("--run", "run_number", type=RUN_NUMBER, help="Show the steps of this run, with times.")
+@click.option("--run", "run_number", type=RUN_NUMBER, help="Show this run and its steps, with times.")
 @click.option(
     "--limit",
     "runs",
@@ -24,7 +24,7 @@ def history(run: Run, run_number: int | None, runs: int) -> None:
 
     \b
     aoc-migrate history concelier
-    aoc-migrate history concelier --run 3 --format markdown
+    aoc-migrate history concelier --run 3 -v
     """
     from aoc_migrate.run.history import run_history
 

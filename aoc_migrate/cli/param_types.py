@@ -8,7 +8,6 @@ import click
 
 from aoc_migrate.errors import refused
 
-LONGEST_TICKET = 100  # characters
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 """The units of a time, in seconds."""
 _SIZES = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
@@ -47,16 +46,18 @@ class Duration(click.ParamType[float]):
 
 
 class Ticket(click.ParamType[str]):
-    """The name of a change ticket, which reports and the ledger show on one line."""
+    """The name of a change ticket."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name without surrounding blanks; refuse an empty or long one, and unprintable characters."""
-        ticket = str(value).strip()
-        if not ticket or len(ticket) > LONGEST_TICKET or not ticket.isprintable():
-            self.fail(f"a ticket has 1 to {LONGEST_TICKET} printable characters, such as CHG-1234", param, ctx)
-        return ticket
+        from aoc_migrate.report.ticket import ticket_named
+
+        try:
+            return ticket_named(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Share(click.ParamType[float]):

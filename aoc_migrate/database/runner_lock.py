@@ -74,8 +74,16 @@ def announce(session: Session, step: str) -> None:
 
 def holder(session: Session) -> str | None:
     """Return who holds the lock, since when, and the revision of the database; None where nobody holds it."""
-    rows = session.rows(_HELD, (lock_key(session.target.name, session.target.schema),))
+    rows = holders(session)
     return _words(session, rows) if rows else None
+
+
+def holders(session: Session) -> list[Row]:
+    """Return who holds the lock: pid, application, role, and the seconds since it connected.
+
+    What this role may not see of them is None; a prepared transaction has no pid.
+    """
+    return session.rows(_HELD, (lock_key(session.target.name, session.target.schema),))
 
 
 def runners(session: Session) -> list[Row]:

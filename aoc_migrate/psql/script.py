@@ -39,6 +39,7 @@ from aoc_migrate.operations.supersedes.statements import CHAIN, new_links, old_l
 from aoc_migrate.psql.script_steps import Job, due
 from aoc_migrate.psql.sections import objections, section
 from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
+from aoc_migrate.report import ticket
 from aoc_migrate.report.accepted import ACCEPTABLE
 from aoc_migrate.revisions.graph import (
     Revision,
@@ -56,12 +57,13 @@ VARIABLES = {
     "release_hold=1": "upgrade even though a rollback holds the database",
     "retrofit=1": "let the backfill write links, as AOC_ALLOW_SUPERSEDES_RETROFIT=true does",
     "accept=SLUG:OBJECT": "findings to accept, separated by commas",
+    "ticket=NAME": "change ticket, such as CHG-1234, for the ledger",
 }
 _OPTION = (
     "'-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object "
     """ELSE '\'\'' || replace('accept=' || object, '\'\'', '\'\'"\'\'"\'\'') || '\'\'' END"""
 )
-_DOWNGRADE_VARIABLES = ("schema=NAME", "accept=SLUG:OBJECT")
+_DOWNGRADE_VARIABLES = ("schema=NAME", "accept=SLUG:OBJECT", "ticket=NAME")
 
 
 def script(job: Job, limits: Limits, schema: str = "public", owner: str | None = None) -> str:
@@ -109,7 +111,7 @@ def shared_values(
         "limits": limits,
         "stall_ms": round(limits.max_stall * 1000),
         "deadline_ms": round(limits.deadline * 1000),
-        "defaults": {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''"},
+        "defaults": {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''", "ticket": "''"},
         "preamble": preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"}),
         "lift": LIFT,
         "like_a_build": LIKE_A_BUILD,
@@ -119,6 +121,7 @@ def shared_values(
         ],
         "accepted": f"regexp_split_to_array(current_setting('aoc.accept'), ',(?=({'|'.join(ACCEPTABLE)}):)')",
         "acceptable": ACCEPTABLE,
+        "ticket": ticket,
         "questions": [question.function for question in QUESTIONS],
         "locked_bookkeeping": f"'{VARIABLE[STATE]}', '{VARIABLE[JOURNAL]}'",
         "flaws": in_body(flaws(VARIABLE, RAW, tuple(BOOKKEEPING))),

@@ -135,20 +135,31 @@ def _steps(session: Session) -> Jsonb:
     return Jsonb(data(session.steps))
 
 
-def runs(session: Session, limit: int) -> tuple[Run, ...]:
-    """Return the latest runs, newest first. An open run is ``running`` while its backend holds the lock."""
+def runs(session: Session, limit: int, only: int | None = None) -> tuple[Run, ...]:
+    """Return the latest runs, newest first, or ``only`` the one with that number.
+
+    An open run is ``running`` while its backend holds the lock.
+    """
     if catalog.kind(session, LOG) is None:
         return ()
     found = _read(
         session,
         "SELECT run, command, from_revision, goal, revision, coalesce(outcome, CASE WHEN pid IN ("
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
-        f"AS outcome, step, findings, {utc('started_at')} AS started_at, "
+        f"AS outcome, step, findings, {utc('started_at')} AS started_at, {utc('ended_at')} AS ended_at, steps, "
         "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS took_seconds, "
-        "role, host, image, ticket, plan, version, server_version FROM {} ORDER BY run DESC LIMIT %s",
-        (limit,),
+        "role, host, image, ticket, plan, version, server_version FROM {} "
+        "WHERE %s::bigint IS NULL OR run = %s ORDER BY run DESC LIMIT %s",
+        (only, only, limit),
     )
-    return tuple(Run(**row) for row in found)
+    return tuple(_run(row) for row in found)
+
+
+def _run(row: Row) -> Run:
+    done = _steps_in(row.pop("steps"))
+    stalls = [step.stall_ms for step in done if step.stall_ms is not None]
+    written = sum(step.rows or 0 for step in done)
+    return Run(**row, steps_done=len(done), rows_written=written, longest_stall_ms=max(stalls, default=None))
 
 
 def open_runs(session: Session, pids: list[int]) -> list[Row]:
@@ -183,8 +194,12 @@ def steps(session: Session, run: int) -> list[StepReport] | None:
     found = _read(session, "SELECT steps FROM {} WHERE run = %s", (run,))
     if not found:
         return None
-    written = found[0]["steps"] if isinstance(found[0]["steps"], list) else []
-    return [step for step in map(_readable, written) if step]
+    return _steps_in(found[0]["steps"])
+
+
+def _steps_in(written: Any) -> list[StepReport]:
+    """Return the recorded steps of a run."""
+    return [step for step in map(_readable, written if isinstance(written, list) else []) if step]
 
 
 _NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("statement", "pauses", "phase")]

@@ -35,13 +35,13 @@ from aoc_migrate.operations import registered as _registered  # noqa: F401 - the
 from aoc_migrate.operations.execute import Online
 from aoc_migrate.operations.registry import EXECUTOR
 from aoc_migrate.operations.render import OWNER, Printer, tidy
-from aoc_migrate.report.accepted import Accepted
 from aoc_migrate.report.formatting import plain
 from aoc_migrate.report.model import Finding, Report
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import changing, lost_links, read_revision
 from aoc_migrate.revisions.graph import Revision, contract_at, head, migrations_folder, resolve
 from aoc_migrate.run import hold
+from aoc_migrate.run.x_arguments import accepted, ticket
 
 # Alembic prints CREATE TABLE for its version table, which a downgrade to base leaves behind, empty.
 _FROM_BASE = """DO $aoc$
@@ -116,7 +116,7 @@ def _run_stock(context: Any) -> None:
     try:
         (target,) = choose_targets([_target_name(context)])
         with (
-            connect(target, f"alembic {verb}", Limits(), read_flags(), _accepted(context)) as session,
+            connect(target, f"alembic {verb}", Limits(), read_flags(), accepted(context)) as session,
             runner_lock(session) if verb in _LOCKING else nullcontext(),
             _reporting_findings(session),
         ):
@@ -126,22 +126,13 @@ def _run_stock(context: Any) -> None:
                 refuse(session, code_findings(session, contract_at(target.name, None), DDL))
                 create(session, VERSION)
                 session.findings += limited_visibility(session)
-            with _recorded(session, verb, context.config.cmd_opts):
+            with _recorded(session, verb, context.config.cmd_opts, ticket(context)):
                 _migrate(context, session)
             if verb == "upgrade":
                 session.run(share(session.schema, session.raw))
     except Abort as abort:
         remedy = "" if abort.refused else f"\n{plain(_help(abort.finding))}"
         raise CommandError(f"{plain(abort.finding.problem)}{remedy}") from None
-
-
-def _accepted(context: Any) -> Accepted:
-    """Return the findings that ``-x accept=SLUG:OBJECT`` accepts. The option may be repeated."""
-    arguments = [text.partition("=") for text in context.get_x_argument()]
-    try:
-        return Accepted.of(value for name, _, value in arguments if name == "accept")
-    except ValueError as error:
-        raise CommandError(f"-x accept: {error}") from None
 
 
 def _help(finding: Finding) -> str:
@@ -160,13 +151,13 @@ def _reporting_findings(session: Session) -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(session: Session, verb: str, arguments: Any) -> Iterator[None]:
+def _recorded(session: Session, verb: str, arguments: Any, named: str | None) -> Iterator[None]:
     """Record a stock upgrade or downgrade in the ledger."""
     if verb not in ("upgrade", "downgrade") or arguments is None:
         yield
         return
     target = session.target.name
-    report = Report(target, head(target), read_revision(session))
+    report = Report(target, head(target), read_revision(session), ticket=named)
     goal = resolve(target, arguments.revision, report.revision)
     session.findings += lost_links(session, report.revision, goal)
     command = f"alembic {verb} {arguments.revision}"

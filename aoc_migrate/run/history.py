@@ -8,8 +8,8 @@ from aoc_migrate.revisions import ledger
 
 
 def run_history(session: Session, report: Report, limit: int, run: int | None) -> None:
-    """Report the latest runs, and the steps of ``run`` or of the latest."""
-    runs = ledger.runs(session, limit)
+    """Report the latest runs and the steps of the last, or only ``run`` with its steps."""
+    runs = ledger.runs(session, limit, run)
     if run is None and runs:
         run = runs[0].run
     if run is not None:

@@ -12,7 +12,6 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.database.targets import configured
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.report.commands import split
-from aoc_migrate.report.facts.target_state import StatusFacts
 from aoc_migrate.report.model import Finding, Next, Report
 from aoc_migrate.revisions.current import chain_state
 from aoc_migrate.run import hold
@@ -29,7 +28,7 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     verb = again.split()[1]
     found, errors = ({f.slug for f in findings} for findings in (report.findings, report.errors))
     following = (
-        _running(report)
+        (_running(report) if verb == "status" else None)
         or _rollback(session, report.target, found)
         or _resumed(session, report.target, found)
         or _remedy(report.target, again, errors)
@@ -61,6 +60,8 @@ def _proof(target: str, verb: str) -> Next:
 
 def _running(report: Report) -> Next:
     """Return the command that waits for a run in progress, or nothing."""
+    from aoc_migrate.report.facts.dashboard import StatusFacts  # an upgrade with nothing to do needs none of it
+
     state = report.get(StatusFacts)
     if state is None or not state.running:
         return Next()

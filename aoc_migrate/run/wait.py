@@ -73,19 +73,19 @@ def _missing(session: Session, report: Report) -> str | None:
     report.revision, report.reached = read_revision(session), True
     if report.revision == report.head:
         return None
-    hidden_hold = ""
+    about_hold = ""
     if catalog.may_read(session, HOLD):
         current_hold = hold.read(session)
         if current_hold is not None and current_hold.finished:
             report.findings = [hold.to_finding(session, current_hold)]
             return None
+        if current_hold is not None:
+            about_hold = f"; the rollback {current_hold.command} has not finished: run it again"
     elif catalog.kind(session, HOLD) is not None:
-        hidden_hold = f"; cannot see holds (run: {grant_select(session, HOLD)})"
+        about_hold = f"; cannot see holds (run: {grant_select(session, HOLD)})"
     from aoc_migrate.database.runner_lock import holder
 
     following = history(target)[position(target, report.revision)]
     owner = holder(session)
     running = f"the lock is held by {owner}" if owner else "no run is in progress"
-    return (
-        f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{hidden_hold}"
-    )
+    return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{about_hold}"

@@ -37,6 +37,7 @@ DOWNGRADE = f"{GUARD_OFF},rollback.enabled=true,rollback.command=downgrade"
         ("tls.mode=verify", "tls.mode"),
         ("image.digest=sha256:1", "image.digest"),
         ("metrics.pushGateway=pushgateway:9091", "metrics.pushGateway"),
+        ("ticket=CHG\n1", "ticket"),
     ],
 )
 def test_the_schema_refuses_wrong_values(setting: str, named: str, helm: Helm) -> None:
@@ -109,6 +110,17 @@ def test_a_plain_job_is_named_after_its_content(helm: Helm) -> None:
     assert first[0] != changed[0]
     assert first[0].startswith("stella-aoc-migrate-concelier-0-1-0-")
     assert first[1] == changed[1]
+
+
+def test_the_ticket_reaches_our_pods(helm: Helm) -> None:
+    """With a ticket, each of our containers has it as AOC_TICKET; without one, none has the variable."""
+    without, with_ticket = (
+        [{each["name"]: each.get("value") for each in container.get("env", [])} for container in containers(m)]
+        for m in (helm.template(), helm.template("--set-string", "ticket=CHG-1234"))
+    )
+
+    assert not any("AOC_TICKET" in variables for variables in without)
+    assert {variables["AOC_TICKET"] for variables in with_ticket} == {"CHG-1234"}
 
 
 def test_names_fit_and_are_unique(helm: Helm) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Detail, Facts, Seconds
+from aoc_migrate.report.fields import Detail, Facts, Milliseconds, Seconds
 
 Whole = Annotated[str, Detail()]
 
@@ -20,13 +20,15 @@ class LatestRun:
     took_seconds: Seconds | None
     role: Whole
     host: Whole
+    ticket: str | None
 
 
 @dataclass(frozen=True)
 class Run:
     """A run in the ledger: who ran what, from and to which revision, when, for how long, with what outcome.
 
-    ``plan``: the SHA-256 of the approved plan that ran.
+    ``plan``: the SHA-256 of the approved plan that ran. ``ended_at``: None while it runs, and the last sign of it
+    if it was killed. ``rows_written`` and ``longest_stall_ms`` are those of its ``steps_done``.
     """
 
     run: int
@@ -38,7 +40,11 @@ class Run:
     step: str | None
     findings: list[str] | None
     started_at: str
+    ended_at: Whole | None
     took_seconds: Seconds | None
+    steps_done: Annotated[int, Detail()]
+    rows_written: Annotated[int, Detail()]
+    longest_stall_ms: Annotated[Milliseconds, Detail()] | None
     role: str
     host: Whole
     image: Whole | None

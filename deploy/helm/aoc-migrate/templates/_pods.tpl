@@ -20,6 +20,10 @@
 {{- end }}
 - name: AOC_IMAGE
   value: {{ include "aoc-migrate.image" .root | quote }}
+{{- with .root.Values.ticket }}
+- name: AOC_TICKET
+  value: {{ . | quote }}
+{{- end }}
 {{- range .targets }}
 {{- $prefix := upper . }}
 {{- $values := get $.root.Values.targets . }}
