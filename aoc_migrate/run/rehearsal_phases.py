@@ -4,7 +4,6 @@ WAL is that of the whole server, growth that of the whole database: what other s
 So let nobody else use the server of the copy.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,8 +72,3 @@ class Phases:
         report.reached = found.reached
         if found.reached:
             report.revision = found.revision
-
-
-def names(phases: Sequence[Phase]) -> set[str]:
-    """Return the names of phases."""
-    return {phase.phase for phase in phases}
