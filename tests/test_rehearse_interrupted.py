@@ -84,6 +84,18 @@ def test_the_way_back_is_known_after_the_second_upgrade_was_interrupted(copy: Da
     assert "column public.advisory_raw.supersedes" in facts(ran)["kept"]
 
 
+def test_a_hold_of_the_copy_is_remembered(copy: Database, aoc: Aoc) -> None:
+    """A rehearsal that released a hold says so after an interruption too: the upgrade itself will need that."""
+    assert rehearse(aoc, copy, "--no-second-upgrade").exit_code == 0
+    with stopped_in(aoc, copy, "upgrade", signal.SIGKILL):
+        assert copy.value("SELECT count(*) FROM aoc_migration_hold") == 0
+
+    ran = rehearse(aoc, copy)
+
+    assert (ran.exit_code, "downgrade base" in ran.finding("copy-held")["problem"]) == (0, True)
+    assert ran.report["next"]["choices"][0].endswith("--release-hold")
+
+
 def test_two_rehearsals_do_not_mix(copy: Database, aoc: Aoc) -> None:
     """While a rehearsal runs, another one on the same copy ends with exit code 3."""
     with psycopg.connect(copy.url, autocommit=True) as first:

@@ -132,7 +132,7 @@ def test_the_password_appears_nowhere(copy: Database, aoc: Aoc) -> None:
     assert done.exit_code == 0
     secrets = (PASSWORD, url, url.partition("@")[0].rpartition(":")[2], "cänary")
     assert [secret for secret in secrets if secret in seen + done.out + done.err + ledger] == []
-    assert "Set AOC_COPY_URL first" in seen
+    assert seen.count("Set AOC_COPY_URL first") >= 9
     copy.run(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 

@@ -34,10 +34,10 @@ def rehearse(run: Run, copy: str | None, copy_is: str, no_second_upgrade: bool, 
     aoc-migrate rehearse concelier --copy-is concelier_copy --free-space 20GB --no-second-upgrade
     """
     from aoc_migrate.database.targets import read_copy
-    from aoc_migrate.run.rehearse import RehearseOptions, run_rehearse
+    from aoc_migrate.run.rehearse import RehearseOptions, rehearse_on
 
     if len(run.names) != 1:
         raise click.UsageError("Name one target: the one that the copy is of.")
     options = RehearseOptions(copy_is, not no_second_upgrade, free_space, url_typed=copy is not None)
     run = replace(run, elsewhere=read_copy(run.names[0], copy))
-    run.verb(lambda session, report: run_rehearse(session, report, run.options, options))
+    run.work(lambda target: rehearse_on(target, run.options, options))

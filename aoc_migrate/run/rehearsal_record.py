@@ -18,6 +18,7 @@ from aoc_migrate.inspect.row_digest import Digest, digest, shape
 from aoc_migrate.report.facts.rehearsed import Phase
 from aoc_migrate.report.fields import data
 from aoc_migrate.revisions.graph import altered_tables
+from aoc_migrate.run.hold import Hold
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Record:
     """A rehearsal that began at ``revision`` (None: base), with what the copy was like then.
 
     ``phase`` is the one that runs, or that was interrupted; ``phases`` are those that have ended. ``kept`` is what
-    the downgrade kept on purpose, once it has ended.
+    the downgrade kept on purpose, once it has ended. ``held_by`` is the command that had left a hold at
+    ``held_at``.
     """
 
     revision: str | None
@@ -33,22 +35,27 @@ class Record:
     entries: tuple[Entry, ...]
     digests: dict[str, Digest]
     phases: tuple[Phase, ...]
+    held_by: str | None = None
+    held_at: str | None = None
     kept: tuple[str, ...] = ()
 
 
-def begin(session: Session, revision: str | None, phase: str, phases: Sequence[Phase]) -> Record:
+def begin(
+    session: Session, revision: str | None, phase: str, phases: Sequence[Phase], held: Hold | None
+) -> Record:
     """Write down what the copy is like before its first change, and return it."""
     entries, tables = fingerprint(session), altered_tables(session.target.name)
     shapes = {table: known for table in tables if (known := shape(session, table))}
     digests = {table: digest(session, table, known) for table, known in shapes.items()}
-    before = {"entries": entries, "digests": data(digests)}
+    by, at = (held.command, held.held_at) if held else (None, None)
+    before = {"entries": entries, "digests": data(digests), "held_by": by, "held_at": at}
     create(session, REHEARSAL)
     with own_tables_locked(session, REHEARSAL, writes=True):
         session.run(
             f"INSERT INTO {session.schema[REHEARSAL]} (revision, phase, before, phases) VALUES (%s, %s, %s, %s)",
             (revision, phase, Jsonb(before), Jsonb(data(phases))),
         )
-    return Record(revision, phase, entries, digests, tuple(phases))
+    return Record(revision, phase, entries, digests, tuple(phases), by, at)
 
 
 def read(session: Session) -> Record | None:
@@ -69,6 +76,8 @@ def read(session: Session) -> Record | None:
             for table, found in before["digests"].items()
         },
         tuple(Phase(**phase) for phase in rows[0]["phases"]),
+        before["held_by"],
+        before["held_at"],
         tuple(rows[0]["kept"]),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
@@ -10,7 +10,7 @@ import psycopg
 from aoc_migrate.database.runner_lock import lock_key
 from aoc_migrate.database.same_database import in_doubt
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.targets import COPY
+from aoc_migrate.database.targets import COPY, Target
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.rehearsal_room import room_needed
 from aoc_migrate.inspect.session_checks import write_findings
@@ -25,7 +25,7 @@ from aoc_migrate.run.next_step import FIX, RETROFIT, accepted
 from aoc_migrate.run.rehearsal_phases import Phases
 from aoc_migrate.run.rehearsal_record import Record
 from aoc_migrate.run.rollback import run_downgrade
-from aoc_migrate.run.target_run import Options
+from aoc_migrate.run.target_run import Options, on_target
 from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 from aoc_migrate.run.verify import VerifyOptions, run_verify
 from aoc_migrate.run.way_back import compare
@@ -46,6 +46,16 @@ class RehearseOptions:
     url_typed: bool = False
 
 
+def rehearse_on(copy: Target, options: Options, rehearsal: RehearseOptions) -> Report:
+    """Rehearse on a copy, and return the report. Raises Abort (exit 2) where that is refused."""
+    report = on_target(copy, "rehearse", options, lambda s, r: run_rehearse(s, r, options, rehearsal))
+    following = report.next
+    if rehearsal.url_typed and any("rehearse" in words for words in (following.command, *following.choices)):
+        note = f"{following.note} Set {COPY} first: its value is not repeated here.".strip()
+        report.next = replace(following, note=note)
+    return report
+
+
 def run_rehearse(session: Session, report: Report, options: Options, rehearsal: RehearseOptions) -> None:
     """Rehearse on the database of ``session``. Raises Abort (exit 2) where it is not the copy."""
     _is_the_copy(session, rehearsal.database)
@@ -54,7 +64,7 @@ def run_rehearse(session: Session, report: Report, options: Options, rehearsal: 
         with _alone(session):
             _rehearse(session, report, options, rehearsal)
     again = " ".join(["aoc-migrate rehearse", report.target, *options.typed])
-    report.next = _next(report, options, rehearsal, again)
+    report.next = _next(report, options, again)
 
 
 def _is_the_copy(session: Session, named: str) -> None:
@@ -89,8 +99,11 @@ def _rehearse(session: Session, report: Report, options: Options, rehearsal: Reh
         return
     else:
         session.say("reading every row, to compare it later", "step")
-        record = rehearsal_record.begin(session, report.revision, UPGRADE, phases.done)
+        record = rehearsal_record.begin(session, report.revision, UPGRADE, phases.done, hold.read(session))
         report.changed = True
+    if record.held_by:
+        words = {"command": record.held_by, "at": record.held_at}
+        report.findings.append(finding("copy-held", rehearsal.database, **words))
     with _saying_how_it_is_left(session, report):
         if _there_and_back(session, report, phases, record, rehearsal):
             rehearsal_record.drop(session)
@@ -122,8 +135,6 @@ def _may_begin(session: Session, report: Report, phases: Phases, rehearsal: Rehe
             "target": target,
         }
         report.findings.append(finding("copy-too-small", database, **words))
-    elif found:
-        report.findings.append(finding("copy-held", database, command=found.command, at=found.held_at or "now"))
     return not report.errors
 
 
@@ -201,16 +212,15 @@ def _left(session: Session) -> list[Finding]:
     return [finding("rehearsal-unfinished", session.value("SELECT current_database()"), **words)]
 
 
-def _next(report: Report, options: Options, rehearsal: RehearseOptions, again: str) -> Next:
+def _next(report: Report, options: Options, again: str) -> Next:
     """Return what to type next: after a good rehearsal, what leads to the upgrade of the target itself."""
     found = {finding.slug for finding in report.findings}
-    note = f"Set {COPY} first: its value is not repeated here." if rehearsal.url_typed else ""
     if "way-back-differs" in found:
-        return Next(choices=(again,), note=f"The copy is as the downgrade left it. {note}".strip())
+        return Next(choices=(again,), note="The copy is as the downgrade left it.")
     if report.errors:
         allowed = options.flags.allow_supersedes_retrofit or "retrofit-not-allowed" in found
         fix = FIX if any(finding.exit_code != TRY_LATER for finding in report.errors) else ""
-        return Next(f"{RETROFIT} {again}" if allowed else again, note=f"{fix} {note}".strip())
+        return Next(f"{RETROFIT} {again}" if allowed else again, note=fix)
     if "nothing-pending" in found:
         return Next(f"aoc-migrate status {report.target}")
     words = [RETROFIT] if options.flags.allow_supersedes_retrofit else []
