@@ -55,7 +55,7 @@ def test_the_way_back_is_exact(copy: Database, aoc: Aoc) -> None:
 
 
 def test_each_step_has_its_wal_and_growth(copy: Database, aoc: Aoc) -> None:
-    """Each step has its phase, its WAL and its growth; a phase has no less WAL; the room needed covers the growth."""
+    """Each step has its phase, WAL and growth; a phase has no less WAL; the room needed covers the growth."""
     ran = rehearse(aoc, copy)
 
     steps = ran.report["steps"]
