@@ -94,6 +94,7 @@ class Reader:
         allowed = dict([RETROFIT.split("=")])
         return subprocess.Popen(
             ["aoc-migrate", *words],
+            cwd=self.folder,
             env=self.environment() | self.urls() | allowed | more,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -31,6 +31,14 @@ def at_0004(reader: Reader) -> Iterator[Here]:
 
 
 @contextmanager
+def planned(reader: Reader) -> Iterator[Here]:
+    """A plan was approved, and somebody has added an index since."""
+    reader.done("plan", "concelier", "--output", "plan.json")
+    reader.run("CREATE INDEX extra ON advisory_raw (tenant)")
+    yield {}
+
+
+@contextmanager
 def held(reader: Reader) -> Iterator[Here]:
     """A rollback holds the database, and a pod has restarted since."""
     reader.done("downgrade", "concelier", "-3")

@@ -24,6 +24,7 @@ from tests.situations import (
     limited,
     locked,
     nothing,
+    planned,
     rollback_killed,
     waiting,
 )
@@ -63,6 +64,7 @@ SITUATIONS: dict[tuple[str, str], tuple[str, Situation]] = {
     ("docs/rules.md", "### retrofit-not-allowed"): ("clean", nothing),
     ("docs/window.md", ""): ("clean", nothing),
     ("docs/window.md", "### Exit code 1: findings"): ("dirty", nothing),
+    ("docs/window.md", "### `plan-differs`"): ("clean", planned),
     ("docs/window.md", "### `pooler`, or `standby`"): ("clean", nothing),
     ("docs/window.md", "### `waiting for another run`, `lock-held`"): ("clean", locked),
     ("docs/window.md", "### `gave up`, `waiting for pid`: a session blocks us"): ("clean", waiting),

@@ -1,5 +1,7 @@
 """Upgrade as an operator sees it: gates, holds, fresh databases, several targets."""
 
+from operator import itemgetter
+
 import pytest
 
 from tests.conftest import Aoc, Database
@@ -106,7 +108,8 @@ def test_release_hold_restores_removed_constraints(
 ) -> None:
     """`constraints --remove` lets bad rows in again and holds; --release-hold puts everything back."""
     aoc("upgrade", **retrofit)
-    before = aoc.json("status").report["facts"]
+    kept = ("applied", "pending", "backfill", "journal", "rules", "indexes")
+    before = itemgetter(*kept)(aoc.json("status").report["facts"])
 
     removed = aoc.json("constraints", "--remove")
 
@@ -119,7 +122,7 @@ def test_release_hold_restores_removed_constraints(
     assert (refused.exit_code, refused.report["changed"]) == (1, False)
     target_with_chain.run(f"DELETE FROM {target_with_chain.table} WHERE id = 'bad'")
     assert aoc("upgrade", "--release-hold").exit_code == 0
-    assert aoc.json("status").report["facts"] == before
+    assert itemgetter(*kept)(aoc.json("status").report["facts"]) == before
     assert aoc("verify", "--probe").exit_code == 0
 
 
@@ -189,7 +192,7 @@ def test_output_writes_the_report_to_the_file_alone(
 
     assert ran.out == ""
     with open(path, encoding="utf-8") as file:  # noqa: PTH123
-        assert '"schema": 2' in file.read()
+        assert '"schema": 3' in file.read()
 
 
 def test_a_flag_left_on_is_a_warning(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:

@@ -54,6 +54,11 @@ class Detail:
     """Marks a field that text shows only with -v; the JSON always has it."""
 
 
+@dataclass(frozen=True)
+class OnlyJson:
+    """Marks a field that is for programs: only the JSON has it."""
+
+
 Bytes = Annotated[int, Unit("_bytes")]
 Seconds = Annotated[float, Unit("_seconds", 1.0)]
 Milliseconds = Annotated[float, Unit("_ms", 0.001)]
@@ -70,6 +75,7 @@ class Field(NamedTuple):
     sample: bool = False
     detail: bool = False
     title: Title | None = None
+    only_json: bool = False
 
 
 def fields_of(record: Any) -> Iterator[Field]:
@@ -81,13 +87,13 @@ def fields_of(record: Any) -> Iterator[Field]:
 
 
 @cache
-def _annotations(type_: Hashable) -> tuple[Unit | None, Pairs | None, bool, bool, Title | None]:
-    """Return what marks a field's type, which may be a union with None: unit, pairs, Sample, Detail, title."""
+def _annotations(type_: Hashable) -> tuple[Unit | None, Pairs | None, bool, bool, Title | None, bool]:
+    """Return what marks a field's type, which may be a union with None, in the order of `Field`."""
     marks = [item for part in (type_, *get_args(type_)) for item in getattr(part, "__metadata__", ())]
     unit = next((item for item in marks if isinstance(item, Unit)), None)
     pairs = next((item for item in marks if isinstance(item, Pairs)), None)
     title = next((item for item in marks if isinstance(item, Title)), None)
-    return unit, pairs, Sample() in marks, Detail() in marks, title
+    return unit, pairs, Sample() in marks, Detail() in marks, title, OnlyJson() in marks
 
 
 def data(value: Any) -> Any:

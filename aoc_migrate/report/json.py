@@ -23,12 +23,13 @@ def json_text(command: str, reports: list[Report], exit_code: int) -> str:
         "ok": exit_code == 0,
         "exit_code": exit_code,
         "versions": _VERSIONS,
-        "reports": [_report(report) for report in reports],
+        "reports": [report_data(report) for report in reports],
     }
     return json.dumps(body, indent=2, ensure_ascii=True, default=str) + "\n"
 
 
-def _report(report: Report) -> dict[str, Any]:
+def report_data(report: Report) -> dict[str, Any]:
+    """Return what the JSON says of one target."""
     return {
         **_bound(report),
         "revision": report.revision,
@@ -76,7 +77,7 @@ def ndjson(command: str, reports: list[Report]) -> str:
     lines: list[dict[str, Any]] = []
     for report in reports:
         origin = {"command": command, "target": report.target, "revision": report.revision}
-        whole = {key: value for key, value in _report(report).items() if key not in _NOT_IN_LINES}
+        whole = {key: value for key, value in report_data(report).items() if key not in _NOT_IN_LINES}
         lines.append({"kind": "report", **origin, **whole, "versions": _VERSIONS})
         lines += [{"kind": "finding", **origin, **_finding(finding)} for finding in report.findings]
     return "".join(f"{json.dumps(line, default=str)}\n" for line in lines)

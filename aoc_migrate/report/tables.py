@@ -135,7 +135,7 @@ def _cell(value: Any, unit: Unit | None = None) -> Cell:
 
 
 def _facts(report: Report) -> list[Field]:
-    return [field for group in report.facts for field in fields_of(group)]
+    return [field for group in report.facts for field in fields_of(group) if not field.only_json]
 
 
 def _collections(report: Report) -> list[Field]:

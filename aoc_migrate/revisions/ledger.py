@@ -187,6 +187,13 @@ def latest(session: Session) -> tuple[LatestRun, ...]:
     return tuple(LatestRun(*(getattr(run, name) for name in names)) for run in runs(session, 3))
 
 
+def has_run(session: Session, plan: str) -> bool:
+    """Return whether a run by the approved plan with this digest has begun."""
+    if catalog.kind(session, LOG) is None:
+        return False
+    return bool(_read(session, "SELECT FROM {} WHERE plan = %s LIMIT 1", (plan,)))
+
+
 def steps(session: Session, run: int) -> list[StepReport] | None:
     """Return the steps of a run, or None if there is no such run."""
     if catalog.kind(session, LOG) is None:

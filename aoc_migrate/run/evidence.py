@@ -46,6 +46,9 @@ class Evidence:
 
     def upgrade(self, target: Target, options: Options, upgrade: UpgradeOptions) -> Report:
         """Plan and upgrade one target, write its evidence, and return the report of the upgrade."""
+        if upgrade.plan:
+            with self._attempt():
+                (self.folder / f"{target.name}-approved-plan.json").write_bytes(upgrade.plan.content)
         report = on_target(target, "upgrade", options, lambda s, r: self._plan_and_upgrade(s, r, upgrade))
         self.keep("upgrade", report)
         if report.reached and (target.name, "verify") not in self.kept:  # the run ended before its own verify

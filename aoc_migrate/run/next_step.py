@@ -31,6 +31,7 @@ def next_step(session: Session, report: Report, again: str) -> Next:
         (_running(report) if verb == "status" else None)
         or _rollback(session, report.target, found)
         or _resumed(session, report.target, found)
+        or _new_plan(report.errors)
         or _remedy(report.target, again, errors)
         or _in_the_way(report.errors)
     )
@@ -88,6 +89,15 @@ def _upgrade(session: Session, target: str, again: str, errors: set[str]) -> str
     state = chain_state(session)
     allowed = "retrofit-not-allowed" in errors or (state is not None and not state["done"])
     return f"{RETROFIT} {upgrade}" if allowed else upgrade
+
+
+def _new_plan(errors: list[Finding]) -> Next:
+    """Return the command that makes a new plan, if the approved one no longer fits, or nothing."""
+    for found in errors:
+        if found.slug == "plan-differs":
+            (command,) = (part for part, is_command in split(found.help) if is_command)
+            return Next(command, note="Upgrade by the new plan once it is approved.")
+    return Next()
 
 
 def _in_the_way(errors: list[Finding]) -> Next:

@@ -1,10 +1,12 @@
 """`plan`: what an upgrade or a downgrade would run, with locks, scans and sizes; or the psql script for it."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import STATE
@@ -23,12 +25,15 @@ from aoc_migrate.operations.step import BUILDS, Kind, Printed, Step, shown
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
 from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
+from aoc_migrate.report.json import report_data
 from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions.current import lost_links
 from aoc_migrate.revisions.graph import contract_at, position, resolve
 from aoc_migrate.revisions.objections import objections
 from aoc_migrate.revisions.revision_sql import collect
 from aoc_migrate.run import hold
+from aoc_migrate.run.approved_plan import seal
+from aoc_migrate.run.plan_check import bound
 from aoc_migrate.run.plan_lines import lines
 from aoc_migrate.run.target_run import Options, on_target
 
@@ -46,12 +51,16 @@ _RESTORING = (Kind.INVALIDATE, Kind.DROP_NOT_NULL, Kind.INVALIDATE_NOT_NULL)
 _FOLLOWS = (Kind.VALIDATE, Kind.DROP_CHECK)
 
 
-def run_plan(session: Session, report: Report, revision: str) -> None:
-    """Report what going to ``revision``, absolute or relative, would run."""
+def run_plan(session: Session, report: Report, revision: str, file: str | None = None) -> None:
+    """Report what going to ``revision``, absolute or relative, would run.
+
+    ``file``: the JSON file that the report will be written to, for `upgrade --plan`.
+    """
     target = session.target.name
     job = job_to(target, report.revision, revision)
     highest = max(job.start, job.goal)
     contract = contract_at(target, job.name(highest) if highest else None)
+    binding = None if job.down else bound(session, job)  # first: what changes meanwhile is a difference later
     remaining = list(_remaining(session, job))
     linking = any(step.kind is Kind.LINK for _, group in remaining for step in group)
     costs, size = measure(session, contract, links=linking), _size(session, contract.table)
@@ -76,8 +85,18 @@ def run_plan(session: Session, report: Report, revision: str) -> None:
     report.findings += lost_links(session, report.revision, job.name(job.goal) if job.goal else None)
     report.findings += hold.findings(session)
     report.findings += objections(session, job.revisions, job.function) if job.down else []
-    verb = f"aoc-migrate {job.function} {target}"
-    report.next = Next(f"{verb} {job.name(job.goal)}" if job.down else f"aoc-migrate audit {target}")
+    if binding:
+        report.put(binding)
+        report.put(replace(binding, plan_digest=seal(__version__, report_data(report))))
+    report.next = _next(target, job, file)
+
+
+def _next(target: str, job: Job, file: str | None) -> Next:
+    if job.down:
+        return Next(f"aoc-migrate downgrade {target} {job.name(job.goal)}")
+    choices = (f"aoc-migrate upgrade {target} --plan {shlex.quote(file)}",) if file else ()
+    note = "Once the plan is approved, upgrade --plan runs what it says, or nothing." if file else ""
+    return Next(f"aoc-migrate audit {target}", choices, note)
 
 
 def job_to(target: str, current: str | None, revision: str) -> Job:

@@ -6,6 +6,7 @@ It runs at every pod start and usually has nothing to do, so what the work itsel
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
@@ -21,11 +22,15 @@ from aoc_migrate.revisions.current import catalog_findings, changing, locked, ou
 from aoc_migrate.revisions.graph import applied, contract_at, parts, position, resolve
 from aoc_migrate.run import hold
 
+if TYPE_CHECKING:
+    from aoc_migrate.run.approved_plan import ApprovedPlan
+
 
 @dataclass(frozen=True)
 class UpgradeOptions:
     """Options of `upgrade`. ``revision`` may be relative; ``limit`` caps samples.
 
+    ``plan``: the approved plan; what runs is this or nothing.
     ``keep`` receives the reports of audit and verify, and ``write`` the SQL as it runs.
     """
 
@@ -33,13 +38,14 @@ class UpgradeOptions:
     release_hold: bool = False
     no_create: bool = False
     limit: int = 200
+    plan: "ApprovedPlan | None" = None
     keep: Callable[[str, Report], None] | None = None
     write: Callable[[str], None] | None = None
 
 
 def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> None:
     """Audit, upgrade, put back what is missing, verify. At head with a clean catalog, takes no lock."""
-    target = session.target.name
+    target, report.plan = session.target.name, options.plan.digest if options.plan else None
     goal = _goal_up(target, options.revision, report.revision)
     if _stops(session, report, options, goal):
         return
@@ -63,6 +69,8 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if options.revision.startswith("+"):
             goal = resolve(target, options.revision, report.revision)
         if not _needed(session, report.revision, goal) and not _to_release(session, options):
+            return
+        if options.plan and _differs(session, report, options.plan, options.limit):
             return
         report.findings += _before(session, report, options, goal)
         _keep(report, options, "audit")
@@ -129,6 +137,15 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
     if current is not None and blind_readers(session):
         return True
     return any(finding.severity == "error" for finding in catalog_findings(session, current))
+
+
+def _differs(session: Session, report: Report, plan: "ApprovedPlan", limit: int) -> bool:
+    """Report whether something else would run than what was approved, and return it."""
+    from aoc_migrate.run.plan_check import plan_findings
+
+    found = plan_findings(session, report, plan, limit)
+    report.findings += found
+    return bool(found)
 
 
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:

@@ -10,6 +10,7 @@ import psycopg
 # Volatile, and yet they change nothing that outlives their session.
 _HARMLESS_FUNCTIONS = {
     "clock_timestamp",
+    "pg_control_system",
     "pg_current_wal_lsn",
     "pg_database_size",
     "pg_is_in_recovery",

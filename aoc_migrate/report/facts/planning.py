@@ -1,9 +1,10 @@
 """Facts of `plan`: what would run, with its locks, scans and sizes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Bytes, Detail, Facts, Milliseconds, Seconds, Title, Unit
+from aoc_migrate.report.fields import Bytes, Detail, Facts, Milliseconds, OnlyJson, Seconds, Title, Unit
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,19 @@ class PlanFacts(Facts):
     backfill_wal_compressed_at_most_bytes: Annotated[Bytes, Detail(), Title("compressed WAL at most")] | None = (
         None
     )
+
+
+@dataclass(frozen=True)
+class BoundFacts(Facts):
+    """What `upgrade --plan` compares: the plan is valid only for these revisions and this catalog.
+
+    ``revisions``: the SHA-256 of the SQL of each revision that the plan runs. ``catalog``: the digest of each
+    object's definition, by table, kind and name; no sizes, counts, privileges or comments. ``plan_digest``: the
+    digest of all facts and of the database that they are about. It shows that the file was changed; it is no
+    signature. ``table_owner``: who gets the raw table, if the plan creates it for another role.
+    """
+
+    revisions: Annotated[Mapping[str, str], OnlyJson()]
+    catalog: Annotated[Mapping[str, Mapping[str, Mapping[str, str]]], OnlyJson()]
+    plan_digest: Annotated[str, OnlyJson()] = ""
+    table_owner: Annotated[str | None, OnlyJson()] = None

@@ -175,6 +175,10 @@ SESSION: dict[str, Message] = {
         "To upgrade again: aoc-migrate upgrade {target} --release-hold",
         severity="info",
     ),
+    "plan-differs": Message(
+        "The approved plan is not what would run now: {listed}.",
+        "Make a new plan, and have it approved: {command}",
+    ),
     "rollback-unfinished": Message(
         "A `{command}` to {revision}, started at {at} by {by}, has not finished.",
         "Run it again to finish it, or upgrade again: aoc-migrate upgrade {target} --release-hold",
