@@ -45,13 +45,22 @@ def test_the_way_back_is_exact(copy: Database, aoc: Aoc) -> None:
     assert (found["from_revision"], found["to_revision"]) == ("base", ran.report["head"])
     assert (found["way_back"], found["compared_rows"] >= 100) == ("exact", True)
     assert f"column public.{copy.table}.supersedes" in found["kept"]
-    assert "relation public.aoc_migration_log" in found["kept"]
+    assert "table public.aoc_migration_log" in found["kept"]
     assert ran.report["revision"] == ran.report["head"]
     assert ran.report["run"] == copy.value("SELECT max(run) FROM aoc_migration_log") == 3
     assert copy.value("SELECT to_regclass('aoc_rehearsal')") is None
     following = ran.report["next"]
     assert following["command"] == f"aoc-migrate plan {copy.target}"
     assert following["choices"] == [f"AOC_ALLOW_SUPERSEDES_RETROFIT=true aoc-migrate upgrade {copy.target}"]
+
+
+def test_the_verdict_is_on_the_first_line(copy: Database, aoc: Aoc) -> None:
+    """The first line of the text says that the way back is exact."""
+    ran = aoc(*words(copy), "--no-second-upgrade", **copy_of(copy))
+
+    (verdict, *_) = ran.out.splitlines()
+    assert verdict.startswith(f"PASSED rehearse {copy.target}: ")
+    assert "; the way back is exact; changed; longest stall " in verdict
 
 
 def test_each_step_has_its_wal_and_growth(copy: Database, aoc: Aoc) -> None:
@@ -110,12 +119,10 @@ def test_what_a_downgrade_did_not_restore_is_named(copy: Database, aoc: Aoc) -> 
     found = sample(ran)
     assert found["relation public.victim"]["change"] == "lacking"
     assert found["relation public.marked"]["change"] == "changed: comment"
-    rows = [
-        r for r in ran.finding("way-back-differs")["sample"] if r["object"] == f'table "public"."{copy.table}"'
-    ]
+    rows = [r for r in ran.finding("way-back-differs")["sample"] if r["object"] == f"rows of public.{copy.table}"]
     assert rows == [
-        {"object": f'table "public"."{copy.table}"', "change": "rows lacking", "at_least": 1},
-        {"object": f'table "public"."{copy.table}"', "change": "rows changed", "at_least": 3},
+        {"object": f"rows of public.{copy.table}", "change": "lacking", "at_least": 1},
+        {"object": f"rows of public.{copy.table}", "change": "changed", "at_least": 3},
     ]
     assert "cänary" not in ran.out + ran.err
     assert ran.report["revision"] is None

@@ -66,9 +66,9 @@ def test_what_others_changed_meanwhile_is_seen(copy: Database, aoc: Aoc) -> None
 
     assert (ran.exit_code, facts(ran)["way_back"]) == (4, "differs"), ran.err
     assert sample(ran)["relation public.late"]["change"] == "added"
-    assert sample(ran)['table "public"."advisory_raw"'] == {
-        "object": 'table "public"."advisory_raw"',
-        "change": "rows changed",
+    assert sample(ran)["rows of public.advisory_raw"] == {
+        "object": "rows of public.advisory_raw",
+        "change": "changed",
         "at_least": 1,
     }
 

@@ -147,6 +147,17 @@ def test_a_role_that_only_reads_is_refused(copy: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs("error"), unchanged(copy)) == (1, ["read-only-role"], True)
 
 
+def test_the_commands_in_its_findings_are_for_the_target(copy: Database, aoc: Aoc) -> None:
+    """Findings of a copy name commands that run on the configured database, and the note says so."""
+    copy.add("bad", tenant=None)
+
+    ran = rehearse(aoc, copy)
+
+    assert (ran.exit_code, ran.report["changed"]) == (1, False)
+    variable = f"{copy.target.upper()}_DATABASE_URL"
+    assert f"Their commands run on {variable}." in ran.report["next"]["note"]
+
+
 def test_a_copy_that_is_too_small_is_refused(copy: Database, aoc: Aoc) -> None:
     """The room needed is a fact; if --free-space is less, nothing changes; if it is enough, the rehearsal runs."""
     small, enough = (rehearse(aoc, copy, "--free-space", size) for size in ("16kB", "1GB"))

@@ -11,20 +11,18 @@ from tests.helpers import fill
 
 LONG = "SELECT string_agg(md5(n::text), '') FROM generate_series(1, 400) AS n"
 CHANGES = {
-    "UPDATE vex_raw SET content = '{\"raw\": 2}' WHERE id = 'r5'": {"rows changed": 1},
-    "UPDATE vex_raw SET tenant = NULL WHERE id IN ('r5', 'r6')": {"rows changed": 2},
-    "UPDATE vex_raw SET tenant = '' WHERE id = 'r5'": {"rows changed": 1},
-    "UPDATE vex_raw SET retrieved_at = retrieved_at + interval '1 microsecond' WHERE id = 'r5'": {
-        "rows changed": 1
-    },
-    "DELETE FROM vex_raw WHERE id IN ('r5', 'r6')": {"rows lacking": 2},
-    "INSERT INTO vex_raw (id) VALUES ('new')": {"rows added": 1},
-    "UPDATE vex_raw SET id = 'other' WHERE id = 'r5'": {"rows lacking": 1, "rows added": 1},
+    "UPDATE vex_raw SET content = '{\"raw\": 2}' WHERE id = 'r5'": {"changed": 1},
+    "UPDATE vex_raw SET tenant = NULL WHERE id IN ('r5', 'r6')": {"changed": 2},
+    "UPDATE vex_raw SET tenant = '' WHERE id = 'r5'": {"changed": 1},
+    "UPDATE vex_raw SET retrieved_at = retrieved_at + interval '1 microsecond' WHERE id = 'r5'": {"changed": 1},
+    "DELETE FROM vex_raw WHERE id IN ('r5', 'r6')": {"lacking": 2},
+    "INSERT INTO vex_raw (id) VALUES ('new')": {"added": 1},
+    "UPDATE vex_raw SET id = 'other' WHERE id = 'r5'": {"lacking": 1, "added": 1},
     "UPDATE vex_raw a SET tenant = b.upstream_id, upstream_id = b.tenant FROM vex_raw b WHERE a.id = b.id": {
-        "rows changed": 300
+        "changed": 300
     },
-    "TRUNCATE vex_raw": {"rows lacking": 300},
-    "DROP TABLE vex_raw": {"rows lacking": 300},
+    "TRUNCATE vex_raw": {"lacking": 300},
+    "DROP TABLE vex_raw": {"lacking": 300},
 }
 SAME = [
     "UPDATE vex_raw SET tenant = tenant",
@@ -85,4 +83,4 @@ def test_a_table_without_a_key_has_a_digest(documents: Database) -> None:
 
     documents.run("UPDATE vex_raw SET tenant = 'other' WHERE id = 'r9'")
 
-    assert rows_that_differ(before, read(documents, before)) == {"rows lacking": 1, "rows added": 1}
+    assert rows_that_differ(before, read(documents, before)) == {"lacking": 1, "added": 1}

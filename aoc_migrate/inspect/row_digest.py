@@ -74,11 +74,11 @@ def _listed(columns: Sequence[str]) -> str:
 def rows_that_differ(before: Digest, after: Digest) -> dict[str, int]:
     """Return how many rows, at least, are lacking, added or changed in ``after``; nothing if all are the same."""
     none = ["0", "0", "0"]
-    found = {"rows lacking": 0, "rows added": 0, "rows changed": 0}
+    found = {"lacking": 0, "added": 0, "changed": 0}
     for name in before.buckets.keys() | after.buckets.keys():
         old, new = before.buckets.get(name, none), after.buckets.get(name, none)
         more = int(new[0]) - int(old[0])
-        found["rows lacking"] += max(0, -more)
-        found["rows added"] += max(0, more)
-        found["rows changed"] += more == 0 and old != new
+        found["lacking"] += max(0, -more)
+        found["added"] += max(0, more)
+        found["changed"] += more == 0 and old != new
     return {change: count for change, count in found.items() if count}

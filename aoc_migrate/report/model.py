@@ -112,8 +112,9 @@ class Report:
 
     ``facts`` are numbers and names for the ticket, at most one group of each kind; ``steps`` are what ran.
     ``revision`` is None at base, and unless the database was ``reached``. ``run`` is the number in the ledger.
-    ``failed``: the command ended half way, or its result is not verified (exit 4). ``parameters`` are the limits
-    and flags in force. ``ticket`` names the change ticket, ``plan`` is the SHA-256 of the approved plan that ran.
+    ``failed``: the command ended half way, or its result is not verified (exit 4). ``result``: what the verdict
+    says besides. ``parameters`` are the limits and flags in force. ``ticket`` names the change ticket, ``plan`` is
+    the SHA-256 of the approved plan that ran.
     """
 
     target: str
@@ -126,6 +127,7 @@ class Report:
     next: Next = Next()
     run: int | None = None
     failed: bool = False
+    result: str = ""
     reached: bool = False
     place: Place = Place()
     ticket: str | None = None

@@ -28,7 +28,7 @@ def word(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Return the verdict in one line: the word, errors and warnings, what changed, and the longest stall.
+    """Return the verdict in one line: the word, errors and warnings, the result, what changed, the longest stall.
 
     What a verify below head PASSED is limited to the revision whose promises it checked.
     """
@@ -41,7 +41,9 @@ def verdict(report: Report) -> str:
     stall = [f"longest stall {duration(longest.stall_ms / 1000)}"] if longest and longest.stall_ms else []
     below = any(finding.slug == "not-at-head" for finding in report.findings) and not report.errors
     upto = f" up to {plain(report.revision)}" if below else ""
-    return f"{word(report)}{upto}: {'; '.join([*filter(None, [', '.join(counts)]), changed, *stall])}"
+    return (
+        f"{word(report)}{upto}: {'; '.join([*filter(None, [', '.join(counts), report.result]), changed, *stall])}"
+    )
 
 
 def longest_stall(report: Report) -> StepReport | None:

@@ -30,6 +30,7 @@ from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
 from aoc_migrate.run.verify import VerifyOptions, run_verify
 from aoc_migrate.run.way_back import compare
 
+_RESULTS = {"exact": "the way back is exact", "differs": "the way back differs"}
 UPGRADE, DOWNGRADE, AGAIN = "upgrade", "downgrade", "second upgrade"
 
 
@@ -173,6 +174,7 @@ def _there_and_back(
             kept,
         )
         report.put(facts)
+        report.result = _RESULTS.get(way_back or "", "")
 
 
 def _upgrade(phases: Phases, name: str) -> bool:
@@ -220,10 +222,21 @@ def _next(report: Report, options: Options, again: str) -> Next:
     if report.errors:
         allowed = options.flags.allow_supersedes_retrofit or "retrofit-not-allowed" in found
         fix = FIX if any(finding.exit_code != TRY_LATER for finding in report.errors) else ""
-        return Next(f"{RETROFIT} {again}" if allowed else again, note=fix)
+        return Next(
+            f"{RETROFIT} {again}" if allowed else again, note=f"{fix} {_on_the_copy(report.target)}" if fix else ""
+        )
     if "nothing-pending" in found:
         return Next(f"aoc-migrate status {report.target}")
     words = [RETROFIT] if options.flags.allow_supersedes_retrofit else []
     words += ["aoc-migrate upgrade", report.target, *accepted(again)]
     words += ["--release-hold"] if "copy-held" in found else []
     return Next(f"aoc-migrate plan {report.target}", choices=(" ".join(words),))
+
+
+def _on_the_copy(target: str) -> str:
+    """Return what to know of the commands that findings name: they change what is configured, not the copy."""
+    variable = f"{target.upper()}_DATABASE_URL"
+    return (
+        f"Their commands run on {variable}. To run one on the copy, set {variable} to the copy's URL for that "
+        "command only."
+    )

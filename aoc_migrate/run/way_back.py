@@ -18,16 +18,16 @@ def compare(session: Session, record: Record, limit: int) -> tuple[list[Finding]
     ours = {entry[:2] for entry in bookkeeping}
     link = contract_at(session.target.name, record.revision).link
     added = [d for d in found if d.change == "added" and d.kind == "column" and _column(d) == link]
-    kept = [f"{entry.kind} {entry.object}" for entry in bookkeeping if _is_kept_table(session, *entry)]
+    kept = [f"table {entry.object}" for entry in bookkeeping if _is_kept_table(session, *entry)]
     kept += [f"column {difference.object}" for difference in added]
     sample: list[dict[str, object]] = [
         _words(d) for d in found if (d.kind, d.object) not in ours and d not in added
     ]
     for table, known in record.digests.items():
+        name = session.value("SELECT coalesce(to_regclass(%s)::text, %s)", (str(session.schema[table]), table))
         changes = rows_that_differ(known, digest(session, table, known))
         sample += [
-            {"object": f"table {session.schema[table]}", "change": change, "at_least": count}
-            for change, count in changes.items()
+            {"object": f"rows of {name}", "change": change, "at_least": count} for change, count in changes.items()
         ]
     if not sample:
         return [], tuple(kept)
