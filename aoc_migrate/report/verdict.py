@@ -84,7 +84,8 @@ def headline(command: str, report: Report, width: int | None = None) -> tuple[st
 
 def wrapped(text: str, width: int, first: str) -> list[str]:
     """Return the lines of a paragraph that begins with ``first``, below which the other lines are indented."""
-    return textwrap.wrap(text, min(width, PROSE), initial_indent=first, subsequent_indent=" " * len(first))
+    room, below = min(width, PROSE), " " * len(first)
+    return textwrap.wrap(text, room, initial_indent=first, subsequent_indent=below, break_on_hyphens=False)
 
 
 def bound_lines(report: Report) -> Iterator[tuple[str, str]]:
