@@ -202,5 +202,6 @@ def leave(reader: Reader) -> None:
         for target in RAW_TABLES:
             reader.run(f'DROP OWNED BY "{role}"', target)
         reader.run(f'DROP ROLE "{role}"')
-    reader.run("DROP DATABASE IF EXISTS restored WITH (FORCE)", "postgres")
+    for restored in ("restored", "concelier_copy"):
+        reader.run(f"DROP DATABASE IF EXISTS {restored} WITH (FORCE)", "postgres")
     reader.run(f"ALTER ROLE {OWNER} RESET ALL")

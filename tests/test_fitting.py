@@ -6,6 +6,8 @@ from rich.cells import cell_len
 
 from aoc_migrate.report.fitting import GAP, column_widths, shortened
 from aoc_migrate.report.formatting import duration
+from aoc_migrate.report.model import Report, StepReport
+from aoc_migrate.report.tables import step_table
 
 IDS = st.lists(st.text("ab:-é漢", min_size=1, max_size=40), min_size=1, max_size=8)
 
@@ -54,3 +56,14 @@ def test_durations_have_two_units_at_most() -> None:
     written |= {11520: "3 h 12 min", 86400: "1 d", 187_200: "2 d 4 h", 0: "0 ms"}
 
     assert {seconds: duration(seconds) for seconds in written} == written
+
+
+def test_columns_keep_their_order() -> None:
+    """Whichever steps have a value first, the columns of steps are in one order; a rehearsal's have room."""
+    index = StepReport("CREATE INDEX", total_ms=1.0, phase="upgrade", wal_bytes=2, growth_bytes=3, rows=4)
+    check = StepReport("ADD CONSTRAINT", waited_ms=1.0, held_ms=2.0, phase="upgrade", wal_bytes=2, growth_bytes=3)
+    orders = [step_table("steps", Report("x", steps=steps)) for steps in ([index, check], [check, index])]
+
+    assert orders[0].columns == orders[1].columns
+    hidden = {orders[0].columns[n] for n in orders[0].hidden}
+    assert hidden == {"attempts", "rows"}

@@ -8,6 +8,7 @@ import pytest
 from aoc_migrate.sandbox.feed import load_feed
 from tests.conftest import Aoc, Database
 from tests.helpers import dump
+from tests.rehearsals import facts, rehearse
 
 FEEDS = {"concelier": "advisories.ndjson.gz", "excititor": "vex.ndjson.gz"}
 
@@ -85,3 +86,22 @@ def test_real_documents_are_linked_and_go_back(
         f"ALTER TABLE {database.table} DROP COLUMN supersedes"
     )  # the upgrade's own; it stays at a downgrade
     assert dump(database) == before
+
+
+@pytest.mark.parametrize("target", ["concelier", "excititor"])
+def test_real_documents_are_rehearsed(
+    target: str, request: pytest.FixtureRequest, aoc: Aoc, real_documents: Path
+) -> None:
+    """A rehearsal on real documents goes up and back: every object and every row is what it was."""
+    database: Database = request.getfixturevalue(target)
+    load(database, real_documents)
+    aoc.configure(database)
+    assert aoc.json("repair", target, "--rule", "all", "--apply").exit_code == 0
+    assert aoc.json("dedupe", target, "--apply").exit_code == 0
+    aoc.environment.clear()
+    rows = database.value(f"SELECT count(*) FROM {database.table}")
+
+    ran = rehearse(aoc, database)
+
+    assert (ran.exit_code, facts(ran)["way_back"]) == (0, "exact"), ran.report["findings"]
+    assert facts(ran)["compared_rows"] >= rows

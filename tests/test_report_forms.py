@@ -18,6 +18,7 @@ from aoc_migrate.report.forms import render
 from aoc_migrate.report.model import Finding, Next, Report, StepReport
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import fill
+from tests.rehearsals import rehearse
 from tests.test_docs import commands
 from tests.test_report_text import run_of
 
@@ -72,7 +73,10 @@ def test_every_commands_json_is_valid(
         "constraints",
     ):
         runs.append(aoc.json(*command.split(), target))
-    runs += [aoc.json("downgrade", target, "base"), aoc.json("bundle", str(tmp_path / "kit"), "--no-wheels")]
+    runs += [aoc.json("downgrade", target, "base")]
+    aoc.environment.clear()
+    runs.append(rehearse(aoc, target_with_chain))
+    runs += [aoc.json("bundle", str(tmp_path / "kit"), "--no-wheels")]
 
     found = [problem for ran in runs for problem in problems(ran.json)]
     following = [report["next"] for ran in runs for report in ran.json["reports"]]

@@ -21,6 +21,7 @@ GROUPS = {
         "plan": "Show what an upgrade would run, or print it for psql.",
         "repair": "Repair rows that break a rule, or move them to quarantine.",
         "dedupe": "Show duplicate rows; move the surplus to quarantine.",
+        "rehearse": "Upgrade a restored copy, undo that, and prove the way back.",
     },
     "Migrate": {
         "upgrade": "Audit, migrate online, restore what is missing, verify.",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aoc_migrate.run.target_run import Options, Verb
 
 _TYPED = "aoc_migrate.typed"
+_UNTYPED = ("all_targets", "words", "copy")  # a copy's URL may hold a password
 RELATIVE = re.compile(r"-[0-9]+")
 OTHER_OPTIONS = {
     "--dry-run": "To see what would run without changing anything: aoc-migrate plan",
@@ -38,13 +39,14 @@ class Run:
     revision: str | None
     options: "Options"
     output: Output
+    elsewhere: "Target | None" = None
 
     @cached_property
     def targets(self) -> "list[Target]":
-        """The named targets, or all configured ones. Raises Abort (exit 2) if no target is configured."""
+        """What is ``elsewhere``, else the named targets or all that are configured; Abort (exit 2) without any."""
         from aoc_migrate.database.targets import choose_targets
 
-        return choose_targets(self.names)
+        return [self.elsewhere] if self.elsewhere else choose_targets(self.names)
 
     def only(self, *, unless: bool = False) -> "Target":
         """Return the first target, which must be the only one, ``unless`` the command takes several (exit 2)."""
@@ -197,7 +199,7 @@ class TargetCommand(GroupedHelp):
         """Return revision and options as they were typed, without --all and those on output, quoted."""
         words, given = [revision] if revision else [], ctx.meta[_TYPED]
         for param in self.params:
-            output = getattr(param, "section", None) == SECTIONS[2] or param.name in ("all_targets", "words")
+            output = getattr(param, "section", None) == SECTIONS[2] or param.name in _UNTYPED
             if param.name in given and not output:
                 value = given[param.name]
                 for each in value if isinstance(value, list) else [value]:

@@ -1,7 +1,7 @@
 """The types of option values: times, shares, lags, run numbers, URLs. A number without a unit is refused."""
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -10,6 +10,9 @@ from aoc_migrate.errors import refused
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 """The units of a time, in seconds."""
+_SIZES = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
+"""The units of a size, in bytes."""
+_SIZE = r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)"
 
 
 class Duration(click.ParamType[float]):
@@ -76,7 +79,6 @@ class Lag(click.ParamType[dict[str, float | None]]):
     """The most lag of standbys, slots and archive (``64MB``, ``10s``, both, ``off``): fields of `Limits`."""
 
     name = "lag"
-    _SIZES: ClassVar = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -88,14 +90,34 @@ class Lag(click.ParamType[dict[str, float | None]]):
             return {"max_lag_bytes": None, "max_lag_seconds": None}
         found: dict[str, float | None] = {}
         for part in value.split(","):
-            size = re.fullmatch(r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)", part.strip(), re.IGNORECASE)
-            if size:
-                found["max_lag_bytes"] = int(float(size[1]) * self._SIZES[size[2].lower()])
+            size = _bytes(part)
+            if size is not None:
+                found["max_lag_bytes"] = size
             elif re.search(rf"\d({'|'.join(_UNITS)})$", part.strip()):
                 found["max_lag_seconds"] = DURATION.convert(part, param, ctx)
             else:
                 self.fail(f"{part.strip()!r} is not a lag; write 64MB, 10s, both as 64MB,10s, or off", param, ctx)
         return found
+
+
+class Size(click.ParamType[int]):
+    """A size with its unit (``500MB``, ``20GB``), in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes; refuse a number without a unit."""
+        if isinstance(value, int):
+            return value
+        size = _bytes(value)
+        if size is None:
+            self.fail(f"{value!r} is not a size; write 500MB, 20GB or 1TB", param, ctx)
+        return size
+
+
+def _bytes(text: str) -> int | None:
+    found = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE)
+    return int(float(found[1]) * _SIZES[found[2].lower()]) if found else None
 
 
 class RunNumber(click.ParamType[int]):
@@ -154,6 +176,7 @@ def password_of(_ctx: click.Context, _param: click.Parameter, file: str | None) 
 
 
 RUN_NUMBER = RunNumber()
+SIZE = Size()
 GATEWAY = Gateway()
 AGE = Duration(longest=876_000 * 3600, usual=("h", "d"))  # a hundred years
 BATCH = Duration(longest=0.5)  # so that a batch ends within a second

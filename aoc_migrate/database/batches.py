@@ -172,9 +172,7 @@ def batches(
     finally:
         step = running.summary()
         if step.rows or step.kept:
-            session.steps.append(step)
-            if session.on_step and not session.connection.closed:
-                session.on_step(None)
+            session.keep(step)
 
 
 @contextmanager

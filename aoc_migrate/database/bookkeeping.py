@@ -14,6 +14,7 @@ STATE = "aoc_migration_state"
 LOG = "aoc_migration_log"
 JOURNAL = "aoc_supersedes_journal"
 WORK = "aoc_work_list"
+REHEARSAL = "aoc_rehearsal"
 
 _NOW = "NOT NULL DEFAULT now()"
 
@@ -99,6 +100,21 @@ BOOKKEEPING = {
         ),
     )
 }
+DEFINED = BOOKKEEPING | {
+    REHEARSAL: BookkeepingTable(
+        REHEARSAL,
+        (
+            ("one", "boolean", "PRIMARY KEY DEFAULT true CHECK (one)"),
+            ("revision", "text", ""),
+            ("phase", "text", "NOT NULL"),
+            ("before", "jsonb", "NOT NULL"),
+            ("phases", "jsonb", "NOT NULL"),
+            ("kept", "text[]", "NOT NULL DEFAULT '{}'"),
+            ("started_at", "timestamp with time zone", _NOW),
+        ),
+    )
+}
+"""With the table that only the copy of a rehearsal has, while that runs."""
 READ_BY_ALL = (VERSION, HOLD)
 """Roles that may read the raw table may read these, so that `wait` works; the others are their owner's alone."""
 
@@ -121,7 +137,7 @@ def create_bookkeeping(schema: Schema, *names: str) -> str:
     made = "".join(
         f"""  IF to_regclass({schema[name].literal}) IS NULL THEN
     CREATE TABLE {schema[name]} (
-      {BOOKKEEPING[name].definition()}
+      {DEFINED[name].definition()}
     );
     made := made || to_regclass({schema[name].literal})::oid;
   END IF;

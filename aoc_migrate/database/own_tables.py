@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aoc_migrate.database.bookkeeping import BOOKKEEPING, WORK, blind, create_bookkeeping
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, DEFINED, WORK, blind, create_bookkeeping
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.trust import owner_of, trusted
@@ -25,7 +25,7 @@ _STRIP = "Drop that, and keep the table."
 
 def _wanted(schema: Schema, name: str) -> str:
     """Return (name, oid, columns, whether it may have no others) as SQL."""
-    known = {column: type_ for column, type_, _ in BOOKKEEPING[name].columns} if name in BOOKKEEPING else None
+    known = {column: type_ for column, type_, _ in DEFINED[name].columns} if name in DEFINED else None
     columns = known or (_LISTED if name == WORK else _KEPT)
     listed = ", ".join(literal(f"{column} {type_}") for column, type_ in columns.items())
     exact = str(known is not None).lower()

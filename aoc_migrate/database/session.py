@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -24,9 +24,6 @@ from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.model import Finding, StepReport, finding
 
-if TYPE_CHECKING:
-    from aoc_migrate.report.facts.checked import Checked
-
 Row = dict[str, Any]
 Time = float | None
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -37,8 +34,9 @@ class Session:
     """A connection in autocommit, with the target, limits and flags that hold for this run.
 
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is called
-    with the name of each step that begins, and with None when it has ended; ``on_progress`` with another session,
-    and how far the step is. ``transcript`` writes down what runs.
+    with the name of each step that begins, and with None when it has ended; ``on_note`` with the report of each
+    step that ran; ``on_progress`` with another session, and how far the step is. ``transcript`` writes down what
+    runs.
     ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
     checked. ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
@@ -54,8 +52,9 @@ class Session:
     steps: list[StepReport] = field(default_factory=list)
     kept_links: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    checks: "list[Checked]" = field(default_factory=list)
+    checks: list[tuple[str, int | None, str, int]] = field(default_factory=list)
     on_step: Callable[[str | None], None] | None = None
+    on_note: Callable[[StepReport], None] | None = None
     on_progress: Callable[["Session", Running], None] | None = None
     estimate: Callable[[Any], float | None] | None = None
     transcript: Transcript | None = None
@@ -92,16 +91,20 @@ class Session:
         """Keep a step for the report, by the name it has there, with its times in seconds; return it."""
         waited_ms, held_ms, total_ms = (t if t is None else round(t * 1000, 1) for t in (waited, held, total))
         step = StepReport(statement, attempts, waited_ms, held_ms, total_ms)
-        self.steps.append(step)
-        if self.on_step:
-            self.on_step(None)
+        self.keep(step)
         return step
 
     def checked(self, what: str, checked: int | None, unit: str, failed: int = 0) -> None:
         """Keep for the report that something was checked; see `report.facts.checked.Checked`."""
-        from aoc_migrate.report.facts.checked import Checked
+        self.checks.append((what, checked, unit, failed))
 
-        self.checks.append(Checked(what, checked, unit, failed))
+    def keep(self, step: StepReport) -> None:
+        """Keep a step that ran for the report, and let those know who follow the steps."""
+        self.steps.append(step)
+        if self.on_note:
+            self.on_note(step)
+        if self.on_step and not self.connection.closed:
+            self.on_step(None)
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
@@ -232,7 +235,7 @@ def connect(
         session = Session(target, connection, command, limits, flags, accepted)
         _prepare(session)
     except psycopg.Error as error:
-        words = {"target": target.name, "variable": target.name.upper(), "reason": first_line(error, target)}
+        words = {"target": target.name, "variable": target.variable, "reason": first_line(error, target)}
         raise Abort(finding("unreachable", target.name, **words)) from None
     with connection:
         yield session

@@ -16,6 +16,7 @@ from aoc_migrate.report.model import Place
 
 RAW_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
 TARGETS = tuple(RAW_TABLES)
+COPY = "AOC_COPY_URL"
 _PLACE = (
     *("service", "host", "hostaddr", "port", "dbname", "sslmode", "sslrootcert", "sslnegotiation"),
     *("channel_binding", "require_auth", "target_session_attrs"),
@@ -24,12 +25,21 @@ _PLACE = (
 
 @dataclass(frozen=True)
 class Target:
-    """A named database: libpq connection string, schema of its tables, owner of tables that we create."""
+    """A named database: libpq connection string, schema of its tables, owner of tables that we create.
+
+    ``variable`` is the name of the variable that its URL came from, for messages.
+    """
 
     name: str
     conninfo: str = field(repr=False)
     schema: str = "public"
     table_owner: str | None = None
+    variable: str = ""
+
+    def __post_init__(self) -> None:
+        """Name the target's own variable, unless the URL came from another one."""
+        if not self.variable:
+            object.__setattr__(self, "variable", f"{self.name.upper()}_DATABASE_URL")
 
     @property
     def table(self) -> str:
@@ -114,20 +124,33 @@ def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Targe
 
 
 def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
-    prefix = name.upper()
-    url = _read_url(f"{prefix}_DATABASE_URL", environment)
+    variable = f"{name.upper()}_DATABASE_URL"
+    url = _read_url(variable, environment)
+    return _target(name, variable, url, environment) if url else None
+
+
+def read_copy(name: str, url: str | None, environment: Mapping[str, str] = os.environ) -> Target:
+    """Return the copy of a target: ``url``, else what the environment names, with the target's schema and owner.
+
+    Raises Abort (exit 2) for invalid settings, or if there is no URL.
+    """
+    url = (url or "").strip() or _read_url(COPY, environment)
     if not url:
-        return None
+        raise refused(f"No copy is named: set {COPY}=postgresql://user@host/copy, {COPY}_FILE, or add --copy URL.")
+    return _target(name, COPY, url, environment)
+
+
+def _target(name: str, variable: str, url: str, environment: Mapping[str, str]) -> Target:
     try:
         conninfo = conninfo_of(url)
     except ValueError:
         raise refused(
-            f"{prefix}_DATABASE_URL is not a PostgreSQL URL. Write it as "
+            f"{variable} is not a PostgreSQL URL. Write it as "
             "postgresql://user:password@host:5432/database and percent-encode the password ("
             """python3 -c "import urllib.parse; print(urllib.parse.quote(input(), safe=''))"), """
             "or leave the password out and set PGPASSWORD or PGPASSFILE."
         ) from None
-    return Target(name, conninfo, *read_schema_and_owner(name, environment))
+    return Target(name, conninfo, *read_schema_and_owner(name, environment), variable)
 
 
 def read_schema_and_owner(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:

@@ -41,7 +41,9 @@ _SCOPE = """WITH RECURSIVE family AS (
     OR oid IN (SELECT to_regclass(name) FROM unnest(%(relations)s::text[]) AS name)
   UNION SELECT inhrelid FROM pg_inherits JOIN family ON inhparent = family.oid),
 scope AS MATERIALIZED (SELECT c.*, c.oid::regclass::text AS named FROM pg_class c WHERE c.oid IN (
-  SELECT oid FROM family UNION SELECT indexrelid FROM pg_index JOIN family ON family.oid = indrelid)),
+  SELECT oid FROM family UNION SELECT indexrelid FROM pg_index JOIN family ON family.oid = indrelid
+  UNION SELECT objid FROM pg_depend JOIN family ON family.oid = refobjid AND refclassid = 'pg_class'::regclass
+    WHERE classid = refclassid AND deptype IN ('a', 'i') AND refobjsubid > 0)),
 parts AS MATERIALIZED (SELECT 'pg_class'::regclass AS class, oid FROM scope
   UNION ALL SELECT 'pg_attrdef'::regclass, o.oid FROM pg_attrdef o JOIN scope ON scope.oid = adrelid
   UNION ALL SELECT 'pg_constraint'::regclass, o.oid FROM pg_constraint o JOIN scope ON scope.oid = conrelid
@@ -61,6 +63,8 @@ def _rights(acl: str, default: str) -> str:
 
 
 _DEFAULT = """acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner)"""
+_OPTIONS = """(SELECT jsonb_agg(item ORDER BY item COLLATE "C") FROM unnest(attoptions) AS item
+          WHERE NOT item ^@ 'pg_attver=')"""  # PostgreSQL 15.20: another number for a column that was made again
 _KINDS = {
     "schema": (
         "n.oid::regnamespace::text",
@@ -84,7 +88,7 @@ _KINDS = {
         "named || '.' || quote_ident(attname)",
         f"""'type', format_type(atttypid, atttypmod), 'collation', nullif(attcollation, 0)::regcollation,
         'not_null', attnotnull, 'storage', attstorage, 'compression', nullif(attcompression, ''),
-        'statistics_target', nullif(attstattarget, -1), 'options', attoptions, {_rights("attacl", "'{}'")},
+        'statistics_target', nullif(attstattarget, -1), 'options', {_OPTIONS}, {_rights("attacl", "'{}'")},
         'identity', nullif(attidentity, ''), 'generated', nullif(attgenerated, ''), 'local', attislocal,
         'default', pg_get_expr(adbin, adrelid), 'comment', col_description(attrelid, attnum)""",
         """scope c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
@@ -196,9 +200,9 @@ _QUERY = _SCOPE + " UNION ".join(
 def fingerprint(session: Session, relations: Sequence[str] | None = None) -> tuple[Entry, ...]:
     """Return an entry for each object of the target's schema, or of ``relations`` in it that exist.
 
-    To a relation belong its partitions, columns, indexes, constraints, triggers, rules and policies, the functions
-    that these call, and how it is published. A ``dependent`` is an object elsewhere that refers to a relation: a
-    view or rule that reads it, a foreign key to it, a function with its row type.
+    To a relation belong its partitions, columns, sequences, indexes, constraints, triggers, rules and policies,
+    the functions that these call, and how it is published. A ``dependent`` is an object elsewhere that refers to a
+    relation: a view or rule that reads it, a foreign key to it, a function with its row type.
 
     Neither OIDs nor positions, sizes or counts are in it, so an object that was dropped and made again looks the
     same. All entries are of one snapshot.

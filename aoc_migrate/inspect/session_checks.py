@@ -42,7 +42,7 @@ def _refuse_other_target(session: Session, found: list[str]) -> None:
     target = session.target.name
     for other in found:
         if other in TARGETS and other != target:
-            values = {"other": other, "target": target, "variable": target.upper()}
+            values = {"other": other, "target": target, "url": session.target.variable, "variable": target.upper()}
             raise Abort(finding("wrong-database", session.target.schema, **values))
 
 
@@ -183,7 +183,7 @@ def write_findings(session: Session, tables: list[str]) -> list[Finding]:
         (str(session.schema),),
     )
     if facts["standby"]:
-        return [finding("standby", target, variable=target.upper())]
+        return [finding("standby", target, variable=session.target.variable)]
     if facts["read_only"]:
         return [finding("read-only-role", target, role=facts["role"])]
     role = session.quoted(facts["role"])

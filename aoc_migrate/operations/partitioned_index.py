@@ -236,6 +236,10 @@ class _Sums:
             if noted.held_ms is not None:
                 known.waited_ms = max(known.waited_ms or 0, noted.waited_ms or 0)
                 known.held_ms = max(known.held_ms or 0, noted.held_ms)
+            known.phase = noted.phase
+            if noted.wal_bytes is not None and noted.growth_bytes is not None:
+                known.wal_bytes = (known.wal_bytes or 0) + noted.wal_bytes
+                known.growth_bytes = (known.growth_bytes or 0) + noted.growth_bytes
             if kind is Kind.BUILD_INDEX and self.run.session.estimate:
                 whole = build(self.table, Relation(self.table.schema, self.index.name), self.index)
                 known.estimated_ms = self.run.session.estimate((whole,))

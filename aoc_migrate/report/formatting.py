@@ -43,7 +43,7 @@ def shown(value: Any, unit: Unit | None = None) -> str:
         return cell(value)
     if unit is None:
         return f"{value:,}"
-    return duration(value * unit.seconds) if unit.seconds else _bytes(value)
+    return duration(value * unit.seconds) if unit.seconds else bytes_shown(value)
 
 
 def duration(seconds: float) -> str:
@@ -80,9 +80,10 @@ def _rounded(number: float) -> str:
     return f"{number:.0f}" if number >= 99.95 else f"{number:.1f}".removesuffix(".0")
 
 
-def _bytes(value: float) -> str:
+def bytes_shown(value: float) -> str:
+    """Return a size in its largest unit of at least 1: 512 bytes, 20 GB."""
     size, units = float(value), ["bytes", "kB", "MB", "GB", "TB"]
-    while size >= 1024 and len(units) > 1:
+    while abs(size) >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]
     return f"{size:.0f} {units[0]}"
 

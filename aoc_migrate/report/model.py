@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from aoc_migrate.report.fields import Facts, Milliseconds, Title
+from aoc_migrate.report.fields import Bytes, Facts, Milliseconds, Title
 from aoc_migrate.report.messages import MESSAGES
 
 SHOWN = "This only shows what --apply would do."
@@ -56,7 +56,8 @@ class StepReport:
 
     ``waited_ms`` is the longest wait for a strong lock, ``held_ms`` how long it was held. Work in batches has the
     ``rows`` written, the ``batches``, the ``longest_ms`` of a batch, and the ``pauses`` by reason. ``kept`` are
-    the rows that a downgrade left as they were because others had changed them.
+    the rows that a downgrade left as they were because others had changed them. A rehearsal adds its ``phase``,
+    and the WAL and the growth of the database from the end of the step before to the end of this one.
     """
 
     statement: str
@@ -71,6 +72,9 @@ class StepReport:
     longest_ms: Milliseconds | None = None
     paused_ms: Milliseconds | None = None
     pauses: dict[str, float] | None = None
+    phase: str | None = None
+    wal_bytes: Annotated[Bytes, Title("WAL")] | None = None
+    growth_bytes: Annotated[Bytes, Title("growth")] | None = None
 
     @property
     def stall_ms(self) -> float | None:
@@ -108,8 +112,9 @@ class Report:
 
     ``facts`` are numbers and names for the ticket, at most one group of each kind; ``steps`` are what ran.
     ``revision`` is None at base, and unless the database was ``reached``. ``run`` is the number in the ledger.
-    ``failed``: the command ended half way, or its result is not verified (exit 4). ``parameters`` are the limits
-    and flags in force. ``ticket`` names the change ticket, ``plan`` is the SHA-256 of the approved plan that ran.
+    ``failed``: the command ended half way, or its result is not verified (exit 4). ``result``: what the verdict
+    says besides. ``parameters`` are the limits and flags in force. ``ticket`` names the change ticket, ``plan`` is
+    the SHA-256 of the approved plan that ran.
     """
 
     target: str
@@ -122,6 +127,7 @@ class Report:
     next: Next = Next()
     run: int | None = None
     failed: bool = False
+    result: str = ""
     reached: bool = False
     place: Place = Place()
     ticket: str | None = None

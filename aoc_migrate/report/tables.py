@@ -1,8 +1,8 @@
 """The facts and steps of a report by shape: single values, lists, mappings and tables."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from aoc_migrate.report.fields import Field, Unit, fields_of
@@ -100,11 +100,11 @@ def named(field: Field) -> list[str]:
     return [f"{plain(name)}: {shown(value)}" for name, value in field.value.items()]
 
 
-def record_table(title_: str, records: Iterable[Any]) -> Table:
-    """Return dataclasses of one kind as a table, with the columns that any of them has."""
+def record_table(title_: str, records: Sequence[Any]) -> Table:
+    """Return dataclasses of one kind as a table, with the columns that any of them has, in their order."""
     rows = [{field.name: field for field in fields_of(record)} for record in records]
-    found = {name: field for row in reversed(rows) for name, field in reversed(row.items())}
-    names = dict.fromkeys(name for row in rows for name in row)
+    found = {name: field for row in reversed(rows) for name, field in row.items()}
+    names = [field.name for field in fields(records[0]) if field.name in found]
     below = [name for name in names if found[name].detail and isinstance(found[name].value, tuple)]
     columns = [name for name in names if name not in below]
     cells = [[_cell(row[n].value, row[n].unit) if n in row else Cell("-", None) for n in columns] for row in rows]
@@ -118,10 +118,14 @@ def record_table(title_: str, records: Iterable[Any]) -> Table:
 
 
 def step_table(title_: str, report: Report) -> Table:
-    """Return the steps as a table. The JSON has more fields."""
-    table = record_table(title_, (replace(step, **_NOT_SHOWN) for step in report.steps))
-    once = all(step.attempts == 1 for step in report.steps)
-    return table._replace(hidden=frozenset({table.columns.index("attempts")} if once else ()))
+    """Return the steps as a table. The JSON has more fields.
+
+    Steps of a rehearsal have a phase, WAL and growth, and no room for more.
+    """
+    table = record_table(title_, [replace(step, **_NOT_SHOWN) for step in report.steps])
+    hidden = {"attempts"} if all(step.attempts == 1 for step in report.steps) else set()
+    hidden |= {"estimate", "rows", "kept"} if any(step.phase for step in report.steps) else set()
+    return table._replace(hidden=frozenset(n for n, name in enumerate(table.columns) if name in hidden))
 
 
 def sample_table(title_: str, sample: list[dict[str, Any]]) -> Table:

@@ -28,7 +28,7 @@ def word(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Return the verdict in one line: the word, errors and warnings, what changed, and the longest stall.
+    """Return the verdict in one line: the word, errors and warnings, the result, what changed, the longest stall.
 
     What a verify below head PASSED is limited to the revision whose promises it checked.
     """
@@ -41,7 +41,9 @@ def verdict(report: Report) -> str:
     stall = [f"longest stall {duration(longest.stall_ms / 1000)}"] if longest and longest.stall_ms else []
     below = any(finding.slug == "not-at-head" for finding in report.findings) and not report.errors
     upto = f" up to {plain(report.revision)}" if below else ""
-    return f"{word(report)}{upto}: {'; '.join([*filter(None, [', '.join(counts)]), changed, *stall])}"
+    return (
+        f"{word(report)}{upto}: {'; '.join([*filter(None, [', '.join(counts), report.result]), changed, *stall])}"
+    )
 
 
 def longest_stall(report: Report) -> StepReport | None:
@@ -82,7 +84,8 @@ def headline(command: str, report: Report, width: int | None = None) -> tuple[st
 
 def wrapped(text: str, width: int, first: str) -> list[str]:
     """Return the lines of a paragraph that begins with ``first``, below which the other lines are indented."""
-    return textwrap.wrap(text, min(width, PROSE), initial_indent=first, subsequent_indent=" " * len(first))
+    room, below = min(width, PROSE), " " * len(first)
+    return textwrap.wrap(text, room, initial_indent=first, subsequent_indent=below, break_on_hyphens=False)
 
 
 def bound_lines(report: Report) -> Iterator[tuple[str, str]]:

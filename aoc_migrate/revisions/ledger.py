@@ -209,7 +209,7 @@ def _steps_in(written: Any) -> list[StepReport]:
     return [step for step in map(_readable, written if isinstance(written, list) else []) if step]
 
 
-_NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("statement", "pauses")]
+_NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("statement", "pauses", "phase")]
 
 
 def _readable(written: Any) -> StepReport | None:

@@ -85,7 +85,7 @@ def _rollback(session: Session, target: str, found: set[str]) -> Next:
 def _upgrade(session: Session, target: str, again: str, errors: set[str]) -> str:
     """Return the upgrade, as it was typed; it is allowed to set links if it must, or was and has not finished."""
     typed = again.split()[1] == "upgrade"
-    upgrade = again if typed else " ".join(["aoc-migrate upgrade", target, *_accepted(again)])
+    upgrade = again if typed else " ".join(["aoc-migrate upgrade", target, *accepted(again)])
     state = chain_state(session)
     allowed = "retrofit-not-allowed" in errors or (state is not None and not state["done"])
     return f"{RETROFIT} {upgrade}" if allowed else upgrade
@@ -117,9 +117,9 @@ def _remedy(target: str, again: str, errors: set[str]) -> Next:
     rules = tuple(rule for rule in RULES if rule in errors)
     if rules:
         options = rule_options(rules if len(rules) == 1 else RULES)
-        return Next(" ".join([f"aoc-migrate repair {target}", options, *_accepted(again)]))
+        return Next(" ".join([f"aoc-migrate repair {target}", options, *accepted(again)]))
     if "duplicate-key" in errors:
-        return Next(" ".join([f"aoc-migrate dedupe {target}", *_accepted(again)]))
+        return Next(" ".join([f"aoc-migrate dedupe {target}", *accepted(again)]))
     if "retrofit-not-allowed" in errors and again.startswith("aoc-migrate chain"):
         return Next(f"{RETROFIT} {again}")
     if "chain-broken" in errors and not again.startswith("aoc-migrate chain"):
@@ -146,6 +146,6 @@ def _under_hold(target: str, current_hold: hold.Hold, release: str) -> Next:
     return Next(f"aoc-migrate {verb} {target} {rest}", choices=(release,))
 
 
-def _accepted(again: str) -> list[str]:
+def accepted(again: str) -> list[str]:
     """Return the options --accept of a command."""
     return [f"--accept {shlex.quote(value)}" for name, value in pairwise(shlex.split(again)) if name == "--accept"]

@@ -74,7 +74,9 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
             raise
         report.findings.append(stopped.finding)
         allowed = stopped.finding.slug == "retrofit-not-allowed" or options.flags.allow_supersedes_retrofit
-        again = f"{RETROFIT} {again}" if allowed and command.startswith(("upgrade", "chain")) else again
+        again = (
+            f"{RETROFIT} {again}" if allowed and command.startswith(("upgrade", "chain", "rehearse")) else again
+        )
         report.next = Next(again, note="" if stopped.finding.exit_code == TRY_LATER else FIX)
         report.failed = report.changed and stopped.finding.exit_code != TRY_LATER
     report.end()
@@ -102,7 +104,7 @@ def _on_session(session: Session, report: Report, command: str, options: Options
 def put_checks(session: Session, report: Report) -> None:
     """Put what was checked so far into the report, if anything was: then the session was checked before."""
     if session.checks:
-        from aoc_migrate.report.facts.checked import Checked, CheckFacts
+        from aoc_migrate.report.facts.checked import CheckFacts
 
-        of_session = Checked("server, connection, schema and rights are as needed", None, "", 0)
+        of_session = ("server, connection, schema and rights are as needed", None, "", 0)
         report.put(CheckFacts.of([of_session, *session.checks]))

@@ -1,6 +1,6 @@
 """What was checked, and how much of it was as it should be: what findings alone do not say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -29,8 +29,8 @@ class CheckFacts(Facts):
     checks: Annotated[tuple[Checked, ...], Detail()]
 
     @classmethod
-    def of(cls, checks: Sequence[Checked]) -> "CheckFacts":
+    def of(cls, checks: Iterable[tuple[str, int | None, str, int]]) -> "CheckFacts":
         """Return the facts of these checks; of a check that was made again, the latest result."""
-        latest = {check.what: check for check in checks}
+        latest = {check[0]: Checked(*check) for check in checks}
         failed = sum(check.failed > 0 for check in latest.values())
         return cls(len(latest) - failed, failed, tuple(latest.values()))

@@ -7,10 +7,11 @@ it. Slugs are stable; each has a section in docs/rules.md. The codes ERR_AOC_…
 
 from aoc_migrate.report.messages.message import Message
 from aoc_migrate.report.messages.quarantine import QUARANTINE
+from aoc_migrate.report.messages.rehearsal import REHEARSAL
 from aoc_migrate.report.messages.replication import REPLICATION
 from aoc_migrate.report.messages.rows import ROWS
 from aoc_migrate.report.messages.session import SESSION
 from aoc_migrate.report.messages.verifier_role import VERIFIER
 from aoc_migrate.report.messages.verify import VERIFY
 
-MESSAGES: dict[str, Message] = {**ROWS, **REPLICATION, **SESSION, **VERIFY, **VERIFIER, **QUARANTINE}
+MESSAGES: dict[str, Message] = {**ROWS, **REPLICATION, **SESSION, **VERIFY, **VERIFIER, **QUARANTINE, **REHEARSAL}

@@ -15,7 +15,7 @@ SESSION: dict[str, Message] = {
     ),
     "wrong-database": Message(
         "Schema {subject} of this database belongs to {other}, not to {target}; their histories would mix.",
-        "Check {variable}_DATABASE_URL and {variable}_DATABASE_SCHEMA.",
+        "Check {url} and {variable}_DATABASE_SCHEMA.",
     ),
     "unknown-revision": Message(
         "{subject} contains revision {revision}, which this version ({version}) does not know.",
@@ -27,7 +27,7 @@ SESSION: dict[str, Message] = {
     ),
     "standby": Message(
         "This server is a read-only standby; an upgrade needs the primary.",
-        "Point {variable}_DATABASE_URL at the primary, or add target_session_attrs=read-write to it.",
+        "Point {variable} at the primary, or add target_session_attrs=read-write to it.",
         exit_code=3,
     ),
     "refused": Message(
@@ -56,7 +56,7 @@ SESSION: dict[str, Message] = {
     ),
     "unreachable": Message(
         "Cannot connect to {target}: {reason}",
-        "Check {variable}_DATABASE_URL, the server and the network; then run the same command again.",
+        "Check {variable}, the server and the network; then run the same command again.",
         exit_code=3,
     ),
     # Running

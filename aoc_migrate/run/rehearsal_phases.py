@@ -1,0 +1,74 @@
+"""The phases of a rehearsal: each is one of our commands on the copy, with the WAL and the growth of each step.
+
+WAL is that of the whole server, growth that of the whole database: what other sessions write meanwhile is in both.
+So let nobody else use the server of the copy.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aoc_migrate.database.session import Session
+from aoc_migrate.report.facts.rehearsed import Phase
+from aoc_migrate.report.model import Report, StepReport
+from aoc_migrate.report.verdict import longest_stall
+from aoc_migrate.run.target_run import Options, Verb, on_target
+
+_WRITTEN = """SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint AS wal,
+  pg_database_size(current_database()) AS size"""
+_ABOUT_US = ("held",)  # the rehearsal's own downgrade leaves a hold, and its report says how the copy is left
+
+
+@dataclass
+class Phases:
+    """Runs commands on the copy, each in a session and with a report of its own, and adds these up in one report.
+
+    ``session`` is another session of the same database; it measures. ``done`` are the phases that have ended.
+    """
+
+    session: Session
+    report: Report
+    options: Options
+    done: list[Phase] = field(default_factory=list)
+
+    def run(self, phase: str, command: str, verb: Verb, **flags: Any) -> bool:
+        """Run a command as a phase; return whether it found no error. ``flags`` replace those of the services."""
+        options = replace(self.options, flags=replace(self.options.flags, **flags))
+        begun = last = self.session.row(_WRITTEN)
+
+        def measure(step: StepReport) -> None:
+            nonlocal last
+            now = self.session.row(_WRITTEN)
+            step.phase, step.wal_bytes = phase, now["wal"] - last["wal"]
+            step.growth_bytes, last = now["size"] - last["size"], now
+
+        def measured(session: Session, report: Report) -> None:
+            session.on_note = measure
+            verb(session, report)
+
+        self.session.say(f"phase {phase}", "step")
+        found = on_target(self.session.target, command, options, measured)
+        now, longest = self.session.row(_WRITTEN), longest_stall(found)
+        self.done.append(
+            Phase(
+                phase,
+                round(found.seconds or 0, 3),
+                longest.stall_ms if longest else None,
+                now["wal"] - begun["wal"],
+                now["size"] - begun["size"],
+            )
+        )
+        self._add(found)
+        return not found.errors
+
+    def _add(self, found: Report) -> None:
+        report, known = self.report, {(f.slug, f.subject) for f in self.report.findings}
+        report.findings += [
+            f for f in found.findings if (f.slug, f.subject) not in known and f.slug not in _ABOUT_US
+        ]
+        self.session.steps += found.steps
+        report.changed |= found.changed
+        report.failed |= found.failed
+        report.run = found.run or report.run
+        report.reached = found.reached
+        if found.reached:
+            report.revision = found.revision
