@@ -60,7 +60,13 @@ def test_a_good_run_leaves_all_evidence(
     assert ran.exit_code == 0
     assert names(run, target_with_chain.target) == ALL | {"upgrade.sql", "index.html", "SHA256SUMS"}
     assert whole(run)
-    assert json.loads((run / f"{target_with_chain.target}-upgrade.json").read_text(encoding="utf-8")) == ran.json
+    reports = {
+        name: json.loads((run / f"{target_with_chain.target}-{name}.json").read_text(encoding="utf-8"))
+        for name in ("plan", "audit", "upgrade", "verify")
+    }
+    assert reports["upgrade"] == ran.json
+    changed = [name for name, whole_report in reports.items() if whole_report["reports"][0]["changed"]]
+    assert changed == ["upgrade"]
 
 
 def left(database: Database) -> object:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aoc_migrate.report.html import page
-from aoc_migrate.report.model import Place, Report, finding
+from aoc_migrate.report.model import Place, Report, StepReport, finding
 from tests.conftest import Aoc, Database
 from tests.helpers import fill
 from tests.test_report_html import Reader
@@ -169,3 +169,14 @@ def test_a_value_is_bounded(tmp_path: Path) -> None:
     report.findings[0].sample[:] = [{"id": "x" * 100_000}]
 
     assert len(page("audit", [report], 1)) < 30_000
+
+
+def test_a_step_without_a_strong_lock_says_so() -> None:
+    """A step in batches says for how long its rows were locked; a step of a rehearsal, in which phase it ran."""
+    step = StepReport("link rows", total_ms=84.0, rows=1816, longest_ms=41.0, phase="upgrade")
+
+    text = Reader(page("rehearse", [Report("concelier", steps=[step])], 0)).text
+
+    assert "upgrade: link rows" in text
+    assert "no strong lock; 84 ms of work, 1,816 rows, each locked for at most 41 ms" in text
+    assert "No step took a strong lock." in text

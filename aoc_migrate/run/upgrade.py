@@ -103,7 +103,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
 def _keep(report: Report, options: UpgradeOptions, command: str, more: Sequence[Finding] = ()) -> None:
     """Keep what the report says so far as the report of ``command``, with findings that only that one has."""
     if options.keep:
-        options.keep(command, replace(report, steps=[], findings=[*report.findings, *more]))
+        options.keep(command, replace(report, changed=False, steps=[], findings=[*report.findings, *more]))
 
 
 def _goal_up(target: str, revision: str, current: str | None) -> str | None:

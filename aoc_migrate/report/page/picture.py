@@ -67,17 +67,19 @@ def steps(report: Report) -> Steps | None:
 def _bar(step: StepReport, whole: float, limit: float | None) -> Bar:
     waited, held = step.waited_ms or 0, step.held_ms or 0
     over = limit is not None and (step.stall_ms or 0) > limit
+    name = f"{step.phase}: {step.statement}" if step.phase else step.statement
     if step.stall_ms is None:
-        return Bar(step.statement, 0, 0, f"nobody waits; {_work(step)}", over=False)
+        return Bar(name, 0, 0, f"no strong lock; {_work(step)}", over=False)
     words = f"{_ms(step.stall_ms)}: {_ms(waited)} waiting, {_ms(held)} holding"
     words += f"; {step.attempts:,} attempts" if step.attempts > 1 else ""
-    return Bar(step.statement, round(waited / whole, 2), round(held / whole, 2), words, over)
+    return Bar(name, round(waited / whole, 2), round(held / whole, 2), words, over)
 
 
 def _work(step: StepReport) -> str:
     """Return what a step without a strong lock did, and how long it paused for others."""
     words = "no time measured" if step.total_ms is None else f"{_ms(step.total_ms)} of work"
     words += f", {step.rows:,} rows" if step.rows is not None else ""
+    words += f", each locked for at most {_ms(step.longest_ms)}" if step.longest_ms is not None else ""
     paused = [f"{plain(reason)} {_ms(ms)}" for reason, ms in (step.pauses or {}).items()]
     return words + (f", paused: {', '.join(paused)}" if paused else "")
 
