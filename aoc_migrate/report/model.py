@@ -98,6 +98,11 @@ class Place:
     server_version: str | None = None
     system_identifier: str | None = None
 
+    @property
+    def address(self) -> str | None:
+        """Host and port of the server, as far as they are known."""
+        return self.host if self.port is None else f"{self.host or 'localhost'}:{self.port}"
+
 
 def _now() -> datetime:
     return datetime.now(UTC)

@@ -91,7 +91,6 @@ def wrapped(text: str, width: int, first: str) -> list[str]:
 def bound_lines(report: Report) -> Iterator[tuple[str, str]]:
     """Yield what binds a report to its database and its time: ``at`` and ``by``."""
     place = report.place
-    address = place.host if place.port is None else f"{place.host or 'localhost'}:{place.port}"
     known = {
         "database": place.database,
         "schema": place.schema,
@@ -99,7 +98,10 @@ def bound_lines(report: Report) -> Iterator[tuple[str, str]]:
         "PostgreSQL": place.server_version,
         "system identifier": place.system_identifier,
     }
-    at = [*([address] if address else []), *(f"{name} {value}" for name, value in known.items() if value)]
+    at = [
+        *([place.address] if place.address else []),
+        *(f"{name} {value}" for name, value in known.items() if value),
+    ]
     if at:
         yield "at", plain(", ".join(at))
     by = [f"aoc-migrate {__version__}", utc_time(report.started_at)]

@@ -64,9 +64,8 @@ def verdict_on(report: Report) -> Verdict:
 
 def _bound(report: Report) -> Iterator[tuple[str, str]]:
     place = report.place
-    address = place.host if place.port is None else f"{place.host or 'localhost'}:{place.port}"
     known = {
-        "server": address,
+        "server": place.address,
         "PostgreSQL": place.server_version,
         "system identifier": place.system_identifier,
         "database": place.database,
