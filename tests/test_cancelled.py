@@ -41,6 +41,21 @@ def test_only_a_cancel_before_the_timeout_is_a_persons(
     assert cancelled_by_person(error, elapsed, bound) is by_person
 
 
+@pytest.mark.parametrize("stall", ["2.6ms", "3.4ms"])
+def test_a_timeout_of_few_milliseconds_is_no_persons(stall: str, excititor: Database, aoc: Aoc) -> None:
+    """However little time is left for a statement under a strong lock, our timeout is not taken for a cancel."""
+    excititor.run(
+        "CREATE FUNCTION dozes() RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog "
+        "AS 'BEGIN PERFORM pg_sleep(5); END'; CREATE EVENT TRIGGER dozes ON ddl_command_end "
+        "WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION dozes()"
+    )
+    aoc.configure(excititor)
+
+    ran = aoc.json("upgrade", "--max-stall", stall)
+
+    assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"]), ran.err
+
+
 def cancel(database: Database, after: float = 0.0, query: str = "") -> None:
     """Cancel the statement of ours that sleeps, while its timeout of a second is still to come."""
     sleeping = f"{SLEEPING.format(after)} AND strpos(query, '{query}') > 0"

@@ -99,10 +99,15 @@ class Instant:
             f"SET LOCAL lock_timeout = '{round(weak_wait * 1000)}ms'",
             _lock(table, "SHARE UPDATE EXCLUSIVE", optional=optional, only="ONLY " if alone else ""),
             f"SET LOCAL lock_timeout = '{round(wait * 1000)}ms'",
-            f"SET LOCAL statement_timeout = '{round(max_stall * 1000)}ms'",
+            f"SET LOCAL statement_timeout = '{_milliseconds(max_stall)}ms'",
             "SET LOCAL synchronous_commit = off",
             self.first.sql[0] if alone else _lock(table, "ACCESS EXCLUSIVE", optional=optional),
         ]
+
+
+def _milliseconds(seconds: float) -> int:
+    """Return a ``statement_timeout``, of which PostgreSQL takes whole milliseconds; 0 would be none."""
+    return max(1, round(seconds * 1000))
 
 
 def _lock(table: Relation, mode: str, *, optional: bool, only: str = "") -> str:
@@ -180,11 +185,12 @@ def _try(session: Session, instant: Instant, times: Times) -> None:
         session.run(f"SET LOCAL idle_in_transaction_session_timeout = '{ALIVE}'")
         for statement in weak_first:
             session.run(statement)
-        times.asked, times.bound = time.monotonic(), stall
+        times.asked, times.bound = time.monotonic(), _milliseconds(stall) / 1000
         session.run(strong_lock)
         times.got = time.monotonic()
         for statement in instant.inside:  # sessions behind us have waited since we asked for the lock
-            times.bound = max(0.001, stall - (time.monotonic() - times.asked))
-            session.run(f"SET LOCAL statement_timeout = '{max(1, round(times.bound * 1000))}ms'")
+            left = _milliseconds(stall - (time.monotonic() - times.asked))
+            times.bound = left / 1000
+            session.run(f"SET LOCAL statement_timeout = '{left}ms'")
             session.run(statement)
     times.gone = time.monotonic()
