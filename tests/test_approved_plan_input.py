@@ -111,7 +111,7 @@ EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "a failed plan": (
         lambda plan: plan | {"reports": [plan["reports"][0] | {"facts": {}}]},
-        "holds no plan, because",
+        "does not say what it is bound to",
     ),
     **{
         f"sealed, with a strange {key}": (partial(changed, **{key: value}), "is damaged")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from aoc_migrate.run.approved_plan import seal
@@ -174,3 +175,16 @@ def test_what_the_plan_drops_may_be_gone(excititor: Database, aoc: Aoc, tmp_path
 
     assert differing(other) == [("index", "public.theirs", "absent")]
     assert aoc.json("upgrade", "--plan", str(file)).report["revision"] == "excititor_0007"
+
+
+def test_a_plan_for_a_file_waits_for_its_table(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A plan that is to be approved waits for a locked table until its deadline, and names who locks it."""
+    aoc.configure(excititor)
+    with psycopg.connect(excititor.url) as other:
+        other.execute("LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE")
+        ran = aoc("plan", "--output", str(tmp_path / "plan.json"), "--deadline", "1s")
+        locker = f"pid {other.info.backend_pid}"
+
+    report = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))["reports"][0]
+    assert (ran.exit_code, [found["slug"] for found in report["findings"]]) == (3, ["deadline"])
+    assert locker in report["findings"][0]["problem"]

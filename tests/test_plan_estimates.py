@@ -176,15 +176,18 @@ def test_documents_that_were_not_sampled_have_no_time(excititor: Database, aoc: 
 
 
 def test_a_table_that_cannot_be_read_has_no_figures(excititor: Database, aoc: Aoc) -> None:
-    """A table that another session locks has no figures, not even 0 rows; the plan does not wait for it."""
+    """A table that another session locks has no figures, not even 0 rows; neither plan nor status waits for it."""
     load(excititor, 0, 100, SHAPES["single rows"])
     aoc.configure(excititor)
 
     with psycopg.connect(excititor.url) as other:
         other.execute("LOCK TABLE vex_raw IN ACCESS EXCLUSIVE MODE")
-        ran = aoc.json("plan")
+        ran, status = aoc.json("plan"), aoc.json("status")
 
+    assert status.exit_code == 0
+    assert not {name for name in status.report["facts"] if "bytes" in name or "estimated" in name}
     facts = ran.report["facts"]
+    assert not facts.keys() & {"catalog", "plan_digest"}
     assert (ran.exit_code, facts["rows_estimated"]) == (0, None)
     assert not {name for name in facts if "bytes" in name or "links" in name or name == "time_estimated_seconds"}
     assert all(line["estimated_ms"] is line["size_bytes"] is None for line in facts["plan"])

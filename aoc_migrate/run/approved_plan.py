@@ -123,7 +123,8 @@ def _only_report(file: str, content: bytes, target: str) -> Mapping[str, Any]:
     if facts.get("direction") == "downgrade":
         raise _unusable(file, "is the plan of a downgrade", target)
     if "plan_digest" not in facts:
-        raise _unusable(file, "holds no plan, because the command that wrote it failed", target)
+        reason = "does not say what it is bound to: the table was locked, or the command failed"
+        raise _unusable(file, reason, target)
     if not {"server", "database", "schema"} <= report.keys() or facts["plan_digest"] != seal(version, report):
         raise _unusable(file, "was changed after it was made", target)
     return report  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.limits import Limits
+from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
@@ -24,7 +25,7 @@ from aoc_migrate.operations.execute import remarks_on
 from aoc_migrate.operations.step import BUILDS, Kind, Printed, Step, shown
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
-from aoc_migrate.report.facts.planning import PlanFacts, PlannedStep
+from aoc_migrate.report.facts.planning import BoundFacts, PlanFacts, PlannedStep
 from aoc_migrate.report.json import report_data
 from aoc_migrate.report.model import Next, Report
 from aoc_migrate.revisions.current import lost_links
@@ -54,13 +55,14 @@ _FOLLOWS = (Kind.VALIDATE, Kind.DROP_CHECK)
 def run_plan(session: Session, report: Report, revision: str, file: str | None = None) -> None:
     """Report what going to ``revision``, absolute or relative, would run.
 
-    ``file``: the JSON file that the report will be written to, for `upgrade --plan`.
+    ``file``: the JSON file that the report will be written to, for `upgrade --plan`. Without one, a plan does not
+    wait for a table that is locked. Raises Abort ``deadline`` (exit 3) if it waited too long for the file's sake.
     """
     target = session.target.name
     job = job_to(target, report.revision, revision)
     highest = max(job.start, job.goal)
     contract = contract_at(target, job.name(highest) if highest else None)
-    binding = None if job.down else bound(session, job)  # first: what changes meanwhile is a difference later
+    binding = None if job.down else _binding(session, job, contract, file)  # first: a later change is a difference
     remaining = list(_remaining(session, job))
     linking = any(step.kind is Kind.LINK for _, group in remaining for step in group)
     costs, size = measure(session, contract, links=linking), _size(session, contract.table)
@@ -89,6 +91,13 @@ def run_plan(session: Session, report: Report, revision: str, file: str | None =
         report.put(binding)
         report.put(replace(binding, plan_digest=seal(__version__, report_data(report))))
     report.next = _next(target, job, file)
+
+
+def _binding(session: Session, job: Job, contract: Contract, file: str | None) -> BoundFacts | None:
+    if file is None:
+        return briefly(session, partial(bound, session, job))
+    with bounded_lock_wait(session, contract.table, "plan"):
+        return bound(session, job)
 
 
 def _next(target: str, job: Job, file: str | None) -> Next:

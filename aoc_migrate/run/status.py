@@ -1,6 +1,7 @@
 """`status`: the state of a target."""
 
 from dataclasses import replace
+from functools import partial
 
 from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
@@ -11,6 +12,7 @@ from aoc_migrate.database.runner_lock import holder, holders
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.catalog_state import catalog_facts
+from aoc_migrate.inspect.cost import briefly
 from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
 from aoc_migrate.inspect.table_size import TableSize, table_size
@@ -40,7 +42,8 @@ def run_status(session: Session, report: Report) -> None:
     report.findings += writable(session, *BOOKKEEPING, WORK, contract.quarantine)
     report.findings += quarantine_findings(session, contract)
     report.findings += activity_findings(session)
-    report.put(_facts(session, report, table_size(session, contract.table) if exists else None))
+    size = briefly(session, partial(table_size, session, contract.table)) if exists else None
+    report.put(_facts(session, report, size))
     report.put(_catalog_facts(session, report))
     report.put(quarantine_facts(session, contract))
 
