@@ -127,6 +127,29 @@ def upgrade_server(old: Server, new: Server, work: Path) -> None:
     new.start()
 
 
+def strange_options(old: Server, new: Server) -> str:
+    """Return the options that the old server gives each new column, if the new one does not know them.
+
+    PostgreSQL 15.20 gives each a number of its own, which pg_upgrade takes along and 18.6 refuses.
+    """
+    with (
+        closing(psycopg.connect(old.url("postgres"))) as older,
+        closing(psycopg.connect(new.url("postgres"))) as newer,
+    ):
+        found = older.execute(
+            "CREATE TEMPORARY TABLE plain (a integer); SELECT attoptions[1] FROM pg_attribute "
+            "WHERE attrelid = 'plain'::regclass AND attnum = 1"
+        )
+        assert found.nextset()
+        (option,) = found.fetchone() or (None,)
+        newer.execute("CREATE TEMPORARY TABLE plain (a integer)")
+        try:
+            newer.execute(f"ALTER TABLE plain ALTER COLUMN a SET ({option})".encode() if option else b"SELECT")
+        except psycopg.Error:
+            return str(option)
+    return ""
+
+
 def test_the_contract_survives_pg_upgrade(short_folder: Path, aoc: Aoc) -> None:
     """After pg_upgrade from PostgreSQL 15 to 18 verify is clean, and the rules refuse what they refused."""
     newer = embedded()
@@ -138,6 +161,8 @@ def test_the_contract_survives_pg_upgrade(short_folder: Path, aoc: Aoc) -> None:
     try:
         old.start()
         new.start()
+        if strange := strange_options(old, new):
+            pytest.skip(f"pg_upgrade fails for any table here: {new.binaries} does not know {strange}")
         with closing(make(old, "excititor").connection) as connection:
             before = Database(connection, "vex_raw", "excititor")
             aoc.configure(before)
