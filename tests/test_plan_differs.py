@@ -177,6 +177,22 @@ def test_what_the_plan_drops_may_be_gone(excititor: Database, aoc: Aoc, tmp_path
     assert aoc.json("upgrade", "--plan", str(file)).report["revision"] == "excititor_0007"
 
 
+def test_a_plan_of_another_database_is_refused_at_head_too(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """Where there is nothing to do, the plan of another database is refused, and a plan of this one not named."""
+    aoc.configure(excititor)
+    file = make_plan(aoc, tmp_path)
+    assert aoc("upgrade").exit_code == 0
+
+    own = aoc.json("upgrade", "--plan", str(file))
+    other = aoc.json("upgrade", "--plan", str(edited(file, ELSEWHERE["database"][0])))
+
+    assert (own.exit_code, own.report["plan"]) == (0, None)
+    assert (other.exit_code, differing(other)) == (
+        1,
+        [("database", "excititor", excititor.connection.info.dbname)],
+    )
+
+
 def test_a_plan_for_a_file_waits_for_its_table(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A plan that is to be approved waits for a locked table until its deadline, and names who locks it."""
     aoc.configure(excititor)

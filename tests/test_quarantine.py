@@ -175,3 +175,26 @@ def test_a_downgrade_reports_links_of_rows_in_quarantine(
     assert ran.finding("rows-in-quarantine")["rows"] == 1
     assert "rows-changed-since" not in ran.slugs()
     assert excititor.rows("SELECT id, supersedes FROM vex_raw ORDER BY id") == [("0", None), ("1", None)]
+
+
+def test_a_quarantine_that_it_may_not_read_stops_no_downgrade(
+    filled_quarantine: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """Where a superuser's dedupe owns the quarantine, the owner of the tables goes up and down all the same."""
+    role = f"migrates_{filled_quarantine.connection.info.backend_pid}"
+    filled_quarantine.run(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'm'; GRANT CREATE ON SCHEMA public TO {role}; "
+        "DO $$ DECLARE name text; BEGIN FOR name IN SELECT oid::regclass FROM pg_class "
+        "WHERE relkind IN ('r', 'v') AND relnamespace = 'public'::regnamespace AND relname !~ '_quarantine$' "
+        f"LOOP EXECUTE 'ALTER TABLE ' || name || ' OWNER TO {role}'; END LOOP; END $$"
+    )
+    variable = f"{filled_quarantine.target.upper()}_DATABASE_URL"
+    aoc.environment[variable] = filled_quarantine.url_as(role, "m")
+    try:
+        up = aoc.json("upgrade", filled_quarantine.target, **retrofit)
+        down = aoc.json("downgrade", filled_quarantine.target, "base")
+    finally:
+        filled_quarantine.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+
+    assert (up.exit_code, down.exit_code) == (0, 0), up.err + down.err
+    assert down.report["revision"] is None

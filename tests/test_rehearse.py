@@ -127,6 +127,12 @@ def test_what_a_downgrade_did_not_restore_is_named(copy: Database, aoc: Aoc) -> 
     assert "cänary" not in ran.out + ran.err
     assert ran.report["revision"] is None
     assert "second upgrade" not in [phase["phase"] for phase in facts(ran)["phases"]]
+    assert "relation public.marked changed: comment; relation public.victim lacking;" in " ".join(ran.out.split())
+
+    again = rehearse(aoc, copy)  # it compares with the state before the first upgrade
+
+    assert (again.exit_code, facts(again)["way_back"]) == (4, "differs"), again.err
+    assert sample(again).keys() == found.keys()
 
 
 def test_findings_of_the_audit_stop_it(copy: Database, aoc: Aoc) -> None:

@@ -107,6 +107,30 @@ def test_two_rehearsals_do_not_mix(copy: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, "Another rehearsal runs on this copy" in ran.err) == (3, True)
 
 
+def test_a_stall_before_an_interruption_counts(copy: Database, aoc: Aoc) -> None:
+    """The verdict of a resumed rehearsal has the longest stall of the phases that ended before as well."""
+    with stopped_in(aoc, copy, "second upgrade", signal.SIGKILL):
+        copy.run("UPDATE aoc_rehearsal SET phases = jsonb_set(phases, '{1,longest_stall_ms}', '9300')")
+
+    refused = rehearse(aoc, copy, "--no-second-upgrade")
+    ran = aoc(*words(copy), **copy_of(copy))
+
+    assert (refused.exit_code, "finish it without --no-second-upgrade" in refused.err) == (2, True)
+    assert (ran.exit_code, "longest stall 9.3 s" in ran.out) == (0, True), ran.out
+
+
+@pytest.mark.parametrize("part", ["before = '[]'", "before = '{}'", "phases = '[{}]'", "phases = '[1]'"])
+def test_a_damaged_record_is_refused(part: str, copy: Database, aoc: Aoc) -> None:
+    """A record that is not as a rehearsal writes it is refused in one sentence, which says what to do."""
+    with stopped_in(aoc, copy, "downgrade", signal.SIGKILL):
+        copy.run(f"UPDATE aoc_rehearsal SET {part}")
+
+    ran = rehearse(aoc, copy)
+
+    assert ran.exit_code == 2
+    assert "remembers of a rehearsal is damaged. Restore the copy; or drop the table." in ran.err
+
+
 def test_a_table_of_its_name_is_not_trusted(copy: Database, aoc: Aoc) -> None:
     """A table that somebody else made under the name of the rehearsal's own stops it, and is left alone."""
     copy.run("CREATE TABLE aoc_rehearsal (phase text)")

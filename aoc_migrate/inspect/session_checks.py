@@ -110,6 +110,7 @@ def table_missing(session: Session, contract: Contract) -> Finding:
         contract.table,
         schema=target.schema,
         target=target.name,
+        url=target.variable,
         variable=target.name.upper(),
     )
 

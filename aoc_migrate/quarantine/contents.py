@@ -104,8 +104,8 @@ def _rights_of_others(session: Session, contract: Contract) -> Iterator[Finding]
 
 
 def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
-    """Return the ids that belong to moved rows."""
-    if not has_quarantine(session, contract):
+    """Return the ids that belong to moved rows; none if this role may not read the quarantine."""
+    if not catalog.may_read(session, contract.quarantine):
         return set()
     query = (
         f"SELECT id FROM {session.schema[contract.quarantine]} WHERE quarantine_repaired IS NULL AND id = ANY (%s)"
@@ -115,8 +115,11 @@ def moved_ids(session: Session, contract: Contract, ids: list[str]) -> set[str]:
 
 
 def journaled_in_quarantine(session: Session, contract: Contract) -> int:
-    """Count the links in the journal whose rows are now in quarantine, where a downgrade does not find them."""
-    if catalog.kind(session, JOURNAL) is None or not has_quarantine(session, contract):
+    """Count the links in the journal whose rows are now in quarantine, where a downgrade does not find them.
+
+    0 if this role may not read both: then they count as rows that have changed.
+    """
+    if not (catalog.may_read(session, JOURNAL) and catalog.may_read(session, contract.quarantine)):
         return 0
     query = (
         f"WITH away AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} AS q "

@@ -61,6 +61,16 @@ def plan_findings(session: Session, report: Report, plan: ApprovedPlan, limit: i
     began = ledger.has_run(session, plan.digest)
     found = [*_place(session, report, plan), *_revisions(session, report, plan, began=began)]
     found += [] if found else _catalog(session, plan, began=began)
+    return _findings(session, plan, found, limit)
+
+
+def place_findings(session: Session, report: Report, plan: ApprovedPlan) -> list[Finding]:
+    """Return the finding ``plan-differs`` if the plan is for another server, database, schema or owner."""
+    found = [*_place(session, report, plan)]
+    return _findings(session, plan, found, len(found))
+
+
+def _findings(session: Session, plan: ApprovedPlan, found: list[Difference], limit: int) -> list[Finding]:
     if not found:
         return []
     target, goal = session.target.name, plan.to_revision

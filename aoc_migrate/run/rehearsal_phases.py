@@ -4,6 +4,7 @@ WAL is that of the whole server, growth that of the whole database: what other s
 So let nobody else use the server of the copy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +60,14 @@ class Phases:
         )
         self._add(found)
         return not found.errors
+
+    def resume(self, ended: Sequence[Phase]) -> None:
+        """Go on after phases that had ended before an interruption; the verdict counts their longest stalls."""
+        self.done += ended
+        for phase in (phase for phase in ended if phase.longest_stall_ms):
+            words = f"the longest stall of {phase.phase}, before the interruption"
+            stall = phase.longest_stall_ms
+            self.session.steps.append(StepReport(words, waited_ms=0.0, held_ms=stall, phase=phase.phase))
 
     def _add(self, found: Report) -> None:
         report, known = self.report, {(f.slug, f.subject) for f in self.report.findings}

@@ -12,7 +12,8 @@ from psycopg.types.json import Jsonb
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import REHEARSAL
 from aoc_migrate.database.own_tables import create, own_tables_locked
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.errors import refused
 from aoc_migrate.inspect.fingerprint import Entry, fingerprint
 from aoc_migrate.inspect.row_digest import Digest, digest, shape
 from aoc_migrate.report.facts.rehearsed import Phase
@@ -66,19 +67,29 @@ def read(session: Session) -> Record | None:
         rows = session.rows(f"SELECT revision, phase, before, phases, kept FROM {session.schema[REHEARSAL]}")
     if not rows:
         return None
-    before = rows[0]["before"]
+    try:
+        return _record(rows[0])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        name = session.schema[REHEARSAL]
+        raise refused(
+            f"What {name} remembers of a rehearsal is damaged. Restore the copy; or drop the table."
+        ) from None
+
+
+def _record(row: Row) -> Record:
+    before = row["before"]
     return Record(
-        rows[0]["revision"],
-        rows[0]["phase"],
+        row["revision"],
+        row["phase"],
         tuple(Entry(*entry) for entry in before["entries"]),
         {
             table: Digest(tuple(found["columns"]), tuple(found["key"]), found["buckets"])
             for table, found in before["digests"].items()
         },
-        tuple(Phase(**phase) for phase in rows[0]["phases"]),
+        tuple(Phase(**phase) for phase in row["phases"]),
         before["held_by"],
         before["held_at"],
-        tuple(rows[0]["kept"]),
+        tuple(row["kept"]),
     )
 
 

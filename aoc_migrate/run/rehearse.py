@@ -95,7 +95,9 @@ def _rehearse(session: Session, report: Report, options: Options, rehearsal: Reh
     record = rehearsal_record.read(session)
     if record:
         session.say(f"going on with a rehearsal that was interrupted in its phase {record.phase}", "resumed")
-        phases.done += record.phases
+        if record.phase == AGAIN and not rehearsal.second_upgrade:
+            raise refused("The second upgrade of this rehearsal has begun: finish it without --no-second-upgrade.")
+        phases.resume(record.phases)
     elif not _may_begin(session, report, phases, rehearsal):
         return
     else:
@@ -159,7 +161,7 @@ def _there_and_back(
             report.failed |= bool(found)
             way_back = "differs" if found else "exact"
             if found or not rehearsal.second_upgrade:
-                return True
+                return not found  # with a difference, the record stays: the same command compares with it again
             rehearsal_record.advance(session, AGAIN, phases.done, kept)
         return _upgrade(phases, AGAIN)
     finally:
@@ -197,8 +199,9 @@ def _saying_how_it_is_left(session: Session, report: Report) -> Iterator[None]:
             for found in _left(session):
                 session.say(f"{found.problem} {found.help}", "rehearsal-unfinished", level="warning")
         raise
-    with suppress(psycopg.Error):
-        report.findings += _left(session)
+    if not any(finding.slug == "way-back-differs" for finding in report.findings):
+        with suppress(psycopg.Error):
+            report.findings += _left(session)
 
 
 def _left(session: Session) -> list[Finding]:
@@ -218,7 +221,9 @@ def _next(report: Report, options: Options, again: str) -> Next:
     """Return what to type next: after a good rehearsal, what leads to the upgrade of the target itself."""
     found = {finding.slug for finding in report.findings}
     if "way-back-differs" in found:
-        return Next(choices=(again,), note="The copy is as the downgrade left it.")
+        return Next(
+            choices=(again,), note="Restore the copy, and rehearse again. This one is as the downgrade left it."
+        )
     if report.errors:
         allowed = options.flags.allow_supersedes_retrofit or "retrofit-not-allowed" in found
         fix = FIX if any(finding.exit_code != TRY_LATER for finding in report.errors) else ""

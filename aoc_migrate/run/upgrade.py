@@ -45,9 +45,11 @@ class UpgradeOptions:
 
 def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> None:
     """Audit, upgrade, put back what is missing, verify. At head with a clean catalog, takes no lock."""
-    target, report.plan = session.target.name, options.plan.digest if options.plan else None
+    target = session.target.name
     goal = _goal_up(target, options.revision, report.revision)
     if _stops(session, report, options, goal):
+        return
+    if options.plan and _elsewhere(session, report, options.plan):
         return
     if not _needed(session, report.revision, goal) and not _to_release(session, options):
         return
@@ -71,6 +73,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
             goal = resolve(target, options.revision, report.revision)
         if not _needed(session, report.revision, goal) and not _to_release(session, options):
             return
+        report.plan = options.plan.digest if options.plan else None
         if options.plan and _differs(session, report, options.plan, options.limit):
             return
         report.findings += _before(session, report, options, goal)
@@ -139,6 +142,15 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
     if current is not None and blind_readers(session):
         return True
     return any(finding.severity == "error" for finding in catalog_findings(session, current))
+
+
+def _elsewhere(session: Session, report: Report, plan: "ApprovedPlan") -> bool:
+    """Report that a plan is for another database, even where there is nothing to do, and return it."""
+    from aoc_migrate.run.plan_check import place_findings
+
+    found = place_findings(session, report, plan)
+    report.findings += found
+    return bool(found)
 
 
 def _differs(session: Session, report: Report, plan: "ApprovedPlan", limit: int) -> bool:

@@ -10,6 +10,8 @@ from aoc_migrate.report.model import Finding, finding
 from aoc_migrate.revisions.graph import contract_at
 from aoc_migrate.run.rehearsal_record import Record
 
+NAMED = 5  # differences in the text of the finding
+
 
 def compare(session: Session, record: Record, limit: int) -> tuple[list[Finding], tuple[str, ...]]:
     """Return the finding ``way-back-differs`` if anything differs from the record, and what is kept on purpose."""
@@ -32,7 +34,18 @@ def compare(session: Session, record: Record, limit: int) -> tuple[list[Finding]
     if not sample:
         return [], tuple(kept)
     database = session.value("SELECT current_database()")
-    return [finding("way-back-differs", database, count=len(sample), sample=sample[:limit])], tuple(kept)
+    words = {"listed": _listed(sample), "count": len(sample), "sample": sample[:limit]}
+    return [finding("way-back-differs", database, **words)], tuple(kept)
+
+
+def _listed(sample: list[dict[str, object]]) -> str:
+    """Return the first differences in words, and how many more there are."""
+    words = [
+        f"{each['object']} {each['change']}" + (f" (at least {each['at_least']:,})" if "at_least" in each else "")
+        for each in sample[:NAMED]
+    ]
+    more = [f"and {len(sample) - NAMED:,} more"] if len(sample) > NAMED else []
+    return "; ".join([*words, *more])
 
 
 def _column(difference: Difference) -> str:

@@ -15,7 +15,8 @@ REHEARSAL: dict[str, Message] = {
     ),
     "copy-held": Message(
         "The copy was under a hold, left by `{command}` at {at}; the rehearsal released it.",
-        "The target is under the same hold, if nobody has released it: its upgrade needs --release-hold as well.",
+        "If the copy brought the hold along, the target is under it too, and its upgrade needs --release-hold. If "
+        "an earlier rehearsal left it (--no-second-upgrade), there is nothing to do.",
         severity="info",
     ),
     "copy-half-way": Message(
@@ -33,9 +34,9 @@ REHEARSAL: dict[str, Message] = {
         severity="info",
     ),
     "way-back-differs": Message(
-        "After the downgrade, {count} things in {subject} are not as they were before the upgrade.",
-        "The sample lists them. If another session has changed the copy meanwhile, restore it and rehearse again; "
-        "otherwise, do not rely on the downgrade, and report this.",
+        "After the downgrade, {subject} is not as it was before the upgrade: {listed}.",
+        "If another session has changed the copy meanwhile, restore it and rehearse again; otherwise, do not rely "
+        "on the downgrade, and report this.",
         exit_code=4,
     ),
 }

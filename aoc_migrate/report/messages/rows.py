@@ -112,7 +112,7 @@ ROWS: dict[str, Message] = {
     # Before: tables, chain, view
     "table-missing": Message(
         "Schema {schema} has no table {table}, so there is nothing to check.",
-        "If the table existed before, it was dropped or is somewhere else: check {variable}_DATABASE_URL and "
+        "If the table existed before, it was dropped or is somewhere else: check {url} and "
         "{variable}_DATABASE_SCHEMA. In a new database, start the service once, or let `aoc-migrate upgrade "
         "{target}` create the table (without --no-create).",
         exit_code=3,
