@@ -49,7 +49,7 @@ def test_the_header_binds_the_page(excititor: Database, aoc: Aoc) -> None:
     assert "(exit code 0: clean)" in head
     for name, value in (("ticket", "CHG-5"), ("server", f"{known.host}:{known.port}"), ("role", known.user)):
         assert f"{name} {value}" in head
-    assert re.search(r"PostgreSQL \d+\.\d+.* system identifier \d+ database \w+ schema public role", head)
+    assert re.search(r"database \w+ schema public role .+ PostgreSQL \d+\.\d+.* system identifier \d+", head)
     assert re.search(r"began (\S+Z) ended \1?\S*Z", head)
     assert re.search(r"revision excititor_0007 \(head\) run 1 took [\d.]+ m?s", head)
 

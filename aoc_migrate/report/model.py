@@ -99,9 +99,17 @@ class Place:
     system_identifier: str | None = None
 
     @property
-    def address(self) -> str | None:
-        """Host and port of the server, as far as they are known."""
-        return self.host if self.port is None else f"{self.host or 'localhost'}:{self.port}"
+    def known(self) -> dict[str, str]:
+        """What is known of it, by the names that people read."""
+        parts = {
+            "server": self.host if self.port is None else f"{self.host or 'localhost'}:{self.port}",
+            "database": self.database,
+            "schema": self.schema,
+            "role": self.role,
+            "PostgreSQL": self.server_version,
+            "system identifier": self.system_identifier,
+        }
+        return {name: value for name, value in parts.items() if value}
 
 
 def _now() -> datetime:

@@ -90,18 +90,8 @@ def wrapped(text: str, width: int, first: str) -> list[str]:
 
 def bound_lines(report: Report) -> Iterator[tuple[str, str]]:
     """Yield what binds a report to its database and its time: ``at`` and ``by``."""
-    place = report.place
-    known = {
-        "database": place.database,
-        "schema": place.schema,
-        "role": place.role,
-        "PostgreSQL": place.server_version,
-        "system identifier": place.system_identifier,
-    }
-    at = [
-        *([place.address] if place.address else []),
-        *(f"{name} {value}" for name, value in known.items() if value),
-    ]
+    known = report.place.known
+    at = [value if name == "server" else f"{name} {value}" for name, value in known.items()]
     if at:
         yield "at", plain(", ".join(at))
     by = [f"aoc-migrate {__version__}", utc_time(report.started_at)]

@@ -63,17 +63,11 @@ def verdict_on(report: Report) -> Verdict:
 
 
 def _bound(report: Report) -> Iterator[tuple[str, str]]:
-    place = report.place
-    known = {
-        "server": place.address,
-        "PostgreSQL": place.server_version,
-        "system identifier": place.system_identifier,
-        "database": place.database,
-        "schema": place.schema,
-        "role": place.role,
+    yield from report.place.known.items()
+    more = {
         "revision": revision_and_head(report).removeprefix("revision "),
         "run": None if report.run is None else str(report.run),
         "approved plan": report.plan,
         "took": None if report.seconds is None else duration(report.seconds),
     }
-    yield from ((name, value) for name, value in known.items() if value)
+    yield from ((name, value) for name, value in more.items() if value)
