@@ -10,23 +10,22 @@ from aoc_migrate.cli.param_types import SIZE
 
 
 @click.command(cls=TargetCommand, shared=(ACCEPT, MAX_STALL, *WAITING, *batches(), LIMIT, *METRICS, POOLER))
-@click.option(
-    "--copy", metavar="URL", help="URL of the copy. Better, because private: AOC_COPY_URL or AOC_COPY_URL_FILE."
-)
+@click.option("--copy", metavar="URL", help="URL of the copy. AOC_COPY_URL or AOC_COPY_URL_FILE keeps it private.")
 @click.option("--copy-is", required=True, metavar="DATABASE", help="Name of the database that the URL leads to.")
 @click.option("--no-second-upgrade", is_flag=True, help="Leave the copy as the downgrade left it, under a hold.")
 @click.option(
     "--free-space",
     type=SIZE,
     metavar="SIZE",
-    help="Room that the copy has, such as 20GB; refuse if it needs more.",
+    help="Free disk space for the copy, such as 20GB; refuse if the rehearsal needs more.",
 )
 def rehearse(run: Run, copy: str | None, copy_is: str, no_second_upgrade: bool, free_space: int | None) -> None:
     """Upgrade a restored copy of TARGET, go back to where it was, compare, and upgrade it again.
 
-    Audits, upgrades and verifies the copy, downgrades it, and compares every object and every row with those
-    before. Reports time, longest stall, WAL and growth of each step. Schema and owner are those of TARGET. Refuses
-    the databases that are configured. After an interruption, run it again: it goes on where it stopped.
+    Audits, upgrades and verifies the copy, downgrades it, and compares every object and every row with what
+    was there before. Reports time, longest stall, WAL and growth of each step. Schema and owner are those of
+    TARGET. Refuses the databases that are configured. After an interruption, run it again: it goes on where it
+    stopped.
 
     \b
     export AOC_COPY_URL=postgresql://stella@restored/concelier_copy
