@@ -11,7 +11,7 @@ REHEARSAL: dict[str, Message] = {
     ),
     "copy-too-small": Message(
         "The rehearsal needs up to {needed} of room for {subject}, and --free-space is {free}.",
-        "Give the copy more room. The target itself needs that room too: aoc-migrate plan {target}",
+        "Give the copy more room. To see what the target itself needs: aoc-migrate plan {target}",
     ),
     "copy-held": Message(
         "The copy was under a hold, left by `{command}` at {at}; the rehearsal released it.",
