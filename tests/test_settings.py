@@ -80,7 +80,7 @@ UP, DOWN = (
     [(r.down or "base", r.id, way) for r in order]
     for way, order in (("upgrade", history("excititor")), ("downgrade", reversed(history("excititor"))))
 )
-VOLATILE = re.compile("bytes|estimated|runs?$|plan$")
+VOLATILE = re.compile("bytes|estimated|links_at_most|runs?$|plan$")  # a slow moment makes an estimate a bound
 
 
 @pytest.fixture
