@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.partitions import Node
 from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.spread.partitions import Node
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import psql, wait_until, wrong_links
 from tests.partitions import LONG, pairs, partition

@@ -8,10 +8,10 @@ path would break, or find something else.
 from collections.abc import Callable, Iterable
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.partitions import family
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.signature import FUNCTION_DIGEST
+from aoc_migrate.database.spread.partitions import family
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import option

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from aoc_migrate.database.observing import only_observing
-from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.partitions import FAMILY
 
 # A lock without a backend is a prepared transaction's, which holds one on its own id as well.
 _SESSIONS = """

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.partitions import is_partitioned, tree
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import is_partitioned, tree
 from aoc_migrate.inspect.table_size import TableSize
 
 _FILL = 0.9  # of a leaf, as CREATE INDEX leaves it (PostgreSQL 15 manual, CREATE INDEX)

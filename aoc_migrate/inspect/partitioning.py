@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from aoc_migrate.contract.model import Contract, Index, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.own_tables import foreign
-from aoc_migrate.database.partitions import FAMILY, key_columns, tree
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import FAMILY, key_columns, tree
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.inspect.chain_scope import recent
 from aoc_migrate.inspect.duplicates import candidates

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.contract.rules import KEY_BYTES, TIME
 from aoc_migrate.database.attached_code import FOREIGN, INSERT, NEEDS, code_findings
-from aoc_migrate.database.partitions import index_names, key_columns
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import index_names, key_columns
 from aoc_migrate.inspect.probe_row import ID, LONGEST_COPY, OTHER_HASH, SEARCHED_ROWS, good_rows
 from aoc_migrate.inspect.probe_try import Refusal, try_inserts
 from aoc_migrate.report.model import Finding, finding

@@ -9,8 +9,8 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import BOOKKEEPING, LOG, READ_BY_ALL, STATE, VERSION
 from aoc_migrate.database.own_tables import own_tables_locked, refuse_foreign
-from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, finding

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.partitions import FAMILY, is_partitioned
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import FAMILY, is_partitioned
 from aoc_migrate.report.model import Finding, finding
 
 SAMPLE_PAGES = 1000

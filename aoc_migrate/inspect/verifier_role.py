@@ -10,9 +10,9 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, DELETE, FOREIGN, INSERT, UPDATE, code_findings
 from aoc_migrate.database.bookkeeping import LOG, READ_BY_ALL, STATE
-from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.inspect.session_checks import policy_of, tenant_of
 from aoc_migrate.report.model import Finding, finding

@@ -6,9 +6,9 @@ from contextlib import contextmanager, suppress
 
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.lock_wait import bounded_lock_wait, gave_up
-from aoc_migrate.database.partitions import index_builds
 from aoc_migrate.database.progress import Progress, shown
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import index_builds
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.leftovers import drop_invalid, wait_for_build

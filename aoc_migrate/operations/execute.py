@@ -11,10 +11,10 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.lock_wait import bounded_lock_wait, failed
 from aoc_migrate.database.own_tables import create, lock, own_tables_locked
-from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import is_partitioned
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build, wait_for_build
 from aoc_migrate.operations.instant import with_access_exclusive

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.questions import constraint_exists, constraint_is_unproven
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.operations.unproven_not_null import inherit, invalidate_with_partitions, validate_again
 

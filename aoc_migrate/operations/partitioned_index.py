@@ -11,10 +11,10 @@ from collections import Counter
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
 from aoc_migrate.database.own_tables import foreign
-from aoc_migrate.database.partitions import Node, is_attached, similar, tree
 from aoc_migrate.database.questions import exists
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import Node, is_attached, similar, tree
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.index_steps import build, definition
 from aoc_migrate.operations.index_twin import carry_over

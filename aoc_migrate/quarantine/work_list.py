@@ -10,8 +10,8 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
 from aoc_migrate.database.bookkeeping import LOG, WORK
 from aoc_migrate.database.own_tables import flaws, foreign, own_tables_locked
-from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.replication import replication_findings

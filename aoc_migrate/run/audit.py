@@ -9,8 +9,8 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, FOREIGN, INSERT, LINKING, findings, unaccepted
 from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import foreign
-from aoc_migrate.database.partitions import FAMILY
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.inspect.chain_links import count_wrong
 from aoc_migrate.inspect.dependents import audit_swap, watch_writers
 from aoc_migrate.inspect.duplicates import audit_duplicates, duplicates_by_vendor

@@ -9,8 +9,8 @@ from typing import Any
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.partitions import is_partitioned, similar, tree
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import is_partitioned, similar, tree
 from aoc_migrate.run.approved_plan import ApprovedPlan, digest
 
 Definition = dict[str, Any]

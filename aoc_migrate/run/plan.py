@@ -13,8 +13,8 @@ from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import own_tables_locked
-from aoc_migrate.database.partitions import is_partitioned
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.partitions import is_partitioned
 from aoc_migrate.database.targets import Target, read_schema_and_owner
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.cost import Costs, Effect, briefly, measure, wal

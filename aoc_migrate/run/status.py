@@ -7,9 +7,9 @@ from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import BOOKKEEPING, WORK
 from aoc_migrate.database.own_tables import writable
-from aoc_migrate.database.partitions import building
 from aoc_migrate.database.runner_lock import holder, holders
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import building
 from aoc_migrate.inspect import journal
 from aoc_migrate.inspect.catalog_state import catalog_facts
 from aoc_migrate.inspect.cost import briefly

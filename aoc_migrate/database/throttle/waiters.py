@@ -1,6 +1,6 @@
 """Signal: others wait for our row locks, or for a lock on the table that writers would queue behind."""
 
-from aoc_migrate.database.partitions import FAMILY
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.throttle.signal import Signal, WritingStep
 
 _QUEUE = (

@@ -7,9 +7,9 @@ single rows.
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.attached_code import LINKING, unaccepted
-from aoc_migrate.database.partitions import family
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import family
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.report.model import Finding, finding

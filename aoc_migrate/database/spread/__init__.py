@@ -1,0 +1,1 @@
+"""Spread tables: a raw table that is partitioned, or belongs to a Citus cluster, or both."""
