@@ -27,6 +27,7 @@ from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.spread.shape import refuse_spread
 from aoc_migrate.database.targets import RAW_TABLES, TARGETS, choose_targets, read_schema_and_owner
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort, refused
@@ -96,7 +97,9 @@ def _print_sql(context: Any) -> None:
     )
     write = context.get_context().impl.static_output
     write(preamble({"row_security": "off"}))
-    write(f"{guard(Schema(schema), Schema(schema)[RAW_TABLES[name]])};")
+    raw = Schema(schema)[RAW_TABLES[name]]
+    write(f"{guard(Schema(schema), raw)};")
+    write(f"{refuse_spread(raw)};")
     if context.get_starting_revision_argument() is None:
         write(_FROM_BASE.format(Schema(schema)[VERSION]))
     with context.begin_transaction():
