@@ -35,6 +35,7 @@ DEPLOY = ROOT / "deploy"
 NOT_TYPED = {
     "README.md: scripts/demo": "runs in tests/test_scripts.py; scripts/test is what runs this test",
     "README.md: pip install": "changes the environment; tests/test_packaging.py installs the wheel",
+    "CONTRIBUTING.md: scripts/test --citus": "needs a Citus cluster; runs all tests of tests/citus",
     "CONTRIBUTING.md: scripts/test": "is what runs this test",
     "CONTRIBUTING.md: AOC_SANDBOX_PG_BIN=": "runs all tests on another server",
     "CONTRIBUTING.md: export AOC_TEST_BUILD=": "needs Podman; runs all tests of deploy/",
