@@ -84,6 +84,7 @@ SITUATIONS: dict[tuple[str, str], tuple[str, Situation]] = {
     ("docs/window.md", "### The verifier cannot read"): ("head", blind),
     ("docs/window.md", "### You must go back now"): ("head", nothing),
     ("docs/window.md", "### A rollback was interrupted: `rollback-unfinished`"): ("head", rollback_killed),
+    ("docs/scale.md", ""): ("clean", nothing),
     ("migrations/README.md", ""): ("clean", nothing),
 }
 """How a page finds its reader, from its beginning or from a heading on: the databases, and what has happened."""
