@@ -86,6 +86,9 @@ BEGIN
         AND NOT pg_has_role(relowner, 'USAGE')) THEN format('role %s lacks the privileges of the owner of the tables', current_user)
     WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw')) AND relkind = 'p') THEN
       (current_setting('aoc.tables')::text[])[1] || ' is partitioned, and this script cannot build indexes one partition at a time: run aoc-migrate instead'
+    WHEN EXISTS (SELECT FROM pg_trigger WHERE tgfoid = to_regproc('pg_catalog.citus_truncate_trigger')
+        AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = at AND relname = ANY (current_setting('aoc.tables')::text[]))) THEN
+      'Citus manages the tables, and a script cannot change them shard by shard: run aoc-migrate instead'
     WHEN EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass(current_setting('aoc.raw'))) THEN 'other tables inherit from '
       || (current_setting('aoc.tables')::text[])[1] || ', and its indexes do not cover their rows: move these, and take the tables out with NO INHERIT'
     WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)')) AS given
@@ -166,8 +169,8 @@ SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass((curr
   to_regclass((current_setting('aoc.schema') || '."aoc_migration_state"')), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass((current_setting('aoc.schema') || '."aoc_migration_log"')),
   ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone',
   'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass((current_setting('aoc.schema') ||
-  '."aoc_supersedes_journal"')), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true)) AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL ( SELECT CASE WHEN
-  c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table' WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM pg_roles WHERE rolname =
+  '."aoc_supersedes_journal"')), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true)) AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL ( SELECT
+  CASE WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table' WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM pg_roles WHERE rolname =
   current_user)), 'USAGE') THEN 'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner)) WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact)) THEN 'it has other columns' END AS wrong, CASE WHEN EXISTS (SELECT FROM
   pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger' WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule' WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN
   'it has row-level security' WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child' WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added FROM (SELECT

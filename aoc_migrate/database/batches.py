@@ -32,9 +32,8 @@ Values = Callable[[int], Mapping[str, Any]]
 
 # Rows are found by key through the indexes, whatever the statistics of a freshly loaded table say. Plans are made
 # once: over hundreds of partitions, planning takes longer than a batch.
-_SETTINGS = {
-    "statement_timeout": f"{round(BOUND * 1000)}ms",
-    "lock_timeout": f"{round(BOUND * 500)}ms",
+_TIMEOUTS = {"statement_timeout": f"{round(BOUND * 1000)}ms", "lock_timeout": f"{round(BOUND * 500)}ms"}
+_PLANS = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
@@ -69,6 +68,10 @@ class Batches:
 
         Raises Abort ``deadline`` (exit 3).
         """
+        return self.run_with(lambda size: self.session.row(statement, values(size)))
+
+    def run_with(self, batch: Callable[[int], Row]) -> Row:
+        """The same for a batch of several statements: a function of the size that returns the row."""
         first: float | None = None
         while True:
             if self.count:
@@ -78,7 +81,7 @@ class Batches:
             try:
                 with own_tables_locked(self.session, *self.written, writes=True):
                     self.triggers.lock()
-                    row = self.session.row(statement, values(size))
+                    row = batch(size)
                     self._count(row)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 self._locked(first)
@@ -176,9 +179,12 @@ def batches(
 
 
 @contextmanager
-def index_plans_only(session: Session) -> Iterator[None]:
-    """Make the statements in the block fail after a second, and find their rows only through indexes."""
-    wanted = _SETTINGS | _COMPRESSION
+def index_plans_only(session: Session, *, on_cluster: bool = False) -> Iterator[None]:
+    """Make the statements in the block fail after a second, and find their rows only through indexes.
+
+    ``on_cluster``: the workers choose plans, and Citus plans no statement for values that it does not know yet.
+    """
+    wanted = (_TIMEOUTS if on_cluster else _TIMEOUTS | _PLANS) | _COMPRESSION
     before = {
         row["name"]: row["value"]
         for row in session.rows(
@@ -189,7 +195,7 @@ def index_plans_only(session: Session) -> Iterator[None]:
         )
     }
     _set(session, {name: wanted[name] for name in before})
-    session.connection.prepare_threshold = 0
+    session.connection.prepare_threshold = None if on_cluster else 0
     try:
         yield
     finally:

@@ -95,6 +95,7 @@ BOOKKEEPING = {
                 ("ids", "text[]", "NOT NULL"),
                 ("old", "text[]", "NOT NULL"),
                 ("new", "text[]", "NOT NULL"),
+                ("tenant", "text", ""),  # on a cluster only, where it leads to the shard
                 ("written_at", "timestamp with time zone", _NOW),
             ),
         ),

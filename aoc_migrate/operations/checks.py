@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.questions import constraint_exists, constraint_is_ours, nullable
+from aoc_migrate.database.relation import literal
 from aoc_migrate.database.state import recorded
 from aoc_migrate.operations import partition_not_null, unproven_not_null
 from aoc_migrate.operations.check_steps import (
@@ -73,9 +74,11 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
     NOT NULL that is NOT VALID is validated first: SET NOT NULL would ignore the proof, and scan.
     """
     raw = run.schema[table]
+    fixed = run.spread(raw).column  # Citus never drops the NOT NULL of the column that it distributes by
+    there = f"(attnotnull OR attname = {literal(fixed)})" if fixed else "attnotnull"
     facts = (
         "'not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
-        f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attnum > 0)"
+        f"WHERE attrelid = {raw.literal}::regclass AND {there} AND attnum > 0)"
     )
     unproven = f", 'not_valid', {unproven_not_null.found(raw, columns)}"
     partitioned = run.on_partitions(raw)

@@ -4,6 +4,7 @@ import io
 from dataclasses import dataclass, field
 
 from aoc_migrate.database.relation import Relation, Schema
+from aoc_migrate.database.spread.shape import PLAIN, Spread
 from aoc_migrate.operations.step import Kind, Lock, Step
 
 
@@ -27,6 +28,10 @@ class Collector:
             self.printed.truncate()
         if steps:
             self.groups.append(steps)
+
+    def spread(self, _: Relation) -> Spread:
+        """Return that of a plain table, for which the text is."""
+        return PLAIN
 
     def on_partitions(self, _: Relation) -> None:
         """Return None: a script refuses a partitioned table, and a plan says what differs there."""

@@ -14,7 +14,7 @@ from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.spread.partitions import is_partitioned
+from aoc_migrate.database.spread.shape import PLAIN, Spread, spread_of
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build, wait_for_build
 from aoc_migrate.operations.instant import with_access_exclusive
@@ -55,9 +55,13 @@ class Online:
         """The role that a new raw table will belong to."""
         return self.session.target.table_owner
 
+    def spread(self, table: Relation) -> Spread:
+        """Return how ``table`` is spread."""
+        return spread_of(self.session, table.name)
+
     def on_partitions(self, table: Relation) -> "Online | None":
         """Return this executor where ``table`` is partitioned."""
-        return self if is_partitioned(self.session, table.name) else None
+        return self if self.spread(table).partitioned else None
 
     def run(self, *steps: Step) -> None:
         """Run those of ``steps`` that are needed.
@@ -104,12 +108,12 @@ class Online:
         return True
 
     def _lock_groups(self, steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
-        """Return the groups that share one strong lock: one group, or one a strong Step on a partitioned table.
+        """Return the groups that share one strong lock: one group, or one a strong Step on a spread table.
 
-        There each Step changes every partition, under a lock on all of them.
+        There each Step changes every partition and every shard, under a lock on all of them.
         """
         strong = [step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE]
-        if len(strong) < 2 or not self.on_partitions(strong[0].relation):
+        if len(strong) < 2 or self.spread(strong[0].relation) == PLAIN:
             return [steps] if steps else []
         ends = [n + 1 for n, step in enumerate(steps) if step.lock is Lock.ACCESS_EXCLUSIVE]
         return [steps[a:b] for a, b in zip([0, *ends[:-1]], [*ends[:-1], len(steps)], strict=True)]

@@ -24,6 +24,7 @@ from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shards import Shards, shards_of
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Lock, Step, title
@@ -90,14 +91,22 @@ class Instant:
         """The statements under the lock; a Step that comes ``alone`` took it with its own."""
         return [sql for step in self.steps[self.steps.index(self.first) :] for sql in step.sql if not step.alone]
 
-    def locks(self, weak_wait: float, max_stall: float) -> list[str]:
-        """Return the statements that take the weak and the strong lock, each with its bound in seconds."""
+    def weak_locks(self, seconds: float, shards: Shards | None = None) -> list[str]:
+        """Return the statements that take the weak lock, which may take ``seconds`` each."""
+        table, optional, alone = self.first.relation, self.first.optional, self.first.alone
+        limit = f"{_milliseconds(seconds)}ms"
+        return [
+            f"SET LOCAL lock_timeout = '{limit}'",
+            _lock(table, "SHARE UPDATE EXCLUSIVE", optional=optional, only="ONLY " if alone else ""),
+            *([f"SET LOCAL statement_timeout = '{limit}'", *shards.weak_locks] if shards else []),
+        ]
+
+    def strong_locks(self, max_stall: float) -> list[str]:
+        """Return the statements that take the strong lock within ``max_stall`` seconds."""
         table, optional, alone = self.first.relation, self.first.optional, self.first.alone
         # Alone, one statement waits and works; it must not time out while it still waits.
         wait = max_stall * 0.8 if alone else max_stall
         return [
-            f"SET LOCAL lock_timeout = '{round(weak_wait * 1000)}ms'",
-            _lock(table, "SHARE UPDATE EXCLUSIVE", optional=optional, only="ONLY " if alone else ""),
             f"SET LOCAL lock_timeout = '{round(wait * 1000)}ms'",
             f"SET LOCAL statement_timeout = '{_milliseconds(max_stall)}ms'",
             "SET LOCAL synchronous_commit = off",
@@ -131,6 +140,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
     """
     instant, label = Instant(steps), title(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
     table, begun, delay, slow, times = instant.first.relation, time.monotonic(), 1.0, 0, Times()
+    shards = shards_of(session, table)
     progress = Progress(session, label)
     while True:
         announce(session, label)
@@ -138,7 +148,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
         blockers = Blockers(session)
         try:
             with watched(session, partial(_observe, blockers, progress), every=session.limits.max_stall / 4):
-                _try(session, instant, times)
+                _try(session, instant, times, shards)
         except _TRY_AGAIN as error:
             times.ended()
             if cancelled_by_person(error, session.elapsed, times.bound):
@@ -149,7 +159,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             slow = slow + 1 if blockers.slow else 0
             left = session.limits.deadline - spent
-            if left <= 0 or slow == SLOW:
+            if left <= 0 or (slow == SLOW and not shards):  # who blocks a worker may not have been seen yet
                 raise Abort(gave_up(session, table.name, spent, times.attempts, blockers)) from None
             message = f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}"
             session.say(message, "retry", attempts=times.attempts, waited_seconds=round(spent, 1))
@@ -175,14 +185,16 @@ def weak_lock_wait(session: Session) -> float:
     return min(max(LEAST_WEAK_WAIT, 2 * milliseconds / 1000), session.limits.deadline)
 
 
-def _try(session: Session, instant: Instant, times: Times) -> None:
-    stall = session.limits.max_stall
-    *weak_first, strong_lock = [*instant.before, *instant.locks(weak_lock_wait(session), stall)]
+def _try(session: Session, instant: Instant, times: Times, shards: Shards | None) -> None:
+    stall, wait = session.limits.max_stall, weak_lock_wait(session)
+    *bounds, strong_lock = instant.strong_locks(stall)
+    weak_first = [*(shards.first if shards else ()), *instant.before, *instant.weak_locks(wait, shards), *bounds]
     keeps = catalog.kind(session, STATE) is not None  # a finding is recorded with its change
     with session.transaction():
         if keeps:
             lock(session, STATE, writes=True)
         session.run(f"SET LOCAL idle_in_transaction_session_timeout = '{ALIVE}'")
+        times.bound = wait if shards else math.inf
         for statement in weak_first:
             session.run(statement)
         times.asked, times.bound = time.monotonic(), _milliseconds(stall) / 1000

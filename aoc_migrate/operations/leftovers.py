@@ -54,7 +54,7 @@ def drop_invalid(session: Session, table: Relation, index: Relation, seconds: fl
     if _is_invalid(session, table, index):
         label, begun = f"DROP INDEX CONCURRENTLY {index.name} ON {table.name}", time.monotonic()
         with bounded_lock_wait(session, table.name, label, seconds):
-            session.run(f"DROP INDEX CONCURRENTLY {index}")
+            session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
         session.note(label, total=time.monotonic() - begun)
 
 

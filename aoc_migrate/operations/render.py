@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.questions import index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation, Schema, literal
+from aoc_migrate.database.spread.shape import PLAIN, Spread
 from aoc_migrate.operations.instant import LEAST_WEAK_WAIT, Instant
 from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Printed, Step, strongest, title
 from aoc_migrate.operations.supersedes import printed
@@ -40,6 +41,10 @@ class Printer:
         owner: str | None = self.context.opts.get(OWNER)
         return owner
 
+    def spread(self, _: Relation) -> Spread:
+        """Return that of a plain table, for which the text is."""
+        return PLAIN
+
     def on_partitions(self, _: Relation) -> None:
         """Return None: the printed SQL is for a table that is not partitioned."""
 
@@ -63,7 +68,8 @@ class Printer:
         for step in steps[: steps.index(first)]:
             self._step(step)
         table, stall = first.relation.name, f"{round(self.limits.max_stall * 1000)} ms"
-        locks = Instant(steps).locks(min(LEAST_WEAK_WAIT, self.limits.deadline), self.limits.max_stall)
+        instant, wait = Instant(steps), min(LEAST_WEAK_WAIT, self.limits.deadline)
+        locks = [*instant.weak_locks(wait), *instant.strong_locks(self.limits.max_stall)]
         self._put(
             f"-- ACCESS EXCLUSIVE on {table}, for an instant: waits {stall} at most, and others wait as long.\n"
             "-- SHARE UPDATE EXCLUSIVE first: no reader or writer waits for it, and an autovacuum yields to it.\n"

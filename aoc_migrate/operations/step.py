@@ -12,6 +12,7 @@ from typing import Protocol
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shape import Spread
 from aoc_migrate.report.model import Finding, StepReport, finding
 
 
@@ -197,6 +198,9 @@ class Executor(Protocol):
 
         A Step with SHARE UPDATE EXCLUSIVE or with batches comes alone.
         """
+
+    def spread(self, table: Relation) -> Spread:
+        """Return how ``table`` is spread, where that is known."""
 
     def on_partitions(self, table: Relation) -> "OnPartitions | None":
         """Return the executor where it runs online and ``table`` is partitioned: the tree decides the Steps."""

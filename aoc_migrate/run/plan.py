@@ -15,6 +15,7 @@ from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import is_partitioned
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.database.targets import Target, read_schema_and_owner
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.cost import Costs, Effect, briefly, measure, wal
@@ -134,7 +135,7 @@ def script_from(target: Target, revision: str, options: Options) -> tuple[Report
     jobs: list[Job] = []
 
     def find(session: Session, report: Report) -> None:
-        _refuse_partitioned(session, contract_at(target.name, report.revision).table)
+        _refuse_spread(session, contract_at(target.name, report.revision).table)
         jobs.append(job_to(target.name, report.revision, revision))
 
     report = on_target(target, "plan", options, find)
@@ -143,12 +144,14 @@ def script_from(target: Target, revision: str, options: Options) -> tuple[Report
     return report, script(jobs[0], options.limits, target.schema, target.table_owner)
 
 
-def _refuse_partitioned(session: Session, table: str) -> None:
-    """Raise Abort (exit 2) for a partitioned table: a script cannot work partition by partition."""
-    if is_partitioned(session, table):
+def _refuse_spread(session: Session, table: str) -> None:
+    """Raise Abort (exit 2) for a spread table: a script cannot work partition by partition, or shard by shard."""
+    spread, use = spread_of(session, table), "Use aoc-migrate upgrade, downgrade or constraints instead."
+    if spread.placement:
+        raise refused(f"Citus manages {table}, and a psql script cannot change it shard by shard. {use}")
+    if spread.partitioned:
         raise refused(
-            f"{table} is partitioned, and a psql script cannot build indexes one partition at a time. "
-            "Use aoc-migrate upgrade, downgrade or constraints instead."
+            f"{table} is partitioned, and a psql script cannot build indexes one partition at a time. {use}"
         )
 
 

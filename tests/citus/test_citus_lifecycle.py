@@ -22,7 +22,7 @@ def test_up_and_down(shaped: Database, aoc: Aoc, retrofit: dict[str, str]) -> No
 
     for command in ("audit", "plan", "upgrade", "verify --probe", "status", "chain"):
         ran = aoc.json(*command.split(), "concelier", **retrofit)
-        assert ran.exit_code == 0, (command, ran.out, ran.err)
+        assert ran.exit_code == 0, (command, ran.report["findings"], ran.err)
     assert shaped.value("SELECT count(*) FROM advisory_raw WHERE supersedes IS NOT NULL") == 24
     ran = aoc.json("downgrade", "concelier", "base")
 

@@ -17,7 +17,7 @@ END $aoc$;
 
 DO $aoc$
 DECLARE found text := (SELECT string_agg(name || ' has one of our names, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
-SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'written_at timestamp with time zone']::text[], true))
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true))
     AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
   SELECT CASE
     WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
@@ -61,6 +61,7 @@ BEGIN
       ids text[] NOT NULL,
       old text[] NOT NULL,
       new text[] NOT NULL,
+      tenant text,
       written_at timestamp with time zone NOT NULL DEFAULT now()
     );
     made := made || to_regclass('"public"."aoc_supersedes_journal"')::oid;

@@ -16,9 +16,11 @@ from aoc_migrate.database.batches import Batches, batches, index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import create
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.shape import Spread, spread_of
 from aoc_migrate.database.state import keep
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.errors import Abort
+from aoc_migrate.operations.supersedes.distributed import first_place, next_tenant, run_page, run_repair
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, new_links, repair, wrong_links
 from aoc_migrate.report.model import Finding, finding
@@ -57,9 +59,13 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
     create(session, STATE, JOURNAL)
     keep(session, begin(contract, session.schema, name))
     label = LINK.format(contract.table)
+    spread = spread_of(session, contract.table)
+    walk = _walk_tenants if spread.placement else _walk
     with batches(session, label, contract.table, (STATE, JOURNAL), expected_ms=expected_ms) as running:
-        _walk(running, contract, name)
-        _settle(running, contract, name)
+        _count_rows(running, contract, name)
+        with index_plans_only(session, on_cluster=spread.placement is not None):
+            walk(running, contract, name)
+        _settle(running, contract, name, spread)
         keep(session, done(session.schema, name))
         return running.rows
 
@@ -67,32 +73,53 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
 def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
     """Return the findings against writing links: it would run code of others, or rows or the table refuse them."""
     wrong = wrong_links(contract, session.schema[contract.table])
-    code = link_findings(session, contract, lambda: session.value(f"SELECT EXISTS ({wrong})"))
-    return [*code, *link_obstacles(session, contract, new_links(contract, session.schema))]
+    code = link_findings(session, contract, lambda: session.value(f"SELECT EXISTS (SELECT 1 FROM ({wrong}) AS w)"))
+    identity = spread_of(session, contract.table).identity
+    return [*code, *link_obstacles(session, contract, new_links(contract, session.schema, identity))]
+
+
+def _count_rows(running: Batches, contract: Contract, name: str) -> None:
+    session = running.session
+    state = catalog.state(session, name) or {}
+    running.progress.approximate = True
+    running.progress.count("rows", catalog.rows_estimated(session, contract.table), int(state.get("seen") or 0))
 
 
 def _walk(running: Batches, contract: Contract, name: str) -> None:
     """Read the table once in key order, from the cursor that is kept under ``name``."""
+    statement = batch(contract, running.session.schema, name)
+    while True:
+        page = running.run(statement, lambda size: {"size": size})
+        running.progress.add(page["seen"])
+        if page["seen"] < page["size"]:
+            return
+
+
+def _walk_tenants(running: Batches, contract: Contract, name: str) -> None:
+    """The same on a cluster, where each batch is of one tenant."""
     session = running.session
-    statement, state = batch(contract, session.schema, name), catalog.state(session, name) or {}
-    running.progress.approximate = True
-    running.progress.count("rows", catalog.rows_estimated(session, contract.table), int(state.get("seen") or 0))
-    with index_plans_only(session):
-        while True:
-            page = running.run(statement, lambda size: {"size": size})
-            running.progress.add(page["seen"])
-            if page["seen"] < page["size"]:
-                return
+    place = (catalog.state(session, name) or {})["cursor"]
+    while True:
+        page = running.run_with(partial(run_page, session, contract, name, place))
+        running.progress.add(page["seen"])
+        if page["seen"] == page["size"]:
+            place = {column: page[column] for column in place}
+            continue
+        tenant = session.value(next_tenant(contract, session.schema), place)
+        if tenant is None:
+            return
+        place = first_place(tenant)
 
 
-def _settle(running: Batches, contract: Contract, name: str) -> None:
+def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> None:
     """Scan and repair until a scan finds nothing.
 
     Where writers keep storing rows with wrong links, every scan finds some: after `MOST_SCANS`, or `LEAST_SCANS`
     and ``limits.deadline``, the rest is left to verify, which names it.
     """
     session, begun = running.session, time.monotonic()
-    query = f"{wrong_links(contract, session.schema[contract.table])} LIMIT {FOUND}"
+    wrong = wrong_links(contract, session.schema[contract.table], identity=spread.identity)
+    query, on_cluster = f"{wrong} LIMIT {FOUND}", spread.placement is not None
     scans = 0
     while scans < MOST_SCANS and (scans < LEAST_SCANS or time.monotonic() - begun < session.limits.deadline):
         found = read(session, "looking for wrong links", query)
@@ -101,23 +128,31 @@ def _settle(running: Batches, contract: Contract, name: str) -> None:
         written = 0
         running.progress.approximate = False
         running.progress.count("links", len(found), doing="repairing")
-        with index_plans_only(session):
-            for row in _repair(running, repair(contract, session.schema, name), found):
+        with index_plans_only(session, on_cluster=on_cluster):
+            for row in _repair(running, contract, name, found, on_cluster=on_cluster):
                 written += row["written"]
                 running.progress.add(row["seen"])
         scans += len(found) < FOUND or not written
     session.say(f"{running.label}: rows with wrong links keep coming; verify names what is left", level="warning")
 
 
-def _repair(running: Batches, statement: str, found: list[Row]) -> Iterator[Row]:
+def _repair(
+    running: Batches, contract: Contract, name: str, found: list[Row], *, on_cluster: bool
+) -> Iterator[Row]:
     """Repair the rows of a scan in batches; yield each batch's row."""
-    place = 0
+    session, place = running.session, 0
+    statement = repair(contract, session.schema, name)
+
+    def batch_of(size: int) -> Row:
+        values = _columns(found, place, size)
+        return run_repair(session, contract, name, values) if on_cluster else session.row(statement, values)
+
     while place < len(found):
-        row = running.run(statement, partial(_columns, found, place))
+        row = running.run_with(batch_of)
         place += row["seen"]
         yield row
 
 
 def _columns(found: list[Row], place: int, size: int) -> Row:
     part = found[place : place + size]
-    return {f"{name}s": [row[name] for row in part] for name in ("id", "old", "expected")}
+    return {f"{name}s": [row[name] for row in part] for name in part[0]}

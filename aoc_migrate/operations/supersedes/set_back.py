@@ -6,7 +6,9 @@ from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import batches, index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import own_tables_locked, writable
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.shape import spread_of
+from aoc_migrate.operations.supersedes.distributed import run_set_back
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import old_links, set_back
 from aoc_migrate.report.model import Finding
@@ -25,14 +27,21 @@ def restore(session: Session, contract: Contract, name: str, expected_ms: float 
     written = (STATE, JOURNAL)
     with own_tables_locked(session, JOURNAL):
         links = session.value(f"SELECT sum(cardinality(ids))::bigint FROM {session.schema[JOURNAL]}")
+    on_cluster = spread_of(session, contract.table).placement is not None
     with (
         batches(session, label, contract.table, written, expected_ms=expected_ms) as running,
-        index_plans_only(session),
+        index_plans_only(session, on_cluster=on_cluster),
     ):
         running.step.kept = 0
         running.progress.count("links", links)
         statement = set_back(contract, session.schema, name)
-        while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
+
+        def batch(size: int) -> Row:
+            if on_cluster:
+                return run_set_back(session, contract, name, size)
+            return session.row(statement, {"size": size})
+
+        while (page := running.run_with(batch))["seen"]:
             running.progress.add(page["seen"])
             running.step.kept += len(page["kept"])
             session.kept_links += page["kept"][: SAMPLE - len(session.kept_links)]
@@ -52,4 +61,5 @@ def objections_to_restore(session: Session, contract: Contract) -> list[Finding]
 
     found = [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
     with own_tables_locked(session, JOURNAL):
-        return [*found, *link_obstacles(session, contract, old_links(contract, session.schema))]
+        identity = spread_of(session, contract.table).identity
+        return [*found, *link_obstacles(session, contract, old_links(contract, session.schema, identity))]

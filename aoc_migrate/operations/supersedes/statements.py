@@ -18,32 +18,40 @@ CHAIN = "chain"
 """The name under which `chain --apply` keeps its cursor and count; a revision keeps its own under its id."""
 
 
-def wrong_links(contract: Contract, source: Relation | str, where: str = "") -> str:
+def wrong_links(
+    contract: Contract, source: Relation | str, where: str = "", identity: tuple[str, ...] = ("id",)
+) -> str:
     """Return a query of (id, old, expected) over the rows of ``source`` whose link is not the previous row's id.
 
-    ``where`` chooses whole chains; by default, all of them.
+    ``where`` chooses whole chains; by default, all of them. ``identity``: the columns in place of ``id``.
 
     The hash comes first in the sort because integers compare fast; the whole key follows, so it is exact
     (`reference/limits.md` 6).
     """
-    key, order = ", ".join(contract.chain_key), ", ".join(contract.chain_order)
+    key, order, found = (", ".join(columns) for columns in (contract.chain_key, contract.chain_order, identity))
     return (
-        f"SELECT id, old, expected FROM (SELECT id, {contract.link} AS old, lag(id) OVER ("
+        f"SELECT {found}, old, expected FROM (SELECT {found}, {contract.link} AS old, lag(id) OVER ("
         f"PARTITION BY {key_hash(contract.chain_key)}, {key} ORDER BY {order}) AS expected FROM {source} "
         f"WHERE {where or contract.chained()}) AS linked WHERE old IS DISTINCT FROM expected"
     )
 
 
-def new_links(contract: Contract, schema: Schema) -> str:
-    """Return a query of (id, value): the links that the backfill would write now."""
-    return f"SELECT id, expected FROM ({wrong_links(contract, schema[contract.table])}) AS wrong"
+def new_links(contract: Contract, schema: Schema, identity: tuple[str, ...] = ("id",)) -> str:
+    """Return a query of (id, value): the links that the backfill would write now.
+
+    ``identity``: the columns in place of ``id``.
+    """
+    wrong = wrong_links(contract, schema[contract.table], identity=identity)
+    return f"SELECT {', '.join(identity)}, expected FROM ({wrong}) AS wrong"
 
 
-def old_links(contract: Contract, schema: Schema) -> str:
+def old_links(contract: Contract, schema: Schema, identity: tuple[str, ...] = ("id",)) -> str:
     """Return a query of (id, value): the links in the journal that `set_back` would write now."""
+    names = {"id": "p.id", "tenant": "j.tenant"}
+    found, same = ", ".join(names[c] for c in identity), " AND ".join(f"r.{c} = {names[c]}" for c in identity)
     return (
-        f"SELECT p.id, p.old FROM {schema[JOURNAL]}, unnest(ids, old, new) AS p (id, old, new) "
-        f"JOIN {schema[contract.table]} AS r ON r.id = p.id AND r.{contract.link} IS NOT DISTINCT FROM p.new"
+        f"SELECT {found}, p.old FROM {schema[JOURNAL]} AS j, unnest(ids, old, new) AS p (id, old, new) "
+        f"JOIN {schema[contract.table]} AS r ON {same} AND r.{contract.link} IS NOT DISTINCT FROM p.new"
     )
 
 
