@@ -35,6 +35,7 @@ DEPLOY = ROOT / "deploy"
 NOT_TYPED = {
     "README.md: scripts/demo": "runs in tests/test_scripts.py; scripts/test is what runs this test",
     "README.md: pip install": "changes the environment; tests/test_packaging.py installs the wheel",
+    "CONTRIBUTING.md: scripts/test --citus": "needs a Citus cluster; runs all tests of tests/citus",
     "CONTRIBUTING.md: scripts/test": "is what runs this test",
     "CONTRIBUTING.md: AOC_SANDBOX_PG_BIN=": "runs all tests on another server",
     "CONTRIBUTING.md: export AOC_TEST_BUILD=": "needs Podman; runs all tests of deploy/",
@@ -83,6 +84,7 @@ SITUATIONS: dict[tuple[str, str], tuple[str, Situation]] = {
     ("docs/window.md", "### The verifier cannot read"): ("head", blind),
     ("docs/window.md", "### You must go back now"): ("head", nothing),
     ("docs/window.md", "### A rollback was interrupted: `rollback-unfinished`"): ("head", rollback_killed),
+    ("docs/scale.md", ""): ("clean", nothing),
     ("migrations/README.md", ""): ("clean", nothing),
 }
 """How a page finds its reader, from its beginning or from a heading on: the databases, and what has happened."""

@@ -60,6 +60,17 @@ class Cluster:
         """Drop a database on all nodes."""
         self._on_all("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
 
+    @contextmanager
+    def used(self, *, alone: bool = False) -> Iterator[None]:
+        """Let no other test use the cluster ``alone`` during the block, or, for a test that is, any other use it.
+
+        The coordinator holds the lock, so that it holds for all workers of pytest-xdist, and ends with them.
+        """
+        lock = f"pg_advisory_lock{'' if alone else '_shared'}(hashtext('aoc-migrate tests'))"
+        with psycopg.connect(self.coordinator, autocommit=True) as connection:
+            connection.execute(f"SELECT {lock}".encode())
+            yield
+
     def _on_all(self, statement: str, database: str) -> None:
         for node in self.nodes:
             with psycopg.connect(node, autocommit=True) as connection:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import psycopg
 import pytest
 
 from tests.citus.clusters import SHAPES, Cluster, given_cluster, prepared
+from tests.citus.workers import Worker, given_workers, start_all
 from tests.conftest import Aoc, Database
 
 
@@ -17,13 +19,25 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture
-def cluster_database(cluster: Cluster) -> Iterator[str]:
+def stoppable(cluster: Cluster) -> Iterator[list[Worker]]:
+    """The workers as servers that a test may stop: that test has the cluster for itself, and finds all running."""
+    with cluster.used(alone=True):
+        workers = given_workers(cluster)
+        yield workers
+        start_all(workers)
+
+
+@pytest.fixture
+def cluster_database(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of a new database on all nodes."""
     name = f"aoc_{os.environ.get('PYTEST_XDIST_WORKER', 'test')}"
-    cluster.drop(name)
-    cluster.create(name)
-    yield name
-    cluster.drop(name)
+    workers = request.getfixturevalue("stoppable") if "stoppable" in request.fixturenames else []
+    with nullcontext() if workers else cluster.used():
+        cluster.drop(name)
+        cluster.create(name)
+        yield name
+        start_all(workers)
+        cluster.drop(name)
 
 
 @pytest.fixture(params=SHAPES)
