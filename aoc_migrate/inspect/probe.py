@@ -2,9 +2,12 @@
 
 First a good row must be accepted. Then each rule is broken in several ways, and each bad row must be refused with
 the right SQLSTATE and constraint (for NOT NULL: column). The table's INSERT triggers fire as for any row.
+
+A shard names its constraints after ours, and its error names them only in the message.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from aoc_migrate.contract.model import Contract, Part
@@ -12,10 +15,12 @@ from aoc_migrate.contract.rules import KEY_BYTES, TIME
 from aoc_migrate.database.attached_code import FOREIGN, INSERT, NEEDS, code_findings
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import index_names, key_columns
-from aoc_migrate.inspect.probe_row import ID, LONGEST_COPY, OTHER_HASH, SEARCHED_ROWS, good_rows
+from aoc_migrate.database.spread.shape import Spread, spread_of
+from aoc_migrate.inspect.probe_row import ID, LONGEST_COPY, OTHER_HASH, SEARCHED_ROWS, Good, good_rows
 from aoc_migrate.inspect.probe_try import Refusal, try_inserts
 from aoc_migrate.report.model import Finding, finding
 
+NO_SHARD = "22004"  # null_value_not_allowed: Citus finds no shard for a row without its distribution column
 UNPROBED = {"probe-not-possible", FOREIGN, NEEDS}
 """Findings that mean that no bad row was tried."""
 
@@ -36,8 +41,8 @@ class Attempt:
     long: bool = False
 
 
-def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
-    """Yield attempts to break each rule of ``parts``."""
+def attempts(contract: Contract, parts: set[Part], row: Mapping[str, str]) -> Iterator[Attempt]:
+    """Yield attempts to break each rule of ``parts``; ``row`` has the value of each column of the stored row."""
     if Part.GUARD in parts:
         for name in contract.required:
             yield _without(contract, name, proven=Part.PROOF in parts)
@@ -54,10 +59,10 @@ def attempts(contract: Contract, parts: set[Part]) -> Iterator[Attempt]:
         for shape in ("[]", '"text"', "null"):
             yield Attempt(f"{column.name} is {shape}", {column.name: f"'{shape}'"}, "23514", (guard.name,))
         for key in (*contract.forbidden_keys, f"{contract.forbidden_prefix}x"):
-            value = f"""coalesce({column.name}, '{{}}') || '{{"{key}": 1}}'"""
+            value = f"""coalesce({row[column.name]}, '{{}}') || '{{"{key}": 1}}'"""
             yield Attempt(f"{key} in {column.name}", {column.name: value}, "23514", (guard.name,))
     if Part.IDEMPOTENCY in parts:
-        duplicate = {"id": f"{ID} || '3'", **{c: f"t.{c}" for c in contract.idempotency_key}}
+        duplicate = {"id": f"{ID} || '3'", **{c: row[c] for c in contract.idempotency_key}}
         yield Attempt("a duplicate", duplicate, "23505", (contract.idempotency_index().name,))
 
 
@@ -90,28 +95,33 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
     If INSERT would run code of untrusted roles, yield ``foreign-code`` or ``needs-search-path`` and try nothing.
     """
     keys = {c for columns in key_columns(session, contract.table).values() for c in columns if c}
+    spread = spread_of(session, contract.table)
     with session.connection.transaction(force_rollback=True):
         if session.value("SELECT has_table_privilege(to_regclass(%s), 'UPDATE, DELETE')", (str(session.raw),)):
             session.run(f"LOCK TABLE {session.raw} IN ROW EXCLUSIVE MODE")  # keeps new triggers out
         if code := code_findings(session, contract, INSERT):
             yield from code
             return
-        columns, problem = _stored(session, contract, keys)
-        if problem is not None:
+        good, problem = _stored(session, contract, keys, literal=spread.placement is not None)
+        if good is None:
             yield finding("probe-not-possible", contract.table, reason=problem, target=session.target.name)
             return
-        routed = list(_routed(session, contract, keys, attempts(contract, parts)))
-        statements = [_broken(session, contract, columns, keys, attempt) for attempt in routed]
+        routed = list(_routed(session, contract, keys, attempts(contract, parts, good.row)))
+        statements = [_broken(good, keys, attempt) for attempt in routed]
         refusals = zip(routed, try_inserts(session, statements, keep=False), strict=True)
-        found = [each for attempt, refusal in refusals for each in _judge(session, contract, attempt, refusal)]
+        found = [
+            each for attempt, refusal in refusals for each in _judge(session, contract, spread, attempt, refusal)
+        ]
         session.checked("bad rows are refused, each by its rule", len(routed), "bad rows", len(found))
         yield from found
 
 
-def _stored(session: Session, contract: Contract, keys: set[str]) -> tuple[list[str], str | None]:
-    """Store a good row; return the columns that it sets, or why it could not be stored."""
+def _stored(
+    session: Session, contract: Contract, keys: set[str], *, literal: bool
+) -> tuple[Good | None, str | None]:
+    """Store a good row; return it, or why it could not be stored."""
     problem = None
-    for good in good_rows(session, contract, keys):
+    for good in good_rows(session, contract, keys, literal=literal):
         if good.lacks:
             problem = problem or (
                 f"none of the first {SEARCHED_ROWS:,} rows has a value of at most {LONGEST_COPY} bytes in "
@@ -120,27 +130,44 @@ def _stored(session: Session, contract: Contract, keys: set[str]) -> tuple[list[
             continue
         (refusal,) = try_inserts(session, [good.statement], keep=True)
         if refusal is None:
-            return good.columns, None
+            return good, None
         problem = problem or str(refusal)
-    return [], problem
+    return None, problem
 
 
-def _broken(session: Session, contract: Contract, columns: list[str], keys: set[str], attempt: Attempt) -> str:
+def _broken(good: Good, keys: set[str], attempt: Attempt) -> str:
     """Return the INSERT of a copy of the good row with other keys and the values of the attempt."""
-    raw = session.schema[contract.table]
     # Another hash makes it another document; if partitions depend on the hash, another upstream id does.
     other = {"upstream_id": f"{ID} || '2'"} if "content_hash" in keys else {"content_hash": OTHER_HASH}
-    values = {"id": f"{ID} || '2'", **other, **attempt.values}
-    picked = ", ".join(values.get(c, f"t.{c}") for c in columns)
-    return f"INSERT INTO {raw} ({', '.join(columns)}) SELECT {picked} FROM {raw} AS t WHERE id = {ID} LIMIT 1"
+    return good.but({"id": f"{ID} || '2'", **other, **attempt.values})
 
 
-def _judge(session: Session, contract: Contract, attempt: Attempt, refusal: Refusal | None) -> Iterator[Finding]:
+def _judge(
+    session: Session, contract: Contract, spread: Spread, attempt: Attempt, refusal: Refusal | None
+) -> Iterator[Finding]:
     if refusal is None:
         yield finding("probe-accepted", contract.table, what=attempt.what, target=session.target.name)
-    elif (attempt.routed and (refusal.sqlstate, refusal.name) == ("23514", None)) or (
-        attempt.long and refusal.sqlstate == "22001"  # string_data_right_truncation
+        return
+    name = refusal.name
+    if spread.placement is not None and name not in attempt.names:
+        name = next((name for name in attempt.names if name and _names(refusal.message, name)), name)
+    if (
+        (attempt.routed and (refusal.sqlstate, name) == ("23514", None))
+        or (attempt.long and refusal.sqlstate == "22001")  # string_data_right_truncation
+        or (attempt.values.get(spread.column or "") == "NULL" and refusal.sqlstate == NO_SHARD)
     ):
         return
-    elif refusal.sqlstate != attempt.sqlstate or refusal.name not in attempt.names:
+    if refusal.sqlstate != attempt.sqlstate or name not in attempt.names:
         yield finding("probe-wrong-error", contract.table, what=attempt.what, reason=str(refusal))
+
+
+def _names(message: str, name: str) -> bool:
+    """Return whether a shard's error names a constraint, to which it adds its own id, or a column.
+
+    Citus shortens long names, and puts a hash between the rest and the id. Ids have six digits or more.
+    """
+    whole = re.escape(name)
+    short = "|".join(rf"{re.escape(name[:length])}_[0-9a-f]{{8}}_\d{{6,}}" for length in range(30, len(name)))
+    return (
+        re.search(rf"(?<!\w)(?:{whole}|{whole}_\d{{6,}}{'|' if short else ''}{short})(?!\w)", message) is not None
+    )
