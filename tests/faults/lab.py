@@ -98,19 +98,28 @@ class Lab:
             assert ran.exit_code == 0, ran.out + ran.err
             with self.connect(name) as connection:
                 found = boundaries(requests, volatile_functions(connection))
-                return Undisturbed(template, outcome(connection), found)
+            return Undisturbed(template, self.outcome(name), found)
 
     def _template(self, scenario: Scenario) -> str:
         name = f"template_{os.getpid()}_{next(_number)}"
-        with self.connect() as admin:
-            admin.execute(f"CREATE DATABASE {name}")
-        with self.connect(name) as connection:
-            fill(connection, RAW_TABLES[scenario.target], scenario.rows, parted=scenario.parted)
+        self.create(name, scenario)
         for command in scenario.before:
             verb, revision = command.split()
             ran = self.run(scenario.target, self.url_of(name), verb, scenario.target, revision)
             assert ran.exit_code == 0, ran.out + ran.err
         return name
+
+    def create(self, database: str, scenario: Scenario) -> None:
+        """Create a database with the tables and rows of a scenario."""
+        with self.connect() as admin:
+            admin.execute(f"CREATE DATABASE {database}")
+        with self.connect(database) as connection:
+            fill(connection, RAW_TABLES[scenario.target], scenario.rows, parted=scenario.parted)
+
+    def outcome(self, database: str) -> list[str]:
+        """Return all that a command has left in a database."""
+        with self.connect(database) as connection:
+            return outcome(connection)
 
     @cached_property
     def address(self) -> tuple[str, int]:
@@ -133,8 +142,7 @@ class Lab:
                 again = self.run(scenario.target, self.url_of(name), *scenario.words)
                 if again.exit_code:
                     problems.append(f"exit {again.exit_code}: {again.out}{again.err}")
-            with self.connect(name) as connection:
-                problems += differences(peace.outcome, outcome(connection))
+            problems += differences(peace.outcome, self.outcome(name))
         return [f"{scenario}, {fault.__name__} at {boundary}: {problem}" for problem in problems]
 
     def interrupt(self, scenario: Scenario, database: str, boundary: Boundary, fault: "Fault") -> Ran | None:
