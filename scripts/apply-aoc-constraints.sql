@@ -97,7 +97,7 @@ BEGIN
     WHEN length(current_setting('aoc.ticket')) > 100 OR current_setting('aoc.ticket') ~ '[[:cntrl:]]' THEN
       'a ticket has 1 to 100 printable characters, such as CHG-1234'
     END INTO reason;
-  IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config('temp_file_limit', '-1', false) WHERE current_setting('temp_file_limit') <> '-1' AND has_parameter_privilege('temp_file_limit', 'SET');
+  IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config(name, '-1', false) FROM pg_settings WHERE name IN ('temp_file_limit', 'citus.max_intermediate_result_size') AND setting <> '-1' AND (context = 'user' OR has_parameter_privilege(name, 'SET'));
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
   FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p ON
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM

@@ -12,6 +12,7 @@ from aoc_migrate.database.spread.partitions import Node
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import psql, wait_until, wrong_links
 from tests.partitions import LONG, pairs, partition
+from tests.test_lifecycle import alembic
 
 INDEXES = (VEX_RAW.idempotency_index().name, VEX_RAW.chain_index().name)
 PART = "CREATE TABLE vex_raw_a PARTITION OF vex_raw "
@@ -184,9 +185,11 @@ def test_scripts_refuse_a_partitioned_table(partitioned: Database, aoc: Aoc) -> 
     """psql scripts say that they are not for a partitioned table, before they change anything."""
     applied = psql(partitioned, (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text())
     planned = aoc("plan", "excititor", "--sql")
+    printed = psql(partitioned, alembic(partitioned, aoc, "upgrade", "base:head", "--sql").stdout)
 
     assert (applied.exit_code, "vex_raw is partitioned" in applied.err) == (3, True)
     assert (planned.exit_code, "vex_raw is partitioned" in planned.err) == (2, True)
+    assert (printed.exit_code, "vex_raw is partitioned, or Citus manages it" in printed.err) == (3, True)
     assert partitioned.value("SELECT to_regclass('aoc_migration_state')") is None
 
 

@@ -53,10 +53,12 @@ SETTINGS = {
 }
 
 LIFT = (
-    "SELECT set_config('temp_file_limit', '-1', false) WHERE current_setting('temp_file_limit') <> '-1' "
-    "AND has_parameter_privilege('temp_file_limit', 'SET')"
+    "SELECT set_config(name, '-1', false) FROM pg_settings WHERE name IN ('temp_file_limit', "
+    "'citus.max_intermediate_result_size') AND setting <> '-1' "
+    "AND (context = 'user' OR has_parameter_privilege(name, 'SET'))"
 )
-"""Lifts the limit that sorts and index builds may exceed, where this role may. It needs PostgreSQL 15."""
+"""Lifts, where this role may, the limits that sorts, index builds and, on a Citus cluster, results of shards may
+exceed. It needs PostgreSQL 15."""
 
 
 def pin(ours: str) -> str:

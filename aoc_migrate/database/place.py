@@ -3,18 +3,27 @@
 import psycopg
 
 from aoc_migrate.database.session import Session
-from aoc_migrate.report.model import Place
+from aoc_migrate.errors import Abort
+from aoc_migrate.report.model import Place, finding
 
-_PLACE = "SELECT current_database() AS database, current_user AS role, {} AS system_identifier"
+_PLACE = (
+    "SELECT current_database() AS database, current_user AS role, {} AS system_identifier, "
+    "to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS citus"
+)
 _SYSTEM_IDENTIFIER = "(SELECT system_identifier::text FROM pg_control_system())"
 
 
 def read_place(session: Session) -> Place:
-    """Return the session's place; without a system identifier where this role may not read it."""
+    """Return the session's place; without a system identifier where this role may not read it.
+
+    Raises Abort ``citus-worker``.
+    """
     try:
         row = session.row(_PLACE.format(_SYSTEM_IDENTIFIER))
     except psycopg.errors.InsufficientPrivilege:
         row = session.row(_PLACE.format("NULL"))
+    if row["citus"]:
+        _refuse_worker(session)
     info = session.connection.info
     return Place(
         info.host or info.hostaddr or None,
@@ -25,3 +34,11 @@ def read_place(session: Session) -> Place:
         info.parameter_status("server_version"),
         row["system_identifier"],
     )
+
+
+def _refuse_worker(session: Session) -> None:
+    from aoc_migrate.database.spread.nodes import coordinator_elsewhere
+
+    coordinator, target = coordinator_elsewhere(session), session.target
+    if coordinator:
+        raise Abort(finding("citus-worker", target.name, variable=target.variable, coordinator=coordinator))

@@ -1,8 +1,9 @@
 """The duplicate audit: groups of rows with the same idempotency key.
 
 If an index begins with the key, it is read in order. Otherwise a 64-bit hash of the key finds candidates in one
-cheap sort, and only those are grouped by the whole key, so the result is exact (`reference/limits.md` 4). Counts
-cover all groups, the sample shows the largest.
+cheap sort, and only those are grouped by the whole key, so the result is exact (`reference/limits.md` 4). Over
+shards, the key itself finds them: it contains the tenant, so each shard groups its own rows, and only candidates
+leave it. Counts cover all groups, the sample shows the largest.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.inspect.usable_indexes import usable_indexes
 from aoc_migrate.report.facts.raw_rows import VendorDuplicates
@@ -57,7 +59,8 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
         return session.value(counted) if nullable else 0, []
     order = next((columns for index in indexes if (columns := _orders(index, contract))), None)
     settings = _BY_INDEX if order else None
-    query = duplicates_and_nulls(contract, str(session.schema[contract.table]), order)
+    grouped = order or _key_of_shards(session, contract)
+    query = duplicates_and_nulls(contract, str(session.schema[contract.table]), grouped)
     rows = read(session, "looking for duplicates", query, (limit,), settings)
     return rows[0]["nulls"], [row for row in rows if row["n"] is not None]
 
@@ -70,6 +73,11 @@ def _orders(index: Row, contract: Contract) -> list[str] | None:
     """Return the key in the order of an index that begins with it and is fit for an index-only scan."""
     columns: list[str] = index["columns"][: len(contract.idempotency_key)]
     return columns if set(columns) == set(contract.idempotency_key) and index["visible"] else None
+
+
+def _key_of_shards(session: Session, contract: Contract) -> list[str] | None:
+    """Return the key where each shard can group its own rows by it; None for a table of one server."""
+    return list(contract.idempotency_key) if spread_of(session, contract.table).column else None
 
 
 def _duplicate_key(session: Session, contract: Contract, groups: list[Row]) -> Finding:
@@ -98,8 +106,9 @@ def _largest(contract: Contract) -> str:
 
 def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDuplicates, ...]:
     """Return the duplicate groups of each vendor and their rows, over all groups."""
+    grouped = _key_of_shards(session, contract)
     query = (
-        f"WITH {_groups(contract, str(session.schema[contract.table]))[1]} SELECT source_vendor, "
+        f"WITH {_groups(contract, str(session.schema[contract.table]), grouped)[1]} SELECT source_vendor, "
         "count(*) AS groups, sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
         'ORDER BY rows DESC, source_vendor COLLATE "C"'
     )
@@ -120,17 +129,18 @@ def candidates(digest: str, source: str) -> str:
 )"""
 
 
-def _groups(contract: Contract, source: str, order: list[str] | None = None) -> tuple[str, str]:
+def _groups(contract: Contract, source: str, grouped: list[str] | None = None) -> tuple[str, str]:
     """Return a query that counts the rows that lack a part of the key, and the CTEs that end in ``groups``.
 
-    ``order`` is the key in the order of an index. Without candidates the table is not read again.
+    ``grouped`` is the key, in the order of an index, where rows are grouped by it instead of by its hash. Without
+    candidates the table is not read again.
     """
-    key = ", ".join(order or contract.idempotency_key)
-    if order:
+    key = ", ".join(grouped or contract.idempotency_key)
+    if grouped:
         first = f"""candidates AS MATERIALIZED (
   SELECT {key}, count(*) AS n FROM {source} GROUP BY {key} HAVING count(*) > 1 OR {_null(contract)}
 )"""
-        null, rows = _null(contract), f"FROM candidates JOIN {source} USING ({key}) WHERE"
+        null, rows = _null(contract), f"FROM {source} JOIN candidates USING ({key}) WHERE"
     else:
         digest = key_hash(contract.idempotency_key)
         first = candidates(digest, source)
@@ -152,12 +162,13 @@ def duplicates(contract: Contract, source: Relation) -> str:
     return f"WITH {ctes}\nSELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)}"
 
 
-def duplicates_and_nulls(contract: Contract, source: str, order: list[str] | None = None) -> str:
+def duplicates_and_nulls(contract: Contract, source: str, grouped: list[str] | None = None) -> str:
     """Return the query for groups, largest first, with ``nulls``, the rows that lack a part of the key.
 
-    Without groups it returns one row whose ``n`` is NULL. Its one parameter caps the groups.
+    See `_groups` for ``grouped``. Without groups it returns one row whose ``n`` is NULL. Its one parameter caps
+    the groups.
     """
-    lacking, ctes = _groups(contract, source, order)
+    lacking, ctes = _groups(contract, source, grouped)
     return f"""WITH {ctes}
 SELECT nulls, found.* FROM ({lacking}) AS lacking LEFT JOIN (
   SELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)} LIMIT %s

@@ -1,6 +1,6 @@
-"""Audit of a partitioned raw table: can the idempotency key and the id be unique across all partitions?"""
+"""Audit of a spread raw table: can the idempotency key and the id be unique over all partitions and shards?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from aoc_migrate.contract.model import Contract, Index, key_hash
 from aoc_migrate.database import catalog
@@ -8,13 +8,14 @@ from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import FAMILY, key_columns, tree
+from aoc_migrate.database.spread.shape import Spread, spread_of
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.inspect.chain_scope import recent
 from aoc_migrate.inspect.duplicates import candidates
 from aoc_migrate.report.model import Finding, finding
 
 
-def audit_partitions(session: Session, contract: Contract) -> Iterator[Finding]:
+def audit_partitions(session: Session, contract: Contract, spread: Spread) -> Iterator[Finding]:
     """Yield what the partitioning of the raw table makes impossible."""
     keys = key_columns(session, contract.table)
     outside = [item for item in keys.items() if not set(item[1]) <= set(contract.idempotency_key)]
@@ -28,24 +29,32 @@ def audit_partitions(session: Session, contract: Contract) -> Iterator[Finding]:
         (str(session.schema[contract.table]),),
     ):
         yield finding("foreign-partition", contract.table, partition=row["name"])
-    within = list(dict.fromkeys(column or "" for columns in keys.values() for column in columns))
-    if keys and not outside and not _id_index(session, contract.table, within):
-        yield finding("partition-id-index", contract.table, columns=", ".join(["id", *within]))
+    within = [column or "" for columns in keys.values() for column in columns]
+    if keys and not outside:
+        yield from audit_id(session, contract.table, spread, within)
 
 
-def _id_index(session: Session, table: str, within: list[str]) -> bool:
-    """Return whether there is a unique index over id and, at most, the columns of the partition keys."""
-    return bool(
-        session.value(
-            "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(%s) AND i.indisunique "
-            "AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND 'id' = (SELECT attname "
-            "FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = i.indkey[0] AND attnotnull) "
-            "AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) "
-            "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts "
-            "AND a.attname <> ALL (%s)))",
-            (str(session.schema[table]), ["id", *within]),
-        )
-    )
+_ID_INDEX = """
+SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL (
+  SELECT array_agg(a.attname::text ORDER BY k.n) AS columns, bool_or(a.attname = 'id' AND a.attnotnull) AS id
+  FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts) AS has
+WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND has.id AND has.columns <@ %s AND has.columns[:array_position(has.columns, 'id')] <@ %s)
+"""
+
+
+def audit_id(session: Session, table: str, spread: Spread, within: Sequence[str] = ()) -> Iterator[Finding]:
+    """Yield a finding unless a unique index makes an id unique, as far as one can over partitions and shards.
+
+    It is on the columns by which a row is found, and on those of partition keys (``within``). Only the former may
+    precede ``id``, so that it can find a row.
+    """
+    identity = list(spread.identity)
+    columns = list(dict.fromkeys([*identity, *within]))
+    if not session.value(_ID_INDEX, (str(session.schema[table]), columns, identity)):
+        slug = "partition-id-index" if spread.partitioned else "primary-key-missing"
+        yield finding(slug, table, columns=", ".join(columns))
 
 
 def foreign_indexes(session: Session, contract: Contract) -> Iterator[Finding]:
@@ -62,19 +71,26 @@ def _taken(session: Session, table: Relation, name: Relation, index: Index) -> b
     return bool(taken) and catalog.defined(session, table, name, index) == "foreign"
 
 
+# Grouped on each shard first. For the subquery of `candidates`, the coordinator would keep the digest of every row
+# as an intermediate result, whose size Citus limits.
+_DIGESTS = "candidates AS MATERIALIZED (SELECT {digest} AS digest FROM {raw} GROUP BY 1 HAVING count(*) > 1)"
+
+
 def ambiguous_ids(
     session: Session, contract: Contract, limit: int, since: float | None = None
 ) -> Iterator[Finding]:
-    """Yield ``ambiguous-id`` if rows of a partitioned table share an id, which no index of it can forbid.
+    """Yield ``ambiguous-id`` if rows of a spread table share an id, which no index of it can forbid.
 
     ``since``: check only the ids of rows stored in the last ``since`` seconds.
     """
     table = contract.table
-    if not key_columns(session, table):
+    spread = spread_of(session, table)
+    if not spread.partitioned and not spread.column:
         return
     raw, digest, values = session.schema[table], key_hash(["id"]), list[float]()
     condition = f"{digest} IN (SELECT digest FROM candidates)"
-    ids = f"WITH {candidates(digest, str(raw))} SELECT id FROM {raw} WHERE {condition}"
+    shared = _DIGESTS.format(digest=digest, raw=raw) if spread.column else candidates(digest, str(raw))
+    ids = f"WITH {shared} SELECT id FROM {raw} WHERE {condition}"
     if since is not None:
         rows, values = recent(session, contract, since)
         ids = f"SELECT id FROM {raw} WHERE id IN (SELECT id FROM {raw} WHERE {rows})"

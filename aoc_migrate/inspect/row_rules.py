@@ -69,8 +69,9 @@ def audit_rows(
         doing = f"examining rows of {contract.table} that break a rule"
         found = read(session, doing, _violation_scan(list(broken), violations, source), (limit,))
         for row in found:
-            rows_of[violations[row["n"]].slug] += row["rows"]
-            yield _finding(session, contract, violations[row["n"]], row)
+            violation = violations[row["n"] - 1]
+            rows_of[violation.slug] += row["rows"]
+            yield _finding(session, contract, violation, row)
     for slug in dict.fromkeys(violation.slug for of_rule in rules.values() for violation in of_rule):
         session.checked(_HOLDS[slug], counts["rows"], "rows", rows_of[slug])
     return int(counts["rows"])
@@ -83,12 +84,15 @@ def row_scan(rules: dict[str, list[Violation]], source: str) -> str:
 
 
 def _violation_scan(rules: list[str], violations: list[Violation], source: str) -> str:
-    """Return the query of (n, rows, keys, sample) for each violation found. Its one parameter caps the samples."""
-    listed = ", ".join(f"({n}, {violation.where})" for n, violation in enumerate(violations))
-    keys = " ".join(f"WHEN {n} THEN {violation.keys}" for n, violation in enumerate(violations))
+    """Return the query of (n, rows, keys, sample) for each violation found, the first of which has ``n`` 1.
+
+    Its one parameter caps the samples. Over VALUES, Citus would refuse the EXISTS in a predicate.
+    """
+    listed = ", ".join(violation.where for violation in violations)
+    keys = " ".join(f"WHEN {n} THEN {violation.keys}" for n, violation in enumerate(violations, 1))
     return f"""WITH broken AS MATERIALIZED (
   SELECT kind.n, id, CASE kind.n {keys} END AS keys
-  FROM {source} CROSS JOIN LATERAL (VALUES {listed}) AS kind (n, broken)
+  FROM {source} CROSS JOIN LATERAL unnest(ARRAY[{listed}]) WITH ORDINALITY AS kind (broken, n)
   WHERE ({" OR ".join(rules)}) AND kind.broken
 )
 SELECT n, count(*) AS rows, ARRAY(

@@ -179,7 +179,7 @@ def write_findings(session: Session, tables: list[str]) -> list[Finding]:
     target = session.target.name
     facts = session.row(
         "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only, "
-        "current_user AS role, "
+        "current_user AS role, to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS citus, "
         "has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE') AS can_create",
         (str(session.schema),),
     )
@@ -188,7 +188,11 @@ def write_findings(session: Session, tables: list[str]) -> list[Finding]:
     if facts["read_only"]:
         return [finding("read-only-role", target, role=facts["role"])]
     role = session.quoted(facts["role"])
-    findings = []
+    findings = list[Finding]()
+    if facts["citus"]:
+        from aoc_migrate.inspect.distribution import cluster_findings
+
+        findings += cluster_findings(session)
     if not facts["can_create"]:
         action = f"create tables in schema {session.target.schema}"
         remedy = f"Run: GRANT CREATE ON SCHEMA {session.schema} TO {role};"

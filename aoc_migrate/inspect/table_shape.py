@@ -7,7 +7,9 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.contract.rules import Column
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
-from aoc_migrate.inspect.partitioning import audit_partitions
+from aoc_migrate.database.spread.shape import spread_of
+from aoc_migrate.inspect.distribution import distribution_findings
+from aoc_migrate.inspect.partitioning import audit_id, audit_partitions
 from aoc_migrate.report.model import Finding, finding
 
 _OPTIONAL = ("supersedes", "created_at")
@@ -17,7 +19,7 @@ _ACCEPTED_TYPES = {
     "jsonb": ("jsonb",),
 }
 SHAPE = "columns have the names and types of the contract, and the table has a key"
-UNUSABLE = ("table-kind", "column-missing", "column-type")
+UNUSABLE = ("table-kind", "column-missing", "column-type", "distribution-key")
 """Findings of `audit_columns` after which no rows can be checked."""
 _KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
 
@@ -38,12 +40,15 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
             yield finding("forbidden-column", f"{table}.{name}", column=name)
         if name not in known and type_ in ("jsonb", "json"):
             yield finding("unguarded-column", f"{table}.{name}", column=name)
-    if kind == "p":
-        yield from audit_partitions(session, contract)
+    spread = spread_of(session, table)
+    if wrong := [*distribution_findings(session, table, spread)]:
+        yield from wrong
+    elif spread.partitioned:
+        yield from audit_partitions(session, contract, spread)
     elif children := _children(session, table):
         yield finding("child-tables", table, names=", ".join(children), child=children[0])
-    elif not _has_unique_id(session, table):
-        yield finding("primary-key-missing", table)
+    else:
+        yield from audit_id(session, table, spread)
 
 
 def _audit_column(table: str, column: Column, existing: dict[str, str]) -> Iterator[Finding]:
@@ -63,14 +68,3 @@ def _children(session: Session, table: str) -> list[str]:
         (str(session.schema[table]),),
     )
     return [row["name"] for row in rows]
-
-
-def _has_unique_id(session: Session, table: str) -> bool:
-    return bool(
-        session.value(
-            "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "
-            "AND a.attnum = i.indkey[0] WHERE i.indrelid = to_regclass(%s) AND i.indisunique "
-            "AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'id' AND a.attnotnull)",
-            (str(session.schema[table]),),
-        )
-    )

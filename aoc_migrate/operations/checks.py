@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.questions import constraint_exists, constraint_is_ours, nullable
-from aoc_migrate.database.relation import literal
 from aoc_migrate.database.state import recorded
 from aoc_migrate.operations import partition_not_null, unproven_not_null
 from aoc_migrate.operations.check_steps import (
@@ -74,11 +73,9 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
     NOT NULL that is NOT VALID is validated first: SET NOT NULL would ignore the proof, and scan.
     """
     raw = run.schema[table]
-    fixed = run.spread(raw).column  # Citus never drops the NOT NULL of the column that it distributes by
-    there = f"(attnotnull OR attname = {literal(fixed)})" if fixed else "attnotnull"
     facts = (
         "'not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
-        f"WHERE attrelid = {raw.literal}::regclass AND {there} AND attnum > 0)"
+        f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attnum > 0)"
     )
     unproven = f", 'not_valid', {unproven_not_null.found(raw, columns)}"
     partitioned = run.on_partitions(raw)
@@ -105,18 +102,22 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
 def invalidate_checks(
     run: Executor, table: str, names: Sequence[str], contract: Contract, proof: str, revision: str
 ) -> None:
-    """Make CHECKs NOT VALID again, and drop the NOT NULL that ``revision`` had set; new rows stay guarded."""
+    """Make CHECKs NOT VALID again, and drop the NOT NULL that ``revision`` had set; new rows stay guarded.
+
+    The column that a table is distributed by keeps its NOT NULL: Citus refuses to drop it.
+    """
     raw, check = run.schema[table], contract.check(proof)
+    columns = tuple(column for column in check.columns if column != run.spread(raw).column)
     again = [add_again(raw, contract.check(name), recorded(run.schema, revision)) for name in names]
     proved = f"({nullable_before(check.columns)} OR value->'not_valid' <> '[]')"
     again.append(add_again(raw, check, recorded(run.schema, revision, proved)))
     if online := run.on_partitions(raw):
         run.run(*again)
-        partition_not_null.drop(online, raw, check.columns, revision)
+        partition_not_null.drop(online, raw, columns, revision)
         run.run(forget(run.schema, revision))
     else:
         ours = recorded(run.schema, revision, "NOT value->'not_null' ? attname::text")
-        dropped = drop_not_null(raw, check.columns, ours)
+        dropped = drop_not_null(raw, columns, ours)
         unproven = recorded(run.schema, revision, "value->'not_valid' ? attname::text")
-        invalidated = unproven_not_null.invalidate(raw, check.columns, unproven)
+        invalidated = unproven_not_null.invalidate(raw, columns, unproven)
         run.run(*again, dropped, invalidated, forget(run.schema, revision))

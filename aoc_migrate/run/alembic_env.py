@@ -24,12 +24,15 @@ from aoc_migrate.database.bookkeeping import VERSION, share
 from aoc_migrate.database.limits import Limits, read_flags
 from aoc_migrate.database.own_tables import create, guard, lock
 from aoc_migrate.database.pinned_settings import preamble
+from aoc_migrate.database.place import read_place
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import Session, connect
+from aoc_migrate.database.spread.shape import refuse_spread
 from aoc_migrate.database.targets import RAW_TABLES, TARGETS, choose_targets, read_schema_and_owner
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort, refused
+from aoc_migrate.inspect.distribution import cluster_findings
 from aoc_migrate.inspect.server_activity import limited_visibility
 from aoc_migrate.operations import registered as _registered  # noqa: F401 - the operations that revisions call
 from aoc_migrate.operations.execute import Online
@@ -96,7 +99,9 @@ def _print_sql(context: Any) -> None:
     )
     write = context.get_context().impl.static_output
     write(preamble({"row_security": "off"}))
-    write(f"{guard(Schema(schema), Schema(schema)[RAW_TABLES[name]])};")
+    raw = Schema(schema)[RAW_TABLES[name]]
+    write(f"{guard(Schema(schema), raw)};")
+    write(f"{refuse_spread(raw)};")
     if context.get_starting_revision_argument() is None:
         write(_FROM_BASE.format(Schema(schema)[VERSION]))
     with context.begin_transaction():
@@ -115,21 +120,20 @@ def _run_stock(context: Any) -> None:
     verb = context.config.cmd_opts.cmd[0].__name__ if context.config.cmd_opts else "upgrade"
     try:
         (target,) = choose_targets([_target_name(context)])
-        with (
-            connect(target, f"alembic {verb}", Limits(), read_flags(), accepted(context)) as session,
-            runner_lock(session) if verb in _LOCKING else nullcontext(),
-            _reporting_findings(session),
-        ):
-            if verb == "upgrade" and (current_hold := hold.read(session)) is not None:
-                raise CommandError(plain(hold.to_finding(session, current_hold).problem))
-            if verb in _LOCKING:
-                refuse(session, code_findings(session, contract_at(target.name, None), DDL))
-                create(session, VERSION)
-                session.findings += limited_visibility(session)
-            with _recorded(session, verb, context.config.cmd_opts, ticket(context)):
-                _migrate(context, session)
-            if verb == "upgrade":
-                session.run(share(session.schema, session.raw))
+        with connect(target, f"alembic {verb}", Limits(), read_flags(), accepted(context)) as session:
+            read_place(session)
+            with runner_lock(session) if verb in _LOCKING else nullcontext(), _reporting_findings(session):
+                if verb == "upgrade" and (current_hold := hold.read(session)) is not None:
+                    raise CommandError(plain(hold.to_finding(session, current_hold).problem))
+                if verb in _LOCKING:
+                    refuse(session, [*cluster_findings(session)])
+                    refuse(session, code_findings(session, contract_at(target.name, None), DDL))
+                    create(session, VERSION)
+                    session.findings += limited_visibility(session)
+                with _recorded(session, verb, context.config.cmd_opts, ticket(context)):
+                    _migrate(context, session)
+                if verb == "upgrade":
+                    session.run(share(session.schema, session.raw))
     except Abort as abort:
         remedy = "" if abort.refused else f"\n{plain(_help(abort.finding))}"
         raise CommandError(f"{plain(abort.finding.problem)}{remedy}") from None

@@ -42,6 +42,14 @@ BEGIN
   END IF;
 END $aoc$;
 
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('"public"."advisory_raw"') AND relkind = 'p')
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgfoid = to_regproc('pg_catalog.citus_truncate_trigger') AND tgrelid = to_regclass('"public"."advisory_raw"')) THEN
+    RAISE EXCEPTION '%', 'advisory_raw is partitioned, or Citus manages it: run alembic without --sql, or aoc-migrate';
+  END IF;
+END $aoc$;
+
 -- Running upgrade concelier_0002 -> concelier_0003
 
 -- VALIDATE CONSTRAINT advisory_raw_keys_v1, advisory_raw_objects_v1, advisory_raw_required_v1 ON advisory_raw: SHARE UPDATE EXCLUSIVE on advisory_raw while it runs; one scan proves all rows; reads and writes go on.

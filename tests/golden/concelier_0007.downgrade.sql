@@ -42,6 +42,14 @@ BEGIN
   END IF;
 END $aoc$;
 
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('"public"."advisory_raw"') AND relkind = 'p')
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgfoid = to_regproc('pg_catalog.citus_truncate_trigger') AND tgrelid = to_regclass('"public"."advisory_raw"')) THEN
+    RAISE EXCEPTION '%', 'advisory_raw is partitioned, or Citus manages it: run alembic without --sql, or aoc-migrate';
+  END IF;
+END $aoc$;
+
 BEGIN;
 
 -- Running downgrade concelier_0007 -> concelier_0006

@@ -42,6 +42,14 @@ BEGIN
   END IF;
 END $aoc$;
 
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('"public"."vex_raw"') AND relkind = 'p')
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgfoid = to_regproc('pg_catalog.citus_truncate_trigger') AND tgrelid = to_regclass('"public"."vex_raw"')) THEN
+    RAISE EXCEPTION '%', 'vex_raw is partitioned, or Citus manages it: run alembic without --sql, or aoc-migrate';
+  END IF;
+END $aoc$;
+
 -- Running upgrade excititor_0002 -> excititor_0003
 
 -- VALIDATE CONSTRAINT vex_raw_keys_v1, vex_raw_objects_v1, vex_raw_required_v1 ON vex_raw: SHARE UPDATE EXCLUSIVE on vex_raw while it runs; one scan proves all rows; reads and writes go on.

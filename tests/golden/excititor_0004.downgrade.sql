@@ -44,6 +44,14 @@ BEGIN
   END IF;
 END $aoc$;
 
+DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('"public"."vex_raw"') AND relkind = 'p')
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgfoid = to_regproc('pg_catalog.citus_truncate_trigger') AND tgrelid = to_regclass('"public"."vex_raw"')) THEN
+    RAISE EXCEPTION '%', 'vex_raw is partitioned, or Citus manages it: run alembic without --sql, or aoc-migrate';
+  END IF;
+END $aoc$;
+
 -- Running downgrade excititor_0004 -> excititor_0003
 
 -- No other session may be building it.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
 
 
@@ -58,3 +59,19 @@ def spread_of(session: Session, table: str) -> Spread:
     if placed:
         return Spread(found["partitioned"], Placement(placed[0]["placement"]), placed[0]["column"])
     return Spread(found["partitioned"])
+
+
+CITUS_MANAGES = "SELECT FROM pg_trigger WHERE tgfoid = to_regproc('pg_catalog.citus_truncate_trigger') AND tgrelid"
+"""The beginning of a query that finds a table of Citus even where there is no Citus, and so no catalog of it."""
+
+
+def refuse_spread(raw: Relation) -> str:
+    """Return the statement that ends a printed migration on a spread table, whose steps only the catalog knows."""
+    message = f"{raw.name} is partitioned, or Citus manages it: run alembic without --sql, or aoc-migrate"
+    return f"""DO $aoc$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass({raw.literal}) AND relkind = 'p')
+    OR EXISTS ({CITUS_MANAGES} = to_regclass({raw.literal})) THEN
+    RAISE EXCEPTION '%', {literal(message)};
+  END IF;
+END $aoc$"""

@@ -99,10 +99,10 @@ ROWS: dict[str, Message] = {
         "Convert the column with the service's own migrations, then upgrade.",
     ),
     "primary-key-missing": Message(
-        "{table} has no primary key or unique index on id alone, or id allows NULL; links by id would be "
+        "{table} has no primary key or unique index on {columns} alone, or id allows NULL; links by id would be "
         "ambiguous.",
-        "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} (id); If id allows NULL, also run, at a "
-        "quiet time: ALTER TABLE {table} ALTER id SET NOT NULL;",
+        "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} ({columns}); If id allows NULL, also "
+        "run, at a quiet time: ALTER TABLE {table} ALTER id SET NOT NULL;",
     ),
     "child-tables": Message(
         "Other tables inherit from {table} ({names}): their rows count as rows of {table}, but its indexes do not "
@@ -126,6 +126,11 @@ ROWS: dict[str, Message] = {
     "table-kind": Message(
         "{subject} is a {kind}, not a table; it cannot carry the contract.",
         "Point the URL and schema at the table.",
+    ),
+    "distribution-key": Message(
+        "{subject} is {how}; on a Citus cluster, a raw table must be distributed by tenant, be a reference table, "
+        "or stay on the coordinator.",
+        "{remedy}",
     ),
     "retrofit-not-allowed": Message(
         "{table} has {n_rows} without the right supersedes link, and the backfill has to UPDATE an append-only "

@@ -44,6 +44,18 @@ SESSION: dict[str, Message] = {
         "Upgrade the server first.",
         exit_code=2,
     ),
+    "citus-worker": Message(
+        "This server is a worker of a Citus cluster; aoc-migrate works through the coordinator.",
+        "Point {variable} at the coordinator, {coordinator}.",
+        exit_code=2,
+    ),
+    "ddl-propagation-off": Message(
+        "citus.enable_ddl_propagation is off for this session: Citus would change only the coordinator, and leave "
+        "the shards of {subject} as they are.",
+        "Find out where it is set (SELECT * FROM pg_db_role_setting;) and why. Then reset it, for example: ALTER "
+        "ROLE {role} RESET citus.enable_ddl_propagation;",
+        exit_code=2,
+    ),
     "encoding": Message(
         "The database's encoding is {encoding}; the contract's rules need characters that only UTF8 has.",
         "Create a database with ENCODING 'UTF8', and move the data with pg_dump and pg_restore.",
