@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from aoc_migrate.sandbox.databases import RAW_TABLES
 from tests.citus.clusters import Cluster, prepared
@@ -17,10 +16,10 @@ from tests.faults.outcome import outcome
 from tests.faults.scenarios import WRONG_LINKS, Scenario
 from tests.fingerprint import fingerprint
 
-_ROWS = f"""INSERT INTO {{table}} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream,
-  linkset, content, created_at, supersedes) SELECT 'r' || n, 'tenant ' || n / 5 % 3, 'osv', 'CVE-' || n / 5,
-  'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{{{{}}}}', '{{{{}}}}', '{{{{}}}}',
-  '{{{{"raw": {{{{}}}}}}}}', '2025-01-01', {WRONG_LINKS} FROM generate_series(1, {{rows}}) AS n"""
+_ROWS = f"""INSERT INTO {{table}} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source,
+  upstream, linkset, content, created_at, supersedes) SELECT 'r' || n, 'tenant ' || n / 5 % 3, 'osv',
+  'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{{{{}}}}', '{{{{}}}}',
+  '{{{{}}}}', '{{{{"raw": {{{{}}}}}}}}', '2025-01-01', {WRONG_LINKS} FROM generate_series(1, {{rows}}) AS n"""
 """The rows of `tests.faults.scenarios.fill`, of three tenants."""
 
 
@@ -62,11 +61,6 @@ class ClusterLab(Lab):
         """Drop the templates."""
         for undisturbed in self.known.values():
             self.cluster.drop(undisturbed.template)
-
-
-def cluster_lab(cluster: Cluster) -> ClusterLab:
-    """Return a lab whose undisturbed runs are made once; the caller drops it."""
-    return ClusterLab(make_conninfo(cluster.coordinator), cluster=cluster)
 
 
 def _copy(node: str, template: str, name: str) -> None:

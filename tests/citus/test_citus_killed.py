@@ -1,12 +1,11 @@
 """After kill -9 at a statement boundary, the same command ends on every node where an undisturbed run ends."""
 
-from collections.abc import Iterator
 from itertools import cycle
 
 import pytest
 
 from tests.citus.clusters import Cluster
-from tests.citus.lab import ClusterLab, cluster_lab
+from tests.citus.lab import ClusterLab
 from tests.faults.lab import kill, kill_after_sending
 from tests.faults.scenarios import Scenario
 
@@ -19,19 +18,11 @@ WALKED = [
 """What is killed, at every how many boundaries."""
 
 
-@pytest.fixture(scope="module")
-def lab(cluster: Cluster) -> Iterator[ClusterLab]:
-    """A lab on the cluster."""
-    made = cluster_lab(cluster)
-    yield made
-    made.drop()
-
-
 @pytest.mark.parametrize(("scenario", "every"), WALKED, ids=str)
 def test_a_killed_command_ends_as_if_undisturbed(
     scenario: Scenario, every: int, lab: ClusterLab, cluster: Cluster
 ) -> None:
-    """Killed anywhere, the same command goes on, and leaves the rows, the catalog and the shards of a normal run."""
+    """Killed anywhere, the same command goes on, and leaves rows, catalog and shards as a normal run does."""
     with cluster.used():
         chosen = [b for b in lab.undisturbed(scenario).boundaries if not b.inside][::every]
         assert chosen, "no boundary was found"

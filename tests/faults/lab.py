@@ -76,7 +76,7 @@ class Lab:
 
     def run(self, target: str, conninfo: str, *words: str) -> Ran:
         """Run aoc-migrate on a database to its end."""
-        return _end(self.start(target, conninfo, *words))
+        return end(self.start(target, conninfo, *words))
 
     def undisturbed(self, scenario: Scenario) -> Undisturbed:
         """Return what the scenario does undisturbed; its template database stays as long as the server."""
@@ -160,7 +160,7 @@ class Lab:
 
         with self._proxy(judge) as proxy:
             process = self.start(scenario.target, self.url_of(database, proxy.port), *scenario.words)
-            ran = _end(process)
+            ran = end(process)
         return ran if reached else None
 
     def restart(self) -> None:
@@ -221,7 +221,8 @@ def _reported(scenario: Scenario, ran: Ran | None) -> bool:
     return "-1" in scenario.words and ended
 
 
-def _end(process: "subprocess.Popen[str]") -> Ran:
+def end(process: "subprocess.Popen[str]") -> Ran:
+    """Wait for the end of a command."""
     with process:
         out, err = process.communicate(timeout=120)
     return Ran(process.returncode, out, err)
