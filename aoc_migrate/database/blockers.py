@@ -6,6 +6,7 @@ from aoc_migrate.database.lock_queue import LockQueue, holders, lock_queue
 from aoc_migrate.database.observing import only_observing
 from aoc_migrate.database.relation import Relation, typed
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.nodes import on
 from aoc_migrate.report.formatting import seconds_shown
 
 
@@ -41,10 +42,10 @@ class Blockers:
 
         ``bound``: the seconds of ``statement_timeout``, if one is set.
         """
-        self.slow = had_lock and not self.ahead
-        if not self.ahead and not self.slow:
+        if not self.ahead and (session.on_cluster or not had_lock):
             with only_observing(session, f"who holds locks on {table.name}", bound):
                 self.ahead = holders(session, table, mode)
+        self.slow = had_lock and not self.ahead
 
     def words(self) -> str:
         """Return who blocked us, and how many waited behind us."""
@@ -76,20 +77,20 @@ class Blockers:
         """Return the statement that ends one of them."""
         for row in self.ahead:
             if row["gid"] is not None:
-                return f"ROLLBACK PREPARED {typed(row['gid'])};"
+                return f"ROLLBACK PREPARED {typed(row['gid'])};{on(row)}"
             if not row["waits"]:
-                return f"SELECT pg_terminate_backend({row['pid']});"
+                return f"SELECT pg_terminate_backend({row.get('global_pid', row['pid'])});"
         return "SELECT * FROM pg_stat_activity WHERE state <> 'idle' ORDER BY xact_start;"
 
     def _name(self, row: Row) -> str:
         age = "" if row["seconds"] is None else f", open for {seconds_shown(row['seconds'])}"
         if row["gid"] is not None:
-            return f"prepared transaction {row['gid']!r} of {row['role']}{age}"
+            return f"prepared transaction {row['gid']!r} of {row['role']}{on(row)}{age}"
         if row["autovacuum"]:
             kind = "to prevent wraparound, which does not yield" if row["wraparound"] else "which will yield"
-            return f"pid {row['pid']} (autovacuum {kind}{age})"
+            return f"pid {row['pid']}{on(row)} (autovacuum {kind}{age})"
         how = "waits as we do" if row["waits"] else "holds it"
         text = f", query {row['query']!r}" if self.show_queries else ""
         state = row["state"] or "state not visible to this role"
         role = row["role"] or "a process of the server"
-        return f"pid {row['pid']} ({role}, {row['application']!r}, {state}{age}, {how}{text})"
+        return f"pid {row['pid']}{on(row)} ({role}, {row['application']!r}, {state}{age}, {how}{text})"

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from aoc_migrate.database.observing import only_observing
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.backends import BACKENDS, internal_name, sessions_of
+from aoc_migrate.database.spread.nodes import on_each_node
 from aoc_migrate.database.spread.partitions import FAMILY
+from aoc_migrate.database.spread.shards import NAMED, shards
 
 # A lock without a backend is a prepared transaction's, which holds one on its own id as well.
 _SESSIONS = """
@@ -27,32 +30,35 @@ _OBJECT = (
 # pg_locks shows every role every session; pg_stat_activity does not. pg_blocking_pids stops the lock manager for a
 # moment, so it is called only for sessions that wait for something that ours holds or awaits.
 _QUEUE = f"""
-WITH locks AS MATERIALIZED (SELECT * FROM pg_locks),
-mine AS (SELECT * FROM locks WHERE pid = %(pid)s AND NOT granted),
+WITH ours (pid) AS MATERIALIZED ({{ours}}),
+locks AS MATERIALIZED (SELECT * FROM pg_locks),
+mine AS (SELECT locks.* FROM ours JOIN locks USING (pid) WHERE NOT granted),
 waiting AS MATERIALIZED (
   SELECT pid, pg_blocking_pids(pid) AS blockers FROM (
-    SELECT %(pid)s AS pid UNION SELECT w.pid FROM locks w JOIN locks own ON own.pid = %(pid)s
-      AND {_OBJECT.format("w")} IS NOT DISTINCT FROM {_OBJECT.format("own")} WHERE NOT w.granted
+    SELECT pid FROM ours UNION SELECT w.pid FROM ours JOIN locks own USING (pid) JOIN locks w
+      ON {_OBJECT.format("w")} IS NOT DISTINCT FROM {_OBJECT.format("own")} WHERE NOT w.granted
   ) AS around
 ),
-blocking AS (SELECT DISTINCT unnest(blockers) AS pid FROM waiting WHERE pid = %(pid)s),
+blocking AS (SELECT DISTINCT unnest(blockers) AS pid FROM waiting JOIN ours USING (pid)),
 ahead AS (
   SELECT b.pid, NULL AS prepared, EXISTS (SELECT FROM locks w JOIN mine USING (locktype)
     WHERE w.pid = b.pid AND NOT w.granted AND w.relation IS NOT DISTINCT FROM mine.relation) AS waits
-  FROM blocking b WHERE b.pid <> 0
+  FROM blocking b WHERE b.pid <> 0 AND b.pid <> ALL (ARRAY(SELECT pid FROM ours))
   UNION ALL SELECT DISTINCT 0, h.virtualtransaction, false
   FROM blocking b, locks h JOIN mine ON mine.relation = h.relation
     OR mine.transactionid = h.transactionid OR mine.virtualxid = h.virtualxid
   WHERE b.pid = 0 AND h.pid IS NULL AND h.granted
 ),
 sessions AS ({_SESSIONS})
-SELECT sessions.*, (SELECT count(*) FROM waiting WHERE %(pid)s = ANY (blockers)) AS behind
+SELECT sessions.*, ARRAY(SELECT {{waiter}} FROM waiting WHERE blockers && ARRAY(SELECT pid FROM ours)
+  AND pid <> ALL (ARRAY(SELECT pid FROM ours))) AS behind
 FROM (SELECT) AS always LEFT JOIN sessions ON true ORDER BY waits, seconds DESC NULLS LAST
 """
+_HERE = {"ours": "VALUES (%(pid)s::int)", "waiter": "pid"}
 _HOLDERS = f"""
 WITH ahead AS (
   SELECT DISTINCT coalesce(pid, 0) AS pid, virtualtransaction AS prepared, false AS waits
-  FROM pg_locks WHERE relation IN {FAMILY} AND mode = coalesce(%s, mode) AND granted
+  FROM pg_locks WHERE relation IN {{tables}} AND mode = coalesce(%s, mode) AND granted
     AND pid IS DISTINCT FROM pg_backend_pid()
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ){_SESSIONS} ORDER BY waits, seconds DESC NULLS LAST"""
@@ -67,13 +73,26 @@ class LockQueue:
 
 
 def lock_queue(other: Session, pid: int) -> LockQueue:
-    """Return the queue around session ``pid``, seen from ``other`` in one query; an empty one if that fails."""
-    with only_observing(other, "who blocks this session, and who waits for it"):
-        rows = other.rows(_QUEUE, {"pid": pid})
-        return LockQueue([row for row in rows if row["pid"] is not None], rows[0]["behind"])
+    """Return the queue around session ``pid``, seen from ``other`` in one query; an empty one if that fails.
+
+    On a cluster, where nobody blocks it here, the queues around its backends on all nodes are read as well.
+    """
+    what = "who blocks this session, and who waits for it"
+    with only_observing(other, what):
+        rows = other.rows(_QUEUE.format(**_HERE), {"pid": pid})
+        ahead, behind = [row for row in rows if row["pid"] is not None], {*rows[0]["behind"]}
+        if other.on_cluster and not ahead:
+            rows = on_each_node(other, what, _QUEUE.format(**BACKENDS), {"name": internal_name(other, pid)})
+            ahead = sessions_of(other, [row for row in rows if row["pid"] is not None])
+            behind |= {waiter for row in rows for waiter in row["behind"]}
+        return LockQueue(ahead, len(behind))
     return LockQueue()
 
 
 def holders(session: Session, table: Relation, mode: str | None) -> list[Row]:
-    """Return who else holds locks (of one ``mode`` or any) on ``table`` or a partition of it."""
-    return session.rows(_HOLDERS, (str(table), mode))
+    """Return who else holds locks (of one ``mode`` or any) on ``table``, or a partition or shard of it."""
+    found = session.rows(_HOLDERS.format(tables=FAMILY), (str(table), mode))
+    if session.on_cluster and not found:
+        tables, what = shards(session, table), f"who holds locks on shards of {table.name}"
+        found = sessions_of(session, on_each_node(session, what, _HOLDERS.format(tables=NAMED), (tables, mode)))
+    return found

@@ -16,14 +16,14 @@ _SYSTEM_IDENTIFIER = "(SELECT system_identifier::text FROM pg_control_system())"
 def read_place(session: Session) -> Place:
     """Return the session's place; without a system identifier where this role may not read it.
 
-    Raises Abort ``citus-worker``.
+    Also notes in the session whether it is ``on_cluster``. Raises Abort ``citus-worker``.
     """
     try:
         row = session.row(_PLACE.format(_SYSTEM_IDENTIFIER))
     except psycopg.errors.InsufficientPrivilege:
         row = session.row(_PLACE.format("NULL"))
     if row["citus"]:
-        _refuse_worker(session)
+        _of_cluster(session)
     info = session.connection.info
     return Place(
         info.host or info.hostaddr or None,
@@ -36,9 +36,11 @@ def read_place(session: Session) -> Place:
     )
 
 
-def _refuse_worker(session: Session) -> None:
-    from aoc_migrate.database.spread.nodes import coordinator_elsewhere
+def _of_cluster(session: Session) -> None:
+    """Refuse a worker; note whether the tables belong to the cluster."""
+    from aoc_migrate.database.spread.nodes import coordinator_elsewhere, has_tables
 
     coordinator, target = coordinator_elsewhere(session), session.target
     if coordinator:
         raise Abort(finding("citus-worker", target.name, variable=target.variable, coordinator=coordinator))
+    session.on_cluster = has_tables(session)

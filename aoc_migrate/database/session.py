@@ -40,7 +40,7 @@ class Session:
     ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
     checked. ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
-    ``unseen``: what the log has already reported as not visible.
+    ``unseen``: what the log has already reported as not visible. ``on_cluster``: Citus manages tables of ours.
     """
 
     target: Target
@@ -59,6 +59,7 @@ class Session:
     estimate: Callable[[Any], float | None] | None = None
     transcript: Transcript | None = None
     unseen: set[str] = field(default_factory=set, init=False)
+    on_cluster: bool = False
     _begun: float = field(default_factory=time.monotonic, init=False)
     _failed: float | None = field(default=None, init=False)
 
@@ -108,11 +109,8 @@ class Session:
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
-        with (
-            self.transcribed(sql, parameters),
-            self.settled(),
-            self.connection.cursor(row_factory=dict_row) as cursor,
-        ):
+        with self.transcribed(sql, parameters), self.settled():
+            cursor = self.connection.cursor(row_factory=dict_row)
             return cursor.execute(self._sql(sql, parameters), parameters).fetchall()
 
     def transcribed(self, sql: str, parameters: Parameters | None) -> AbstractContextManager[None]:

@@ -25,7 +25,7 @@ def watched(session: Session, observe: Callable[[Session, int], object], every: 
         while not ended.wait(every):  # most steps end before the first call
             try:
                 with connect(session.target, "watch", session.limits, session.flags) as other:
-                    other.unseen = session.unseen
+                    other.unseen, other.on_cluster = session.unseen, session.on_cluster
                     while True:
                         with only_observing(other, "how this step goes on"):
                             observe(other, pid)

@@ -36,9 +36,10 @@ def chain_sample(session: Session, contract: Contract, scope: Scope) -> tuple[Li
     rows = f"SELECT id, {contract.link} FROM {raw}"
     where, values = chains_in(session, contract, replace(scope, since=None))
     if scope.since is not None:
-        found, seconds = recent(session, contract, scope.since)
+        found, _ = recent(session, contract, scope.since, "%(since)s")
         documents = f"SELECT DISTINCT {key} FROM {raw} WHERE {where} AND {found} ORDER BY {key} LIMIT 5"
-        rows, where, values = f"{rows} JOIN ({documents}) AS recent USING ({key})", "true", [*values, *seconds]
+        rows, where = f"{rows} JOIN ({documents}) AS recent USING ({key})", "true"
+        values["since"] = scope.since
     sample = session.rows(f"{rows} WHERE {where} ORDER BY {order} LIMIT 5", values)
     return tuple(LinkedRow(row["id"], row[contract.link]) for row in sample)
 

@@ -24,7 +24,7 @@ from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.spread.shards import Shards, shards_of
+from aoc_migrate.database.spread.cluster_instant import ClusterInstant, cluster_instant
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Lock, Step, title
@@ -91,14 +91,14 @@ class Instant:
         """The statements under the lock; a Step that comes ``alone`` took it with its own."""
         return [sql for step in self.steps[self.steps.index(self.first) :] for sql in step.sql if not step.alone]
 
-    def weak_locks(self, seconds: float, shards: Shards | None = None) -> list[str]:
+    def weak_locks(self, seconds: float, cluster: ClusterInstant | None = None) -> list[str]:
         """Return the statements that take the weak lock, which may take ``seconds`` each."""
         table, optional, alone = self.first.relation, self.first.optional, self.first.alone
         limit = f"{_milliseconds(seconds)}ms"
         return [
             f"SET LOCAL lock_timeout = '{limit}'",
             _lock(table, "SHARE UPDATE EXCLUSIVE", optional=optional, only="ONLY " if alone else ""),
-            *([f"SET LOCAL statement_timeout = '{limit}'", *shards.weak_locks] if shards else []),
+            *([f"SET LOCAL statement_timeout = '{limit}'", *cluster.weak_locks] if cluster else []),
         ]
 
     def strong_locks(self, max_stall: float) -> list[str]:
@@ -140,7 +140,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
     """
     instant, label = Instant(steps), title(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
     table, begun, delay, slow, times = instant.first.relation, time.monotonic(), 1.0, 0, Times()
-    shards = shards_of(session, table)
+    cluster = cluster_instant(session, table)
     progress = Progress(session, label)
     while True:
         announce(session, label)
@@ -148,7 +148,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
         blockers = Blockers(session)
         try:
             with watched(session, partial(_observe, blockers, progress), every=session.limits.max_stall / 4):
-                _try(session, instant, times, shards)
+                _try(session, instant, times, cluster)
         except _TRY_AGAIN as error:
             times.ended()
             if cancelled_by_person(error, session.elapsed, times.bound):
@@ -159,7 +159,7 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
             spent, reason = time.monotonic() - begun, first_line(error, session.target)
             slow = slow + 1 if blockers.slow else 0
             left = session.limits.deadline - spent
-            if left <= 0 or (slow == SLOW and not shards):  # who blocks a worker may not have been seen yet
+            if left <= 0 or (slow == SLOW and not cluster):  # who blocks a worker may not have been seen yet
                 raise Abort(gave_up(session, table.name, spent, times.attempts, blockers)) from None
             message = f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}"
             session.say(message, "retry", attempts=times.attempts, waited_seconds=round(spent, 1))
@@ -185,16 +185,21 @@ def weak_lock_wait(session: Session) -> float:
     return min(max(LEAST_WEAK_WAIT, 2 * milliseconds / 1000), session.limits.deadline)
 
 
-def _try(session: Session, instant: Instant, times: Times, shards: Shards | None) -> None:
+def _try(session: Session, instant: Instant, times: Times, cluster: ClusterInstant | None) -> None:
     stall, wait = session.limits.max_stall, weak_lock_wait(session)
     *bounds, strong_lock = instant.strong_locks(stall)
-    weak_first = [*(shards.first if shards else ()), *instant.before, *instant.weak_locks(wait, shards), *bounds]
+    weak_first = [
+        *(cluster.first if cluster else ()),
+        *instant.before,
+        *instant.weak_locks(wait, cluster),
+        *bounds,
+    ]
     keeps = catalog.kind(session, STATE) is not None  # a finding is recorded with its change
     with session.transaction():
         if keeps:
             lock(session, STATE, writes=True)
         session.run(f"SET LOCAL idle_in_transaction_session_timeout = '{ALIVE}'")
-        times.bound = wait if shards else math.inf
+        times.bound = wait if cluster else math.inf
         for statement in weak_first:
             session.run(statement)
         times.asked, times.bound = time.monotonic(), _milliseconds(stall) / 1000

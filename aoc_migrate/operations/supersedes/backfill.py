@@ -8,6 +8,7 @@ A scan is a plain SELECT, and locks no row.
 import time
 from collections.abc import Iterator
 from functools import partial
+from operator import itemgetter
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
@@ -20,7 +21,7 @@ from aoc_migrate.database.spread.shape import Spread, spread_of
 from aoc_migrate.database.state import keep
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.errors import Abort
-from aoc_migrate.operations.supersedes.distributed import first_place, next_tenant, run_page, run_repair
+from aoc_migrate.operations.supersedes.distributed import first_place, link_page, next_tenant, repair_found
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, new_links, repair, wrong_links
 from aoc_migrate.report.model import Finding, finding
@@ -100,7 +101,7 @@ def _walk_tenants(running: Batches, contract: Contract, name: str) -> None:
     session = running.session
     place = (catalog.state(session, name) or {})["cursor"]
     while True:
-        page = running.run_with(partial(run_page, session, contract, name, place))
+        page = running.run_with(partial(link_page, session, contract, name, place))
         running.progress.add(page["seen"])
         if page["seen"] == page["size"]:
             place = {column: page[column] for column in place}
@@ -139,13 +140,16 @@ def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> 
 def _repair(
     running: Batches, contract: Contract, name: str, found: list[Row], *, on_cluster: bool
 ) -> Iterator[Row]:
-    """Repair the rows of a scan in batches; yield each batch's row."""
+    """Repair the rows of a scan in batches, on a cluster each of one tenant; yield each batch's row."""
     session, place = running.session, 0
+    found = sorted(found, key=itemgetter("tenant")) if on_cluster else found
     statement = repair(contract, session.schema, name)
 
     def batch_of(size: int) -> Row:
-        values = _columns(found, place, size)
-        return run_repair(session, contract, name, values) if on_cluster else session.row(statement, values)
+        rows = found[place : place + size]
+        if on_cluster:
+            return repair_found(session, contract, name, rows)
+        return session.row(statement, _columns(rows))
 
     while place < len(found):
         row = running.run_with(batch_of)
@@ -153,6 +157,5 @@ def _repair(
         yield row
 
 
-def _columns(found: list[Row], place: int, size: int) -> Row:
-    part = found[place : place + size]
-    return {f"{name}s": [row[name] for row in part] for name in part[0]}
+def _columns(rows: list[Row]) -> Row:
+    return {f"{name}s": [row[name] for row in rows] for name in rows[0]}

@@ -8,7 +8,7 @@ from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import own_tables_locked, writable
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.shape import spread_of
-from aoc_migrate.operations.supersedes.distributed import run_set_back
+from aoc_migrate.operations.supersedes.distributed import set_back_latest
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import old_links, set_back
 from aoc_migrate.report.model import Finding
@@ -38,7 +38,7 @@ def restore(session: Session, contract: Contract, name: str, expected_ms: float 
 
         def batch(size: int) -> Row:
             if on_cluster:
-                return run_set_back(session, contract, name, size)
+                return set_back_latest(session, contract, name, size)
             return session.row(statement, {"size": size})
 
         while (page := running.run_with(batch))["seen"]:
