@@ -1,4 +1,4 @@
-"""Which session stands behind a backend that Citus opened on a node: Citus names it in ``application_name``."""
+"""Which session is behind a backend that Citus opened on a node: Citus names it in ``application_name``."""
 
 import re
 

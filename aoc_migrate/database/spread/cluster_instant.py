@@ -29,7 +29,7 @@ WHERE relkind = 'r' ORDER BY c.oid::regclass::text"""
 
 
 def cluster_instant(session: Session, table: Relation) -> ClusterInstant | None:
-    """Return what an instant on ``table`` needs; None in a database without Citus."""
-    if not session.value("SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"):
+    """Return what an instant on ``table`` needs; None where Citus manages no table of ours."""
+    if not session.on_cluster:
         return None
     return ClusterInstant((ONE_AFTER_THE_OTHER,), tuple(row["sql"] for row in session.rows(_WEAK, (str(table),))))
