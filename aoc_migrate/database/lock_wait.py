@@ -15,6 +15,9 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import Finding, finding
 
+NODE_LOST = "08"
+"""SQLSTATE class "connection exception": the coordinator of a Citus cluster has lost another node."""
+
 
 @contextmanager
 def bounded_lock_wait(
@@ -60,7 +63,7 @@ def failed(
     reason = first_line(error, session.target).rstrip(".")
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return gave_up(session, subject or label, session.limits.deadline, 1, blockers or Blockers(session))
-    if session.connection.closed:
+    if session.connection.closed or (error.sqlstate or "").startswith(NODE_LOST):
         return finding("connection-lost", session.target.name, reason=reason)
     if isinstance(error, psycopg.errors.QueryCanceled):
         return finding("cancelled", label, reason=reason)

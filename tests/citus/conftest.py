@@ -6,8 +6,10 @@ from contextlib import nullcontext
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.citus.clusters import SHAPES, Cluster, given_cluster, prepared
+from tests.citus.lab import ClusterLab
 from tests.citus.workers import Worker, given_workers, start_all
 from tests.conftest import Aoc, Database
 
@@ -16,6 +18,14 @@ from tests.conftest import Aoc, Database
 def cluster() -> Cluster:
     """The cluster that the environment names."""
     return given_cluster()
+
+
+@pytest.fixture(scope="session")
+def lab(cluster: Cluster) -> Iterator[ClusterLab]:
+    """A lab whose undisturbed runs are made once; the test keeps the cluster in use, or has it alone."""
+    made = ClusterLab(make_conninfo(cluster.coordinator), cluster=cluster)
+    yield made
+    made.drop()
 
 
 @pytest.fixture

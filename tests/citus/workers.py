@@ -35,7 +35,8 @@ class Worker:
 
     def _control(self, *words: str, code: int | None = 0) -> int:
         program = Path(_command(self.folder)[0]).with_name("pg_ctl")
-        done = account_of(self.folder).run(program, "-w", "-D", self.folder, *words)
+        home = f"HOME={self.folder}"  # a worker that connects to another looks there for certificates
+        done = account_of(self.folder).run("env", home, program, "-w", "-D", self.folder, *words)
         assert code in (None, done.returncode), done.stdout
         return done.returncode
 

@@ -76,7 +76,7 @@ class Lab:
 
     def run(self, target: str, conninfo: str, *words: str) -> Ran:
         """Run aoc-migrate on a database to its end."""
-        return _end(self.start(target, conninfo, *words))
+        return end(self.start(target, conninfo, *words))
 
     def undisturbed(self, scenario: Scenario) -> Undisturbed:
         """Return what the scenario does undisturbed; its template database stays as long as the server."""
@@ -98,19 +98,28 @@ class Lab:
             assert ran.exit_code == 0, ran.out + ran.err
             with self.connect(name) as connection:
                 found = boundaries(requests, volatile_functions(connection))
-                return Undisturbed(template, outcome(connection), found)
+            return Undisturbed(template, self.outcome(name), found)
 
     def _template(self, scenario: Scenario) -> str:
         name = f"template_{os.getpid()}_{next(_number)}"
-        with self.connect() as admin:
-            admin.execute(f"CREATE DATABASE {name}")
-        with self.connect(name) as connection:
-            fill(connection, RAW_TABLES[scenario.target], scenario.rows, parted=scenario.parted)
+        self.create(name, scenario)
         for command in scenario.before:
             verb, revision = command.split()
             ran = self.run(scenario.target, self.url_of(name), verb, scenario.target, revision)
             assert ran.exit_code == 0, ran.out + ran.err
         return name
+
+    def create(self, database: str, scenario: Scenario) -> None:
+        """Create a database with the tables and rows of a scenario."""
+        with self.connect() as admin:
+            admin.execute(f"CREATE DATABASE {database}")
+        with self.connect(database) as connection:
+            fill(connection, RAW_TABLES[scenario.target], scenario.rows, parted=scenario.parted)
+
+    def outcome(self, database: str) -> list[str]:
+        """Return all that a command has left in a database."""
+        with self.connect(database) as connection:
+            return outcome(connection)
 
     @cached_property
     def address(self) -> tuple[str, int]:
@@ -133,8 +142,7 @@ class Lab:
                 again = self.run(scenario.target, self.url_of(name), *scenario.words)
                 if again.exit_code:
                     problems.append(f"exit {again.exit_code}: {again.out}{again.err}")
-            with self.connect(name) as connection:
-                problems += differences(peace.outcome, outcome(connection))
+            problems += differences(peace.outcome, self.outcome(name))
         return [f"{scenario}, {fault.__name__} at {boundary}: {problem}" for problem in problems]
 
     def interrupt(self, scenario: Scenario, database: str, boundary: Boundary, fault: "Fault") -> Ran | None:
@@ -152,7 +160,7 @@ class Lab:
 
         with self._proxy(judge) as proxy:
             process = self.start(scenario.target, self.url_of(database, proxy.port), *scenario.words)
-            ran = _end(process)
+            ran = end(process)
         return ran if reached else None
 
     def restart(self) -> None:
@@ -213,7 +221,8 @@ def _reported(scenario: Scenario, ran: Ran | None) -> bool:
     return "-1" in scenario.words and ended
 
 
-def _end(process: "subprocess.Popen[str]") -> Ran:
+def end(process: "subprocess.Popen[str]") -> Ran:
+    """Wait for the end of a command."""
     with process:
         out, err = process.communicate(timeout=120)
     return Ran(process.returncode, out, err)

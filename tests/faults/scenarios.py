@@ -25,7 +25,7 @@ ALTER TABLE {t}_careful REPLICA IDENTITY USING INDEX own;
 ALTER TABLE {t}_careful CLUSTER ON own;
 COMMENT ON INDEX own IS 'theirs';
 """
-_WRONG_LINKS = "CASE WHEN n % 7 = 0 THEN 'r' || n - 3 END"
+WRONG_LINKS = "CASE WHEN n % 7 = 0 THEN 'r' || n - 3 END"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, parted: 
         f"INSERT INTO {table} (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, "
         "upstream, linkset, content, created_at, supersedes) SELECT 'r' || n, 'default', 'osv', "
         "'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}', "
-        f"'{{\"raw\": {{}}}}', '2025-01-01', {_WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
+        f"'{{\"raw\": {{}}}}', '2025-01-01', {WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
     )
     if connection.info.server_version >= 180000:
         connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT theirs NOT NULL linkset NOT VALID".encode())
