@@ -19,6 +19,7 @@ from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, pi
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
+from aoc_migrate.database.worker_path import begun, lone
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.facts.running import Running
@@ -36,8 +37,7 @@ class Session:
     ``steps`` collects what ran: name, attempts, and milliseconds waited, held and in all. ``on_step`` is called
     with the name of each step that begins, and with None when it has ended; ``on_note`` with the report of each
     step that ran; ``on_progress`` with another session, and how far the step is. ``transcript`` writes down what
-    runs.
-    ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
+    runs. ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
     checked. ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
     ``unseen``: what the log has already reported as not visible. ``on_cluster``: Citus manages tables of ours.
@@ -109,7 +109,7 @@ class Session:
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Return the rows of a query; without ``parameters`` a ``%`` in it is just a ``%``."""
-        with self.transcribed(sql, parameters), self.settled():
+        with self.transcribed(sql, parameters), self.settled(sql):
             cursor = self.connection.cursor(row_factory=dict_row)
             return cursor.execute(self._sql(sql, parameters), parameters).fetchall()
 
@@ -123,7 +123,7 @@ class Session:
     def transaction(self) -> Iterator[None]:
         """Run the block in one transaction."""
         try:
-            with self.connection.transaction():
+            with begun(self.connection, self.on_cluster):
                 yield
         except BaseException:
             if self.transcript:
@@ -135,7 +135,8 @@ class Session:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Run one statement in a transaction with what `quietly` runs; the transcript has the statement alone."""
-        with self.transcript.alone() if self.transcript else nullcontext(), self.connection.transaction():
+        written = self.transcript.alone() if self.transcript else nullcontext()
+        with written, begun(self.connection, self.on_cluster):
             yield
 
     def quietly(self, sql: str) -> list[Row]:
@@ -156,28 +157,29 @@ class Session:
 
     def run(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run a statement that returns no rows; return how many it wrote, -1 where it writes none."""
-        with self.transcribed(sql, parameters), self.settled():
+        with self.transcribed(sql, parameters), self.settled(sql):
             return self.connection.execute(self._sql(sql, parameters), parameters).rowcount
 
     @contextmanager
-    def settled(self) -> Iterator[None]:
+    def settled(self, sql: str = "") -> Iterator[None]:
         """Leave a usable connection when a signal ends a statement, so that the clean-up can run on it.
 
         psycopg cancels the statement only if the signal arrives while it waits, not while it sends.
         """
         self._begun, self._failed = time.monotonic(), None
-        try:
-            yield
-        except psycopg.Error:
-            self._failed = time.monotonic()
-            raise
-        except (SystemExit, KeyboardInterrupt):
-            if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                with suppress(psycopg.Error):
-                    self.connection.cancel_safe(timeout=3)
-                    while self.connection.pgconn.get_result() is not None:
-                        continue
-            raise
+        with lone(self.connection, sql, self.on_cluster):
+            try:
+                yield
+            except psycopg.Error:
+                self._failed = time.monotonic()
+                raise
+            except (SystemExit, KeyboardInterrupt):
+                if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                    with suppress(psycopg.Error):
+                        self.connection.cancel_safe(timeout=3)
+                        while self.connection.pgconn.get_result() is not None:
+                            continue
+                raise
 
     def quoted(self, name: str) -> str:
         """Return a name in the form of SQL, quoted where it needs quotes."""

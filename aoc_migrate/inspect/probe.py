@@ -16,6 +16,7 @@ from aoc_migrate.database.attached_code import FOREIGN, INSERT, NEEDS, code_find
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import index_names, key_columns
 from aoc_migrate.database.spread.shape import Spread, spread_of
+from aoc_migrate.database.worker_path import begun
 from aoc_migrate.inspect.probe_row import ID, LONGEST_COPY, OTHER_HASH, SEARCHED_ROWS, Good, good_rows
 from aoc_migrate.inspect.probe_try import Refusal, try_inserts
 from aoc_migrate.report.model import Finding, finding
@@ -96,7 +97,7 @@ def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Fi
     """
     keys = {c for columns in key_columns(session, contract.table).values() for c in columns if c}
     spread = spread_of(session, contract.table)
-    with session.connection.transaction(force_rollback=True):
+    with begun(session.connection, session.on_cluster, force_rollback=True):
         if session.value("SELECT has_table_privilege(to_regclass(%s), 'UPDATE, DELETE')", (str(session.raw),)):
             session.run(f"LOCK TABLE {session.raw} IN ROW EXCLUSIVE MODE")  # keeps new triggers out
         if code := code_findings(session, contract, INSERT):
