@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from aoc_migrate.database.pinned_settings import SEARCH_PATH
 
-_PIN = f"SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL search_path = {SEARCH_PATH}".encode()
+PIN = f"SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL search_path = {SEARCH_PATH}"
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def begun(
     """Run the block in a transaction; ``on_cluster``, workers use our path in it."""
     with connection.transaction(force_rollback=force_rollback):
         if on_cluster:
-            connection.execute(_PIN)
+            connection.execute(PIN.encode())
         yield
 
 
