@@ -34,7 +34,7 @@ ROWS = 6000
 FILL = f"""
 INSERT INTO advisory_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream,
   linkset) SELECT 'r' || n, 't' || n % 9, (ARRAY['osv', 'redhat'])[n % 2 + 1], 'CVE-' || n, 'sha256:' || n,
-  '2025-01-01'::timestamptz + n * interval '1 second', '{{}}', '{{}}', '{{}}' FROM generate_series(1, {ROWS}) AS n"""
+  '2025-01-01'::timestamptz + n * interval '1 s', '{{}}', '{{}}', '{{}}' FROM generate_series(1, {ROWS}) AS n"""
 
 
 def test_sizes_and_estimates_are_those_of_the_shards(shaped: Database, aoc: Aoc) -> None:
