@@ -12,6 +12,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from aoc_migrate.database.engines import refusing_others
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.log import say
@@ -222,7 +223,7 @@ def who() -> str:
 def connect(
     target: Target, command: str, limits: Limits, flags: Flags, accepted: Accepted = NOTHING
 ) -> Iterator[Session]:
-    """Open a session on ``target`` and close it at the end. Raises Abort ``unreachable`` (exit 3)."""
+    """Open a session on ``target``, and close it. Raises Abort ``unreachable`` (exit 3), ``other-engine`` (2)."""
     try:
         connection = psycopg.connect(
             target.conninfo,
@@ -233,7 +234,8 @@ def connect(
             prepare_threshold=None,
         )
         session = Session(target, connection, command, limits, flags, accepted)
-        _prepare(session)
+        with refusing_others(connection, target):
+            _prepare(session)
     except psycopg.Error as error:
         words = {"target": target.name, "variable": target.variable, "reason": first_line(error, target)}
         raise Abort(finding("unreachable", target.name, **words)) from None

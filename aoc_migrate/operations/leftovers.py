@@ -86,7 +86,8 @@ def _gave_up(session: Session, table: Relation, index: Relation, waited: float, 
     """Return the finding ``deadline``: who holds the lock, and who blocks that session in turn."""
     holders, before = Blockers(session), Blockers(session)
     holders.find_holders(session, table, mode=MAINTAINING)
-    blocked = any(before.observe(session, row["pid"]).ahead for row in holders.ahead if row["gid"] is None)
+    here = [row for row in holders.ahead if row["gid"] is None and not row.get("node")]
+    blocked = any(before.observe(session, row["pid"]).ahead for row in here)
     return finding(
         "deadline",
         index.name,
