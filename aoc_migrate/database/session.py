@@ -1,7 +1,5 @@
 """One connection to one target, whose settings depend neither on the role nor on the server."""
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -16,6 +14,7 @@ from aoc_migrate.database.engines import refusing_others
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.log import say
+from aoc_migrate.database.own_name import application_name
 from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.targets import Target
@@ -207,16 +206,6 @@ class Session:
     def set(self, setting: str, value: str) -> None:
         """Set a parameter of this session."""
         self.value("SELECT set_config(%s, %s, false)", (setting, value))
-
-
-def application_name(command: str, doing: str) -> str:
-    """Return our name in pg_stat_activity: command, pod and step, in at most 63 bytes."""
-    return f"aoc-migrate {command} @{who()[:30]}: {doing}".encode("ascii", "replace").decode()[:63]
-
-
-def who() -> str:
-    """Return the name of the pod or the machine."""
-    return os.environ.get("HOSTNAME") or socket.gethostname()
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DELETE, FOREIGN, UPDATE, code_findings
 from aoc_migrate.database.bookkeeping import WORK
 from aoc_migrate.database.lock_wait import bounded_lock_wait
+from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.relation import literal
 from aoc_migrate.database.runner_lock import announce
-from aoc_migrate.database.session import Session, who
+from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.inspect.table_shape import audit_columns
