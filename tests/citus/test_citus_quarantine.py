@@ -1,5 +1,6 @@
 """`dedupe` and `repair` on a Citus cluster: rows move to the coordinator and back, and none is ever lost."""
 
+import json
 from typing import Any
 
 import psycopg
@@ -143,3 +144,22 @@ def test_no_row_is_lost_if_the_coordinator_fails_while_it_commits(
 
     assert distributed.value("SELECT count(*) FROM advisory_raw") == 2
     assert distributed.value("SELECT count(*) FROM advisory_raw_quarantine") == 0
+
+
+def test_what_moved_stays_away_while_the_rest_goes_up_and_down(
+    distributed: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """With rows in quarantine, the table goes up and down; the quarantine is listed and exported, whole."""
+    twins(distributed, 3)
+    before = dump(distributed)
+
+    for words in ("dedupe concelier --apply", "upgrade concelier", "downgrade concelier base"):
+        ran = aoc.json(*words.split(), **retrofit)
+        assert ran.exit_code == 0, (words, ran.report["findings"])
+    listed = aoc.json("quarantine", "concelier").report["facts"]
+    exported = aoc("quarantine", "concelier", "--export", "-")
+
+    assert [row["id"] for row in listed["sample"]] == ["1", "3", "5"]
+    assert sorted(json.loads(line)["id"] for line in exported.out.splitlines()) == ["1", "3", "5"], exported.err
+    assert aoc("dedupe", "concelier", "--restore", "--apply").exit_code == 0
+    assert dump(distributed) == before
