@@ -88,7 +88,12 @@ class Batches:
             except psycopg.errors.QueryCanceled as error:
                 if cancelled_by_person(error, self.session.elapsed, self.bound):
                     raise
-                self._too_slow(first)
+                if (
+                    self.session.on_cluster and self.blockers.ahead
+                ):  # on a node, where only statement_timeout ends it
+                    self._locked(first)
+                else:
+                    self._too_slow(first)
             else:
                 seconds = time.monotonic() - begun
                 self._done(row, seconds)

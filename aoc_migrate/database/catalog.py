@@ -101,8 +101,18 @@ def check_function(session: Session, table: str, check: Check) -> str:
 
 
 def rows_estimated(session: Session, table: str) -> int | None:
-    """Return the rows of a table by PostgreSQL's statistics, partitions included; None before the first ones."""
+    """Return the rows of a table by PostgreSQL's statistics, over partitions and shards; None before the first."""
     named = str(session.schema[table])
+    if session.on_cluster:
+        from aoc_migrate.database.spread.shards import on_shards
+
+        what, query = (
+            f"how many rows {table} has",
+            "SELECT sum(greatest(reltuples, 0))::bigint AS rows FROM {tables}",
+        )
+        query += " AS shards JOIN pg_class USING (oid) WHERE relkind <> 'p'"
+        if found := on_shards(session, what, query, session.schema[table]):
+            return sum(row["rows"] or 0 for row in found) or None
     rows: int | None = session.value(
         "SELECT nullif(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE oid = to_regclass(%s) "
         "AND relkind <> 'p' OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%s)) WHERE isleaf)",

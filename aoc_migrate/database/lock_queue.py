@@ -8,7 +8,7 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.backends import BACKENDS, internal_name, sessions_of
 from aoc_migrate.database.spread.nodes import on_each_node
 from aoc_migrate.database.spread.partitions import FAMILY
-from aoc_migrate.database.spread.shards import NAMED, shards
+from aoc_migrate.database.spread.shards import ALL_PLACEMENTS, shards
 
 # A lock without a backend is a prepared transaction's, which holds one on its own id as well.
 _SESSIONS = """
@@ -93,6 +93,6 @@ def holders(session: Session, table: Relation, mode: str | None) -> list[Row]:
     """Return who else holds locks (of one ``mode`` or any) on ``table``, or a partition or shard of it."""
     found = session.rows(_HOLDERS.format(tables=FAMILY), (str(table), mode))
     if session.on_cluster and not found:
-        tables, what = shards(session, table), f"who holds locks on shards of {table.name}"
-        found = sessions_of(session, on_each_node(session, what, _HOLDERS.format(tables=NAMED), (tables, mode)))
+        what, query = f"who holds locks on shards of {table.name}", _HOLDERS.format(tables=ALL_PLACEMENTS)
+        found = sessions_of(session, on_each_node(session, what, query, (*shards(session, table), mode)))
     return found

@@ -1,5 +1,6 @@
 """Bounded waits for locks, and the findings if the lock or the change takes too long."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -7,6 +8,7 @@ import psycopg
 
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.error_text import first_line
+from aoc_migrate.database.patience import Patience
 from aoc_migrate.database.progress import Progress, shown
 from aoc_migrate.database.relation import quoted
 from aoc_migrate.database.session import Session
@@ -29,14 +31,18 @@ def bounded_lock_wait(
 ) -> Iterator[None]:
     """Let statements wait at most ``seconds`` for each lock, and show their progress; turn errors into findings.
 
-    None is ``limits.deadline``, 0 waits without end and shows nothing. ``estimated_ms`` was estimated beforehand.
+    None is ``limits.deadline``, 0 waits without end and shows nothing. The nodes of a cluster know no limit: what
+    waits there for longer is cancelled. ``estimated_ms`` was estimated beforehand.
     Raises Abort ``deadline``, ``connection-lost`` (exit 3), ``cancelled`` or ``step-failed``.
     """
     limit = session.limits.deadline if seconds is None else seconds
     blockers, progress = Blockers(session), Progress(session, label, estimated_ms=estimated_ms)
+    patience = Patience(limit if session.on_cluster else math.inf)
 
     def observe(other: Session, pid: int) -> None:
-        progress.waits(blockers.waiting() if blockers.observe(other, pid).ahead else None)
+        waits = bool(blockers.observe(other, pid).ahead)
+        patience.observe(other, pid, waits=waits)
+        progress.waits(blockers.waiting() if waits else None)
         progress.record(other)
 
     session.set("lock_timeout", f"{round(limit * 1000)}ms")
@@ -47,6 +53,8 @@ def bounded_lock_wait(
                 stack.enter_context(watched(session, observe, every=min(1.0, limit / 3)))
             yield
     except psycopg.Error as error:
+        if patience.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
+            raise Abort(gave_up(session, subject, limit, 1, blockers)) from None
         raise Abort(failed(session, label, error, subject, blockers)) from None
     finally:
         with suppress(psycopg.Error):  # it must not replace an error of the block

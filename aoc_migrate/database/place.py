@@ -2,12 +2,14 @@
 
 import psycopg
 
+from aoc_migrate.database.engines import ENGINE, refuse
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Place, finding
 
 _PLACE = (
     "SELECT current_database() AS database, current_user AS role, {} AS system_identifier, "
+    f"{ENGINE} AS engine, "
     "to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS citus"
 )
 _SYSTEM_IDENTIFIER = "(SELECT system_identifier::text FROM pg_control_system())"
@@ -16,12 +18,14 @@ _SYSTEM_IDENTIFIER = "(SELECT system_identifier::text FROM pg_control_system())"
 def read_place(session: Session) -> Place:
     """Return the session's place; without a system identifier where this role may not read it.
 
-    Also notes in the session whether it is ``on_cluster``. Raises Abort ``citus-worker``.
+    Also notes in the session whether it is ``on_cluster``. Raises Abort ``citus-worker`` or
+    ``other-engine``.
     """
     try:
         row = session.row(_PLACE.format(_SYSTEM_IDENTIFIER))
     except psycopg.errors.InsufficientPrivilege:
         row = session.row(_PLACE.format("NULL"))
+    refuse(row["engine"], session.target)
     if row["citus"]:
         _of_cluster(session)
     info = session.connection.info

@@ -15,8 +15,9 @@ import psycopg
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.every_seconds import EverySeconds
+from aoc_migrate.database.own_name import application_name
 from aoc_migrate.database.relation import typed
-from aoc_migrate.database.session import Row, Session, application_name
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import finding

@@ -1,7 +1,5 @@
 """One connection to one target, whose settings depend neither on the role nor on the server."""
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -12,9 +10,11 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from aoc_migrate.database.engines import refusing_others
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.log import say
+from aoc_migrate.database.own_name import application_name
 from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.targets import Target
@@ -208,21 +208,11 @@ class Session:
         self.value("SELECT set_config(%s, %s, false)", (setting, value))
 
 
-def application_name(command: str, doing: str) -> str:
-    """Return our name in pg_stat_activity: command, pod and step, in at most 63 bytes."""
-    return f"aoc-migrate {command} @{who()[:30]}: {doing}".encode("ascii", "replace").decode()[:63]
-
-
-def who() -> str:
-    """Return the name of the pod or the machine."""
-    return os.environ.get("HOSTNAME") or socket.gethostname()
-
-
 @contextmanager
 def connect(
     target: Target, command: str, limits: Limits, flags: Flags, accepted: Accepted = NOTHING
 ) -> Iterator[Session]:
-    """Open a session on ``target`` and close it at the end. Raises Abort ``unreachable`` (exit 3)."""
+    """Open a session on ``target``, and close it. Raises Abort ``unreachable`` (exit 3), ``other-engine`` (2)."""
     try:
         connection = psycopg.connect(
             target.conninfo,
@@ -233,7 +223,8 @@ def connect(
             prepare_threshold=None,
         )
         session = Session(target, connection, command, limits, flags, accepted)
-        _prepare(session)
+        with refusing_others(connection, target):
+            _prepare(session)
     except psycopg.Error as error:
         words = {"target": target.name, "variable": target.variable, "reason": first_line(error, target)}
         raise Abort(finding("unreachable", target.name, **words)) from None

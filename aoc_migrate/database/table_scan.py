@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from aoc_migrate.database.own_name import application_name
 from aoc_migrate.database.progress import Progress, shown
-from aoc_migrate.database.session import Parameters, Row, Session, application_name
+from aoc_migrate.database.session import Parameters, Row, Session
 
 SORT_MEMORY = "64MB"  # more does not make these sorts faster (`reference/limits.md` 3 and 8)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aoc_migrate.contract.model import Contract, Part, ViewSwap
+from aoc_migrate.contract.model import Contract, Index, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
@@ -61,11 +61,17 @@ def catalog_facts(session: Session, contract: Contract, parts: set[Part]) -> Cat
 
 def _index_states(session: Session, contract: Contract, parts: set[Part]) -> dict[str, str]:
     promised = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
-    return {
-        index.name: catalog.index_state(session, contract.table, index)
-        for part, index in promised.items()
-        if part in parts
-    }
+    return {index.name: index_state(session, contract, index) for part, index in promised.items() if part in parts}
+
+
+def index_state(session: Session, contract: Contract, index: Index) -> str:
+    """Return the state of ``index``: `catalog.index_state`, or ``incomplete`` if shards of a cluster lack it."""
+    state = catalog.index_state(session, contract.table, index)
+    if state == "valid" and session.on_cluster:
+        from aoc_migrate.database.spread.shards import lacks_on_shards
+
+        return "incomplete" if lacks_on_shards(session, session.schema[index.name]) else state
+    return state
 
 
 def _check(
@@ -100,6 +106,7 @@ def _required(session: Session, contract: Contract) -> Iterator[Finding]:
 
 def _indexes(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
     slugs = {"missing": "missing-index", "invalid": "invalid-index", "foreign": "changed-index"}
+    slugs["incomplete"] = "incomplete-index"
     for name, state in _index_states(session, contract, parts).items():
         if state in slugs:
             yield finding(slugs[state], name, target=session.target.name)

@@ -130,6 +130,8 @@ def briefly(session: Session, look: Callable[[], _T]) -> _T | None:
     try:
         with session.transaction():
             session.run(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+            if session.on_cluster:  # where EXPLAIN ANALYZE of a shard on this server needs a connection to it
+                session.run("SET LOCAL citus.enable_local_execution = off")
             return look()
     except psycopg.Error as error:
         if session.connection.closed:

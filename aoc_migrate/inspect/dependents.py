@@ -182,6 +182,13 @@ def _other_sessions(session: Session) -> bool:
 
 
 def _written(session: Session, table: str) -> int | None:
+    if session.on_cluster:
+        from aoc_migrate.database.spread.shards import on_shards
+
+        query = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint AS written FROM pg_stat_all_tables "
+        query += "JOIN {tables} AS shards ON oid = relid"
+        if found := on_shards(session, f"whether {table} is written to", query, session.schema[table]):
+            return sum(row["written"] or 0 for row in found)
     value: int | None = session.value(
         "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_all_tables WHERE relid IN ("
         "SELECT relid FROM pg_partition_tree(to_regclass(%s)) "

@@ -1,9 +1,9 @@
 """The duplicate audit: groups of rows with the same idempotency key.
 
 If an index begins with the key, it is read in order. Otherwise a 64-bit hash of the key finds candidates in one
-cheap sort, and only those are grouped by the whole key, so the result is exact (`reference/limits.md` 4). Over
-shards, the key itself finds them: it contains the tenant, so each shard groups its own rows, and only candidates
-leave it. Counts cover all groups, the sample shows the largest.
+cheap sort, and only those are grouped by the whole key, so the result is exact (`reference/limits.md` 4). The key
+contains the tenant: each shard groups its own rows, and only candidates leave it. Counts cover all groups, the
+sample shows the largest.
 """
 
 from collections.abc import Iterator
@@ -59,8 +59,8 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
         return session.value(counted) if nullable else 0, []
     order = next((columns for index in indexes if (columns := _orders(index, contract))), None)
     settings = _BY_INDEX if order else None
-    grouped = order or _key_of_shards(session, contract)
-    query = duplicates_and_nulls(contract, str(session.schema[contract.table]), grouped)
+    column = spread_of(session, contract.table).column
+    query = duplicates_and_nulls(contract, str(session.schema[contract.table]), order, column)
     rows = read(session, "looking for duplicates", query, (limit,), settings)
     return rows[0]["nulls"], [row for row in rows if row["n"] is not None]
 
@@ -73,11 +73,6 @@ def _orders(index: Row, contract: Contract) -> list[str] | None:
     """Return the key in the order of an index that begins with it and is fit for an index-only scan."""
     columns: list[str] = index["columns"][: len(contract.idempotency_key)]
     return columns if set(columns) == set(contract.idempotency_key) and index["visible"] else None
-
-
-def _key_of_shards(session: Session, contract: Contract) -> list[str] | None:
-    """Return the key where each shard can group its own rows by it; None for a table of one server."""
-    return list(contract.idempotency_key) if spread_of(session, contract.table).column else None
 
 
 def _duplicate_key(session: Session, contract: Contract, groups: list[Row]) -> Finding:
@@ -106,9 +101,9 @@ def _largest(contract: Contract) -> str:
 
 def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDuplicates, ...]:
     """Return the duplicate groups of each vendor and their rows, over all groups."""
-    grouped = _key_of_shards(session, contract)
+    column = spread_of(session, contract.table).column
     query = (
-        f"WITH {_groups(contract, str(session.schema[contract.table]), grouped)[1]} SELECT source_vendor, "
+        f"WITH {_groups(contract, str(session.schema[contract.table]), column=column)[1]} SELECT source_vendor, "
         "count(*) AS groups, sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
         'ORDER BY rows DESC, source_vendor COLLATE "C"'
     )
@@ -116,12 +111,16 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDu
     return tuple(VendorDuplicates(**row) for row in found)
 
 
-def candidates(digest: str, source: str) -> str:
+def candidates(digest: str, source: str, column: str | None = None) -> str:
     """Return the CTE ``candidates``: each ``digest`` of more than one row of ``source``, with their number ``n``.
 
     The digest NULL counts the rows that lack a part of the key. Sorting integers is faster than hashing them,
-    and a sort that does not fit into memory costs little more.
+    and a sort that does not fit into memory costs little more. ``column``: the one that ``source`` is distributed
+    by, if it is; each shard then groups its own rows, and the digest must depend on it.
     """
+    if column:
+        grouped = f"SELECT {digest} AS digest, count(*) AS n FROM {source} GROUP BY {column}, {digest}"
+        return f"candidates AS MATERIALIZED (\n  {grouped} HAVING count(*) > 1 OR {digest} IS NULL\n)"
     return f"""candidates AS MATERIALIZED (
   SELECT digest, count(*) AS n FROM (
     SELECT {digest} AS digest FROM {source} ORDER BY digest OFFSET 0
@@ -129,21 +128,23 @@ def candidates(digest: str, source: str) -> str:
 )"""
 
 
-def _groups(contract: Contract, source: str, grouped: list[str] | None = None) -> tuple[str, str]:
+def _groups(
+    contract: Contract, source: str, order: list[str] | None = None, column: str | None = None
+) -> tuple[str, str]:
     """Return a query that counts the rows that lack a part of the key, and the CTEs that end in ``groups``.
 
-    ``grouped`` is the key, in the order of an index, where rows are grouped by it instead of by its hash. Without
-    candidates the table is not read again.
+    ``order`` is the key in the order of an index; see `candidates` for ``column``. Without candidates the table is
+    not read again.
     """
-    key = ", ".join(grouped or contract.idempotency_key)
-    if grouped:
+    key = ", ".join(order or contract.idempotency_key)
+    if order:
         first = f"""candidates AS MATERIALIZED (
   SELECT {key}, count(*) AS n FROM {source} GROUP BY {key} HAVING count(*) > 1 OR {_null(contract)}
 )"""
-        null, rows = _null(contract), f"FROM {source} JOIN candidates USING ({key}) WHERE"
+        null, rows = _null(contract), f"FROM candidates JOIN {source} USING ({key}) WHERE"
     else:
         digest = key_hash(contract.idempotency_key)
-        first = candidates(digest, source)
+        first = candidates(digest, source, column)
         null, rows = "digest IS NULL", f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND"
     ids = f"(array_agg(id ORDER BY {', '.join(contract.chain_order)}))[1:{IDS_SHOWN}]"
     return (
@@ -162,13 +163,15 @@ def duplicates(contract: Contract, source: Relation) -> str:
     return f"WITH {ctes}\nSELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)}"
 
 
-def duplicates_and_nulls(contract: Contract, source: str, grouped: list[str] | None = None) -> str:
+def duplicates_and_nulls(
+    contract: Contract, source: str, order: list[str] | None = None, column: str | None = None
+) -> str:
     """Return the query for groups, largest first, with ``nulls``, the rows that lack a part of the key.
 
-    See `_groups` for ``grouped``. Without groups it returns one row whose ``n`` is NULL. Its one parameter caps
-    the groups.
+    See `_groups` for ``order`` and ``column``. Without groups it returns one row whose ``n`` is NULL. Its one
+    parameter caps the groups.
     """
-    lacking, ctes = _groups(contract, source, grouped)
+    lacking, ctes = _groups(contract, source, order, column)
     return f"""WITH {ctes}
 SELECT nulls, found.* FROM ({lacking}) AS lacking LEFT JOIN (
   SELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)} LIMIT %s

@@ -45,8 +45,13 @@ def index_room(
 def _lacking(session: Session, contract: Contract, index: Index, size: TableSize) -> tuple[float, int]:
     """Return the share of the table whose partitions lack a valid index, and the number of these partitions."""
     if not is_partitioned(session, contract.table):
-        return 1.0, 1
+        return 1.0, max(size.tables, 1)
     lacking = [str(node.table) for node in tree(session, contract.table, index) if node.leaf and not node.valid]
+    if session.on_cluster:
+        from aoc_migrate.database.spread.shards import main_bytes
+
+        bytes_, number = main_bytes(session, lacking)
+        return bytes_ / max(size.main_bytes, 1), number or len(lacking)
     sizes = (
         "SELECT coalesce(sum(pg_relation_size(to_regclass(name))), 0) FROM unnest(%s::text[]) AS lacking (name)"
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aoc_migrate.database.old_transactions import old_transactions, prepared
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import Finding, finding
@@ -62,17 +63,19 @@ def _old_transactions(session: Session) -> Iterator[Finding]:
 def _prepared(session: Session) -> Iterator[Finding]:
     rows = prepared(session)
     if rows:
-        names = "; ".join(f"{r['gid']!r} of {r['owner']}, {seconds_shown(r['seconds'])} old" for r in rows)
+        names = "; ".join(f"{r['gid']!r} of {r['owner']}{on(r)}, {seconds_shown(r['seconds'])} old" for r in rows)
         yield finding("prepared-transaction", session.target.name, count=len(rows), names=names)
 
 
 def _slots(session: Session) -> Iterator[Finding]:
-    rows = session.rows(
+    rows = everywhere(
+        session,
+        "replication slots",
         "SELECT slot_name, pg_size_pretty(CASE WHEN pg_is_in_recovery() THEN 0 "
         "ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END) AS kept FROM pg_replication_slots "
         "WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost' "
-        "ORDER BY restart_lsn LIMIT 12"
+        "ORDER BY restart_lsn LIMIT 12",
     )
     if rows:
-        names = "; ".join(f"{r['slot_name']} (keeps {r['kept']} of WAL)" for r in rows)
+        names = "; ".join(f"{r['slot_name']}{on(r)} (keeps {r['kept']} of WAL)" for r in rows)
         yield finding("replication-slot", session.target.name, count=len(rows), names=names)

@@ -1,7 +1,7 @@
 """The size of a table with its partitions, from the catalog and the files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
@@ -38,7 +38,8 @@ class TableSize:
         return self.main_bytes / self.page_bytes
 
 
-_SIZE = f"""
+_SUMS = ("main_bytes", "apart_bytes", "whole_bytes", "total_bytes", "tables", "stale")
+_SIZE = """
 SELECT CASE WHEN NOT bool_or(main > 0 AND (reltuples < 0 OR relpages <= 0))
     THEN coalesce(sum(reltuples / nullif(relpages, 0) * main / page), 0)::bigint END AS rows,
   count(*) FILTER (WHERE relispartition AND relkind <> 'p') AS partitions, min(page) AS page_bytes,
@@ -50,13 +51,24 @@ SELECT CASE WHEN NOT bool_or(main > 0 AND (reltuples < 0 OR relpages <= 0))
       OR 2 * pg_stat_get_mod_since_analyze(oid) > reltuples) END) AS stale
 FROM (SELECT oid, relkind, relispartition, reltoastrelid, reltuples::float8, relpages::bigint,
     pg_relation_size(oid) AS main, current_setting('block_size')::int AS page
-  FROM pg_class JOIN {FAMILY} AS family USING (oid)) AS each
+  FROM pg_class JOIN {tables} AS tables USING (oid)) AS each
 """
 
 
 def table_size(session: Session, table: str) -> TableSize:
     """Return the size of a table that exists."""
-    return TableSize(**session.row(_SIZE, (str(session.schema[table]),)))
+    size = TableSize(**session.row(_SIZE.format(tables=FAMILY), (str(session.schema[table]),)))
+    if not session.on_cluster:
+        return size
+    from aoc_migrate.database.spread.shards import on_shards
+
+    found = on_shards(session, f"how large {table} is", _SIZE, session.schema[table])
+    nodes = [row for row in found if row["page_bytes"]]  # a node may have no shard
+    if not nodes:
+        return size
+    sums = {name: sum(row[name] for row in nodes) for name in _SUMS}
+    known = all(row["rows"] is not None for row in nodes)
+    return replace(size, rows=sum(row["rows"] for row in nodes) if known else None, **sums)
 
 
 def stale_statistics(session: Session, table: str, size: TableSize, *, measured: bool) -> Iterator[Finding]:
@@ -66,6 +78,7 @@ def stale_statistics(session: Session, table: str, size: TableSize, *, measured:
     """
     if not size.stale or not catalog.may_read(session, table) or (measured and size.pages <= SAMPLE_PAGES):
         return
-    which = f"{size.stale} of {size.tables} tables ({table} and its partitions)" if size.tables > 1 else table
+    parts = "shards" if session.on_cluster else "partitions"
+    which = f"{size.stale} of {size.tables} tables ({table} and its {parts})" if size.tables > 1 else table
     also = " It covers the partitions." if is_partitioned(session, table) else ""
     yield finding("statistics-stale", table, which=which, quoted=str(session.schema[table]), also=also)

@@ -1,14 +1,14 @@
 """Index builds with CONCURRENTLY: logged while they run, bounded while they wait; leftovers are dropped."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.lock_wait import bounded_lock_wait, gave_up
+from aoc_migrate.database.patience import Patience
 from aoc_migrate.database.progress import Progress, shown
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.spread.partitions import index_builds
+from aoc_migrate.database.spread.builds import index_builds
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.leftovers import drop_invalid, wait_for_build
@@ -44,32 +44,23 @@ def _watched(session: Session, step: Step) -> Iterator[None]:
         with shown(build.progress), watched(session, build.observe, every=0.5):
             yield
     except Abort as stopped:
-        if build.cancelled:
+        if build.patience.cancelled:
             finding = gave_up(session, step.index.name, session.limits.deadline, 1, build.blockers)
             raise Abort(finding) from stopped
         raise
 
 
 class _Build:
-    """A watched index build: its progress, and for how long it has been waiting."""
+    """A watched index build: its progress, and who blocks it."""
 
     def __init__(self, session: Session, progress: Progress) -> None:
         self.session, self.progress, self.blockers = session, progress, Blockers(session)
-        self.waiting_since: float | None = None
-        self.cancelled = False
+        self.patience = Patience(session.limits.deadline)
 
     def observe(self, other: Session, pid: int) -> None:
         """Keep and record how far the build is; cancel it when it waits for too long."""
-        now = time.monotonic()
-        waits = self.blockers.observe(other, pid).ahead
-        self.waiting_since = (self.waiting_since or now) if waits else None
-        if (
-            not self.cancelled
-            and self.waiting_since is not None
-            and now - self.waiting_since > self.session.limits.deadline
-        ):
-            self.cancelled = True
-            other.value("SELECT pg_cancel_backend(%s)", (pid,))
+        waits = bool(self.blockers.observe(other, pid).ahead)
+        self.patience.observe(other, pid, waits=waits)
         for place in index_builds(other, [pid]).values():
             if (place.doing, place.unit) != (self.progress.doing, self.progress.unit):
                 self.progress.count(place.unit, place.total, place.done, place.doing)

@@ -15,6 +15,7 @@ from aoc_migrate.database.lock_wait import bounded_lock_wait, failed
 from aoc_migrate.database.questions import MAINTAINING, index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.builds import building_on_shards
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.instant import weak_lock_wait
 from aoc_migrate.report.formatting import seconds_shown
@@ -32,7 +33,7 @@ def wait_for_build(session: Session, table: Relation, index: Relation, seconds: 
     limit = session.limits.deadline if seconds is None else seconds
     begun, attempts = time.monotonic(), 0
     with _reported(session, index):
-        while holders := session.value(f"SELECT {maintaining(table)}"):
+        while holders := session.value(f"SELECT {maintaining(table)}") or building_on_shards(session, table):
             waited = time.monotonic() - begun
             if waited >= limit:
                 raise Abort(_gave_up(session, table, index, waited, attempts))
@@ -41,6 +42,8 @@ def wait_for_build(session: Session, table: Relation, index: Relation, seconds: 
             session.say(message, "waiting", waits_for=holders, waited_seconds=round(waited, 1))
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 _ask(session, table, min(weak_lock_wait(session), limit - waited))
+            if session.on_cluster:
+                time.sleep(min(1.0, limit - waited))  # the lock was free here, and a shard of the table busy
 
 
 def drop_invalid(session: Session, table: Relation, index: Relation, seconds: float | None = None) -> None:
@@ -54,6 +57,7 @@ def drop_invalid(session: Session, table: Relation, index: Relation, seconds: fl
     if _is_invalid(session, table, index):
         label, begun = f"DROP INDEX CONCURRENTLY {index.name} ON {table.name}", time.monotonic()
         with bounded_lock_wait(session, table.name, label, seconds):
+            # IF EXISTS, because on a cluster a shard may lack its part (github.com/citusdata/citus/issues/3105).
             session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
         session.note(label, total=time.monotonic() - begun)
 
@@ -82,7 +86,8 @@ def _gave_up(session: Session, table: Relation, index: Relation, waited: float, 
     """Return the finding ``deadline``: who holds the lock, and who blocks that session in turn."""
     holders, before = Blockers(session), Blockers(session)
     holders.find_holders(session, table, mode=MAINTAINING)
-    blocked = any(before.observe(session, row["pid"]).ahead for row in holders.ahead if row["gid"] is None)
+    here = [row for row in holders.ahead if row["gid"] is None and not row.get("node")]
+    blocked = any(before.observe(session, row["pid"]).ahead for row in here)
     return finding(
         "deadline",
         index.name,

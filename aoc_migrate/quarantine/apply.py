@@ -11,18 +11,21 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DELETE, FOREIGN, UPDATE, code_findings
 from aoc_migrate.database.bookkeeping import WORK
 from aoc_migrate.database.lock_wait import bounded_lock_wait
+from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.relation import literal
 from aoc_migrate.database.runner_lock import announce
-from aoc_migrate.database.session import Session, who
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.inspect.table_shape import audit_columns
-from aoc_migrate.quarantine.row_batches import SIZE, run_batches
+from aoc_migrate.quarantine.batch_statements import move_batch, repair_batch
+from aoc_migrate.quarantine.on_cluster import OnCluster
+from aoc_migrate.quarantine.row_batches import one_statement, run_batches
 from aoc_migrate.quarantine.table import hand_over, make_quarantine, stored_columns
 from aoc_migrate.quarantine.work_list import (
     Work,
-    digest,
     guard_findings,
     reference_findings,
     row_constraints,
@@ -146,8 +149,9 @@ def _list(session: Session, contract: Contract, work: Work, run: int | None) -> 
     listed, raw = session.schema[WORK], session.schema[contract.table]
     drop_work_list(session)
     with bounded_lock_wait(session, contract.table, label), session.transaction():
+        identity = ", ".join(spread_of(session, contract.table).identity)
         session.run(
-            f"CREATE TABLE {listed} AS SELECT id, kept, links, reason, repair, refused, false AS stuck "
+            f"CREATE TABLE {listed} AS SELECT {identity}, kept, links, reason, repair, refused, false AS stuck "
             f"FROM ({work.listed}) AS w"
         )
         session.run(f"ALTER TABLE {listed} ADD PRIMARY KEY (repair, id)")
@@ -167,84 +171,14 @@ def _run_work(session: Session, report: Report, contract: Contract, work: Work) 
     session.set("aoc.run", str(report.run))
     session.set("aoc.by", who())
     columns, tables = stored_columns(session, contract), (contract.quarantine, WORK)
+    cluster = OnCluster.of(session, contract)
     with own_tables_locked(session, WORK):
         counts = "count(*) FILTER (WHERE repair) AS repairs, count(*) FILTER (WHERE NOT repair) AS moves"
         listed = session.row(f"SELECT {counts} FROM {session.schema[WORK]}")
     if work.repairing:
-        batch = _repair(session, contract, work, columns)
+        batch = one_statement(session, repair_batch(session, contract, work, columns))
+        batch = cluster.repair(work, columns) if cluster else batch
         run_batches(session, report, contract, "repaired", batch, tables, listed["repairs"])
-    batch = _move(session, contract, work, columns)
+    batch = one_statement(session, move_batch(session, contract, work, columns))
+    batch = cluster.move(work, columns) if cluster else batch
     run_batches(session, report, contract, "moved", batch, tables, listed["moves"])
-
-
-def _take_from_list(session: Session, repair: bool) -> str:
-    kind, listed = "repair" if repair else "NOT repair", session.schema[WORK]
-    chosen = f"SELECT id FROM {listed} WHERE {kind} ORDER BY id LIMIT {SIZE}"
-    returned = "id AS listed_id, kept, links, reason"
-    return f"DELETE FROM {listed} WHERE {kind} AND id IN ({chosen}) RETURNING {returned}"
-
-
-_QUARANTINE_COLUMNS = (
-    "quarantine_run, quarantine_batch, quarantine_by, quarantine_reason, quarantine_kept, quarantine_links, "
-    "quarantine_repaired"
-)
-_RUN_VALUES = (
-    "current_setting('aoc.run')::bigint, pg_current_xact_id()::text::bigint, "
-    "current_user || '@' || current_setting('aoc.by')"
-)
-_COUNTS = (
-    "(SELECT count(*) FROM was) AS chosen, (SELECT count(*) FROM {}) AS written, "
-    "(SELECT count(*) FROM kept) AS arrived"
-)
-
-
-def _repair(session: Session, contract: Contract, work: Work, columns: list[str]) -> str:
-    """Return one batch of repairs. The original goes into quarantine with a digest of each value that changed."""
-    changed = ", ".join(f"('{c}', w.{c}::text, n.{c}::text)" for c in work.repaired)
-    return f"""WITH listed AS ({_take_from_list(session, True)}
-), was AS ({work.repairing}
-), new AS (SELECT t.id, {", ".join(f"{value} AS {c}" for c, value in work.repaired.items())} FROM was AS t
-), repaired AS (
-  UPDATE {session.schema[contract.table]} AS t SET {", ".join(f"{c} = n.{c}" for c in work.repaired)} FROM new AS n
-  WHERE t.id = n.id RETURNING t.id
-), kept AS (
-  INSERT INTO {session.schema[contract.quarantine]} ({", ".join(columns)}, {_QUARANTINE_COLUMNS})
-  SELECT {", ".join(f"w.{column}" for column in columns)}, {_RUN_VALUES}, l.reason, NULL, '{{}}',
-    coalesce((SELECT jsonb_object_agg(name, {digest("after")})
-    FROM (VALUES {changed}) AS v (name, before, after) WHERE before IS DISTINCT FROM after), '{{}}')
-  FROM repaired m JOIN was w ON w.id = m.id JOIN new n ON n.id = m.id JOIN listed l ON l.listed_id = m.id
-  RETURNING id
-)
-SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("repaired")}"""
-
-
-def _move(session: Session, contract: Contract, work: Work, columns: list[str]) -> str:
-    """Return one batch of moves. Rows that linked to a moved row then link to the row that replaces it.
-
-    No row arrives if others have added a column to the table since ``columns`` were listed.
-    """
-    table, link = session.schema[contract.table], contract.link
-    repoint = "SELECT NULL::text AS id, NULL::text AS was WHERE false"
-    if link in catalog.columns(session, contract.table):
-        repoint = (
-            f"UPDATE {table} AS p SET {link} = CASE WHEN p.id = m.kept THEN NULL ELSE m.kept END "
-            "FROM (SELECT o.id, l.kept, unnest(l.links) AS pointing "
-            "FROM listed l JOIN moved o ON o.id = l.listed_id) AS m "
-            f"WHERE p.id = m.pointing AND p.{link} = m.id "
-            "AND NOT EXISTS (SELECT FROM moved AS o WHERE o.id = p.id) "
-            f"AND NOT EXISTS (SELECT FROM {session.schema[WORK]} AS s WHERE s.id = p.id AND s.stuck) "
-            "RETURNING p.id, m.id AS was"
-        )
-    return f"""WITH listed AS ({_take_from_list(session, False)}
-), was AS ({work.moving}
-), moved AS (DELETE FROM {table} AS t USING was AS w WHERE t.id = w.id RETURNING t.*
-), pointed AS ({repoint}
-), kept AS (
-  INSERT INTO {session.schema[contract.quarantine]} ({", ".join(columns)}, {_QUARANTINE_COLUMNS})
-  SELECT {", ".join(f"m.{column}" for column in columns)}, {_RUN_VALUES}, l.reason, l.kept,
-    ARRAY(SELECT p.id FROM pointed p WHERE p.was = m.id), NULL
-  FROM moved m JOIN listed l ON l.listed_id = m.id WHERE {len(columns)} = (SELECT count(*) FROM pg_attribute
-    WHERE attrelid = {table.literal}::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '')
-  RETURNING id
-)
-SELECT (SELECT count(*) FROM listed) AS seen, {_COUNTS.format("moved")}"""

@@ -122,9 +122,9 @@ def journaled_in_quarantine(session: Session, contract: Contract) -> int:
     if not (catalog.may_read(session, JOURNAL) and catalog.may_read(session, contract.quarantine)):
         return 0
     query = (
-        f"WITH away AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} AS q "
-        "WHERE quarantine_repaired IS NULL "
-        f"AND NOT EXISTS (SELECT FROM {session.schema[contract.table]} AS t WHERE t.id = q.id)) "
+        f"WITH moved AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} "
+        "WHERE quarantine_repaired IS NULL), away AS MATERIALIZED (SELECT id FROM moved "
+        f"EXCEPT SELECT id FROM {session.schema[contract.table]} WHERE id IN (SELECT id FROM moved)) "
         f"SELECT count(*) FROM {session.schema[JOURNAL]}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
     )
     with own_tables_locked(session, JOURNAL, contract.quarantine):

@@ -5,10 +5,11 @@ from functools import partial
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.inspect.duplicates import IDS_SHOWN, candidates
 from aoc_migrate.quarantine.apply import apply_work, show_work, under_lock_if, usable_contract
 from aoc_migrate.quarantine.contents import show_unfinished
-from aoc_migrate.quarantine.work_list import DUPLICATE, Work, linking_rows
+from aoc_migrate.quarantine.work_list import DUPLICATE, Work, in_shard, linking_rows
 from aoc_migrate.report.facts.raw_rows import DedupeFacts, DuplicateGroup
 from aoc_migrate.report.model import SHOWN, Finding, Next, Report, finding
 
@@ -78,7 +79,7 @@ def _differing_groups(
             count=found.different_groups,
             rows=found.different,
             statement=session.pasteable(differing),
-            sample=session.rows(f"{differing} LIMIT %s", (options.limit,)),
+            sample=session.rows(f"{differing.replace('%', '%%')} LIMIT %s", (options.limit,)),
         )
     ]
 
@@ -90,8 +91,10 @@ def dedupe_work(session: Session, contract: Contract, keep: str, *, different: b
     and compares the two again.
     """
     table, key = session.schema[contract.table], contract.idempotency_key
+    spread = spread_of(session, contract.table)
     listed = (
-        f"SELECT id, kept, links, '{DUPLICATE}' AS reason, false AS repair, false AS refused "
+        f"SELECT {', '.join(spread.identity)}, kept, links, "
+        f"'{DUPLICATE}' AS reason, false AS repair, false AS refused "
         f"FROM ({surplus(session, contract, keep)}) AS s WHERE {'true' if different else 'NOT mixed'}"
     )
     same = f"({', '.join(f't.{c}' for c in key)}) = ({', '.join(f'k.{c}' for c in key)})"
@@ -99,64 +102,73 @@ def dedupe_work(session: Session, contract: Contract, keep: str, *, different: b
         same += f" AND {_differing(session, contract)} = {_NONE}"
     moving = (
         f"SELECT t.* FROM listed AS l JOIN {table} AS t ON t.id = l.listed_id JOIN {table} AS k ON k.id = l.kept "
-        f"WHERE {same} FOR UPDATE OF t FOR KEY SHARE OF k"
+        f"WHERE {in_shard(spread, 't')} AND {in_shard(spread, 'k')} AND {same} FOR UPDATE OF t FOR KEY SHARE OF k"
     )
     command = f"dedupe --keep {keep}{' --include-different' if different else ''}"
     return Work(command, listed, moving)
 
 
 def surplus(session: Session, contract: Contract, keep: str) -> str:
-    """Return a query of (id, kept, differs, mixed, links): all rows of duplicate groups except those that stay.
+    """Return a query of (identity, kept, differs, mixed, links): rows of duplicate groups but those that stay.
 
     The row with the earliest (or latest) ``retrieved_at`` stays; if several have it, the first id in byte order.
     A row without ``retrieved_at`` stays only if no row of its group has one. ``differs`` names the columns in
     which a row differs from the one that stays, ``mixed`` says that some row of its group does, and ``links`` are
     the rows that supersede it.
     """
-    linking = linking_rows(session, contract, "SELECT id FROM pairs")
+    spread = spread_of(session, contract.table)
+    linking = linking_rows(session, contract, spread, "SELECT id FROM pairs")
     return f"""WITH {_pairs(session, contract, keep)}, named AS ({linking})
 SELECT p.*, bool_or(p.differs <> {_NONE}) OVER (PARTITION BY p.kept) AS mixed, coalesce(n.links, {_NONE}) AS links
-FROM pairs p LEFT JOIN named n ON n.id = p.id"""
+FROM pairs p LEFT JOIN named n ON {spread.same("n", "p")}"""
 
 
 def _pairs(session: Session, contract: Contract, keep: str) -> str:
-    """Return the CTEs that end in ``pairs (id, kept, differs)``; see `surplus`."""
+    """Return the CTEs that end in ``pairs (identity, kept, differs)``; see `surplus`."""
     table, key = session.schema[contract.table], ", ".join(contract.idempotency_key)
+    spread = spread_of(session, contract.table)
     order = f'retrieved_at{"" if keep == "earliest" else " DESC"} NULLS LAST, id COLLATE "C"'
-    digest = key_hash(contract.idempotency_key)
-    return f"""{candidates(digest, str(table))}, ranked AS MATERIALIZED (
-  SELECT id, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
+    digest, identity = key_hash(contract.idempotency_key), ", ".join(spread.identity)
+    return f"""{candidates(digest, str(table), spread.column)}, ranked AS MATERIALIZED (
+  SELECT {identity}, first_value(id) OVER (PARTITION BY {key} ORDER BY {order}) AS kept
   FROM {table} WHERE {digest} IN (SELECT digest FROM candidates)
 ), pairs AS MATERIALIZED (
-  SELECT r.id, r.kept, {_differing(session, contract)} AS differs
-  FROM ranked r JOIN {table} t ON t.id = r.id JOIN {table} k ON k.id = r.kept WHERE r.id <> r.kept
+  SELECT {", ".join(f"r.{c}" for c in spread.identity)}, r.kept, {_differing(session, contract)} AS differs
+  FROM ranked r JOIN {table} t ON {spread.same("t", "r")} JOIN {table} k ON {spread.same("k", "r", "kept")}
+  WHERE r.id <> r.kept
 )"""
 
 
 def _differing(session: Session, contract: Contract) -> str:
-    """Return the SQL array of the columns in which t and k differ.
+    """Return the SQL array of the columns in which t and k differ. NULL and a JSON null are the same.
 
     Id, times of fetching and storing, link and identity columns do not count.
     """
-    ignored = session.value(
-        "SELECT string_agg(quote_literal(name), ', ') FROM (SELECT unnest(%s::text[]) AS name UNION SELECT "
-        "attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attidentity <> '') AS n",
-        ([*_FETCH_COLUMNS, contract.link], str(session.schema[contract.table])),
+    rows = session.rows(
+        "SELECT quote_ident(attname) AS name, quote_literal(attname) AS text FROM pg_attribute "
+        "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attidentity = '' "
+        'AND attname <> ALL (%s) ORDER BY attname COLLATE "C"',
+        (str(session.schema[contract.table]), [*_FETCH_COLUMNS, contract.link]),
     )
-    value = (
-        "CASE WHEN {0}.key = 'upstream' AND jsonb_typeof({0}.value) = 'object' THEN {0}.value - 'fetched_at' "
-        "ELSE {0}.value END"
+    differ = (
+        f"CASE WHEN {_compared('t', row['name'])} <> {_compared('k', row['name'])} THEN {row['text']} END"
+        for row in rows
     )
-    return (
-        "ARRAY(SELECT a.key FROM jsonb_each(to_jsonb(t)) AS a JOIN jsonb_each(to_jsonb(k)) AS b ON b.key = a.key "
-        f"WHERE a.key NOT IN ({ignored}) AND {value.format('a')} IS DISTINCT FROM {value.format('b')} "
-        "ORDER BY a.key)"
-    )
+    return f"array_remove(ARRAY[{', '.join(differ)}]::text[], NULL)"
+
+
+def _compared(row: str, column: str) -> str:
+    """Return the SQL of a value without what two fetches of one document differ in."""
+    value = f"coalesce(to_jsonb({row}.{column}), 'null')"
+    if column != "upstream":
+        return value
+    return f"CASE jsonb_typeof({value}) WHEN 'object' THEN {value} - 'fetched_at' ELSE {value} END"
 
 
 def find_duplicates(session: Session, contract: Contract, keep: str, limit: int) -> DedupeFacts:
     """Return counts over all duplicate groups, and a sample of groups."""
     session.say("looking for duplicates …", "step")
+    rows = surplus(session, contract, keep).replace("%", "%%")  # a column's name may contain one
     found = session.rows(
         f"""SELECT kept AS stays, count(*) AS rows,
   (array_agg(id ORDER BY id COLLATE "C"))[1:{IDS_SHOWN}] AS moves,
@@ -166,7 +178,7 @@ def find_duplicates(session: Session, contract: Contract, keep: str, limit: int)
   count(*) OVER () AS groups, (sum(count(*)) OVER ())::bigint AS surplus,
   (sum(count(*) FILTER (WHERE mixed)) OVER ())::bigint AS different,
   sum(bool_or(mixed)::int) OVER () AS different_groups
-FROM ({surplus(session, contract, keep)}) AS s GROUP BY kept ORDER BY count(*) DESC, kept COLLATE "C" LIMIT %s""",
+FROM ({rows}) AS s GROUP BY kept ORDER BY count(*) DESC, kept COLLATE "C" LIMIT %s""",
         (limit,),
     )
     counts = {name: found[0][name] if found else 0 for name in _COUNTS}

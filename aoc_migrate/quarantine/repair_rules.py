@@ -12,8 +12,9 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.contract.rules import TIME, Column, blank, not_finite
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.inspect.row_rules import object_violations
-from aoc_migrate.quarantine.work_list import Work, linking_rows, row_constraints
+from aoc_migrate.quarantine.work_list import Work, in_shard, linking_rows, row_constraints
 
 RULES = (
     "blank-key",
@@ -101,15 +102,17 @@ def _cleaned(contract: Contract, column: Column, rules: set[str]) -> str:
 class _Predicates(NamedTuple):
     """SQL over a row ``t``.
 
-    Predicates: may it break a rule, does it, can it be repaired, would a constraint refuse the repaired row?
-    ``repaired`` has the repaired value of each column.
+    Predicates: does it break a rule, can it be repaired? ``repaired`` has the repaired value of each column.
+    ``rows`` is a query of the broken rows as they would be if repaired, with their flags. The predicates over it:
+    ``fits``, can the row be repaired, and ``refused``, would a constraint refuse it then?
     """
 
     chosen: list[Break]
     repaired: dict[str, str]
-    suspect: str
     broken: str
     repairable: str
+    rows: str
+    fits: str
     refused: str
 
 
@@ -120,13 +123,16 @@ def _predicates(session: Session, contract: Contract, rules: tuple[str, ...]) ->
     names = [session.quoted(name) for name in catalog.columns(session, contract.table)]
     values = ", ".join(f"{repaired.get(name, f't.{name}')} AS {name}" for name in names)
     after, long = f"FROM (SELECT {values}) AS repaired", contract.too_long()
+    flags = ", ".join(f"CASE WHEN {found.broken} THEN '{found.rule}:{found.column}' END" for found in chosen)
     return _Predicates(
         chosen=chosen,
         repaired=repaired,
-        suspect=_suspect(contract, chosen),
         broken=broken,
         repairable=f"((SELECT NOT ({broken}) {after}) AND ({long} OR (SELECT NOT {long} {after})))",
-        refused=f"NOT (SELECT {row_constraints(session, contract.table)} {after})",
+        rows=f"SELECT {values}, array_remove(ARRAY[{flags}], NULL) AS aoc_flags, {long} AS aoc_long "
+        f"FROM {session.schema[contract.table]} AS t WHERE ({_suspect(contract, chosen)}) AND ({broken})",
+        fits=f"(NOT ({broken}) AND (aoc_long OR NOT {long}))",
+        refused=f"NOT ({row_constraints(session, contract.table)})",
     )
 
 
@@ -140,7 +146,8 @@ def repair_work(session: Session, contract: Contract, rules: tuple[str, ...]) ->
     """Return the work of repairing the rows that break ``rules``, and of moving those that cannot be repaired."""
     sql = _predicates(session, contract, rules)
     raw = session.schema[contract.table]
-    batch = f"SELECT t.* FROM listed JOIN {raw} AS t ON t.id = listed_id WHERE ({sql.broken})"
+    tenant = in_shard(spread_of(session, contract.table), "t")
+    batch = f"SELECT t.* FROM listed JOIN {raw} AS t ON t.id = listed_id WHERE {tenant} AND ({sql.broken})"
     return Work(
         command=f"repair {rule_options(rules)}",
         listed=_listed(session, contract, sql),
@@ -156,32 +163,34 @@ def rule_options(rules: tuple[str, ...]) -> str:
 
 
 def _broken(session: Session, contract: Contract, sql: _Predicates) -> str:
-    """Return a query of (id, link, flags, repair, refused) over broken rows; a flag is RULE:COLUMN."""
+    """Return a query of (identity, link, flags, repair, refused) over broken rows; a flag is RULE:COLUMN."""
     link = contract.link if contract.link in catalog.columns(session, contract.table) else "NULL::text"
-    flags = ", ".join(f"CASE WHEN {found.broken} THEN '{found.rule}:{found.column}' END" for found in sql.chosen)
+    identity = ", ".join(spread_of(session, contract.table).identity)
     return (
-        f"SELECT id, {link} AS link, array_remove(ARRAY[{flags}], NULL) AS flags, {sql.repairable} AS repair, "
-        f"{sql.repairable} AND {sql.refused} AS refused "
-        f"FROM {session.schema[contract.table]} AS t WHERE ({sql.suspect}) AND ({sql.broken})"
+        f"SELECT {identity}, {link} AS link, aoc_flags AS flags, {sql.fits} AS repair, "
+        f"{sql.fits} AND {sql.refused} AS refused FROM ({sql.rows}) AS repaired"
     )
 
 
 def _listed(session: Session, contract: Contract, sql: _Predicates) -> str:
     """Return the query of the work list. ``kept`` is the nearest superseded row that does not move.
 
-    The walk along the links also ends in a cycle, because UNION adds no row twice.
+    The walk along the links also ends in a cycle, because UNION adds no row twice. It is a query of its own: Citus
+    refuses a recursive query that reads more than one shard.
     """
-    return f"""WITH RECURSIVE broken AS MATERIALIZED (
+    spread = spread_of(session, contract.table)
+    return f"""WITH broken AS MATERIALIZED (
   {_broken(session, contract, sql)}
-), going AS (SELECT id, link FROM broken WHERE NOT repair
-), walk AS (
-  SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
+), going AS MATERIALIZED (SELECT id, link FROM broken WHERE NOT repair
+), named AS ({linking_rows(session, contract, spread, "SELECT id FROM going")}
 ), ended AS (
-  SELECT w.id, w.at FROM walk w LEFT JOIN going g ON g.id = w.at WHERE w.at IS NOT NULL AND g.id IS NULL
-), named AS ({linking_rows(session, contract, "SELECT id FROM going")})
-SELECT b.id, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.repair, b.refused,
-  (SELECT string_agg(DISTINCT split_part(flag, ':', 1), ', ') FROM unnest(b.flags) AS flag) AS reason
-FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON n.id = b.id"""
+  WITH RECURSIVE walk AS (
+    SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
+  ) SELECT w.id, w.at FROM walk w LEFT JOIN going g ON g.id = w.at WHERE w.at IS NOT NULL AND g.id IS NULL
+)
+SELECT {", ".join(f"b.{c}" for c in spread.identity)}, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.repair,
+  b.refused, (SELECT string_agg(DISTINCT split_part(flag, ':', 1), ', ') FROM unnest(b.flags) AS flag) AS reason
+FROM broken b LEFT JOIN ended e ON e.id = b.id LEFT JOIN named n ON {spread.same("n", "b")}"""
 
 
 def find_broken_rows(session: Session, contract: Contract, rules: tuple[str, ...], limit: int) -> Row:
@@ -212,17 +221,15 @@ def collisions(session: Session, contract: Contract, rules: tuple[str, ...]) -> 
         return 0
     names, raw = ", ".join(key), session.schema[contract.table]
     same = " AND ".join(f"o.{c} = m.{c}" for c in key)
-    repaired = ", ".join(f"{sql.repaired.get(c, c)} AS {c}" for c in key)
-    repairs = f"({sql.suspect}) AND ({sql.broken}) AND {sql.repairable}"
     return int(
         session.value(
-            f"""WITH repaired AS MATERIALIZED (SELECT id, {repaired} FROM {raw} AS t WHERE {repairs})
-, twins AS (
+            f"""WITH repaired AS MATERIALIZED (SELECT id, {names} FROM ({sql.rows}) AS repaired WHERE {sql.fits}
+), twins AS (
   SELECT id FROM (SELECT id, ({names}) IS NOT NULL AND count(*) OVER (PARTITION BY {names}) > 1 AS twin
     FROM repaired) AS counted WHERE twin
 ), others AS (
   SELECT m.id FROM repaired AS m JOIN {raw} AS o ON {same}
-  WHERE NOT EXISTS (SELECT FROM repaired AS x WHERE x.id = o.id)
+  WHERE NOT EXISTS (SELECT 1 FROM repaired AS x WHERE x.id = o.id)
 )
 SELECT count(*) FROM (SELECT id FROM twins UNION SELECT id FROM others) AS collide"""
         )

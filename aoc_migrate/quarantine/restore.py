@@ -8,8 +8,9 @@ from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.session import Session
 from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_contract
 from aoc_migrate.quarantine.contents import no_such_rows, saved_runs
+from aoc_migrate.quarantine.on_cluster import OnCluster
 from aoc_migrate.quarantine.restore_obstacles import repairable, restore_obstacles, unchanged
-from aoc_migrate.quarantine.row_batches import run_batches
+from aoc_migrate.quarantine.row_batches import one_statement, run_batches
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import UnfinishedWork, unfinished
 from aoc_migrate.report.facts.quarantined import RestoreFacts
@@ -59,7 +60,9 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
     with ledger.recorded(session, report, f"{command} --restore --run {chosen.run} --apply", report.revision):
         drop_work_list(session)
         report.changed = True
-        batch = _batch(session, contract, rows, stored)
+        cluster = OnCluster.of(session, contract)
+        batch = one_statement(session, _batch(session, contract, rows, stored))
+        batch = cluster.restore(rows, stored) if cluster else batch
         run_batches(session, report, contract, "restored", batch, (contract.quarantine,), chosen.rows)
     report.next = Next(f"aoc-migrate audit {session.target.name}", choices=(restore,) if runs[1:] else ())
 

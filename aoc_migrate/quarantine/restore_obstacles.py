@@ -7,6 +7,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.quarantine.table import gone_columns
 from aoc_migrate.quarantine.work_list import digest, row_constraints, trigger_findings
 from aoc_migrate.report.model import Finding, finding
@@ -17,13 +18,10 @@ def unchanged(contract: Contract, row: str, saved: str) -> str:
 
     ``saved`` is the row in quarantine, which has the digests.
     """
-    pairs = ", ".join(
-        f"('{c}', CASE WHEN {saved}.quarantine_repaired ? '{c}' THEN {row}.{c}::text END)"
+    return " AND ".join(
+        f"CASE WHEN {saved}.quarantine_repaired ? '{c}' "
+        f"THEN {saved}.quarantine_repaired->>'{c}' = {digest(f'{row}.{c}::text')} ELSE true END"
         for c in repairable(contract)
-    )
-    return (
-        f"NOT EXISTS (SELECT FROM (VALUES {pairs}) AS v (name, now) WHERE {saved}.quarantine_repaired ? name "
-        f"AND {saved}.quarantine_repaired->>name <> {digest('now')})"
     )
 
 
@@ -38,14 +36,15 @@ def restore_obstacles(session: Session, contract: Contract, chosen: str, stored:
     ``stored``: the columns that would be restored.
     """
     table, target = contract.table, session.target.name
-    raw, quarantine = session.schema[table], session.schema[contract.quarantine]
+    raw, quarantine, spread = session.schema[table], session.schema[contract.quarantine], spread_of(session, table)
     in_the_way = f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
 ), moved AS (SELECT id FROM chosen WHERE quarantine_repaired IS NULL
 ), latest AS (SELECT DISTINCT ON (id) * FROM chosen ORDER BY id, quarantine_run DESC)
 SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     + (SELECT count(*) FROM moved JOIN {raw} USING (id)) AS taken,
-  (SELECT count(*) FROM latest b LEFT JOIN {raw} t ON t.id = b.id WHERE b.quarantine_repaired IS NOT NULL
-    AND (t.id IS NULL OR NOT {unchanged(contract, "t", "b")})) AS changed,
+  (SELECT count(quarantine_repaired) FROM latest) - (SELECT count(*) FROM latest b JOIN {raw} t
+    ON {spread.same("t", "b")} WHERE b.quarantine_repaired IS NOT NULL
+    AND {unchanged(contract, "t", "b")}) AS changed,
   (SELECT count(*) FROM chosen WHERE NOT ({row_constraints(session, table)})) AS guarded"""
     with own_tables_locked(session, contract.quarantine):
         rows = session.row(in_the_way)

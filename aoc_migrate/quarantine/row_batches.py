@@ -1,7 +1,7 @@
 """The batches of `dedupe`, `repair` and --restore, which keep no rows locked while they wait for another row."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import psycopg
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.batches import batches
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.facts.raw_rows import WorkFacts
 from aoc_migrate.report.model import Report, finding
@@ -17,7 +17,14 @@ from aoc_migrate.report.model import Report, finding
 BATCH = 500  # most rows; each is locked until its batch ends
 SIZE = "%(size)s"  # the placeholder of that number
 ROW_LOCK_WAIT = 0.5  # seconds for a row that another session has locked; then the batch rolls back and is retried
+Batch = Callable[[int], Row]
 _VERBS = {"repaired": "repair", "moved": "move", "restored": "restore"}
+
+
+def one_statement(session: Session, statement: str) -> Batch:
+    """Return the batch that is one statement, of `SIZE` rows."""
+    escaped = statement.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may contain one
+    return lambda size: session.row(escaped, {"size": size})
 
 
 def run_batches(
@@ -25,17 +32,19 @@ def run_batches(
     report: Report,
     contract: Contract,
     fact: str,
-    batch: str,
+    batch: Batch,
     tables: tuple[str, ...],
     total: int | None = None,
 ) -> None:
     """Run ``batch`` until it has seen all rows; count those in the report's ``fact``, even if it fails.
 
+    A batch is a function of the most rows that it may take; it returns how many it has seen, chosen and written,
+    and how many arrived.
+
     ``tables``: our own tables that it writes to; ``total``: how many rows there are. Raises Abort ``deadline``,
     ``connection-lost``, ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
     """
     label = f"{_VERBS[fact]} rows of {contract.table}"
-    statement = batch.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may contain one
     limits = replace(session.limits, batch_rows=min(BATCH, session.limits.batch_rows))
     session.set("row_security", "off")  # if a policy would hide rows, the batch fails
     count = 0
@@ -43,7 +52,7 @@ def run_batches(
     inner = replace(session, limits=limits)
     with batches(inner, label, contract.table, tables, math.inf) as running, _short_lock_wait(session):
         running.progress.count("rows", total)
-        while (page := running.run(statement, lambda size: {"size": size}))["seen"]:
+        while (page := running.run_with(batch))["seen"]:
             count += page["written"]
             report.put(_counted(report, fact, count))
             running.progress.add(page["seen"])

@@ -12,6 +12,7 @@ from aoc_migrate.database.bookkeeping import LOG, WORK
 from aoc_migrate.database.own_tables import flaws, foreign, own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import FAMILY
+from aoc_migrate.database.spread.shape import Spread
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.replication import replication_findings
@@ -20,18 +21,20 @@ from aoc_migrate.report.model import Finding, finding
 
 DUPLICATE = "duplicate-key"
 """The reason of rows that `dedupe` moved; any other reason names the rules that `repair` applied."""
+TENANT = "%(tenant)s"  # the placeholder of the tenant that the rows of a batch have, if the table is distributed
 
 
 @dataclass(frozen=True)
 class Work:
     """Rows to move out of the raw table or to repair in it, in either case with their originals in quarantine.
 
-    ``listed`` is a query of (id, kept, links, reason, repair, refused): ``kept`` replaces the row, ``links`` are
-    the rows that link to it, ``repair`` says that it is repaired instead of moved, ``refused`` that a constraint
-    would refuse it even then. ``moving`` and ``repairing`` are queries that lock the rows of one batch that still
-    qualify. The batch is the relation ``listed`` of (listed_id, kept, links, reason); it must be joined, because
-    EvalPlanQual does not evaluate a subquery again after a lock wait. ``repaired`` maps each repaired column to
-    its new value, an expression over a row ``t``. ``command`` resumes the work after an interruption.
+    ``listed`` is a query of (identity, kept, links, reason, repair, refused): ``kept`` replaces the row, ``links``
+    are the rows that link to it, ``repair`` says that it is repaired instead of moved, ``refused`` that a
+    constraint would refuse it even then. ``moving`` and ``repairing`` are queries that lock the rows of one batch
+    that still qualify. The batch is the relation ``listed`` of (listed_id, kept, links, reason); it must be
+    joined, because EvalPlanQual does not evaluate a subquery again after a lock wait. ``repaired`` maps each
+    repaired column to its new value, an expression over a row ``t``. ``command`` resumes the work after an
+    interruption.
     """
 
     command: str
@@ -54,14 +57,24 @@ def row_constraints(session: Session, table: str) -> str:
     return " AND ".join(row["held"] for row in rows) or "true"
 
 
-def linking_rows(session: Session, contract: Contract, ids: str) -> str:
-    """Return a query of (id, links): the rows that link to each id of the query ``ids``."""
-    link = contract.link
+def in_shard(spread: Spread, row: str) -> str:
+    """Return the condition that ``row`` belongs to a batch's tenant, if it has one."""
+    return f"{row}.{spread.column} = {TENANT}" if spread.column else "true"
+
+
+def linking_rows(session: Session, contract: Contract, spread: Spread, ids: str) -> str:
+    """Return a query of (identity, links): the rows that link to each id of the query ``ids``.
+
+    In a distributed table, these are rows of the same tenant. A link to another tenant stays as it is, wrong,
+    until the backfill sets it.
+    """
+    link, shard = contract.link, f", {spread.column}" if spread.column else ""
     if link not in catalog.columns(session, contract.table):
-        return "SELECT NULL AS id, NULL::text[] AS links WHERE false"
+        none = f", NULL::text AS {spread.column}" if spread.column else ""
+        return f"SELECT NULL AS id{none}, NULL::text[] AS links WHERE false"
     return (
-        f'SELECT {link} AS id, array_agg(id ORDER BY id COLLATE "C") AS links '
-        f"FROM {session.schema[contract.table]} WHERE {link} IN ({ids}) GROUP BY {link}"
+        f'SELECT {link} AS id{shard}, array_agg(id ORDER BY id COLLATE "C") AS links '
+        f"FROM {session.schema[contract.table]} WHERE {link} IN ({ids}) GROUP BY {link}{shard}"
     )
 
 
@@ -114,8 +127,7 @@ def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:
     raw, listed = session.schema[contract.table], session.schema[WORK]
     query = (
         f"SELECT (SELECT count(*) FROM {listed} WHERE refused) + (SELECT count(*) FROM {raw} AS t "
-        f"WHERE id IN (SELECT unnest(links) FROM {listed}) "
-        f"AND NOT EXISTS (SELECT FROM {listed} AS w WHERE w.id = t.id) "
+        f"WHERE id IN (SELECT unnest(links) FROM {listed} EXCEPT SELECT id FROM {listed}) "
         f"AND NOT ({row_constraints(session, contract.table)}))"
     )
     with own_tables_locked(session, WORK):

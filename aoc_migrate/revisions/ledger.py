@@ -17,9 +17,10 @@ from psycopg.types.json import Jsonb
 from aoc_migrate import __version__
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import LOG
+from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.relation import utc
-from aoc_migrate.database.session import Row, Session, who
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.facts.runs import LatestRun, Run

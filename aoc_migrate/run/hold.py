@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, STATE
+from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import create, own_tables_locked
 from aoc_migrate.database.relation import utc
-from aoc_migrate.database.session import Session, who
+from aoc_migrate.database.session import Session
 from aoc_migrate.report.model import Finding, finding
 
 _COMMAND = re.compile(r"(psql )?downgrade [\w-]+|constraints --remove")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.runner_lock import runners
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.database.spread.partitions import Place, index_builds
+from aoc_migrate.database.spread.builds import Place, index_builds
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.report.facts.running import Running, readable
 from aoc_migrate.revisions import ledger

@@ -9,9 +9,9 @@ from aoc_migrate.database.bookkeeping import BOOKKEEPING, WORK
 from aoc_migrate.database.own_tables import writable
 from aoc_migrate.database.runner_lock import holder, holders
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.spread.partitions import building
+from aoc_migrate.database.spread.builds import building
 from aoc_migrate.inspect import journal
-from aoc_migrate.inspect.catalog_state import catalog_facts
+from aoc_migrate.inspect.catalog_state import catalog_facts, index_state
 from aoc_migrate.inspect.cost import briefly
 from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
@@ -80,7 +80,7 @@ def _catalog_facts(session: Session, report: Report) -> CatalogFacts:
     contract = contract_at(session.target.name, report.revision)
     rules = catalog_facts(session, contract, set(parts(session.target.name, report.revision))).rules
     builds = _builds(session, contract)
-    states = {index.name: catalog.index_state(session, contract.table, index) for index in _indexes(contract)}
+    states = {index.name: index_state(session, contract, index) for index in _indexes(contract)}
     return CatalogFacts(rules, {n: "building" if n in builds else state for n, state in states.items()})
 
 

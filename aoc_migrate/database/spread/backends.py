@@ -38,7 +38,9 @@ def sessions_of(session: Session, rows: list[Row]) -> list[Row]:
     found = dict[object, Row]()
     for row, number in zip(rows, numbers, strict=True):
         whole = row | known.get(number, {})
-        found.setdefault(row["gid"] or number, whole | {"global_pid": number if whole["node"] else whole["pid"]})
+        found.setdefault(
+            row.get("gid") or number, whole | {"global_pid": number if whole["node"] else whole["pid"]}
+        )
     return list(found.values())
 
 

@@ -23,6 +23,7 @@ _PINNED = f"""
 SELECT pg_catalog.query_to_xml(CASE WHEN pg_catalog.set_config('lock_timeout', '1s', false) IS NOT NULL
   AND pg_catalog.set_config('search_path', '{SEARCH_PATH}', false) IS NOT NULL THEN %s END, true, false, '')
 """
+_MAY = "SELECT has_function_privilege('pg_catalog.run_command_on_all_nodes(text,boolean,boolean)', 'EXECUTE')"
 _EVERYWHERE = """
 SELECT success, result, nodeid, coalesce(nodename || ':' || nodeport, 'node ' || nodeid) AS node,
   coalesce(groupid = (SELECT groupid FROM pg_catalog.pg_dist_local_group), true) AS here
@@ -45,8 +46,8 @@ def has_tables(session: Session) -> bool:
 def everywhere(session: Session, what: str, query: str, parameters: Parameters | None = None) -> list[Row]:
     """Return the rows of a query from this server or, on a cluster, from each of its nodes.
 
-    Each row has the address of its ``node``, None for this server. Where a node fails, the log says once that
-    ``what`` cannot be seen there. From another node, a time is a text, and a whole number an int or a float.
+    Each row has the address of its ``node``, None for this server. Where a node fails, or this role may not ask
+    others, the log says once that ``what`` cannot be seen there. From a cluster, values are those of JSON.
     """
     if session.on_cluster:
         return on_each_node(session, what, query, parameters)
@@ -55,6 +56,9 @@ def everywhere(session: Session, what: str, query: str, parameters: Parameters |
 
 def on_each_node(session: Session, what: str, query: str, parameters: Parameters | None = None) -> list[Row]:
     """Return the rows of a query from each node, as `everywhere` does on a cluster, with Citus's ``nodeid``."""
+    if not session.value(_MAY):
+        say_unseen(session, f"{what}, on other nodes", "this role may not execute run_command_on_all_nodes")
+        return [row | {"node": None, "nodeid": 0} for row in session.rows(query, parameters)]
     listed = (
         f"SELECT coalesce(json_agg(found), '[]') AS found FROM ({session.pasteable(query, parameters)}) AS found"
     )

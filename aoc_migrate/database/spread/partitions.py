@@ -6,12 +6,11 @@ A partition whose DETACH … CONCURRENTLY has begun no longer belongs to it: Pos
 
 import hashlib
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from aoc_migrate.contract.model import Index
-from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shape import spread_of
 
 NAME = 63  # bytes; PostgreSQL truncates longer names with only a notice
 
@@ -143,41 +142,7 @@ def index_names(session: Session, index: Index) -> set[str]:
 
 def is_partitioned(session: Session, table: str) -> bool:
     """Return whether ``table`` is partitioned."""
-    return catalog.kind(session, table) == "p"
-
-
-def building(session: Session, table: str, indexes: list[str]) -> dict[str, int]:
-    """Return name and pid of the builds of ``indexes`` on ``table``, and of any index on a partition of it."""
-    named = str(session.schema[table])
-    rows = session.rows(
-        "SELECT x.relname::text AS name, p.pid FROM pg_stat_progress_create_index p "
-        f"JOIN {FAMILY} AS family ON family.oid = p.relid JOIN pg_class x ON x.oid = p.index_relid "
-        "WHERE p.datname = current_database() AND (p.relid <> to_regclass(%s) OR x.relname = ANY (%s)) ORDER BY 1",
-        (named, named, indexes),
-    )
-    return {row["name"]: row["pid"] for row in rows}
-
-
-class Place(NamedTuple):
-    """How far an index build has got: its phase, and how much of it is done. Some phases count nothing."""
-
-    doing: str
-    unit: str | None
-    done: int
-    total: int | None
-
-
-def index_builds(session: Session, pids: list[int]) -> dict[int, Place]:
-    """Return how far the index builds of sessions have got, by pid, as far as this role may see them."""
-    rows = session.rows(
-        "SELECT pid, phase, "
-        "CASE WHEN blocks_total > 0 THEN 'blocks' WHEN tuples_total > 0 THEN 'rows' END AS unit, "
-        "CASE WHEN blocks_total > 0 THEN blocks_done ELSE tuples_done END AS done, "
-        "CASE WHEN blocks_total > 0 THEN blocks_total ELSE tuples_total END AS total "
-        "FROM pg_stat_progress_create_index WHERE pid = ANY (%s) AND phase IS NOT NULL",
-        (pids,),
-    )
-    return {row["pid"]: Place(row["phase"], row["unit"], row["done"], row["total"]) for row in rows}
+    return spread_of(session, table).partitioned
 
 
 def family(table: str) -> str:

@@ -34,6 +34,14 @@ class Spread:
         """The columns by which a statement finds a row. Distributed, ``id`` alone would ask every shard."""
         return ("id", self.column) if self.column else ("id",)
 
+    def same(self, row: str, known: str, id_: str = "id") -> str:
+        """Return the condition that ``row`` is the one whose id is the column ``id_`` of ``known``.
+
+        The rows of ``known`` have the column that the table is distributed by, and its value is the same.
+        """
+        shard = f" AND {row}.{self.column} = {known}.{self.column}" if self.column else ""
+        return f"{row}.id = {known}.{id_}{shard}"
+
 
 PLAIN = Spread(partitioned=False)
 

@@ -1,6 +1,7 @@
 """Signal: the WAL archive fails, or is further behind than --max-lag allows."""
 
 from aoc_migrate.database.session import Row
+from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.signal import Signal
 
 # Finished segments after the last archived one: the current one cannot be archived yet. The name of a segment is
@@ -35,11 +36,11 @@ class Archive(Signal):
                 and row["bytes"] is not None
                 and row["bytes"] > limits.max_lag_bytes
             ):
-                return f"the WAL archive is {row['bytes'] / 2**20:,.1f} MB behind"
+                return f"the WAL archive{on(row)} is {row['bytes'] / 2**20:,.1f} MB behind"
             if row["fails"]:
-                return "the WAL archive fails"
+                return f"the WAL archive{on(row)} fails"
         return None
 
     def state(self) -> list[Row]:
         """Return the bytes that are not archived, and whether the last try failed; nothing without an archive."""
-        return self.session.rows(_ARCHIVE)
+        return everywhere(self.session, self.what, _ARCHIVE)

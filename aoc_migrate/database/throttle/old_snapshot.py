@@ -6,6 +6,7 @@ them for ``limits.snapshot_wait`` in all, then it goes on and the report warns.
 
 from aoc_migrate.database.old_transactions import old_transactions, prepared
 from aoc_migrate.database.session import Row
+from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.marks import Marks
 from aoc_migrate.database.throttle.signal import Signal, WritingStep
 from aoc_migrate.report.model import finding
@@ -48,17 +49,21 @@ class OldSnapshot(Signal):
 
     def horizons(self) -> list[Row]:
         """Return slots and standbys that hold a transaction id (``mark``) older than the latest."""
-        return self.session.rows(_HORIZONS)
+        return everywhere(self.session, self.what, _HORIZONS)
 
     def is_old(self, row: Row) -> bool:
         """Return whether a slot or a standby has held the same transaction id for too long."""
-        held = self._marks.unchanged(f"{row['name']} of pid {row['pid']}", row["mark"])
+        held = self._marks.unchanged(f"{row['name']}{on(row)} of pid {row['pid']}", row["mark"])
         return held > self.session.limits.old_snapshot
 
     def _holders(self) -> list[str]:
         old = self.session.limits.old_snapshot
         return [
             *old_transactions(self.session, old),
-            *(f"prepared transaction {row['gid']!r}" for row in prepared(self.session) if row["seconds"] >= old),
-            *(row["name"] for row in self.horizons() if self.is_old(row)),
+            *(
+                f"prepared transaction {row['gid']!r}{on(row)}"
+                for row in prepared(self.session)
+                if row["seconds"] >= old
+            ),
+            *(row["name"] + on(row) for row in self.horizons() if self.is_old(row)),
         ]

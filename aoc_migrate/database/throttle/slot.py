@@ -1,5 +1,6 @@
 """Signal: a replication slot keeps more WAL than --max-lag allows."""
 
+from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.signal import Signal
 
 _SLOTS = (
@@ -21,7 +22,8 @@ class Slot(Signal):
         most = self.session.limits.max_lag_bytes
         if most is None:
             return None
-        row = next(iter(self.session.rows(_SLOTS)), None)
-        if row is None or row["bytes"] is None or row["bytes"] <= most:
+        rows = [row for row in everywhere(self.session, self.what, _SLOTS) if row["bytes"] is not None]
+        row = max(rows, key=lambda row: int(row["bytes"]), default=None)
+        if row is None or row["bytes"] <= most:
             return None
-        return f"slot {row['name']!r} is {row['bytes'] / 2**20:,.1f} MB behind"
+        return f"slot {row['name']!r}{on(row)} is {row['bytes'] / 2**20:,.1f} MB behind"

@@ -1,6 +1,7 @@
 """Signal: a standby is further behind than --max-lag allows."""
 
 from aoc_migrate.database.session import Row
+from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.marks import Marks
 from aoc_migrate.database.throttle.signal import Signal, WritingStep
 from aoc_migrate.report.formatting import seconds_shown
@@ -30,10 +31,12 @@ class Standby(Signal):
         limits = self.session.limits
         if limits.max_lag_bytes is None and limits.max_lag_seconds is None:
             return None
-        return next((reason for row in self.session.rows(_STANDBYS) if (reason := self._lag(row))), None)
+        return next(
+            (reason for row in everywhere(self.session, self.what, _STANDBYS) if (reason := self._lag(row))), None
+        )
 
     def _lag(self, row: Row) -> str | None:
-        name, limits = f"standby {row['name']!r}", self.session.limits
+        name, limits = f"standby {row['name']!r}{on(row)}", self.session.limits
         if limits.max_lag_bytes is not None and row["bytes"] is not None and row["bytes"] > limits.max_lag_bytes:
             return f"{name} is {row['bytes'] / 2**20:,.1f} MB behind"
         seconds = self._late(name, row)

@@ -1,6 +1,6 @@
 """The throttle of a step with many writes: it pauses between two batches while a signal says Stop.
 
-It evaluates the signals once a second, when the session holds no lock and no snapshot.
+It evaluates the signals once a second (on a cluster every five), when the session holds no lock and no snapshot.
 """
 
 import time
@@ -23,6 +23,7 @@ SIGNALS: tuple[type[Signal], ...] = (Waiters, Standby, Slot, Archive, OldSnapsho
 """In the order in which they are evaluated; the first that says Stop pauses the step."""
 
 SECONDS_BETWEEN_EVALUATIONS = 1.0
+SECONDS_ON_CLUSTER = 5.0  # each signal asks every node, over new connections
 
 
 class Throttle:
@@ -59,7 +60,8 @@ class Throttle:
         """Return whether the last evaluation still counts; sessions that wait for our rows end that at once."""
         if self._evaluated is None or self.step.waiting:
             return False
-        return time.monotonic() - self._evaluated < SECONDS_BETWEEN_EVALUATIONS
+        seconds = SECONDS_ON_CLUSTER if self.session.on_cluster else SECONDS_BETWEEN_EVALUATIONS
+        return time.monotonic() - self._evaluated < seconds
 
     def _stopped(self) -> tuple[Signal, Stop] | None:
         """Return the first signal that says Stop, and log what cannot be seen."""

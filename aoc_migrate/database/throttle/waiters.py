@@ -1,13 +1,15 @@
 """Signal: others wait for our row locks, or for a lock on the table that writers would queue behind."""
 
+from aoc_migrate.database.spread.nodes import on
 from aoc_migrate.database.spread.partitions import FAMILY
+from aoc_migrate.database.spread.shards import on_shards
 from aoc_migrate.database.throttle.signal import Signal, WritingStep
 
 _QUEUE = (
-    "SELECT 'pid ' || pid AS name FROM pg_locks WHERE NOT granted AND locktype = 'relation' "
+    "SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'relation' "
     "AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    f"AND relation IN {FAMILY}"
+    "AND relation IN {tables}"
 )
 
 
@@ -33,5 +35,6 @@ class Waiters(Signal):
 
     def queue(self) -> list[str]:
         """Return the sessions that wait for a lock on the table or a partition of it."""
-        rows = self.session.rows(_QUEUE, (str(self.session.schema[self.step.table]),))
-        return [row["name"] for row in rows]
+        table = self.session.schema[self.step.table]
+        rows = self.session.rows(_QUEUE.format(tables=FAMILY), (str(table),))
+        return [f"pid {row['pid']}{on(row)}" for row in rows or on_shards(self.session, self.what, _QUEUE, table)]

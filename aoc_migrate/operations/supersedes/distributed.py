@@ -12,6 +12,8 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.commit import commit_as_one
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.operations.supersedes.statements import count_links
 
 PLANS = """SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL enable_seqscan TO off;
@@ -94,7 +96,7 @@ def shorten(schema: Schema) -> tuple[str, str]:
 
 def link_page(session: Session, contract: Contract, name: str, place: dict[str, Any], size: int) -> Row:
     """Link the next rows of a tenant, and keep the place of the last one; return it with (seen, written)."""
-    session.run(PLANS)
+    _begin(session, contract)
     rows = session.rows(page(contract, session.schema), place | {"size": size})
     rows = [row for row in rows if row["id"] != place["id"]]
     wrong = [row | {"new": row["expected"]} for row in rows if row["old"] != row["expected"]]
@@ -107,9 +109,15 @@ def link_page(session: Session, contract: Contract, name: str, place: dict[str, 
 
 def repair_found(session: Session, contract: Contract, name: str, found: list[Row]) -> Row:
     """Repair rows of a scan that are of the first row's tenant; return (seen, written)."""
-    session.run(PLANS)
+    _begin(session, contract)
     rows = [row | {"new": row["expected"]} for row in found if row["tenant"] == found[0]["tenant"]]
     return {"seen": len(rows), "written": _write(session, contract, name, rows, ("id",))}
+
+
+def _begin(session: Session, contract: Contract) -> None:
+    """Prepare the transaction of a batch: links and journal are committed as one, and plans use the indexes."""
+    session.run(PLANS)
+    commit_as_one(session, contract.table, spread_of(session, contract.table))
 
 
 def _write(session: Session, contract: Contract, name: str, rows: list[Row], match: Sequence[str]) -> int:
@@ -130,7 +138,7 @@ def _columns(rows: list[Row], *names: str) -> Row:
 
 def set_back_latest(session: Session, contract: Contract, name: str, size: int) -> Row:
     """Set back the latest links of the journal; return (seen, written, kept) as on a single server."""
-    session.run(PLANS)
+    _begin(session, contract)
     links = next(iter(session.rows(latest(session.schema), {"size": size})), None)
     if links is None:
         return {"seen": 0, "written": 0, "kept": []}

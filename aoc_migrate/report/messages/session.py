@@ -44,6 +44,12 @@ SESSION: dict[str, Message] = {
         "Upgrade the server first.",
         exit_code=2,
     ),
+    "other-engine": Message(
+        "This server is {engine}, not PostgreSQL: it locks and changes tables in other ways, so that neither the "
+        "steps nor their bounds hold there.",
+        "Keep the raw tables on PostgreSQL 15 or newer, or on a Citus cluster.",
+        exit_code=2,
+    ),
     "citus-worker": Message(
         "This server is a worker of a Citus cluster; aoc-migrate works through the coordinator.",
         "Point {variable} at the coordinator, {coordinator}.",

@@ -38,6 +38,10 @@ VERIFY: dict[str, Message] = {
         "Run: aoc-migrate upgrade {target}",
         many="{count} indexes are INVALID: their builds did not finish.",
     ),
+    "incomplete-index": Message(
+        "The index {subject} is INVALID or missing on shards of the Citus cluster.",
+        "Drop it: DROP INDEX CONCURRENTLY IF EXISTS {subject}; Then run: aoc-migrate upgrade {target}",
+    ),
     "changed-index": Message(
         "The definition of index {subject} differs from the contract.",
         "Drop it: DROP INDEX CONCURRENTLY {subject}; Then run: aoc-migrate upgrade {target}",
