@@ -15,6 +15,7 @@ from aoc_migrate.sandbox.databases import LEGACY_ADVISORY_SQL, LEGACY_ROLES, RAW
 from tests.conftest import Database
 
 URL, WORKERS = "AOC_TEST_CITUS_URL", "AOC_TEST_CITUS_WORKERS"
+ROLES = "roles"  # Citus copies them to the workers for each new node and table, and two at once fail
 SHAPES = ("distributed", "partitioned", "reference", "local")
 RAW_TABLE = """CREATE TABLE {table} (id text NOT NULL, tenant text, source_vendor text, upstream_id text,
   content_hash text, retrieved_at timestamptz, source jsonb, upstream jsonb, linkset jsonb, content jsonb,
@@ -53,8 +54,9 @@ class Cluster:
                 node.execute("CREATE EXTENSION citus")
             host, *others = [(str(c["host"]), int(str(c["port"]))) for c in map(conninfo_to_dict, self.nodes)]
             nodes[0].execute("SELECT citus_set_coordinator_host(%s, %s)", host)
-            for other in others:
-                nodes[0].execute("SELECT citus_add_node(%s, %s)", other)
+            with _locked(self.coordinator, ROLES):
+                for other in others:
+                    nodes[0].execute("SELECT citus_add_node(%s, %s)", other)
 
     def drop(self, database: str) -> None:
         """Drop a database on all nodes."""
@@ -62,19 +64,22 @@ class Cluster:
 
     @contextmanager
     def used(self, *, alone: bool = False) -> Iterator[None]:
-        """Let no other test use the cluster ``alone`` during the block, or, for a test that is, any other use it.
-
-        The coordinator holds the lock, so that it holds for all workers of pytest-xdist, and ends with them.
-        """
-        lock = f"pg_advisory_lock{'' if alone else '_shared'}(hashtext('aoc-migrate tests'))"
-        with psycopg.connect(self.coordinator, autocommit=True) as connection:
-            connection.execute(f"SELECT {lock}".encode())
+        """Let no other test use the cluster ``alone`` in the block, or, for a test that is, any other use it."""
+        with _locked(self.coordinator, "tests", "" if alone else "_shared"):
             yield
 
     def _on_all(self, statement: str, database: str) -> None:
         for node in self.nodes:
             with psycopg.connect(node, autocommit=True) as connection:
                 connection.execute(sql.SQL(statement).format(sql.Identifier(database)))
+
+
+@contextmanager
+def _locked(coordinator: str, what: str, shared: str = "") -> Iterator[None]:
+    """Hold a lock of the coordinator, which holds for all workers of pytest-xdist, and ends with its holder."""
+    with psycopg.connect(coordinator, autocommit=True) as connection:
+        connection.execute(f"SELECT pg_advisory_lock{shared}(hashtext('aoc-migrate {what}'))".encode())
+        yield
 
 
 def given_cluster() -> Cluster:
@@ -116,4 +121,5 @@ def create_raw_table(database: Database, shape: str) -> None:
     if partitioned:
         database.run(f"CREATE TABLE {table}_others PARTITION OF {table} DEFAULT")
     make = {"reference": "create_reference_table(%s)", "local": "citus_add_local_table_to_metadata(%s)"}
-    database.run(f"SELECT {make.get(shape, 'create_distributed_table(%s, $$tenant$$)')}", (table,))
+    with _locked(os.environ[URL], ROLES):
+        database.run(f"SELECT {make.get(shape, 'create_distributed_table(%s, $$tenant$$)')}", (table,))
