@@ -9,6 +9,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.lock_wait import failed
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.inspect.chain_links import count_wrong
 from aoc_migrate.report.model import Finding
 
@@ -34,9 +35,12 @@ def audit_sorts(
     """Yield ``temp-file-limit`` if a sort fails at the limit; without a limit, nothing is sorted.
 
     Tried are the builds of ``indexes`` that do not exist yet and, with ``chain``, the sort that checks the links.
-    An estimate would stop upgrades that fit, or let through some that do not.
+    An estimate would stop upgrades that fit, or let through some that do not. A distributed table is sorted shard
+    by shard on the workers, each of which has a limit of its own; here, all of it would be sorted at once.
     """
     if session.value("SELECT current_setting('temp_file_limit')") == "-1":
+        return
+    if spread_of(session, contract.table).column:
         return
     label, raw = f"audit of {contract.table}", session.schema[contract.table]
     try:

@@ -5,9 +5,11 @@ from collections import defaultdict
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
+from aoc_migrate.inspect.temp_files import audit_sorts
 from tests.conftest import Aoc, Database
 from tests.helpers import fill
 from tests.test_audit_rows import CASES, HASH, KEYS, OBJECTS, Case, Found, store
+from tests.test_scans import session_of
 
 
 def nullable(database: Database) -> set[str]:
@@ -98,6 +100,19 @@ def test_only_candidates_leave_their_shards(distributed: Database) -> None:
     sizes = re.findall(r"Intermediate Data Size: (\d+) bytes", "".join(line for (line,) in ran))
     assert sizes
     assert sum(map(int, sizes)) < 1000
+
+
+def test_no_sort_of_all_shards_is_tried(distributed: Database) -> None:
+    """It stops nothing if the coordinator's temp_file_limit is too low for all rows: only shards sort them."""
+    fill(distributed, 40_000)
+    indexes = (ADVISORY_RAW.idempotency_index(), ADVISORY_RAW.chain_index())
+
+    with session_of(distributed) as session:
+        session.run("SET temp_file_limit = '1MB'")
+        session.run("SET maintenance_work_mem = '1MB'")
+        found = list(audit_sorts(session, ADVISORY_RAW, indexes, chain=True))
+
+    assert found == []
 
 
 def test_any_number_of_broken_rows_is_counted(distributed: Database, aoc: Aoc) -> None:
