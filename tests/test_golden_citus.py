@@ -8,8 +8,10 @@ import pytest
 from aoc_migrate.contract.v1 import ADVISORY_RAW
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.spread.cluster_instant import ONE_AFTER_THE_OTHER
+from aoc_migrate.database.spread.commit import copy_nothing
 from aoc_migrate.database.spread.shape import Placement, Spread
 from aoc_migrate.database.worker_path import PIN
+from aoc_migrate.inspect.cost import EACH_AS_A_TASK
 from aoc_migrate.operations.collect import Collector
 from aoc_migrate.operations.supersedes import distributed
 from aoc_migrate.operations.supersedes.statements import count_links, done
@@ -24,6 +26,8 @@ RENDERED = {
     "the path": PIN,
     "plans": distributed.PLANS,
     "commands": ONE_AFTER_THE_OTHER,
+    "a sample": EACH_AS_A_TASK,
+    "a commit on all nodes": copy_nothing(SCHEMA[ADVISORY_RAW.table]),
     "a page": distributed.page(ADVISORY_RAW, SCHEMA),
     "the next tenant": distributed.next_tenant(ADVISORY_RAW, SCHEMA),
     "links of a page": distributed.write(ADVISORY_RAW, SCHEMA, KEY),

@@ -34,6 +34,7 @@ _WAL_PER_LINK, _COMPRESSED_WAL_PER_LINK = (
     1700,
 )  # bytes, if every update needs a full-page image (limits.md 8)
 _APART = 2000  # bytes; PostgreSQL stores values apart (TOAST) until a row is no larger
+EACH_AS_A_TASK = "SET LOCAL citus.enable_local_execution = off"  # Citus cannot explain what it has run by itself
 _T = TypeVar("_T")
 
 
@@ -131,7 +132,7 @@ def briefly(session: Session, look: Callable[[], _T]) -> _T | None:
         with session.transaction():
             session.run(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
             if session.on_cluster:  # where EXPLAIN ANALYZE of a shard on this server needs a connection to it
-                session.run("SET LOCAL citus.enable_local_execution = off")
+                session.run(EACH_AS_A_TASK)
             return look()
     except psycopg.Error as error:
         if session.connection.closed:

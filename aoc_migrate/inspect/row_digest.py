@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from aoc_migrate.database import catalog
 from aoc_migrate.database.relation import quoted
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.shape import spread_of
 
 BUCKETS = 4096
 _KEY = """SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
@@ -22,7 +23,7 @@ _KEY = """SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid 
 _DIGEST = f"""SELECT bucket, count(*) AS rows, sum(('x' || left(hash, 16))::bit(64)::bigint)::text AS high,
   sum(('x' || substr(hash, 17, 16))::bit(64)::bigint)::text AS low
   FROM (SELECT hashtextextended(ROW({{key}})::text COLLATE "C", 0) & {BUCKETS - 1} AS bucket,
-    encode(sha256(convert_to(ROW({{listed}})::text, 'UTF8')), 'hex') AS hash FROM {{table}} OFFSET 0) AS digested
+    encode(sha256(convert_to(ROW({{listed}})::text, 'UTF8')), 'hex') AS hash FROM {{table}} {{apart}}) AS digested
   GROUP BY bucket"""
 
 
@@ -59,7 +60,9 @@ def digest(session: Session, table: str, known: Digest) -> Digest:
     key = tuple(name for name in known.key if name in present) or columns
     if not columns:
         return Digest((), (), {})
-    query = _DIGEST.format(key=_listed(key), listed=_listed(columns), table=session.schema[table])
+    # OFFSET computes each hash only once; but on a cluster, it would bring every hash to the coordinator.
+    apart = "" if spread_of(session, table).column else "OFFSET 0"
+    query = _DIGEST.format(key=_listed(key), listed=_listed(columns), table=session.schema[table], apart=apart)
     with session.transaction():
         session.run("SET LOCAL row_security = off")
         rows = session.rows(query)

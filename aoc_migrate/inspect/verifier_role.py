@@ -155,13 +155,16 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
 def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
     """Return each relation in users' schemas: its name, the role's rights (read, change) and what it is.
 
-    ``needed``: for verification. ``quarantine``: it is the quarantine. ``plain``: it is a table of a trusted role.
+    ``needed``: for verification, or by Citus. ``quarantine``: it is the quarantine. ``plain``: it is a table of a
+    trusted role.
     """
     return session.rows(
         "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'SELECT') THEN 'read' END, "
         f"CASE WHEN {_MAY_CHANGE.format(role='%(role)s')} THEN 'change' END], NULL) AS rights, "
-        "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(%(schema)s) AS needed, "
+        "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(%(schema)s) OR EXISTS (SELECT FROM "
+        "pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_class'::regclass "
+        "AND d.objid = c.oid AND d.deptype = 'e' AND e.extname = 'citus') AS needed, "
         "c.oid IS NOT DISTINCT FROM to_regclass(%(quarantine)s) AS quarantine, "
         f"c.relkind IN ('r', 'p') AND {trusted('c.relowner', owner_of(session.raw))} AS plain "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "

@@ -1,14 +1,15 @@
 """The phases of a rehearsal: each is one of our commands on the copy, with the WAL and the growth of each step.
 
-WAL is that of the whole server, growth that of the whole database: what other sessions write meanwhile is in both.
-So let nobody else use the server of the copy.
+WAL is that of the whole server, growth that of the whole database, on a Citus cluster summed over its nodes: what
+other sessions write meanwhile is in both. So let nobody else use the server of the copy.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.spread.nodes import everywhere
 from aoc_migrate.report.facts.rehearsed import Phase
 from aoc_migrate.report.model import Report, StepReport
 from aoc_migrate.report.verdict import longest_stall
@@ -34,11 +35,11 @@ class Phases:
     def run(self, phase: str, command: str, verb: Verb, **flags: Any) -> bool:
         """Run a command as a phase; return whether it found no error. ``flags`` replace those of the services."""
         options = replace(self.options, flags=replace(self.options.flags, **flags))
-        begun = last = self.session.row(_WRITTEN)
+        begun = last = self._written()
 
         def measure(step: StepReport) -> None:
             nonlocal last
-            now = self.session.row(_WRITTEN)
+            now = self._written()
             step.phase, step.wal_bytes = phase, now["wal"] - last["wal"]
             step.growth_bytes, last = now["size"] - last["size"], now
 
@@ -48,7 +49,7 @@ class Phases:
 
         self.session.say(f"phase {phase}", "step")
         found = on_target(self.session.target, command, options, measured)
-        now, longest = self.session.row(_WRITTEN), longest_stall(found)
+        now, longest = self._written(), longest_stall(found)
         self.done.append(
             Phase(
                 phase,
@@ -60,6 +61,10 @@ class Phases:
         )
         self._add(found)
         return not found.errors
+
+    def _written(self) -> Row:
+        rows = everywhere(self.session, "WAL and size", _WRITTEN)
+        return {name: sum(row[name] for row in rows) for name in ("wal", "size")}
 
     def resume(self, ended: Sequence[Phase]) -> None:
         """Go on after phases that had ended before an interruption; the verdict counts their longest stalls."""

@@ -1,5 +1,6 @@
 """A transaction that writes to one shard and to a table of the coordinator commits as a whole, or not at all."""
 
+from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.shape import Spread
 
@@ -13,5 +14,10 @@ def commit_as_one(session: Session, table: str, spread: Spread) -> None:
     first. It needs the right to INSERT.
     """
     if spread.placement is not None:
-        with session.connection.cursor().copy(f"COPY {session.schema[table]} (id) FROM STDIN".encode()):
+        with session.connection.cursor().copy(copy_nothing(session.schema[table]).encode()):
             pass
+
+
+def copy_nothing(raw: Relation) -> str:
+    """Return the statement to which no row is sent."""
+    return f"COPY {raw} (id) FROM STDIN"
