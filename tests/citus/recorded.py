@@ -11,7 +11,7 @@ GOLDEN = ROOT / "tests" / "golden" / "citus"
 _KEPT = (
     r"^DO \$aoc\$\n(?!DECLARE made)",
     r"^SET LOCAL (citus\.|enable_)",
-    r"""(?<!')"public"\."({}|advisory|advisory_backup_20251028|aoc_supersedes_journal)"(?!')""",
+    r"""(?<!')"public"\."({}(_quarantine)?|advisory|advisory_backup_20251028|aoc_supersedes_journal|aoc_work_list)"(?!')""",
     r'^UPDATE "public"\."aoc_migration_state"',
 )
 """Blocks of revisions; settings for the workers; a table of the services or the journal, as a name; the cursor."""
@@ -32,6 +32,7 @@ def recorded(database: Database, aoc: Aoc, act: Callable[[Aoc], None]) -> list[s
         url = database.url.replace(f":{info.port}/", f":{proxy.port}/") + "?sslmode=disable&gssencmode=disable"
         act(Aoc(aoc.environment | {f"{database.target.upper()}_DATABASE_URL": url}))
     kept = re.compile("|".join(_KEPT).format(database.table))
+    requests = [re.sub(r"\btable \d+", "table OID", sql) for sql in requests]
     return [sql for sql in dict.fromkeys(requests) if kept.search(sql) and not sql.startswith(_LEFT_OUT)]
 
 
