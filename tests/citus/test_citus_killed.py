@@ -10,10 +10,10 @@ from tests.faults.lab import kill, kill_after_sending
 from tests.faults.scenarios import Scenario
 
 WALKED = [
-    (Scenario("excititor", (), "upgrade head"), 8),
-    (Scenario("excititor", ("upgrade head",), "downgrade base"), 8),
-    (Scenario("concelier", ("upgrade concelier_0007",), "upgrade head"), 4),
-    (Scenario("excititor", (), "upgrade excititor_0005", rows=50, parted=True), 12),
+    (Scenario("excititor", (), "upgrade head"), 12),
+    (Scenario("excititor", ("upgrade head",), "downgrade base"), 12),
+    (Scenario("concelier", ("upgrade concelier_0007",), "upgrade head"), 5),
+    (Scenario("excititor", (), "upgrade excititor_0005", rows=50, parted=True), 20),
 ]
 """What is killed, at every how many boundaries."""
 
