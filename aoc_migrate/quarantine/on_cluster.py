@@ -134,7 +134,7 @@ WHERE {in_shard(self.spread, "t")} AND {unchanged(self.contract, "t", "b")} FOR 
         remove = f"DELETE FROM {name} WHERE {of_batch} AND id = ANY (%(chosen)s) RETURNING id"
 
         def batch(_: int) -> Row:
-            commit_as_one(self.session, self.contract.table, self.spread)
+            commit_as_one(self.session, self.contract.table)
             place = next(iter(self._rows(latest, {})), None)
             if place is None:
                 return _DONE
@@ -182,7 +182,7 @@ WHERE {in_shard(self.spread, "p")} AND p.id = b.pointing
 
     def _take(self, kind: str, size: int) -> dict[str, Any]:
         """Take the next rows of a kind off the work list; return them as arrays, with their tenant."""
-        commit_as_one(self.session, self.contract.table, self.spread)
+        commit_as_one(self.session, self.contract.table)
         listed, column, values = self.session.schema[WORK], self.spread.column, dict[str, Any](size=size)
         of_tenant = kind
         if column:

@@ -2,20 +2,18 @@
 
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.spread.shape import Spread
 
 
-def commit_as_one(session: Session, table: str, spread: Spread) -> None:
-    """Let this transaction commit in two phases, if Citus manages ``table``.
+def commit_as_one(session: Session, table: str) -> None:
+    """Let this transaction commit in two phases; Citus manages ``table``.
 
     If a transaction writes to a single shard, Citus commits there first, and on the coordinator afterwards: a
     crash between the two would lose what the coordinator has of it, such as the rows that we moved (Citus source,
     executor_util_tasks.c and transaction_management.c). COPY, even of no row, makes Citus prepare the shard's part
     first. It needs the right to INSERT.
     """
-    if spread.placement is not None:
-        with session.connection.cursor().copy(copy_nothing(session.schema[table]).encode()):
-            pass
+    with session.connection.cursor().copy(copy_nothing(session.schema[table]).encode()):
+        pass
 
 
 def copy_nothing(raw: Relation) -> str:

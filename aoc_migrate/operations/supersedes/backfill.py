@@ -103,7 +103,7 @@ def _walk_tenants(running: Batches, contract: Contract, name: str) -> None:
     while True:
         page = running.run_with(partial(link_page, session, contract, name, place))
         running.progress.add(page["seen"])
-        if page["seen"] == page["size"]:
+        if page["seen"] >= page["size"]:
             place = {column: page[column] for column in place}
             continue
         tenant = session.value(next_tenant(contract, session.schema), place)
@@ -119,8 +119,9 @@ def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> 
     and ``limits.deadline``, the rest is left to verify, which names it.
     """
     session, begun = running.session, time.monotonic()
-    wrong = wrong_links(contract, session.schema[contract.table], identity=spread.identity)
-    query, on_cluster = f"{wrong} LIMIT {FOUND}", spread.placement is not None
+    on_cluster = spread.placement is not None
+    identity = ("id", contract.chain_key[0]) if on_cluster else ("id",)  # a batch there is of one tenant
+    query = f"{wrong_links(contract, session.schema[contract.table], identity=identity)} LIMIT {FOUND}"
     scans = 0
     while scans < MOST_SCANS and (scans < LEAST_SCANS or time.monotonic() - begun < session.limits.deadline):
         found = read(session, "looking for wrong links", query)

@@ -13,7 +13,6 @@ from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.commit import commit_as_one
-from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.operations.supersedes.statements import count_links
 
 PLANS = """SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL enable_seqscan TO off;
@@ -117,7 +116,7 @@ def repair_found(session: Session, contract: Contract, name: str, found: list[Ro
 def _begin(session: Session, contract: Contract) -> None:
     """Prepare the transaction of a batch: links and journal are committed as one, and plans use the indexes."""
     session.run(PLANS)
-    commit_as_one(session, contract.table, spread_of(session, contract.table))
+    commit_as_one(session, contract.table)
 
 
 def _write(session: Session, contract: Contract, name: str, rows: list[Row], match: Sequence[str]) -> int:
