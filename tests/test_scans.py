@@ -176,7 +176,7 @@ def test_no_table_is_read_once_for_each_row(excititor: Database, aoc: Aoc, retro
     aoc.configure(excititor)
     assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
     excititor.run(
-        "CREATE TABLE aoc_supersedes_journal (batch bigint, ids text[], old text[], new text[], written_at "
+        "CREATE TABLE aoc_supersedes_journal (batch bigint, ids text[], old text[], new text[], tenant text, written_at "
         "timestamptz); INSERT INTO aoc_supersedes_journal VALUES (1, '{r1,five,r2}')"
     )
     plans: list[Any] = []
