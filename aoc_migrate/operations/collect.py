@@ -30,7 +30,7 @@ class Collector:
             self.groups.append(steps)
 
     def spread(self, _: Relation) -> Spread:
-        """Return that of a plain table, for which the text is."""
+        """Return `PLAIN`: what is collected is for a plain table."""
         return PLAIN
 
     def on_partitions(self, _: Relation) -> None:

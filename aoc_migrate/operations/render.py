@@ -42,7 +42,7 @@ class Printer:
         return owner
 
     def spread(self, _: Relation) -> Spread:
-        """Return that of a plain table, for which the text is."""
+        """Return `PLAIN`: what is printed is for a plain table."""
         return PLAIN
 
     def on_partitions(self, _: Relation) -> None:

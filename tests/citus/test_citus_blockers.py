@@ -60,6 +60,29 @@ def test_a_blocker_on_a_worker_is_named(distributed: Database, cluster: Cluster,
     assert aoc.json("upgrade", "concelier", "concelier_0001").report["revision"] == "concelier_0001"
 
 
+def test_a_blocker_that_names_another_session_is_named_itself(
+    distributed: Database, cluster: Cluster, aoc: Aoc
+) -> None:
+    """A session that calls itself a backend of Citus for another role's session does not get that one ended."""
+    distributed.run("ALTER TABLE advisory_raw DROP COLUMN supersedes")
+    victim = distributed.value("SELECT citus_backend_gpid()")
+    role = f"pretender_{distributed.connection.info.backend_pid}"
+    distributed.run(f"CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT SELECT ON advisory_raw TO {role}")
+    with on_a_worker(cluster, distributed) as (somebody, shard):
+        somebody.rollback()
+        url = cluster.url(1, distributed.connection.info.dbname)
+        with psycopg.connect(url, user=role, password="p") as pretender:
+            pretender.execute(f"SET application_name = 'citus_internal gpid={victim}'".encode())
+            pretender.execute(f"SELECT count(*) FROM {shard}".encode())
+
+            ran = aoc.json("upgrade", "concelier", "concelier_0001", "--max-stall", "300ms", "--deadline", "1s")
+
+            problem, help_ = ran.finding("deadline")["problem"], ran.finding("deadline")["help"]
+            assert f"pid {pretender.info.backend_pid} on " in problem, problem
+            assert (role in problem, str(victim) in help_) == (True, False), help_
+    distributed.run(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
 def test_a_blocker_through_another_worker_is_its_session(
     distributed: Database, cluster: Cluster, aoc: Aoc
 ) -> None:

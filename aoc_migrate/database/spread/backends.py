@@ -1,4 +1,8 @@
-"""Which session is behind a backend that Citus opened on a node: Citus names it in ``application_name``."""
+"""Which session is behind a backend that Citus opened on a node: Citus names it in ``application_name``.
+
+Anybody may set that name. But a backend of Citus has the role of its session, so what names a session of another
+role is taken for itself.
+"""
 
 import re
 
@@ -8,7 +12,7 @@ from aoc_migrate.database.spread.nodes import on_each_node
 _INTERNAL = "citus_internal gpid="
 _PER_NODE = 10_000_000_000  # a global pid is the node's id times this, plus the pid (Citus 13, backend_data.c)
 BACKENDS = {
-    "ours": "SELECT pid FROM pg_stat_activity WHERE application_name = %(name)s",
+    "ours": "SELECT pid FROM pg_stat_activity WHERE application_name = %(name)s AND usename = current_user",
     "waiter": f"(SELECT coalesce(substring(application_name FROM '{_INTERNAL}(.*)'), pid::text) "
     "FROM pg_stat_activity a WHERE a.pid = waiting.pid)",
 }
@@ -36,8 +40,10 @@ def sessions_of(session: Session, rows: list[Row]) -> list[Row]:
     seen = on_each_node(session, "which sessions Citus works for", _SESSIONS, (pids,)) if pids else []
     known = {_global_pid(row): row for row in seen}
     found = dict[object, Row]()
-    for row, number in zip(rows, numbers, strict=True):
-        whole = row | known.get(number, {})
+    for row, named in zip(rows, numbers, strict=True):
+        its = known.get(named, {})
+        number = named if row.get("role") in (None, its.get("role", row.get("role"))) else _global_pid(row)
+        whole = row | (its if number == named else {})
         found.setdefault(
             row.get("gid") or number, whole | {"global_pid": number if whole["node"] else whole["pid"]}
         )
