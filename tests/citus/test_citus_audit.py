@@ -1,14 +1,13 @@
 """The audit of dirty rows on a Citus cluster finds, counts and names them as on one server."""
 
 import re
-from collections import defaultdict
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
 from aoc_migrate.inspect.temp_files import audit_sorts
 from tests.conftest import Aoc, Database
 from tests.helpers import fill
-from tests.test_audit_rows import CASES, HASH, KEYS, OBJECTS, Case, Found, store
+from tests.test_audit_rows import CASES, HASH, each_alone
 from tests.test_scans import session_of
 
 
@@ -23,35 +22,13 @@ def nullable(database: Database) -> set[str]:
 
 def test_each_broken_rule_is_found_alone(shaped: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Each rule that rows break is the only finding, with a count of all its rows, a sample, and a statement."""
-    expected: Found = defaultdict(set)
-    for case in CASES:
-        values = case.values if case.column in nullable(shaped) else tuple(v for v in case.values if v is not None)
-        if not values:
-            continue
-        subject = shaped.table if case.slug == "key-too-long" else f"{shaped.table}.{case.column}"
-        expected[case.slug, subject, case.code, case.severity] |= store(shaped, case._replace(values=values))
-        if case.slug == "missing-required" and case.column in KEYS:
-            nulls = expected["null-key", shaped.table, "ERR_AOC_004", "error"]
-            nulls |= expected[case.slug, subject, case.code, case.severity]
-    expected["content-hash-format", f"{shaped.table}.content_hash", None, "warning"] |= expected[
-        "blank-key", f"{shaped.table}.content_hash", "ERR_AOC_004", "error"
+    may = nullable(shaped)
+    storable = [
+        case._replace(values=tuple(v for v in case.values if v is not None or case.column in may))
+        for case in CASES
     ]
-    for column in OBJECTS:
-        store(shaped, Case("harmless", column, ({"severities": 1}, {"": 1}), None))
 
-    ran = aoc.json("audit", "--limit", "2", **retrofit)
-
-    found: Found = defaultdict(set)
-    for finding in ran.report["findings"]:
-        if finding["slug"] == "swap-dependents":
-            continue
-        ids = {row[0] for row in shaped.rows(finding["statement"])}
-        found[finding["slug"], finding["subject"], finding["code"], finding["severity"]] |= ids
-        assert (finding["count"], finding["rows"]) == (len(ids), len(ids))
-        assert len(finding["sample"]) == min(2, len(ids))
-        assert {row["id"] for row in finding["sample"]} <= ids
-    assert ran.exit_code == 1
-    assert found == expected
+    each_alone(shaped, [case for case in storable if case.values], aoc, **retrofit)
 
 
 def test_duplicates_of_every_tenant_are_counted(shaped: Database, aoc: Aoc) -> None:
