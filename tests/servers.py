@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from aoc_migrate.sandbox.account import account_of
 from aoc_migrate.sandbox.server import Server, find_binaries
 from aoc_migrate.sandbox.state import load_state
 
@@ -35,6 +36,15 @@ def guarded_server(folder: Path, binaries: Path | None = None) -> Server:
     """Return the server of a folder, new or not; both are gone as soon as this process is."""
     guard(folder)
     return Server(folder, binaries or find_binaries())
+
+
+def crash(server: Server) -> None:
+    """Stop a server as a crash would: what it had not written to its files is lost."""
+    state = load_state(server.folder)
+    assert state is not None
+    program = server.binaries / "pg_ctl"
+    ended = account_of(state.data).run(program, "stop", "-w", "-m", "immediate", "-D", state.data)
+    assert ended.returncode == 0, ended.stdout
 
 
 def guard(folder: Path) -> None:

@@ -25,7 +25,7 @@ def test_sizes_stay_in_bounds(costs: list[float], most: int, target: float) -> N
 @given(PER_ROW, st.floats(0.001, 0.5))
 def test_batches_soon_take_the_time_they_aim_at(cost: float, target: float) -> None:
     """At a constant cost a row, batches soon take the time that they aim at, within their bounds."""
-    batch = BatchSize(Limits(batch_time=target))
+    batch = BatchSize(Limits(batch_rows=20_000, batch_time=target))
     for _ in range(30):
         batch.learn(batch.rows, batch.rows * cost)
 
@@ -38,7 +38,7 @@ def test_batches_soon_take_the_time_they_aim_at(cost: float, target: float) -> N
 
 def test_one_slow_batch_changes_little() -> None:
     """One batch that meets a checkpoint halves the size at most, and two ordinary ones bring it back."""
-    batch = BatchSize(Limits())
+    batch = BatchSize(Limits(batch_rows=20_000))
     for _ in range(20):
         batch.learn(batch.rows, batch.rows * 25e-6)
     usual = batch.rows
@@ -54,7 +54,7 @@ def test_one_slow_batch_changes_little() -> None:
 
 def test_a_slow_batch_shrinks_down_to_one_row() -> None:
     """If even 100 rows take more than a second, the size falls to one row, and recovers afterwards."""
-    batch = BatchSize(Limits())
+    batch = BatchSize(Limits(batch_rows=20_000))
     for _ in range(20):
         batch.halve()
     smallest = batch.rows

@@ -137,9 +137,7 @@ def test_a_journal_that_others_may_write_is_not_used(
     aoc("dedupe", "--apply")
     aoc("upgrade")
     excititor.run(f"GRANT SELECT, UPDATE ON aoc_supersedes_journal TO {role}")
-    favored_reader.run(
-        "UPDATE public.aoc_supersedes_journal SET old = array_fill('POISON'::text, ARRAY[cardinality(ids)])"
-    )
+    favored_reader.run("UPDATE public.aoc_supersedes_journal SET links = array_fill('POISON'::text, ARRAY[1, 3])")
     links = excititor.rows("SELECT id, supersedes FROM vex_raw ORDER BY id")
 
     down = aoc.json("downgrade", "base")

@@ -99,8 +99,8 @@ SHOW_QUERIES = _locks(
 WAITING = (DEADLINE, LOCK_WAIT, SHOW_QUERIES)
 
 
-def batches(most: int = 20_000) -> tuple[Shared, ...]:
-    """Return the options of a command that writes batches of at most ``most`` rows."""
+def batches(usual: int = 1_000, most: int = 20_000) -> tuple[Shared, ...]:
+    """Return the options of a command that writes batches of ``usual`` rows, and ``most`` if asked to."""
     return (
         _locks(
             "--batch-time",
@@ -112,7 +112,7 @@ def batches(most: int = 20_000) -> tuple[Shared, ...]:
         _locks(
             "--batch-rows",
             type=click.IntRange(1, most),
-            default=most,
+            default=usual,
             show_default=True,
             help="Largest number of rows in a batch.",
         ),

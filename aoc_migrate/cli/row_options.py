@@ -18,7 +18,7 @@ RESTORE = Shared(
     help="Show the latest run of dedupe or repair; with --apply, put its rows back exactly as they were.",
 )
 RUN = Shared("--run", "run_number", type=RUN_NUMBER, help="With --restore: this run instead of the latest.")
-ROW_OPTIONS = (APPLY, RESTORE, RUN, ACCEPT, *WAITING, *batches(500), LIMIT, POOLER)
+ROW_OPTIONS = (APPLY, RESTORE, RUN, ACCEPT, *WAITING, *batches(500, 500), LIMIT, POOLER)
 
 
 def show_apply_or_restore(

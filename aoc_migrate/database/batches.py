@@ -40,6 +40,9 @@ _PLANS = {
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
 }
+# No batch waits for its commit: a crash loses its links, their journal and its place together, and the commit that
+# ends the step makes all of them last. On a cluster the nodes would not lose the same.
+_COMMITS = {"synchronous_commit": "off"}
 _COMPRESSION = {"default_toast_compression": "lz4"}  # of the journal, if the server was built with it
 
 
@@ -189,7 +192,7 @@ def index_plans_only(session: Session, *, on_cluster: bool = False) -> Iterator[
 
     ``on_cluster``: the workers choose plans, and Citus plans no statement for values that it does not know yet.
     """
-    wanted = (_TIMEOUTS if on_cluster else _TIMEOUTS | _PLANS) | _COMPRESSION
+    wanted = (_TIMEOUTS if on_cluster else _TIMEOUTS | _PLANS | _COMMITS) | _COMPRESSION
     before = {
         row["name"]: row["value"]
         for row in session.rows(

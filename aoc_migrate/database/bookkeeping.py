@@ -92,9 +92,7 @@ BOOKKEEPING = {
             JOURNAL,
             (
                 ("batch", "bigint", "GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
-                ("ids", "text[]", "NOT NULL"),
-                ("old", "text[]", "NOT NULL"),
-                ("new", "text[]", "NOT NULL"),
+                ("links", "text[]", "NOT NULL"),  # triples of id, new link and old link
                 ("tenant", "text", ""),  # on a cluster only, where it leads to the shard
                 ("written_at", "timestamp with time zone", _NOW),
             ),

@@ -6,6 +6,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
+from aoc_migrate.operations.supersedes.link_journal import counted
 from aoc_migrate.operations.supersedes.statements import CHAIN
 from aoc_migrate.report.facts.chains import JournalFacts
 from aoc_migrate.report.model import Finding, finding
@@ -18,11 +19,7 @@ def journal_facts(session: Session) -> JournalFacts:
     if not catalog.may_read(session, JOURNAL):
         return JournalFacts(None, None)
     with own_tables_locked(session, JOURNAL):
-        row = session.row(
-            "SELECT count(*) AS batches, coalesce(sum(cardinality(ids)), 0)::bigint AS links "
-            f"FROM {session.schema[JOURNAL]}"
-        )
-    return JournalFacts(**row)
+        return JournalFacts(**session.row(counted(session.schema)))
 
 
 def links_not_restored(session: Session, revision: str) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
+from aoc_migrate.operations.supersedes.link_journal import listed
 from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
 from aoc_migrate.report.facts.quarantined import QuarantineFacts
 from aoc_migrate.report.model import Finding, Report, finding
@@ -125,7 +126,8 @@ def journaled_in_quarantine(session: Session, contract: Contract) -> int:
         f"WITH moved AS MATERIALIZED (SELECT id FROM {session.schema[contract.quarantine]} "
         "WHERE quarantine_repaired IS NULL), away AS MATERIALIZED (SELECT id FROM moved "
         f"EXCEPT SELECT id FROM {session.schema[contract.table]} WHERE id IN (SELECT id FROM moved)) "
-        f"SELECT count(*) FROM {session.schema[JOURNAL]}, unnest(ids) AS id WHERE id IN (SELECT id FROM away)"
+        f"SELECT count(*) FROM {session.schema[JOURNAL]}, LATERAL ({listed('links')}) AS l "
+        "WHERE id IN (SELECT id FROM away)"
     )
     with own_tables_locked(session, JOURNAL, contract.quarantine):
         return int(session.value(query))

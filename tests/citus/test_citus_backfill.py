@@ -8,7 +8,7 @@ from tests.helpers import dump
 
 STATE = """SELECT (value->>'seen')::int, (value->>'rows')::int
 FROM aoc_migration_state WHERE name = 'concelier_0006'"""
-JOURNAL = """SELECT count(DISTINCT tenant), sum(cardinality(ids))
+JOURNAL = """SELECT count(DISTINCT tenant), sum(array_length(links, 1))
 FROM aoc_supersedes_journal WHERE tenant IS NOT NULL"""
 BEHIND = {
     "cursor": dict.fromkeys(("source_vendor", "upstream_id", "id"), "")

@@ -12,7 +12,8 @@ _BOOKS = {
     "aoc_migration_hold": "SELECT command, revision, held_by, finished FROM aoc_migration_hold",
     "aoc_supersedes_journal": "SELECT count(*), "
     "md5(string_agg(row(id, p.old, p.new)::text, ' ' ORDER BY id, batch)) "
-    "FROM aoc_supersedes_journal, unnest(ids, old, new) AS p (id, old, new)",
+    "FROM aoc_supersedes_journal, LATERAL (SELECT links[n][1] AS id, links[n][2] AS new, links[n][3] AS old "
+    "FROM generate_series(1, array_length(links, 1)) AS n) AS p",
     "aoc_migration_log": "SELECT command, goal, coalesce((SELECT 'a run before it was left open' "
     "FROM aoc_migration_log o WHERE ended_at IS NULL AND o.run < l.run LIMIT 1), 'all before it are closed') "
     "FROM aoc_migration_log l ORDER BY run DESC LIMIT 1",

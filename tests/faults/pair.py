@@ -15,7 +15,7 @@ from aoc_migrate.sandbox.address import free_port
 from aoc_migrate.sandbox.server import Server
 from aoc_migrate.sandbox.state import State, load_state
 from tests.helpers import wait_until
-from tests.servers import guarded_server
+from tests.servers import crash, guarded_server
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,7 @@ class Pair:
 
     def fail_over(self) -> None:
         """Stop the primary as a crash would, and promote the standby."""
-        state = _state(self.primary)
-        program = self.primary.binaries / "pg_ctl"
-        ended = account_of(state.data).run(program, "stop", "-w", "-m", "immediate", "-D", state.data)
-        assert ended.returncode == 0, ended.stdout
+        crash(self.primary)
         with psycopg.connect(self.standby.url("postgres")) as connection:
             assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
 

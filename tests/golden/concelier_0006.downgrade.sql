@@ -17,7 +17,7 @@ END $aoc$;
 
 DO $aoc$
 DECLARE found text := (SELECT string_agg(name || ' has one of our names, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
-SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true))
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'links text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true))
     AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
   SELECT CASE
     WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
@@ -73,10 +73,11 @@ BEGIN
     reason := NULL;
     BEGIN
       -- Find rows by key through the indexes, whatever the statistics of a freshly loaded table say.
+      -- No batch waits for its commit: a crash loses its rows and its place together. The last update waits.
       PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
-        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')
-      ) AS settings (name, value);
-      EXECUTE statement INTO seen, written USING 2000, ids, olds, expecteds;
+        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
+        ('synchronous_commit', 'off')) AS settings (name, value);
+      EXECUTE statement INTO seen, written USING 1000, ids, olds, expecteds;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       reason := SQLERRM;
     END;
@@ -102,7 +103,7 @@ DECLARE
 BEGIN
   LOOP
     CALL pg_temp.aoc_batch(relation, walk, NULL, NULL, NULL, seen, written);
-    EXIT WHEN seen < 2000;
+    EXIT WHEN seen < 1000;
   END LOOP;
   begun := clock_timestamp();
   WHILE scans < 3 OR scans < 20 AND clock_timestamp() - begun < interval '600.0 s' LOOP
@@ -113,9 +114,9 @@ BEGIN
       RETURN;
     END IF;
     repaired := 0;
-    FOR place IN 1..cardinality(ids) BY 2000 LOOP
-      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 1999], olds[place:place + 1999],
-        expecteds[place:place + 1999], seen, written);
+    FOR place IN 1..cardinality(ids) BY 1000 LOOP
+      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 999], olds[place:place + 999],
+        expecteds[place:place + 999], seen, written);
       repaired := repaired + written;
     END LOOP;
     IF cardinality(ids) < 50000 OR repaired = 0 THEN
@@ -137,22 +138,22 @@ END $aoc_body$;
 
 CALL pg_temp.aoc_set_back($aoc$"public"."advisory_raw"$aoc$,
 $aoc$WITH latest AS (
-  SELECT *, greatest(cardinality(ids) - $1, 0) AS rest FROM "public"."aoc_supersedes_journal" ORDER BY batch DESC LIMIT 1
+  SELECT *, greatest(coalesce(array_length(links, 1), 0) - $1, 0) AS rest FROM "public"."aoc_supersedes_journal" ORDER BY batch DESC LIMIT 1
 ), ended AS (
   DELETE FROM "public"."aoc_supersedes_journal" AS j USING latest AS l WHERE j.batch = l.batch AND l.rest = 0
 ), shortened AS (
-  UPDATE "public"."aoc_supersedes_journal" AS j SET ids = l.ids[:l.rest], old = l.old[:l.rest], new = l.new[:l.rest]
-  FROM latest AS l WHERE j.batch = l.batch AND l.rest > 0
-), pairs AS MATERIALIZED (
-  SELECT p.* FROM latest, unnest(ids[rest + 1:], old[rest + 1:], new[rest + 1:]) AS p (id, old, new)
+  UPDATE "public"."aoc_supersedes_journal" AS j SET links = l.links[:l.rest] FROM latest AS l
+  WHERE j.batch = l.batch AND l.rest > 0
+), chosen AS MATERIALIZED (
+  SELECT c.* FROM latest, LATERAL (SELECT id, new, old FROM (SELECT n, text AS id, lead(text) OVER triple AS new, lead(text, 2) OVER triple AS old FROM unnest(links[rest + 1:]) WITH ORDINALITY AS listed (text, n) WINDOW triple AS (ORDER BY n)) AS triples WHERE mod(n, 3) = 1) AS c
 ), written AS (
-  UPDATE "public"."advisory_raw" AS t SET supersedes = p.old FROM pairs AS p
-  WHERE t.id = p.id AND t.supersedes IS NOT DISTINCT FROM p.new RETURNING t.id
+  UPDATE "public"."advisory_raw" AS t SET supersedes = c.old FROM chosen AS c
+  WHERE t.id = c.id AND t.supersedes IS NOT DISTINCT FROM c.new RETURNING t.id
 ), counted AS (
-  UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + (SELECT -count(*) FROM pairs)) WHERE name = 'concelier_0006'
+  UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + (SELECT -count(*) FROM chosen)) WHERE name = 'concelier_0006'
 )
-SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
-  ARRAY(SELECT id FROM pairs EXCEPT SELECT id FROM written ORDER BY id) AS kept$aoc$);
+SELECT (SELECT count(*) FROM chosen) AS seen, (SELECT count(*) FROM written) AS written,
+  ARRAY(SELECT id FROM chosen EXCEPT SELECT id FROM written ORDER BY id) AS kept$aoc$);
 
 BEGIN;
 

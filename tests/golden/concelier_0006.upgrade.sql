@@ -17,7 +17,7 @@ END $aoc$;
 
 DO $aoc$
 DECLARE found text := (SELECT string_agg(name || ' has one of our names, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
-SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'ids text[]', 'old text[]', 'new text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true))
+SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'links text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true))
     AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
   SELECT CASE
     WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
@@ -66,9 +66,7 @@ BEGIN
   IF to_regclass('"public"."aoc_supersedes_journal"') IS NULL THEN
     CREATE TABLE "public"."aoc_supersedes_journal" (
       batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-      ids text[] NOT NULL,
-      old text[] NOT NULL,
-      new text[] NOT NULL,
+      links text[] NOT NULL,
       tenant text,
       written_at timestamp with time zone NOT NULL DEFAULT now()
     );
@@ -104,10 +102,11 @@ BEGIN
     reason := NULL;
     BEGIN
       -- Find rows by key through the indexes, whatever the statistics of a freshly loaded table say.
+      -- No batch waits for its commit: a crash loses its rows and its place together. The last update waits.
       PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
-        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')
-      ) AS settings (name, value);
-      EXECUTE statement INTO seen, written USING 2000, ids, olds, expecteds;
+        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
+        ('synchronous_commit', 'off')) AS settings (name, value);
+      EXECUTE statement INTO seen, written USING 1000, ids, olds, expecteds;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       reason := SQLERRM;
     END;
@@ -133,7 +132,7 @@ DECLARE
 BEGIN
   LOOP
     CALL pg_temp.aoc_batch(relation, walk, NULL, NULL, NULL, seen, written);
-    EXIT WHEN seen < 2000;
+    EXIT WHEN seen < 1000;
   END LOOP;
   begun := clock_timestamp();
   WHILE scans < 3 OR scans < 20 AND clock_timestamp() - begun < interval '600.0 s' LOOP
@@ -144,9 +143,9 @@ BEGIN
       RETURN;
     END IF;
     repaired := 0;
-    FOR place IN 1..cardinality(ids) BY 2000 LOOP
-      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 1999], olds[place:place + 1999],
-        expecteds[place:place + 1999], seen, written);
+    FOR place IN 1..cardinality(ids) BY 1000 LOOP
+      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 999], olds[place:place + 999],
+        expecteds[place:place + 999], seen, written);
       repaired := repaired + written;
     END LOOP;
     IF cardinality(ids) < 50000 OR repaired = 0 THEN
@@ -183,8 +182,8 @@ $aoc$WITH place AS MATERIALIZED (
   WHERE t.id = w.id AND t.ctid = w.ctid AND t.tenant = w.tenant AND t.source_vendor = w.source_vendor AND t.upstream_id = w.upstream_id AND t.supersedes IS NOT DISTINCT FROM w.old
   RETURNING t.id, w.old, w.expected
 ), journal AS (
-  INSERT INTO "public"."aoc_supersedes_journal" (ids, old, new)
-  SELECT array_agg(id), array_agg(old), array_agg(expected) FROM written HAVING count(*) > 0
+  INSERT INTO "public"."aoc_supersedes_journal" (links)
+  SELECT array_agg(ARRAY[id, expected, old]) FROM written HAVING count(*) > 0
 ), last AS (
   SELECT tenant, source_vendor, upstream_id, retrieved_at, id FROM page
   ORDER BY tenant DESC, source_vendor DESC, upstream_id DESC, retrieved_at DESC, id COLLATE "C" DESC LIMIT 1
@@ -204,8 +203,8 @@ $aoc$WITH wrong AS (
   WHERE t.id = w.id AND t.supersedes IS NOT DISTINCT FROM w.old
   RETURNING t.id, w.old, w.expected
 ), journal AS (
-  INSERT INTO "public"."aoc_supersedes_journal" (ids, old, new)
-  SELECT array_agg(id), array_agg(old), array_agg(expected) FROM written HAVING count(*) > 0
+  INSERT INTO "public"."aoc_supersedes_journal" (links)
+  SELECT array_agg(ARRAY[id, expected, old]) FROM written HAVING count(*) > 0
 ), counted AS (
   UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + (SELECT count(*) FROM written)) WHERE name = 'concelier_0006'
 )

@@ -13,6 +13,7 @@ from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.commit import commit_as_one
+from aoc_migrate.operations.supersedes.link_journal import LINKS, listed
 from aoc_migrate.operations.supersedes.statements import count_links
 
 PLANS = """SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL enable_seqscan TO off;
@@ -64,8 +65,7 @@ WHERE {shard}{same} AND t.{contract.link} IS NOT DISTINCT FROM w.old RETURNING t
 
 def journal(schema: Schema) -> str:
     """Return the statement that journals links of one tenant."""
-    values = "%(tenant)s, %(id)s::text[], %(old)s::text[], %(new)s::text[]"
-    return f"INSERT INTO {schema[JOURNAL]} (tenant, ids, old, new) VALUES ({values})"
+    return f"INSERT INTO {schema[JOURNAL]} (tenant, links) VALUES (%(tenant)s, %(links)s::text[])"
 
 
 def move_cursor(schema: Schema, name: str) -> str:
@@ -77,10 +77,14 @@ WHERE name = '{name}'"""
 
 
 def latest(schema: Schema) -> str:
-    """Return the query of the last ``size`` links of the journal's latest row; nothing where it is empty."""
-    return f"""SELECT batch, tenant, rest, ids[rest + 1:] AS id, new[rest + 1:] AS old, old[rest + 1:] AS new
-FROM (SELECT *, greatest(cardinality(ids) - %(size)s, 0) AS rest FROM {schema[JOURNAL]}
-  ORDER BY batch DESC LIMIT 1) AS latest"""
+    """Return the query of the last ``size`` links of the journal's latest row; nothing where it is empty.
+
+    What was written is ``old`` now, and what was there before is ``new``.
+    """
+    return f"""SELECT batch, tenant, rest, array_agg(id) AS id, array_agg(w.new) AS old, array_agg(w.old) AS new
+FROM (SELECT *, greatest({LINKS} - %(size)s, 0) AS rest FROM {schema[JOURNAL]}
+  ORDER BY batch DESC LIMIT 1) AS latest, LATERAL ({listed("links[rest + 1:]")}) AS w
+GROUP BY batch, tenant, rest"""
 
 
 def shorten(schema: Schema) -> tuple[str, str]:
@@ -88,8 +92,7 @@ def shorten(schema: Schema) -> tuple[str, str]:
     table = schema[JOURNAL]
     return (
         f"DELETE FROM {table} WHERE batch = %(batch)s AND %(rest)s = 0",
-        f"UPDATE {table} SET ids = ids[:%(rest)s], old = old[:%(rest)s], new = new[:%(rest)s] "
-        "WHERE batch = %(batch)s AND %(rest)s > 0",
+        f"UPDATE {table} SET links = links[:%(rest)s] WHERE batch = %(batch)s AND %(rest)s > 0",
     )
 
 
@@ -126,7 +129,8 @@ def _write(session: Session, contract: Contract, name: str, rows: list[Row], mat
     tenant = {"tenant": rows[0]["tenant"]}
     changed = session.rows(write(contract, session.schema, match), _columns(rows, *match, "old", "new") | tenant)
     if changed:
-        session.run(journal(session.schema), _columns(changed, "id", "old", "new") | tenant)
+        links = [[row["id"], row["new"], row["old"]] for row in changed]
+        session.run(journal(session.schema), {"links": links} | tenant)
         session.run(count_links(session.schema, name, "%(rows)s::bigint"), {"rows": len(changed)})
     return len(changed)
 

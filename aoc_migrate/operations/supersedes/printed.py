@@ -12,7 +12,7 @@ from aoc_migrate.operations.step import Batches, Kind
 from aoc_migrate.operations.supersedes.backfill import FOUND, LEAST_SCANS, MOST_SCANS
 from aoc_migrate.operations.supersedes.statements import batch, done, repair, set_back, wrong_links
 
-SIZE = 2000  # rows of a batch
+SIZE = 1000  # rows of a batch
 
 HOLDERS = """-- Name the holders of locks on a table.
 CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
@@ -41,9 +41,10 @@ BEGIN
     reason := NULL;
     BEGIN
       -- Find rows by key through the indexes, whatever the statistics of a freshly loaded table say.
+      -- No batch waits for its commit: a crash loses its rows and its place together. The last update waits.
       PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
-        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')
-      ) AS settings (name, value);
+        ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
+        ('synchronous_commit', 'off')) AS settings (name, value);
 {first}      EXECUTE statement INTO seen, written USING {SIZE}, ids, olds, expecteds;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       reason := SQLERRM;

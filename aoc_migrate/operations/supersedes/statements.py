@@ -8,11 +8,11 @@ that executes the statement USING a value.
 
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
-from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.state import record
+from aoc_migrate.operations.supersedes.link_journal import LINKS, gathered, listed
 
-MOST = Limits.batch_rows  # rows of a batch; --batch-rows allows no more
+MOST = 20_000  # rows of a batch; --batch-rows allows no more
 RETROFIT = "aoc.allow_supersedes_retrofit"
 CHAIN = "chain"
 """The name under which `chain --apply` keeps its cursor and count; a revision keeps its own under its id."""
@@ -50,7 +50,7 @@ def old_links(contract: Contract, schema: Schema, identity: tuple[str, ...] = ("
     names = {"id": "p.id", "tenant": "j.tenant"}
     found, same = ", ".join(names[c] for c in identity), " AND ".join(f"r.{c} = {names[c]}" for c in identity)
     return (
-        f"SELECT {found}, p.old FROM {schema[JOURNAL]} AS j, unnest(ids, old, new) AS p (id, old, new) "
+        f"SELECT {found}, p.old FROM {schema[JOURNAL]} AS j, LATERAL ({listed('j.links')}) AS p "
         f"JOIN {schema[contract.table]} AS r ON {same} AND r.{contract.link} IS NOT DISTINCT FROM p.new"
     )
 
@@ -99,8 +99,8 @@ def _write(contract: Contract, schema: Schema, match: tuple[str, ...]) -> str:
   WHERE {same} AND t.{contract.link} IS NOT DISTINCT FROM w.old
   RETURNING t.id, w.old, w.expected
 ), journal AS (
-  INSERT INTO {schema[JOURNAL]} (ids, old, new)
-  SELECT array_agg(id), array_agg(old), array_agg(expected) FROM written HAVING count(*) > 0
+  INSERT INTO {schema[JOURNAL]} (links)
+  SELECT {gathered("id", "expected", "old")} FROM written HAVING count(*) > 0
 )"""
 
 
@@ -168,22 +168,22 @@ def set_back(contract: Contract, schema: Schema, name: str, size: str = "%(size)
     and merge joins, where NOT EXISTS would compare every pair of ids; EXCEPT needs no join.
     """
     return f"""WITH latest AS (
-  SELECT *, greatest(cardinality(ids) - {size}, 0) AS rest FROM {schema[JOURNAL]} ORDER BY batch DESC LIMIT 1
+  SELECT *, greatest({LINKS} - {size}, 0) AS rest FROM {schema[JOURNAL]} ORDER BY batch DESC LIMIT 1
 ), ended AS (
   DELETE FROM {schema[JOURNAL]} AS j USING latest AS l WHERE j.batch = l.batch AND l.rest = 0
 ), shortened AS (
-  UPDATE {schema[JOURNAL]} AS j SET ids = l.ids[:l.rest], old = l.old[:l.rest], new = l.new[:l.rest]
-  FROM latest AS l WHERE j.batch = l.batch AND l.rest > 0
-), pairs AS MATERIALIZED (
-  SELECT p.* FROM latest, unnest(ids[rest + 1:], old[rest + 1:], new[rest + 1:]) AS p (id, old, new)
+  UPDATE {schema[JOURNAL]} AS j SET links = l.links[:l.rest] FROM latest AS l
+  WHERE j.batch = l.batch AND l.rest > 0
+), chosen AS MATERIALIZED (
+  SELECT c.* FROM latest, LATERAL ({listed("links[rest + 1:]")}) AS c
 ), written AS (
-  UPDATE {schema[contract.table]} AS t SET {contract.link} = p.old FROM pairs AS p
-  WHERE t.id = p.id AND t.{contract.link} IS NOT DISTINCT FROM p.new RETURNING t.id
+  UPDATE {schema[contract.table]} AS t SET {contract.link} = c.old FROM chosen AS c
+  WHERE t.id = c.id AND t.{contract.link} IS NOT DISTINCT FROM c.new RETURNING t.id
 ), counted AS (
-  {count_links(schema, name, "SELECT -count(*) FROM pairs")}
+  {count_links(schema, name, "SELECT -count(*) FROM chosen")}
 )
-SELECT (SELECT count(*) FROM pairs) AS seen, (SELECT count(*) FROM written) AS written,
-  ARRAY(SELECT id FROM pairs EXCEPT SELECT id FROM written ORDER BY id) AS kept"""
+SELECT (SELECT count(*) FROM chosen) AS seen, (SELECT count(*) FROM written) AS written,
+  ARRAY(SELECT id FROM chosen EXCEPT SELECT id FROM written ORDER BY id) AS kept"""
 
 
 def update_triggers(contract: Contract, raw: Relation) -> str:

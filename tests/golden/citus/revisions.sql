@@ -101,7 +101,7 @@ WITH wanted AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], $3::te
 UPDATE "public"."advisory_raw" AS t SET supersedes = w.new FROM wanted AS w
 WHERE t.tenant = $6 AND t.id = w.id AND t.source_vendor = w.source_vendor AND t.upstream_id = w.upstream_id AND t.supersedes IS NOT DISTINCT FROM w.old RETURNING t.id, w.old, w.new;
 
-INSERT INTO "public"."aoc_supersedes_journal" (tenant, ids, old, new) VALUES ($1, $2::text[], $3::text[], $4::text[]);
+INSERT INTO "public"."aoc_supersedes_journal" (tenant, links) VALUES ($1, $2::text[]);
 
 UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + ($1::bigint)) WHERE name = 'concelier_0006';
 
@@ -243,7 +243,7 @@ SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTI
 
 LOCK TABLE "public"."aoc_supersedes_journal" IN ACCESS SHARE MODE;
 
-SELECT count(*) AS batches, coalesce(sum(cardinality(ids)), 0)::bigint AS links FROM "public"."aoc_supersedes_journal";
+SELECT count(*) AS batches, coalesce(sum(coalesce(array_length(links, 1), 0)), 0)::bigint AS links FROM "public"."aoc_supersedes_journal";
 
 DO $aoc$
 DECLARE
@@ -328,11 +328,10 @@ END $aoc$;
 
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_content_v1;
 
-SELECT sum(cardinality(ids))::bigint FROM "public"."aoc_supersedes_journal";
-
-SELECT batch, tenant, rest, ids[rest + 1:] AS id, new[rest + 1:] AS old, old[rest + 1:] AS new
-FROM (SELECT *, greatest(cardinality(ids) - $1, 0) AS rest FROM "public"."aoc_supersedes_journal"
-  ORDER BY batch DESC LIMIT 1) AS latest;
+SELECT batch, tenant, rest, array_agg(id) AS id, array_agg(w.new) AS old, array_agg(w.old) AS new
+FROM (SELECT *, greatest(coalesce(array_length(links, 1), 0) - $1, 0) AS rest FROM "public"."aoc_supersedes_journal"
+  ORDER BY batch DESC LIMIT 1) AS latest, LATERAL (SELECT id, new, old FROM (SELECT n, text AS id, lead(text) OVER triple AS new, lead(text, 2) OVER triple AS old FROM unnest(links[rest + 1:]) WITH ORDINALITY AS listed (text, n) WINDOW triple AS (ORDER BY n)) AS triples WHERE mod(n, 3) = 1) AS w
+GROUP BY batch, tenant, rest;
 
 WITH wanted AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS w (id, old, new))
 UPDATE "public"."advisory_raw" AS t SET supersedes = w.new FROM wanted AS w
@@ -340,7 +339,7 @@ WHERE t.tenant = $4 AND t.id = w.id AND t.supersedes IS NOT DISTINCT FROM w.old 
 
 DELETE FROM "public"."aoc_supersedes_journal" WHERE batch = $1 AND $2 = 0;
 
-UPDATE "public"."aoc_supersedes_journal" SET ids = ids[:$1], old = old[:$1], new = new[:$1] WHERE batch = $2 AND $1 > 0;
+UPDATE "public"."aoc_supersedes_journal" SET links = links[:$1] WHERE batch = $2 AND $1 > 0;
 
 UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + (-$1::bigint)) WHERE name = 'concelier_0006';
 
