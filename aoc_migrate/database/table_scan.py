@@ -1,6 +1,7 @@
 """Queries that read a whole table, with settings that make them fast and a log line while they run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from aoc_migrate.database.own_name import application_name
 from aoc_migrate.database.progress import Progress, shown
@@ -16,12 +17,19 @@ def read(
     parameters: Parameters | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Return the rows of ``query``, and log what it is ``doing`` until it ends; ``settings`` apply to it alone."""
+    """Return the rows of ``query``; see `scanning`."""
+    with scanning(session, doing, settings):
+        return session.rows(query, parameters)
+
+
+@contextmanager
+def scanning(session: Session, doing: str, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run the block in one transaction, with ``settings``, and log what it is ``doing`` until it ends."""
     with session.transaction():
         _set(session, {"application_name": application_name(session.command, doing), **(settings or {})})
         session.say(f"{doing} …", "step", step=doing)
         with shown(Progress(session, doing)):
-            return session.rows(query, parameters)
+            yield
 
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:

@@ -23,6 +23,7 @@ from aoc_migrate.database.table_scan import read
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.supersedes.distributed import first_place, link_page, next_tenant, repair_found
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
+from aoc_migrate.operations.supersedes.staged import exceeds_cache, walk_staged
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, new_links, repair, wrong_links
 from aoc_migrate.report.model import Finding, finding
 
@@ -61,11 +62,11 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
     keep(session, begin(contract, session.schema, name))
     label = LINK.format(contract.table)
     spread = spread_of(session, contract.table)
-    walk = _walk_tenants if spread.placement else _walk
+    staged = not spread.placement and exceeds_cache(session, contract)
+    walk = walk_staged if staged else _walk_tenants if spread.placement else _walk
     with batches(session, label, contract.table, (STATE, JOURNAL), expected_ms=expected_ms) as running:
         _count_rows(running, contract, name)
-        with index_plans_only(session, on_cluster=spread.placement is not None):
-            walk(running, contract, name)
+        walk(running, contract, name)
         _settle(running, contract, name, spread)
         keep(session, done(session.schema, name))
         return running.rows
@@ -89,27 +90,29 @@ def _count_rows(running: Batches, contract: Contract, name: str) -> None:
 def _walk(running: Batches, contract: Contract, name: str) -> None:
     """Read the table once in key order, from the cursor that is kept under ``name``."""
     statement = batch(contract, running.session.schema, name)
-    while True:
-        page = running.run(statement, lambda size: {"size": size})
-        running.progress.add(page["seen"])
-        if page["seen"] < page["size"]:
-            return
+    with index_plans_only(running.session):
+        while True:
+            page = running.run(statement, lambda size: {"size": size})
+            running.progress.add(page["seen"])
+            if page["seen"] < page["size"]:
+                return
 
 
 def _walk_tenants(running: Batches, contract: Contract, name: str) -> None:
     """The same on a cluster, where each batch is of one tenant."""
     session = running.session
     place = (catalog.state(session, name) or {})["cursor"]
-    while True:
-        page = running.run_with(partial(link_page, session, contract, name, place))
-        running.progress.add(page["seen"])
-        if page["seen"] >= page["size"]:
-            place = {column: page[column] for column in place}
-            continue
-        tenant = session.value(next_tenant(contract, session.schema), place)
-        if tenant is None:
-            return
-        place = first_place(tenant)
+    with index_plans_only(session, on_cluster=True):
+        while True:
+            page = running.run_with(partial(link_page, session, contract, name, place))
+            running.progress.add(page["seen"])
+            if page["seen"] >= page["size"]:
+                place = {column: page[column] for column in place}
+                continue
+            tenant = session.value(next_tenant(contract, session.schema), place)
+            if tenant is None:
+                return
+            place = first_place(tenant)
 
 
 def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> None:

@@ -91,11 +91,13 @@ def count_links(schema: Schema, name: str, change: str) -> str:
     return f"UPDATE {schema[STATE]} SET recorded_at = now(), value = value || {rows} WHERE name = '{name}'"
 
 
-def _write(contract: Contract, schema: Schema, match: tuple[str, ...]) -> str:
-    """Return the CTEs that write the rows of ``wrong`` and journal them in one row."""
-    same = " AND ".join(f"t.{column} = w.{column}" for column in match)
+def write(contract: Contract, schema: Schema, same: str, table: str = "") -> str:
+    """Return the CTEs that write the rows of ``wrong`` and journal them in one row.
+
+    ``same``: the condition that ``t`` is the row of ``w``. ``table``: the one to write to, if not the raw table.
+    """
     return f"""written AS (
-  UPDATE {schema[contract.table]} AS t SET {contract.link} = w.expected FROM wrong AS w
+  UPDATE {table or schema[contract.table]} AS t SET {contract.link} = w.expected FROM wrong AS w
   WHERE {same} AND t.{contract.link} IS NOT DISTINCT FROM w.old
   RETURNING t.id, w.old, w.expected
 ), journal AS (
@@ -112,6 +114,7 @@ def batch(contract: Contract, schema: Schema, name: str, size: str = "%(size)s")
     partition by the key. The inner LIMIT bounds ``size`` for a planner that does not know it.
     """
     match = ("id", "ctid", *contract.chain_key)
+    same = " AND ".join(f"t.{column} = w.{column}" for column in match)
     columns = [*contract.chain_key, "retrieved_at", "id"]
     listed = ", ".join(columns)
     order = ", ".join((*contract.chain_key, *contract.chain_order))
@@ -130,7 +133,7 @@ def batch(contract: Contract, schema: Schema, name: str, size: str = "%(size)s")
 ), wrong AS (
   SELECT {", ".join(match)}, old, expected FROM page
   WHERE old IS DISTINCT FROM expected AND id <> (SELECT value->'cursor'->>'id' FROM place)
-), {_write(contract, schema, match)}, last AS (
+), {write(contract, schema, same)}, last AS (
   SELECT {listed} FROM page
   ORDER BY {", ".join(f"{c} DESC" for c in (*contract.chain_key, *contract.chain_order))} LIMIT 1
 ), moved AS (
@@ -154,7 +157,7 @@ def repair(
     """Return the statement that repairs the rows of a scan, given as arrays of the columns of `wrong_links`."""
     return f"""WITH wrong AS (
   SELECT * FROM unnest({ids}, {olds}, {expecteds}) AS found (id, old, expected)
-), {_write(contract, schema, ("id",))}, counted AS (
+), {write(contract, schema, "t.id = w.id")}, counted AS (
   {count_links(schema, name, "SELECT count(*) FROM written")}
 )
 SELECT cardinality({ids}) AS seen, (SELECT count(*) FROM written) AS written"""
