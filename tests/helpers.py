@@ -43,6 +43,11 @@ def fill(database: Database, rows: int) -> None:
     )
 
 
+def beyond_cache(database: Database) -> None:
+    """Let every table of the database be larger than what PostgreSQL takes for the cache."""
+    database.run(f"ALTER DATABASE {database.connection.info.dbname} SET effective_cache_size = '8kB'")
+
+
 def wrong_links(database: Database) -> int:
     """Count rows whose link is not the previous row of their document."""
     return int(

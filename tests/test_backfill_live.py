@@ -17,6 +17,7 @@ from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.supersedes.backfill import relink
 from aoc_migrate.operations.supersedes.set_back import restore
 from tests.conftest import Database
+from tests.helpers import beyond_cache
 
 CHAIN_INDEX = (
     'CREATE INDEX vex_raw_chain_v1 ON vex_raw (tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C")'
@@ -43,6 +44,14 @@ def table_of_each_shape(request: pytest.FixtureRequest, excititor: Database) -> 
     """A raw table in several shapes, with what the backfill needs."""
     excititor.run(f"{SHAPES[request.param]}; {CHAIN_INDEX}; {create_bookkeeping(Schema('public'), STATE)}")
     return excititor
+
+
+@pytest.fixture(params=["key", "pages"])
+def order(request: pytest.FixtureRequest, table_of_each_shape: Database) -> str:
+    """Let the backfill write in each of its orders."""
+    if request.param == "pages":
+        beyond_cache(table_of_each_shape)
+    return str(request.param)
 
 
 class Disturbed(Session):
@@ -92,6 +101,7 @@ def expected(database: Database) -> dict[str, str | None]:
     return wanted
 
 
+@pytest.mark.usefixtures("order")
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_stored_meanwhile_are_linked_too(seed: int, table_of_each_shape: Database) -> None:
     """Whatever others store between its statements, every link is right at the end, and is undone exactly."""

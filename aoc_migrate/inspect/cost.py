@@ -69,7 +69,8 @@ class Costs:
 
     ``links``: rows that the backfill will write, if asked for; ``journaled``: rows that its downgrade sets
     back; ``scan``: for the small columns of every row; ``documents``: with the documents; ``sort``: for the keys
-    of every row in the order of each index; ``entry_bytes``: the size of an entry of each index. None: unknown.
+    of every row in the order of each index; ``entry_bytes``: the size of an entry of each index; ``id_bytes``:
+    that of an id. None: unknown.
     """
 
     rows: int
@@ -80,6 +81,7 @@ class Costs:
     documents: float | None
     sort: dict[str, float]
     entry_bytes: dict[str, float]
+    id_bytes: float
 
     def estimate(self, contract: Contract, steps: Iterable[Step]) -> float | None:
         """Return the milliseconds that Steps will run; None if the table's size does not matter, or is unknown."""
@@ -168,6 +170,7 @@ def _measure(session: Session, contract: Contract, links: bool) -> Costs | None:
         documents=_documents(session, contract, size),
         sort=sort,
         entry_bytes={index.name: float(found[index.name]) for index in indexes},
+        id_bytes=found["id_bytes"],
     )
 
 

@@ -13,12 +13,12 @@ _FILL = 0.9  # of a leaf, as CREATE INDEX leaves it (PostgreSQL 15 manual, CREAT
 
 
 def entries(indexes: Iterable[Index], sample: str) -> str:
-    """Return a query of the ``rows`` of a sample, and the mean bytes of an entry, by the name of each index.
+    """Return a query of the ``rows`` of a sample, and mean bytes: ``id_bytes``, and by name an index's entry.
 
     An entry has 8 bytes of header, the columns, aligned to 8 bytes, and 4 bytes of pointer (PostgreSQL 15 manual,
     67.4 and 73.6).
     """
-    parts = ["count(*) AS rows"]
+    parts = ["count(*) AS rows", "avg(pg_column_size(id))::float8 AS id_bytes"]
     for index in indexes:
         widths = " + ".join(f"coalesce(pg_column_size({column.split()[0]}), 0)" for column in index.columns)
         parts.append(f"avg(8 * ceil((8 + {widths}) / 8.0) + 4) AS {index.name}")

@@ -6,6 +6,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.cost import briefly, measure, wal
 from aoc_migrate.inspect.index_room import index_room
+from aoc_migrate.operations.supersedes.staged import STAGING_ROOM, exceeds_cache, staged_bytes
 from aoc_migrate.report.facts.rehearsed import RoomFacts
 
 _KEPT_WAL = """SELECT 2 * pg_size_bytes(current_setting('max_wal_size'))
@@ -16,8 +17,9 @@ def room_needed(session: Session, contract: Contract, upgrades: int, free: int |
     """Return the room for that many upgrades with a downgrade; None if the table is empty or cannot be measured.
 
     Each upgrade and the downgrade write every linked row again, and vacuum may not have removed the old version
-    yet. A sort needs as much as the index that it builds. Of the WAL, twice ``max_wal_size`` may be kept between
-    two checkpoints; a slot or an archive that lags keeps more, up to ``--max-lag``.
+    yet. A sort needs as much as the index that it builds, and a staged backfill has sorts of its own. Of the WAL,
+    twice ``max_wal_size`` may be kept between two checkpoints; a slot or an archive that lags keeps more, up to
+    ``--max-lag``.
     """
     costs = measure(session, contract, links=True)
     if costs is None:
@@ -31,4 +33,8 @@ def room_needed(session: Session, contract: Contract, upgrades: int, free: int |
     versions = round(links * (row * passes + journal * upgrades))
     written = wal(links * passes)["backfill_wal_at_most_bytes"] + indexes * upgrades
     kept = min(written, int(session.value(_KEPT_WAL)))
-    return RoomFacts(2 * indexes + versions + kept, indexes, indexes, versions, kept, free)
+    staging = (
+        STAGING_ROOM * staged_bytes(links, costs.id_bytes) if exceeds_cache(session, contract, indexes) else 0
+    )
+    sorts = max(indexes, staging)
+    return RoomFacts(indexes + sorts + versions + kept, indexes, sorts, versions, kept, free)

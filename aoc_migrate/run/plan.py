@@ -20,10 +20,10 @@ from aoc_migrate.database.targets import Target, read_schema_and_owner
 from aoc_migrate.errors import refused
 from aoc_migrate.inspect.cost import Costs, Effect, briefly, measure, wal
 from aoc_migrate.inspect.index_room import index_room
-from aoc_migrate.inspect.missing_links import Links
 from aoc_migrate.inspect.table_size import TableSize, stale_statistics, table_size
 from aoc_migrate.operations.execute import remarks_on
 from aoc_migrate.operations.step import BUILDS, Kind, Printed, Step, shown
+from aoc_migrate.operations.supersedes.staged import exceeds_cache, staged_bytes
 from aoc_migrate.psql.script import script
 from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
 from aoc_migrate.report.facts.planning import BoundFacts, PlanFacts, PlannedStep
@@ -80,7 +80,7 @@ def run_plan(session: Session, report: Report, revision: str, file: str | None =
     )
     if costs:
         facts = replace(facts, time_estimated_seconds=_total(planned))
-        facts = replace(facts, **_links(session, costs.links)) if costs.links else facts
+        facts = replace(facts, **_links(session, contract, costs, facts.new_indexes_estimated_bytes or 0))
     report.put(facts)
     if size and planned:
         report.findings += stale_statistics(session, contract.table, size, measured=costs is not None)
@@ -223,9 +223,13 @@ def _total(planned: list[PlannedStep]) -> float | None:
     return sum(round(line.estimated_ms or 0) for line in planned) / 1000
 
 
-def _links(session: Session, links: Links) -> Row:
-    """Return how many links the backfill writes, and how much WAL, with and without compression."""
+def _links(session: Session, contract: Contract, costs: Costs, new_indexes: int) -> Row:
+    """Return how many links the backfill writes, and the room that it needs for WAL and for staging them."""
+    if (links := costs.links) is None:
+        return {}
     known = {"links_at_most": links.most} if links.estimated is None else {"links_estimated": links.estimated}
+    if exceeds_cache(session, contract, new_indexes):
+        known["backfill_staging_at_most_bytes"] = staged_bytes(links.most, costs.id_bytes)
     return known | {"wal_compression": session.value("SHOW wal_compression"), **wal(links.most)}
 
 

@@ -62,7 +62,7 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
     keep(session, begin(contract, session.schema, name))
     label = LINK.format(contract.table)
     spread = spread_of(session, contract.table)
-    staged = not spread.placement and exceeds_cache(session, contract)
+    staged = exceeds_cache(session, contract)
     walk = walk_staged if staged else _walk_tenants if spread.placement else _walk
     with batches(session, label, contract.table, (STATE, JOURNAL), expected_ms=expected_ms) as running:
         _count_rows(running, contract, name)

@@ -21,10 +21,12 @@ from aoc_migrate.database.batches import Batches, index_plans_only
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.database.table_scan import scanning
 from aoc_migrate.operations.supersedes.statements import MOST, count_links, write, wrong_links
 
 STAGED = "pg_temp.aoc_staged_links"
+STAGING_ROOM = 5  # times the staging table: it, and the files of the sorts that fill it
 WINDOW = 2000  # pages, which stay in the cache until all of their rows are written
 
 
@@ -48,19 +50,27 @@ FROM (SELECT *, row_number() OVER (PARTITION BY part, block ORDER BY place) AS r
 FACTOR = 1.0
 """How much larger than ``effective_cache_size`` a table must be, with its indexes, for this order to be faster."""
 
-_EXCEEDS = f"""SELECT bool_and(relkind IN ('r', 'p') AND has_table_privilege(oid, 'SELECT')
-    AND has_table_privilege(oid, 'UPDATE')) AND has_database_privilege(current_database(), 'TEMPORARY')
-  AND sum(pg_relation_size(oid) + pg_indexes_size(oid))
+_EXCEEDS = f"""SELECT sum(pg_relation_size(oid) + pg_indexes_size(oid)) + %s
     > {FACTOR} * pg_size_bytes(current_setting('effective_cache_size'))
+  AND bool_and(relkind IN ('r', 'p') AND has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'UPDATE'))
+  AND has_database_privilege(current_database(), 'TEMPORARY') AND current_setting('temp_file_limit') = '-1'
 FROM pg_class JOIN {FAMILY} AS family USING (oid)"""
 
 
-def exceeds_cache(session: Session, contract: Contract) -> bool:
+def exceeds_cache(session: Session, contract: Contract, new_indexes: int = 0) -> bool:
     """Return whether a table with its indexes is so large that the order of its pages is the faster one.
 
-    It is not taken where this role may not write to a partition directly, or create a temporary table.
+    ``new_indexes``: the bytes of indexes that are still to be built. False as well where this role may not write
+    to a partition directly or create a temporary table, and where temporary files are limited.
     """
-    return bool(session.value(_EXCEEDS, (str(session.schema[contract.table]),)))
+    if spread_of(session, contract.table).placement:
+        return False
+    return bool(session.value(_EXCEEDS, (new_indexes, str(session.schema[contract.table]))))
+
+
+def staged_bytes(links: int, id_bytes: float) -> int:
+    """Return the size of the staging table and its index: two ids a link, and about 80 bytes."""
+    return round(links * (80 + 2 * id_bytes))
 
 
 PARTS = f"""SELECT part::regclass::text AS name, min(n) - 1 AS before, max(n) AS last, count(*) AS links
@@ -92,6 +102,9 @@ SELECT count(*) AS seen, max(n) AS place, (SELECT count(*) FROM written) AS writ
 def walk_staged(running: Batches, contract: Contract, name: str) -> None:
     """Stage the wrong links and write them."""
     session = running.session
+    session.say(
+        f"{running.label}: larger than effective_cache_size, so its links are written in the order of pages"
+    )
     session.run(f"DROP TABLE IF EXISTS {STAGED}")
     with scanning(session, "staging wrong links"):
         session.run(stage(contract, session.schema[contract.table]))

@@ -33,7 +33,8 @@ class PlanFacts(Facts):
 
     What could not be measured is missing. ``time_estimated_seconds``: the sum of the steps, without audit and
     verify; missing if a step that reads rows has no estimate. ``links_estimated``: the links that the backfill
-    writes; ``links_at_most`` instead, if only the maximum is known.
+    writes; ``links_at_most`` instead, if only the maximum is known. ``backfill_staging_at_most_bytes``: the
+    temporary table of a backfill beyond the cache; to fill it, about four times as much is sorted in files.
     """
 
     direction: Annotated[str, Detail()]
@@ -49,6 +50,7 @@ class PlanFacts(Facts):
     time_estimated_seconds: Annotated[Seconds, Title("time (estimate)")] | None = None
     links_estimated: Annotated[int, Title("links to write (estimate)")] | None = None
     links_at_most: Annotated[int, Title("links to write at most")] | None = None
+    backfill_staging_at_most_bytes: Annotated[Bytes, Title("backfill's temporary table at most")] | None = None
     wal_compression: Annotated[str | None, Detail(), Title("WAL compression")] = None
     backfill_wal_at_most_bytes: Annotated[Bytes, Title("backfill's WAL at most")] | None = None
     backfill_wal_compressed_at_most_bytes: Annotated[Bytes, Detail(), Title("compressed WAL at most")] | None = (
