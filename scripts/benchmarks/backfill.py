@@ -75,13 +75,20 @@ def compression(lab: Lab) -> str:
     return next(method for method in ("lz4", "zstd", "pglz") if method in known)
 
 
-def run(lab: Lab, template: str, action: Callable[[Lab, str], float], compress: str = "") -> Outcome:
-    """Run one way on a clone; return its cost."""
+def run(
+    lab: Lab,
+    template: str,
+    action: Callable[[Lab, str], float],
+    compress: str = "",
+    before: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Run one way on a clone, after what is to be done ``before``; return its cost."""
     name = lab.clone(template, "backfill")
+    before(name)
     with lab.connect(name) as connection:
         if compress:
             connection.execute(f"ALTER DATABASE {name} SET wal_compression = '{compress}'".encode())
-        before = measured(connection)
+        first = measured(connection)
         took: list[float] = []
 
         def act() -> None:
@@ -90,15 +97,15 @@ def run(lab: Lab, template: str, action: Callable[[Lab, str], float], compress: 
 
         written = wal(connection, act)
         after = measured(connection)
-        tried = after["updates"] - before["updates"]
+        tried = after["updates"] - first["updates"]
         outcome = Outcome(
             seconds=took[0],
             rows=int(value(connection, f"SELECT count(supersedes) FROM {TABLE}")),
             wal=written,
-            hot=(after["hot"] - before["hot"]) / tried,
-            heap=after["heap"] / before["heap"],
-            kept=(after["heap"] + after["journal"]) / before["heap"],
-            indexes=after["indexes"] / before["indexes"],
+            hot=(after["hot"] - first["hot"]) / tried,
+            heap=after["heap"] / first["heap"],
+            kept=(after["heap"] + after["journal"]) / first["heap"],
+            indexes=after["indexes"] / first["indexes"],
         )
     lab.drop(name)
     return outcome

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,14 +48,22 @@ class Lab:
         """Start the server with production settings, and delete it at the end."""
         try:
             self.server.start()
-            with self.connect("postgres") as connection:
-                for name, value in SETTINGS.items():
-                    connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
-            self.server.stop()
-            self.server.start()
+            self.set(SETTINGS)
+            self.restart()
             yield self
         finally:
             self.server.delete()
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Write settings, which hold after `restart`."""
+        with self.connect("postgres") as connection:
+            for name, value in settings.items():
+                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+
+    def restart(self) -> None:
+        """Stop the server, and start it."""
+        self.server.stop()
+        self.server.start()
 
     def connect(self, database: str) -> psycopg.Connection[Any]:
         """Return a connection in autocommit."""
