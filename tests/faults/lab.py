@@ -38,11 +38,15 @@ class Undisturbed:
 
 @dataclass
 class Lab:
-    """Breaks commands on the server at ``url``, a superuser's; only a private ``server`` can be restarted."""
+    """Breaks commands on the server at ``url``, a superuser's; only a private ``server`` can be restarted.
+
+    ``options``: settings for the sessions of every command, as libpq takes them.
+    """
 
     url: str
     server: Server | None = None
     known: dict[Scenario, Undisturbed] = field(default_factory=dict)
+    options: str = ""
 
     @contextmanager
     def connect(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
@@ -72,7 +76,7 @@ class Lab:
     def start(self, target: str, conninfo: str, *words: str) -> subprocess.Popen[str]:
         """Start aoc-migrate on a database."""
         environment = {f"{target.upper()}_DATABASE_URL": conninfo, "AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
-        return Aoc(environment).start(*words)
+        return Aoc(environment | {"PGOPTIONS": self.options}).start(*words)
 
     def run(self, target: str, conninfo: str, *words: str) -> Ran:
         """Run aoc-migrate on a database to its end."""

@@ -3,6 +3,8 @@
 `scripts/soak --faults` does the same with every fault, for all that can be upgraded and downgraded.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from aoc_migrate.revisions.graph import history
@@ -37,6 +39,15 @@ def walk(lab: Lab, scenario: Scenario, part: slice) -> list[str]:
 def test_a_killed_single_step_goes_no_further(lab: Lab, scenario: Scenario) -> None:
     """Killed anywhere in the view swap or a single step down, the same command goes on and goes no further."""
     assert not walk(lab, scenario, slice(None))
+
+
+def test_a_killed_backfill_beyond_the_cache_ends_as_if_undisturbed(lab: Lab) -> None:
+    """Killed anywhere while it stages links or writes them by page, the same command ends as in one go."""
+    beyond = replace(lab, known={}, options="-c effective_cache_size=8kB")
+    scenario = Scenario("excititor", ("upgrade excititor_0005",), "upgrade excititor_0006", parted=True)
+
+    assert any("aoc_staged_links" in boundary.sql for boundary in beyond.undisturbed(scenario).boundaries)
+    assert not walk(beyond, scenario, slice(None))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
