@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from aoc_migrate.database.batches import batches
 from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.runner_lock import runner_lock
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.database.throttle import operator_query
@@ -20,6 +22,8 @@ SMALL = ("--batch-rows", "100")
 SECRET = "hunter2"
 UNKNOWN = "cannot see what --throttle-query answers"
 FAILED = "throttle-query-failed"
+OURS = "WHERE application_name LIKE 'aoc-migrate throttle @%: excititor'"
+CONNECTIONS = f"SELECT count(*) FROM pg_stat_activity {OURS}"
 
 
 @pytest.fixture
@@ -41,15 +45,13 @@ def test_true_pauses_and_false_goes_on(database: Database, aoc: Aoc) -> None:
     assert process.stderr is not None
     reason = "pausing because the query of --throttle-query returns true"
     assert any(reason in line for line in iter(process.stderr.readline, ""))
-    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'aoc-migrate throttle @%: excititor'"
-    connections = database.value(ours)
+    connections = database.value(CONNECTIONS)
     database.run("UPDATE public.load SET busy = false")
     out, _ = process.communicate(timeout=60)
 
     assert (process.returncode, connections, wrong_links(database)) == (0, 1, 0)
     assert '"query": ' in out[out.index('"pauses"') :]
     assert FAILED not in out
-    wait_until(lambda: database.value(ours) == 0)
 
 
 def test_a_pause_ends_at_the_deadline(database: Database, aoc: Aoc) -> None:
@@ -94,7 +96,6 @@ HOSTILE = {
     f"SELECT {SECRET} FROM": SYNTAX,
     "SELECT busy FROM load": "undefined table; names outside pg_catalog need their schema (SQLSTATE 42P01)",
     "SELECT pg_sleep(100) IS NULL": TIMEOUT,
-    "LOCK TABLE public.load": NOT_BOOLEAN,
     "DELETE FROM public.load": NOT_BOOLEAN,
     "DELETE FROM public.load RETURNING busy": WRITES,
     "WITH gone AS (DELETE FROM public.load RETURNING busy) SELECT busy FROM gone": WRITES,
@@ -107,7 +108,6 @@ HOSTILE = {
     "COPY (SELECT true) TO STDOUT": NOT_BOOLEAN,
     "-- nothing": NOT_BOOLEAN,
     f"SELECT '{SECRET}'": NOT_BOOLEAN,
-    "SELECT 1": NOT_BOOLEAN,
     "SELECT true, true": NOT_BOOLEAN,
     "SELECT repeat('x', 1000000000)": NOT_BOOLEAN,
     "SELECT NULL::boolean": "it returned NULL",
@@ -155,15 +155,24 @@ def test_a_lost_connection_is_opened_again(load: Database, monkeypatch: pytest.M
     with connect(Target("excititor", load.url), "test", limits, Flags()) as session:
         signal = OperatorQuery(WritingStep(session, "link rows", "vex_raw", 1.0))
         before = signal.evaluate()
-        ended = (
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ~ 'throttle @'"
-        )
-        load.run(ended)
+        load.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity {OURS}")
         verdicts = [signal.evaluate(), signal.evaluate()]
         signal.close()
 
     assert before == Stop("the query of --throttle-query returns true")
     assert verdicts == [Unknown("admin shutdown (SQLSTATE 57P01)"), before]
+
+
+def test_the_connection_ends_with_the_step(load: Database) -> None:
+    """The query has one connection for a step, which is closed at the step's end."""
+    limits = Limits(throttle_query="SELECT NOT busy FROM public.load")
+    with connect(Target("excititor", load.url), "test", limits, Flags()) as session, runner_lock(session):
+        with batches(session, "link rows", "vex_raw", ()) as running:
+            running.throttle.wait()
+            during = load.value(CONNECTIONS)
+        wait_until(lambda: load.value(CONNECTIONS) == 0)
+
+    assert (during, running.throttle.seconds) == (1, {})
 
 
 def test_a_function_of_others_says_nothing(database: Database, aoc: Aoc) -> None:
