@@ -16,6 +16,7 @@ from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
 from aoc_migrate.database.throttle.signal import Signal, Unknown, WritingStep
 from aoc_migrate.database.throttle.slot import Slot
 from aoc_migrate.database.throttle.standby import Standby
+from aoc_migrate.database.throttle.vacuum import Vacuum
 from aoc_migrate.database.throttle.waiters import Waiters
 from aoc_migrate.database.watcher import watched
 from tests.conftest import Aoc, Database
@@ -26,6 +27,7 @@ READS: dict[type[Signal], str] = {
     Standby: "function pg_stat_get_wal_senders",
     Slot: "function pg_get_replication_slots",
     Archive: "function pg_stat_get_archiver",
+    Vacuum: "function pg_stat_get_progress_info",
     OldSnapshot: "function pg_prepared_xact",
 }
 """What the query of each signal reads."""

@@ -2,8 +2,13 @@
 
 import json
 
-from scripts.benchmarks.page import WHY, page, table
+import pytest
+
+from scripts.benchmarks.meanings import MEANING, WHY, meaning
+from scripts.benchmarks.page import page, table
 from scripts.benchmarks.results import Ratio
+from scripts.benchmarks.sizes import IOPS, RATE, room, work
+from scripts.benchmarks.sizes import PAGE as BLOCK
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "performance"
@@ -14,7 +19,70 @@ def test_the_page_is_generated_from_its_figures() -> None:
     results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
 
     assert page(results) == PAGE.with_suffix(".md").read_text(encoding="utf-8")
-    assert set(WHY) <= {ratio["what"] for ratio in results["ratios"]}
+
+
+def test_every_row_explains_itself() -> None:
+    """Each row that was measured has a sentence on the page that says what it means."""
+    results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
+    measured = [ratio["what"] for ratio in results["ratios"]]
+
+    assert [what for what in measured if meaning(what) is None] == []
+    assert all(MEANING[name] in unwrapped(page(results)) for what in measured if (name := meaning(what)))
+
+
+def test_each_meaning_is_that_of_a_row() -> None:
+    """What is explained, or why a bound is missed, is the name of a row, or its beginning, in the bench."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts/benchmarks").glob("*.py"))
+    code = sources.replace((ROOT / "scripts/benchmarks/meanings.py").read_text(encoding="utf-8"), "")
+
+    assert [name for name in (*MEANING, *WHY) if f'"{name}' not in code] == []
+
+
+SIZES = {"table": 800, "TOAST": 1600, "primary key": 100, "idempotency index": 0, "chain index": 0, "journal": 0}
+GROWN = {"table": 900, "idempotency index": 200, "chain index": 150, "journal": 50}
+LARGEST = {
+    "rows": 1000,
+    "links": 600,
+    "reads": {"audit": 2.0, "upgrade": 11.0, "verify": 1.0},
+    "before": {name: 1000 * size for name, size in SIZES.items()},
+    "after": {name: 1000 * size for name, size in (SIZES | GROWN).items()},
+    "wal": {"idempotency index": 200_000, "chain index": 150_000, "backfill": 1_200_000, "upgrade": 1_600_000},
+}
+"""A table of 1,000 rows as the bench measures it; sizes are bytes."""
+
+
+def test_bytes_become_hours() -> None:
+    """Beyond memory, a step takes what its bytes and its pages take at the stated rates, or what was measured."""
+    steps = {each.step: each for each in work(LARGEST)}
+    billion = 10**9
+
+    assert steps["audit"].seconds(billion, 0) == pytest.approx((2 * 800 + 1600) * billion / RATE)
+    assert steps["proof of 0003"].seconds(billion, 0) == pytest.approx(800 * billion / RATE)
+    assert steps["chain index"].seconds(billion, 0) == pytest.approx((2 * 800 + 150 + 150) * billion / RATE)
+    written = (900 + 50 + 0.6 * BLOCK) * billion / RATE
+    assert steps["backfill"].seconds(billion, 0) == pytest.approx(written + 2 * 0.6 * billion / IOPS)
+    assert steps["verify"].seconds(billion, 1e-3) == pytest.approx(1e-3 * billion)
+    assert dict(room(LARGEST))["WAL, with a page for each link"] == pytest.approx(400 + 0.6 * BLOCK)
+
+
+def test_the_page_has_what_later_benches_measured() -> None:
+    """The page extrapolates from bytes, and shows what a long reader costs, once both were measured."""
+    results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
+    results["growth"][-1] |= {name: found for name, found in LARGEST.items() if name != "rows"}
+    results["stalls"] += [results["stalls"][1] | {"name": "`upgrade`, a reader", "tries": 12, "hot": 55.0}]
+
+    written = page(results)
+
+    assert "**Extrapolated, not measured.**" in written
+    assert "the server read the table whole: `audit` 2.0, `upgrade` 11.0 and `verify` 1.0 times." in written
+    assert "| 100,000,000 rows | 1,000,000,000 rows |" in written
+    assert "| backfill | reads and writes a page at random for each link" in written
+    assert "ms | 12 | 55 % |" in written
+
+
+def unwrapped(text: str) -> str:
+    """Return a text with single spaces in place of line breaks."""
+    return " ".join(text.split())
 
 
 def test_a_missed_bound_is_marked() -> None:

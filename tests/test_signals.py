@@ -1,7 +1,9 @@
 """The signals of the throttle: each a class in a file of its own, with one of three verdicts."""
 
 import importlib
+import json
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +15,7 @@ from aoc_migrate.database.targets import Target
 from aoc_migrate.database.throttle.signal import Normal, Signal, Stop, Unknown, WritingStep
 from aoc_migrate.database.throttle.slot import Slot
 from aoc_migrate.database.throttle.throttle import SIGNALS
-from tests.conftest import Database
+from tests.conftest import ROOT, Database
 from tests.helpers import unread_slot
 
 
@@ -40,8 +42,14 @@ def is_signal_of(member: object, module: str) -> bool:
 
 
 def test_each_signal_has_a_kind_of_its_own() -> None:
-    """Each signal counts its pauses under a name of its own."""
-    assert len({signal.kind for signal in SIGNALS}) == len(SIGNALS)
+    """Each signal counts its pauses under a name of its own, which the pages on reports and metrics list."""
+    kinds = {signal.kind for signal in SIGNALS}
+    listed = re.search(r'"propertyNames": \{ "enum": (\[.*\]) \}', (ROOT / "docs/report.schema.json").read_text())
+    (reasons,) = re.findall(r"how long steps paused: (.*) \|", (ROOT / "docs/metrics.md").read_text())
+
+    assert len(kinds) == len(SIGNALS)
+    assert listed is not None
+    assert set(json.loads(listed[1])) == kinds == set(re.findall("`(.*?)`", reasons))
 
 
 @pytest.fixture

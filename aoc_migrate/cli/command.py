@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aoc_migrate.run.target_run import Options, Verb
 
 _TYPED = "aoc_migrate.typed"
-_UNTYPED = ("all_targets", "words", "copy")  # a copy's URL may hold a password
+_UNTYPED = ("all_targets", "words", "copy", "throttle_query")  # URL and query may hold secrets
 RELATIVE = re.compile(r"-[0-9]+")
 OTHER_OPTIONS = {
     "--dry-run": "To see what would run without changing anything: aoc-migrate plan",

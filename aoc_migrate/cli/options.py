@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aoc_migrate.cli.param_types import BATCH, DURATION, GATEWAY, Lag, Share, Ticket
+from aoc_migrate.cli.param_types import BATCH, DURATION, GATEWAY, Lag, Share, Sql, Ticket
 
 if TYPE_CHECKING:
     from aoc_migrate.report.accepted import Accepted
@@ -132,6 +132,15 @@ def batches(usual: int = 1_000, most: int = 20_000) -> tuple[Shared, ...]:
             callback=_merged,
             help="Pause while a standby, a replication slot or the WAL archive lags further than this: 64MB, 10s "
             "(standbys only), both as 64MB,10s, or off.",
+        ),
+        _locks(
+            "--throttle-query",
+            type=Sql(),
+            metavar="SQL",
+            envvar="AOC_THROTTLE_QUERY",
+            show_envvar=True,
+            help="Pause while this query, run as the migrating role, returns true; write names with their schema. "
+            "Unlike the option, the variable stays out of the list of processes.",
         ),
     )
 

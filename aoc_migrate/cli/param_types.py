@@ -100,6 +100,18 @@ class Lag(click.ParamType[dict[str, float | None]]):
         return found
 
 
+class Sql(click.ParamType[str]):
+    """A query, which no message repeats."""
+
+    name = "sql"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the query as it was typed; refuse an empty one."""
+        if not value.strip():
+            self.fail("it is empty; is a variable unset?", param, ctx)
+        return str(value)
+
+
 class Size(click.ParamType[int]):
     """A size with its unit (``500MB``, ``20GB``), in bytes."""
 

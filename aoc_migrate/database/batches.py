@@ -181,6 +181,7 @@ def batches(
     except psycopg.Error as error:
         raise Abort(failed(session, label, error, table, running.blockers)) from None
     finally:
+        running.throttle.close()
         step = running.summary()
         if step.rows or step.kept:
             session.keep(step)

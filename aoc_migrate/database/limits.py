@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 from aoc_migrate.errors import refused
+
+THROTTLE_QUERY = "AOC_THROTTLE_QUERY"
+"""The variable that holds the query of --throttle-query."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,9 @@ class Limits:
 
     Of the backfill: a batch aims at ``batch_time`` and reads at most ``batch_rows``; ``pace`` is the share of the
     time spent working. It pauses while standbys, slots or the archive are more than ``max_lag_bytes`` behind, or
-    standbys more than ``max_lag_seconds`` (None: never for that), and at most ``snapshot_wait`` in all while a
-    snapshot is older than ``old_snapshot``.
+    standbys more than ``max_lag_seconds`` (None: never for that), while ``throttle_query``, the operator's SQL,
+    returns true, and at most ``snapshot_wait`` in all while a snapshot is older than ``old_snapshot``, and
+    ``vacuum_wait`` while a vacuum is at work.
     """
 
     max_stall: float = 0.1
@@ -32,6 +36,12 @@ class Limits:
     max_lag_seconds: float | None = None
     old_snapshot: float = 10.0
     snapshot_wait: float = 60.0
+    vacuum_wait: float = 60.0
+    throttle_query: str | None = field(default=None, repr=False)  # never printed: it may hold anything
+
+    def shown(self) -> dict[str, object]:
+        """Return the limits as a report shows them: of the query only whether there is one."""
+        return {**asdict(self), "throttle_query": self.throttle_query is not None}
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,11 @@ class Flags:
     allow_supersedes_retrofit: bool = False
     verifier_user: str = "stella-aoc-verify"
     metrics_enabled: bool = True
+
+
+def read_limits(environment: Mapping[str, str] = os.environ) -> Limits:
+    """Return the limits where there are no options: the usual ones, with the query of the environment."""
+    return Limits(throttle_query=environment.get(THROTTLE_QUERY) or None)
 
 
 def read_flags(environment: Mapping[str, str] = os.environ) -> Flags:

@@ -7,10 +7,12 @@ from aoc_migrate.report.formatting import seconds_shown
 
 MOST = 12
 RECOVERED = 120  # seconds; Citus commits on several nodes by prepared ones, and ends forgotten ones every minute
+# VACUUM holds a snapshot that neither keeps a dead row nor makes an index build wait (PROC_IN_VACUUM).
 _OLD_TRANSACTIONS = (
     "SELECT pid, usename AS role, application_name AS application, "
     "extract(epoch FROM now() - xact_start)::int AS seconds FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker' "
+    "AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum AS vacuum WHERE vacuum.pid = pg_stat_activity.pid) "
     "AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) "
     f"AND xact_start < now() - make_interval(secs => %s) ORDER BY xact_start LIMIT {MOST}"
 )

@@ -27,7 +27,16 @@ from aoc_migrate.report.verdict import next_lines, sentence
 
 _TEMPLATES = Path(__file__).parent / "page"
 _CODE = r'(?s)<details class="rule">.*?</details>|<pre.*?</pre>'
-_SECONDS = ("max_stall", "deadline", "lock_wait", "batch_time", "max_lag_seconds", "old_snapshot", "snapshot_wait")
+_SECONDS = (
+    "max_stall",
+    "deadline",
+    "lock_wait",
+    "batch_time",
+    "max_lag_seconds",
+    "old_snapshot",
+    "snapshot_wait",
+    "vacuum_wait",
+)
 
 
 class View(NamedTuple):

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings, refuse
 from aoc_migrate.database.bookkeeping import VERSION, share
-from aoc_migrate.database.limits import Limits, read_flags
+from aoc_migrate.database.limits import read_flags, read_limits
 from aoc_migrate.database.own_tables import create, guard, lock
 from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.place import read_place
@@ -120,7 +120,7 @@ def _run_stock(context: Any) -> None:
     verb = context.config.cmd_opts.cmd[0].__name__ if context.config.cmd_opts else "upgrade"
     try:
         (target,) = choose_targets([_target_name(context)])
-        with connect(target, f"alembic {verb}", Limits(), read_flags(), accepted(context)) as session:
+        with connect(target, f"alembic {verb}", read_limits(), read_flags(), accepted(context)) as session:
             read_place(session)
             with runner_lock(session) if verb in _LOCKING else nullcontext(), _reporting_findings(session):
                 if verb == "upgrade" and (current_hold := hold.read(session)) is not None:

@@ -5,9 +5,13 @@ a choice. Whoever types the command, or else the first choice, again and again a
 finding needs a person.
 """
 
+import os
+import re
 import shlex
+from dataclasses import replace
 from itertools import pairwise
 
+from aoc_migrate.database.limits import THROTTLE_QUERY, Limits
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.targets import configured
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
@@ -20,6 +24,7 @@ FIX = "Fix what the findings name first."
 RETROFIT = "AOC_ALLOW_SUPERSEDES_RETROFIT=true"
 _FIRST = ("index-in-place", "constraints-in-place", "repairs-collide", "newer-run-first")
 _LISTS = ("history", "quarantine")
+_WITH_PAUSES = re.compile(r"aoc-migrate (upgrade|downgrade|chain|repair|dedupe|rehearse)\b")
 _HELD = "A plain upgrade changes nothing under the hold."
 
 
@@ -149,3 +154,13 @@ def _under_hold(target: str, current_hold: hold.Hold, release: str) -> Next:
 def accepted(again: str) -> list[str]:
     """Return the options --accept of a command."""
     return [f"--accept {shlex.quote(value)}" for name, value in pairwise(shlex.split(again)) if name == "--accept"]
+
+
+def without_query(following: Next, limits: Limits) -> Next:
+    """Say that commands to type again lack the query of --throttle-query, unless the environment has it."""
+    query = limits.throttle_query
+    commands = (following.command, *following.choices)
+    if query in (None, os.environ.get(THROTTLE_QUERY)) or not any(map(_WITH_PAUSES.search, commands)):
+        return following
+    note = f"--throttle-query is not repeated here: give it again, or set {THROTTLE_QUERY}."
+    return replace(following, note=f"{following.note} {note}".strip())

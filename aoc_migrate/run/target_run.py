@@ -15,7 +15,7 @@ from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import TRY_LATER, Next, Report
 from aoc_migrate.revisions.current import read_revision
 from aoc_migrate.revisions.graph import head
-from aoc_migrate.run.next_step import FIX, RETROFIT, next_step
+from aoc_migrate.run.next_step import FIX, RETROFIT, next_step, without_query
 
 Verb = Callable[[Session, Report], None]
 
@@ -39,7 +39,7 @@ class Options:
 
     def parameters(self) -> dict[str, object]:
         """Return the parameters that a report shows: limits in seconds, and the guide's flags."""
-        return {**asdict(self.limits), **asdict(self.flags), "limit": self.limit}
+        return {**self.limits.shown(), **asdict(self.flags), "limit": self.limit}
 
 
 def new_report(target: Target, options: Options) -> Report:
@@ -79,6 +79,7 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
         )
         report.next = Next(again, note="" if stopped.finding.exit_code == TRY_LATER else FIX)
         report.failed = report.changed and stopped.finding.exit_code != TRY_LATER
+    report.next = without_query(report.next, options.limits)
     report.end()
     return report
 

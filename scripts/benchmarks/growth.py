@@ -1,4 +1,4 @@
-"""How time and memory grow with the rows, extended to 10^8."""
+"""How time, memory and bytes grow with the rows, extended to 10^8."""
 
 import json
 import math
@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from scripts.benchmarks.lab import AOC, ROOT, Lab
+from scripts.benchmarks.lab import AOC, ROOT, TABLE, Lab, value
 from scripts.benchmarks.results import say, seconds
+from scripts.benchmarks.sizes import rehearsed, scanned, stored
 
 VERBS = ("audit", "upgrade", "verify")
 STEPS = {
@@ -23,16 +24,30 @@ FAR = 100_000_000
 
 
 def measure(lab: Lab, sizes: list[int]) -> Iterator[dict[str, Any]]:
-    """Yield for each number of rows the seconds and peak MiB of each verb, and the steps of the upgrade."""
+    """Yield for each number of rows the seconds and peak MiB of each verb, the steps of the upgrade, and bytes.
+
+    The WAL of each step is that of a rehearsal, on a copy of the largest table.
+    """
     for rows in sizes:
         lab.create("growth", documents=True, rows=rows)
-        found: dict[str, Any] = {"rows": rows}
-        for verb in VERBS:
-            took, memory, report = watched(lab, verb)
-            found |= {verb: round(took, 2), f"{verb}_mib": memory}
-            if verb == "upgrade":
-                found["steps"] = {name: times(report, words) for name, words in STEPS.items()}
-                found["held_ms"] = max(step.get("held_ms", 0) for step in report["steps"])
+        if rows == sizes[-1]:
+            lab.replace("copy", "growth")
+        found: dict[str, Any] = {"rows": rows, "reads": {}}
+        with lab.connect("growth") as connection:
+            found["before"] = stored(connection)
+            for verb in VERBS:
+                before = scanned(connection)
+                took, memory, report = watched(lab, verb)
+                found |= {verb: round(took, 2), f"{verb}_mib": memory}
+                found["reads"][verb] = round((scanned(connection) - before) / rows, 1)
+                if verb == "upgrade":
+                    found["steps"] = {name: times(report, words) for name, words in STEPS.items()}
+                    found["held_ms"] = max(step.get("held_ms", 0) for step in report["steps"])
+            found["after"] = stored(connection)
+            found["links"] = int(value(connection, f"SELECT count(supersedes) FROM {TABLE}"))
+        if rows == sizes[-1]:
+            found["wal"] = rehearsed(lab, "copy", STEPS)
+            lab.drop("copy")
         lab.drop("growth")
         yield found
 

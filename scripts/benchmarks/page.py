@@ -4,35 +4,10 @@ import textwrap
 from typing import Any
 
 from scripts.benchmarks.growth import FAR, STEPS, VERBS, extended
+from scripts.benchmarks.meanings import MEANING, WHY, meaning
 from scripts.benchmarks.results import HEAD, Ratio, line
-
-WHY = {
-    "duplicate audit with an index": "one process reads the index and compares keys, while several read the table",
-    "backfill": "its time includes the journal, and the scan that proves that no link is wrong; one UPDATE has "
-    "neither",
-    "backfill at half pace": "the same reasons as for the backfill",
-    "size of the table and the journal": "the links are most of what the table grows by, and the journal keeps "
-    "two ids for each",
-}
-"""Why a bound is missed."""
-
-MEANING = {
-    "CPU of the proof": "the proof is VALIDATE CONSTRAINT, which calls the functions of the rules for every row. "
-    "It is compared with a scan by one process that reads the same values: the type of every small JSON column, "
-    "empty keys, whether the time is finite; for 0007 the type of the document, which has to be fetched and "
-    "decompressed. The CPU time of the backend is the median of shuffled rounds",
-    "CPU of an INSERT": "each row is stored with one prepared INSERT, as a service stores a document; a hundred "
-    "rows share a transaction. Both tables have the same three indexes; one has all CHECKs, which call functions, "
-    "and NOT NULLs. PostgreSQL parses a stored CHECK again for every statement: INSERT shows that cost, COPY "
-    "hides it. Without a document there is less to store, so the same addition is a larger share",
-    "CPU of COPY": "the same rows, a thousand at a time, which shows what the rules cost per row of a running "
-    "statement",
-    "CPU of a session's first INSERT": "a new session loads the catalog, and PL/pgSQL compiles each function once",
-    "CPU of an UPDATE": "one statement sets the link of a thousand rows, and each row's CHECKs run again. "
-    "The CHECK on content decompresses the document, so it is added after the backfill",
-    "constraints and key": "psql runs our own scripts, under the names that the guide gives",
-}
-"""What rows of the table mean, by the beginning of their names."""
+from scripts.benchmarks.sizes import FAR as FURTHER
+from scripts.benchmarks.sizes import IOPS, RATE, per_row, room, work
 
 
 def table(ratios: list[Ratio]) -> str:
@@ -82,23 +57,20 @@ they took:
 
 {_estimates(last["steps"])}
 
-## Who waits
+{_further(last)}## Who waits
 
 Two writers and a reader send 100 statements a second each while a migration of
 {about["rows"]:,} rows runs; each wait is measured from the moment when its statement was due.
 
 {_stalls(results["stalls"])}
-"""
+{_readers(results["stalls"])}"""
 
 
 def _meanings(ratios: list[Ratio]) -> str:
-    """Return what the rows mean, except rows of an older bench."""
-    own = [ratio.what for ratio in ratios if "the guide's" not in ratio.other_is]
-    lines = [
-        f"- {name}: {words}." for name, words in MEANING.items() if any(what.startswith(name) for what in own)
-    ]
-    listed = (textwrap.fill(line, 115, subsequent_indent="  ") for line in lines)
-    return "\n".join(["What these rows mean:", "", *listed, "", ""]) if lines else ""
+    """Return what the rows mean, in their order."""
+    names = dict.fromkeys(name for ratio in ratios if (name := meaning(ratio.what)))
+    listed = (textwrap.fill(f"- {name}: {MEANING[name]}.", 115, subsequent_indent="  ") for name in names)
+    return "\n".join(["What these rows mean:", "", *listed, "", ""])
 
 
 def _missed(missed: list[str]) -> str:
@@ -135,7 +107,14 @@ def _long(seconds: float) -> str:
 def _memory(found: list[dict[str, Any]]) -> str:
     first, last = found[0], found[-1]
     peaks = ", ".join(f"`{verb}` {first[f'{verb}_mib']} and {last[f'{verb}_mib']} MiB" for verb in VERBS)
-    return f"{peaks}, at {first['rows']:,} and {last['rows']:,} rows."
+    memory = f"{peaks}, at {first['rows']:,} and {last['rows']:,} rows."
+    if "reads" not in last:
+        return memory
+    audit, upgrade, verify = (f"`{verb}` {last['reads'][verb]:.1f}" for verb in VERBS)
+    return (
+        f"{memory}\n\nBy its counters, the server read the table whole: {audit}, {upgrade} and {verify} times. "
+        "The builds of\nindexes, the proofs and the backfill are in that of `upgrade`."
+    )
 
 
 def _estimates(steps: dict[str, dict[str, float]]) -> str:
@@ -155,3 +134,74 @@ def _stalls(found: list[dict[str, Any]]) -> str:
     )
     head = "| while | took | median wait | 99 % | longest | failed |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
     return (head + rows).rstrip()
+
+
+def _readers(found: list[dict[str, Any]]) -> str:
+    """Return what a long reader costs, if that was measured."""
+    rows = "".join(
+        f"| {row['name']} | {_long(row['seconds'])} | {row['longest_ms']:,.0f} ms | {row['tries']} "
+        f"| {row['hot']:.0f} % |\n"
+        for row in found
+        if row.get("hot") is not None and "downgrade" not in row["name"] and "swaps" not in row["name"]
+    )
+    if not rows:
+        return ""
+    return (
+        "\nA reader that leaves its transaction open, as a report or `pg_dump` does, costs two things. From the\n"
+        "start, it keeps us from our strong locks: we try again and again, each time no longer than\n"
+        "`--max-stall`, while a plain transaction waits in the queue, and everybody behind it. During the\n"
+        "backfill, its snapshot keeps dead row versions, so that fewer updates find room on their page (HOT).\n\n"
+        "| while | took | longest wait | most tries of a step | HOT updates |\n"
+        f"| --- | ---: | ---: | ---: | ---: |\n{rows}"
+    )
+
+
+def _further(last: dict[str, Any]) -> str:
+    """Return what bytes say of tables beyond memory, if they were measured."""
+    if "wal" not in last:
+        return ""
+    sizes = per_row(last)
+    listed = {
+        "table": sizes["before"]["table"],
+        "its documents (TOAST)": sizes["before"]["TOAST"],
+        **{name: sizes["after"][name] for name in ("primary key", "idempotency index", "chain index", "journal")},
+        **{f"WAL of the {name}": sizes["wal"][name] for name in ("idempotency index", "chain index", "backfill")},
+    }
+    measured = {"audit": last["audit"], "verify": last["verify"]}
+    measured |= {name: step["took"] for name, step in last["steps"].items()}
+    head = " | ".join(f"{rows:,} rows" for rows in FURTHER)
+    steps = "".join(
+        f"| {each.step} | {each.words} | "
+        + " | ".join(_long(each.seconds(rows, measured[each.step] / last["rows"])) for rows in FURTHER)
+        + " |\n"
+        for each in work(last)
+    )
+    rooms = "".join(
+        f"| {name} | " + " | ".join(_size(each * rows) for rows in FURTHER) + " |\n" for name, each in room(last)
+    )
+    bytes_each = "".join(f"| {name} | {number:,.0f} |\n" for name, number in listed.items())
+    return f"""\
+## From bytes: tables beyond memory
+
+**Extrapolated, not measured.** If a table is far larger than memory, the disk decides. Measured were the bytes
+for each row with {last["rows"]:,} rows, of which {100 * last["links"] / last["rows"]:.0f} % have a link:
+
+| for each row | bytes |
+| --- | ---: |
+{bytes_each}
+From these, with a disk that reads and writes {RATE / 1e6:,.0f} MB a second in sequence and {IOPS:,} pages a
+second at random, and nothing in memory. Where the measured time in proportion is more, it counts:
+
+| step | what it does | {head} |
+| --- | --- | ---: | ---: |
+{steps}
+The room on the disk. WAL is kept until it is archived and replicated; `--max-lag` bounds that:
+
+| room | {head} |
+| --- | ---: | ---: |
+{rooms}
+"""
+
+
+def _size(number: float) -> str:
+    return f"{number / 1e12:,.1f} TB" if number >= 1e12 else f"{number / 1e9:,.0f} GB"

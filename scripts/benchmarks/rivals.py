@@ -1,6 +1,6 @@
 """The whole migration compared with its two alternatives: plain Alembic, and psql.
 
-psql runs the two scripts that the guide names; both are our own (`scripts/`).
+psql runs our own two scripts (`scripts/`), under the names that the guide gives.
 """
 
 import sys

@@ -9,7 +9,6 @@ from aoc_migrate.database.session import Row
 from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.marks import Marks
 from aoc_migrate.database.throttle.signal import Signal, WritingStep
-from aoc_migrate.report.model import finding
 
 # The catalog has no age for a snapshot without a session: its transaction id is compared from one evaluation to
 # the next. While nothing is written it cannot move; then it holds nothing back, for no id is younger.
@@ -30,21 +29,16 @@ class OldSnapshot(Signal):
     def __init__(self, step: WritingStep) -> None:
         super().__init__(step)
         self._marks = Marks()
-        self._gave_up = False
 
     def reason(self) -> str | None:
         """Return who holds an old snapshot, as long as there is time left to wait for it."""
-        if self._gave_up:
-            return None
-        names, limits = "; ".join(self._holders()), self.session.limits
+        limits = self.session.limits
+        names = "" if self.gave_up else "; ".join(self._holders())
         if not names:
             return None
         if self.seconds < min(limits.snapshot_wait, limits.deadline):
             return f"an old snapshot keeps dead rows from being cleaned: {names}"
-        self._gave_up = True
-        message = f"{self.step.label}: going on although old snapshots are open: {names}"
-        self.session.say(message, level="warning")
-        self.session.findings.append(finding("snapshot-held", self.step.table, names=names, label=self.step.label))
+        self.go_on("snapshot-held", f"although old snapshots are open: {names}", names=names)
         return None
 
     def horizons(self) -> list[Row]:

@@ -1,6 +1,7 @@
 """What a signal is: a reason to pause, with its own query, words and remedy."""
 
 from abc import ABC, abstractmethod
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import psycopg
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.observing import ends_the_work
 from aoc_migrate.database.session import Session
+from aoc_migrate.report.model import finding
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Unknown:
 Verdict = Normal | Stop | Unknown
 
 
+class SignalError(Exception):
+    """A signal cannot be read, for a reason in its own words."""
+
+
 @dataclass
 class WritingStep:
     """A step in batches that writes to ``table``.
@@ -52,8 +58,8 @@ class Signal(ABC):
     """A reason to pause a step.
 
     ``kind`` is its name in the report. ``what`` completes "cannot see …". ``remedy`` ends a pause that outlasts
-    ``limits.deadline``; a signal without one bounds its pause itself. ``seconds``: for how long it has paused the
-    step.
+    ``limits.deadline``; a signal without one bounds its pause itself, and then it ``gave_up``. ``seconds``: for
+    how long it has paused the step. ``opened``: what to close at the end of the step.
     """
 
     kind: ClassVar[str]
@@ -63,6 +69,8 @@ class Signal(ABC):
     def __init__(self, step: WritingStep) -> None:
         self.step, self.session = step, step.session
         self.seconds = 0.0
+        self.gave_up = False
+        self.opened = ExitStack()
 
     def evaluate(self) -> Verdict:
         """Return the verdict now. A query that fails makes it Unknown, unless its error ends the work."""
@@ -72,8 +80,21 @@ class Signal(ABC):
             if ends_the_work(self.session, error, self.step.bound):
                 raise
             return Unknown(first_line(error, self.session.target))
+        except SignalError as error:
+            return Unknown(str(error))
         return Stop(reason) if reason else Normal()
 
     @abstractmethod
     def reason(self) -> str | None:
         """Return why the step must pause now, or None if it may go on."""
+
+    def go_on(self, slug: str, although: str, **words: str) -> None:
+        """Pause no more: log ``although`` what, and add the finding to the report."""
+        self.gave_up = True
+        self.session.say(f"{self.step.label}: going on {although}", level="warning")
+        self.session.findings.append(finding(slug, self.step.table, label=self.step.label, **words))
+
+    def close(self) -> None:
+        """Close what it has opened for itself."""
+        with suppress(psycopg.Error):
+            self.opened.close()

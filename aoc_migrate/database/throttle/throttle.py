@@ -11,15 +11,17 @@ from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.throttle.archive import Archive
 from aoc_migrate.database.throttle.old_snapshot import OldSnapshot
+from aoc_migrate.database.throttle.operator_query import OperatorQuery
 from aoc_migrate.database.throttle.signal import Signal, Stop, Unknown, WritingStep
 from aoc_migrate.database.throttle.slot import Slot
 from aoc_migrate.database.throttle.standby import Standby
+from aoc_migrate.database.throttle.vacuum import Vacuum
 from aoc_migrate.database.throttle.waiters import Waiters
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.formatting import seconds_shown
 from aoc_migrate.report.model import Finding, finding
 
-SIGNALS: tuple[type[Signal], ...] = (Waiters, Standby, Slot, Archive, OldSnapshot)
+SIGNALS: tuple[type[Signal], ...] = (Waiters, Standby, Slot, Archive, OperatorQuery, Vacuum, OldSnapshot)
 """In the order in which they are evaluated; the first that says Stop pauses the step."""
 
 SECONDS_BETWEEN_EVALUATIONS = 1.0
@@ -55,6 +57,11 @@ class Throttle:
             self._sleep(signal)
         self._evaluated = time.monotonic()
         self.progress.waits(None)
+
+    def close(self) -> None:
+        """Close what the signals have opened for themselves."""
+        for signal in self.signals:
+            signal.close()
 
     def _is_fresh(self) -> bool:
         """Return whether the last evaluation still counts; sessions that wait for our rows end that at once."""

@@ -150,9 +150,9 @@ SESSION: dict[str, Message] = {
         severity="warning",
     ),
     "limited-visibility": Message(
-        "Role {role} cannot see how old other roles' transactions are, which indexes they build, or how far "
-        "standbys lag: this report omits all that, and no step pauses for it. Locks, their holders and their "
-        "waiters are visible.",
+        "Role {role} cannot see how old other roles' transactions are, which indexes they build, what is "
+        "vacuumed, or how far standbys lag: this report omits all that, and no step pauses for it. Locks, their "
+        "holders and their waiters are visible.",
         "Run: GRANT pg_read_all_stats TO {quoted};",
         severity="warning",
     ),
@@ -186,6 +186,17 @@ SESSION: dict[str, Message] = {
         "{label} ran while old snapshots were open ({names}): vacuum could not remove dead rows, so the table and "
         "its indexes grew more than necessary.",
         "When the snapshots have ended: VACUUM {subject}; Next time, let them end before the backfill starts.",
+        severity="warning",
+    ),
+    "vacuum-running": Message(
+        "{label} ran while a vacuum was at work ({names}): they slowed each other down.",
+        "Nothing to do. Next time, run VACUUM {subject}; before the backfill, or wait until autovacuum has ended.",
+        severity="warning",
+    ),
+    "throttle-query-failed": Message(
+        "The query of --throttle-query could not be read: {reason}. {label} did not pause for it then.",
+        "Correct the query: one SELECT that returns one row with one boolean column, within a second, as the "
+        "migrating role. Names outside pg_catalog carry their schema.",
         severity="warning",
     ),
     "held": Message(
