@@ -7,7 +7,7 @@ import pytest
 from scripts.benchmarks.meanings import MEANING, WHY, meaning
 from scripts.benchmarks.page import page, table
 from scripts.benchmarks.results import Ratio
-from scripts.benchmarks.sizes import IOPS, RATE, room, work
+from scripts.benchmarks.sizes import IOPS, RATE, SORTED, room, work
 from scripts.benchmarks.sizes import PAGE as BLOCK
 from tests.conftest import ROOT
 
@@ -59,10 +59,11 @@ def test_bytes_become_hours() -> None:
     assert steps["audit"].seconds(billion, 0) == pytest.approx((2 * 800 + 1600) * billion / RATE)
     assert steps["proof of 0003"].seconds(billion, 0) == pytest.approx(800 * billion / RATE)
     assert steps["chain index"].seconds(billion, 0) == pytest.approx((2 * 800 + 150 + 150) * billion / RATE)
-    written = (900 + 50 + 0.6 * BLOCK) * billion / RATE
-    assert steps["backfill"].seconds(billion, 0) == pytest.approx(written + 2 * 0.6 * billion / IOPS)
+    moved, written = 3 * 800 + 900 + 0.6 * SORTED, 50 + 2 * 800
+    random = 2 * 800 / BLOCK * billion / IOPS
+    assert steps["backfill"].seconds(billion, 0) == pytest.approx((moved + written) * billion / RATE + random)
     assert steps["verify"].seconds(billion, 1e-3) == pytest.approx(1e-3 * billion)
-    assert dict(room(LARGEST))["WAL, with a page for each link"] == pytest.approx(400 + 0.6 * BLOCK)
+    assert dict(room(LARGEST))["WAL, with two images of each page"] == pytest.approx(400 + 2 * 800)
 
 
 def test_the_page_has_what_later_benches_measured() -> None:
@@ -76,7 +77,7 @@ def test_the_page_has_what_later_benches_measured() -> None:
     assert "**Extrapolated, not measured.**" in written
     assert "the server read the table whole: `audit` 2.0, `upgrade` 11.0 and `verify` 1.0 times." in written
     assert "| 100,000,000 rows | 1,000,000,000 rows |" in written
-    assert "| backfill | reads and writes a page at random for each link" in written
+    assert "| backfill | stages and sorts the links;" in written
     assert "ms | 12 | 55 % |" in written
 
 

@@ -46,7 +46,15 @@ MEANING = {
     "chain check": "every row's link is compared with the id of the row before it in its chain. One window query "
     "asks the same. A scan and a sort of the same columns is no floor: we group by a hash of the key, which sorts "
     "faster than the columns themselves",
-    "backfill at half pace": "the same with `--pace 50%`, which sleeps as long as it works",
+    "backfill beyond memory": "the server's memory, with the file cache that it fills, is limited to a third of "
+    "the table with its indexes (a control group of Linux), and every file left the cache before. There the "
+    "backfill writes in the order of pages; a larger `effective_cache_size` keeps the order of keys",
+    "pages read a link, beyond memory": "pages of the table and its indexes that were not in shared_buffers, for "
+    "each link, in the same two runs",
+    "HOT updates beyond memory": "the share of updates in place, in the run in the order of pages",
+    "WAL beyond memory": "the WAL of the same two runs, with max_wal_size a sixth of the table: the more often a "
+    "page is met again after a checkpoint, the more whole pages are written",
+    "backfill at half pace": "the backfill with `--pace 50%`, which sleeps as long as it works",
     "backfill": "rows linked in a second, with the journal and the last scan. The other side is one UPDATE by a "
     "window query, with neither. The rows have no documents, which both would leave alone",
     "HOT updates": "the share of updates whose new row version stays on its page, so that no index is written. "

@@ -35,7 +35,7 @@ number of scans is the same on every machine: batch sizes depend on the clock, a
 on checkpoints.
 
 ```sh
-scripts/bench --rows {about["rows"]} --growth {",".join(str(size["rows"]) for size in results["growth"])} --write
+{_command(results)}
 ```
 
 ## Against plain SQL, plain Alembic and psql
@@ -64,6 +64,12 @@ Two writers and a reader send 100 statements a second each while a migration of
 
 {_stalls(results["stalls"])}
 {_readers(results["stalls"])}"""
+
+
+def _command(results: dict[str, Any]) -> str:
+    sizes = ",".join(str(size["rows"]) for size in results["growth"])
+    beyond = any(ratio["what"] == "backfill beyond memory" for ratio in results["ratios"])
+    return f"scripts/bench --rows {results['about']['rows']} --growth {sizes}{' --beyond-memory' * beyond} --write"
 
 
 def _meanings(ratios: list[Ratio]) -> str:
