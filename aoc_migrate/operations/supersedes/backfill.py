@@ -7,6 +7,7 @@ A scan is a plain SELECT, and locks no row.
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
 
@@ -24,6 +25,7 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.operations.supersedes.distributed import first_place, link_page, next_tenant, repair_found
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, new_links, repair, wrong_links
+from aoc_migrate.report.facts.full_reads import BACKFILL
 from aoc_migrate.report.model import Finding, finding
 
 FOUND = 50_000  # rows that one scan returns at most
@@ -46,7 +48,8 @@ def check_retrofit(session: Session, contract: Contract) -> None:
     """Raise Abort ``retrofit-not-allowed`` where links are wrong and the flag does not allow to write them."""
     if not session.flags.allow_supersedes_retrofit:
         wrong = wrong_links(contract, session.schema[contract.table])
-        rows = session.value(f"SELECT count(*) FROM ({wrong}) AS wrong")
+        query = f"SELECT count(*) FROM ({wrong}) AS wrong"
+        rows = read(session, "counting wrong links", query, whole=BACKFILL)[0]["count"]
         if rows:
             raise Abort(finding("retrofit-not-allowed", contract.table, rows=rows))
 
@@ -66,6 +69,7 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
         _count_rows(running, contract, name)
         with index_plans_only(session, on_cluster=spread.placement is not None):
             walk(running, contract, name)
+        session.full_reads[BACKFILL] += 1
         _settle(running, contract, name, spread)
         keep(session, done(session.schema, name))
         return running.rows
@@ -74,7 +78,10 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
 def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
     """Return the findings against writing links: it would run code of others, or rows or the table refuse them."""
     wrong = wrong_links(contract, session.schema[contract.table])
-    code = link_findings(session, contract, lambda: session.value(f"SELECT EXISTS (SELECT 1 FROM ({wrong}) AS w)"))
+    any_wrong = f"SELECT FROM ({wrong}) AS wrong LIMIT 1"
+    code = link_findings(
+        session, contract, lambda: read(session, "looking for wrong links", any_wrong, whole=BACKFILL)
+    )
     identity = spread_of(session, contract.table).identity
     return [*code, *link_obstacles(session, contract, new_links(contract, session.schema, identity))]
 
@@ -124,8 +131,10 @@ def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> 
     query = f"{wrong_links(contract, session.schema[contract.table], identity=identity)} LIMIT {FOUND}"
     scans = 0
     while scans < MOST_SCANS and (scans < LEAST_SCANS or time.monotonic() - begun < session.limits.deadline):
-        found = read(session, "looking for wrong links", query)
+        scanned_at = datetime.now(UTC)
+        found = read(session, "looking for wrong links", query, whole=BACKFILL)
         if not found:
+            session.linked_at = scanned_at
             return
         written = 0
         running.progress.approximate = False
