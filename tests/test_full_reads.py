@@ -1,9 +1,15 @@
 """How often each command reads the whole table: the numbers of its report, against PostgreSQL's own counters."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
+from aoc_migrate.report.facts.full_reads import IN_AN_INDEX, FullReads
+from aoc_migrate.report.forms import render
+from aoc_migrate.report.look import Look
+from aoc_migrate.report.model import Report
+from aoc_migrate.report.text import text
 from tests.conftest import Aoc, Database, Ran
 from tests.helpers import fill, scans
 
@@ -110,6 +116,25 @@ def test_reports_say_how_often_the_table_was_read(case: str, target: Database, a
         probed = PROBE if verb == "upgrade" and expected else 0
         assert (words, found) == (words, expected)
         assert (words, scanned) == (words, sum(expected.values()) - by_key + probed)
+
+
+def test_every_form_shows_full_reads() -> None:
+    """Text and Markdown show the sum of full reads and what for in one line, the page has a table of them."""
+    facts = FullReads.of(Counter({RULES: 1, PROOFS: 2, "backfill": 2, IN_AN_INDEX: 1}))
+    report = Report("excititor", facts=(facts,))
+
+    lines = text("upgrade", [report], Look()).splitlines()
+    page = render("html", "upgrade", [report], 0)
+
+    shown = {
+        "full reads": "3: row rules and duplicates, proofs (2)",
+        "full reads for changes": "2: backfill (2)",
+        "full reads of an index": "1: duplicates, in an index",
+    }
+    assert [" ".join(line.split()) for line in lines[-3:]] == [f"{name} {value}" for name, value in shown.items()]
+    markdown = render("markdown", "upgrade", [report], 0)
+    assert all(f"| {name} | {value} |" in markdown for name, value in shown.items())
+    assert all(f"<caption>excititor: {name}</caption>" in page for name in shown)
 
 
 def test_what_the_run_has_not_proven_is_verified(excititor: Database, aoc: Aoc) -> None:

@@ -12,7 +12,7 @@ from aoc_migrate.report.fields import Facts, OnlyJson, Pairs, Title
 
 BACKFILL, BUILDS = "backfill", "index builds"
 IN_AN_INDEX = "duplicates, in an index"
-_Reads = Annotated[Mapping[str, int], Pairs("for", "reads")]
+_Reads = Annotated[Mapping[str, int], Pairs("what for", "reads", counts=True)]
 
 
 @dataclass(frozen=True)
