@@ -78,10 +78,12 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
 def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
     """Return the findings against writing links: it would run code of others, or rows or the table refuse them."""
     wrong = wrong_links(contract, session.schema[contract.table])
-    any_wrong = f"SELECT FROM ({wrong}) AS wrong LIMIT 1"
-    code = link_findings(
-        session, contract, lambda: read(session, "looking for wrong links", any_wrong, whole=BACKFILL)
-    )
+    query = f"SELECT EXISTS (SELECT 1 FROM ({wrong}) AS w) AS found"
+
+    def to_write() -> object:
+        return read(session, "looking for wrong links", query, whole=BACKFILL)[0]["found"]
+
+    code = link_findings(session, contract, to_write)
     identity = spread_of(session, contract.table).identity
     return [*code, *link_obstacles(session, contract, new_links(contract, session.schema, identity))]
 
