@@ -71,9 +71,14 @@ def test_the_metrics_agree_with_the_report(
 
     found, run = samples(file.read_text(encoding="utf-8")), f'command="upgrade",target="{target}"'
     assert found[f"{PREFIX}rows{{{run}}}"] == 3
-    assert found[f'{PREFIX}chain_documents{{command="upgrade",revisions="3 to 4",target="{target}"}}'] == 1
     assert found[f"{PREFIX}at_head{{{run}}}"] == 1
     assert found[f"{PREFIX}duration_seconds{{{run}}}"] > 0
+
+    assert aoc("verify", target, "--metrics", str(file)).exit_code == 0
+
+    found = samples(file.read_text(encoding="utf-8"))
+    assert found[f'{PREFIX}rows{{command="verify",target="{target}"}}'] == 3
+    assert found[f'{PREFIX}chain_documents{{command="verify",revisions="3 to 4",target="{target}"}}'] == 1
 
 
 def test_the_last_success_is_kept(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:

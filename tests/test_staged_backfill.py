@@ -16,13 +16,14 @@ from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.supersedes.staged import PARTS, STAGED, batch, exceeds_cache, stage
 from tests.conftest import Aoc, Database
-from tests.helpers import beyond_cache, wait_until, wrong_links
+from tests.helpers import beyond_cache, scans, wait_until, wrong_links
 
 ROWS = """INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, source,
   upstream, linkset, content) SELECT 'vex_raw:osv:cve-' || n, 'default', 'osv', 'CVE-2025-' || n * 2 / 5,
   'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 min', '{}', '{}', '{}',
   jsonb_build_object('raw', jsonb_build_object('filler', repeat('x', 480)))
   FROM generate_series(0, 11999) AS n ORDER BY md5(n::text)"""
+PROBE = 1  # the probe of an upgrade scans for one row
 STORED = "SELECT n, visit, again, place::text, id, expected FROM pg_temp.aoc_staged_links ORDER BY n"
 
 
@@ -81,6 +82,16 @@ def test_most_updates_are_in_place(large: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, updated, wrong_links(large)) == (0, 7200, 0)
     assert in_place / updated >= 0.8
     assert large.value("SELECT pg_relation_size('vex_raw')") / before <= 1.15
+
+
+def test_the_table_is_read_three_times(large: Database, aoc: Aoc) -> None:
+    """The backfill reads the table to stage links, to write them page by page, and to look for wrong ones."""
+    before = scans(large)
+
+    ran = aoc.json("upgrade", "excititor_0006")
+
+    assert ran.report["facts"]["full_reads_for_changes"] == {"backfill": 3}
+    assert scans(large) - before == sum(ran.report["facts"]["full_reads_for"].values()) + 2 + PROBE
 
 
 def test_a_killed_run_stages_what_is_left(large: Database, aoc: Aoc) -> None:

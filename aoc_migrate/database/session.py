@@ -1,9 +1,11 @@
 """One connection to one target, whose settings depend neither on the role nor on the server."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, LiteralString, cast
 
 import psycopg
@@ -39,7 +41,9 @@ class Session:
     step that ran; ``on_progress`` with another session, and how far the step is. ``transcript`` writes down what
     runs. ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
-    checked. ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
+    checked. ``full_reads``: how often the whole raw table was read, by what for. ``links_counted``: how many links
+    were wrong when last counted. ``linked_at``: when a backfill's last scan found no wrong link, None if none did.
+    ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
     ``unseen``: what the log has already reported as not visible. ``on_cluster``: Citus manages tables of ours.
     """
 
@@ -53,6 +57,9 @@ class Session:
     kept_links: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     checks: list[tuple[str, int | None, str, int]] = field(default_factory=list)
+    full_reads: Counter[str] = field(default_factory=Counter)
+    links_counted: int | None = None
+    linked_at: datetime | None = None
     on_step: Callable[[str | None], None] | None = None
     on_note: Callable[[StepReport], None] | None = None
     on_progress: Callable[["Session", Running], None] | None = None

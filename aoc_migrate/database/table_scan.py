@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from aoc_migrate.database.own_name import application_name
 from aoc_migrate.database.progress import Progress, shown
@@ -16,20 +17,51 @@ def read(
     query: str,
     parameters: Parameters | None = None,
     settings: Mapping[str, str] | None = None,
+    *,
+    whole: str | None = None,
 ) -> list[Row]:
     """Return the rows of ``query``; see `scanning`."""
-    with scanning(session, doing, settings):
+    with scanning(session, doing, settings, whole=whole):
         return session.rows(query, parameters)
 
 
 @contextmanager
-def scanning(session: Session, doing: str, settings: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Run the block in one transaction, with ``settings``, and log what it is ``doing`` until it ends."""
+def scanning(
+    session: Session, doing: str, settings: Mapping[str, str] | None = None, *, whole: str | None = None
+) -> Iterator[None]:
+    """Run the block in one transaction, with ``settings``, and log what it is ``doing`` until it ends.
+
+    ``whole``: it reads the whole raw table once, and this is what for; the report counts that.
+    """
     with session.transaction():
         _set(session, {"application_name": application_name(session.command, doing), **(settings or {})})
         session.say(f"{doing} …", "step", step=doing)
         with shown(Progress(session, doing)):
             yield
+    if whole:
+        session.full_reads[whole] += 1
+
+
+def scanned(session: Session, query: str, parameters: Parameters) -> set[str]:
+    """Return the names under which the plan of ``query`` scans tables from one end to the other.
+
+    Partitions have that of their table, or begin with it.
+    """
+    with session.transaction():
+        _set(session, {})
+        explained = session.rows(f"EXPLAIN (FORMAT JSON) {query}", parameters)
+    return {node["Alias"] for node in _nodes(explained) if node["Node Type"] == "Seq Scan"}
+
+
+def _nodes(explained: Any) -> Iterator[dict[str, Any]]:
+    """Yield the nodes of a plan, on a cluster also those of its shards."""
+    if isinstance(explained, dict):
+        if "Node Type" in explained:
+            yield explained
+        explained = list(explained.values())
+    if isinstance(explained, list):
+        for part in explained:
+            yield from _nodes(part)
 
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:

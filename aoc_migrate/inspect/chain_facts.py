@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.inspect.chain_scope import Scope, chains_in, recent
+from aoc_migrate.inspect.chain_scope import Scope, chains_in
 from aoc_migrate.report.facts.chains import ChainFacts, LargestChain, LinkedRow
 
 
@@ -29,17 +29,20 @@ def chain_facts(contract: Contract, sizes: list[Row], sample: tuple[LinkedRow, .
     )
 
 
-def chain_sample(session: Session, contract: Contract, scope: Scope) -> tuple[LinkedRow, ...]:
-    """Return the first five rows in chain order, with their links. The chain index serves this, if it exists."""
+def chain_sample(session: Session, contract: Contract, scope: Scope, sizes: list[Row]) -> tuple[LinkedRow, ...]:
+    """Return the first five rows in chain order, with their links. The chain index serves this, if it exists.
+
+    For recent documents, they are rows of the first document of each size: to find the first five documents, the
+    whole index would be read.
+    """
     key, order = ", ".join(contract.chain_key), ", ".join((*contract.chain_key, *contract.chain_order))
-    raw = session.schema[contract.table]
-    rows = f"SELECT id, {contract.link} FROM {raw}"
+    rows = f"SELECT id, {contract.link} FROM {session.schema[contract.table]}"
     where, values = chains_in(session, contract, replace(scope, since=None))
     if scope.since is not None:
-        found, _ = recent(session, contract, scope.since, "%(since)s")
-        documents = f"SELECT DISTINCT {key} FROM {raw} WHERE {where} AND {found} ORDER BY {key} LIMIT 5"
-        rows, where = f"{rows} JOIN ({documents}) AS recent USING ({key})", "true"
-        values["since"] = scope.since
+        first = sorted(size["first"] for size in sizes)[:5]
+        values |= {f"first_{c}": [document[n] for document in first] for n, c in enumerate(contract.chain_key)}
+        listed = ", ".join(f"%(first_{column})s::text[]" for column in contract.chain_key)
+        rows = f"{rows} JOIN unnest({listed}) AS documents ({key}) USING ({key})"
     sample = session.rows(f"{rows} WHERE {where} ORDER BY {order} LIMIT 5", values)
     return tuple(LinkedRow(row["id"], row[contract.link]) for row in sample)
 

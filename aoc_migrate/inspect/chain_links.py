@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.database.table_scan import read
+from aoc_migrate.database.table_scan import read, scanned
 from aoc_migrate.inspect.chain_facts import chain_facts, chain_sample
-from aoc_migrate.inspect.chain_scope import Scope, chains_in
+from aoc_migrate.inspect.chain_scope import RECENT, Scope, chains_in, without_index
 from aoc_migrate.inspect.link_kinds import KINDS, judged_links
 from aoc_migrate.operations.supersedes.statements import wrong_links
 from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.model import Finding, finding
 
+LINKS, RECENT_ROWS = "links", "recent rows"
 MOST_BY_ID = 10_000  # wrong links that are looked up through the indexes; for more, the table is read again
 
 
@@ -26,7 +27,8 @@ def count_wrong(session: Session, contract: Contract) -> int:
         numbered = f"SELECT row_number() OVER (PARTITION BY {digest}, {key}) AS n FROM {table} "
         numbered += f"WHERE {contract.chained()}"
         query = f"SELECT count(*) FROM ({numbered}) AS numbered WHERE n > 1"
-    return int(read(session, "following the chains", query)[0]["count"])
+    session.links_counted = int(read(session, "following the chains", query, whole=LINKS)[0]["count"])
+    return session.links_counted
 
 
 def inspect_chain(
@@ -34,7 +36,7 @@ def inspect_chain(
 ) -> Iterator[Finding]:
     """Yield ``chain-broken`` and ``chain-late`` over every row; rows stored after ``backfilled_at`` are late."""
     query = f"{wrong_links(contract, session.schema[contract.table])} LIMIT %s"
-    found = read(session, "following the chains", query, [MOST_BY_ID + 1])
+    found = read(session, "following the chains", query, [MOST_BY_ID + 1], whole=LINKS)
     yield from _link_findings(session, contract, backfilled_at, limit, Scope(), found, len(found))
 
 
@@ -43,11 +45,12 @@ def verify_chain(
 ) -> tuple[list[Finding], ChainFacts]:
     """Return the findings of :func:`inspect_chain` in a scope, and facts about its chains, in one pass.
 
+    In a scope, PostgreSQL may read the chains through indexes; the report then counts the whole reads of its plan.
     Rows are grouped by revision, and each row with a wrong link is a group of its own: so the pass returns these
     links as well, and needs no memory for them.
     """
     where, values = chains_in(session, contract, scope)
-    key = ", ".join(contract.chain_key)
+    key, found = ", ".join(contract.chain_key), list[Finding]()
     wrong = f"CASE WHEN {contract.link} IS DISTINCT FROM lag(id) OVER chain THEN id END"
     query = f"""WITH linked AS (
   SELECT {key}, {contract.link} AS old, lag(id) OVER chain AS expected, {wrong} AS wrong,
@@ -69,11 +72,17 @@ UNION ALL (
   SELECT NULL, NULL, NULL, NULL, NULL, NULL, wrong, old, expected FROM groups WHERE wrong IS NOT NULL
   LIMIT %(most)s
 ) ORDER BY revisions DESC NULLS LAST"""
-    rows = read(session, "following the chains", query, values | {"most": MOST_BY_ID})
+    values |= {"most": MOST_BY_ID}
+    scans = {"all"} if scope == Scope() else scanned(session, query, values)
+    reads = {RECENT_ROWS if name.startswith(RECENT) else LINKS for name in scans}
+    rows = read(session, "following the chains", query, values)
+    session.full_reads.update(reads)
+    if RECENT_ROWS in reads:
+        found += without_index(session, contract)
     sizes, links = ([row for row in rows if (row["id"] is None) is size] for size in (True, False))
     count = sizes[0]["all_wrong"] if sizes else 0
-    found = list(_link_findings(session, contract, backfilled_at, limit, scope, links, count))
-    return found, chain_facts(contract, sizes, chain_sample(session, contract, scope))
+    found += _link_findings(session, contract, backfilled_at, limit, scope, links, count)
+    return found, chain_facts(contract, sizes, chain_sample(session, contract, scope, sizes))
 
 
 def _link_findings(

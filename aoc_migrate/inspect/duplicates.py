@@ -15,10 +15,12 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.inspect.usable_indexes import usable_indexes
+from aoc_migrate.report.facts.full_reads import IN_AN_INDEX
 from aoc_migrate.report.facts.raw_rows import VendorDuplicates
 from aoc_migrate.report.model import Finding, finding
 
 IDS_SHOWN = 20
+ROWS_OF_GROUPS = "rows with a duplicate key"
 TOTALS = "count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows"
 _BY_INDEX = dict.fromkeys(
     [f"enable_{way}" for way in ("seqscan", "bitmapscan", "hashagg", "hashjoin", "mergejoin")], "off"
@@ -28,6 +30,13 @@ _BY_INDEX = dict.fromkeys(
 def audit_duplicates(session: Session, contract: Contract, limit: int, rows: int | None) -> Iterator[Finding]:
     """Yield ``duplicate-key`` and ``null-key``, each with counts over every row: ``rows``, if that is known."""
     nulls, groups = find(session, contract, limit)
+    yield from reported(session, contract, limit, rows, nulls, groups)
+
+
+def reported(
+    session: Session, contract: Contract, limit: int, rows: int | None, nulls: int, groups: list[Row]
+) -> Iterator[Finding]:
+    """Yield the findings of :func:`audit_duplicates` for what was found."""
     session.checked("no two rows share an idempotency key", rows, "rows", groups[0]["rows"] if groups else 0)
     session.checked("no idempotency key has a NULL", rows, "rows", nulls)
     if groups:
@@ -35,7 +44,8 @@ def audit_duplicates(session: Session, contract: Contract, limit: int, rows: int
     if nulls:
         statement = f"SELECT id FROM {session.schema[contract.table]} WHERE {_null(contract)}"
         shown = session.pasteable(statement)
-        sample = session.rows(f'{statement} ORDER BY id COLLATE "C" LIMIT %s', (limit,))
+        query = f'{statement} ORDER BY id COLLATE "C" LIMIT %s'
+        sample = read(session, "looking for keys with NULL", query, (limit,), whole="rows without a key")
         yield finding(
             "null-key",
             contract.table,
@@ -52,17 +62,27 @@ def find(session: Session, contract: Contract, limit: int) -> tuple[int, list[Ro
 
     A unique index over the key, or over a part of it, leaves no group; then only NULLs are counted, if any.
     """
-    indexes = usable_indexes(session, contract.table)
-    if any(_proves(index, contract) for index in indexes):
-        nullable = catalog.nullable(session, contract.table, contract.idempotency_key)
-        counted = f"SELECT count(*) FROM {session.schema[contract.table]} WHERE {_null(contract)}"
-        return session.value(counted) if nullable else 0, []
-    order = next((columns for index in indexes if (columns := _orders(index, contract))), None)
-    settings = _BY_INDEX if order else None
+    proven, order = helped_by_index(session, contract)
+    if proven:
+        if not catalog.nullable(session, contract.table, contract.idempotency_key):
+            return 0, []
+        query = f"SELECT count(*) FROM {session.schema[contract.table]} WHERE {_null(contract)}"
+        return read(session, "counting keys with NULL", query, whole="rows without a key")[0]["count"], []
+    settings, whole = (_BY_INDEX, IN_AN_INDEX) if order else (None, "duplicates")
     column = spread_of(session, contract.table).column
     query = duplicates_and_nulls(contract, str(session.schema[contract.table]), order, column)
-    rows = read(session, "looking for duplicates", query, (limit,), settings)
-    return rows[0]["nulls"], [row for row in rows if row["n"] is not None]
+    rows = read(session, "looking for duplicates", query, (limit,), settings, whole=whole)
+    groups = [row for row in rows if row["n"] is not None]
+    if groups and not order:
+        session.full_reads[ROWS_OF_GROUPS] += 1
+    return rows[0]["nulls"], groups
+
+
+def helped_by_index(session: Session, contract: Contract) -> tuple[bool, list[str] | None]:
+    """Return whether a unique index leaves no group, and the key in the order of an index that begins with it."""
+    indexes = usable_indexes(session, contract.table)
+    proven = any(_proves(index, contract) for index in indexes)
+    return proven, next((columns for index in indexes if (columns := _orders(index, contract))), None)
 
 
 def _proves(index: Row, contract: Contract) -> bool:
@@ -107,7 +127,9 @@ def duplicates_by_vendor(session: Session, contract: Contract) -> tuple[VendorDu
         "count(*) AS groups, sum(n)::bigint AS rows FROM groups GROUP BY source_vendor "
         'ORDER BY rows DESC, source_vendor COLLATE "C"'
     )
-    found = read(session, "counting duplicates of each vendor", query)
+    found = read(session, "counting duplicates of each vendor", query, whole="duplicates of each vendor")
+    if found:
+        session.full_reads[ROWS_OF_GROUPS] += 1
     return tuple(VendorDuplicates(**row) for row in found)
 
 
@@ -146,15 +168,20 @@ def _groups(
         digest = key_hash(contract.idempotency_key)
         first = candidates(digest, source, column)
         null, rows = "digest IS NULL", f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND"
-    ids = f"(array_agg(id ORDER BY {', '.join(contract.chain_order)}))[1:{IDS_SHOWN}]"
     return (
         f"SELECT coalesce(sum(n), 0)::bigint AS nulls FROM candidates WHERE {null}",
-        f"""{first}, groups AS (
-  SELECT {key}, count(*) AS n, {ids} AS ids
-  {rows} EXISTS (SELECT FROM candidates WHERE NOT ({null}))
-  GROUP BY {key} HAVING count(*) > 1
-)""",
+        f"{first}, {_group(contract, key, f'{rows} EXISTS (SELECT FROM candidates WHERE NOT ({null}))')}",
     )
+
+
+def _group(contract: Contract, key: str, rows: str) -> str:
+    """Return the CTE ``groups`` of ``rows``, which begin with FROM."""
+    ids = f"(array_agg(id ORDER BY {', '.join(contract.chain_order)}))[1:{IDS_SHOWN}]"
+    return f"""groups AS (
+  SELECT {key}, count(*) AS n, {ids} AS ids
+  {rows}
+  GROUP BY {key} HAVING count(*) > 1
+)"""
 
 
 def duplicates(contract: Contract, source: Relation) -> str:
@@ -173,6 +200,35 @@ def duplicates_and_nulls(
     """
     lacking, ctes = _groups(contract, source, order, column)
     return f"""WITH {ctes}
-SELECT nulls, found.* FROM ({lacking}) AS lacking LEFT JOIN (
+SELECT nulls, {_with_groups(contract, lacking)}"""
+
+
+def _with_groups(contract: Contract, totals: str) -> str:
+    """Return the end of a query of ``totals`` with the largest groups, as many as its one parameter says."""
+    return f"""found.* FROM ({totals}) AS lacking LEFT JOIN (
   SELECT *, {TOTALS} FROM groups ORDER BY {_largest(contract)} LIMIT %s
 ) AS found ON true ORDER BY {_largest(contract)}"""
+
+
+def judged_duplicates(contract: Contract, source: str, broken: str) -> str:
+    """Return a query as `duplicates_and_nulls` does, whose one scan also judges every row.
+
+    ``broken``: an expression over a row, a bit for each rule that it breaks, NULL for none. Each row of the result
+    has also ``checked``, the rows read, the union of ``broken``, and ``candidates``, which are 0 where the table
+    was not read again. Rows that are no candidates are one group of ``seen``, so it needs no memory for them.
+    """
+    digest = key_hash(contract.idempotency_key)
+    rows = f"FROM {source} WHERE {digest} IN (SELECT digest FROM candidates) AND EXISTS (SELECT FROM candidates)"
+    totals = (
+        "SELECT coalesce(sum(n), 0)::bigint AS checked, coalesce(bit_or(broken), 0) AS broken, "
+        "count(digest) AS candidates, coalesce(sum(n) FILTER (WHERE lacking), 0)::bigint AS nulls FROM seen"
+    )
+    return f"""WITH seen AS MATERIALIZED (
+  SELECT CASE WHEN digest = before THEN digest END AS digest, digest IS NULL AS lacking, count(*) AS n,
+    bit_or(broken) AS broken
+  FROM (SELECT digest, broken, lag(digest) OVER (ORDER BY digest) AS before
+    FROM (SELECT {digest} AS digest, {broken} AS broken FROM {source} OFFSET 0) AS each) AS sorted GROUP BY 1, 2
+), candidates AS (
+  SELECT digest FROM seen WHERE digest IS NOT NULL
+), {_group(contract, ", ".join(contract.idempotency_key), rows)}
+SELECT checked, broken, candidates, nulls, {_with_groups(contract, totals)}"""

@@ -35,10 +35,12 @@ def missing_links(
 ) -> Links:
     """Return the links that the backfill will write to about ``rows``, of which ``sample`` has a ``share``.
 
-    They are counted, if that is expected to take no more than `COUNT_MS`. Else, if an index begins with the chain
-    key, it shows which rows of the sample have a predecessor, but no link. Else every row without a link may need
-    one.
+    If this session has counted them before, that number is taken. Else they are counted, if that is expected to
+    take no more than `COUNT_MS`. Else, if an index begins with the chain key, it shows which rows of the sample
+    have a predecessor, but no link. Else every row without a link may need one.
     """
+    if session.links_counted is not None:
+        return Links(session.links_counted, session.links_counted)
     try:
         if count_ms <= COUNT_MS:
             count = _count(session, contract)
@@ -55,8 +57,9 @@ def missing_links(
 
 def _count(session: Session, contract: Contract) -> int:
     wrong = wrong_links(contract, _with_link(session, contract, str(session.schema[contract.table])))
-    doing = f"counting links of {contract.table}"
-    return int(read(session, doing, f"SELECT count(*) AS n FROM ({wrong}) AS wrong", settings=_TIMEOUT)[0]["n"])
+    doing, query = f"counting links of {contract.table}", f"SELECT count(*) AS n FROM ({wrong}) AS wrong"
+    session.links_counted = int(read(session, doing, query, settings=_TIMEOUT, whole="links")[0]["n"])
+    return session.links_counted
 
 
 def _with_link(session: Session, contract: Contract, source: str) -> str:

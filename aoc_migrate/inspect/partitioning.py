@@ -101,6 +101,7 @@ def ambiguous_ids(
         "SELECT *, count(*) OVER () AS ids, sum(rows) OVER ()::bigint AS total "
         f'FROM ({shared}) AS shared ORDER BY id COLLATE "C" LIMIT %s',
         [*values, limit],
+        whole="shared ids" if since is None else None,
     )
     if found:
         yield finding(

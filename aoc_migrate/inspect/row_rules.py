@@ -60,21 +60,33 @@ def audit_rows(
     rules = row_rules(contract, checks, required)
     if not rules:
         return None
-    source = str(session.schema[contract.table])
-    (counts,) = read(session, f"reading every row of {contract.table}", row_scan(rules, source))
+    query = row_scan(rules, str(session.schema[contract.table]))
+    (counts,) = read(session, f"reading every row of {contract.table}", query, whole="row rules")
+    broken = [rule for n, rule in enumerate(rules) if counts[f"rule_{n}"]]
+    yield from violations_of(session, contract, rules, broken, counts["rows"], limit)
+    return int(counts["rows"])
+
+
+def violations_of(
+    session: Session,
+    contract: Contract,
+    rules: dict[str, list[Violation]],
+    broken: list[str],
+    rows: int,
+    limit: int,
+) -> Iterator[Finding]:
+    """Yield the violations of those ``rules`` that are ``broken``, and note what holds of how many ``rows``."""
     rows_of = Counter[str]()
-    broken = {rule: violations for n, (rule, violations) in enumerate(rules.items()) if counts[f"rule_{n}"]}
     if broken:
-        violations = [violation for of_rule in broken.values() for violation in of_rule]
+        violations = [violation for rule in broken for violation in rules[rule]]
         doing = f"examining rows of {contract.table} that break a rule"
-        found = read(session, doing, _violation_scan(list(broken), violations, source), (limit,))
-        for row in found:
+        query = _violation_scan(broken, violations, str(session.schema[contract.table]))
+        for row in read(session, doing, query, (limit,), whole="rows that break a rule"):
             violation = violations[row["n"] - 1]
             rows_of[violation.slug] += row["rows"]
             yield _finding(session, contract, violation, row)
     for slug in dict.fromkeys(violation.slug for of_rule in rules.values() for violation in of_rule):
-        session.checked(_HOLDS[slug], counts["rows"], "rows", rows_of[slug])
-    return int(counts["rows"])
+        session.checked(_HOLDS[slug], rows, "rows", rows_of[slug])
 
 
 def row_scan(rules: dict[str, list[Violation]], source: str) -> str:

@@ -60,3 +60,4 @@ def _try(session: Session, query: str, label: str) -> None:
         session.rows(f"SELECT set_config(name, value, true) FROM (VALUES {LIKE_A_BUILD}) AS ours (name, value)")
         session.say(f"checking whether {label} stays below temp_file_limit …", "step")
         session.rows(query)
+    session.full_reads["trial sorts"] += 1

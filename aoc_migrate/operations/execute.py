@@ -19,6 +19,7 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build, wait_for_build
 from aoc_migrate.operations.instant import with_access_exclusive
 from aoc_migrate.operations.step import BUILDS, Batches, Kind, Lock, Step, shown, strongest, title
+from aoc_migrate.operations.step_reads import count_reads
 from aoc_migrate.operations.supersedes.backfill import backfill
 from aoc_migrate.operations.supersedes.set_back import restore
 from aoc_migrate.report.model import Finding, StepReport, finding
@@ -73,6 +74,7 @@ class Online:
             for some in self._lock_groups(self.needed(steps)):
                 remarks = list(remarks_on(self.session, some))
                 self._take(some)
+                count_reads(self.session, some)
                 self.session.findings += remarks
 
     def needed(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:

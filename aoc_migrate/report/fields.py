@@ -28,13 +28,14 @@ class Unit:
 class Pairs:
     """What the names and the values of a mapping are.
 
-    ``bars``: the values are sizes to compare; ``ids``: they are numbers that name something.
+    ``bars``: the values are sizes to compare; ``ids``: numbers that name something; ``counts``: they add up.
     """
 
     name: str
     value: str
     bars: bool = False
     ids: bool = False
+    counts: bool = False
 
 
 @dataclass(frozen=True)

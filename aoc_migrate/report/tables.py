@@ -78,10 +78,13 @@ def tables(report: Report) -> list[Table]:
 
 
 def summary(field: Field) -> str:
-    """Return one line with the most frequent value of a mapping and the names that differ.
+    """Return one line: the most frequent value of a mapping and the names that differ, or the sum of counts.
 
     It is empty if all values differ, or name something.
     """
+    if field.pairs and field.pairs.counts:
+        listed = [plain(name) if n == 1 else f"{plain(name)} ({n:,})" for name, n in field.value.items()]
+        return f"{sum(field.value.values()):,}: {', '.join(listed)}"
     if field.pairs and field.pairs.ids:
         return ""
     common, times = Counter(map(plain, field.value.values())).most_common(1)[0]

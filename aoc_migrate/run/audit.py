@@ -13,10 +13,11 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.inspect.chain_links import count_wrong
 from aoc_migrate.inspect.dependents import audit_swap, watch_writers
-from aoc_migrate.inspect.duplicates import audit_duplicates, duplicates_by_vendor
+from aoc_migrate.inspect.duplicates import duplicates_by_vendor
 from aoc_migrate.inspect.partitioning import ambiguous_ids, foreign_indexes
 from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replication_findings
 from aoc_migrate.inspect.row_rules import audit_rows
+from aoc_migrate.inspect.row_scan import audit_rows_and_duplicates
 from aoc_migrate.inspect.server_activity import activity_findings
 from aoc_migrate.inspect.session_checks import VISIBLE, table_missing, unreadable
 from aoc_migrate.inspect.table_shape import SHAPE, audit_columns
@@ -78,9 +79,6 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
     facts = report.get(AuditFacts) or AuditFacts()
     if any(finding.slug == "duplicate-key" for finding in report.findings):
         facts = replace(facts, duplicates_by_vendor=duplicates_by_vendor(session, contract))
-    if facts.rows is None and not unreadable(session, contract.table):
-        rows = session.value(f"SELECT count(*) FROM {session.schema[contract.table]}")
-        facts = replace(facts, rows=rows)
     report.put(facts)
 
 
@@ -122,11 +120,10 @@ def _audit_table(session: Session, plan: AuditPlan, counted: Callable[[int], Non
     yield from audit_sorts(session, contract, indexes, chain=Part.CHAIN in plan.parts)
     yield from ambiguous_ids(session, contract, plan.limit)
     checks, required = _unproven(session, plan)
-    rows = yield from audit_rows(session, contract, checks, required, plan.limit)
+    look = audit_rows_and_duplicates if _indexing(session, plan) else audit_rows
+    rows = yield from look(session, contract, checks, required, plan.limit)
     if rows is not None:
         counted(rows)
-    if _indexing(session, plan):
-        yield from audit_duplicates(session, contract, plan.limit, rows)
     linking = _linking(plan)
     # INSERT, because every upgrade ends with the probe.
     code = unaccepted(session, contract, INSERT | DDL | (LINKING if linking else 0))

@@ -37,7 +37,8 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
         report.findings += ambiguous_ids(session, contract, limit)
     if report.errors or (apply and not _apply(session, report)):
         return
-    report.findings += inspect_chain(session, contract, backfilled_at(session), limit)
+    if session.linked_at is None:
+        report.findings += inspect_chain(session, contract, backfilled_at(session), limit)
     if apply:
         report.failed = bool(report.errors)
         ledger.record_verify_failure(session, report)

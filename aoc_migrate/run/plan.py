@@ -37,7 +37,7 @@ from aoc_migrate.run import hold
 from aoc_migrate.run.approved_plan import seal
 from aoc_migrate.run.plan_check import bound
 from aoc_migrate.run.plan_lines import lines
-from aoc_migrate.run.target_run import Options, on_target
+from aoc_migrate.run.target_run import Options, on_target, put_work
 
 _INDEPENDENT = (
     Kind.CREATE_TABLE,
@@ -89,6 +89,7 @@ def run_plan(session: Session, report: Report, revision: str, file: str | None =
     report.findings += hold.findings(session)
     report.findings += objections(session, job.revisions, job.function) if job.down else []
     if binding:
+        put_work(session, report)  # before the seal, which covers all facts
         report.put(binding)
         report.put(replace(binding, plan_digest=seal(__version__, report_data(report))))
     report.next = _next(target, job, file)

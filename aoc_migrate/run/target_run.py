@@ -99,11 +99,18 @@ def _on_session(session: Session, report: Report, command: str, options: Options
     finally:
         report.steps = session.steps
         report.findings += session.findings
-        put_checks(session, report)
+        put_work(session, report)
 
 
-def put_checks(session: Session, report: Report) -> None:
-    """Put what was checked so far into the report, if anything was: then the session was checked before."""
+def put_work(session: Session, report: Report) -> None:
+    """Put into the report what was checked and how often the whole table was read so far, if it was.
+
+    Where something was checked, the session was checked before.
+    """
+    if session.full_reads:
+        from aoc_migrate.report.facts.full_reads import FullReads
+
+        report.put(FullReads.of(session.full_reads))
     if session.checks:
         from aoc_migrate.report.facts.checked import CheckFacts
 

@@ -62,10 +62,10 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
     """Upgrade under the lock, after checking again what another run may have done meanwhile."""
     from aoc_migrate.inspect.cost import estimated, measure
     from aoc_migrate.revisions import ledger
-    from aoc_migrate.run.target_run import put_checks
+    from aoc_migrate.run.target_run import put_work
     from aoc_migrate.run.verify import not_at_head
 
-    target = session.target.name
+    target, session.linked_at = session.target.name, None
     with locked(session, report):
         if _stops(session, report, options, goal):
             return
@@ -77,7 +77,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if options.plan and _differs(session, report, options.plan, options.limit):
             return
         report.findings += _before(session, report, options, goal)
-        put_checks(session, report)
+        put_work(session, report)
         _keep(report, options, "audit")
         if report.errors:
             return
@@ -168,6 +168,7 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     from aoc_migrate.inspect.replication import replication_findings
     from aoc_migrate.inspect.server_activity import activity_findings
     from aoc_migrate.quarantine.contents import unfinished_findings
+    from aoc_migrate.report.facts.raw_rows import AuditFacts
     from aoc_migrate.run.audit import audit, audit_plan
 
     findings = [f for f in catalog_findings(session, report.revision) if f.slug not in REPAIRABLE]
@@ -177,7 +178,8 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     if catalog.kind(session, contract.table) is None:
         return [*findings, *code_findings(session, contract, DDL), *replication_findings(session, contract, ())]
     findings += unfinished_findings(session, contract)
-    return findings + audit(session, audit_plan(session, goal, options.limit), lambda _: None)
+    plan = audit_plan(session, goal, options.limit)
+    return findings + audit(session, plan, lambda rows: report.put(AuditFacts(rows)))
 
 
 def _go_up(session: Session, current: str | None, goal: str | None) -> None:
@@ -203,13 +205,18 @@ def _share(session: Session) -> None:
 
 
 def _verify(session: Session, report: Report, limit: int) -> None:
-    from aoc_migrate.run.target_run import put_checks
+    from aoc_migrate.report.facts.chains import ChainFacts
+    from aoc_migrate.report.facts.raw_rows import AuditFacts
+    from aoc_migrate.run.target_run import put_work
     from aoc_migrate.run.verify import VerifyOptions, verify_all
 
     target = session.target.name
     reported = {(f.slug, f.subject) for f in report.findings}
     before, report.findings = report.findings, []
-    verify_all(session, report, contract_at(target, report.revision), VerifyOptions(limit, probe=True))
-    put_checks(session, report)
+    options = VerifyOptions(limit, probe=True, proven=True)
+    verify_all(session, report, contract_at(target, report.revision), options)
+    if report.get(ChainFacts):  # their rows are those that were read last
+        report.facts = tuple(facts for facts in report.facts if not isinstance(facts, AuditFacts))
+    put_work(session, report)
     report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in reported]
     report.failed = bool(report.errors)

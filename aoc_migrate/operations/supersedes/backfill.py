@@ -7,6 +7,7 @@ A scan is a plain SELECT, and locks no row.
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
 
@@ -25,6 +26,7 @@ from aoc_migrate.operations.supersedes.distributed import first_place, link_page
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
 from aoc_migrate.operations.supersedes.staged import exceeds_cache, walk_staged
 from aoc_migrate.operations.supersedes.statements import batch, begin, done, new_links, repair, wrong_links
+from aoc_migrate.report.facts.full_reads import BACKFILL
 from aoc_migrate.report.model import Finding, finding
 
 FOUND = 50_000  # rows that one scan returns at most
@@ -47,7 +49,8 @@ def check_retrofit(session: Session, contract: Contract) -> None:
     """Raise Abort ``retrofit-not-allowed`` where links are wrong and the flag does not allow to write them."""
     if not session.flags.allow_supersedes_retrofit:
         wrong = wrong_links(contract, session.schema[contract.table])
-        rows = session.value(f"SELECT count(*) FROM ({wrong}) AS wrong")
+        query = f"SELECT count(*) FROM ({wrong}) AS wrong"
+        rows = read(session, "counting wrong links", query, whole=BACKFILL)[0]["count"]
         if rows:
             raise Abort(finding("retrofit-not-allowed", contract.table, rows=rows))
 
@@ -67,6 +70,7 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
     with batches(session, label, contract.table, (STATE, JOURNAL), expected_ms=expected_ms) as running:
         _count_rows(running, contract, name)
         walk(running, contract, name)
+        session.full_reads[BACKFILL] += 1
         _settle(running, contract, name, spread)
         keep(session, done(session.schema, name))
         return running.rows
@@ -75,7 +79,12 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
 def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
     """Return the findings against writing links: it would run code of others, or rows or the table refuse them."""
     wrong = wrong_links(contract, session.schema[contract.table])
-    code = link_findings(session, contract, lambda: session.value(f"SELECT EXISTS (SELECT 1 FROM ({wrong}) AS w)"))
+    query = f"SELECT EXISTS (SELECT 1 FROM ({wrong}) AS w) AS found"
+
+    def to_write() -> object:
+        return read(session, "looking for wrong links", query, whole=BACKFILL)[0]["found"]
+
+    code = link_findings(session, contract, to_write)
     identity = spread_of(session, contract.table).identity
     return [*code, *link_obstacles(session, contract, new_links(contract, session.schema, identity))]
 
@@ -127,8 +136,10 @@ def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> 
     query = f"{wrong_links(contract, session.schema[contract.table], identity=identity)} LIMIT {FOUND}"
     scans = 0
     while scans < MOST_SCANS and (scans < LEAST_SCANS or time.monotonic() - begun < session.limits.deadline):
-        found = read(session, "looking for wrong links", query)
+        scanned_at = datetime.now(UTC)
+        found = read(session, "looking for wrong links", query, whole=BACKFILL)
         if not found:
+            session.linked_at = scanned_at
             return
         written = 0
         running.progress.approximate = False

@@ -156,7 +156,7 @@ def link_obstacles(session: Session, contract: Contract, links: str) -> list[Fin
             f"SELECT count(*) FROM (SELECT {row['listed']} FROM {raw} AS t JOIN ({links}) AS new (id, value) "
             f"USING (id)) AS t WHERE NOT ({row['held']})"
         )
-        rows = read(session, "checking new links", refused)[0]["count"]
+        rows = read(session, "checking new links", refused, whole="new links")[0]["count"]
         if rows:
             values = {"reason": row["reason"], "remedy": row["remedy"]}
             found.append(finding("link-refused", f"{raw.name}.{contract.link}", rows=rows, **values))

@@ -24,6 +24,7 @@ from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.database.table_scan import scanning
 from aoc_migrate.operations.supersedes.statements import MOST, count_links, write, wrong_links
+from aoc_migrate.report.facts.full_reads import BACKFILL
 
 STAGED = "pg_temp.aoc_staged_links"
 STAGING_ROOM = 5  # times the staging table: it, and the files of the sorts that fill it
@@ -106,7 +107,7 @@ def walk_staged(running: Batches, contract: Contract, name: str) -> None:
         f"{running.label}: larger than effective_cache_size, so its links are written in the order of pages"
     )
     session.run(f"DROP TABLE IF EXISTS {STAGED}")
-    with scanning(session, "staging wrong links"):
+    with scanning(session, "staging wrong links", whole=BACKFILL):
         session.run(stage(contract, session.schema[contract.table]))
         session.run(f"CREATE INDEX ON {STAGED} (n)")
     parts = session.rows(PARTS)

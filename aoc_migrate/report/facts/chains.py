@@ -42,6 +42,13 @@ class ChainFacts(Facts):
 
 
 @dataclass(frozen=True)
+class LinksProven(Facts):
+    """When the last scan of the backfill found every link right: verify then did not read them again."""
+
+    links_proven_at: str
+
+
+@dataclass(frozen=True)
 class RelinkFacts(Facts):
     """How many links `chain --apply` set."""
 

@@ -9,6 +9,12 @@ VERIFY: dict[str, Message] = {
         "Run: aoc-migrate upgrade {target}",
         severity="warning",
     ),
+    "since-without-index": Message(
+        "--since read the whole table to find recent rows: no index begins with {subject}.",
+        "To read less next time, run: CREATE INDEX CONCURRENTLY ON {on} ({column}); Each INSERT then maintains "
+        "one more index. That pays if verify --since runs often.",
+        severity="info",
+    ),
     "missing-constraint": Message(
         "{subject} is missing: new rows can break it.",
         "Run: aoc-migrate upgrade {target}",

@@ -98,9 +98,9 @@ def _text(value: Any) -> str:
 
 
 def states(caption: str, field: Any) -> Part:
-    """Return a mapping as a table: a row for each state with its names, or each name with what names something."""
+    """Return a mapping as a table: a row for each state with its names, or for each name with its number."""
     heading = title(field).capitalize()
-    if field.pairs.ids:
+    if field.pairs.ids or field.pairs.counts:
         rows = [[Shown(name), Shown(shown(value))] for name, value in field.value.items()]
         return Part(
             heading,

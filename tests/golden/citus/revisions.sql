@@ -214,6 +214,8 @@ BEGIN
     WHERE c.oid IN (to_regclass('"public"."advisory"')) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner) AS h));
 END $aoc$;
 
+SELECT EXISTS (SELECT 1 FROM "public"."advisory_raw");
+
 WITH linked AS (
   SELECT tenant, source_vendor, upstream_id, supersedes AS old, lag(id) OVER chain AS expected, CASE WHEN supersedes IS DISTINCT FROM lag(id) OVER chain THEN id END AS wrong,
     row_number() OVER chain AS revision, lead(true) OVER chain IS NULL AS latest
@@ -236,8 +238,6 @@ UNION ALL (
 ) ORDER BY revisions DESC NULLS LAST;
 
 SELECT id, supersedes FROM "public"."advisory_raw" WHERE tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND retrieved_at IS NOT NULL ORDER BY tenant, source_vendor, upstream_id, retrieved_at, id COLLATE "C" LIMIT 5;
-
-SELECT EXISTS (SELECT 1 FROM "public"."advisory_raw");
 
 SELECT id, old, expected FROM (SELECT id, supersedes AS old, lag(id) OVER (PARTITION BY hashtextextended(upstream_id, hashtextextended(source_vendor, hashtextextended(tenant, 0))), tenant, source_vendor, upstream_id ORDER BY retrieved_at, id COLLATE "C") AS expected FROM "public"."advisory_raw" WHERE tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND retrieved_at IS NOT NULL) AS linked WHERE old IS DISTINCT FROM expected LIMIT $1;
 
