@@ -178,8 +178,8 @@ def test_no_table_is_read_once_for_each_row(excititor: Database, aoc: Aoc, retro
     aoc.configure(excititor)
     assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
     excititor.run(
-        "CREATE TABLE aoc_supersedes_journal (batch bigint, ids text[], old text[], new text[], tenant text, "
-        "written_at timestamptz); INSERT INTO aoc_supersedes_journal VALUES (1, '{r1,five,r2}')"
+        "CREATE TABLE aoc_supersedes_journal (batch bigint, links text[], tenant text, written_at timestamptz); "
+        "INSERT INTO aoc_supersedes_journal VALUES (1, '{{r1,a,b},{five,a,b},{r2,a,b}}')"
     )
     plans: list[Any] = []
     with session_of(excititor) as session:
