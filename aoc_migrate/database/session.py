@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -25,6 +25,9 @@ from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.model import Finding, StepReport, finding
 
+if TYPE_CHECKING:
+    from aoc_migrate.database.steering import Steering
+
 Row = dict[str, Any]
 Time = float | None
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -41,6 +44,7 @@ class Session:
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
     checked. ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
     ``unseen``: what the log has already reported as not visible. ``on_cluster``: Citus manages tables of ours.
+    ``steering``: what is asked of the run, from the moment when it holds the runners' lock.
     """
 
     target: Target
@@ -60,6 +64,7 @@ class Session:
     transcript: Transcript | None = None
     unseen: set[str] = field(default_factory=set, init=False)
     on_cluster: bool = False
+    steering: "Steering | None" = None
     _begun: float = field(default_factory=time.monotonic, init=False)
     _failed: float | None = field(default=None, init=False)
 
@@ -101,6 +106,8 @@ class Session:
 
     def keep(self, step: StepReport) -> None:
         """Keep a step that ran for the report, and let those know who follow the steps."""
+        if self.steering:
+            self.steering.note_pause(step)
         self.steps.append(step)
         if self.on_note:
             self.on_note(step)

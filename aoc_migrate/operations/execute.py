@@ -173,8 +173,9 @@ class Online:
 
     @contextmanager
     def _timed(self, steps: tuple[Step, ...]) -> Iterator[None]:
-        label, begun = title(steps), time.monotonic()
+        label = title(steps)
         announce(self.session, label)
+        begun = time.monotonic()
         self.session.say(f"{label} …", "step", step=label)
         yield
         self._reports(steps, self.session.note(label, total=time.monotonic() - begun))
