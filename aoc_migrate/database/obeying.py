@@ -21,6 +21,7 @@ from aoc_migrate.database.relation import literal, utc
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.steering import SECONDS_BETWEEN_READS, Steering
 from aoc_migrate.database.watcher import watched
+from aoc_migrate.errors import Abort
 
 LONGEST = 1_000_000  # characters of the row
 _BOUND = 1.0  # seconds that reading the row may take
@@ -35,7 +36,9 @@ def steered(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(psycopg.Error):  # a lost connection: the next run deletes the row
+        with suppress(
+            psycopg.Error, Abort
+        ):  # it must not replace an error of the block; the next run deletes the row
             session.connection.rollback()
             forget(session)
 

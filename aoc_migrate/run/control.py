@@ -112,8 +112,8 @@ def _revision(session: Session, report: Report, typed: str) -> str:
     run = _open_run(session)
     if run is None:  # it audits; when it begins, it checks the revision itself
         return revision or "base"
-    if not run.command.startswith(("upgrade", "downgrade", "alembic")):
-        raise refused(f"{run.command} goes through no revisions: --stop-after is for an upgrade or a downgrade.")
+    if not run.command.startswith(("upgrade", "downgrade")):
+        raise refused(f"{run.command} does not stop half way: --stop-after is for an upgrade or a downgrade.")
     at, goal, stop = (
         position(target, None if name == "base" else name)
         for name in (report.revision or "base", run.goal, revision or "base")
