@@ -81,13 +81,17 @@ def test_the_pace_is_that_of_the_row(waiting: Database, aoc: Aoc) -> None:
                 assert aoc("control", "excititor", "--pace", pace).exit_code == 0
                 look(session, at_once=True)
                 paces.append(session.limits.pace)
+            waiting.run("UPDATE aoc_migration_state SET value = value || '{\"pace\": 1}' WHERE name = 'control'")
+            look(session, at_once=True)
             waiting.run("DELETE FROM aoc_migration_state WHERE name = 'control'")
             look(session, at_once=True)
         assert session.steering is not None
         said = [change.asked for change in session.steering.changes]
+        nameless = [change.by for change in session.steering.changes[2:]]
 
     assert (paces, session.limits) == ([0.5, 0.2, 0.3], typed)
-    assert said == ["pace 20%", "pace 30%", "pace as typed"]
+    assert said == ["pace 20%", "pace 30%", "pace 100%", "pace as typed"]
+    assert nameless == ["somebody", "somebody"]
 
 
 def test_two_controllers(waiting: Database, aoc: Aoc) -> None:

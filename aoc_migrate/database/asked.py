@@ -32,13 +32,15 @@ class Asked:
     """What is asked of a run.
 
     ``settings`` are the valid ones, by their names in the row; ``changes`` all that the row recorded, the oldest
-    first; ``last`` who changed the row last; ``ignored`` the names of what is not valid.
+    first; ``last`` who says that they changed it last; ``ignored`` the names of what is not valid; ``recorded_at``
+    when the row was written.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     last: Change | None = None
     ignored: tuple[str, ...] = ()
+    recorded_at: str = ""
 
     @property
     def pause(self) -> bool:
@@ -90,8 +92,8 @@ def readable(text: str | None, recorded_at: str) -> Asked:
         settings["max_lag_bytes"] = int(settings["max_lag_bytes"])
     listed = row.get("changes") if isinstance(row.get("changes"), list) else []
     changes = tuple(change for change in map(change_of, listed or []) if change)
-    last = change_of({"by": "somebody", "at": recorded_at} | _named(row) | {"asked": ""})
-    return Asked(settings, changes, last, ignored)
+    last = change_of(_named(row) | {"asked": ""})
+    return Asked(settings, changes, last, ignored, recorded_at)
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

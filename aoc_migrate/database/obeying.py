@@ -36,9 +36,7 @@ def steered(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(
-            psycopg.Error, Abort
-        ):  # it must not replace an error of the block; the next run deletes the row
+        with suppress(psycopg.Error, Abort):  # which must not replace an error of the block
             session.connection.rollback()
             forget(session)
 

@@ -72,7 +72,8 @@ class Steering:
         new = list(asked.changes[self._recorded if self._recorded <= len(asked.changes) else 0 :])
         self._recorded = len(asked.changes)
         if not new and asked.settings != before.settings:  # by psql
-            said = asked.last or Change("now", "somebody", None, "")
+            said = asked.last if asked.last != before.last else None  # else that was somebody earlier
+            said = said or Change(asked.recorded_at or "some time", "somebody", None, "")
             new = [replace(said, asked=words(asked.settings, before.settings))]
         for setting, value in asked.settings.items():
             if new and before.settings.get(setting) != value:

@@ -59,6 +59,7 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
         session.on_step = session.on_progress = None
         with suppress(psycopg.Error, Abort):
             look(session, at_once=True)  # what the run did not come to obey was asked all the same
+            _controls(session, run)
         with suppress(psycopg.Error):  # without a connection, the next run closes the row
             _write(
                 session,
@@ -197,11 +198,6 @@ def open_runs(session: Session, pids: list[int]) -> list[Row]:
         "ORDER BY run DESC",
         (pids,),
     )
-
-
-def may_read(session: Session) -> bool:
-    """Return whether there is a ledger, and this role may read it."""
-    return catalog.may_read(session, LOG)
 
 
 def latest(session: Session) -> tuple[LatestRun, ...]:

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.asked import CONTROL, Asked, words
-from aoc_migrate.database.bookkeeping import REHEARSAL, STATE
+from aoc_migrate.database.bookkeeping import LOG, REHEARSAL, STATE
 from aoc_migrate.database.obeying import LONGEST, read_asked
 from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import create, own_tables_locked, writable
@@ -128,7 +128,7 @@ def _revision(session: Session, report: Report, typed: str) -> str:
 
 def _open_run(session: Session) -> Run | None:
     """Return the run under way as the ledger has it, or None if it has not begun or this role may not read it."""
-    runs = ledger.runs(session, 1) if ledger.may_read(session) else ()
+    runs = ledger.runs(session, 1) if catalog.may_read(session, LOG) else ()
     return runs[0] if runs and runs[0].outcome == "running" else None
 
 
