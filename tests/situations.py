@@ -118,6 +118,20 @@ def behind(reader: Reader) -> Iterator[Here]:
 
 
 @contextmanager
+def steered(reader: Reader) -> Iterator[Here]:
+    """An upgrade is in its backfill, and pauses for a replication slot; in the end it stops as it was asked."""
+    slot = "SELECT count(*) FROM aoc_migration_log WHERE progress->>'waits_for' LIKE '%slot%'"
+    with behind(reader):
+        reader.run("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+        process = reader.start("upgrade", "concelier", "--batch-rows", "1", "--max-lag", "1MB")
+        wait_until(lambda: bool(reader.run(slot)))
+        yield {}
+    reader.done("control", "concelier", "--resume", "--max-lag", "off", "--pace", "100%")
+    assert process.wait(timeout=60) == 0
+    assert reader.run("SELECT version_num FROM aoc_alembic_version") == "concelier_0006"
+
+
+@contextmanager
 def limited(reader: Reader) -> Iterator[Here]:
     """The owner may use too little temporary space."""
     reader.run(f"ALTER ROLE {OWNER} SET temp_file_limit = '1MB'")

@@ -26,6 +26,7 @@ from tests.situations import (
     nothing,
     planned,
     rollback_killed,
+    steered,
     waiting,
 )
 from tests.test_docs import PAGES
@@ -71,6 +72,7 @@ SITUATIONS: dict[tuple[str, str], tuple[str, Situation]] = {
     ("docs/window.md", "### `gave up`, `waiting for pid`: a session blocks us"): ("clean", waiting),
     ("docs/window.md", "### An index build waits"): ("clean", nothing),
     ("docs/window.md", "### The backfill pauses, or is slow"): ("clean", behind),
+    ("docs/window.md", "### Slow down, pause or stop a run"): ("clean", steered),
     ("docs/window.md", "### Disk or WAL fills up"): ("clean", behind),
     ("docs/window.md", "### Exit code 3: `deadline`"): ("clean", gave_up),
     ("docs/window.md", "### Killed, Ctrl-C, or `connection-lost`"): ("clean", killed),

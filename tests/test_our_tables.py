@@ -21,7 +21,7 @@ PREMADE = {
         host text NOT NULL, image text, ticket text, plan text, version text NOT NULL,
         server_version text NOT NULL DEFAULT '', pid int NOT NULL DEFAULT 1, started_at {AT}, seen_at {AT},
         ended_at timestamptz, outcome text, step text, findings text[] NOT NULL DEFAULT '{{}}', progress jsonb,
-        steps jsonb NOT NULL DEFAULT '[]', checksums jsonb NOT NULL DEFAULT '{{}}'""",
+        steps jsonb NOT NULL DEFAULT '[]', controls jsonb, checksums jsonb NOT NULL DEFAULT '{{}}'""",
     "aoc_supersedes_journal": f"""batch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, links text[] NOT NULL,
         tenant text, written_at {AT}""",
     "aoc_work_list": "id text, kept text, links text[], reason text, repair bool, refused bool, stuck bool",

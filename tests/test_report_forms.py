@@ -65,6 +65,7 @@ def test_every_commands_json_is_valid(
     for command in (
         "chain",
         "status",
+        "control",
         "history",
         "chain --drop-journal",
         "quarantine",

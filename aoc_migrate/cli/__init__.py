@@ -25,6 +25,7 @@ GROUPS = {
     },
     "Migrate": {
         "upgrade": "Audit, migrate online, restore what is missing, verify.",
+        "control": "Pause, resume or slow down a run that is under way.",
         "wait": "Wait until the database is at head.",
     },
     "After": {

@@ -1,6 +1,7 @@
 """The size of the next batch, and the pause after one: a batch aims for a duration, not a number of rows."""
 
 import time
+from collections.abc import Callable
 
 from aoc_migrate.database.limits import Limits
 
@@ -37,7 +38,7 @@ class BatchSize:
         """Make the next batch smaller: this one did not fit into its bound, or others waited for it."""
         self.rows, self._per_row = max(1, self.rows // 2), None
 
-    def rest(self, seconds: float) -> None:
+    def rest(self, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
         """Sleep after a batch that took ``seconds``, so that ``limits.pace`` of the time is spent working."""
         if self.limits.pace < 1:
-            time.sleep(seconds * (1 / self.limits.pace - 1))
+            sleep(seconds * (1 / self.limits.pace - 1))

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.lock_wait import failed, gave_up, too_slow
 from aoc_migrate.database.new_triggers import Triggers
+from aoc_migrate.database.obeying import clock, obey, rest
 from aoc_migrate.database.observing import cancelled_by_person
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.progress import Progress, shown
@@ -77,10 +79,12 @@ class Batches:
         """The same for a batch of several statements: a function of the size that returns the row."""
         first: float | None = None
         while True:
+            obey(self.session, self.label, self.progress)
             if self.count:
                 self.throttle.wait()
+            self.size.limits = self.session.limits
             begun, size = time.monotonic(), self.size.rows
-            first = begun if first is None else first
+            first = clock(self.session) if first is None else first
             try:
                 with own_tables_locked(self.session, *self.written, writes=True):
                     self.triggers.lock()
@@ -119,12 +123,12 @@ class Batches:
             self.size.halve()
         else:
             self.size.learn(row["seen"], seconds)
-        self.size.rest(seconds)
+        self.size.rest(seconds, partial(rest, self.session, step=self.label, progress=self.progress))
 
     def _locked(self, first: float) -> None:
         """Rest for a moment; give up where no batch has succeeded until the deadline."""
         self.blockers.find_holders(self.session, self.session.schema[self.table], bound=self.bound)
-        waited = time.monotonic() - first
+        waited = clock(self.session) - first
         if waited >= self.session.limits.deadline:
             raise Abort(gave_up(self.session, self.table, waited, self.step.attempts, self.blockers))
         self.progress.waits(self.blockers.waiting())
@@ -132,7 +136,7 @@ class Batches:
 
     def _too_slow(self, first: float) -> None:
         """Try half the rows; a single row that is too slow is tried again until the deadline."""
-        waited = time.monotonic() - first
+        waited = clock(self.session) - first
         if self.size.rows == 1 and waited >= self.session.limits.deadline:
             raise Abort(too_slow(self.table, waited, self.step.attempts, BOUND))
         self.size.halve()

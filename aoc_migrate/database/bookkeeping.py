@@ -86,6 +86,7 @@ BOOKKEEPING = {
                 ("progress", "jsonb", ""),
                 ("steps", "jsonb", "NOT NULL DEFAULT '[]'"),
                 ("checksums", "jsonb", "NOT NULL DEFAULT '{}'"),
+                ("controls", "jsonb", "NOT NULL DEFAULT '[]'"),
             ),
         ),
         BookkeepingTable(

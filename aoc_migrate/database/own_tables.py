@@ -108,9 +108,12 @@ def create(session: Session, *names: str) -> None:
     tables = [str(session.schema[name]) for name in names]
     if not session.value("SELECT bool_or(to_regclass(name) IS NULL) FROM unnest(%s::text[]) AS name", (tables,)):
         return
-    with session.transaction():
-        session.run(create_bookkeeping(session.schema, *names))
-        lock(session, *names)
+    try:
+        with session.transaction():
+            session.run(create_bookkeeping(session.schema, *names))
+            lock(session, *names)
+    except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):  # another session was faster
+        create(session, *names)
 
 
 def blind_readers(session: Session) -> list[str]:

@@ -76,8 +76,9 @@ class Progress:
         return running if self.unit is None else running.at(self.done, self.total)
 
     def record(self, observer: Session) -> None:
-        """Record the progress for `status`, every few seconds, on another session than the step's."""
-        if self.session.on_progress and self._record.due():
+        """Record the progress for `status`, on another session: every few seconds, and when a wait begins."""
+        waits = self._waits
+        if self.session.on_progress and self._record.due(str(waits and waits[1])):
             self.session.on_progress(observer, self.now())
 
 

@@ -47,30 +47,42 @@ def lock_key(target: str, schema: str) -> int:
 
 @contextmanager
 def runner_lock(session: Session) -> Iterator[None]:
-    """Hold the runners' lock. Raises Abort ``lock-held`` (exit 3) after ``limits.lock_wait`` seconds."""
+    """Hold the runners' lock, and be steered. Raises Abort ``lock-held`` (exit 3) after ``limits.lock_wait``."""
+    from aoc_migrate.database.obeying import steered  # a run with nothing to do needs none of it
+
     key = lock_key(session.target.name, session.target.schema)
     _acquire(session, key)
     try:
-        yield
+        with steered(session):
+            yield
     finally:
         with suppress(psycopg.Error):  # a lost connection has released its locks
             session.connection.rollback()
             session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
 
 
-def announce(session: Session, step: str) -> None:
-    """Show the next step in pg_stat_activity, for those who wait; stop where the lock is no longer ours.
+def announce(session: Session, step: str, *, strong: bool = False) -> None:
+    """Show the next step in pg_stat_activity, for those who wait, and pause before it if that is asked for.
 
-    Raises Abort ``lock-lost`` (a pooler, a reset session).
+    ``strong``: it takes a strong lock. Raises Abort ``lock-lost`` where the lock is no longer ours (a pooler, a
+    reset session).
     """
-    key = lock_key(session.target.name, session.target.schema)
-    if not any(row["ours"] for row in session.rows(_HELD, (key,))):
-        raise Abort(finding("lock-lost", session.target.name))
+    from aoc_migrate.database.obeying import obey
+
+    _assert_ours(session)
     session.set("application_name", application_name(session.command, step))
     if session.transcript:
         session.transcript.comment(step)
     if session.on_step:
         session.on_step(step)
+    if obey(session, step, strong=strong):
+        _assert_ours(session)
+
+
+def _assert_ours(session: Session) -> None:
+    key = lock_key(session.target.name, session.target.schema)
+    if not any(row["ours"] for row in session.rows(_HELD, (key,))):
+        raise Abort(finding("lock-lost", session.target.name))
 
 
 def holder(session: Session) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -27,6 +27,9 @@ from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.facts.running import Running
 from aoc_migrate.report.model import Finding, StepReport, finding
 
+if TYPE_CHECKING:
+    from aoc_migrate.database.steering import Steering
+
 Row = dict[str, Any]
 Time = float | None
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -41,10 +44,11 @@ class Session:
     step that ran; ``on_progress`` with another session, and how far the step is. ``transcript`` writes down what
     runs. ``kept_links``: the first ids of rows that a downgrade left alone, because others had changed them.
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
-    checked. ``full_reads``: how often the whole raw table was read, by what for. ``links_counted``: how many links
-    were wrong when last counted. ``linked_at``: when a backfill's last scan found no wrong link, None if none did.
-    ``estimate`` returns the milliseconds that steps will take, where that was measured beforehand.
-    ``unseen``: what the log has already reported as not visible. ``on_cluster``: Citus manages tables of ours.
+    checked. ``full_reads``: how often the raw table was read whole, by what for. ``links_counted``: the wrong
+    links when last counted. ``linked_at``: when a backfill's last scan found none. ``estimate`` returns the
+    milliseconds that steps will take, if measured beforehand. ``unseen``: what the log has already reported as not
+    visible. ``on_cluster``: Citus manages tables of ours. ``steering``: what is asked of the run, from the moment
+    when it holds the runners' lock.
     """
 
     target: Target
@@ -63,10 +67,11 @@ class Session:
     on_step: Callable[[str | None], None] | None = None
     on_note: Callable[[StepReport], None] | None = None
     on_progress: Callable[["Session", Running], None] | None = None
-    estimate: Callable[[Any], float | None] | None = None
+    estimate: Callable[[Any], float | None] = lambda _: None
     transcript: Transcript | None = None
     unseen: set[str] = field(default_factory=set, init=False)
     on_cluster: bool = False
+    steering: "Steering | None" = None
     _begun: float = field(default_factory=time.monotonic, init=False)
     _failed: float | None = field(default=None, init=False)
 
@@ -89,10 +94,6 @@ class Session:
         """Write one line of log on the target; see `log.say`."""
         say(message, self.target.name, event=event, level=level, **fields)
 
-    def expected_ms(self, steps: Any) -> float | None:
-        """Return the milliseconds that steps will take, if that was estimated beforehand."""
-        return self.estimate(steps) if self.estimate else None
-
     def note(
         self, statement: str, attempts: int = 1, *, waited: Time = None, held: Time = None, total: Time = None
     ) -> StepReport:
@@ -108,6 +109,8 @@ class Session:
 
     def keep(self, step: StepReport) -> None:
         """Keep a step that ran for the report, and let those know who follow the steps."""
+        if self.steering:
+            self.steering.note_pause(step)
         self.steps.append(step)
         if self.on_note:
             self.on_note(step)
@@ -193,11 +196,9 @@ class Session:
         return str(self.value("SELECT quote_ident(%s)", (name,)))
 
     def pasteable(self, sql: str, parameters: Parameters | None = None) -> str:
-        """Return a query with its values, ready to paste into psql."""
-        return self.mogrify(sql, parameters) if parameters else sql
-
-    def mogrify(self, sql: str, parameters: Parameters) -> str:
-        """Return a statement with its values in it, as literals."""
+        """Return a statement with its values in it, as literals: ready to paste into psql."""
+        if not parameters:
+            return sql
         return psycopg.ClientCursor(self.connection).mogrify(self._sql(sql, parameters), parameters)
 
     def _sql(self, text: str, parameters: Parameters | None) -> LiteralString:

@@ -198,7 +198,9 @@ def _documents(session: Session, contract: Contract, size: TableSize) -> float |
 @contextmanager
 def estimated(session: Session, contract: Contract, costs: Costs | None) -> Iterator[None]:
     """Let each Step inside report its estimate with the time that it takes."""
-    before, session.estimate = session.estimate, partial(costs.estimate, contract) if costs else None
+    before = session.estimate
+    if costs:
+        session.estimate = partial(costs.estimate, contract)
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ def build(session: Session, step: Step) -> None:
 @contextmanager
 def _watched(session: Session, step: Step) -> Iterator[None]:
     """Show the progress of the build; cancel it when it waits for other sessions beyond the deadline."""
-    build = _Build(session, Progress(session, title([step]), estimated_ms=session.expected_ms([step])))
+    build = _Build(session, Progress(session, title([step]), estimated_ms=session.estimate([step])))
     try:
         with shown(build.progress), watched(session, build.observe, every=0.5):
             yield

@@ -95,7 +95,7 @@ class Online:
     def _reports(self, steps: tuple[Step, ...], noted: StepReport) -> None:
         """Keep what the report says of Steps, with what was estimated beforehand."""
         self.ran.append((steps, noted))
-        expected = self.session.expected_ms(steps)
+        expected = self.session.estimate(steps)
         if expected is not None:
             noted.estimated_ms = round(expected, 1)
 
@@ -146,7 +146,7 @@ class Online:
             else:
                 # A rebuild that gave up would leave an INVALID index, just as a build.
                 endless = step.kind is Kind.REBUILD_INDEX
-                limit, expected = 0 if endless else None, self.session.expected_ms([step])
+                limit, expected = 0 if endless else None, self.session.estimate([step])
                 with bounded_lock_wait(self.session, step.relation.name, title([step]), limit, expected):
                     self.session.run(*step.sql)
 
@@ -155,9 +155,9 @@ class Online:
             raise TypeError(f"{title([step])} locks rows, but has no batches")
         before = len(self.session.steps)
         if step.kind is Kind.LINK:
-            backfill(self.session, step.contract, step.name, self.session.expected_ms([step]))
+            backfill(self.session, step.contract, step.name, self.session.estimate([step]))
         else:
-            restore(self.session, step.contract, step.name, self.session.expected_ms([step]))
+            restore(self.session, step.contract, step.name, self.session.estimate([step]))
         for noted in self.session.steps[before:]:
             self._reports((step,), noted)
 
@@ -175,8 +175,9 @@ class Online:
 
     @contextmanager
     def _timed(self, steps: tuple[Step, ...]) -> Iterator[None]:
-        label, begun = title(steps), time.monotonic()
+        label = title(steps)
         announce(self.session, label)
+        begun = time.monotonic()
         self.session.say(f"{label} …", "step", step=label)
         yield
         self._reports(steps, self.session.note(label, total=time.monotonic() - begun))

@@ -18,6 +18,7 @@ from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.bookkeeping import STATE
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.lock_wait import failed, gave_up
+from aoc_migrate.database.obeying import clock, rest
 from aoc_migrate.database.observing import cancelled_by_person
 from aoc_migrate.database.own_tables import lock
 from aoc_migrate.database.progress import Progress
@@ -139,11 +140,11 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
     ``step-failed``; then nothing has changed.
     """
     instant, label = Instant(steps), title(step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE)
-    table, begun, delay, slow, times = instant.first.relation, time.monotonic(), 1.0, 0, Times()
+    table, begun, delay, slow, times = instant.first.relation, clock(session), 1.0, 0, Times()
     cluster = cluster_instant(session, table)
     progress = Progress(session, label)
     while True:
-        announce(session, label)
+        announce(session, label, strong=not times.attempts)
         times.again()
         blockers = Blockers(session)
         try:
@@ -156,14 +157,14 @@ def with_access_exclusive(session: Session, steps: tuple[Step, ...]) -> Times:
             timed_out = isinstance(error, psycopg.errors.QueryCanceled)  # not the wait for the lock
             had_lock = timed_out and (times.got is not None or instant.first.alone)
             blockers.find_holders(session, table, had_lock=had_lock)
-            spent, reason = time.monotonic() - begun, first_line(error, session.target)
+            spent, reason = clock(session) - begun, first_line(error, session.target)
             slow = slow + 1 if blockers.slow else 0
             left = session.limits.deadline - spent
             if left <= 0 or (slow == SLOW and not cluster):  # who blocks a worker may not have been seen yet
                 raise Abort(gave_up(session, table.name, spent, times.attempts, blockers)) from None
             message = f"{table.name}: try {times.attempts} gave up ({reason}). {blockers.words()}"
             session.say(message, "retry", attempts=times.attempts, waited_seconds=round(spent, 1))
-            time.sleep(min(random.uniform(delay / 2, delay), left))  # noqa: S311  (the last try is at the deadline)
+            rest(session, min(random.uniform(delay / 2, delay), left), label)  # noqa: S311  (the last at the deadline)
             delay = min(delay * 2, 5.0)
         except psycopg.Error as error:
             raise Abort(failed(session, label, error)) from None

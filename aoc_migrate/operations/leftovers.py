@@ -12,6 +12,7 @@ import psycopg
 
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.lock_wait import bounded_lock_wait, failed
+from aoc_migrate.database.obeying import clock, obey
 from aoc_migrate.database.questions import MAINTAINING, index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
@@ -31,10 +32,11 @@ def wait_for_build(session: Session, table: Relation, index: Relation, seconds: 
     Raises Abort ``deadline`` (exit 3), ``connection-lost`` or ``step-failed``.
     """
     limit = session.limits.deadline if seconds is None else seconds
-    begun, attempts = time.monotonic(), 0
+    begun, attempts = clock(session), 0
     with _reported(session, index):
         while holders := session.value(f"SELECT {maintaining(table)}") or building_on_shards(session, table):
-            waited = time.monotonic() - begun
+            obey(session, f"wait for a build of {index.name}")
+            waited = clock(session) - begun
             if waited >= limit:
                 raise Abort(_gave_up(session, table, index, waited, attempts))
             attempts += 1

@@ -240,7 +240,7 @@ class _Sums:
             if noted.wal_bytes is not None and noted.growth_bytes is not None:
                 known.wal_bytes = (known.wal_bytes or 0) + noted.wal_bytes
                 known.growth_bytes = (known.growth_bytes or 0) + noted.growth_bytes
-            if kind is Kind.BUILD_INDEX and self.run.session.estimate:
+            if kind is Kind.BUILD_INDEX:
                 whole = build(self.table, Relation(self.table.schema, self.index.name), self.index)
                 known.estimated_ms = self.run.session.estimate((whole,))
         self.seen = len(self.run.ran)

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from aoc_migrate import __version__
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import LOG
+from aoc_migrate.database.obeying import look
 from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.relation import utc
@@ -27,6 +28,7 @@ from aoc_migrate.report.facts.runs import LatestRun, Run
 from aoc_migrate.report.fields import data
 from aoc_migrate.report.model import Finding, Report, StepReport, finding
 from aoc_migrate.revisions.graph import applied
+from aoc_migrate.revisions.read_back import changes_in, steps_in
 
 
 @contextmanager
@@ -39,6 +41,9 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
     report.run = run = _begin(session, report, command, goal)
     session.on_step = lambda step: _step(session, run, step)
     session.on_progress = partial(_progress, run)
+    if session.steering:
+        session.steering.on_change = lambda: _controls(session, run)
+        _controls(session, run)  # what was asked before the first step
     outcome, slugs = "failed", list[str]()
     try:
         yield
@@ -52,6 +57,9 @@ def recorded(session: Session, report: Report, command: str, goal: str | None) -
         raise
     finally:
         session.on_step = session.on_progress = None
+        with suppress(psycopg.Error, Abort):
+            look(session, at_once=True)  # what the run did not come to obey was asked all the same
+            _controls(session, run)
         with suppress(psycopg.Error):  # without a connection, the next run closes the row
             _write(
                 session,
@@ -97,6 +105,17 @@ def _begin(session: Session, report: Report, command: str, goal: str | None) -> 
     insert = f"INSERT INTO {session.schema[LOG]} ({names}) VALUES ({marks}) RETURNING run"
     with own_tables_locked(session, LOG, writes=True):
         return int(session.value(insert, list(row.values())))
+
+
+def _controls(session: Session, run: int) -> None:
+    """Record what was asked of the run while it was under way."""
+    changes = session.steering.changes if session.steering else []
+    if changes:
+        _write(
+            session,
+            f"UPDATE {session.schema[LOG]} SET controls = %s, seen_at = now() WHERE run = %s",
+            (Jsonb(data(changes)), run),
+        )
 
 
 def _write(session: Session, sql: str, parameters: Sequence[Any] | None = None) -> None:
@@ -149,7 +168,7 @@ def runs(session: Session, limit: int, only: int | None = None) -> tuple[Run, ..
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
         f"AS outcome, step, findings, {utc('started_at')} AS started_at, {utc('ended_at')} AS ended_at, steps, "
         "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS took_seconds, "
-        "role, host, image, ticket, plan, version, server_version FROM {} "
+        "role, host, image, ticket, plan, version, server_version, controls FROM {} "
         "WHERE %s::bigint IS NULL OR run = %s ORDER BY run DESC LIMIT %s",
         (only, only, limit),
     )
@@ -157,9 +176,10 @@ def runs(session: Session, limit: int, only: int | None = None) -> tuple[Run, ..
 
 
 def _run(row: Row) -> Run:
-    done = _steps_in(row.pop("steps"))
+    done = steps_in(row.pop("steps"))
     stalls = [step.stall_ms for step in done if step.stall_ms is not None]
     written = sum(step.rows or 0 for step in done)
+    row["controls"] = tuple(map(str, changes_in(row["controls"])))
     return Run(**row, steps_done=len(done), rows_written=written, longest_stall_ms=max(stalls, default=None))
 
 
@@ -202,30 +222,7 @@ def steps(session: Session, run: int) -> list[StepReport] | None:
     found = _read(session, "SELECT steps FROM {} WHERE run = %s", (run,))
     if not found:
         return None
-    return _steps_in(found[0]["steps"])
-
-
-def _steps_in(written: Any) -> list[StepReport]:
-    """Return the recorded steps of a run."""
-    return [step for step in map(_readable, written if isinstance(written, list) else []) if step]
-
-
-_NUMBERS = [field.name for field in fields(StepReport) if field.name not in ("statement", "pauses", "phase")]
-
-
-def _readable(written: Any) -> StepReport | None:
-    """Return a recorded step, or None if it is not one: the ledger may hold any JSON."""
-    if not isinstance(written, dict) or not isinstance(written.get("statement"), str):
-        return None
-    numbers = {name: written[name] for name in _NUMBERS if _is_count(written.get(name))}
-    step, pauses = StepReport(written["statement"], **numbers), written.get("pauses")
-    if isinstance(pauses, dict):
-        step.pauses = {reason: spent for reason, spent in pauses.items() if _is_count(spent)}
-    return step
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
+    return steps_in(found[0]["steps"])
 
 
 def edited(session: Session, revision: str | None) -> Iterator[Finding]:

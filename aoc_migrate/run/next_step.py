@@ -25,6 +25,7 @@ RETROFIT = "AOC_ALLOW_SUPERSEDES_RETROFIT=true"
 _FIRST = ("index-in-place", "constraints-in-place", "repairs-collide", "newer-run-first")
 _LISTS = ("history", "quarantine")
 _WITH_PAUSES = re.compile(r"aoc-migrate (upgrade|downgrade|chain|repair|dedupe|rehearse)\b")
+_STOPPED = {"stopped-as-asked"}
 _HELD = "A plain upgrade changes nothing under the hold."
 
 
@@ -39,6 +40,7 @@ def next_step(session: Session, report: Report, again: str) -> Next:
         or _new_plan(report.errors)
         or _remedy(report.target, again, errors)
         or _in_the_way(report.errors)
+        or (Next(_upgrade(session, report.target, again, errors)) if found & _STOPPED and not errors else None)
     )
     if following:
         return following
@@ -67,10 +69,15 @@ def _proof(target: str, verb: str) -> Next:
 def _running(report: Report) -> Next:
     """Return the command that waits for a run in progress, or nothing."""
     from aoc_migrate.report.facts.dashboard import StatusFacts  # an upgrade with nothing to do needs none of it
+    from aoc_migrate.report.facts.steered import SteeringFacts
 
     state = report.get(StatusFacts)
     if state is None or not state.running:
         return Next()
+    asked = report.get(SteeringFacts)
+    for paused, option in (("pause", "--resume"), ("pause before strong locks", "--continue")):
+        if asked and asked.asked and paused in asked.asked:
+            return Next(choices=(f"aoc-migrate control {report.target} {option}",))
     return Next(
         f"aoc-migrate wait {report.target}",
         note="Another session holds the run lock and calls itself aoc-migrate. If the run is yours, wait.",

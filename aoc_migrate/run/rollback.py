@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import psycopg
 
@@ -24,6 +25,7 @@ from aoc_migrate.revisions.current import changing, locked, lost_links, our_tabl
 from aoc_migrate.revisions.graph import Revision, applied, contract_at, history, position, resolve, swap_of
 from aoc_migrate.revisions.objections import objections
 from aoc_migrate.run import hold
+from aoc_migrate.run.stop import between, go_through, stopped
 from aoc_migrate.run.target_run import Options
 
 _REMOVE = "constraints --remove"
@@ -69,7 +71,12 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
         recorded = ledger.recorded(session, report, f"downgrade {revision}", goal)
         kept_links = _reporting_kept_links(session, report, contract, in_quarantine)
         with recorded, changing(session, report), estimated(session, contract, costs), kept_links:
-            _go_down(session, above, report.revision, goal)
+            reached = _go_down(session, above, report.revision, goal)
+        if reached != goal:
+            stop = reached or "base"
+            report.next = Next(f"aoc-migrate downgrade {target} {goal or 'base'}")
+            report.findings += stopped(session, reached, goal, report.next.command)
+            current_hold = replace(current_hold, command=f"downgrade {stop}", revision=reached, acknowledged=True)
         hold.finish(session, current_hold)
     report.findings += hold.findings(session)
 
@@ -115,14 +122,17 @@ def acknowledge(target: Target, options: Options, revision: str) -> None:
             hold.acknowledge(session, f"downgrade {revision}")
 
 
-def _go_down(session: Session, above: Sequence[Revision], current: str | None, goal: str | None) -> None:
+def _go_down(session: Session, above: Sequence[Revision], current: str | None, goal: str | None) -> str | None:
+    """Go down; return where that ended, at the goal or where somebody stopped it."""
     from alembic import command
 
     from aoc_migrate.run.alembic_env import make_config, run_functions
 
-    if current != goal:
-        run_functions(session, above, "downgrade")
-        command.downgrade(make_config(session), goal or "base")
+    if current == goal:
+        return goal
+    run_functions(session, above, "downgrade")
+    config, way = make_config(session), between(session.target.name, current, goal)
+    return go_through(session, way, lambda revision: command.downgrade(config, revision or "base"))
 
 
 def _above(session: Session, current: str | None) -> list[Revision]:

@@ -24,6 +24,7 @@ from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import chain_state, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, history, parts, position
 from aoc_migrate.run import hold
+from aoc_migrate.run.control import put_asked
 from aoc_migrate.run.running_work import running_work
 
 
@@ -44,6 +45,7 @@ def run_status(session: Session, report: Report) -> None:
     report.findings += activity_findings(session)
     size = briefly(session, partial(table_size, session, contract.table)) if exists else None
     report.put(_facts(session, report, size))
+    put_asked(session, report)
     report.put(_catalog_facts(session, report))
     report.put(quarantine_facts(session, contract))
 

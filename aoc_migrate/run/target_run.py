@@ -99,7 +99,16 @@ def _on_session(session: Session, report: Report, command: str, options: Options
     finally:
         report.steps = session.steps
         report.findings += session.findings
+        _put_controls(session, report)
         put_work(session, report)
+
+
+def _put_controls(session: Session, report: Report) -> None:
+    """Put what was asked of the run while it was under way into its report."""
+    if session.steering and session.steering.changes:
+        from aoc_migrate.report.facts.steered import SteeringFacts
+
+        report.put(SteeringFacts(tuple(session.steering.changes)))
 
 
 def put_work(session: Session, report: Report) -> None:

@@ -62,6 +62,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
     """Upgrade under the lock, after checking again what another run may have done meanwhile."""
     from aoc_migrate.inspect.cost import estimated, measure
     from aoc_migrate.revisions import ledger
+    from aoc_migrate.run.stop import stopped
     from aoc_migrate.run.target_run import put_work
     from aoc_migrate.run.verify import not_at_head
 
@@ -93,9 +94,10 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
             if hold.read(session) is not None:
                 hold.release(session)
                 report.changed = True
-            _go_up(session, report.revision, goal)
+            reached = _go_up(session, report.revision, goal)
             _share(session)
         session.transcript = None
+    report.findings += stopped(session, reached, goal, f"aoc-migrate upgrade {target}")
     if creates:
         report.findings.append(finding("table-created", contract.table, variable=target.upper()))
     _verify(session, report, options.limit)
@@ -182,16 +184,22 @@ def _before(session: Session, report: Report, options: UpgradeOptions, goal: str
     return findings + audit(session, plan, lambda rows: report.put(AuditFacts(rows)))
 
 
-def _go_up(session: Session, current: str | None, goal: str | None) -> None:
+def _go_up(session: Session, current: str | None, goal: str | None) -> str | None:
+    """Put back what is missing, and go up; return where that ended, at the goal or where somebody stopped it."""
     from alembic import command
 
     from aoc_migrate.run.alembic_env import make_config, run_functions
+    from aoc_migrate.run.stop import between, go_through
 
     target = session.target.name
     if any(f.slug in REPAIRABLE for f in catalog_findings(session, current)):
         run_functions(session, list(applied(target, current)), "upgrade")
-    if goal is not None and position(target, current) < position(target, goal):
-        command.upgrade(make_config(session), goal)
+    if position(target, current) >= position(target, goal):
+        return goal
+    config = make_config(session)
+    return go_through(
+        session, between(target, current, goal), lambda revision: command.upgrade(config, str(revision))
+    )
 
 
 def _share(session: Session) -> None:

@@ -63,7 +63,7 @@ def on_each_node(session: Session, what: str, query: str, parameters: Parameters
         f"SELECT coalesce(json_agg(found), '[]') AS found FROM ({session.pasteable(query, parameters)}) AS found"
     )
     rows = list[Row]()
-    for answer in session.rows(_EVERYWHERE, (session.mogrify(_PINNED, (listed,)),)):
+    for answer in session.rows(_EVERYWHERE, (session.pasteable(_PINNED, (listed,)),)):
         found = re.search("<found>(.*)</found>", answer["result"] or "", re.DOTALL)
         if answer["success"] and found:
             place = {"node": None if answer["here"] else answer["node"], "nodeid": answer["nodeid"]}

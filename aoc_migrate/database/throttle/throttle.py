@@ -6,6 +6,7 @@ It evaluates the signals once a second (on a cluster every five), when the sessi
 import time
 
 from aoc_migrate.database.batch_size import BOUND
+from aoc_migrate.database.obeying import clock, obey
 from aoc_migrate.database.observing import say_unseen
 from aoc_migrate.database.progress import Progress
 from aoc_migrate.database.session import Session
@@ -48,13 +49,14 @@ class Throttle:
         """Return once no signal says Stop. Raises Abort ``deadline`` (exit 3)."""
         if self._is_fresh():
             return
-        begun = time.monotonic()
+        begun = clock(self.session)
         while stopped := self._stopped():
-            (signal, stop), waited = stopped, time.monotonic() - begun
+            (signal, stop), waited = stopped, clock(self.session) - begun
             if signal.remedy and waited >= self.session.limits.deadline:
                 raise Abort(self._gave_up(signal, stop, waited))
             self.progress.waits(f"pausing because {stop.reason}")
             self._sleep(signal)
+            obey(self.session, self.step.label, self.progress)
         self._evaluated = time.monotonic()
         self.progress.waits(None)
 

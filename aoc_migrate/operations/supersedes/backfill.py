@@ -5,7 +5,6 @@ arrived since, even out of order, or that others changed, and repairs them in ba
 A scan is a plain SELECT, and locks no row.
 """
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +15,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import link_findings, refuse
 from aoc_migrate.database.batches import Batches, batches, index_plans_only
 from aoc_migrate.database.bookkeeping import JOURNAL, STATE
+from aoc_migrate.database.obeying import clock
 from aoc_migrate.database.own_tables import create
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.shape import Spread, spread_of
@@ -130,12 +130,12 @@ def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> 
     Where writers keep storing rows with wrong links, every scan finds some: after `MOST_SCANS`, or `LEAST_SCANS`
     and ``limits.deadline``, the rest is left to verify, which names it.
     """
-    session, begun = running.session, time.monotonic()
+    session, begun = running.session, clock(running.session)
     on_cluster = spread.placement is not None
     identity = ("id", contract.chain_key[0]) if on_cluster else ("id",)  # a batch there is of one tenant
     query = f"{wrong_links(contract, session.schema[contract.table], identity=identity)} LIMIT {FOUND}"
     scans = 0
-    while scans < MOST_SCANS and (scans < LEAST_SCANS or time.monotonic() - begun < session.limits.deadline):
+    while scans < MOST_SCANS and (scans < LEAST_SCANS or clock(session) - begun < session.limits.deadline):
         scanned_at = datetime.now(UTC)
         found = read(session, "looking for wrong links", query, whole=BACKFILL)
         if not found:

@@ -28,7 +28,8 @@ class Run:
     """A run in the ledger: who ran what, from and to which revision, when, for how long, with what outcome.
 
     ``plan``: the SHA-256 of the approved plan that ran. ``ended_at``: None while it runs, and the last sign of it
-    if it was killed. ``rows_written`` and ``longest_stall_ms`` are those of its ``steps_done``.
+    if it was killed. ``rows_written`` and ``longest_stall_ms`` are those of its ``steps_done``. ``controls``: what
+    was asked of it while it was under way.
     """
 
     run: int
@@ -52,6 +53,7 @@ class Run:
     plan: Whole | None
     version: Whole
     server_version: Whole
+    controls: Annotated[tuple[str, ...], Detail()] = ()
 
 
 @dataclass(frozen=True)

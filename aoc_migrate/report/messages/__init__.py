@@ -11,7 +11,17 @@ from aoc_migrate.report.messages.rehearsal import REHEARSAL
 from aoc_migrate.report.messages.replication import REPLICATION
 from aoc_migrate.report.messages.rows import ROWS
 from aoc_migrate.report.messages.session import SESSION
+from aoc_migrate.report.messages.steering import STEERING
 from aoc_migrate.report.messages.verifier_role import VERIFIER
 from aoc_migrate.report.messages.verify import VERIFY
 
-MESSAGES: dict[str, Message] = {**ROWS, **REPLICATION, **SESSION, **VERIFY, **VERIFIER, **QUARANTINE, **REHEARSAL}
+MESSAGES: dict[str, Message] = {
+    **ROWS,
+    **REPLICATION,
+    **SESSION,
+    **STEERING,
+    **VERIFY,
+    **VERIFIER,
+    **QUARANTINE,
+    **REHEARSAL,
+}
