@@ -99,7 +99,7 @@ SHOW_QUERIES = _locks(
 WAITING = (DEADLINE, LOCK_WAIT, SHOW_QUERIES)
 
 
-def batches(usual: int = 1_000, most: int = 20_000) -> tuple[Shared, ...]:
+def batches(usual: int = 2_000, most: int = 20_000) -> tuple[Shared, ...]:
     """Return the options of a command that writes batches of ``usual`` rows, and ``most`` if asked to."""
     return (
         _locks(

@@ -14,14 +14,13 @@ from typing import Any
 import psycopg
 
 from aoc_migrate.database import log
+from aoc_migrate.database.batch_guard import BatchGuard
 from aoc_migrate.database.batch_size import BOUND, BatchSize
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.lock_wait import failed, gave_up, too_slow
-from aoc_migrate.database.new_triggers import Triggers
 from aoc_migrate.database.obeying import clock, obey, rest
 from aoc_migrate.database.observing import cancelled_by_person
-from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.progress import Progress, shown
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Row, Session
@@ -60,10 +59,10 @@ class Batches:
         written: tuple[str, ...],
         expected_ms: float | None = None,
     ) -> None:
-        self.session, self.label, self.table, self.bound, self.written = session, label, table, bound, written
+        self.session, self.label, self.table, self.bound = session, label, table, bound
         self.progress = Progress(session, label, "rows", estimated_ms=expected_ms)
         self.size, self.throttle = BatchSize(session.limits), Throttle(session, label, table, bound, self.progress)
-        self.blockers, self.triggers = Blockers(session), Triggers(session)
+        self.blockers, self.guard = Blockers(session), BatchGuard(session, written)
         self._line = EverySeconds(log.SECONDS_BETWEEN_LINES)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
         self.step, self.rows = StepReport(label), 0
@@ -86,8 +85,8 @@ class Batches:
             begun, size = time.monotonic(), self.size.rows
             first = clock(self.session) if first is None else first
             try:
-                with own_tables_locked(self.session, *self.written, writes=True):
-                    self.triggers.lock()
+                with self.session.alone():
+                    self.guard.lock()
                     row = batch(size)
                     self._count(row)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):

@@ -30,7 +30,7 @@ class Limits:
     lock_wait: float = 1800.0
     show_queries: bool = False
     batch_time: float = 0.05
-    batch_rows: int = 1_000
+    batch_rows: int = 2_000
     pace: float = 1.0
     max_lag_bytes: int | None = 2**30
     max_lag_seconds: float | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.database.attached_code import LINKING, NEEDS, attached, attached_to_ddl
+from aoc_migrate.database.batch_guard import strangers
 from aoc_migrate.database.bookkeeping import (
     BOOKKEEPING,
     HOLD,
@@ -22,7 +23,6 @@ from aoc_migrate.database.bookkeeping import (
     share,
 )
 from aoc_migrate.database.limits import Limits
-from aoc_migrate.database.new_triggers import strangers
 from aoc_migrate.database.own_tables import flaws, writers
 from aoc_migrate.database.pinned_settings import LIFT, preamble
 from aoc_migrate.database.questions import QUESTIONS, column_exists

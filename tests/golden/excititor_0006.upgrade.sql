@@ -106,7 +106,7 @@ BEGIN
       PERFORM set_config(name, value, true) FROM (VALUES ('lock_timeout', '500ms'), ('enable_seqscan', 'off'),
         ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
         ('synchronous_commit', 'off')) AS settings (name, value);
-      EXECUTE statement INTO seen, written USING 1000, ids, olds, expecteds;
+      EXECUTE statement INTO seen, written USING 2000, ids, olds, expecteds;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       reason := SQLERRM;
     END;
@@ -132,7 +132,7 @@ DECLARE
 BEGIN
   LOOP
     CALL pg_temp.aoc_batch(relation, walk, NULL, NULL, NULL, seen, written);
-    EXIT WHEN seen < 1000;
+    EXIT WHEN seen < 2000;
   END LOOP;
   begun := clock_timestamp();
   WHILE scans < 3 OR scans < 20 AND clock_timestamp() - begun < interval '600.0 s' LOOP
@@ -143,9 +143,9 @@ BEGIN
       RETURN;
     END IF;
     repaired := 0;
-    FOR place IN 1..cardinality(ids) BY 1000 LOOP
-      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 999], olds[place:place + 999],
-        expecteds[place:place + 999], seen, written);
+    FOR place IN 1..cardinality(ids) BY 2000 LOOP
+      CALL pg_temp.aoc_batch(relation, repair, ids[place:place + 1999], olds[place:place + 1999],
+        expecteds[place:place + 1999], seen, written);
       repaired := repaired + written;
     END LOOP;
     IF cardinality(ids) < 50000 OR repaired = 0 THEN

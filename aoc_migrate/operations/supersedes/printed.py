@@ -12,7 +12,7 @@ from aoc_migrate.operations.step import Batches, Kind
 from aoc_migrate.operations.supersedes.backfill import FOUND, LEAST_SCANS, MOST_SCANS
 from aoc_migrate.operations.supersedes.statements import batch, done, repair, set_back, wrong_links
 
-SIZE = 1000  # rows of a batch
+SIZE = 2000  # rows of a batch
 
 HOLDERS = """-- Name the holders of locks on a table.
 CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$
