@@ -52,7 +52,7 @@ MEANING = {
     "WAL beyond memory": "the WAL of the same two runs, with max_wal_size a sixth of the table: the more often a "
     "page is met again after a checkpoint, the more whole pages are written",
     "backfill at half pace": "the backfill with `--pace 50%`, which sleeps as long as it works",
-    "backfill, against less work": "the same against the UPDATE alone, which nobody can take back, and nobody checks",
+    "backfill, against less work": "the same against the UPDATE alone, which nothing can undo, and nothing checks",
     "backfill": "rows linked in a second, with the journal and the last scan. The other side does the same work: "
     "one UPDATE by a window query, which stores each link in a table as well, and a query that finds no wrong "
     "link. The rows have no documents, which both would leave alone",

@@ -53,9 +53,7 @@ SELECT (SELECT count(*) FROM "public"."aoc_work_list" WHERE refused) + (SELECT c
 
 SELECT count(*) FILTER (WHERE repair) AS repairs, count(*) FILTER (WHERE NOT repair) AS moves FROM "public"."aoc_work_list";
 
-LOCK TABLE "public"."advisory_raw_quarantine", "public"."aoc_work_list" IN ROW EXCLUSIVE MODE;
-
-LOCK TABLE "public"."advisory_raw" IN ROW EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw_quarantine", "public"."aoc_work_list", "public"."advisory_raw" IN ROW EXCLUSIVE MODE;
 
 COPY "public"."advisory_raw" (id) FROM STDIN;
 
@@ -148,7 +146,7 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     AND CASE WHEN b.quarantine_repaired ? 'source_vendor' THEN b.quarantine_repaired->>'source_vendor' = encode(sha256(convert_to(coalesce(t.source_vendor::text, ''), 'UTF8')), 'hex') ELSE true END AND CASE WHEN b.quarantine_repaired ? 'upstream_id' THEN b.quarantine_repaired->>'upstream_id' = encode(sha256(convert_to(coalesce(t.upstream_id::text, ''), 'UTF8')), 'hex') ELSE true END AND CASE WHEN b.quarantine_repaired ? 'content_hash' THEN b.quarantine_repaired->>'content_hash' = encode(sha256(convert_to(coalesce(t.content_hash::text, ''), 'UTF8')), 'hex') ELSE true END AND CASE WHEN b.quarantine_repaired ? 'source' THEN b.quarantine_repaired->>'source' = encode(sha256(convert_to(coalesce(t.source::text, ''), 'UTF8')), 'hex') ELSE true END AND CASE WHEN b.quarantine_repaired ? 'upstream' THEN b.quarantine_repaired->>'upstream' = encode(sha256(convert_to(coalesce(t.upstream::text, ''), 'UTF8')), 'hex') ELSE true END AND CASE WHEN b.quarantine_repaired ? 'linkset' THEN b.quarantine_repaired->>'linkset' = encode(sha256(convert_to(coalesce(t.linkset::text, ''), 'UTF8')), 'hex') ELSE true END AND CASE WHEN b.quarantine_repaired ? 'content' THEN b.quarantine_repaired->>'content' = encode(sha256(convert_to(coalesce(t.content::text, ''), 'UTF8')), 'hex') ELSE true END AND CASE WHEN b.quarantine_repaired ? 'identifiers' THEN b.quarantine_repaired->>'identifiers' = encode(sha256(convert_to(coalesce(t.identifiers::text, ''), 'UTF8')), 'hex') ELSE true END) AS changed,
   (SELECT count(*) FROM chosen WHERE NOT (id IS NOT NULL AND tenant IS NOT NULL)) AS guarded;
 
-LOCK TABLE "public"."advisory_raw_quarantine" IN ROW EXCLUSIVE MODE;
+LOCK TABLE "public"."advisory_raw_quarantine", "public"."advisory_raw" IN ROW EXCLUSIVE MODE;
 
 SELECT quarantine_run AS run, quarantine_batch AS batch, tenant AS tenant FROM "public"."advisory_raw_quarantine" WHERE quarantine_run = 2 ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1;
 

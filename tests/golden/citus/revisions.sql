@@ -28,7 +28,7 @@ SELECT nulls, found.* FROM (SELECT coalesce(sum(n), 0)::bigint AS nulls FROM can
 
 SET LOCAL citus.enable_local_execution = off;
 
-SELECT count(*) AS rows, avg(8 * ceil((8 + coalesce(pg_column_size(tenant), 0) + coalesce(pg_column_size(source_vendor), 0) + coalesce(pg_column_size(upstream_id), 0) + coalesce(pg_column_size(content_hash), 0)) / 8.0) + 4) AS advisory_raw_idempotency_v1, avg(8 * ceil((8 + coalesce(pg_column_size(tenant), 0) + coalesce(pg_column_size(source_vendor), 0) + coalesce(pg_column_size(upstream_id), 0) + coalesce(pg_column_size(retrieved_at), 0) + coalesce(pg_column_size(id), 0)) / 8.0) + 4) AS advisory_raw_chain_v1 FROM "public"."advisory_raw" TABLESAMPLE SYSTEM (100.000000) REPEATABLE (pg_backend_pid());
+SELECT count(*) AS rows, avg(pg_column_size(id))::float8 AS id_bytes, avg(8 * ceil((8 + coalesce(pg_column_size(tenant), 0) + coalesce(pg_column_size(source_vendor), 0) + coalesce(pg_column_size(upstream_id), 0) + coalesce(pg_column_size(content_hash), 0)) / 8.0) + 4) AS advisory_raw_idempotency_v1, avg(8 * ceil((8 + coalesce(pg_column_size(tenant), 0) + coalesce(pg_column_size(source_vendor), 0) + coalesce(pg_column_size(upstream_id), 0) + coalesce(pg_column_size(retrieved_at), 0) + coalesce(pg_column_size(id), 0)) / 8.0) + 4) AS advisory_raw_chain_v1 FROM "public"."advisory_raw" TABLESAMPLE SYSTEM (100.000000) REPEATABLE (pg_backend_pid());
 
 EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT count(*) FILTER (WHERE NOT ((coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant)::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int8, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false))), count(*) FILTER (WHERE NOT (coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false))) FROM "public"."advisory_raw" TABLESAMPLE SYSTEM (100.000000) REPEATABLE (pg_backend_pid());
 
@@ -79,9 +79,7 @@ CREATE INDEX CONCURRENTLY advisory_raw_chain_v1 ON "public"."advisory_raw" (tena
 
 LOCK TABLE "public"."aoc_migration_state", "public"."aoc_supersedes_journal" IN ACCESS SHARE MODE;
 
-LOCK TABLE "public"."aoc_migration_state", "public"."aoc_supersedes_journal" IN ROW EXCLUSIVE MODE;
-
-LOCK TABLE "public"."advisory_raw" IN ROW EXCLUSIVE MODE;
+LOCK TABLE "public"."aoc_migration_state", "public"."aoc_supersedes_journal", "public"."advisory_raw" IN ROW EXCLUSIVE MODE;
 
 SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL enable_seqscan TO off;
 SET LOCAL enable_bitmapscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off;
@@ -214,6 +212,8 @@ BEGIN
     WHERE c.oid IN (to_regclass('"public"."advisory"')) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner) AS h));
 END $aoc$;
 
+LOCK TABLE "public"."advisory_raw" IN ROW EXCLUSIVE MODE;
+
 SELECT EXISTS (SELECT 1 FROM "public"."advisory_raw");
 
 WITH linked AS (
@@ -342,6 +342,8 @@ DELETE FROM "public"."aoc_supersedes_journal" WHERE batch = $1 AND $2 = 0;
 UPDATE "public"."aoc_supersedes_journal" SET links = links[:$1] WHERE batch = $2 AND $1 > 0;
 
 UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('rows', (value->>'rows')::bigint + (-$1::bigint)) WHERE name = 'concelier_0006';
+
+LOCK TABLE "public"."aoc_migration_state", "public"."aoc_supersedes_journal" IN ROW EXCLUSIVE MODE;
 
 DROP TABLE IF EXISTS "public"."aoc_supersedes_journal";
 
