@@ -7,7 +7,7 @@ import pytest
 
 from aoc_migrate.report.facts.full_reads import IN_AN_INDEX, FullReads
 from aoc_migrate.report.forms import render
-from aoc_migrate.report.look import Look
+from aoc_migrate.report.look import Look, Verbosity
 from aoc_migrate.report.model import Report
 from aoc_migrate.report.text import text
 from tests.conftest import Aoc, Database, Ran
@@ -119,11 +119,11 @@ def test_reports_say_how_often_the_table_was_read(case: str, target: Database, a
 
 
 def test_every_form_shows_full_reads() -> None:
-    """Text and Markdown show the sum of full reads and what for in one line, the page has a table of them."""
+    """Text with -v and Markdown show full reads and what for in one line, the page has a table of them."""
     facts = FullReads.of(Counter({RULES: 1, PROOFS: 2, "backfill": 2, IN_AN_INDEX: 1}))
     report = Report("excititor", facts=(facts,))
 
-    lines = text("upgrade", [report], Look()).splitlines()
+    lines = text("upgrade", [report], Look(verbosity=Verbosity.VERBOSE)).splitlines()
     page = render("html", "upgrade", [report], 0)
 
     shown = {

@@ -184,7 +184,7 @@ def test_a_script_keeps_stock_operations() -> None:
 
 def test_nobody_reads_a_label() -> None:
     """Only the code that shows and stores reports reads a step's label."""
-    readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "revisions" / "ledger.py"
+    readers = ROOT / "aoc_migrate" / "report", ROOT / "aoc_migrate" / "revisions" / "read_back.py"
     wrong = [
         str(path.relative_to(ROOT))
         for path in (ROOT / "aoc_migrate").rglob("*.py")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from aoc_migrate.report.fields import Facts, OnlyJson, Pairs, Title
+from aoc_migrate.report.fields import Detail, Facts, OnlyJson, Pairs, Title
 
 BACKFILL, BUILDS = "backfill", "index builds"
 IN_AN_INDEX = "duplicates, in an index"
@@ -24,9 +24,9 @@ class FullReads(Facts):
     """
 
     full_reads: Annotated[int, OnlyJson()]
-    full_reads_for: Annotated[_Reads, Title("full reads")]
-    full_reads_for_changes: Annotated[_Reads, Title("full reads for changes")] | None = None
-    full_index_reads: Annotated[_Reads, Title("full reads of an index")] | None = None
+    full_reads_for: Annotated[_Reads, Detail(), Title("full reads")]
+    full_reads_for_changes: Annotated[_Reads, Detail(), Title("full reads for changes")] | None = None
+    full_index_reads: Annotated[_Reads, Detail(), Title("full reads of an index")] | None = None
 
     @classmethod
     def of(cls, counted: Counter[str]) -> "FullReads":
