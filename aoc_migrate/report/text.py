@@ -130,7 +130,7 @@ class _Page:
         whole = self.look.verbosity == Verbosity.VERBOSE
         pairs = list(fact_pairs(report, whole=whole))
         pairs += [(title(field), ", ".join(map(plain, field.value))) for field in lists(report)]
-        pairs += [(title(f), summary(f) or ", ".join(named(f))) for f in states(report)]
+        pairs += [(title(f), summary(f) or ", ".join(named(f))) for f in states(report) if whole or not f.detail]
         pairs += [_sizes(table) for table in tables(report) if table.bars]
         if longest := longest_stall(report):
             pairs.append(("longest stall", plain(longest.statement)))
