@@ -16,6 +16,7 @@ from aoc_migrate.database.session import Row, Session, connect
 from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.supersedes.backfill import relink
 from aoc_migrate.operations.supersedes.set_back import restore
+from aoc_migrate.operations.supersedes.staged import exceeds_cache
 from tests.conftest import Database
 from tests.helpers import beyond_cache
 
@@ -99,6 +100,20 @@ def expected(database: Database) -> dict[str, str | None]:
         ids = [row[4] for row in chain]
         wanted |= dict(zip(ids, [None, *ids], strict=False))
     return wanted
+
+
+def test_a_partition_of_another_owner_keeps_key_order(excititor: Database) -> None:
+    """Nothing is written to a partition directly whose owner is not the table's: its policies would hold there."""
+    excititor.run(SHAPES["partitioned by document"])
+    beyond_cache(excititor)
+    other = f"{excititor.connection.info.dbname}_other"
+    with connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session:
+        assert exceeds_cache(session, VEX_RAW, new_indexes=2**30)
+        excititor.run(f"CREATE ROLE {other}; ALTER TABLE vex_raw_1_rest OWNER TO {other}")
+        try:
+            assert not exceeds_cache(session, VEX_RAW, new_indexes=2**30)
+        finally:
+            excititor.run(f"REASSIGN OWNED BY {other} TO CURRENT_USER; DROP ROLE {other}")
 
 
 @pytest.mark.usefixtures("order")

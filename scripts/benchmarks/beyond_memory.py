@@ -69,7 +69,7 @@ def _read(file: Path) -> str:
 
 def measure(lab: Lab) -> Iterator[Ratio]:
     """Compare both orders on clones of one table, with a third of its size as memory."""
-    template, limit = lab.light(), group()
+    limit, template = group(), lab.light()
     with lab.connect(template) as connection:
         size = int(value(connection, f"SELECT pg_relation_size('{TABLE}') + pg_indexes_size('{TABLE}')"))
     memory = size // 3

@@ -5,7 +5,7 @@ arrived since, even out of order, or that others changed, and repairs them in ba
 A scan is a plain SELECT, and locks no row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
@@ -65,8 +65,7 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
     keep(session, begin(contract, session.schema, name))
     label = LINK.format(contract.table)
     spread = spread_of(session, contract.table)
-    staged = exceeds_cache(session, contract)
-    walk = walk_staged if staged else _walk_tenants if spread.placement else _walk
+    walk = _walk_of(session, contract, spread)
     with batches(session, label, contract.table, (STATE, JOURNAL), expected_ms=expected_ms) as running:
         _count_rows(running, contract, name)
         walk(running, contract, name)
@@ -74,6 +73,13 @@ def relink(session: Session, contract: Contract, name: str, expected_ms: float |
         _settle(running, contract, name, spread)
         keep(session, done(session.schema, name))
         return running.rows
+
+
+def _walk_of(session: Session, contract: Contract, spread: Spread) -> Callable[[Batches, Contract, str], None]:
+    """Return the order in which the rows are written."""
+    if spread.placement:
+        return _walk_tenants
+    return walk_staged if exceeds_cache(session, contract) else _walk
 
 
 def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
