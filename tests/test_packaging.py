@@ -1,9 +1,12 @@
-"""The wheel does all that the checkout does, and stock Alembic works from a checkout."""
+"""The wheel does all that the checkout does, and stock Alembic works with both."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,9 +52,9 @@ def installed_bin(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
-    """The wheel has every module, revision and page of docs, and no test or cache."""
+    """The wheel has every module, revision and page of docs, alembic.ini, and no test or cache."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    ours = ("--cached", "--others", "--exclude-standard", "aoc_migrate", "migrations", "docs")
+    ours = ("--cached", "--others", "--exclude-standard", "aoc_migrate", "migrations", "alembic.ini", "docs")
     listed = run("git", "ls-files", *ours, cwd=ROOT).split()
 
     assert names == {name if name.startswith("aoc_migrate/") else f"aoc_migrate/{name}" for name in listed}
@@ -87,15 +90,20 @@ def test_no_revision_is_written_into_an_installation(installed_bin: Path) -> Non
     assert "checkout" in ran.stderr
 
 
-def alembic(*words: str, **environment: str) -> str:
-    """Run stock Alembic in the checkout."""
-    return run(sys.executable, "-m", "alembic", *words, cwd=ROOT, **environment)
+@pytest.fixture(params=["checkout", "installation"])
+def alembic(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Stock Alembic, in a checkout and with an installation, from the folder /, as docs/alembic.md says."""
+    if request.param == "checkout":
+        return partial(run, sys.executable, "-m", "alembic", cwd=ROOT)
+    programs = request.getfixturevalue("installed_bin")
+    typed = 'exec alembic -c "$(aoc-migrate config-path)" "$@"'
+    return partial(run, "sh", "-c", typed, "sh", PATH=f"{programs}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_stock_alembic_goes_up_and_down_from_a_checkout(
-    target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+def test_stock_alembic_goes_up_and_down(
+    alembic: Callable[..., str], target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
-    """Stock Alembic from a checkout shows the history, goes up to head and down to base."""
+    """Stock Alembic shows the history, goes up to head and down to base."""
     target = ("-n", target_with_chain.target)
 
     assert f"{target_with_chain.target}_0007" in alembic(*target, "history")
@@ -107,10 +115,26 @@ def test_stock_alembic_goes_up_and_down_from_a_checkout(
 
 
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
-def test_stock_alembic_prints_sql_without_a_database(target: str) -> None:
+def test_stock_alembic_prints_sql_without_a_database(target: str, alembic: Callable[..., str]) -> None:
     """Stock Alembic prints the SQL of the whole way up and down without any database."""
     up = alembic("-n", target, "upgrade", f"{target}@head", "--sql")
     down = alembic("-n", target, "downgrade", f"{target}@head:base", "--sql")
 
     assert "CREATE UNIQUE INDEX CONCURRENTLY" in up
     assert "DROP INDEX CONCURRENTLY" in down
+
+
+def test_a_path_that_alembic_cannot_read_is_not_printed(tmp_path: Path) -> None:
+    """Alembic takes a % in its configuration's path for a variable: such a path is refused."""
+    copy = tmp_path / "100%"
+    for name in ("aoc_migrate", "migrations"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", copy)
+    command = [sys.executable, "-m", "aoc_migrate", "config-path"]
+
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=copy)
+    stock = [sys.executable, "-m", "alembic", "-n", "concelier", "history"]
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"Alembic cannot read {copy}/alembic.ini" in ran.stderr
+    assert subprocess.run(stock, check=False, capture_output=True, cwd=copy).returncode != 0

@@ -44,6 +44,7 @@ GROUPS = {
         "bundle": "Write the Offline Kit.",
         "sandbox": "Run a throwaway PostgreSQL with both databases.",
         "explain": "Explain a finding in a report.",
+        "config-path": "Print the path of alembic.ini, for stock Alembic.",
         "revision": "Create the file of a new revision, in a checkout.",
     },
 }
@@ -77,8 +78,9 @@ class LazyGroup(click.Group):
         """Import the module of a command and return the command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"aoc_migrate.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"aoc_migrate.cli.{name}")
+        command: click.Command = getattr(module, name)
         return command
 
     def resolve_command(

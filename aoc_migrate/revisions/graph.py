@@ -46,6 +46,17 @@ def migrations_folder() -> Path:
     return packaged_folder("migrations")
 
 
+def config_path() -> Path:
+    """Return the path of alembic.ini, next to the folder with the revisions.
+
+    Raises Abort (exit 2) where Alembic could not read it.
+    """
+    path = migrations_folder().with_name("alembic.ini")
+    if "%" in str(path):  # Alembic does not escape the folder that it puts in place of %(here)s
+        raise refused(f"Alembic cannot read {path}: the path has a %. Install aoc-migrate in another folder.")
+    return path
+
+
 @cache
 def history(target: str) -> tuple[Revision, ...]:
     """Return the revisions of ``target`` from the first to the head."""

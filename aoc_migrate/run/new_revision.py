@@ -5,14 +5,13 @@ from argparse import Namespace
 from pathlib import Path
 
 from aoc_migrate.errors import refused
-from aoc_migrate.revisions.graph import head, history, migrations_folder
+from aoc_migrate.revisions.graph import config_path, head, history, migrations_folder
 
 
 def new_revision(target: str, message: str) -> Path | None:
     """Write the file of the next revision of ``target`` and return its path; None outside a checkout."""
     folder = migrations_folder()
-    checkout = folder.parent
-    if not (checkout / "alembic.ini").is_file():
+    if (folder.parent / "__init__.py").is_file():  # in an installation, it is inside the package
         return None
     if not re.search("[a-zA-Z]", message) or not message.isprintable() or re.search(r'["\\]', message):
         raise refused("-m needs a title in one line, without quotes, such as -m 'guard the identifiers column'.")
@@ -22,7 +21,7 @@ def new_revision(target: str, message: str) -> Path | None:
     number = len(history(target)) + 1
     try:
         script = command.revision(
-            Config(str(checkout / "alembic.ini"), ini_section=target, cmd_opts=Namespace(quiet=True)),
+            Config(str(config_path()), ini_section=target, cmd_opts=Namespace(quiet=True)),
             message=message,
             head=head(target),
             rev_id=f"{target}_{number:04d}",
