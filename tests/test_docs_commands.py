@@ -40,6 +40,7 @@ NOT_TYPED = {
     "CONTRIBUTING.md: scripts/test": "is what runs this test",
     "CONTRIBUTING.md: AOC_SANDBOX_PG_BIN=": "runs all tests on another server",
     "CONTRIBUTING.md: export AOC_TEST_BUILD=": "needs Podman; runs all tests of deploy/",
+    "CONTRIBUTING.md: scripts/release": "runs in tests/test_release.py, in a clone",
     "docs/cli.md: python3 -c": "asks for a password on the terminal",
     "docs/deploy.md: docker build": "needs Docker; tests/deploy builds and runs the image",
     "docs/deploy.md: POSTGRES_PASSWORD=": "needs Docker Compose, and runs until it is stopped",

