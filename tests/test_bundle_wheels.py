@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aoc_migrate.kit.sbom import sbom
 from tests.conftest import Aoc, Database
 from tests.test_bundle import contents
 
@@ -126,3 +127,36 @@ def test_an_unknown_platform_is_refused(tmp_path: Path) -> None:
     assert ran.exit_code == 2
     assert "pip could not get the packages" in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bill_of_materials_has_every_license(bundle_with_wheels: Path) -> None:
+    """The SBOM has what each wheel declares as its license, whichever way its metadata has it."""
+    bom = json.loads((bundle_with_wheels / "sbom.cdx.json").read_text(encoding="utf-8"))
+    licenses = {c["name"]: c.get("licenses") for c in bom["components"]}
+
+    assert [name for name, known in licenses.items() if not known] == []
+    assert licenses["psycopg"] == [{"expression": "LGPL-3.0-only"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "license_"),
+    [
+        ("License-Expression: MIT\nLicense: not this", [{"expression": "MIT"}]),
+        ("License: BSD\nClassifier: License :: OSI Approved :: MIT License", [{"license": {"name": "BSD"}}]),
+        (
+            "License: The whole text,\n  in lines.\nClassifier: License :: OSI Approved :: MIT License\n"
+            "Classifier: License :: Public Domain\nClassifier: Topic :: Database",
+            [{"license": {"name": "MIT License"}}, {"license": {"name": "Public Domain"}}],
+        ),
+        ("Classifier: Topic :: Database", None),
+    ],
+)
+def test_a_license_is_read_from_any_field(fields: str, license_: object, tmp_path: Path) -> None:
+    """An SPDX expression comes first, then a name of one line, then the classifiers; a license text is no name."""
+    wheel = tmp_path / "some-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("some-1.dist-info/METADATA", f"Metadata-Version: 2.4\nName: some\nVersion: 1\n{fields}\n")
+
+    (component,) = json.loads(sbom([wheel]))["components"]
+
+    assert component.get("licenses") == license_

@@ -1,8 +1,9 @@
-"""The bill of materials of a bundle: CycloneDX 1.6, from the metadata of the wheels."""
+"""The bill of materials of a bundle or an image: CycloneDX 1.6, from the metadata of the wheels."""
 
 import email.parser
 import json
 import zipfile
+from collections.abc import Sequence
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,35 @@ from typing import Any
 from aoc_migrate import __version__
 from aoc_migrate.kit.checksums import sha256
 
+Component = dict[str, Any]
 
-def sbom(wheels: list[Path]) -> str:
-    """Return the JSON for a bundle with these wheels; its main component is this package."""
-    metadata = {path: _metadata(path) for path in wheels}
-    libraries = [_component(path, about) for path, about in metadata.items() if about["Name"] != "aoc-migrate"]
-    main = {"type": "application", **_named("aoc-migrate", __version__)}
+
+def sbom(wheels: Sequence[Path], base: Sequence[Component] = ()) -> str:
+    """Return the JSON for these wheels; its main component is this package.
+
+    ``base`` is what an image has below the packages: Python, and the packages of the operating system.
+    """
+    main, libraries = _package("application", "aoc-migrate", __version__), []
+    for path in wheels:
+        metadata = _metadata(path)
+        if metadata["Name"] == "aoc-migrate":
+            main |= _licenses(metadata)
+        else:
+            libraries.append(_library(path, metadata))
     body = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": main},
-        "components": libraries,
+        "components": [*libraries, *base],
         "dependencies": [{"ref": main["bom-ref"], "dependsOn": [part["bom-ref"] for part in libraries]}],
     }
     return json.dumps(body, indent=2) + "\n"
+
+
+def component(type_: str, name: str, version: str, purl: str) -> Component:
+    """Return a component; its package URL is also the reference to it."""
+    return {"type": type_, "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
 def _metadata(path: Path) -> Message:
@@ -33,21 +48,23 @@ def _metadata(path: Path) -> Message:
         return email.parser.Parser().parsestr(wheel.read(name).decode("utf-8"))
 
 
-def _named(name: str, version: str) -> dict[str, Any]:
-    purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}"
-    return {"bom-ref": purl, "name": name, "version": version, "purl": purl}
+def _package(type_: str, name: str, version: str) -> Component:
+    return component(type_, name, version, f"pkg:pypi/{name.lower().replace('_', '-')}@{version}")
 
 
-def _component(path: Path, metadata: Message) -> dict[str, Any]:
-    expression, name = metadata["License-Expression"], metadata["License"]
-    licenses: list[dict[str, Any]] = []
-    if expression:
-        licenses = [{"expression": expression}]
-    elif name and len(name.splitlines()) == 1:
-        licenses = [{"license": {"name": name}}]
+def _library(path: Path, metadata: Message) -> Component:
     return {
-        "type": "library",
-        **_named(metadata["Name"], metadata["Version"]),
+        **_package("library", metadata["Name"], metadata["Version"]),
         "hashes": [{"alg": "SHA-256", "content": sha256(path)}],
-        **({"licenses": licenses} if licenses else {}),
+        **_licenses(metadata),
     }
+
+
+def _licenses(metadata: Message) -> Component:
+    """Return the licenses that a wheel declares: as an SPDX expression, or in the fields that preceded it."""
+    if expression := metadata["License-Expression"]:
+        return {"licenses": [{"expression": expression}]}
+    text = metadata["License"] or ""
+    classifiers = [c for c in metadata.get_all("Classifier", []) if c.startswith("License :: ")]
+    names = [text] if len(text.splitlines()) == 1 else [c.rpartition(" :: ")[2] for c in classifiers]
+    return {"licenses": [{"license": {"name": name}} for name in names]} if names else {}

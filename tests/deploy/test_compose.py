@@ -11,6 +11,7 @@ import yaml
 
 from aoc_migrate import __version__
 from tests.conftest import ROOT, Aoc, Database
+from tests.deploy.conftest import IMAGE
 
 FILE = ROOT / "deploy" / "compose.yaml"
 FLAGS = {
@@ -85,7 +86,8 @@ def test_services_start_after_the_migration(compose_services: Any) -> None:
     migration = compose_services["aoc-migrate"]
     assert migration["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert migration["restart"] == "no"
-    assert migration["image"] == f"aoc-migrate:{__version__}"
+    assert migration["image"] == f"{IMAGE}:{__version__}"
+    assert migration["build"]["args"] == {"VERSION": __version__}
     assert (migration["read_only"], migration["cap_drop"]) == (True, ["ALL"])
 
 
