@@ -13,7 +13,7 @@ import pytest
 from aoc_migrate.cli import COMMANDS, cli
 from aoc_migrate.report.messages import MESSAGES
 from tests.conftest import ROOT
-from tests.test_docs import commands, docs
+from tests.test_docs import blocks, commands, docs
 from tests.test_report_browser import CHROMIUM, framed
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -39,15 +39,13 @@ frame.onload = () => {
   if (pages.length) frame.src = pages[0];
 };
 """
-LISTED = """\
-# Documentation
-
-## Reference
-
-| page | when |
-| --- | --- |
-| [Words](words.md) | a word is new |
-"""
+WRONG = {
+    "README.md": "# A program\n\n[All pages](docs/README.md)\n",
+    "docs/README.md": "# Documentation\n\n## Words\n\n| page |\n| --- |\n| [V](verbs.md) |\n| [W](words.md) |\n",
+    "docs/words.md": "# Words\n\n[one](README.md#nowhere)\n\n[two](../scripts)\n\n![three](picture.svg)\n",
+    "docs/more.md": "# More\n",
+}
+"""A checkout whose pages are wrong in five ways."""
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +126,17 @@ def test_every_finding_has_an_anchor_and_every_command_a_section(site: Path) -> 
         assert "-".join(["aoc-migrate", *words]) in pages[words[0]]
 
 
+def test_the_rooms_are_drawn(site: Path) -> None:
+    """The picture of the rooms, which is Mermaid in the checkout, is an SVG with the same boxes and arrows."""
+    (chart,) = blocks((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), "mermaid")
+    page = (site / "docs" / "architecture.html").read_text(encoding="utf-8")
+    (picture,) = re.findall(r'(?s)<svg class="flowchart".*?</svg>', page)
+
+    assert "flowchart TD" not in page
+    assert {*re.findall(r'\["(.+)"\]', chart)} == {*re.findall(r"<text [^>]*>(.+?)</text>", picture)} - {"op"}
+    assert len(re.findall(r" -->| \.->", chart)) == picture.count("marker-end")
+
+
 def test_the_first_page_leads_everywhere(site: Path) -> None:
     """The quick start is on the first page, and every other page is one click from there."""
     first = Page(site / "index.html")
@@ -138,38 +147,28 @@ def test_the_first_page_leads_everywhere(site: Path) -> None:
     assert pages - {link.partition("#")[0] for link in first.links} == set()
 
 
-def small(folder: Path, words: str = "# Words\n", listed: str = LISTED) -> Path:
-    """Return a checkout with three pages."""
-    shutil.copytree(ROOT / "scripts" / "pages", folder / "scripts" / "pages")
-    shutil.copy(ROOT / "scripts" / "docs", folder / "scripts" / "docs")
-    (folder / "docs").mkdir()
-    (folder / "README.md").write_text("# A program\n\n[All pages](docs/README.md)\n", encoding="utf-8")
-    (folder / "docs" / "README.md").write_text(listed, encoding="utf-8")
-    (folder / "docs" / "words.md").write_text(words, encoding="utf-8")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("words", "listed", "where"),
-    [
-        ("# Words\n\n[there](README.md#nowhere)\n", LISTED, "docs/words.md:3: "),
-        ("# Words\n\n[there](../scripts)\n", LISTED, "docs/words.md:3: "),
-        ("# Words\n\n![there](picture.svg)\n", LISTED, "docs/words.md:3: "),
-        ("# Words\n", LISTED.replace("words", "verbs"), "README.md:"),
-        ("# Words\n", "# Documentation\n", "docs/words.md: "),
-    ],
-    ids=["anchor", "folder", "picture", "page that is missing", "page that is not listed"],
-)
-def test_a_page_that_is_wrong_is_named(words: str, listed: str, where: str, tmp_path: Path) -> None:
-    """A link that leads nowhere, and a page outside the list, fail the build, which leaves the old site."""
-    old = tmp_path / "old"
+def test_whatever_is_wrong_is_named_by_page_and_line(tmp_path: Path) -> None:
+    """A link that leads nowhere, and a page that is missing or not listed, fail the build; the old site stays."""
+    checkout, old = tmp_path / "checkout", tmp_path / "old"
+    for page, text in WRONG.items():
+        (checkout / page).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / page).write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "scripts", checkout / "scripts")
     old.mkdir()
     (old / "objects.inv").write_text("old", encoding="utf-8")
 
-    ran = docs(small(tmp_path / "checkout", words, listed), "--site", str(old))
+    ran = docs(checkout, "--site", str(old))
 
     assert ran.returncode == 1
-    assert any(line.startswith(where) and "WARNING: " in line for line in ran.stderr.splitlines()), ran.stderr
+    said = [line.partition(" WARNING: ") for line in ran.stderr.splitlines()]
+    for where, what in (
+        ("docs/words.md:3:", "'nowhere'"),
+        ("docs/words.md:5:", "'../scripts'"),
+        ("docs/words.md:7:", "picture.svg"),
+        ("docs/README.md:7:", "'verbs.md'"),
+        ("docs/more.md:", "isn't included in any toctree"),
+    ):
+        assert [line for line in said if line[0] == where and what in line[2]], ran.stderr
     assert [path.name for path in old.iterdir()] == ["objects.inv"]
 
 
@@ -217,7 +216,7 @@ def test_the_search_finds(words: str, page: str, site: Path, tmp_path: Path) -> 
 def test_pages_fit_the_window(width: int, site: Path, tmp_path: Path) -> None:
     """On a phone and on a desk, only tables and code are wider than the window, in frames that scroll."""
     pages = sorted(site.rglob("*.html"), key=lambda path: -path.stat().st_size)
-    addresses = [page.as_uri() for page in pages[:20]]
+    addresses = [page.as_uri() for page in pages[:12]]
 
     found = framed(addresses[0], MEASURED.replace("PAGES", json.dumps(addresses)), tmp_path, width)
 
