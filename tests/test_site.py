@@ -179,7 +179,7 @@ def test_a_folder_with_anything_else_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "mine"):
         ran = docs(ROOT, "--site", str(folder))
         assert (ran.returncode, ran.stdout) == (2, "")
-        assert ran.stderr.startswith(f"scripts/docs: {folder} ")
+        assert ran.stderr.startswith(f"scripts/docs: {folder}")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

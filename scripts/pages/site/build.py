@@ -33,7 +33,7 @@ def build(root: Path, folder: Path) -> int:
             shutil.rmtree(folder)
             shutil.move(built, folder)
     except OSError as error:
-        return refused(f"{folder} cannot be written: {error.strerror}.")
+        return refused(f"{error.filename}: {error.strerror}.")
     print(folder / "index.html")
     return 0
 
@@ -53,7 +53,7 @@ def made(root: Path, built: Path) -> bool:
         [sys.executable, *SPHINX, *folders],
         check=False,
         cwd=root,
-        env=os.environ | {"PYTHONHASHSEED": "0"},
+        env=os.environ | {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"},
         stderr=subprocess.PIPE,
         text=True,
     )

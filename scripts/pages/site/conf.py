@@ -4,7 +4,7 @@ from aoc_migrate import __version__
 
 project = "aoc-migrate"
 extensions = ["myst_parser"]
-nitpicky = True
+nitpicky = True  # a reference that leads nowhere is an error
 myst_heading_anchors = 6
 
 html_theme = "furo"

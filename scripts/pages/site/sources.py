@@ -27,21 +27,19 @@ def assemble(root: Path, source: Path) -> None:
     """Write the pages of a checkout, and the files that they link to, into a new folder."""
     sections = listed(root)
     labels = {LIST: "All pages"} | {path: label for pages in sections.values() for path, label in pages.items()}
-    others = sorted(
-        f"docs/{path.name}" for path in (root / "docs").glob("*.md")
-    )  # Sphinx refuses one that is not listed
+    in_docs = sorted(f"docs/{path.name}" for path in (root / "docs").glob("*.md"))
     texts = {
         path: (root / path).read_text(encoding="utf-8")
-        for path in dict.fromkeys((START, *labels, *others))
-        if (root / path).is_file()  # and one that is missing
+        for path in dict.fromkeys((START, *labels, *in_docs))  # Sphinx reports a page of docs/ that is not listed,
+        if (root / path).is_file()  # and one that is listed and missing
     }
     for file in {file for path, text in texts.items() for file in files(root, path, text)}:
-        shutil.copyfile(root / file, made(source / file))
+        shutil.copyfile(root / file, placed(source / file))
     commands = split(texts)
     texts[START] += toctree({START: "Overview and quick start", LIST: labels[LIST]})
     texts[START] += "".join(toctree(pages, caption) for caption, pages in sections.items())
     for path, text in texts.items():
-        made(source / as_index(path)).write_text(page(path, text, labels, commands), encoding="utf-8")
+        placed(source / as_index(path)).write_text(page(path, text, labels, commands), encoding="utf-8")
 
 
 def listed(root: Path) -> dict[str, dict[str, str]]:
@@ -65,8 +63,8 @@ def files(root: Path, path: str, text: str) -> Iterator[str]:
             yield file
 
 
-def made(path: Path) -> Path:
-    """Make the folder of a file; return the file."""
+def placed(path: Path) -> Path:
+    """Return the path of a file, whose folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
