@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT, Aoc, Database, Ran
 from tests.helpers import before_backfill, wait_until
-from tests.services import PASSWORD, SERVICES, Service, administrator
+from tests.services import PASSWORD, SERVICES, Service, administrator, become_aurora
 
 PAGE = (ROOT / "docs" / "managed.md").read_text(encoding="utf-8")
 RETROFIT = {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
@@ -31,6 +31,8 @@ def login(service: Service, concelier: Database, aoc: Aoc) -> Iterator[str]:
     for n in range(2):
         concelier.add(f"twice-{n}", upstream_id="CVE-2", content_hash="sha256:2")
     concelier.add("blank", upstream_id="CVE-3", tenant=" ")
+    if service.name == "Amazon Aurora":
+        become_aurora(concelier, 20.0)
     with administrator(service, concelier) as name:
         aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as(name)
         aoc.environment["CONCELIER_DATABASE_PASSWORD"] = PASSWORD
@@ -50,7 +52,9 @@ def succeeds(aoc: Aoc) -> Command:
     return run
 
 
-def test_the_whole_life(login: str, concelier: Database, aoc: Aoc, succeeds: Command, tmp_path: Path) -> None:
+def test_the_whole_life(
+    service: Service, login: str, concelier: Database, aoc: Aoc, succeeds: Command, tmp_path: Path
+) -> None:
     """Find, repair, upgrade, verify, watch, and go all the way back: nothing needs more than the service gives."""
     before = sorted(concelier.rows("SELECT id, tenant FROM advisory_raw"))
     (tmp_path / "password").write_text("of the verifier", encoding="utf-8")
@@ -60,7 +64,8 @@ def test_the_whole_life(login: str, concelier: Database, aoc: Aoc, succeeds: Com
     assert not {"privileges", "limited-visibility"} & set(audited.slugs())
     for words in ("dedupe --apply", "repair --rule all --apply", "plan"):
         succeeds(words)
-    succeeds("upgrade", **RETROFIT)
+    upgraded = succeeds("upgrade", **RETROFIT)
+    assert ("hidden-replicas" in upgraded.slugs()) == (service.name == "Amazon Aurora")
     for words in (
         "verify",
         "status",
