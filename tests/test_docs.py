@@ -129,8 +129,9 @@ def test_the_documents_name_the_variables_of_the_code() -> None:
     """The documents name the variables that the code reads, and no others; docs/cli.md has all that users set."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "aoc_migrate").rglob("*.py")))
     suffixes = set(re.findall(r"\{(?:prefix|variable|target\.upper\(\))\}_([A-Z_]+)", code))
-    assert suffixes == {"DATABASE_URL", "DATABASE_SCHEMA", "TABLE_OWNER", "FILE"}
-    endings = {"DATABASE_URL", "DATABASE_URL_FILE", "DATABASE_SCHEMA", "TABLE_OWNER"}
+    assert suffixes == {"DATABASE_URL", "DATABASE_PASSWORD", "DATABASE_SCHEMA", "TABLE_OWNER", "FILE"}
+    endings = {f"DATABASE_{kind}{end}" for kind in ("URL", "PASSWORD") for end in ("", "_FILE")}
+    endings |= {"DATABASE_SCHEMA", "TABLE_OWNER"}
     known = variables(code) | {f"{target}_{end}" for target in ("CONCELIER", "EXCITITOR") for end in endings}
 
     named = variables("\n".join(read(page) for page in PAGES))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -75,6 +76,37 @@ def test_a_run_that_gives_up_reports_it(unsighted_owner: str, excititor: Databas
     assert (ran.exit_code, sorted(ran.slugs())) == (3, ["deadline", SLUG])
     assert f"pid {pid} (sandbox, " in ran.finding("deadline")["problem"]
     assert f"pg_terminate_backend({pid})" in ran.finding("deadline")["help"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "grant", "says"),
+    [
+        ("SUPERUSER", "pg_signal_backend", ", as a superuser"),
+        ("", "pg_monitor", ", as a member of pg_signal_backend"),
+        ("", "pg_signal_backend", ""),
+    ],
+)
+def test_a_blocker_is_ended_by_who_may(
+    attributes: str, grant: str, says: str, unsighted_owner: str, excititor: Database, aoc: Aoc
+) -> None:
+    """Where this role may not end the session that blocks it, the finding says who may."""
+    role = f"service_{excititor.connection.info.backend_pid}"
+    excititor.run(f"CREATE ROLE {role} LOGIN {attributes} PASSWORD 'p'; GRANT SELECT ON vex_raw TO {role}")
+    excititor.run(f"GRANT {grant} TO {unsighted_owner}")
+    with suppress(psycopg.errors.AdminShutdown), psycopg.connect(excititor.url_as(role, "p")) as reader:
+        reader.execute("SELECT FROM vex_raw")
+        ran = aoc.json("upgrade", "--deadline", "1s", "--max-stall", "50ms")
+        statement = f"SELECT pg_terminate_backend({reader.info.backend_pid});"
+        refused = False
+        with psycopg.connect(aoc.environment["EXCITITOR_DATABASE_URL"]) as owner:
+            try:
+                owner.execute(statement.encode())
+            except psycopg.errors.InsufficientPrivilege:
+                refused = True
+    excititor.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+    assert f"(for example{says}: {statement})" in ran.finding("deadline")["help"]
+    assert refused == bool(says)
 
 
 @pytest.mark.parametrize("words", ["upgrade", "verify", "wait", "plan", "history", "chain", "dedupe"])

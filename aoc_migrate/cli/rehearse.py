@@ -10,7 +10,12 @@ from aoc_migrate.cli.param_types import SIZE
 
 
 @click.command(cls=TargetCommand, shared=(ACCEPT, MAX_STALL, *WAITING, *batches(), LIMIT, *METRICS, POOLER))
-@click.option("--copy", metavar="URL", help="URL of the copy. AOC_COPY_URL or AOC_COPY_URL_FILE keeps it private.")
+@click.option(
+    "--copy",
+    metavar="URL",
+    help="URL of the copy. AOC_COPY_URL or AOC_COPY_URL_FILE keeps it private; AOC_COPY_PASSWORD or "
+    "AOC_COPY_PASSWORD_FILE has the password of a URL without one.",
+)
 @click.option("--copy-is", required=True, metavar="DATABASE", help="Name of the database that the URL leads to.")
 @click.option("--no-second-upgrade", is_flag=True, help="Leave the copy as the downgrade left it, under a hold.")
 @click.option(

@@ -71,16 +71,17 @@ class Blockers:
         """Return what to do before running the same command again."""
         if self.slow:
             return "Give the change more time, such as --max-stall 1s,"
-        return f"End what blocks (for example: {self._end()})"
+        return f"End what blocks (for example{self._end()})"
 
     def _end(self) -> str:
-        """Return the statement that ends one of them."""
+        """Return the statement that ends one of them, after who may run it, if this role may not."""
         for row in self.ahead:
             if row["gid"] is not None:
-                return f"ROLLBACK PREPARED {typed(row['gid'])};{on(row)}"
+                return f": ROLLBACK PREPARED {typed(row['gid'])};{on(row)}"
             if not row["waits"]:
-                return f"SELECT pg_terminate_backend({row.get('global_pid', row['pid'])});"
-        return "SELECT * FROM pg_stat_activity WHERE state <> 'idle' ORDER BY xact_start;"
+                ender = f", as {row['ender']}" if row["ender"] else ""
+                return f"{ender}: SELECT pg_terminate_backend({row.get('global_pid', row['pid'])});"
+        return ": SELECT * FROM pg_stat_activity WHERE state <> 'idle' ORDER BY xact_start;"
 
     def _name(self, row: Row) -> str:
         age = "" if row["seconds"] is None else f", open for {seconds_shown(row['seconds'])}"

@@ -10,15 +10,21 @@ from aoc_migrate.database.spread.nodes import on_each_node
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.spread.shards import ALL_PLACEMENTS, shards
 
+# Who may end a session: PostgreSQL 18 manual, 9.28.2.
+_ENDER = """CASE WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN NULL
+  WHEN coalesce((SELECT rolsuper FROM pg_roles WHERE oid = a.usesysid), true) THEN 'a superuser'
+  WHEN NOT pg_has_role(a.usesysid, 'USAGE') AND NOT pg_has_role('pg_signal_backend', 'USAGE')
+    THEN 'a member of pg_signal_backend' END"""
 # A lock without a backend is a prepared transaction's, which holds one on its own id as well.
-_SESSIONS = """
+_SESSIONS = f"""
 SELECT a.pid, a.usename AS role, a.application_name AS application, a.state, a.query, NULL AS gid,
   extract(epoch FROM now() - a.xact_start)::int AS seconds,
   a.backend_type = 'autovacuum worker' AS autovacuum, a.query LIKE '%%(to prevent wraparound)' AS wraparound,
-  ahead.waits
+  ahead.waits, {_ENDER} AS ender
 FROM ahead JOIN pg_stat_activity a ON a.pid = ahead.pid
 UNION ALL
-SELECT 0, p.owner, NULL, 'prepared', NULL, p.gid, extract(epoch FROM now() - p.prepared)::int, false, false, false
+SELECT 0, p.owner, NULL, 'prepared', NULL, p.gid, extract(epoch FROM now() - p.prepared)::int, false, false, false,
+  NULL
 FROM ahead JOIN pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL
   AND own.virtualtransaction = ahead.prepared
 JOIN pg_prepared_xacts p ON p.transaction = own.transactionid

@@ -23,7 +23,7 @@ def read_place(session: Session) -> Place:
     """
     try:
         row = session.row(_PLACE.format(_SYSTEM_IDENTIFIER))
-    except psycopg.errors.InsufficientPrivilege:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
         row = session.row(_PLACE.format("NULL"))
     refuse(row["engine"], session.target)
     if row["citus"]:

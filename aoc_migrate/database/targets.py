@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from aoc_migrate.database.secret_file import read_secret
+from aoc_migrate.database.secret_file import secret_of
 from aoc_migrate.errors import refused
 from aoc_migrate.report.model import Place
 
@@ -125,7 +125,7 @@ def read_targets(environment: Mapping[str, str] = os.environ) -> dict[str, Targe
 
 def _read_target(name: str, environment: Mapping[str, str]) -> Target | None:
     variable = f"{name.upper()}_DATABASE_URL"
-    url = _read_url(variable, environment)
+    url = secret_of(variable, environment).strip()
     return _target(name, variable, url, environment) if url else None
 
 
@@ -134,13 +134,14 @@ def read_copy(name: str, url: str | None, environment: Mapping[str, str] = os.en
 
     Raises Abort (exit 2) for invalid settings, or if there is no URL.
     """
-    url = (url or "").strip() or _read_url(COPY, environment)
+    url = (url or "").strip() or secret_of(COPY, environment).strip()
     if not url:
         raise refused(f"No copy is named: set {COPY}=postgresql://user@host/copy, {COPY}_FILE, or add --copy URL.")
     return _target(name, COPY, url, environment)
 
 
 def _target(name: str, variable: str, url: str, environment: Mapping[str, str]) -> Target:
+    password_variable = f"{variable.removesuffix('_URL')}_PASSWORD"
     try:
         conninfo = conninfo_of(url)
     except ValueError:
@@ -148,9 +149,25 @@ def _target(name: str, variable: str, url: str, environment: Mapping[str, str]) 
             f"{variable} is not a PostgreSQL URL. Write it as "
             "postgresql://user:password@host:5432/database and percent-encode the password ("
             """python3 -c "import urllib.parse; print(urllib.parse.quote(input(), safe=''))"), """
-            "or leave the password out and set PGPASSWORD or PGPASSFILE."
+            f"or leave the password out and set {password_variable}, PGPASSWORD or PGPASSFILE."
         ) from None
+    conninfo = _with_password(conninfo, variable, password_variable, environment)
     return Target(name, conninfo, *read_schema_and_owner(name, environment), variable)
+
+
+def _with_password(conninfo: str, url: str, variable: str, environment: Mapping[str, str]) -> str:
+    """Return ``conninfo`` with the password of a variable or its file, if one is set, without its line break."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    password = re.sub(r"\r?\n\Z", "", secret_of(variable, environment))
+    if not password:
+        return conninfo
+    if conninfo_to_dict(conninfo).get("password"):
+        raise refused(f"{url} has a password, and {variable} or {variable}_FILE is set too; remove one of them.")
+    try:
+        return make_conninfo(conninfo, password=password)
+    except UnicodeEncodeError:  # which would quote the password
+        raise refused(f"{variable} is not UTF-8 text; write it in UTF-8.") from None
 
 
 def read_schema_and_owner(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
@@ -166,21 +183,6 @@ def read_schema_and_owner(name: str, environment: Mapping[str, str] = os.environ
             "break. Rename the schema."
         )
     return schema, environment.get(f"{prefix}_TABLE_OWNER") or None
-
-
-def _read_url(variable: str, environment: Mapping[str, str]) -> str:
-    url, file = environment.get(variable, "").strip(), environment.get(f"{variable}_FILE", "")
-    if url and file:
-        raise refused(f"{variable} and {variable}_FILE are both set; unset one of them.")
-    if not file:
-        return url
-    try:
-        url = read_secret(file).strip()
-    except ValueError as reason:
-        raise refused(f"{variable}_FILE={file} cannot be read: {reason}. Mount the secret there.") from None
-    if not url:
-        raise refused(f"{variable}_FILE={file} is empty. Mount the secret there.")
-    return url
 
 
 def choose_targets(names: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Target]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from aoc_migrate.database.hidden_replicas import hidden_replicas
+from aoc_migrate.database.observing import only_observing
 from aoc_migrate.database.old_transactions import old_transactions, prepared
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.report.formatting import seconds_shown
@@ -22,12 +24,17 @@ _TIMEOUTS = (
 
 def activity_findings(session: Session) -> Iterator[Finding]:
     """Yield what an operator should know before a maintenance window. None of it stops an upgrade."""
-    yield from limited_visibility(session)
+    yield from unseen_findings(session)
     yield from _timeouts(session)
     yield from _old_transactions(session)
     yield from _prepared(session)
     yield from _slots(session)
     yield from planted_objects(session)
+
+
+def unseen_findings(session: Session) -> list[Finding]:
+    """Return what this session cannot see, and so does not wait for: what other roles do, replicas of Aurora."""
+    return [*limited_visibility(session), *hidden_replicas(session)]
 
 
 def limited_visibility(session: Session) -> list[Finding]:
@@ -68,14 +75,16 @@ def _prepared(session: Session) -> Iterator[Finding]:
 
 
 def _slots(session: Session) -> Iterator[Finding]:
-    rows = everywhere(
-        session,
-        "replication slots",
-        "SELECT slot_name, pg_size_pretty(CASE WHEN pg_is_in_recovery() THEN 0 "
-        "ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END) AS kept FROM pg_replication_slots "
-        "WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost' "
-        "ORDER BY restart_lsn LIMIT 12",
-    )
+    rows, what = list[Row](), "replication slots"
+    with only_observing(session, what):  # Aurora does not support pg_current_wal_lsn()
+        rows = everywhere(
+            session,
+            what,
+            "SELECT slot_name, pg_size_pretty(CASE WHEN pg_is_in_recovery() THEN 0 "
+            "ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END) AS kept FROM pg_replication_slots "
+            "WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost' "
+            "ORDER BY restart_lsn LIMIT 12",
+        )
     if rows:
         names = "; ".join(f"{r['slot_name']}{on(r)} (keeps {r['kept']} of WAL)" for r in rows)
         yield finding("replication-slot", session.target.name, count=len(rows), names=names)

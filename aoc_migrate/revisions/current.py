@@ -32,20 +32,20 @@ def changing(session: Session, report: Report) -> Iterator[None]:
 def locked(session: Session, report: Report) -> Iterator[None]:
     """Hold the runners' lock, and read the revision again, because another run may have changed it.
 
-    At the end, the report says so if this role cannot see the sessions that the block waits for or yields to.
+    At the end, the report says so if the block cannot see all of the sessions and replicas that it waits for.
     Raises Abort ``lock-held`` (exit 3).
     """
     from aoc_migrate.database.runner_lock import runner_lock
-    from aoc_migrate.inspect.server_activity import limited_visibility
+    from aoc_migrate.inspect.server_activity import unseen_findings
 
-    limited = limited_visibility(session)  # before the connection may be lost
+    unseen = unseen_findings(session)  # before the connection may be lost
     try:
         with runner_lock(session):
             report.revision = read_revision(session)
             yield
     finally:
         reported = {finding.slug for finding in report.findings}
-        report.findings += [finding for finding in limited if finding.slug not in reported]
+        report.findings += [finding for finding in unseen if finding.slug not in reported]
 
 
 def read_revision(session: Session) -> str | None:

@@ -33,7 +33,7 @@ from aoc_migrate.database.targets import RAW_TABLES, TARGETS, choose_targets, re
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.distribution import cluster_findings
-from aoc_migrate.inspect.server_activity import limited_visibility
+from aoc_migrate.inspect.server_activity import unseen_findings
 from aoc_migrate.operations import registered as _registered  # noqa: F401 - the operations that revisions call
 from aoc_migrate.operations.execute import Online
 from aoc_migrate.operations.registry import EXECUTOR
@@ -129,7 +129,7 @@ def _run_stock(context: Any) -> None:
                     refuse(session, [*cluster_findings(session)])
                     refuse(session, code_findings(session, contract_at(target.name, None), DDL))
                     create(session, VERSION)
-                    session.findings += limited_visibility(session)
+                    session.findings += unseen_findings(session)
                 with _recorded(session, verb, context.config.cmd_opts, ticket(context)):
                     _migrate(context, session)
                 if verb == "upgrade":

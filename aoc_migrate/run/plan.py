@@ -10,6 +10,7 @@ from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.hidden_replicas import hidden_replicas
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import own_tables_locked
@@ -84,6 +85,7 @@ def run_plan(session: Session, report: Report, revision: str, file: str | None =
     report.put(facts)
     if size and planned:
         report.findings += stale_statistics(session, contract.table, size, measured=costs is not None)
+    report.findings += hidden_replicas(session) if linking else []
     report.findings += [found for _, group in remaining for found in remarks_on(session, group)]
     report.findings += lost_links(session, report.revision, job.name(job.goal) if job.goal else None)
     report.findings += hold.findings(session)

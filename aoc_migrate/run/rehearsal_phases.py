@@ -8,16 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aoc_migrate.database.session import Row, Session
+from aoc_migrate.database.observing import only_observing
+from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.nodes import everywhere
 from aoc_migrate.report.facts.rehearsed import Phase
 from aoc_migrate.report.model import Report, StepReport
 from aoc_migrate.report.verdict import longest_stall
 from aoc_migrate.run.target_run import Options, Verb, on_target
 
-_WRITTEN = """SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint AS wal,
-  pg_database_size(current_database()) AS size"""
+_WAL = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint AS bytes"
+_SIZE = "SELECT pg_database_size(current_database()) AS bytes"
 _ABOUT_US = ("held",)  # the rehearsal's own downgrade leaves a hold, and its report says how the copy is left
+
+
+@dataclass(frozen=True)
+class Written:
+    """The bytes of WAL that the server has written, if it says so, and the size of the database."""
+
+    wal: int | None
+    size: int
 
 
 @dataclass
@@ -40,8 +49,8 @@ class Phases:
         def measure(step: StepReport) -> None:
             nonlocal last
             now = self._written()
-            step.phase, step.wal_bytes = phase, now["wal"] - last["wal"]
-            step.growth_bytes, last = now["size"] - last["size"], now
+            step.phase, step.wal_bytes = phase, _between(last.wal, now.wal)
+            step.growth_bytes, last = now.size - last.size, now
 
         def measured(session: Session, report: Report) -> None:
             session.on_note = measure
@@ -55,16 +64,21 @@ class Phases:
                 phase,
                 round(found.seconds or 0, 3),
                 longest.stall_ms if longest else None,
-                now["wal"] - begun["wal"],
-                now["size"] - begun["size"],
+                _between(begun.wal, now.wal),
+                now.size - begun.size,
             )
         )
         self._add(found)
         return not found.errors
 
-    def _written(self) -> Row:
-        rows = everywhere(self.session, "WAL and size", _WRITTEN)
-        return {name: sum(row[name] for row in rows) for name in ("wal", "size")}
+    def _written(self) -> Written:
+        wal: int | None = None
+        with only_observing(self.session, "how much WAL is written"):  # Aurora does not say
+            wal = self._sum(_WAL)
+        return Written(wal, self._sum(_SIZE))
+
+    def _sum(self, query: str) -> int:
+        return sum(row["bytes"] for row in everywhere(self.session, "WAL and size", query))
 
     def resume(self, ended: Sequence[Phase]) -> None:
         """Go on after phases that had ended before an interruption; the verdict counts their longest stalls."""
@@ -86,3 +100,7 @@ class Phases:
         report.reached = found.reached
         if found.reached:
             report.revision = found.revision
+
+
+def _between(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before

@@ -34,9 +34,7 @@ TENANT_POLICY = "aoc_verify_tenant"
 CONNECTION_LIMIT = 5
 _ROTATED = "The password is the one in the file; the server got only a salted hash of it. "
 _KEPT = "No password was set; --password-file sets one. "
-_LOGIN = (
-    "To connect as the role, give its password in PGPASSWORD, in the URL, or in the file that PGPASSFILE names."
-)
+_LOGIN = "To connect as the role, give its password in {variable}_DATABASE_PASSWORD, which wins over PGPASSWORD."
 
 
 def run_check(session: Session, report: Report) -> None:
@@ -104,7 +102,7 @@ def _verify(session: Session, note: str = "") -> Next:
     """Return the verify that connects as the role."""
     name, login = session.target.name, session.target.login(session.flags.verifier_user)
     command = f"{name.upper()}_DATABASE_URL={shlex.quote(login)} aoc-migrate verify {name}"
-    return Next(command, note=f"{note}{_LOGIN}")
+    return Next(command, note=f"{note}{_LOGIN.format(variable=name.upper())}")
 
 
 def _obstacles(session: Session, contract: Contract, role: str) -> list[Finding]:

@@ -1,17 +1,21 @@
 """Signal: a standby is further behind than --max-lag allows."""
 
+from aoc_migrate.database.hidden_replicas import REASON, WHAT, hidden_replicas
+from aoc_migrate.database.observing import say_unseen
 from aoc_migrate.database.session import Row
 from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.marks import Marks
-from aoc_migrate.database.throttle.signal import Signal, WritingStep
+from aoc_migrate.database.throttle.signal import Signal, SignalError, WritingStep
 from aoc_migrate.report.formatting import seconds_shown
 
+# Without pg_read_all_stats, a row has no state and no positions (PostgreSQL 15 manual, 28.2.4).
 _STANDBYS = (
     "SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid) AS name, "
     "pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn, sent_lsn))::bigint AS bytes, "
     "extract(epoch FROM CASE WHEN replay_lsn IS NULL THEN flush_lag ELSE replay_lag END)::float8 AS seconds, pid, "
-    "replay_lsn::text AS replayed "
-    "FROM pg_stat_replication WHERE state IN ('catchup', 'streaming') ORDER BY bytes DESC NULLS LAST"
+    "replay_lsn::text AS replayed, state IS NULL AS hidden "
+    "FROM pg_stat_replication WHERE state IS NULL OR state IN ('catchup', 'streaming') "
+    "ORDER BY bytes DESC NULLS LAST"
 )
 
 
@@ -25,15 +29,30 @@ class Standby(Signal):
     def __init__(self, step: WritingStep) -> None:
         super().__init__(step)
         self._replayed = Marks()
+        self._asked = False
 
     def reason(self) -> str | None:
-        """Return the first standby that is too far behind, in bytes or in seconds."""
+        """Return the first standby that is too far behind, in bytes or in seconds.
+
+        Raises SignalError if none is, but this role may not see the lag of some.
+        """
         limits = self.session.limits
         if limits.max_lag_bytes is None and limits.max_lag_seconds is None:
             return None
-        return next(
-            (reason for row in everywhere(self.session, self.what, _STANDBYS) if (reason := self._lag(row))), None
-        )
+        if not self._asked:
+            self._asked = True
+            self._say_what_is_hidden()
+        rows = everywhere(self.session, self.what, _STANDBYS)
+        for row in rows:
+            if reason := self._lag(row):
+                return reason
+        if any(row["hidden"] for row in rows):
+            raise SignalError("members of pg_read_all_stats see it, and this role is none")
+        return None
+
+    def _say_what_is_hidden(self) -> None:
+        if hidden_replicas(self.session):
+            say_unseen(self.session, WHAT, REASON)
 
     def _lag(self, row: Row) -> str | None:
         name, limits = f"standby {row['name']!r}{on(row)}", self.session.limits

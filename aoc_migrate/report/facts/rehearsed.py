@@ -26,13 +26,13 @@ class RoomFacts(Facts):
 class Phase:
     """A phase of a rehearsal: how long it took, the longest that others may have waited, WAL, and growth.
 
-    ``growth_bytes`` is negative where files became smaller.
+    ``wal_bytes`` is None where the server does not say. ``growth_bytes`` is negative where files became smaller.
     """
 
     phase: str
     took_seconds: Seconds
     longest_stall_ms: Milliseconds | None
-    wal_bytes: Annotated[Bytes, Title("WAL")]
+    wal_bytes: Annotated[Bytes, Title("WAL")] | None
     growth_bytes: Annotated[Bytes, Title("growth")]
 
 

@@ -23,4 +23,11 @@ REPLICATION: dict[str, Message] = {
         "On the publisher, take the tables of aoc-migrate out of the publication (docs/rules.md, "
         "published-bookkeeping). Then here: {refresh} To accept it: {accept}",
     ),
+    "hidden-replicas": Message(
+        "Aurora's replicas read the storage of their primary, and pg_stat_replication does not list them: "
+        "--max-lag does not see how far they are behind, and no step pauses for them.",
+        'To pause while one of them is more than 10 s behind, add --throttle-query "{query}", or set '
+        "AOC_THROTTLE_QUERY to this query. If they do not matter: --max-lag off",
+        severity="warning",
+    ),
 }
