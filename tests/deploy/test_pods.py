@@ -34,6 +34,7 @@ class Kubelet:
 
     play: list[str]
     folder: Path
+    claim: Path
 
     def start(self, spec: Manifest, *others: Manifest) -> str:
         """Run the Pod of a template, and return its name; `exit_code` reports a failed init container."""
@@ -42,6 +43,9 @@ class Kubelet:
             if not container["image"].startswith(REPOSITORY):
                 container |= {"image": f"{REPOSITORY}:{TAG}", "imagePullPolicy": "Never", "command": SERVICE}
         for volume in spec["volumes"]:
+            if volume.pop("persistentVolumeClaim", None):
+                volume["hostPath"] = {"path": str(self.claim)}
+                continue
             assert volume.pop("secret")["items"][0]["path"] == "url"
             volume["hostPath"] = {"path": str(self.folder)}
         pod = {
@@ -81,7 +85,10 @@ def kubelet(image: Run, tmp_path: Path, concelier: Database) -> Any:
     (folder / "url").write_text(concelier.url, encoding="utf-8")
     for path in (*reversed(tmp_path.parents[:2]), tmp_path, folder):
         path.chmod(0o755)
-    kubelet = Kubelet(shlex.split(play), folder)
+    claim = tmp_path / "claim"
+    claim.mkdir()
+    claim.chmod(0o777)
+    kubelet = Kubelet(shlex.split(play), folder, claim)
     yield kubelet
     for file in tmp_path.glob("*.yaml"):
         kubelet.run("pod", "rm", "--force", file.stem)
@@ -90,7 +97,9 @@ def kubelet(image: Run, tmp_path: Path, concelier: Database) -> Any:
 def template(helm: Helm, *words: str | Path, chart: Path = CHART) -> list[Manifest]:
     """Return manifests that name the image of the tests."""
     prefix = "" if chart == CHART else "aoc-migrate."
-    wanted = f"image.repository={REPOSITORY},image.tag={TAG},image.pullPolicy=Never,{RETROFIT}"
+    registry, _, repository = REPOSITORY.partition("/")
+    image = f"image.registry={registry},image.repository={repository},image.tag={TAG},image.pullPolicy=Never"
+    wanted = f"{image},{RETROFIT}"
     settings = ",".join(f"{prefix}{setting}" for setting in wanted.split(","))
     return helm.template("--set", settings, *words, chart=chart)
 
@@ -159,3 +168,26 @@ def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(
 
     again = kubelet.start(spec_of(template(helm), "Job", "concelier"))
     assert kubelet.exit_code(again, "aoc-migrate") == 0
+
+
+def test_a_pod_leaves_its_evidence_on_the_claim(kubelet: Kubelet, helm: Helm) -> None:
+    """A Pod that can write nowhere else leaves the evidence of its upgrade on the claim."""
+    manifests = template(helm, "--set", "evidence.persistentVolumeClaim=aoc")
+
+    pod = kubelet.start(spec_of(manifests, "Job", "concelier"))
+
+    assert kubelet.exit_code(pod, "aoc-migrate") == 0, kubelet.logs(pod, "aoc-migrate")
+    (run,) = [path for path in kubelet.claim.iterdir() if path.is_dir()]
+    assert (run / "SHA256SUMS").exists()
+
+
+def test_helm_test_runs_as_a_pod(kubelet: Kubelet, helm: Helm) -> None:
+    """The pod of `helm test` fails before the upgrade, and succeeds after it."""
+    manifests = template(helm, "--set", "test.timeout=1s")
+
+    early = kubelet.start(spec_of(manifests, "Pod", "concelier"))
+    assert kubelet.exit_code(early, "aoc-migrate") == 3
+    upgrade = kubelet.start(spec_of(manifests, "Job", "concelier"))
+    assert kubelet.exit_code(upgrade, "aoc-migrate") == 0
+    late = kubelet.start(spec_of(template(helm), "Pod", "concelier"))
+    assert kubelet.exit_code(late, "aoc-migrate") == 0
