@@ -1,15 +1,21 @@
 """The chart's values: each is described, in the schema, and in the README's table."""
 
 import json
+import re
+import shlex
 from typing import Any
 
+import pytest
 import yaml
 
 from scripts.pages.values import TARGETS, table, values
-from tests.deploy.conftest import CHART
+from tests.conftest import ROOT
+from tests.deploy.conftest import CHART, Helm
 
 TEXT = (CHART / "values.yaml").read_text(encoding="utf-8")
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+README = (CHART / "README.md").read_text(encoding="utf-8")
+UPGRADES = re.findall(r"(?m)^helm upgrade (?:.*\\\n)*.*", README)
 NULLABLE = {"runAsUser", "ttlSecondsAfterFinished"}
 
 
@@ -73,6 +79,25 @@ def test_the_schema_has_the_values_and_no_others() -> None:
 
 def test_the_readme_has_the_table() -> None:
     """The README has the table that the comments make."""
-    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(table(TEXT)) in README
 
-    assert "\n".join(table(TEXT)) in readme
+
+@pytest.mark.parametrize("command", UPGRADES)
+def test_the_readmes_commands_render(command: str, helm: Helm) -> None:
+    """Each `helm upgrade` of the README has values that the chart takes."""
+    words = shlex.split(command)
+    settings = [at for at, word in enumerate(words) if word in ("--set", "--set-json", "--values")]
+    given = [word.replace("deploy/", f"{ROOT}/deploy/") for at in settings for word in words[at : at + 2]]
+
+    assert helm.template(*given)
+
+
+def test_the_readmes_values_render(helm: Helm, tmp_path: Any) -> None:
+    """Each example of values in the README is one that the chart takes."""
+    examples = [text for text in re.findall(r"(?ms)^```yaml\n(.*?)^```", README) if not text.startswith("#")]
+
+    assert len(examples) == 3
+    for text in examples:
+        file = tmp_path / "values.yaml"
+        file.write_text(text, encoding="utf-8")
+        assert helm.template("--values", file)
