@@ -54,6 +54,7 @@ NOT_TYPED = {
 
 SITUATIONS: dict[tuple[str, str], tuple[str, Situation]] = {
     ("README.md", ""): ("dirty", nothing),
+    ("SECURITY.md", ""): ("head", nothing),
     ("docs/alembic.md", ""): ("clean", nothing),
     ("docs/metrics.md", ""): ("head", nothing),
     ("docs/offline.md", ""): ("head", nothing),

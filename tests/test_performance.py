@@ -1,11 +1,15 @@
 """The performance page says what was measured, and no more."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.benchmarks.meanings import MEANING, WHY, meaning
 from scripts.benchmarks.page import page, table
+from scripts.benchmarks.parts import Parts
 from scripts.benchmarks.results import Ratio
 from scripts.benchmarks.sizes import IOPS, RATE, SORTED, room, work
 from scripts.benchmarks.sizes import PAGE as BLOCK
@@ -116,3 +120,29 @@ def test_the_readme_says_who_waits_as_it_was_measured() -> None:
 
     assert f"**Who waits: {ours:.0f} ms against {plain / 1000:.1f} s.**" in readme
     assert f"an upgrade of {results['about']['rows']:,} rows" in readme
+
+
+def test_an_interrupted_run_goes_on_after_its_whole_parts(tmp_path: Path) -> None:
+    """A part that was whole is not measured again, one that broke is; another run's parts are not taken."""
+    file, asked = tmp_path / "build" / "bench.json", {"rows": 1, "commit": "a"}
+    measured: list[str] = []
+
+    def measure(name: str, breaks: bool = False) -> Iterator[dict[str, Any]]:
+        measured.append(name)
+        yield {"name": name}
+        if breaks:
+            raise OSError
+
+    first = Parts(file, asked)
+    first.take("whole", lambda: measure("whole"))
+    with pytest.raises(OSError):
+        first.take("broken", lambda: measure("broken", breaks=True))
+    second = Parts(file, asked, resume=True)
+
+    assert second.take("whole", lambda: measure("again")) == [{"name": "whole"}]
+    assert second.take("broken", lambda: measure("broken")) == [{"name": "broken"}]
+    assert measured == ["whole", "broken", "broken"]
+    for other in (Parts(file, asked | {"commit": "b"}, resume=True), Parts(file, asked)):
+        assert other.whole == {}
+    second.forget()
+    assert not file.exists()

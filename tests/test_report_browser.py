@@ -41,7 +41,12 @@ def measured(page: str, folder: Path, width: int, scheme: str = "light") -> Any:
 def in_frame(page: str, script: str, folder: Path, width: int, scheme: str = "light") -> Any:
     """Return the JSON that a script writes to the title about a page in a frame of this width."""
     (folder / "report.html").write_text(page, encoding="utf-8")
-    frame = f"<iframe id=frame src=report.html width={width} height=800 style='border:0'></iframe>"
+    return framed("report.html", script, folder, width, scheme)
+
+
+def framed(address: str, script: str, folder: Path, width: int, scheme: str = "light") -> Any:
+    """Return the JSON that a script writes to the title about what is at an address, in a frame of this width."""
+    frame = f"<iframe id=frame src='{address}' width={width} height=800 style='border:0'></iframe>"
     (folder / "outer.html").write_text(f"{frame}<script>{script}</script>", encoding="utf-8")
     ran = subprocess.run(
         [

@@ -9,7 +9,7 @@ max_wal_size.
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +38,20 @@ class Group:
             (self.folder / self.limit).write_text(str(size), encoding="ascii")
             yield
         finally:
-            for process in _read(self.folder / "cgroup.procs").split():
-                (self.folder.parent / "cgroup.procs").write_text(process, encoding="ascii")
+            _move(_read(self.folder / "cgroup.procs").split(), self.folder.parent)
             self.folder.rmdir()
 
     def take(self, postmaster: int) -> None:
         """Move a server into the group: what it starts later is in it too."""
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text(encoding="ascii").split()
-        for process in (str(postmaster), *children):
-            (self.folder / "cgroup.procs").write_text(process, encoding="ascii")
+        _move([str(postmaster), *children], self.folder)
+
+
+def _move(processes: list[str], folder: Path) -> None:
+    """Move processes into a group, except those that have ended by now."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            (folder / "cgroup.procs").write_text(process, encoding="ascii")
 
 
 def group() -> Group:
