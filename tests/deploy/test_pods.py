@@ -46,7 +46,7 @@ class Kubelet:
             if volume.pop("persistentVolumeClaim", None):
                 volume["hostPath"] = {"path": str(self.claim)}
                 continue
-            assert volume.pop("secret")["items"][0]["path"] == "url"
+            assert volume.pop("secret")["items"][0]["path"] in ("url", "password")
             volume["hostPath"] = {"path": str(self.folder)}
         pod = {
             "apiVersion": "v1",
@@ -76,13 +76,14 @@ class Kubelet:
 
 @pytest.fixture
 def kubelet(image: Run, tmp_path: Path, concelier: Database) -> Any:
-    """Podman, with the owner's URL of concelier in place of each Secret."""
+    """Podman, with the owner's URL and password of concelier in place of each Secret."""
     play = os.environ.get("AOC_TEST_PLAY")
     if not play:
         pytest.skip("no podman: set AOC_TEST_PLAY='podman play kube --network host'")
     folder = tmp_path / "secret"
     folder.mkdir()
     (folder / "url").write_text(concelier.url, encoding="utf-8")
+    (folder / "password").write_text(concelier.connection.info.password, encoding="utf-8")
     for path in (*reversed(tmp_path.parents[:2]), tmp_path, folder):
         path.chmod(0o755)
     claim = tmp_path / "claim"
@@ -179,6 +180,18 @@ def test_a_pod_leaves_its_evidence_on_the_claim(kubelet: Kubelet, helm: Helm) ->
     assert kubelet.exit_code(pod, "aoc-migrate") == 0, kubelet.logs(pod, "aoc-migrate")
     (run,) = [path for path in kubelet.claim.iterdir() if path.is_dir()]
     assert (run / "SHA256SUMS").exists()
+
+
+def test_a_pod_connects_by_host_and_password(kubelet: Kubelet, helm: Helm, concelier: Database) -> None:
+    """A Pod connects by host, user and database of the values and the password that is mounted."""
+    info, parts = concelier.connection.info, "targets.concelier.connection"
+    place = {"host": info.host, "port": info.port, "database": info.dbname, "user": info.user}
+    settings = [f"{parts}.{name}={value}" for name, value in place.items()]
+    manifests = template(helm, "--set", ",".join([*settings, f"{parts}.passwordSecret.name=db-owner"]))
+
+    pod = kubelet.start(spec_of(manifests, "Job", "concelier"))
+
+    assert kubelet.exit_code(pod, "aoc-migrate") == 0, kubelet.logs(pod, "aoc-migrate")
 
 
 def test_helm_test_runs_as_a_pod(kubelet: Kubelet, helm: Helm) -> None:
