@@ -73,7 +73,7 @@ def test_generated_parts_agree_with_the_code() -> None:
 
 def test_a_stale_page_is_shown_and_repaired(tmp_path: Path) -> None:
     """scripts/docs --check shows what is stale and writes nothing; without it the page is repaired."""
-    for part in ("docs", "scripts"):
+    for part in ("deploy", "docs", "scripts"):
         shutil.copytree(ROOT / part, tmp_path / part)
     page = tmp_path / "docs" / "cli.md"
     stale = CLI.replace("--release-hold ", "--release-hole ")

@@ -13,7 +13,7 @@ from aoc_migrate.report.metrics import HELP, PREFIX
 from aoc_migrate.report.model import Report, finding
 from tests.conftest import ROOT, Aoc, Database
 
-OBSERVABILITY = ROOT / "deploy" / "observability"
+OBSERVABILITY = ROOT / "deploy" / "helm" / "aoc-migrate" / "files"
 TESTS = ROOT / "tests" / "alerts.yaml"
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")

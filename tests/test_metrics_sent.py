@@ -21,7 +21,7 @@ from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import wait_until
 from tests.servers import guard
 
-OBSERVABILITY = ROOT / "deploy" / "observability"
+OBSERVABILITY = ROOT / "deploy" / "helm" / "aoc-migrate" / "files"
 PROMETHEUS, PUSHGATEWAY = shutil.which("prometheus"), shutil.which("prometheus-pushgateway")
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from aoc_migrate import __version__
 from scripts.releasing.helm import PACKAGE, find_helm
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Database
 
 CHART = ROOT / "deploy" / "helm" / "aoc-migrate"
 HERE = Path(__file__).parent
@@ -82,8 +82,16 @@ def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
     for manifest in manifests:
         spec = manifest.get("spec", {})
         spec = spec.get("jobTemplate", {}).get("spec", spec)
-        if "template" in spec:
+        if manifest["kind"] == "Pod":
+            yield spec
+        elif "template" in spec:
             yield spec["template"]["spec"]
+
+
+def spec_of_job(manifest: Manifest) -> Manifest:
+    """Return the spec of a Job, or of the Jobs of a CronJob."""
+    spec: Manifest = manifest["spec"]
+    return spec["jobTemplate"]["spec"] if manifest["kind"] == "CronJob" else spec
 
 
 def containers(manifests: list[Manifest]) -> Iterator[Manifest]:
@@ -111,3 +119,19 @@ def image() -> Run:
         return subprocess.run(line, check=False, capture_output=True, text=True, timeout=120)
 
     return start
+
+
+@pytest.fixture
+def concelier_without_links(concelier: Database) -> Database:
+    """A database of concelier with rows that need links."""
+    for n in range(3):
+        concelier.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    return concelier
+
+
+@pytest.fixture
+def owner_secret(concelier_without_links: Database, tmp_path: Path) -> dict[str, Path]:
+    """The owner's URL as a file, in place of the path where a pod has it."""
+    path = tmp_path / "url"
+    path.write_text(f"{concelier_without_links.url}\n", encoding="utf-8")
+    return {"/run/secrets/aoc-migrate/concelier/url": path}

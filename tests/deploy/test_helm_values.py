@@ -1,85 +1,15 @@
-"""The Helm chart's values: what is refused, and what each way to run promises."""
+"""The Helm chart's values: what each way to run promises."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.conftest import ROOT
 from tests.deploy.conftest import CHART, HERE, Helm, Manifest, containers
 
 VALUES = HERE / "values"
 GUARD_OFF = "flags.AOC_GUARD_ENABLED=false"
 DOWNGRADE = f"{GUARD_OFF},rollback.enabled=true,rollback.command=downgrade"
-
-
-@pytest.mark.parametrize(
-    ("setting", "named"),
-    [
-        ("mode=sidecar", "mode"),
-        ("moed=hook", "moed"),
-        ("targets.concelier.max-stall=1s", "max-stall"),
-        ("targets.vexer.enabled=true", "vexer"),
-        ("targets.concelier.deadline=600", "targets.concelier.deadline"),
-        ("targets.concelier.lockWait=30 min", "targets.concelier.lockWait"),
-        ("targets.concelier.maxStall=-1s", "targets.concelier.maxStall"),
-        ("targets.concelier.urlSecret.as=configmap", "targets.concelier.urlSecret.as"),
-        ("flags.AOC_GUARD_ENABLED=maybe", "flags.AOC_GUARD_ENABLED"),
-        ("flags.AOC_GUARD=true", "AOC_GUARD"),
-        ("flags.AOC_TENANT_HEADER=X Tenant", "flags.AOC_TENANT_HEADER"),
-        ("flags.AOC_VERIFIER_USER=", "flags.AOC_VERIFIER_USER"),
-        ("rollback.revision=-1", "rollback.revision"),
-        ("rollback.revision=head", "rollback.revision"),
-        ("rollback.command=drop", "rollback.command"),
-        ("upgrade.activeDeadlineSeconds=4h", "upgrade.activeDeadlineSeconds"),
-        ("runAsUser=0", "runAsUser"),
-        ("tls.mode=verify", "tls.mode"),
-        ("image.digest=sha256:1", "image.digest"),
-        ("metrics.pushGateway=pushgateway:9091", "metrics.pushGateway"),
-        ("ticket=CHG\n1", "ticket"),
-    ],
-)
-def test_the_schema_refuses_wrong_values(setting: str, named: str, helm: Helm) -> None:
-    """A value of the wrong kind and a name that does not exist are refused, and named."""
-    refused = helm.refusal("--set", setting)
-
-    assert "schema" in refused
-    assert named in refused.replace("/", ".")
-
-
-@pytest.mark.parametrize(
-    ("setting", "refusal"),
-    [
-        (
-            "upgrade.activeDeadlineSeconds=2400",
-            "upgrade.activeDeadlineSeconds=2400 is not above lockWait=30m plus",
-        ),
-        ("targets.excititor.lockWait=1.5h,targets.excititor.deadline=2.5h", "Raise it above 14400."),
-        ("targets.concelier.maxStall=11m", "targets.concelier.maxStall=11m is longer than deadline=10m"),
-        ("targets.concelier.enabled=false,targets.excititor.enabled=false", "no target is enabled"),
-        ("targets.concelier.urlSecret.name=", "targets.concelier.urlSecret.name is empty"),
-        ("verify.enabled=true", "targets.concelier.verifierUrlSecret.name is empty"),
-        (
-            "verify.enabled=true,targets.concelier.verifierUrlSecret.name=concelier-database",
-            "verification needs a read-only role",
-        ),
-        ("rollback.enabled=true", "the services' guard goes off first"),
-        (DOWNGRADE, "needs rollback.revision"),
-        (
-            f"{DOWNGRADE},rollback.revision=concelier_0004",
-            "no revision of excititor: set rollback.target=concelier",
-        ),
-        (f"{GUARD_OFF},rollback.enabled=true,rollback.revision=base", "rollback.revision is for"),
-        (
-            f"{GUARD_OFF},rollback.enabled=true,rollback.activeDeadlineSeconds=2400",
-            "rollback.activeDeadlineSeconds=2400 is not above",
-        ),
-    ],
-)
-def test_the_templates_refuse_contradictions(setting: str, refusal: str, helm: Helm) -> None:
-    """Values that contradict each other are refused in one sentence that says what to set."""
-    assert refusal in helm.refusal("--set", setting)
 
 
 def names(manifests: list[Manifest], kind: str) -> list[str]:
@@ -90,15 +20,37 @@ def names(manifests: list[Manifest], kind: str) -> list[str]:
 def test_the_hook_runs_before_the_release(helm: Helm) -> None:
     """The Job and what its pod needs are hooks of the same events; nothing of it waits for the release."""
     manifests = helm.template()
-    hooks = {m["kind"]: m["metadata"]["annotations"] for m in manifests if "annotations" in m["metadata"]}
+    hooks = {
+        m["kind"]: m
+        for m in manifests
+        if m["metadata"].get("annotations", {}).get("helm.sh/hook") not in (None, "test")
+    }
+    annotations = {kind: hook["metadata"]["annotations"] for kind, hook in hooks.items()}
 
-    assert {kind: known["helm.sh/hook"] for kind, known in hooks.items()} == dict.fromkeys(
+    assert {kind: known["helm.sh/hook"] for kind, known in annotations.items()} == dict.fromkeys(
         ("Job", "NetworkPolicy", "ServiceAccount"), "pre-install,pre-upgrade"
     )
-    assert int(hooks["ServiceAccount"]["helm.sh/hook-weight"]) < int(hooks["Job"]["helm.sh/hook-weight"])
-    (account,) = names(manifests, "ServiceAccount")
+    weights = {kind: int(known["helm.sh/hook-weight"]) for kind, known in annotations.items()}
+    assert max(weights["ServiceAccount"], weights["NetworkPolicy"]) < weights["Job"]
     for job in [m for m in manifests if m["kind"] == "Job"]:
-        assert job["spec"]["template"]["spec"]["serviceAccountName"] == account
+        account = job["spec"]["template"]["spec"]["serviceAccountName"]
+        assert account == hooks["ServiceAccount"]["metadata"]["name"]
+
+
+@pytest.mark.parametrize("mode", ["hook", "job"])
+def test_helm_test_needs_nothing_of_the_hooks(mode: str, helm: Helm) -> None:
+    """`helm test` has a pod per target, whose account and network policy belong to the release."""
+    manifests = helm.template("--set", f"mode={mode}")
+    tests = [m for m in manifests if m["kind"] == "Pod"]
+    kept = {(m["kind"], m["metadata"]["name"]) for m in manifests if "annotations" not in m["metadata"]}
+
+    assert {m["metadata"]["annotations"]["helm.sh/hook"] for m in tests} == {"test"}
+    assert [next(containers([m]))["args"] for m in tests] == [
+        ["wait", "concelier", "--timeout=30s"],
+        ["wait", "excititor", "--timeout=30s"],
+    ]
+    assert {m["spec"]["serviceAccountName"] for m in tests} == {"stella-aoc-migrate"}
+    assert {("ServiceAccount", "stella-aoc-migrate"), ("NetworkPolicy", "stella-aoc-migrate")} <= kept
 
 
 def test_a_plain_job_is_named_after_its_content(helm: Helm) -> None:
@@ -208,11 +160,3 @@ def test_the_network_policy_allows_only_what_is_needed(helm: Helm) -> None:
     assert postgresql["to"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
     assert gateway == {"ports": [{"protocol": "TCP", "port": 9091}]}
     assert [port["port"] for port in dns["ports"]] == [53, 53]
-
-
-def test_the_readme_names_every_value() -> None:
-    """The chart's README names each value of values.yaml's first level and of its targets."""
-    readme = (ROOT / "deploy" / "helm" / "aoc-migrate" / "README.md").read_text(encoding="utf-8")
-    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-
-    assert [name for name in {*values, *values["targets"]["concelier"]} if f"`{name}" not in readme] == []

@@ -6,40 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Aoc, Database, Ran
-from tests.deploy.conftest import CHART, HERE, Helm, Manifest, containers
+from tests.conftest import Aoc, Database
+from tests.deploy.conftest import CHART, HERE, Helm
+from tests.deploy.processes import named, start
 
 VALUES = HERE / "values"
 RETROFIT = "flags.AOC_ALLOW_SUPERSEDES_RETROFIT=true"
-
-
-def named(manifests: list[Manifest], kind: str, part: str = "") -> Manifest:
-    """Return the only container of ours in the only manifest of a kind whose name has this part."""
-    (manifest,) = [m for m in manifests if m["kind"] == kind and part in m["metadata"]["name"]]
-    (container,) = containers([manifest])
-    return container
-
-
-def start(container: Manifest, secrets: dict[str, Path], **more: str) -> Ran:
-    """Run a container's words with its variables, its mounted Secrets at ``secrets`` instead."""
-    variables = {v["name"]: str(secrets.get(v["value"], v["value"])) for v in container["env"]}
-    return Aoc(variables | more).json(*container["args"])
-
-
-@pytest.fixture
-def concelier_without_links(concelier: Database) -> Database:
-    """A database of concelier with rows that need links."""
-    for n in range(3):
-        concelier.add(f"{n}", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
-    return concelier
-
-
-@pytest.fixture
-def owner_secret(concelier_without_links: Database, tmp_path: Path) -> dict[str, Path]:
-    """The owner's URL as a file, in place of the path where a pod has it."""
-    path = tmp_path / "url"
-    path.write_text(f"{concelier_without_links.url}\n", encoding="utf-8")
-    return {"/run/secrets/aoc-migrate/concelier/url": path}
 
 
 def state(database: Database) -> Any:

@@ -34,6 +34,7 @@ class Kubelet:
 
     play: list[str]
     folder: Path
+    claim: Path
 
     def start(self, spec: Manifest, *others: Manifest) -> str:
         """Run the Pod of a template, and return its name; `exit_code` reports a failed init container."""
@@ -42,7 +43,10 @@ class Kubelet:
             if not container["image"].startswith(REPOSITORY):
                 container |= {"image": f"{REPOSITORY}:{TAG}", "imagePullPolicy": "Never", "command": SERVICE}
         for volume in spec["volumes"]:
-            assert volume.pop("secret")["items"][0]["path"] == "url"
+            if volume.pop("persistentVolumeClaim", None):
+                volume["hostPath"] = {"path": str(self.claim)}
+                continue
+            assert volume.pop("secret")["items"][0]["path"] in ("url", "password")
             volume["hostPath"] = {"path": str(self.folder)}
         pod = {
             "apiVersion": "v1",
@@ -72,16 +76,20 @@ class Kubelet:
 
 @pytest.fixture
 def kubelet(image: Run, tmp_path: Path, concelier: Database) -> Any:
-    """Podman, with the owner's URL of concelier in place of each Secret."""
+    """Podman, with the owner's URL and password of concelier in place of each Secret."""
     play = os.environ.get("AOC_TEST_PLAY")
     if not play:
         pytest.skip("no podman: set AOC_TEST_PLAY='podman play kube --network host'")
     folder = tmp_path / "secret"
     folder.mkdir()
     (folder / "url").write_text(concelier.url, encoding="utf-8")
+    (folder / "password").write_text(concelier.connection.info.password, encoding="utf-8")
     for path in (*reversed(tmp_path.parents[:2]), tmp_path, folder):
         path.chmod(0o755)
-    kubelet = Kubelet(shlex.split(play), folder)
+    claim = tmp_path / "claim"
+    claim.mkdir()
+    claim.chmod(0o777)
+    kubelet = Kubelet(shlex.split(play), folder, claim)
     yield kubelet
     for file in tmp_path.glob("*.yaml"):
         kubelet.run("pod", "rm", "--force", file.stem)
@@ -90,7 +98,9 @@ def kubelet(image: Run, tmp_path: Path, concelier: Database) -> Any:
 def template(helm: Helm, *words: str | Path, chart: Path = CHART) -> list[Manifest]:
     """Return manifests that name the image of the tests."""
     prefix = "" if chart == CHART else "aoc-migrate."
-    wanted = f"image.repository={REPOSITORY},image.tag={TAG},image.pullPolicy=Never,{RETROFIT}"
+    registry, _, repository = REPOSITORY.partition("/")
+    image = f"image.registry={registry},image.repository={repository},image.tag={TAG},image.pullPolicy=Never"
+    wanted = f"{image},{RETROFIT}"
     settings = ",".join(f"{prefix}{setting}" for setting in wanted.split(","))
     return helm.template("--set", settings, *words, chart=chart)
 
@@ -115,7 +125,7 @@ def test_a_new_pod_respects_a_rollback(
         up = list(replicas.map(start, range(3)))
     said = [kubelet.logs(pod, "aoc-migrate") for pod in up]
     assert [kubelet.exit_code(pod, "aoc-migrate") for pod in up] == [0, 0, 0], said
-    assert sum("; changed" in text for text in said) == 1
+    assert ["nothing changed" in text for text in said].count(False) == 1, said
     assert [kubelet.exit_code(pod, "concelier") for pod in up] == [0, 0, 0]
     assert [kubelet.logs(pod, "concelier") for pod in up] == ["guard: true\n"] * 3
 
@@ -159,3 +169,38 @@ def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(
 
     again = kubelet.start(spec_of(template(helm), "Job", "concelier"))
     assert kubelet.exit_code(again, "aoc-migrate") == 0
+
+
+def test_a_pod_leaves_its_evidence_on_the_claim(kubelet: Kubelet, helm: Helm) -> None:
+    """A Pod that can write nowhere else leaves the evidence of its upgrade on the claim."""
+    manifests = template(helm, "--set", "evidence.persistentVolumeClaim=aoc")
+
+    pod = kubelet.start(spec_of(manifests, "Job", "concelier"))
+
+    assert kubelet.exit_code(pod, "aoc-migrate") == 0, kubelet.logs(pod, "aoc-migrate")
+    (run,) = [path for path in kubelet.claim.iterdir() if path.is_dir()]
+    assert (run / "SHA256SUMS").exists()
+
+
+def test_a_pod_connects_by_host_and_password(kubelet: Kubelet, helm: Helm, concelier: Database) -> None:
+    """A Pod connects by host, user and database of the values and the password that is mounted."""
+    info, parts = concelier.connection.info, "targets.concelier.connection"
+    place = {"host": info.host, "port": info.port, "database": info.dbname, "user": info.user}
+    settings = [f"{parts}.{name}={value}" for name, value in place.items()]
+    manifests = template(helm, "--set", ",".join([*settings, f"{parts}.passwordSecret.name=db-owner"]))
+
+    pod = kubelet.start(spec_of(manifests, "Job", "concelier"))
+
+    assert kubelet.exit_code(pod, "aoc-migrate") == 0, kubelet.logs(pod, "aoc-migrate")
+
+
+def test_helm_test_runs_as_a_pod(kubelet: Kubelet, helm: Helm) -> None:
+    """The pod of `helm test` fails before the upgrade, and succeeds after it."""
+    manifests = template(helm, "--set", "test.timeout=1s")
+
+    early = kubelet.start(spec_of(manifests, "Pod", "concelier"))
+    assert kubelet.exit_code(early, "aoc-migrate") == 3
+    upgrade = kubelet.start(spec_of(manifests, "Job", "concelier"))
+    assert kubelet.exit_code(upgrade, "aoc-migrate") == 0
+    late = kubelet.start(spec_of(template(helm), "Pod", "concelier"))
+    assert kubelet.exit_code(late, "aoc-migrate") == 0

@@ -1,35 +1,47 @@
-{{/* Prefix of all names of the release; short enough for a Job's name. */}}
+{{/* Beginning of all names of the release, at most 30 characters: short enough for a Job's name. */}}
 {{- define "aoc-migrate.fullname" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride }}
-{{- else if contains .Chart.Name .Release.Name -}}
+{{- else if contains $name .Release.Name -}}
 {{ .Release.Name | trunc 30 | trimSuffix "-" }}
 {{- else -}}
-{{ printf "%s-%s" (.Release.Name | trunc 18 | trimSuffix "-") .Chart.Name }}
+{{ printf "%s-%s" (.Release.Name | trunc (sub 29 (len $name) | int) | trimSuffix "-") $name }}
 {{- end -}}
 {{- end -}}
 
 {{/* Labels that select: (dict "root" $ "component" "upgrade"). */}}
 {{- define "aoc-migrate.selectorLabels" -}}
-app.kubernetes.io/name: aoc-migrate
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ .root.Values.nameOverride | default "aoc-migrate" | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* All labels: (dict "root" $ "component" "upgrade"). */}}
+{{/* All labels: (dict "root" $ "component" "upgrade" "labels" MORE). */}}
 {{- define "aoc-migrate.labels" -}}
-{{ include "aoc-migrate.selectorLabels" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: stellaops
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- $labels := dict
+    "app.kubernetes.io/version" .root.Chart.AppVersion "app.kubernetes.io/part-of" "stellaops"
+    "app.kubernetes.io/managed-by" .root.Release.Service
+    "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{- $labels = mergeOverwrite $labels .root.Values.commonLabels (.labels | default dict) -}}
+{{- mergeOverwrite $labels (include "aoc-migrate.selectorLabels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* Metadata: (dict "root" $ "name" NAME "component" "upgrade" "labels" MORE "annotations" ALL). */}}
+{{- define "aoc-migrate.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels: {{- include "aoc-migrate.labels" . | nindent 2 }}
+{{- with .annotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "aoc-migrate.image" -}}
 {{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{ with .registry }}{{ . }}/{{ end }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end -}}
 {{- end -}}
 
@@ -47,12 +59,5 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ .Values.serviceAccount.name | default (include "aoc-migrate.fullname" .) }}
 {{- else -}}
 {{ .Values.serviceAccount.name | default "default" }}
-{{- end -}}
-{{- end -}}
-
-{{/* Refuse a caller whose context does not reach this chart's values. */}}
-{{- define "aoc-migrate.checkRoot" -}}
-{{- if not (or (eq .Chart.Name "aoc-migrate") (hasKey .Subcharts "aoc-migrate")) -}}
-{{- fail "aoc-migrate: pass the root context: (dict \"root\" $ \"target\" \"concelier\"), and make aoc-migrate a dependency." -}}
 {{- end -}}
 {{- end -}}

@@ -1,3 +1,8 @@
+{{/* Not empty if the release itself runs pods, before or after it is installed. */}}
+{{- define "aoc-migrate.runs" -}}
+{{- if or (ne .Values.mode "none") .Values.verify.enabled .Values.rollback.enabled .Values.run.args }}yes{{ end -}}
+{{- end -}}
+
 {{/* Annotations of what a hook's pod needs: created before it, deleted when all hooks of the event succeed. */}}
 {{- define "aoc-migrate.hookSurroundings" -}}
 helm.sh/hook: {{ ternary "post-upgrade" "pre-install,pre-upgrade" .Values.rollback.enabled }}
@@ -7,6 +12,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 
 {{/* Our pods may reach PostgreSQL, DNS, and the push gateway; nobody may reach them. */}}
 {{- define "aoc-migrate.networkPolicySpec" -}}
+{{- include "aoc-migrate.check" . -}}
 podSelector:
   matchLabels: {{- include "aoc-migrate.selectorLabels" (dict "root" .) | nindent 4 }}
 policyTypes: [Egress, Ingress]

@@ -1,7 +1,7 @@
-{{/* A duration of the command line (100ms, 2s, 5m, 1h) in seconds. */}}
+{{/* A duration of the command line (100ms, 2s, 5m, 1h, 1d) in seconds. */}}
 {{- define "aoc-migrate.seconds" -}}
 {{- $unit := regexFind "[a-z]+$" . -}}
-{{- mulf (trimSuffix $unit . | float64) (get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit) -}}
+{{- mulf (trimSuffix $unit . | float64) (get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0) $unit) -}}
 {{- end -}}
 
 {{/* Options of upgrade, constraints and downgrade, as items of a list: (dict "target" NAME "limits" VALUES). */}}
@@ -16,6 +16,20 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Arguments of upgrade, as JSON: (dict "root" $ "target" NAME "releaseHold" BOOLEAN). */}}
+{{- define "aoc-migrate.upgradeArguments" -}}
+{{- $limits := get .root.Values.targets .target -}}
+{{- $args := concat (list "upgrade" .target) (include "aoc-migrate.limitOptions" (dict "target" .target "limits" $limits) | fromYamlArray) -}}
+{{- if .releaseHold }}{{ $args = append $args "--release-hold" }}{{ end -}}
+{{- if .root.Values.evidence.persistentVolumeClaim }}{{ $args = append $args "--evidence=/var/lib/aoc-migrate/evidence" }}{{ end -}}
+{{- concat $args .root.Values.upgrade.extraArgs | toJson -}}
+{{- end -}}
+
+{{/* Arguments of wait, as JSON: (dict "root" $ "target" NAME "timeout" DURATION). */}}
+{{- define "aoc-migrate.waitArguments" -}}
+{{- concat (list "wait" .target (printf "--timeout=%s" .timeout)) .root.Values.wait.extraArgs | toJson -}}
+{{- end -}}
+
 {{/*
 Refuse a Job that Kubernetes would end before it gives up by itself: it would never name its blockers:
 (dict "target" NAME "limits" VALUES "seconds" 14400 "key" "upgrade").
@@ -27,8 +41,9 @@ Refuse a Job that Kubernetes would end before it gives up by itself: it would ne
 {{- end -}}
 {{- end -}}
 
-{{/* Names of the enabled targets, as JSON; `only` selects one. Fails if none is left. */}}
+{{/* Names of the enabled targets, as JSON; `only` selects one. Fails if none is left, or if a value is wrong. */}}
 {{- define "aoc-migrate.targets" -}}
+{{- include "aoc-migrate.check" .root -}}
 {{- $names := list -}}
 {{- range $name := list "concelier" "excititor" -}}
 {{- if and (get $.root.Values.targets $name).enabled (or (not $.only) (eq $.only $name)) -}}
@@ -39,11 +54,4 @@ Refuse a Job that Kubernetes would end before it gives up by itself: it would ne
 {{- fail (printf "no target is enabled: set targets.%s.enabled=true." (default "concelier" .only)) -}}
 {{- end -}}
 {{- toJson $names -}}
-{{- end -}}
-
-{{/* Options of every Job, as items of a list. */}}
-{{- define "aoc-migrate.metricsOptions" -}}
-{{- with .Values.metrics.pushGateway }}
-- --push-gateway={{ . }}
-{{- end }}
 {{- end -}}
