@@ -153,10 +153,10 @@ def _readers(found: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     return (
-        "\nA reader that leaves its transaction open, as a report or `pg_dump` does, costs two things. From the\n"
-        "start, it keeps us from our strong locks: we try again and again, each time no longer than\n"
-        "`--max-stall`, while a plain transaction waits in the queue, and everybody behind it. During the\n"
-        "backfill, its snapshot keeps dead row versions, so that fewer updates find room on their page (HOT).\n\n"
+        "\nA reader that leaves its transaction open, as a report or `pg_dump` does, can cost two things. If it\n"
+        "is there when we need a strong lock, we try again and again, each time no longer than `--max-stall`,\n"
+        "while a plain transaction waits in the queue, and everybody behind it. During the backfill, its\n"
+        "snapshot keeps dead row versions, so that fewer updates find room on their page (HOT).\n\n"
         "| while | took | longest wait | most tries of a step | HOT updates |\n"
         f"| --- | ---: | ---: | ---: | ---: |\n{rows}"
     )
