@@ -1,6 +1,7 @@
 """How `verifier create` ends: with the command that connects as the role, and where its password is."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,13 @@ from tests.conftest import ROOT, Aoc, Database
 
 
 @pytest.mark.parametrize("role", ["stella-aoc-verify", 'it\'s "mine"'])
-def test_create_ends_with_how_to_connect(role: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """What create says next connects as the role, once the password is given."""
+@pytest.mark.parametrize(
+    "given", ["PGPASSWORD", "EXCITITOR_DATABASE_PASSWORD", "EXCITITOR_DATABASE_PASSWORD_FILE"]
+)
+def test_create_ends_with_how_to_connect(
+    given: str, role: str, excititor: Database, aoc: Aoc, tmp_path: Path
+) -> None:
+    """What create says next connects as the role, once the password is given in a variable that its note names."""
     aoc.configure(excititor)
     password = tmp_path / "password"
     password.write_text("planted secret\n", encoding="utf-8")
@@ -24,13 +30,15 @@ def test_create_ends_with_how_to_connect(role: str, excititor: Database, aoc: Ao
         ["bash", "-c", following["command"].replace("aoc-migrate", f"{sys.executable} -m aoc_migrate")],
         check=False,
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PGPASSWORD": "planted secret", "AOC_VERIFIER_USER": role},
+        env={"PATH": os.environ["PATH"], "AOC_VERIFIER_USER": role}
+        | {given: str(password) if given.endswith("_FILE") else "planted secret"},
         capture_output=True,
         text=True,
     )
 
     assert (ran.returncode, ran.stdout[:6]) == (0, "PASSED"), ran.stderr
     assert following["note"].startswith("The password is the one in the file; the server got only a salted hash")
+    assert re.search(rf"\b{given}\b", following["note"])
     assert "planted secret" not in created.out + created.err
     assert aoc("verifier", "drop", AOC_VERIFIER_USER=role).exit_code == 0
 

@@ -34,7 +34,10 @@ TENANT_POLICY = "aoc_verify_tenant"
 CONNECTION_LIMIT = 5
 _ROTATED = "The password is the one in the file; the server got only a salted hash of it. "
 _KEPT = "No password was set; --password-file sets one. "
-_LOGIN = "To connect as the role, give its password in {variable}_DATABASE_PASSWORD, which wins over PGPASSWORD."
+_LOGIN = (
+    "To connect as the role, give its password in {password}, or in the file that {password}_FILE names, and "
+    "unset the other; both win over PGPASSWORD."
+)
 
 
 def run_check(session: Session, report: Report) -> None:
@@ -101,8 +104,9 @@ def run_drop(session: Session, report: Report) -> None:
 def _verify(session: Session, note: str = "") -> Next:
     """Return the verify that connects as the role."""
     name, login = session.target.name, session.target.login(session.flags.verifier_user)
-    command = f"{name.upper()}_DATABASE_URL={shlex.quote(login)} aoc-migrate verify {name}"
-    return Next(command, note=f"{note}{_LOGIN.format(variable=name.upper())}")
+    variable = name.upper()
+    command = f"{variable}_DATABASE_URL={shlex.quote(login)} aoc-migrate verify {name}"
+    return Next(command, note=note + _LOGIN.format(password=f"{variable}_DATABASE_PASSWORD"))
 
 
 def _obstacles(session: Session, contract: Contract, role: str) -> list[Finding]:
