@@ -25,7 +25,7 @@ REPLICATION: dict[str, Message] = {
     ),
     "hidden-replicas": Message(
         "Aurora's replicas read the storage of their primary, and pg_stat_replication does not list them: "
-        "--max-lag does not see how far they are behind, and no step pauses for them.",
+        "--max-lag does not see how far behind they are, and no step pauses for them.",
         'To pause while one of them is more than 10 s behind, add --throttle-query "{query}", or set '
         "AOC_THROTTLE_QUERY to this query. If they do not matter: --max-lag off",
         severity="warning",
