@@ -1,0 +1,1 @@
+"""What the proofs of `scripts/` share: coverage, fuzz, mutation, nightly, soak."""
