@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
 from pytest_postgresql import factories
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
-from tests import forks
+from tests.forks import Process
 from tests.passwords import hurry_passwords
 from tests.servers import die_with_parent, running_server
 
@@ -33,8 +35,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def pg_server() -> Iterator[SimpleNamespace]:
     """A private server, or the one that AOC_TEST_SERVER_URL names (a superuser's URL)."""
-    given = os.environ.get("AOC_TEST_SERVER_URL")
-    if given:
+    if given := os.environ.get("AOC_TEST_SERVER_URL"):
         yield _endpoint(given)
         return
     with running_server() as server:
@@ -85,8 +86,6 @@ class Database:
 
     def url_as(self, user: str, password: str = "") -> str:
         """The libpq URL for another role; the password is percent-encoded."""
-        from urllib.parse import quote
-
         info = self.connection.info
         secret = f":{quote(password, safe='')}" if password else ""
         return f"postgresql://{quote(user, safe='')}{secret}@{info.host}:{info.port}/{info.dbname}"
@@ -106,8 +105,6 @@ class Database:
 
     def add(self, id_: str, **values: Any) -> None:
         """Insert a good row (one document of one vendor), with ``values`` in place of the usual ones."""
-        from psycopg.types.json import Jsonb
-
         row: dict[str, Any] = {
             "id": id_,
             "tenant": "default",
@@ -209,9 +206,14 @@ class Aoc:
 
     def __call__(self, *words: str, **more: str) -> Ran:
         """Run the command to its end, in a process of its own."""
-        exit_code, out, err = forks.run(words, self.env(**more), seconds=120)
+        process = self.fork(*words, **more)
+        out, err = process.communicate(timeout=120)
         assert "Traceback" not in err + out, err
-        return Ran(exit_code, out, err)
+        return Ran(process.wait(), out, err)
+
+    def fork(self, *words: str, **more: str) -> Process:
+        """Start the command without the wait for its imports; tests/forks.py says when that will do."""
+        return Process(words, self.env(**more))
 
     def json(self, *words: str, **more: str) -> Ran:
         """Run the command with ``--format json``."""

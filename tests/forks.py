@@ -1,9 +1,10 @@
-"""Commands as forks of a process that has everything imported: each still a process of its own, without the wait.
+"""Commands as forks of a process that has everything imported: each a process of its own, without the wait.
 
-Importing Alembic and SQLAlchemy is most of what a command costs on a small table. Tests of the start itself, of
-signals and of kills start their processes as a user does.
+Importing Alembic and SQLAlchemy is most of what a command costs on a small table. Tests of the start itself start
+their processes as a user does.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -13,30 +14,78 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-Outcome = tuple[int, str, str]
 MOST = 1_000_000  # bytes of a message: the words and the environment of a command
 
 
-def run(words: tuple[str, ...], environment: dict[str, str], seconds: float) -> Outcome:
-    """Run a command; return its exit code, stdout and stderr. Raises TimeoutError, after killing it."""
-    asked = json.dumps([words, environment, str(Path.cwd())]).encode()
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with mine, theirs:
-            socket.send_fds(_server(), [asked], [out.fileno(), err.fileno(), theirs.fileno()])
-            theirs.close()
-            pid = int(mine.recv(100))
-            if not select.select([mine], [], [], seconds)[0]:
-                os.kill(pid, signal.SIGKILL)
-                raise TimeoutError(f"{' '.join(words)} did not end within {seconds} s")
-            status = int(mine.recv(100))
-        out.seek(0)
-        err.seek(0)
-        return os.waitstatus_to_exitcode(status), out.read(), err.read()
+class Process:
+    """A command that runs as a fork: as much of subprocess.Popen as tests use. stdin is /dev/null."""
+
+    def __init__(self, words: tuple[str, ...], environment: dict[str, str]) -> None:
+        asked = json.dumps([words, environment, str(Path.cwd())]).encode()
+        (out, out_of), (err, err_of) = os.pipe(), os.pipe()
+        self._told, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        socket.send_fds(_server(), [asked], [out_of, err_of, theirs.fileno()])
+        theirs.close()
+        os.close(out_of)
+        os.close(err_of)
+        self.stdout, self.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
+        self.returncode: int | None = None
+        self.pid = int(self._told.recv(100))
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the command runs."""
+        if self.returncode is None and select.select([self._told], [], [], 0)[0]:
+            self.returncode = os.waitstatus_to_exitcode(int(self._told.recv(100)))
+            self._told.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; return the exit code. Raises TimeoutExpired."""
+        if self.returncode is None and not select.select([self._told], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for the end; return stdout and stderr. Raises TimeoutExpired, after killing the command."""
+        with ThreadPoolExecutor(2) as pool:
+            out, err = pool.submit(self.stdout.read), pool.submit(self.stderr.read)
+            try:
+                self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        self.stdout.close()
+        self.stderr.close()
+        return out.result(), err.result()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the command has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stdout.close()
+        self.stderr.close()
+        self.wait()
 
 
 @cache
@@ -56,6 +105,8 @@ def _serve(requests: socket.socket) -> None:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     importlib.import_module("sqlalchemy.dialects.postgresql.psycopg")
+    gc.collect()
+    gc.freeze()  # a collection in a fork would write to every page that the forks share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         asked, fds, _, _ = socket.recv_fds(requests, MOST, 3)
@@ -74,6 +125,8 @@ def _become(words: list[str], environment: dict[str, str], folder: str, out: int
     """Fork once more: one of the two waits and answers, the other returns as the command."""
     pid = os.fork()
     if pid:
+        os.close(out)
+        os.close(err)
         with socket.socket(fileno=answers) as client:
             client.send(str(pid).encode())
             client.send(str(os.waitpid(pid, 0)[1]).encode())
@@ -82,6 +135,11 @@ def _become(words: list[str], environment: dict[str, str], folder: str, out: int
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
+    for name, number in (("stdout", 1), ("stderr", 2)):  # the streams that were inherited may be those of a file
+        stream = os.fdopen(number, "w", (-1, 1)[number - 1], encoding=sys.stdout.encoding, closefd=False)
+        vars(sys).update({name: stream, f"__{name}__": stream})
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

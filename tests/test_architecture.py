@@ -113,6 +113,16 @@ KEPT_TO = {
 }
 
 
+def test_versions_of_postgresql_are_asked_in_one_place() -> None:
+    """What differs between majors is in database/majors.py, and for tests in tests/postgres_versions.py."""
+    asking = re.compile(r"server_version_num|info[.]server_version")
+    files = {*PACKAGE, *TESTS, *(ROOT / "aoc_migrate").rglob("*.j2")} - {Path(__file__)}
+
+    found = {str(path.relative_to(ROOT)) for path in files if asking.search(path.read_text(encoding="utf-8"))}
+
+    assert found == {"aoc_migrate/database/majors.py", "tests/postgres_versions.py"}
+
+
 @pytest.mark.parametrize("library", KEPT_TO)
 def test_libraries_are_kept_to_their_layers(library: str) -> None:
     """Only the command line imports click, only running imports Alembic, and the contract imports no library."""

@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.partitions import LONG, partition
+from tests.postgres_versions import NOT_VALID, needs
 from tests.test_lifecycle import WAYS
 
 EVERY_COLUMN = ("tenant", "source_vendor", "upstream_id", "content_hash", "retrieved_at", "upstream", "linkset")
@@ -55,8 +56,7 @@ ALTER TABLE vex_raw ATTACH PARTITION vex_raw_m FOR VALUES IN ('m');
 @pytest.fixture
 def excititor_18(excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database on PostgreSQL 18, with a row."""
-    if excititor.connection.info.server_version < 180000:
-        pytest.skip("NOT NULL constraints can be NOT VALID since PostgreSQL 18")
+    needs(excititor.connection, NOT_VALID)
     excititor.add("1", tenant="a")
     aoc.configure(excititor)
     return excititor

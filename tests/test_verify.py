@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.postgres_versions import NOT_ENFORCED, NOT_VALID, needs
 from tests.test_view_swap import BACKUP
 
 HEADS = {"concelier": 8, "excititor": 7}
@@ -77,8 +78,7 @@ def test_a_changed_constraint_is_found(case: str, migrated: Database, aoc: Aoc) 
 
 def test_a_constraint_that_is_not_enforced_is_found(excititor: Database, aoc: Aoc) -> None:
     """The right predicate with the right signature, but NOT ENFORCED (PostgreSQL 18), does not pass."""
-    if excititor.connection.info.server_version < 180000:
-        pytest.skip("NOT ENFORCED exists since PostgreSQL 18")
+    needs(excititor.connection, NOT_ENFORCED)
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
     comment, predicate = signed(excititor, "comment", "objects"), signed(excititor, "p", "objects")
@@ -90,8 +90,7 @@ def test_a_constraint_that_is_not_enforced_is_found(excititor: Database, aoc: Ao
 
 def test_a_not_null_that_is_not_valid_is_found(excititor: Database, aoc: Aoc) -> None:
     """NOT NULL … NOT VALID (PostgreSQL 18) proves nothing about old rows, and verify does not count it."""
-    if excititor.connection.info.server_version < 180000:
-        pytest.skip("NOT NULL … NOT VALID exists since PostgreSQL 18")
+    needs(excititor.connection, NOT_VALID)
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
     excititor.run("ALTER TABLE vex_raw ALTER tenant DROP NOT NULL")

@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.postgres_versions import SET_FALSE, needs
 from tests.test_view_swap import BACKUP, make_role
 
 OVER = f"DROP VIEW advisory_titles; ALTER TABLE advisory RENAME TO {BACKUP}; CREATE VIEW advisory"
@@ -212,8 +213,7 @@ def test_grants_of_another_grantor_need_membership(concelier: Database, aoc: Aoc
 
 def test_membership_without_set_role_is_refused(concelier: Database, aoc: Aoc) -> None:
     """A member of the grantor that may not SET ROLE to it (PostgreSQL 16) is refused beforehand as well."""
-    if concelier.connection.info.server_version < 160000:
-        pytest.skip("memberships WITH SET FALSE exist since PostgreSQL 16")
+    needs(concelier.connection, SET_FALSE)
     migrator(concelier, aoc)
     make_role(concelier, "friend")
     concelier.run(

@@ -16,6 +16,7 @@ from aoc_migrate.database.engines import refusing_others
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.log import say
+from aoc_migrate.database.majors import OLDEST, major
 from aoc_migrate.database.own_name import application_name
 from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
@@ -245,5 +246,5 @@ def _prepare(session: Session) -> None:
     session.run(f"SET search_path = {SEARCH_PATH}; SET statement_timeout = 0")
     settings = {**SETTINGS, "lock_timeout": f"{round(session.limits.deadline * 1000)}ms"}
     ours = "unnest(%s::text[], %s::text[]) AS ours (ours, wanted)"
-    lift = f" UNION ALL {LIFT}" if session.connection.info.server_version >= 150000 else ""
+    lift = f" UNION ALL {LIFT}" if major(session.connection) >= OLDEST else ""
     session.rows(pin(ours) + lift, (list(settings), list(settings.values())))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database import catalog
+from aoc_migrate.database.majors import ACT_AS
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.view import DESCRIBED, guard_function, read_only, underlying
@@ -126,13 +127,12 @@ def _owner_without_create(session: Session, table: str) -> str | None:
 
 def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
     """Return the owner and grantors of the table that we may not SET ROLE to."""
-    right = "SET" if session.connection.info.server_version >= 160000 else "MEMBER"
     rows = session.rows(
         "SELECT DISTINCT pg_get_userbyid(held.role)::text AS role FROM pg_class c LEFT JOIN pg_attribute t "
         "ON t.attrelid = c.oid AND t.attacl IS NOT NULL CROSS JOIN LATERAL (SELECT c.relowner AS role "
         "UNION SELECT grantor FROM aclexplode(c.relacl) UNION SELECT grantor FROM aclexplode(t.attacl)) AS held "
-        "WHERE c.oid = to_regclass(%s) AND NOT pg_has_role(held.role, %s) ORDER BY 1",
-        (str(session.schema[table]), right),
+        f"WHERE c.oid = to_regclass(%s) AND NOT pg_has_role(held.role, {ACT_AS}) ORDER BY 1",
+        (str(session.schema[table]),),
     )
     return [row["role"] for row in rows]
 

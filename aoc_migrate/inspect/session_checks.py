@@ -8,6 +8,7 @@ from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import BOOKKEEPING, LOG, READ_BY_ALL, STATE, VERSION
+from aoc_migrate.database.majors import OLDEST, major
 from aoc_migrate.database.own_tables import own_tables_locked, refuse_foreign
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
@@ -76,7 +77,7 @@ def session_findings(session: Session, *, allow_pooler: bool = False) -> list[Fi
 
 def _connection(session: Session, facts: Row, allow_pooler: bool) -> Iterator[Finding]:
     info = session.connection.info
-    if info.server_version < 150000:
+    if major(session.connection) < OLDEST:
         version = session.value("SHOW server_version")
         yield finding("server-version", session.target.name, version=version)
     encoding = info.parameter_status("server_encoding")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aoc_migrate.database import catalog
+from aoc_migrate.database.majors import partitions_keep_not_null
 from aoc_migrate.database.questions import constraint_exists, constraint_is_unproven
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
@@ -42,8 +43,7 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
     if found is None:
         return
     session, unproven = run.session, [c for c in columns if c in found.get("not_valid", [])]
-    # PostgreSQL 18 itself keeps what a partition had of its own.
-    own = found.get("own_not_null", []) if session.connection.info.server_version < 180000 else []
+    own = [] if partitions_keep_not_null(session.connection) else found.get("own_not_null", [])
     kept = _still_parts(session, table, columns, own)
     for partition, names in kept.items():
         run.run(_add(partition, names))

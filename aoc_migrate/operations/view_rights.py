@@ -8,11 +8,11 @@ view and table count as the same grantor, and their own rights are left alone.
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database.bookkeeping import STATE
+from aoc_migrate.database.majors import ACT_AS
 from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.operations.step import Remark
 
 _RIGHT = "grantor text, grantee text, grantable boolean, attname text"
-_MAY_BE = "CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END"
 
 
 def recorded(view: Relation) -> str:
@@ -114,7 +114,7 @@ def _changes(at: Schema, swap: ViewSwap, revision: str) -> str:
     UNION ALL SELECT 'REVOKE', r.* FROM (SELECT * FROM own INTERSECT SELECT * FROM lost) AS r
     UNION ALL SELECT 'GRANT', g.* FROM (SELECT * FROM gained EXCEPT SELECT * FROM own) AS g
   ), judged AS (
-    SELECT due.*, grantor IS NULL OR pg_has_role(grantor, {_MAY_BE})
+    SELECT due.*, grantor IS NULL OR pg_has_role(grantor, {ACT_AS})
       AND has_schema_privilege(grantor, relnamespace, 'USAGE') AS acts FROM due, owners
   )
   SELECT *, CASE WHEN verb <> 'KEEP' THEN concat(verb, ' SELECT', ' (' || quote_ident(attname) || ')',

@@ -23,6 +23,7 @@ from aoc_migrate.database.bookkeeping import (
     share,
 )
 from aoc_migrate.database.limits import Limits
+from aoc_migrate.database.majors import TOO_OLD
 from aoc_migrate.database.own_tables import flaws, writers
 from aoc_migrate.database.pinned_settings import LIFT, preamble
 from aoc_migrate.database.questions import QUESTIONS, column_exists
@@ -113,6 +114,7 @@ def shared_values(
         "deadline_ms": round(limits.deadline * 1000),
         "defaults": {"schema": quoted, "retrofit": "0", "release_hold": "0", "accept": "''", "ticket": "''"},
         "preamble": preamble({"lock_timeout": f"{limits.deadline}s", "row_security": "off"}),
+        "too_old": TOO_OLD,
         "lift": LIFT,
         "like_a_build": LIKE_A_BUILD,
         "sorts": [

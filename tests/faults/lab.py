@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from tests.faults.boundaries import Boundary, boundaries, volatile_functions
 from tests.faults.outcome import differences, outcome
 from tests.faults.proxy import Proxy, Then
 from tests.faults.scenarios import Scenario, fill
+from tests.forks import Process
 
 _number = itertools.count()
 
@@ -73,10 +73,10 @@ class Lab:
         with self.connect() as admin:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def start(self, target: str, conninfo: str, *words: str) -> subprocess.Popen[str]:
+    def start(self, target: str, conninfo: str, *words: str) -> Process:
         """Start aoc-migrate on a database."""
         environment = {f"{target.upper()}_DATABASE_URL": conninfo, "AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
-        return Aoc(environment | {"PGOPTIONS": self.options}).start(*words)
+        return Aoc(environment | {"PGOPTIONS": self.options}).fork(*words)
 
     def run(self, target: str, conninfo: str, *words: str) -> Ran:
         """Run aoc-migrate on a database to its end."""
@@ -153,7 +153,7 @@ class Lab:
         """Run the command and break it at the boundary; return None if it came to its end instead."""
         seen: Counter[str] = Counter()
         reached: list[Boundary] = []
-        process: subprocess.Popen[str]
+        process: Process
 
         def judge(sql: str) -> Then:
             seen[sql] += 1
@@ -179,22 +179,22 @@ class Lab:
         assert done.returncode == 0, done.stdout
 
 
-Fault = Callable[[Lab, str, "subprocess.Popen[str]"], Then]
+Fault = Callable[[Lab, str, Process], Then]
 
 
-def kill(_lab: Lab, _database: str, process: "subprocess.Popen[str]") -> Then:
+def kill(_lab: Lab, _database: str, process: Process) -> Then:
     """Kill the client before the request leaves it."""
     process.send_signal(signal.SIGKILL)
     return Then.DROP
 
 
-def kill_after_sending(_lab: Lab, _database: str, process: "subprocess.Popen[str]") -> Then:
+def kill_after_sending(_lab: Lab, _database: str, process: Process) -> Then:
     """Kill the client as soon as the request has left it: the server goes on alone."""
     process.send_signal(signal.SIGKILL)
     return Then.SEND
 
 
-def terminate(lab: Lab, database: str, _process: "subprocess.Popen[str]") -> Then:
+def terminate(lab: Lab, database: str, _process: Process) -> Then:
     """Terminate the backend before the request reaches it."""
     with lab.connect() as admin:
         admin.execute(
@@ -205,12 +205,12 @@ def terminate(lab: Lab, database: str, _process: "subprocess.Popen[str]") -> The
     return Then.PASS
 
 
-def cut(_lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then:
+def cut(_lab: Lab, _database: str, _process: Process) -> Then:
     """Cut the connection once the server has answered, so that the answer is lost."""
     return Then.ANSWERED
 
 
-def restart(lab: Lab, _database: str, _process: "subprocess.Popen[str]") -> Then:
+def restart(lab: Lab, _database: str, _process: Process) -> Then:
     """Let the server crash and come back before the request reaches it."""
     lab.restart()
     return Then.PASS
@@ -225,8 +225,7 @@ def _reported(scenario: Scenario, ran: Ran | None) -> bool:
     return "-1" in scenario.words and ended
 
 
-def end(process: "subprocess.Popen[str]") -> Ran:
+def end(process: Process) -> Ran:
     """Wait for the end of a command."""
-    with process:
-        out, err = process.communicate(timeout=120)
-    return Ran(process.returncode, out, err)
+    out, err = process.communicate(timeout=120)
+    return Ran(process.wait(), out, err)

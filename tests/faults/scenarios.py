@@ -7,6 +7,7 @@ import psycopg
 
 from aoc_migrate.revisions.graph import history
 from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, create_raw_table
+from tests.postgres_versions import NOT_VALID, has
 
 ROWS = 250  # three batches of the backfill
 BATCHES = ("--batch-rows", "100")  # always of the same size, so that every run has the same boundaries
@@ -69,7 +70,7 @@ def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, parted: 
         "'CVE-' || n / 5, 'sha256:' || n, timestamptz '2025-01-01' + n * interval '1 second', '{}', '{}', '{}', "
         f"'{{\"raw\": {{}}}}', '2025-01-01', {WRONG_LINKS} FROM generate_series(1, {rows}) AS n"
     )
-    if connection.info.server_version >= 180000:
+    if has(connection, NOT_VALID):
         connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT theirs NOT NULL linkset NOT VALID".encode())
     if table == RAW_TABLES["concelier"]:
         create_legacy_advisory(connection)

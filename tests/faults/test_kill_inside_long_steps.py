@@ -10,12 +10,13 @@ from tests.faults.lab import Lab, terminate
 from tests.faults.long_steps import BUILDING, MANY, STEPS, Step, blocked, up
 from tests.faults.outcome import differences, outcome
 from tests.faults.proxy import Proxy, Then
+from tests.forks import Process
 from tests.helpers import wait_until
 
-End = Callable[[Lab, str, "subprocess.Popen[str]"], object]
+End = Callable[[Lab, str, Process], object]
 
 
-def kill(_lab: Lab, _database: str, process: "subprocess.Popen[str]") -> None:
+def kill(_lab: Lab, _database: str, process: Process) -> None:
     """Kill the client; the server notices at its next check."""
     process.kill()
 
@@ -37,7 +38,6 @@ def test_a_kill_inside_a_long_step_changes_no_outcome(lab: Lab, end: End, step: 
             _, err = process.communicate(timeout=30)
             assert process.returncode in (-9, 3), err
             again = lab.start("excititor", conninfo, *step.scenario.words)
-            assert again.stderr is not None
             assert again.stderr.readline(), "it has begun"
         out, err = again.communicate(timeout=60)
 
@@ -65,7 +65,6 @@ def test_an_orphaned_build_is_waited_for(lab: Lab) -> None:
                 process.kill()
                 process.communicate()
                 again = lab.start("excititor", lab.url_of(name), *scenario.words)
-                assert again.stderr is not None
                 assert "waiting for another run" in again.stderr.readline()
             wait_until(lambda: look.execute(index).fetchone()[1])  # type: ignore[index]
             built = look.execute(index).fetchone()
@@ -87,8 +86,7 @@ def test_somebody_elses_build_is_waited_for(lab: Lab) -> None:
             other = _psql(lab.url_of(name), build)
             wait_until(lambda: look.execute("SELECT FROM pg_stat_progress_create_index").fetchone() is not None)
             again = lab.start("excititor", lab.url_of(name), *scenario.words)
-            assert again.stderr is not None
-            wait_until(lambda: "may be building it" in again.stderr.readline())  # type: ignore[union-attr]
+            wait_until(lambda: "may be building it" in again.stderr.readline())
         out, err = again.communicate(timeout=60)
 
         assert (other.wait(30), again.returncode) == (0, 0), out + err

