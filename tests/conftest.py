@@ -213,7 +213,7 @@ class Aoc:
 
     def fork(self, *words: str, **more: str) -> Process:
         """Start the command without the wait for its imports; tests/forks.py says when that will do."""
-        return Process(words, self.env(**more))
+        return Process("aoc_migrate", words, self.env(**more), Path.cwd())
 
     def json(self, *words: str, **more: str) -> Ran:
         """Run the command with ``--format json``."""

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import select
 import signal
 import socket
@@ -24,10 +25,10 @@ MOST = 1_000_000  # bytes of a message: the words and the environment of a comma
 
 
 class Process:
-    """A command that runs as a fork: as much of subprocess.Popen as tests use. stdin is /dev/null."""
+    """``python -m module`` as a fork: as much of subprocess.Popen as tests use. stdin is /dev/null."""
 
-    def __init__(self, words: tuple[str, ...], environment: dict[str, str]) -> None:
-        asked = json.dumps([words, environment, str(Path.cwd())]).encode()
+    def __init__(self, module: str, words: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
+        asked = json.dumps([module, words, environment, str(folder)]).encode()
         (out, out_of), (err, err_of) = os.pipe(), os.pipe()
         self._told, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         socket.send_fds(_server(), [asked], [out_of, err_of, theirs.fileno()])
@@ -99,12 +100,13 @@ def _server() -> socket.socket:
     return mine
 
 
-def _serve(requests: socket.socket) -> None:
-    """Fork for every request. Returns in the fork, which then is the command; exits with the tests."""
+def _serve(requests: socket.socket) -> object:
+    """Fork for every request, and run its module in the fork. Exits with the tests."""
     for module in pkgutil.walk_packages(importlib.import_module("aoc_migrate").__path__, "aoc_migrate."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    importlib.import_module("sqlalchemy.dialects.postgresql.psycopg")
+    for name in ("sqlalchemy.dialects.postgresql.psycopg", "alembic.config"):
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a collection in a fork would write to every page that the forks share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -115,13 +117,15 @@ def _serve(requests: socket.socket) -> None:
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             requests.close()
-            _become(*json.loads(asked), *fds)
-            return
+            module, words, environment, folder = json.loads(asked)
+            _become(environment, folder, *fds)
+            sys.argv[1:] = words
+            return runpy.run_module(module, run_name="__main__", alter_sys=True)
         for fd in fds:
             os.close(fd)
 
 
-def _become(words: list[str], environment: dict[str, str], folder: str, out: int, err: int, answers: int) -> None:
+def _become(environment: dict[str, str], folder: str, out: int, err: int, answers: int) -> None:
     """Fork once more: one of the two waits and answers, the other returns as the command."""
     pid = os.fork()
     if pid:
@@ -143,11 +147,7 @@ def _become(words: list[str], environment: dict[str, str], folder: str, out: int
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv[1:] = words
 
 
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])))
-    from aoc_migrate.cli import main
-
-    main()

@@ -64,7 +64,7 @@ def printed_scripts(request: pytest.FixtureRequest, excititor: Database, aoc: Ao
     words = {"upgrade": "excititor_0003:excititor_0004", "downgrade": "excititor_0004:excititor_0003"}
     if request.param == "plan":
         return {verb: aoc("plan", "excititor", between, "--sql").out for verb, between in words.items()}
-    return {verb: alembic(excititor, aoc, verb, between, "--sql").stdout for verb, between in words.items()}
+    return {verb: alembic(excititor, aoc, verb, between, "--sql").out for verb, between in words.items()}
 
 
 def run(database: Database, script: str) -> Ran:

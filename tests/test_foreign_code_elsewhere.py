@@ -1,13 +1,12 @@
 """Stock Alembic, psql scripts and the verifier's check run no foreign code until it is accepted."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Aoc, Database, Ran
+from tests.forks import Process
 from tests.helpers import dump, psql
 from tests.planting import BODY, CHECK, EVENTS, PLANTED, STATEMENT, TEXT, code, plant, planter, ran, state
 
@@ -33,10 +32,10 @@ def to(revision: str, aoc: Aoc) -> None:
 
 def alembic(aoc: Aoc, *words: str) -> Ran:
     """Run stock Alembic in the checkout."""
-    command = [sys.executable, "-m", "alembic", "-n", "excititor", *words]
-    ended = subprocess.run(command, cwd=ROOT, env=aoc.env(), check=False, capture_output=True, text=True)
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return Ran(ended.returncode, ended.stdout, ended.stderr)
+    process = Process("alembic", ("-n", "excititor", *words), aoc.env(), ROOT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err, err
+    return Ran(process.wait(), out, err)
 
 
 STOCK = {

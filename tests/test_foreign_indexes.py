@@ -62,10 +62,10 @@ def test_a_name_taken_after_the_audit_stops_the_revision(way: str, excititor: Da
 
     if way == "stock":
         ran = alembic(excititor, aoc, "upgrade", "excititor_0004", check=False)
-        assert ran.returncode != 0
-        assert "vex_raw_idempotency_v1" in ran.stdout
+        assert ran.exit_code != 0
+        assert "vex_raw_idempotency_v1" in ran.out
     else:
-        printed = alembic(excititor, aoc, "upgrade", "excititor_0003:excititor_0004", "--sql").stdout
+        printed = alembic(excititor, aoc, "upgrade", "excititor_0003:excititor_0004", "--sql").out
         assert psql(excititor, printed).exit_code == 3
 
     assert excititor.value("SELECT count(*) FROM aoc_migration_state WHERE name = 'excititor_0004'") == 0

@@ -1,14 +1,13 @@
 """Every revision by every way of running it: up, compare, down, compare, up, compare."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
 from aoc_migrate.revisions.graph import history
-from tests.conftest import ROOT, Aoc, Database
+from tests.conftest import ROOT, Aoc, Database, Ran
 from tests.fingerprint import fingerprint
+from tests.forks import Process
 from tests.helpers import psql
 from tests.partitions import partition
 
@@ -30,7 +29,7 @@ def by_alembic(database: Database, aoc: Aoc) -> Go:
     """Run stock Alembic from the checkout."""
 
     def go(direction: str, revision: str) -> None:
-        assert alembic(database, aoc, direction, revision).returncode == 0
+        assert alembic(database, aoc, direction, revision).exit_code == 0
 
     return go
 
@@ -41,7 +40,7 @@ def by_script(database: Database, aoc: Aoc) -> Go:
     def go(direction: str, revision: str) -> None:
         printed = alembic(database, aoc, direction, f"{revision_of(database)}:{revision}", "--sql")
         options = {"PGOPTIONS": "-c aoc.allow_supersedes_retrofit=true"}
-        ran = psql(database, printed.stdout, "-q", "-v", "ON_ERROR_STOP=1", **options)
+        ran = psql(database, printed.out, "-q", "-v", "ON_ERROR_STOP=1", **options)
         assert ran.exit_code == 0, ran.err
 
     return go
@@ -64,21 +63,13 @@ def revision_of(database: Database) -> str:
     return str((there and database.value("SELECT version_num FROM aoc_alembic_version")) or "base")
 
 
-def alembic(
-    database: Database, aoc: Aoc, *words: str, check: bool = True, named: bool = True
-) -> subprocess.CompletedProcess[str]:
+def alembic(database: Database, aoc: Aoc, *words: str, check: bool = True, named: bool = True) -> Ran:
     """Run ``alembic -n TARGET …`` (``named``) or ``alembic …``, which must succeed where ``check`` says so."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "alembic", *(["-n", database.target] if named else []), *words],
-        cwd=ROOT,
-        env=aoc.env(AOC_ALLOW_SUPERSEDES_RETROFIT="true"),
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == 0 or not check, ran.stderr
-    return ran
+    section = ("-n", database.target) if named else ()
+    process = Process("alembic", (*section, *words), aoc.env(AOC_ALLOW_SUPERSEDES_RETROFIT="true"), ROOT)
+    out, err = process.communicate(timeout=60)
+    assert process.wait() == 0 or not check, err
+    return Ran(process.wait(), out, err)
 
 
 WAYS = {"command": by_command, "alembic": by_alembic, "psql": by_script, "plan": by_plan}

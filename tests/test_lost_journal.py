@@ -98,4 +98,4 @@ def test_scripts_and_alembic_count_too(backfilled: Database, aoc: Aoc) -> None:
 
     assert ran.exit_code == 0, ran.err
     assert "43" in next(line for line in ran.err.splitlines() if SLUG in line)
-    assert "wrote, 43 are not in aoc_supersedes_journal" in stock.stderr
+    assert "wrote, 43 are not in aoc_supersedes_journal" in stock.err

@@ -1,8 +1,6 @@
 """A role with CREATE on the schema plants every function and operator that we name: none of them runs."""
 
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ import pytest
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from tests.conftest import ROOT, Aoc, Database
+from tests.forks import Process
 from tests.helpers import psql
 from tests.hostile import role_of, stranger
 from tests.logged import logged
@@ -80,8 +79,9 @@ def scripted(database: Database, aoc: Aoc, command: str) -> int:
     if command.startswith("plan"):
         sql = aoc(*SCRIPTED[command]).out
     else:
-        printed = [sys.executable, "-m", "alembic", "-n", "concelier", *SCRIPTED[command]]
-        sql = subprocess.run(printed, cwd=ROOT, env=aoc.env(), check=True, capture_output=True, text=True).stdout
+        sql, _ = Process("alembic", ("-n", "concelier", *SCRIPTED[command]), aoc.env(), ROOT).communicate(
+            timeout=60
+        )
     return psql(database, sql, *options, PGOPTIONS="-c aoc.allow_supersedes_retrofit=true").exit_code
 
 

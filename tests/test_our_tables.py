@@ -84,7 +84,7 @@ def test_printed_sql_stops_at_a_strangers_table(
     words = ("upgrade", "concelier_0002", "--sql")
     printed = aoc("plan", "concelier", "base:concelier_0002", "--sql").out
     if way == "alembic":
-        printed = alembic(concelier, aoc, *words).stdout
+        printed = alembic(concelier, aoc, *words).out
     before = fingerprint(concelier.connection, without="^$")
 
     ended = psql(concelier, printed, "-v", "ON_ERROR_STOP=1")

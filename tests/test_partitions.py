@@ -185,7 +185,7 @@ def test_scripts_refuse_a_partitioned_table(partitioned: Database, aoc: Aoc) -> 
     """psql scripts say that they are not for a partitioned table, before they change anything."""
     applied = psql(partitioned, (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text())
     planned = aoc("plan", "excititor", "--sql")
-    printed = psql(partitioned, alembic(partitioned, aoc, "upgrade", "base:head", "--sql").stdout)
+    printed = psql(partitioned, alembic(partitioned, aoc, "upgrade", "base:head", "--sql").out)
 
     assert (applied.exit_code, "vex_raw is partitioned" in applied.err) == (3, True)
     assert (planned.exit_code, "vex_raw is partitioned" in planned.err) == (2, True)

@@ -51,7 +51,7 @@ def test_a_failed_step_ends_the_script(excititor: Database, aoc: Aoc) -> None:
     """Where a row breaks the contract, psql ends with 3 at the proof, and the version stays before it."""
     excititor.add("bad", tenant=" ")
 
-    ran = psql(excititor, alembic(excititor, aoc, "upgrade", "base:head", "--sql").stdout)
+    ran = psql(excititor, alembic(excititor, aoc, "upgrade", "base:head", "--sql").out)
 
     assert ran.exit_code == 3
     assert "vex_raw_keys_v1" in ran.err
@@ -70,7 +70,7 @@ def test_printed_sql_does_what_the_commands_do(
 
     found = []
     for words in (("upgrade", "base:head"), ("downgrade", f"{head}:base")):
-        ran = psql(target_with_chain, setting + alembic(target_with_chain, aoc, *words, "--sql").stdout)
+        ran = psql(target_with_chain, setting + alembic(target_with_chain, aoc, *words, "--sql").out)
         assert ran.exit_code == 0, ran.err
         found.append(fingerprint(target_with_chain.connection))
 
@@ -79,10 +79,10 @@ def test_printed_sql_does_what_the_commands_do(
 
 def test_both_histories_are_shown(aoc: Aoc, excititor: Database) -> None:
     """`alembic heads` and `alembic history` without -n show both databases; what needs one asks for it."""
-    heads, shown = (alembic(excititor, aoc, word, named=False).stdout for word in ("heads", "history"))
+    heads, shown = (alembic(excititor, aoc, word, named=False).out for word in ("heads", "history"))
     refused = alembic(excititor, aoc, "upgrade", "heads", named=False, check=False)
 
     assert re.findall(r"^(\w+) \(\w+\) \(head\)$", heads, re.MULTILINE) == ["concelier_0008", "excititor_0007"]
     assert all(revision.id in shown for target in ("concelier", "excititor") for revision in history(target))
-    assert refused.returncode != 0
-    assert "alembic -n concelier" in refused.stdout
+    assert refused.exit_code != 0
+    assert "alembic -n concelier" in refused.out

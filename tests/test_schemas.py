@@ -35,7 +35,7 @@ def by_alembic(database: Database, schema: str, aoc: Aoc, direction: str) -> Non
     """Print the SQL with stock Alembic, without a connection to the database, and run it with psql."""
     last = history(database.target)[-1].id
     words = ("upgrade", f"base:{last}") if direction == "up" else ("downgrade", f"{last}:base")
-    printed = alembic(database, aoc, *words, "--sql").stdout
+    printed = alembic(database, aoc, *words, "--sql").out
     ran = psql(database, printed, "-q", "-v", "ON_ERROR_STOP=1", PGOPTIONS="-c aoc.allow_supersedes_retrofit=true")
     assert ran.exit_code == 0, ran.err
 

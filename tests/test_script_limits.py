@@ -86,7 +86,7 @@ def test_a_partitioned_table_is_refused(name: str, excititor: Database, aoc: Aoc
 
 def alembic_sql(aoc: Aoc, excititor: Database) -> str:
     """Return what stock Alembic prints for the backfill."""
-    printed = alembic(excititor, aoc, "upgrade", "excititor_0005:excititor_0006", "--sql").stdout
+    printed = alembic(excititor, aoc, "upgrade", "excititor_0005:excititor_0006", "--sql").out
     return f"SET aoc.allow_supersedes_retrofit = 'true';\n{printed}"
 
 

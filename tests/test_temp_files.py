@@ -70,6 +70,6 @@ def test_the_limit_is_named_wherever_it_stops_us(limited: Database, aoc: Aoc) ->
     """Stock Alembic, which audits nothing, names the limit and its remedy when a build exceeds it."""
     ran = alembic(limited, aoc, "upgrade", "excititor_0004", check=False)
 
-    assert ran.returncode != 0
-    assert "cannot sort the table: temporary file size exceeds" in ran.stdout + ran.stderr
-    assert "GRANT SET ON PARAMETER temp_file_limit" in ran.stdout + ran.stderr
+    assert ran.exit_code != 0
+    assert "cannot sort the table: temporary file size exceeds" in ran.out + ran.err
+    assert "GRANT SET ON PARAMETER temp_file_limit" in ran.out + ran.err

@@ -12,7 +12,7 @@ def test_scripts_refuse(shaped: Database, cluster: Cluster, aoc: Aoc) -> None:
     before = looks(cluster, shaped)
     applied = psql(shaped, (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text())
     planned = psql(shaped, Aoc()("plan", "concelier", "base:head", "--sql").out)
-    printed = psql(shaped, alembic(shaped, aoc, "upgrade", "base:head", "--sql").stdout)
+    printed = psql(shaped, alembic(shaped, aoc, "upgrade", "base:head", "--sql").out)
     asked = aoc("plan", "concelier", "--sql")
 
     for ran in (applied, planned, printed):
@@ -42,10 +42,10 @@ def test_stock_alembic(shaped: Database, cluster: Cluster, aoc: Aoc, retrofit: d
     aoc.environment |= retrofit
 
     up = alembic(shaped, aoc, "upgrade", "head")
-    assert up.returncode == 0, up.stderr
+    assert up.exit_code == 0, up.err
     assert shaped.value("SELECT count(*) FROM advisory_raw WHERE supersedes IS NOT NULL") == 24
     down = alembic(shaped, aoc, "downgrade", "base")
 
-    assert down.returncode == 0, down.stderr
+    assert down.exit_code == 0, down.err
     assert looks(cluster, shaped) == before
     assert dump(shaped) == rows
