@@ -51,7 +51,7 @@ def every_part() -> list[Part]:
 
 def pythons() -> dict[str, str]:
     """Return the program of each supported Python in PATH; a version manager's shim may lead to none."""
-    found = {}
+    found: dict[str, str] = {}
     for version in PYTHONS:
         if shim := shutil.which(f"python{version}"):
             where = [shim, "-c", "import sys; print(sys.executable)"]
