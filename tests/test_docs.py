@@ -13,7 +13,6 @@ from click import Command, Group
 
 from aoc_migrate.cli import COMMANDS, cli
 from aoc_migrate.report.messages import MESSAGES
-from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("[ms]*/README.md")])
@@ -184,10 +183,8 @@ def test_the_json_example_has_the_keys_of_a_report(concelier: Database, aoc: Aoc
     assert keys == set(first_cells(section(CLI, "## Output")))
 
 
-def test_scripts_and_revisions_are_listed() -> None:
-    """scripts/README.md lists every script, docs/operations.md the locks of every revision of concelier."""
+def test_scripts_are_listed() -> None:
+    """scripts/README.md lists every script."""
     scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.name != "README.md" and path.is_file()}
-    locks = section(read(ROOT / "docs" / "operations.md"), "### Locks and times")
 
     assert set(first_cells(read(ROOT / "scripts" / "README.md"))) == scripts
-    assert re.findall(r"(?m)^\| `(\w+)` ", locks) == [revision.id for revision in history("concelier")]
