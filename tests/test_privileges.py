@@ -43,6 +43,21 @@ TYPED = {
     "verifier drop": "verifier",
 }
 """For each command of the page, the database that it runs on, and what is typed besides."""
+READING = (
+    *(
+        "audit",
+        "plan concelier base",
+        "verify",
+        "verify --probe",
+        "status",
+        "history",
+        "wait",
+        "upgrade",
+        "chain concelier",
+    ),
+    *("chain concelier --drop-journal", "quarantine", "repair concelier --rule all", "dedupe concelier"),
+)
+"""Commands that write nothing at head, as they are typed."""
 ADMINISTRATIVE = {"bundle", "sandbox", "explain", "config-path", "revision"}
 """Commands that need no database."""
 COLUMNS = ("schema", "raw_owner", "version_owner", "state_owner", "journal_owner", "advisory_owner", "and")
@@ -168,6 +183,20 @@ def outcome(command: str, lacking: Right | None, ran: Ran) -> list[str]:
     helps = [f["help"] for f in ran.report["findings"] if f["severity"] == "error" and f["slug"] == "privileges"]
     unclear = [text for text in helps if not re.search(r"GRANT .+ TO |ALTER ROLE .+ CREATEROLE", text)]
     return [*([f"{found}, not {expected}"] if found != expected else []), *unclear]
+
+
+def test_commands_that_read_write_nothing(lab: Lab) -> None:
+    """Even if the role may write everything, no command that only reads changes catalog, rows or ledger."""
+    with lab.copy("head") as copy:
+        aoc, ledger = (
+            Aoc(lab.environment | {"CONCELIER_DATABASE_URL": copy.url}),
+            "SELECT * FROM aoc_migration_log",
+        )
+        before = state(copy), copy.rows(ledger)
+        for words in READING:
+            ran = aoc(*words.split())
+            assert ran.exit_code == 0, ran.out + ran.err
+            assert (state(copy), copy.rows(ledger)) == before, words
 
 
 def test_every_command_is_on_the_page() -> None:
