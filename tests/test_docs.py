@@ -13,7 +13,6 @@ from click import Command, Group
 
 from aoc_migrate.cli import COMMANDS, cli
 from aoc_migrate.report.messages import MESSAGES
-from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("[ms]*/README.md")])
@@ -137,6 +136,7 @@ def test_the_documents_name_the_variables_of_the_code() -> None:
     named = variables("\n".join(read(page) for page in PAGES))
 
     of_tests = {"AOC_TEST_SERVER_URL", "AOC_TEST_BUILD", "AOC_TEST_RUN", "AOC_TEST_PLAY", "AOC_UPDATE_GOLDENS"}
+    of_tests |= {"AOC_TEST_EVERY_RIGHT"}
     others = {"AOC_TENANT_HEADER", "AOC_MIGRATE_IMAGE"}  # of the services, and of compose.yaml
     assert named - known == of_tests | others
     assert set(first_cells(section(CLI, "## Environment"))) == known
@@ -184,10 +184,8 @@ def test_the_json_example_has_the_keys_of_a_report(concelier: Database, aoc: Aoc
     assert keys == set(first_cells(section(CLI, "## Output")))
 
 
-def test_scripts_and_revisions_are_listed() -> None:
-    """scripts/README.md lists every script, docs/operations.md the locks of every revision of concelier."""
+def test_scripts_are_listed() -> None:
+    """scripts/README.md lists every script."""
     scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.name != "README.md" and path.is_file()}
-    locks = section(read(ROOT / "docs" / "operations.md"), "### Locks and times")
 
     assert set(first_cells(read(ROOT / "scripts" / "README.md"))) == scripts
-    assert re.findall(r"(?m)^\| `(\w+)` ", locks) == [revision.id for revision in history("concelier")]

@@ -55,7 +55,7 @@ def test_the_plan_counts_partitions(partitioned: Database, aoc: Aoc) -> None:
     assert [(s["statement"], s["lock"]) for s in facts["plan"] if s["revision"] == "excititor_0005"] == [
         ("3 indexes ON ONLY", "SHARE"),
         ("INDEX vex_raw_chain_v1 on 4 partitions", "SHARE UPDATE EXCLUSIVE"),
-        ("ATTACH 6 indexes", "ACCESS EXCLUSIVE on the index"),
+        ("ATTACH 6 indexes", "ACCESS EXCLUSIVE"),
     ]
 
 

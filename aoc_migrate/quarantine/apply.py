@@ -17,6 +17,7 @@ from aoc_migrate.database.relation import literal
 from aoc_migrate.database.runner_lock import announce
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.shape import spread_of
+from aoc_migrate.inspect.granting import may_not_hand_over
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.inspect.table_shape import audit_columns
@@ -99,7 +100,7 @@ def apply_work(
 
     The caller holds the lock. See `show_work` for ``find``.
     """
-    report.findings += table_findings(session, contract)
+    report.findings += [*table_findings(session, contract), *may_not_hand_over(session, contract.table)]
     if report.errors:
         return
     earlier = unfinished(session)

@@ -9,6 +9,7 @@ from aoc_migrate.database.bookkeeping import JOURNAL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
+from aoc_migrate.inspect.granting import must_read
 from aoc_migrate.operations.supersedes.link_journal import listed
 from aoc_migrate.quarantine.work_list import DUPLICATE, unfinished
 from aoc_migrate.report.facts.quarantined import QuarantineFacts
@@ -30,9 +31,10 @@ class SavedRun:
 
 
 def saved_runs(session: Session, contract: Contract) -> list[SavedRun]:
-    """Return the runs that have rows in quarantine, latest first."""
+    """Return the runs that have rows in quarantine, latest first. Raises Abort ``privileges``."""
     if not has_quarantine(session, contract):
         return []
+    must_read(session, contract.quarantine)
     query = (
         f"SELECT quarantine_run AS run, CASE WHEN bool_or(quarantine_reason = '{DUPLICATE}') THEN 'dedupe' "
         f"ELSE 'repair' END AS command, count(*) AS rows FROM {session.schema[contract.quarantine]} "

@@ -11,6 +11,7 @@ from typing import TextIO
 from aoc_migrate.database.own_tables import lock, own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
+from aoc_migrate.inspect.granting import must_read
 from aoc_migrate.quarantine.contents import has_quarantine, no_such_rows
 from aoc_migrate.report.facts.quarantined import ExportFacts
 from aoc_migrate.report.model import Report
@@ -34,6 +35,7 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     contract = contract_at(session.target.name, report.revision)
     if not has_quarantine(session, contract):
         raise refused(f"{session.target.name} has no quarantine, because no row was ever moved there.")
+    must_read(session, contract.quarantine)
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]
     query = f"SELECT to_jsonb(q)::text FROM {name} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"

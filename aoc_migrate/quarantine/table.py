@@ -6,6 +6,7 @@ from aoc_migrate.database.bookkeeping import make_private
 from aoc_migrate.database.own_tables import lock, own_tables_locked, refuse_foreign
 from aoc_migrate.database.relation import Relation, quoted, utc
 from aoc_migrate.database.session import Session
+from aoc_migrate.inspect.granting import must_read
 from aoc_migrate.quarantine.contents import has_quarantine
 from aoc_migrate.report.facts.quarantined import QuarantinedRow, QuarantinedRun, QuarantineListFacts
 from aoc_migrate.report.model import Report
@@ -85,6 +86,7 @@ def run_quarantine(session: Session, report: Report, limit: int) -> None:
     name = session.schema[contract.quarantine]
     report.put(QuarantineListFacts(0))
     if has_quarantine(session, contract):
+        must_read(session, contract.quarantine)
         with own_tables_locked(session, contract.quarantine):
             report.put(_listed(session, name, limit))
 

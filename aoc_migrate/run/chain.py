@@ -80,6 +80,10 @@ def _apply(session: Session, report: Report) -> bool:
 
 def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
     """Show how many links the journal holds; with ``apply``, empty it, so that no downgrade sets them back."""
+    if apply:
+        report.findings += write_findings(session, our_tables(session))
+        if report.errors:
+            return
     with locked(session, report) if apply else nullcontext():
         if catalog.kind(session, JOURNAL) is not None:
             report.findings += unreadable(session, JOURNAL)

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 
-from aoc_migrate.contract.model import Contract
+from aoc_migrate.contract.model import Contract, Index
 from aoc_migrate.database import catalog
-from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import tree
 from aoc_migrate.inspect.cost import Costs, Effect, effect_on
 from aoc_migrate.operations.check_steps import not_null
 from aoc_migrate.operations.partitioned_index import expected
@@ -80,10 +81,17 @@ def _of_partitions(
         if not alike:
             continue
         line = _line(contract, revision, alike, costs)
+        if kind is Kind.ATTACH_INDEX and _deep(session, step.relation, index):
+            line = replace(line, lock=_LOCKS[Lock.ACCESS_EXCLUSIVE])
         if kind is Kind.BUILD_INDEX:
             whole = _line(contract, revision, (step,), costs)
             line = replace(whole, statement=f"{whole.statement} on {len(alike)} partitions", sql=line.sql)
         yield line
+
+
+def _deep(session: Session, table: Relation, index: Index) -> bool:
+    """Return whether partitions have partitions: completing their index locks the table above them as well."""
+    return any(node.parent not in (None, table) for node in tree(session, table.name, index))
 
 
 def _statements(step: Step) -> tuple[str, ...]:

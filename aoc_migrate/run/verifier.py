@@ -14,6 +14,7 @@ from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect import verifier_role as verifier
 from aoc_migrate.inspect.chain_scope import strange_tenant
+from aoc_migrate.inspect.granting import may_not_alter, may_not_let_in
 from aoc_migrate.inspect.session_checks import (
     ALL_ROWS_POLICY,
     policy_of,
@@ -58,7 +59,7 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
     contract, role = _contract(session, report), session.flags.verifier_user
     if contract is None:
         return
-    report.findings += _obstacles(session, contract, role)
+    report.findings += [*_obstacles(session, contract, role), *may_not_let_in(session, role)]
     if tenant is not None and contract.table not in _with_row_security(session, contract):
         report.findings.append(finding("tenant-not-limited", contract.table, tenant=tenant))
     report.findings += strange_tenant(session, contract, tenant)
@@ -115,16 +116,7 @@ def _obstacles(session: Session, contract: Contract, role: str) -> list[Finding]
     if powers:
         return [finding("verifier-too-privileged", role, powers=", ".join(powers))]
     bookkeeping = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
-    found = write_findings(session, [contract.table, *bookkeeping])
-    current_role = session.row(
-        "SELECT rolsuper OR rolcreaterole AS may, quote_ident(rolname) AS quoted FROM pg_roles "
-        "WHERE rolname = current_user"
-    )
-    if not current_role["may"]:
-        quoted = current_role["quoted"]
-        values = {"role": quoted, "action": f"create the role {role}"}
-        found.append(finding("privileges", role, remedy=f"Run: ALTER ROLE {quoted} CREATEROLE;", **values))
-    return found
+    return [*write_findings(session, [contract.table, *bookkeeping]), *may_not_alter(session, role)]
 
 
 def _contract(session: Session, report: Report) -> Contract | None:
