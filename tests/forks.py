@@ -30,25 +30,25 @@ class Process:
     def __init__(self, module: str, words: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
         asked = json.dumps([module, words, environment, str(folder)]).encode()
         (out, out_of), (err, err_of) = os.pipe(), os.pipe()
-        self._told, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         socket.send_fds(_server(), [asked], [out_of, err_of, theirs.fileno()])
         theirs.close()
         os.close(out_of)
         os.close(err_of)
         self.stdout, self.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
         self.returncode: int | None = None
-        self.pid = int(self._told.recv(100))
+        self.pid = int(self._status.recv(100))
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the command runs."""
-        if self.returncode is None and select.select([self._told], [], [], 0)[0]:
-            self.returncode = os.waitstatus_to_exitcode(int(self._told.recv(100)))
-            self._told.close()
+        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
+            self.returncode = os.waitstatus_to_exitcode(int(self._status.recv(100)))
+            self._status.close()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end; return the exit code. Raises TimeoutExpired."""
-        if self.returncode is None and not select.select([self._told], [], [], timeout)[0]:
+        if self.returncode is None and not select.select([self._status], [], [], timeout)[0]:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
         code = self.poll()
         assert code is not None

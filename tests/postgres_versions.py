@@ -12,6 +12,7 @@ NOT_ENFORCED = (18, "constraints can be NOT ENFORCED")
 NOT_VALID = (18, "NOT NULL constraints can be NOT VALID")
 SET_FALSE = (16, "memberships can be granted WITH SET FALSE")
 SCRAM_ITERATIONS = (16, "a password can be hashed with fewer iterations")
+ADMIN_OPTION = (16, "CREATEROLE alone does not alter the roles of others")
 Since = tuple[int, str]
 
 

@@ -17,6 +17,7 @@ from tests.conftest import Aoc, Database
 from tests.faults.scenarios import fill
 from tests.fingerprint import fingerprint
 from tests.helpers import wait_until
+from tests.postgres_versions import ADMIN_OPTION, has
 
 NAMES = ("tested", "raw_owner", "version_owner", "state_owner", "journal_owner", "advisory_owner")
 ROLES = {name: f"{name}_{os.getpid()}" for name in NAMES}
@@ -95,7 +96,7 @@ class Lab:
         if name == "dirty":
             made.run(DIRT)
         if name == "verifier":
-            newer = made.connection.info.server_version >= 160000  # before, CREATEROLE is enough
+            newer = has(made.connection, ADMIN_OPTION)
             options = "ADMIN TRUE, INHERIT FALSE, SET FALSE"
             made.run(f"GRANT {VERIFIER} TO {ROLES['tested']} WITH {options}" if newer else "SELECT")
         for role, tables in OWNED.items():

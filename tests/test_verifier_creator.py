@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.postgres_versions import ADMIN_OPTION, has
 
 
 def test_a_creator_that_may_not_act_as_the_verifier_creates_it(excititor: Database, aoc: Aoc) -> None:
@@ -29,7 +30,7 @@ def test_the_verifier_of_another_role_is_left_alone(excititor: Database, aoc: Ao
         "CREATE ROLE creator LOGIN CREATEROLE PASSWORD 'planted secret'; ALTER TABLE vex_raw OWNER TO creator; "
         'GRANT USAGE, CREATE ON SCHEMA public TO creator; GRANT pg_monitor TO creator; CREATE ROLE "a-verifier"'
     )
-    newer = excititor.connection.info.server_version >= 160000
+    newer = has(excititor.connection, ADMIN_OPTION)
     owner = Aoc({"EXCITITOR_DATABASE_URL": excititor.url_as("creator", "planted secret")})
     try:
         ran = owner.json("verifier", words, AOC_VERIFIER_USER="a-verifier")

@@ -13,6 +13,9 @@ TOO_OLD = f"current_setting('server_version_num')::int < {OLDEST}0000"
 ACT_AS = "CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END"
 """SQL: what pg_has_role calls the right to SET ROLE (PostgreSQL 16 manual, 9.26, pg_has_role)."""
 
+CREATEROLE_ALTERS_EVERY_ROLE = "current_setting('server_version_num')::int < 160000"
+"""SQL: whether CREATEROLE is enough to alter and drop others' roles (PostgreSQL 16 release notes)."""
+
 
 def major(connection: Connection[Any]) -> int:
     """Return the major version of the server."""

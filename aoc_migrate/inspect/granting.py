@@ -1,6 +1,7 @@
 """Checks that this session may pass on what a command passes on: a table, a role, the right to connect."""
 
 from aoc_migrate.database import catalog
+from aoc_migrate.database.majors import CREATEROLE_ALTERS_EVERY_ROLE
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.inspect.session_checks import grant_select
@@ -29,7 +30,7 @@ def may_not_alter(session: Session, role: str) -> list[Finding]:
     """Return why this session can neither create ``role`` nor, where it exists, alter it."""
     facts = session.row(
         "SELECT me.rolsuper OR me.rolcreaterole AS creates, quote_ident(me.rolname) AS me, me.rolsuper "
-        "OR current_setting('server_version_num')::int < 160000 "  # there, CREATEROLE is enough
+        f"OR {CREATEROLE_ALTERS_EVERY_ROLE} "
         "OR coalesce(pg_has_role(made.oid, 'MEMBER WITH ADMIN OPTION'), true) AS alters "
         "FROM pg_roles AS me LEFT JOIN pg_roles AS made ON made.rolname = %s WHERE me.rolname = current_user",
         (role,),
