@@ -10,6 +10,8 @@ from tests.partitions import partition
 from tests.planting import BODY, BOTH, CHECK, TEXT, TRIGGER, code, connected, plant, planter, ran
 from tests.test_accept import options
 
+pytestmark = pytest.mark.every_postgres
+
 ADD = "ALTER TABLE vex_raw ADD "
 LOG = "CREATE TABLE log (id text); INSERT INTO log VALUES ('1'); "
 ALSO = "CREATE RULE r AS ON INSERT TO vex_raw DO ALSO "

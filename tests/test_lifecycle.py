@@ -11,6 +11,8 @@ from tests.forks import Process
 from tests.helpers import psql
 from tests.partitions import partition
 
+pytestmark = pytest.mark.every_postgres
+
 Go = Callable[[str, str], None]
 
 

@@ -15,6 +15,8 @@ from tests.conftest import ROOT, Aoc, Database
 from tests.faults.scenarios import fill
 from tests.lock_trace import MODES, Seen, seen, strongest, traced
 
+pytestmark = pytest.mark.every_postgres
+
 MODE = {
     "-": "",
     "rows": "RowExclusiveLock",

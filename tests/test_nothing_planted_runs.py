@@ -17,6 +17,8 @@ from tests.hostile import role_of, stranger
 from tests.logged import logged
 from tests.overloads import TRACE, functions_in, operator_overloads, operators_in, overloads, plant
 
+pytestmark = pytest.mark.every_postgres
+
 COMMANDS = """
 audit; plan; repair; dedupe; repair --rule all --apply; dedupe --apply; quarantine; dedupe --restore
 dedupe --restore --apply; dedupe --apply; status; upgrade; verify --probe; history; wait --timeout 1s; break; chain

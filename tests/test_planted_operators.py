@@ -9,6 +9,8 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Aoc, Database
 
+pytestmark = pytest.mark.every_postgres
+
 TYPES = ["text", "jsonb", "int4", "bool", "timestamptz", "text[]"]
 BARE = [
     "=",

@@ -15,6 +15,8 @@ from tests.conftest import ROOT, Aoc, Database
 from tests.partitions import partition
 from tests.test_predicates import insert, rejected
 
+pytestmark = pytest.mark.every_postgres
+
 BAD = {
     "blank": GOOD | {"tenant": "\u3000"},
     "key": GOOD | {"source": '{"cvss": 1}'},

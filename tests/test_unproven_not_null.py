@@ -11,6 +11,8 @@ from tests.partitions import LONG, partition
 from tests.postgres_versions import NOT_VALID, needs
 from tests.test_lifecycle import WAYS
 
+pytestmark = pytest.mark.every_postgres
+
 EVERY_COLUMN = ("tenant", "source_vendor", "upstream_id", "content_hash", "retrieved_at", "upstream", "linkset")
 PLAIN = """
 ALTER TABLE vex_raw ADD CONSTRAINT "a ""tenant"" 100%" NOT NULL tenant NOT VALID;

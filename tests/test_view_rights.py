@@ -9,6 +9,8 @@ from tests.helpers import psql
 from tests.test_lifecycle import WAYS
 from tests.test_view_swap import BACKUP, make_role, privileges
 
+pytestmark = pytest.mark.every_postgres
+
 ODD = 'Ops "Team" 100%'
 
 

@@ -7,6 +7,8 @@ from tests.conftest import Aoc, Database
 from tests.postgres_versions import SET_FALSE, needs
 from tests.test_view_swap import BACKUP, make_role
 
+pytestmark = pytest.mark.every_postgres
+
 OVER = f"DROP VIEW advisory_titles; ALTER TABLE advisory RENAME TO {BACKUP}; CREATE VIEW advisory"
 GUARD = "aoc_advisory_read_only"
 CONFLICTS = {
