@@ -1,5 +1,6 @@
 """What a soak has to show: nothing is lost, nothing failed that may not, and how long anybody waited."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,8 @@ Line = dict[str, Any]
 
 LIMIT_MS = 1100
 """--max-stall for a strong lock, and the second that a batch may hold its rows (docs/operations.md)."""
+_GONE = re.compile(r'relation "public\.aoc_\w+" does not exist')
+"""pg_dump lists all tables, and then locks them (docs/operations.md, Dumps)."""
 _CAUGHT_UP = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
 
 
@@ -40,6 +43,8 @@ def lost_connection(ground: Ground, line: Line) -> str:
         return ""
     if line["sqlstate"] in ("", "57P01") and line["pid"] in ground.terminated:
         return "session terminated by us"
+    if line["what"] == "pg_dump" and _GONE.search(line["message"]):
+        return "dump that began while one of our tables was dropped"
     if ground.disturbed(line["begun"], line["ended"]):
         return "connection lost with the server"
     return ""
