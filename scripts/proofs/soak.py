@@ -38,7 +38,7 @@ def soak(minutes: float, *, seed: int | None = None, rows: int = 2000, write: bo
 def under_fire(
     field: Ground, seed: str, seconds: float, targets: Collection[str] = tuple(RAW_TABLES)
 ) -> list[Operator]:
-    """Let clients and operators work for so long, then let the operators come to their end alone.
+    """Let clients and operators work for some seconds, then let the operators come to their end alone.
 
     ``seconds`` 0: until each kind of kill was dealt once to each target.
     """
