@@ -63,6 +63,9 @@ class Ground:
     autovacuums: Counter[str] = field(default_factory=Counter)
     dumps: Counter[str] = field(default_factory=Counter)
     over: threading.Event = field(default_factory=threading.Event)
+    """Nothing is killed any more, and the operators come to their end."""
+    ended: threading.Event = field(default_factory=threading.Event)
+    """The operators have ended, and so may whoever works next to them."""
 
     def __post_init__(self) -> None:
         self.crashing = threading.Lock()
@@ -117,9 +120,9 @@ class Ground:
                 process.wait()
 
     def observe(self) -> None:
-        """Watch the standby's lag and count the runs of autovacuum, until the soak is over."""
+        """Watch the standby's lag and count the runs of autovacuum, until the operators end."""
         before: Counter[str] = Counter()
-        while not self.over.wait(0.5):
+        while not self.ended.wait(0.5):
             try:
                 for database in RAW_TABLES:
                     with self.connect(database) as admin:
@@ -132,10 +135,10 @@ class Ground:
                 continue
 
     def dump(self, seed: str) -> None:
-        """Dump one database after the other, until the soak is over."""
+        """Dump one database after the other, until the operators end."""
         chance, notes = random.Random(f"{seed} dump"), Notes(self.folder, "dump")
         program = self.primary.binaries / "pg_dump"
-        while not self.over.wait(chance.random() * 3):
+        while not self.ended.wait(chance.random() * 3):
             target = chance.choice(list(RAW_TABLES))
             begun = time.monotonic()
             ran = subprocess.run(

@@ -44,7 +44,7 @@ class Operator(threading.Thread):
     """Works on one target until the soak is over, then leads it home once more, undisturbed."""
 
     def __init__(self, ground: Ground, target: str, seed: str, *, endless: bool = True) -> None:
-        super().__init__(name=target)
+        super().__init__(name=target, daemon=True)
         self.ground, self.target, self.endless = ground, target, endless
         self.chance = random.Random(f"{seed} {target}")
         self.deck: list[str] = []
