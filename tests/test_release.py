@@ -46,6 +46,9 @@ def checkout(tmp_path: Path) -> Path:
         if name and (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
+    dumps = copy / "tests" / "dumps" / __version__
+    dumps.mkdir(parents=True, exist_ok=True)
+    (dumps / "README").touch()
     changelog = copy / "CHANGELOG.md"
     text = re.sub(rf"(?m)^## \[{re.escape(__version__)}\].*\n", "", changelog.read_text(encoding="utf-8"))
     changelog.write_text(text.replace("## [Unreleased]\n", SECTION), encoding="utf-8")
@@ -111,6 +114,7 @@ def test_all_that_is_in_the_way_is_reported_together(checkout: Path, tmp_path: P
         'aoc_migrate/__init__.py is of another version. Write: __version__ = "9.8.7"',
         'deploy/helm/aoc-migrate/Chart.yaml is of another version. Write: appVersion: "9.8.7"',
         "tests/golden/concelier_0001.upgrade.sql has changed since v0.0.1.",
+        "tests/dumps/9.8.7 is missing; later versions need it. Type: scripts/dumps",
         f"{output} has other files than those of a release.",
         "in the way; nothing was built",
     ):

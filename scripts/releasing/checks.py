@@ -20,6 +20,8 @@ def problems(root: Path, version: str, output: Path | None, *, tag: bool) -> Ite
     yield from _checkout(root, version, tag=tag)
     yield from _changelog((root / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     yield from _versions(root, version)
+    if not (root / "tests" / "dumps" / version).is_dir():
+        yield f"tests/dumps/{version} is missing; later versions need it. Type: scripts/dumps, and commit it"
     for released in frozen.releases(root):
         yield from frozen.changes(root, released)
     missing = [module for module in ("build", "hatchling", "twine") if not find_spec(module)]

@@ -41,18 +41,25 @@ class Pair:
 
 @contextmanager
 def pair(primary: Server) -> Iterator[Pair]:
-    """Give a running server, as it is now, a standby for as long as the block lasts."""
-    folder = Path(tempfile.mkdtemp(prefix="aoc", dir="/tmp"))
-    standby = guarded_server(folder, primary.binaries)
-    try:
-        _copy(primary, standby)
-        standby.start()
+    """Give a running server, as it is now, a synchronous standby for as long as the block lasts."""
+    with standby_of(primary) as standby:
         with psycopg.connect(primary.url("postgres"), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
             connection.execute("SELECT pg_reload_conf()")
             synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
             wait_until(lambda: connection.execute(synchronous).fetchone() == (1,))
         yield Pair(primary, standby)
+
+
+@contextmanager
+def standby_of(primary: Server) -> Iterator[Server]:
+    """Run a standby that follows a running server, as it is now, for as long as the block lasts."""
+    folder = Path(tempfile.mkdtemp(prefix="aoc", dir="/tmp"))
+    standby = guarded_server(folder, primary.binaries)
+    try:
+        _copy(primary, standby)
+        standby.start()
+        yield standby
     finally:
         standby.delete()
         shutil.rmtree(folder, ignore_errors=True)
