@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -21,8 +22,16 @@ Outcome = tuple[int, str, str]
 MOST = 1_000_000  # bytes of a message: the words and the environment of a command
 
 
-def run(words: tuple[str, ...], environment: dict[str, str], seconds: float) -> Outcome:
-    """Run a command; return its exit code, stdout and stderr. Raises TimeoutError, after killing it."""
+def run(
+    words: tuple[str, ...],
+    environment: dict[str, str],
+    seconds: float,
+    started: Callable[[int], None] = lambda pid: None,
+) -> Outcome:
+    """Run a command; return its exit code, stdout and stderr. Raises TimeoutError, after killing it.
+
+    ``started`` is called with its process id.
+    """
     asked = json.dumps([words, environment, str(Path.cwd())]).encode()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -30,6 +39,7 @@ def run(words: tuple[str, ...], environment: dict[str, str], seconds: float) -> 
             socket.send_fds(_server(), [asked], [out.fileno(), err.fileno(), theirs.fileno()])
             theirs.close()
             pid = int(mine.recv(100))
+            started(pid)
             if not select.select([mine], [], [], seconds)[0]:
                 os.kill(pid, signal.SIGKILL)
                 raise TimeoutError(f"{' '.join(words)} did not end within {seconds} s")

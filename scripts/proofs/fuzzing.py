@@ -9,11 +9,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
+from hypothesis.stateful import run_state_machine_as_test
 
 from tests.fuzzing import predicates
 from tests.fuzzing.place import Place
-from tests.fuzzing.subjects import Subject
+from tests.fuzzing.subjects import SUBJECTS, Subject
+from tests.model.machine import Model
 
+NAMES = [*SUBJECTS, "model"]
 ROUND = 200
 """Examples of one call of hypothesis. The next call gets another seed, and so draws other examples."""
 _SETTINGS = settings(
@@ -27,6 +30,9 @@ _SETTINGS = settings(
 )
 
 
+_WALKS = settings(_SETTINGS, max_examples=3, stateful_step_count=20)
+
+
 @dataclass
 class Outcome:
     """How many examples of a subject were tried, for how long, and what was found."""
@@ -36,9 +42,26 @@ class Outcome:
     found: str = ""
 
 
-def fuzz(place: Place, subject: Subject, seconds: float, seed: int) -> Outcome:
-    """Try examples for that long, or until one fails; hypothesis then finds the smallest that does."""
-    return timed(lambda outcome: _rounds(place, subject, seconds, seed, outcome))
+def fuzz(place: Place, name: str, seconds: float, seed: int) -> Outcome:
+    """Try examples of a subject for that long, or until one fails; hypothesis then looks for the smallest."""
+    if name not in SUBJECTS:
+        return timed(lambda outcome: _walks(place, seconds, seed, outcome))
+    return timed(lambda outcome: _rounds(place, SUBJECTS[name], seconds, seed, outcome))
+
+
+def _walks(place: Place, seconds: float, seed: int, outcome: Outcome) -> None:
+    end, seeds, here = time.monotonic() + seconds, random.Random(seed), place
+
+    class Walk(Model):
+        place = here
+        thorough = True
+
+        def teardown(self) -> None:
+            outcome.cases += 1
+            super().teardown()
+
+    while time.monotonic() < end:
+        run_state_machine_as_test(seeded(seeds.getrandbits(64))(Walk), settings=_WALKS)
 
 
 def _rounds(place: Place, subject: Subject, seconds: float, seed: int, outcome: Outcome) -> None:
