@@ -15,7 +15,8 @@ from tests.helpers import dump
 
 KEPT = "^aoc_|_quarantine"
 KEEP = st.sampled_from(["earliest", "latest"])
-EXAMPLES = st.tuples(tables(ROW, 7), KEEP) | st.tuples(tables(CLEAN, 14), KEEP)
+LATE = tables(CLEAN.map(lambda row: row | {"id": f"late {row['id']}", "content_hash": f"late {row['id']}"}), 4)
+EXAMPLES = st.tuples(tables(ROW, 7), KEEP, LATE) | st.tuples(tables(CLEAN, 14), KEEP, LATE)
 
 
 def insert(database: Database, row: Row) -> None:
@@ -46,18 +47,18 @@ def stored(database: Database, names: list[str]) -> dict[str, Row]:
     return {row["id"]: row for row in found}
 
 
-def check(place: Place, example: tuple[list[Row], str]) -> None:
+def check(place: Place, example: tuple[list[Row], str, list[Row]]) -> None:
     """Any rows come clean, linked and guarded, and every step of it goes back exactly."""
-    rows, keep = example
+    rows, keep, late = example
     with place.clone("excititor", "legacy excititor", legacy) as database:
         aoc = commands(database)
         for row in rows:
             insert(database, row)
-        there_and_back(database, aoc, rows, keep)
+        there_and_back(database, aoc, rows, keep, late)
 
 
-def there_and_back(database: Database, aoc: Aoc, rows: list[Row], keep: str) -> None:
-    """Repair, dedupe, upgrade; back to base; restore all."""
+def there_and_back(database: Database, aoc: Aoc, rows: list[Row], keep: str, late: list[Row]) -> None:
+    """Repair, dedupe, upgrade, store late rows, link them; back to base without them; restore all."""
     before, shape = dump(database), fingerprint(database.connection, without=KEPT)
     clean = not any(map(faults, rows)) and not surplus(rows, keep)
     audited = aoc.json("audit")
@@ -66,9 +67,15 @@ def there_and_back(database: Database, aoc: Aoc, rows: list[Row], keep: str) -> 
 
     left = cleaned(database, aoc, rows, keep)
     upgraded(database, aoc, left["rows"], rows)
+    for row in late:
+        insert(database, row)
+    passes(aoc, "chain", "excititor", "--apply")
+    assert linked(database) == links([*left["rows"].values(), *late])
     removed(database, aoc, rows)
 
     passes(aoc, "downgrade", "excititor", "base")
+    assert linked(database) == left["links"] | {row["id"]: row["supersedes"] for row in late}
+    database.run("DELETE FROM vex_raw WHERE id LIKE 'late %'")
     assert dump(database) == left["dump"]
     assert fingerprint(database.connection, without=KEPT) == shape
     while database.value("SELECT to_regclass('vex_raw_quarantine') IS NOT NULL") and database.value(
@@ -79,7 +86,7 @@ def there_and_back(database: Database, aoc: Aoc, rows: list[Row], keep: str) -> 
 
 
 def cleaned(database: Database, aoc: Aoc, rows: list[Row], keep: str) -> dict[str, Any]:
-    """Repair and dedupe; each row is where it must be. Return the rows that stay by id, and ``dump``."""
+    """Repair and dedupe; each row is where it must be. Return what stays: ``rows``, ``links`` and ``dump``."""
     names = list(rows[0])
     times = {id_: row["retrieved_at"] for id_, row in stored(database, names).items()}
     passes(aoc, "repair", "excititor", "--rule", "all", "--apply")
