@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.adversary import BLANKS, FORBIDDEN, GOOD, KEYS, MULTIBYTE, OBJECTS, TEXTS
+from tests.adversary import BLANKS, FORBIDDEN, GOOD, KEYS, MOST, MULTIBYTE, OBJECTS, TEXTS
 
 ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 NAMES = (
@@ -43,8 +43,8 @@ KEY_TEXTS = (
     st.none()
     | st.text(BLANKS, max_size=4)
     | st.tuples(st.text(BLANKS, max_size=2), ANY, st.text(BLANKS, max_size=2)).map("".join)
-    | st.tuples(st.sampled_from(["x", "~", *MULTIBYTE]), st.integers(1, 2700)).map(
-        lambda drawn: drawn[0] * (drawn[1] // len(drawn[0].encode()))
+    | st.tuples(st.sampled_from(["x", "~", *MULTIBYTE]), st.sampled_from([1, 2, 5]), st.integers(-60, 10)).map(
+        lambda drawn: drawn[0] * (MOST // drawn[1] // len(drawn[0].encode()) + drawn[2])
     )
     | st.text(ANY, max_size=12)
 )

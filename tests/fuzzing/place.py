@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,5 +106,14 @@ def commands(database: Database, **more: str) -> Aoc:
 def passes(aoc: Aoc, *words: str) -> Ran:
     """Run a command with ``--format json``, which must exit 0."""
     ran = aoc.json(*words)
-    assert ran.exit_code == 0, (words, ran.exit_code, ran.out, ran.err)
+    assert ran.exit_code == 0, said_by(words, ran)
     return ran
+
+
+def said_by(words: Sequence[str], ran: Ran) -> str:
+    """Return in a few lines what a command said: exit code, findings, what is next, and its log."""
+    lines = [f"aoc-migrate {' '.join(words)}: exit code {ran.exit_code}"]
+    for report in ran.json["reports"] if ran.out.startswith("{") else []:
+        lines += [f"{found['severity']} {found['slug']}: {found['problem']}" for found in report["findings"]]
+        lines.append(f"next: {report['next']}")
+    return "\n".join([*lines, ran.err])

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from aoc_migrate.revisions.graph import head
 from tests.adversary import OBJECTS
-from tests.fuzzing.place import Place, commands
+from tests.fuzzing.place import Place, commands, said_by
 from tests.model.breaking import FAULTS, broken
 from tests.model.changes import ADVISORY, KEPT, PARTITION, REPAIRED
 from tests.model.world import World
@@ -116,7 +116,7 @@ class Model(RuleBasedStateMachine):
         words = self.words(command)
         with self.here.connected() as database:
             ran = commands(database)(*words, "--format", "json")
-        said = (words, ran.exit_code, ran.out[:3000], ran.err)
+        said = said_by(words, ran)
         assert ran.exit_code in (0, 1, 2, 3), said
         assert ran.exit_code != 3 or words[0] == "wait", said
         assert "AOC_DEBUG" not in ran.err, said
