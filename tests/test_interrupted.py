@@ -185,3 +185,22 @@ def test_a_connection_lost_at_the_very_end_is_a_finding(command: str, concelier:
             ran = aoc.json(command, **through)
             assert ran.exit_code == 3, ran.out
             assert ran.slugs("error") == ["connection-lost"]
+
+
+def test_a_connection_lost_before_a_revision_leaves_no_traceback(concelier: Database, aoc: Aoc) -> None:
+    """A connection that is lost as Alembic's transaction begins ends in the finding alone, also on stderr."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    begun = False
+
+    def judge(sql: str) -> Then:
+        nonlocal begun
+        lost, begun = begun, sql == "BEGIN" or (begun and "set_config" in sql)
+        return Then.DROP if lost and "relkind" in sql else Then.PASS
+
+    info = concelier.connection.info
+    with Proxy(info.host, info.port, judge) as proxy:
+        url = make_conninfo(concelier.url, host="127.0.0.1", port=proxy.port, sslmode="disable")
+        ran = aoc.json("downgrade", "base", CONCELIER_DATABASE_URL=url)  # which fails on a traceback
+
+    assert (ran.exit_code, ran.slugs("error")) == (3, ["connection-lost"])

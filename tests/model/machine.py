@@ -116,6 +116,8 @@ class Model(RuleBasedStateMachine):
         words = self.words(command)
         with self.here.connected() as database:
             ran = commands(database)(*words, "--format", "json")
+            if (command, ran.exit_code) == ("downgrade base", 0):
+                self.here.has_its_first_shape(database)
         said = said_by(words, ran)
         assert ran.exit_code in (0, 1, 2, 3), said
         assert ran.exit_code != 3 or words[0] == "wait", said
@@ -133,7 +135,9 @@ class Model(RuleBasedStateMachine):
         """A command breaks half way, unless it ends before that."""
         with self.here.connected() as database:
             code = broken(database, commands(database), self.words(command), request, fault)
-        assert code in (-9, 0, 1, 2, 3, 4), code
+            assert code in (-9, 0, 1, 2, 3, 4), code
+            if (command, code) == ("downgrade base", 0):
+                self.here.has_its_first_shape(database)
 
     @rule(change=st.sampled_from(sorted(KEPT)))
     def others_change(self, change: str) -> None:
