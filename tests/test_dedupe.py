@@ -5,8 +5,6 @@ import signal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.conftest import Aoc, Database
 from tests.helpers import PINNED, restore_all, wait_until
@@ -184,35 +182,6 @@ def test_only_the_owner_may_read_the_quarantine(duplicated: Database, aoc: Aoc) 
 
     granted = "SELECT a.grantee <> c.relowner FROM pg_class c, aclexplode(c.relacl) a WHERE relname = %s"
     assert not any(other for (other,) in duplicated.rows(granted, [f"{duplicated.table}_quarantine"]))
-
-
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    stored=st.lists(st.tuples(st.sampled_from("XYZ"), st.sampled_from("AB"), st.integers(0, 3)), max_size=14),
-    links=st.lists(st.integers(0, 20), max_size=14),
-    keep=st.sampled_from(["earliest", "latest"]),
-)
-def test_any_table_comes_clean_and_comes_back(
-    excititor: Database, aoc: Aoc, stored: list[tuple[str, str, int]], links: list[int], keep: str
-) -> None:
-    """In any dirty table no duplicate is left, every row is in exactly one place, and --restore undoes it all."""
-    excititor.run("TRUNCATE vex_raw; ALTER TABLE vex_raw ADD COLUMN IF NOT EXISTS supersedes text")
-    excititor.run("DROP TABLE IF EXISTS vex_raw_quarantine")
-    aoc.configure(excititor)
-    for n, (document, content, day) in enumerate(stored):
-        link = f"r{links[n]}" if n < len(links) else None
-        time = f"2025-01-0{day + 1}T00:00:00Z"
-        excititor.add(f"r{n}", upstream_id=document, content_hash=content, retrieved_at=time, supersedes=link)
-    before = rows(excititor)
-
-    assert aoc("dedupe", "excititor", "--apply", "--keep", keep).exit_code == 0
-
-    left = excititor.rows("SELECT id, upstream_id, content_hash FROM vex_raw")
-    assert len({row[1:] for row in left}) == len(left) == len({row[:2] for row in stored})
-    assert sorted([row[0] for row in left] + quarantined(excititor)) == sorted(f"r{n}" for n in range(len(stored)))
-    if quarantined(excititor):
-        assert aoc("dedupe", "excititor", "--restore", "--apply").exit_code == 0
-    assert rows(excititor) == before
 
 
 def test_a_killed_run_goes_on(excititor: Database, aoc: Aoc) -> None:

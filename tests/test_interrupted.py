@@ -5,8 +5,10 @@ import signal
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Aoc, Database, Ran
+from tests.faults.proxy import Proxy, Then
 from tests.fingerprint import fingerprint
 from tests.helpers import PINNED, before_backfill, fill, psql, wait_until, wrong_links
 
@@ -159,3 +161,46 @@ def test_half_a_backfill_is_undone(way: str, excititor: Database, aoc: Aoc, retr
     assert aoc("upgrade", "excititor_0005", "--release-hold").exit_code == 0
     assert fingerprint(excititor.connection) == before
     assert excititor.value("SELECT count(*) FROM aoc_migration_state WHERE name = 'excititor_0006'") == 0
+
+
+@pytest.mark.parametrize("command", ["audit", "status", "verify"])
+def test_a_connection_lost_at_the_very_end_is_a_finding(command: str, concelier: Database, aoc: Aoc) -> None:
+    """Whichever of its last requests a command loses its connection before, it says so and what to type next."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    asked = 0
+
+    def judge(_: str) -> Then:
+        nonlocal asked
+        asked += 1
+        return Then.DROP if asked == last else Then.PASS
+
+    info, last = concelier.connection.info, 0
+    with Proxy(info.host, info.port, judge) as proxy:
+        url = make_conninfo(concelier.url, host="127.0.0.1", port=proxy.port, sslmode="disable")
+        through = {"CONCELIER_DATABASE_URL": url}
+        assert aoc(command, **through).exit_code == 0
+        for request in range(asked - 3, asked + 1):
+            asked, last = 0, request
+            ran = aoc.json(command, **through)
+            assert ran.exit_code == 3, ran.out
+            assert ran.slugs("error") == ["connection-lost"]
+
+
+def test_a_connection_lost_before_a_revision_leaves_no_traceback(concelier: Database, aoc: Aoc) -> None:
+    """A connection that is lost as Alembic's transaction begins ends in the finding alone, also on stderr."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    begun = False
+
+    def judge(sql: str) -> Then:
+        nonlocal begun
+        lost, begun = begun, sql == "BEGIN" or (begun and "set_config" in sql)
+        return Then.DROP if lost and "relkind" in sql else Then.PASS
+
+    info = concelier.connection.info
+    with Proxy(info.host, info.port, judge) as proxy:
+        url = make_conninfo(concelier.url, host="127.0.0.1", port=proxy.port, sslmode="disable")
+        ran = aoc.json("downgrade", "base", CONCELIER_DATABASE_URL=url)  # which fails on a traceback
+
+    assert (ran.exit_code, ran.slugs("error")) == (3, ["connection-lost"])

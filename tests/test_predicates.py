@@ -11,54 +11,9 @@ from psycopg import sql
 
 from aoc_migrate.contract.v1 import ADVISORY_RAW, VEX_RAW
 from tests import adversary
-from tests.adversary import BLANKS, FORBIDDEN, OBJECTS, REQUIRED, TEXTS, Row, faults
+from tests.adversary import BLANKS, Row, faults
 from tests.conftest import Aoc, Database
-
-__all__ = ["BLANKS", "FORBIDDEN", "faults"]
-
-CHECKS = [VEX_RAW.keys_check(), VEX_RAW.objects_check(), VEX_RAW.document_check()]
-NAMES = ["keys", "objects", "content"]
-COLUMNS = [*TEXTS, "retrieved_at", *OBJECTS]
-TYPES = dict.fromkeys(OBJECTS, "jsonb") | {"retrieved_at": "timestamptz"}
-
-
-def drawn(number: int, seed: int) -> list[Row]:
-    """Return the corners and rows drawn at random, ``number`` in all; the same in every run."""
-    by = random.Random(seed)
-    rows = adversary.corners()
-    return rows + [adversary.row(by) for _ in range(number - len(rows))]
-
-
-def fill(connection: psycopg.Connection[Any], rows: list[Row], collation: str = '"default"') -> None:
-    """Put rows into a table without any rule; its texts have a collation."""
-    columns = ", ".join(f"{c} {TYPES.get(c, f'text COLLATE {collation}')}" for c in COLUMNS)
-    connection.execute(f"CREATE TABLE drawn (n int, {columns})".encode())
-    with connection.cursor().copy("COPY drawn FROM STDIN") as copy:
-        for n, row in enumerate(rows):
-            copy.write_row([n, *(row[c] for c in COLUMNS)])
-
-
-def judged(connection: psycopg.Connection[Any], *, called: bool) -> list[list[bool | None]]:
-    """Return what each rule says of each row, by its predicate or by its function."""
-    asked = [f"{c.function}({', '.join(c.columns)})" if called else c.predicate for c in CHECKS]
-    required = [f"({c} IS NOT NULL)" for c in REQUIRED]
-    listed = ", ".join(f"({form})" for form in [*asked, *required])
-    return [list(row) for row in connection.execute(f"SELECT {listed} FROM drawn ORDER BY n".encode())]
-
-
-def expected(rows: list[Row]) -> list[list[bool]]:
-    """Return what the oracle says of each row and rule."""
-    rules = [*NAMES, *(f"no {column}" for column in REQUIRED)]
-    return [[rule not in found for rule in rules] for found in map(faults, rows)]
-
-
-def compare(connection: psycopg.Connection[Any], rows: list[Row]) -> None:
-    """Check that both forms agree with the oracle on every row."""
-    wanted = expected(rows)
-    for called in (False, True):
-        answers = judged(connection, called=called)
-        wrong = [(a, w, r) for a, w, r in zip(answers, wanted, rows, strict=True) if a != w]
-        assert not wrong, (called, len(wrong), wrong[:3])
+from tests.fuzzing.predicates import COLUMNS, NAMES, compare, drawn, fill
 
 
 @pytest.fixture

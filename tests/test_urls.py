@@ -30,6 +30,7 @@ READ = {
     "postgresql://u:p@h/my%40db": {"host": "h", "dbname": "my@db", "user": "u", "password": "p"},
     "postgresql://%2Frun%2Fpg/d": {"host": "/run/pg", "dbname": "d"},
     "host=h dbname=d user=u@srv": {"host": "h", "dbname": "d", "user": "u@srv"},
+    "host=h password='a password=b'": {"host": "h", "password": "a password=b"},
 }
 
 
@@ -51,6 +52,8 @@ UNREADABLE = [
     "postgresql://u:1/s3cret?x@h/d",
     "postgresql://u:s3cret%@h/d",
     "host=h password=s3cret nonsense",
+    "host=h dbname= password=s3cret",
+    "user= password=s3cret host=h",
 ]
 
 

@@ -81,7 +81,8 @@ def conninfo_of(url: str) -> str:
     """Return the conninfo of a URL, as libpq reads it without a driver in its scheme, or of a conninfo string.
 
     Raises ValueError for what libpq refuses, and for a URL whose host, port or database must be a part of a
-    password that is not percent-encoded.
+    password that is not percent-encoded. So does a string in which an empty value has swallowed the password, as
+    in ``dbname= password=x``.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -90,7 +91,8 @@ def conninfo_of(url: str) -> str:
     rest = url[match.end() :] if match else ""
     with suppress(ProgrammingError):
         found = conninfo_to_dict(f"postgresql://{rest}" if match else url)
-        if not match or _is_place(found, rest):
+        others = (str(value) for name, value in found.items() if name != "password")
+        if _is_place(found, rest) if match else not any("password=" in value for value in others):
             return make_conninfo("", **found)
     raise ValueError("no place")  # and not the URL: it may hold a password
 

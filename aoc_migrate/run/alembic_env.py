@@ -189,7 +189,12 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
     With ``row_security`` off, the backfill fails if a policy would hide rows from it (PostgreSQL 15 manual, 5.8).
     """
     session.set("row_security", "off")
-    engine = create_engine("postgresql+psycopg://", creator=lambda: session.connection, poolclass=StaticPool)
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: session.connection,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,  # we roll back ourselves; of a lost connection, the pool would log a traceback
+    )
     event.listen(engine, "begin", lambda _: _guard_version(session))
     if session.transcript:
         _listen(engine, session.transcript)

@@ -1,6 +1,7 @@
 """What every verb shares: one report per target, in which an error becomes a finding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
 import psycopg
@@ -68,7 +69,8 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
     try:
         with connect(target, command, options.limits, options.flags, options.accept) as session:
             _on_session(session, report, command, options, verb)
-            report.next = report.next or next_step(session, report, again)
+            with _errors_found(session, command):
+                report.next = report.next or next_step(session, report, again)
     except Abort as stopped:
         if stopped.refused:
             raise
@@ -84,18 +86,26 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
     return report
 
 
-def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
+@contextmanager
+def _errors_found(session: Session, command: str) -> Iterator[None]:
+    """Raise Abort with a finding for an error of PostgreSQL."""
     try:
-        report.place = read_place(session)
-        report.findings += session_findings(session, allow_pooler=options.allow_session_pooler)
-        if not report.errors:
-            report.revision = read_revision(session)
-            report.reached = True
-            verb(session, report)
+        yield
     except psycopg.Error as error:
         from aoc_migrate.database.lock_wait import failed
 
         raise Abort(failed(session, command, error)) from None
+
+
+def _on_session(session: Session, report: Report, command: str, options: Options, verb: Verb) -> None:
+    try:
+        with _errors_found(session, command):
+            report.place = read_place(session)
+            report.findings += session_findings(session, allow_pooler=options.allow_session_pooler)
+            if not report.errors:
+                report.revision = read_revision(session)
+                report.reached = True
+                verb(session, report)
     finally:
         report.steps = session.steps
         report.findings += session.findings
