@@ -88,8 +88,7 @@ class Database:
         """The libpq URL for another role; the password is percent-encoded."""
         info = self.connection.info
         secret = f":{quote(password, safe='')}" if password else ""
-        place = f"{info.host}:{info.port}/{quote(info.dbname, safe='')}"
-        return f"postgresql://{quote(user, safe='')}{secret}@{place}"
+        return f"postgresql://{quote(user, safe='')}{secret}@{info.host}:{info.port}/{quote(info.dbname, safe='')}"
 
     def rows(self, sql: Any, parameters: Any = None) -> list[Any]:
         """Return the rows of a query as tuples."""

