@@ -86,6 +86,8 @@ def _become(words: list[str], environment: dict[str, str], folder: str, out: int
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[1:] = words
+    if test := environment.get("COVERAGE_TEST"):  # scripts/coverage asks which test this is
+        importlib.import_module("coverage").Coverage.current().switch_context(test)
 
 
 if __name__ == "__main__":

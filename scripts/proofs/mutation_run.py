@@ -1,0 +1,194 @@
+"""Tries tests on mutants, two at a time, and keeps what became of each: build/mutation/results.jsonl."""
+
+import json
+import os
+import queue
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from scripts.proofs.excuses import SURVIVORS, Excuse, read
+from scripts.proofs.killer import KILLED, SURVIVED
+from scripts.proofs.mutants import Mutant, mutants
+from scripts.proofs.record import ROOT
+from scripts.proofs.selection import Selection, elsewhere
+from tests.passwords import hurry_passwords
+from tests.servers import running_server
+
+FOLDER = ROOT / "build" / "mutation"
+RESULTS = FOLDER / "results.jsonl"
+WHOLE = ("aoc_migrate/contract/", "aoc_migrate/operations/")
+UNTESTED = "untested"
+"""The outcome of a mutant of lines that no test runs."""
+
+
+def chosen(only: str | None, count: int, seed: int) -> list[Mutant]:
+    """Return the mutants of a run: of a file or folder whole, or of contract and Steps and ``count`` elsewhere."""
+    folder = ROOT / (only or "aoc_migrate")
+    files = [folder] if folder.is_file() else sorted(folder.rglob("*.py"))
+    if only:
+        return [mutant for file in files for mutant in of(file)]
+    others = [mutant for file in elsewhere(WHOLE) for mutant in of(file)]
+    sample = random.Random(seed).sample(others, min(count, len(others)))
+    return [m for file in files if file not in elsewhere(WHOLE) for m in of(file)] + sample
+
+
+def of(file: Path) -> Iterator[Mutant]:
+    """Yield the mutants of one file of this checkout."""
+    yield from mutants(str(file.relative_to(ROOT)), file.read_text(encoding="utf-8"))
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """Return the last result of each mutant by its key."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    return {result["key"]: result for result in map(json.loads, lines)}
+
+
+def excuse_of(mutant: Mutant, entries: Iterable[Excuse]) -> Excuse | None:
+    """Return the entry of survivors.toml for a mutant."""
+    place = (mutant.file, mutant.inside, mutant.was, mutant.becomes)
+    return next((e for e in entries if (e.file, e.inside, e.code, e.becomes) == place), None)
+
+
+class Trial:
+    """One copy of the checkout with a server of its own and a process that runs tests in it."""
+
+    def __init__(self, number: int, url: str) -> None:
+        self.url, self.tree = url, FOLDER / f"tree{number}"
+        copy_checkout(self.tree)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "COVERAGE", "PYTEST"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.proofs.killer", str(FOLDER / f"answer{number}.json")],
+            cwd=self.tree,
+            env=kept | {"PYTHONPATH": str(self.tree), "AOC_TEST_SERVER_URL": url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, file: str, source: str, tests: dict[str, float]) -> dict[str, Any]:
+        """Run tests on a source in place of that of ``file``; return the outcome."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"file": file, "source": source, "tests": tests}) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        clean(self.url)
+        return answer
+
+    def passes(self, file: str, tests: dict[str, float]) -> bool:
+        """Return whether tests pass on the unchanged source."""
+        return bool(self.run(file, (ROOT / file).read_text(encoding="utf-8"), tests)["outcome"] == SURVIVED)
+
+
+def copy_checkout(tree: Path) -> None:
+    """Copy what git knows or would know."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    shutil.rmtree(tree, ignore_errors=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+
+
+def clean(url: str) -> None:
+    """Remove what a test left behind that was killed: databases, roles and settings."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        names = connection.execute("SELECT datname, datistemplate FROM pg_database WHERE oid >= 16384").fetchall()
+        for name, template in names:
+            if template:
+                connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        roles = connection.execute("SELECT rolname FROM pg_roles WHERE oid >= 16384").fetchall()
+        for (name,) in roles:
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+        connection.execute("ALTER SYSTEM RESET ALL")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+class Run:
+    """Tries mutants until none is left; tests that fail without any mutant are left out."""
+
+    def __init__(self, wanted: list[Mutant], report: Any) -> None:
+        self.selection, self.report = Selection(), report
+        self.waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+        self.trusted, self.lock = set[str](), threading.Lock()
+        for mutant in wanted:
+            self.waiting.put(mutant)
+
+    def work(self, trial: Trial) -> None:
+        """Try one mutant after another."""
+        while True:
+            try:
+                mutant = self.waiting.get_nowait()
+            except queue.Empty:
+                return
+            result = self.judge(trial, mutant)
+            with self.lock, RESULTS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": mutant.key} | result) + "\n")
+                self.report(mutant, result)
+
+    def judge(self, trial: Trial, mutant: Mutant) -> dict[str, Any]:
+        """Return what becomes of a mutant. A test that notices it must pass without it."""
+        seconds = 0.0
+        while True:
+            with self.lock:
+                tests = self.selection.limits(self.selection.tests(mutant))
+            if not tests:
+                return {"outcome": UNTESTED, "by": "", "ran": 0, "seconds": seconds}
+            answer = trial.run(mutant.file, mutant.source, tests)
+            seconds = answer["seconds"] = round(seconds + answer["seconds"], 1)
+            by = answer.get("by", "")
+            if answer["outcome"] != KILLED or by in self.trusted:
+                break
+            first = next(iter(tests))
+            suspect = by if by in tests else first
+            if trial.passes(mutant.file, {suspect: tests[suspect]}):
+                self.trusted.add(by)
+                break
+            with self.lock:
+                self.selection.leave_out(suspect)
+        if answer["outcome"] == KILLED:
+            with self.lock:
+                self.selection.killed(mutant, by)
+        return answer
+
+
+@contextmanager
+def servers(number: int) -> Iterator[list[str]]:
+    """Run servers for the tests; return the URLs of their superusers."""
+    with ExitStack() as stack:
+        urls = [stack.enter_context(running_server()).url("postgres") for _ in range(number)]
+        for url in urls:
+            hurry_passwords(url)
+        yield urls
+
+
+def run(wanted: list[Mutant], report: Any, processes: int = 2) -> None:
+    """Try all mutants, some at a time; ``report`` is called with each and its result."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    todo = Run(wanted, report)
+    with servers(min(processes, len(wanted))) as urls:
+        threads = [threading.Thread(target=todo.work, args=[Trial(n, url)]) for n, url in enumerate(urls)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def known_excuses() -> list[Excuse]:
+    """Return the entries of survivors.toml."""
+    return read(SURVIVORS)
