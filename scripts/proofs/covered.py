@@ -67,7 +67,7 @@ def measure(words: list[str], *, keep: bool) -> int:
 
 def evaluate() -> Coverage:
     """Return what the runs so far took of today's code."""
-    listed = FOLDER / "covered.json"
+    listed = FOLDER / "report.json"
     _coverage("json", "--quiet", "-o", str(listed))
     files = json.loads(listed.read_text(encoding="utf-8"))["files"]
     excuses = [(entry, excused(entry)) for entry in read(UNCOVERED)]

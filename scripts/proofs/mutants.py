@@ -65,7 +65,7 @@ Change = Callable[[], Callable[[], None]]
 class Mutant:
     """One changed module: where, what became of which text, the lines of the original, and the whole source.
 
-    ``key`` stays the same while the changed lines do.
+    ``imported``: the lines run when the module is imported. ``key`` stays the same while the changed lines do.
     """
 
     file: str
@@ -73,6 +73,7 @@ class Mutant:
     was: str
     becomes: str
     lines: range
+    imported: bool
     source: str
     key: str
 
@@ -84,7 +85,7 @@ def mutants(file: str, text: str) -> Iterator[Mutant]:
     """Yield every mutant of a module, each text once."""
     tree = ast.parse(text)
     before, seen = ast.unparse(tree), set[str]()
-    for inside, statement, change in _places(tree, ""):
+    for inside, statement, imported, change in _places(tree, ""):
         undo = change()
         after = ast.unparse(tree)
         undo()
@@ -94,7 +95,7 @@ def mutants(file: str, text: str) -> Iterator[Mutant]:
         if after != before and key not in seen:
             seen.add(key)
             lines = range(statement.lineno, _end(statement) + 1)
-            yield Mutant(file, inside, *_differing(was, becomes), lines, after, key)
+            yield Mutant(file, inside, *_differing(was, becomes), lines, imported, after, key)
 
 
 def _differing(was: str, becomes: str) -> tuple[str, str]:
@@ -120,23 +121,29 @@ def _end(statement: ast.stmt) -> int:
     return max(statement.lineno, body[0].lineno - 1) if body else statement.end_lineno or statement.lineno
 
 
-def _places(node: ast.AST, inside: str) -> Iterator[tuple[str, ast.stmt, Change]]:
-    """Yield the changes of the statements below a node, each with the name of the function or class it is in."""
+def _places(node: ast.AST, inside: str, imported: bool = True) -> Iterator[tuple[str, ast.stmt, bool, Change]]:
+    """Yield the changes of the statements below a node, each with the function or class it is in."""
     for block in (getattr(node, name, []) for name in ("body", "orelse", "finalbody", "handlers", "cases")):
         for at, child in enumerate(block if isinstance(block, list) else []):
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                name = f"{inside}.{child.name}" if inside else child.name
+                name, function = (
+                    f"{inside}.{child.name}" if inside else child.name,
+                    isinstance(child, ast.FunctionDef),
+                )
                 if isinstance(child, ast.FunctionDef):
                     defaults = [*child.args.defaults, *filter(None, child.args.kw_defaults)]
-                    yield from ((name, child, change) for default in defaults for change in _inner(default))
-                yield from _places(child, name)
+                    yield from (
+                        (name, child, imported, change) for default in defaults for change in _inner(default)
+                    )
+                yield from _places(child, name, imported and not function)
             elif isinstance(child, ast.stmt):
-                yield from ((inside, child, change) for change in (*_statement(block, at), *_inner(child)))
-                yield from _places(child, inside)
+                changes = (*_statement(block, at), *_inner(child))
+                yield from ((inside, child, imported, change) for change in changes)
+                yield from _places(child, inside, imported)
             else:  # a handler of an exception, or a case
                 if isinstance(child, ast.ExceptHandler) and not isinstance(child.body[0], ast.Raise):
-                    yield inside, child.body[0], _setting(child, "body", [ast.Raise()])
-                yield from _places(child, inside)
+                    yield inside, child.body[0], imported, _setting(child, "body", [ast.Raise()])
+                yield from _places(child, inside, imported)
 
 
 def _setting(node: ast.AST, name: str, value: object) -> Change:

@@ -177,7 +177,7 @@ def servers(number: int) -> Iterator[list[str]]:
         yield urls
 
 
-def run(wanted: list[Mutant], report: Any, processes: int = 2) -> None:
+def run(wanted: list[Mutant], report: Any, processes: int) -> None:
     """Try all mutants, some at a time; ``report`` is called with each and its result."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     todo = Run(wanted, report)

@@ -72,7 +72,7 @@ class Selection:
     def _running(self, mutant: Mutant) -> set[str]:
         """Return the tests that ran the changed lines; where these run on import, those that ran anything near."""
         by_line = self._by_line(mutant.file)
-        if mutant.inside and (found := {test for line in mutant.lines for test in by_line.get(line, ())}):
+        if not mutant.imported and (found := {test for line in mutant.lines for test in by_line.get(line, ())}):
             return found
         if found := {test for tests in by_line.values() for test in tests}:
             return found | self._naming(mutant.file)
