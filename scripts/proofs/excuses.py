@@ -1,7 +1,9 @@
 """What no test runs or notices, each with its reason: uncovered.toml for lines, survivors.toml for mutants.
 
-An entry names a place by its text, so that it moves with the code: ``file``, ``inside`` (the dotted name of a
-function or class; empty for the whole file), ``code`` (the text of a line) and ``reason``.
+Places are named by their text, so that they move with the code: the file, the dotted name of a function or class,
+and the text of a line. Entries of uncovered.toml have several ``places`` for one ``reason``, as "file: inside:
+code"; without code, they mean the whole function. Those of survivors.toml have ``file``, ``inside``, ``code`` and
+``becomes``.
 """
 
 import ast
@@ -33,7 +35,14 @@ class Excuse:
 
 def read(file: Path) -> list[Excuse]:
     """Return the entries of a file."""
-    return [Excuse(**entry) for entry in tomllib.loads(file.read_text(encoding="utf-8")).get("excuse", [])]
+    entries = list[Excuse]()
+    for entry in tomllib.loads(file.read_text(encoding="utf-8")).get("excuse", []):
+        for place in entry.pop("places", ()):
+            name, inside, code = (*place.split(": ", 2), "", "")[:3]
+            entries.append(Excuse(name, entry["reason"], inside.strip(), code))
+        if "file" in entry:
+            entries.append(Excuse(**entry))
+    return entries
 
 
 def scopes(tree: ast.AST, outer: str = "") -> Iterator[tuple[str, ast.AST]]:

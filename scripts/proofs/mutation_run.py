@@ -1,5 +1,6 @@
 """Tries tests on mutants, two at a time, and keeps what became of each: build/mutation/results.jsonl."""
 
+import fcntl
 import json
 import os
 import queue
@@ -16,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from scripts.proofs.excuses import SURVIVORS, Excuse, read
+from scripts.proofs.excuses import SURVIVORS, UNCOVERED, Excuse, excused, read
 from scripts.proofs.killer import KILLED, SURVIVED
 from scripts.proofs.mutants import Mutant, mutants
 from scripts.proofs.record import ROOT
@@ -43,8 +44,11 @@ def chosen(only: str | None, count: int, seed: int) -> list[Mutant]:
 
 
 def of(file: Path) -> Iterator[Mutant]:
-    """Yield the mutants of one file of this checkout."""
-    yield from mutants(str(file.relative_to(ROOT)), file.read_text(encoding="utf-8"))
+    """Yield the mutants of one file of this checkout, but for lines that uncovered.toml says no test here runs."""
+    name = str(file.relative_to(ROOT))
+    unrun = {line for entry in read(UNCOVERED) if entry.file == name for line in excused(entry)}
+    found = mutants(name, file.read_text(encoding="utf-8"))
+    yield from (mutant for mutant in found if mutant.lines[0] not in unrun)
 
 
 def results() -> dict[str, dict[str, Any]]:
@@ -81,7 +85,10 @@ class Trial:
         assert self.process.stdout
         self.process.stdin.write(json.dumps({"file": file, "source": source, "tests": tests}) + "\n")
         self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:  # the run was interrupted
+            sys.exit()
+        answer: dict[str, Any] = json.loads(line)
         clean(self.url)
         return answer
 
@@ -168,6 +175,18 @@ class Run:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Hold the folder for the block: two runs would change each other's copies of the checkout."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("another scripts/mutation is running in this checkout")
+        yield
+
+
+@contextmanager
 def servers(number: int) -> Iterator[list[str]]:
     """Run servers for the tests; return the URLs of their superusers."""
     with ExitStack() as stack:
@@ -179,10 +198,10 @@ def servers(number: int) -> Iterator[list[str]]:
 
 def run(wanted: list[Mutant], report: Any, processes: int) -> None:
     """Try all mutants, some at a time; ``report`` is called with each and its result."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     todo = Run(wanted, report)
     with servers(min(processes, len(wanted))) as urls:
-        threads = [threading.Thread(target=todo.work, args=[Trial(n, url)]) for n, url in enumerate(urls)]
+        trials = [Trial(number, url) for number, url in enumerate(urls)]
+        threads = [threading.Thread(target=todo.work, args=[trial], daemon=True) for trial in trials]
         for thread in threads:
             thread.start()
         for thread in threads:
