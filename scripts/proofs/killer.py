@@ -6,6 +6,7 @@ are imported in the fork, so they come from the copy, and the mutant is what eve
 """
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -57,11 +58,18 @@ class First:
             self.note(KILLED, report.nodeid, str(crash.message if crash else report.longrepr)[:300])
 
 
+def end_with_parent() -> None:
+    """Have Linux kill this process when its parent dies, so that an interrupted run leaves nothing behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def attempt(order: dict[str, Any], answer: Path) -> None:
     """Run the tests of an order, in a process group that ends with this attempt."""
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)
+        end_with_parent()
         log = os.open(answer.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -79,6 +87,7 @@ def attempt(order: dict[str, Any], answer: Path) -> None:
 
 def main() -> None:
     """Serve orders until stdin ends."""
+    end_with_parent()
     for name in LIBRARIES:
         importlib.import_module(name)
     answer = Path(sys.argv[1])

@@ -27,6 +27,7 @@ from tests.servers import running_server
 
 FOLDER = ROOT / "build" / "mutation"
 RESULTS = FOLDER / "results.jsonl"
+LEFT_OUT = FOLDER / "left-out.txt"
 WHOLE = ("aoc_migrate/contract/", "aoc_migrate/operations/")
 UNTESTED = "untested"
 """The outcome of a mutant of lines that no test runs."""
@@ -55,6 +56,12 @@ def results() -> dict[str, dict[str, Any]]:
     """Return the last result of each mutant by its key."""
     lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
     return {result["key"]: result for result in map(json.loads, lines)}
+
+
+def forget() -> None:
+    """Begin anew: forget earlier results."""
+    RESULTS.unlink(missing_ok=True)
+    LEFT_OUT.unlink(missing_ok=True)
 
 
 def excuse_of(mutant: Mutant, entries: Iterable[Excuse]) -> Excuse | None:
@@ -130,7 +137,8 @@ class Run:
     """Tries mutants until none is left; tests that fail without any mutant are left out."""
 
     def __init__(self, wanted: list[Mutant], report: Any) -> None:
-        self.selection, self.report = Selection(), report
+        left_out = LEFT_OUT.read_text(encoding="utf-8").split("\n") if LEFT_OUT.exists() else []
+        self.selection, self.report = Selection(left_out), report
         self.waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
         self.trusted, self.lock = set[str](), threading.Lock()
         for mutant in wanted:
@@ -150,27 +158,26 @@ class Run:
 
     def judge(self, trial: Trial, mutant: Mutant) -> dict[str, Any]:
         """Return what becomes of a mutant. A test that notices it must pass without it."""
-        seconds = 0.0
-        while True:
-            with self.lock:
-                tests = self.selection.limits(self.selection.tests(mutant))
-            if not tests:
-                return {"outcome": UNTESTED, "by": "", "ran": 0, "seconds": seconds}
+        with self.lock:
+            tests = self.selection.limits(self.selection.tests(mutant))
+        answer: dict[str, Any] = {"outcome": UNTESTED, "by": "", "ran": 0, "seconds": 0.0}
+        while tests:
+            seconds = answer["seconds"]
             answer = trial.run(mutant.file, mutant.source, tests)
-            seconds = answer["seconds"] = round(seconds + answer["seconds"], 1)
-            by = answer.get("by", "")
-            if answer["outcome"] != KILLED or by in self.trusted:
+            answer["seconds"] = round(seconds + answer["seconds"], 1)
+            if answer["outcome"] != KILLED:
                 break
-            first = next(iter(tests))
-            suspect = by if by in tests else first
-            if trial.passes(mutant.file, {suspect: tests[suspect]}):
-                self.trusted.add(by)
+            by = answer["by"] if answer["by"] in tests else next(iter(tests))
+            if by in self.trusted or trial.passes(mutant.file, {by: tests[by]}):
+                with self.lock:
+                    self.trusted.add(by)
+                    self.selection.killed(mutant, by)
                 break
-            with self.lock:
-                self.selection.leave_out(suspect)
-        if answer["outcome"] == KILLED:
-            with self.lock:
-                self.selection.killed(mutant, by)
+            answer["outcome"] = SURVIVED
+            tests = dict(list(tests.items())[list(tests).index(by) + 1 :])  # those before it have passed
+            with self.lock, LEFT_OUT.open("a", encoding="utf-8") as file:
+                self.selection.leave_out(by)
+                file.write(f"{by}\n")
         return answer
 
 
