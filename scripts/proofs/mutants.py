@@ -136,6 +136,8 @@ def _places(node: ast.AST, inside: str, imported: bool = True) -> Iterator[tuple
                         (name, child, imported, change) for default in defaults for change in _inner(default)
                     )
                 yield from _places(child, name, imported and not function)
+            elif isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                pass  # a docstring
             elif isinstance(child, ast.stmt):
                 changes = (*_statement(block, at), *_inner(child))
                 yield from ((inside, child, imported, change) for change in changes)
