@@ -19,6 +19,8 @@ RECORDED = re.compile(
 """Tests that compare with a record: they notice that a text is another one, not whether it was right."""
 SLOWEST = 20.0
 """The most seconds of a test that is tried, as they were in the measured run."""
+QUICK = 0.1
+"""The most seconds of a test that needs no server."""
 BUDGET = 60.0
 """The most seconds of all tests that are tried on one mutant."""
 
@@ -49,7 +51,10 @@ class Selection:
         return {test: 15 + 5 * self.seconds[test] for test in tests}
 
     def tests(self, mutant: Mutant) -> list[str]:
-        """Return the tests for a mutant: first those that noticed others there, then the quickest of each file."""
+        """Return the tests for a mutant, in their order.
+
+        First come those that noticed others there, then those that need no server, then the quickest of each file.
+        """
         chosen = self._running(mutant) & self.seconds.keys()
         near = self.killers[f"{mutant.file} {mutant.inside}"] + self.killers[mutant.file]
         first = [test for test, _ in near.most_common(5) if test in chosen]
@@ -64,7 +69,10 @@ class Selection:
     def _in_turn(self, chosen: set[str]) -> Iterator[str]:
         of_file: dict[str, list[str]] = defaultdict(list)
         for test in sorted(chosen, key=lambda test: (self.seconds[test], test)):
-            of_file[test.partition("::")[0]].append(test)
+            if self.seconds[test] <= QUICK:
+                yield test
+            else:
+                of_file[test.partition("::")[0]].append(test)
         for turn in range(max(map(len, of_file.values()), default=0)):
             one_each = (tests[turn] for tests in of_file.values() if turn < len(tests))
             yield from sorted(one_each, key=lambda test: self.seconds[test])
