@@ -1,29 +1,30 @@
 """What no test runs or notices has a reason, and is still in the code; mutants change what they say."""
 
 import ast
-
-import pytest
+from dataclasses import replace
 
 from scripts.proofs.excuses import SURVIVORS, UNCOVERED, Excuse, excused, read
 from scripts.proofs.mutants import mutants
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("entry", read(UNCOVERED), ids=str)
-def test_what_is_not_covered_exists_and_has_a_reason(entry: Excuse) -> None:
-    """Each entry of uncovered.toml gives its reason in a sentence, and names a place that is still in the code."""
-    assert entry.reason.endswith(".")
-    assert excused(entry)
+def test_what_is_not_covered_exists_and_has_a_reason() -> None:
+    """Each place in uncovered.toml is still in the code, and its reason is a sentence."""
+    entries = read(UNCOVERED)
+
+    assert [entry for entry in entries if not entry.reason.strip().endswith(".")] == []
+    assert [str(entry) for entry in entries if not excused(entry)] == []
 
 
-@pytest.mark.parametrize("file", sorted({entry.file for entry in read(SURVIVORS)}))
-def test_survivors_exist_and_have_a_reason(file: str) -> None:
-    """Each entry of survivors.toml gives its reason in a sentence, and is a mutant of today's code."""
-    entries = [entry for entry in read(SURVIVORS) if entry.file == file]
-    known = {(m.inside, m.was, m.becomes) for m in mutants(file, (ROOT / file).read_text(encoding="utf-8"))}
+def test_survivors_exist_and_have_a_reason() -> None:
+    """Each entry of survivors.toml is a mutant of today's code, and its reason is a sentence."""
+    entries, known = read(SURVIVORS), set[Excuse]()
+    for file in {entry.file for entry in entries}:
+        found = mutants(file, (ROOT / file).read_text(encoding="utf-8"))
+        known |= {Excuse(file, "", m.inside, m.was, m.becomes) for m in found}
 
-    assert [entry for entry in entries if not entry.reason.endswith(".")] == []
-    assert [entry for entry in entries if (entry.inside, entry.code, entry.becomes) not in known] == []
+    assert [entry for entry in entries if not entry.reason.strip().endswith(".")] == []
+    assert [str(entry) for entry in entries if replace(entry, reason="") not in known] == []
 
 
 SOURCE = '''

@@ -4,7 +4,8 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 from coverage import CoverageData
@@ -21,6 +22,8 @@ SLOWEST = 20.0
 """The most seconds of a test that is tried, as they were in the measured run."""
 QUICK = 0.1
 """The most seconds of a test that needs no server."""
+IMPORTS = 4
+"""How much a file of tests is about a module that it imports."""
 BUDGET = 60.0
 """The most seconds of all tests that are tried on one mutant."""
 
@@ -31,7 +34,9 @@ class Selection:
     def __init__(self, left_out: Iterable[str] = ()) -> None:
         known = json.loads(SECONDS_FILE.read_text(encoding="utf-8"))
         self.seconds: dict[str, float] = {
-            test: spent for test, spent in known.items() if spent <= SLOWEST and not RECORDED.match(test)
+            test: spent
+            for test, spent in known.items()
+            if spent <= SLOWEST and not RECORDED.match(test) and (ROOT / file_of(test)).exists()
         }
         self.killers: dict[str, Counter[str]] = defaultdict(Counter)
         for test in left_out:
@@ -53,29 +58,36 @@ class Selection:
     def tests(self, mutant: Mutant) -> list[str]:
         """Return the tests for a mutant, in their order.
 
-        First come those that noticed others there, then those that need no server, then the quickest of each file.
+        First come those that noticed others there; then those that need no server; then those of files about the
+        module, for half of the time; then the quickest of each file in turn.
         """
-        chosen = self._running(mutant) & self.seconds.keys()
+        chosen = sorted(self._running(mutant) & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
         near = self.killers[f"{mutant.file} {mutant.inside}"] + self.killers[mutant.file]
         first = [test for test, _ in near.most_common(5) if test in chosen]
-        spent, kept = 0.0, list[str]()
-        for test in (*first, *(test for test in self._in_turn(chosen) if test not in first)):
-            spent += self.seconds[test]
-            if kept and spent > BUDGET:
-                break
-            kept.append(test)
-        return kept
+        quick = [test for test in chosen if self.seconds[test] <= QUICK]
+        about = {test: self._about(file_of(test), mutant.file) for test in chosen}
+        close = sorted((test for test in chosen if about[test]), key=lambda test: -about[test])
+        kept = self._within(BUDGET, [*self._within(BUDGET / 2, [*first, *quick, *close]), *_in_turn(chosen)])
+        return list(kept)
 
-    def _in_turn(self, chosen: set[str]) -> Iterator[str]:
-        of_file: dict[str, list[str]] = defaultdict(list)
-        for test in sorted(chosen, key=lambda test: (self.seconds[test], test)):
-            if self.seconds[test] <= QUICK:
+    def _within(self, seconds: float, tests: Iterable[str]) -> Iterator[str]:
+        """Yield each test once, until they take longer in all; at least one."""
+        spent, seen = 0.0, set[str]()
+        for test in tests:
+            spent += 0.0 if test in seen else self.seconds[test]
+            if seen and spent > seconds:
+                return
+            if test not in seen:
                 yield test
-            else:
-                of_file[test.partition("::")[0]].append(test)
-        for turn in range(max(map(len, of_file.values()), default=0)):
-            one_each = (tests[turn] for tests in of_file.values() if turn < len(tests))
-            yield from sorted(one_each, key=lambda test: self.seconds[test])
+            seen.add(test)
+
+    @cache  # noqa: B019  (there is one selection in a run)
+    def _about(self, tests: str, file: str) -> int:
+        """Return how much a file of tests is about a module: it imports it or one beside it, or is named alike."""
+        text, module = (ROOT / tests).read_text(encoding="utf-8"), dotted(file)
+        words = {word for word in Path(file).stem.split("_") if len(word) > 3} & {*Path(tests).stem.split("_")}
+        beside = module.rpartition(".")[0]
+        return IMPORTS * (f"{module} " in text) + (f"{beside}." in text) + 2 * len(words)
 
     def _running(self, mutant: Mutant) -> set[str]:
         """Return the tests that ran the changed lines; where these run on import, those that ran anything near."""
@@ -94,13 +106,7 @@ class Selection:
 
     def _naming(self, file: str) -> set[str]:
         """Return the tests of the files that import a module."""
-        module = file.removesuffix(".py").replace("/", ".")
-        files = {
-            str(p.relative_to(ROOT))
-            for p in (ROOT / "tests").rglob("*.py")
-            if f"{module} " in p.read_text("utf-8")
-        }
-        return {test for test in self.seconds if test.partition("::")[0] in files}
+        return {test for test in self.seconds if self._about(file_of(test), file) >= IMPORTS}
 
     @cached_property
     def _known(self) -> dict[str, dict[int, list[str]]]:
@@ -111,6 +117,25 @@ class Selection:
         data = CoverageData(str(DATA))
         data.read()
         return data
+
+
+def file_of(test: str) -> str:
+    """Return the file of a test."""
+    return test.partition("::")[0]
+
+
+def dotted(file: str) -> str:
+    """Return the name of a module."""
+    return file.removesuffix(".py").replace("/", ".")
+
+
+def _in_turn(tests: list[str]) -> Iterator[str]:
+    """Yield the first test of each file, then the second one of each, and so on."""
+    of_file: dict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        of_file[file_of(test)].append(test)
+    for turn in zip_longest(*of_file.values()):
+        yield from filter(None, turn)
 
 
 def elsewhere(whole: tuple[str, ...]) -> list[Path]:
