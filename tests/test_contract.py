@@ -84,6 +84,14 @@ def test_names_carry_table_and_version(contract: Contract) -> None:
     )
 
 
+def test_keys_are_compared_byte_by_byte() -> None:
+    """The fast path compares the least and the greatest key in the collation C, whatever the database's is."""
+    listed = ", ".join(f'{key} COLLATE pg_catalog."C"' for key in TEXTS)
+
+    assert f"least({listed}) OPERATOR(pg_catalog.>=) '!'" in ADVISORY_RAW.not_blank()
+    assert f"greatest({listed}) OPERATOR(pg_catalog.<) '~'" in ADVISORY_RAW.not_blank()
+
+
 def test_an_unknown_check_has_no_name() -> None:
     """A name that this version does not have is an error."""
     with pytest.raises(KeyError):
