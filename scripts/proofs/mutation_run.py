@@ -59,7 +59,7 @@ def results() -> dict[str, dict[str, Any]]:
 
 
 def forget() -> None:
-    """Begin anew: forget earlier results."""
+    """Forget the results of earlier runs."""
     RESULTS.unlink(missing_ok=True)
     LEFT_OUT.unlink(missing_ok=True)
 

@@ -83,11 +83,11 @@ class Selection:
 
     @cache  # noqa: B019  (there is one selection in a run)
     def _about(self, tests: str, file: str) -> int:
-        """Return how much a file of tests is about a module: it imports it or one beside it, or is named alike."""
+        """Return how much a file of tests is about a module: it imports it or its neighbour, or is named alike."""
         text, module = (ROOT / tests).read_text(encoding="utf-8"), dotted(file)
         words = {word for word in Path(file).stem.split("_") if len(word) > 3} & {*Path(tests).stem.split("_")}
-        beside = module.rpartition(".")[0]
-        return IMPORTS * (f"{module} " in text) + (f"{beside}." in text) + 2 * len(words)
+        neighbours = module.rpartition(".")[0]
+        return IMPORTS * (f"{module} " in text) + (f"{neighbours}." in text) + 2 * len(words)
 
     def _running(self, mutant: Mutant) -> set[str]:
         """Return the tests that ran the changed lines; where these run on import, those that ran anything near."""
