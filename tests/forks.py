@@ -147,6 +147,8 @@ def _become(environment: dict[str, str], folder: str, out: int, err: int, answer
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if test := environment.get("COVERAGE_TEST"):  # scripts/coverage asks which test this is
+        importlib.import_module("coverage").Coverage.current().switch_context(test)
 
 
 if __name__ == "__main__":

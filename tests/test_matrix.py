@@ -37,3 +37,8 @@ def test_a_word_that_is_no_major_is_refused(word: str) -> None:
     assert re.fullmatch(
         r"scripts/postgres: '.*' is no major version of PostgreSQL; one of 15, .*\n", refused.stderr
     )
+
+
+def test_the_parts_of_the_night_exist() -> None:
+    """Every command of scripts/nightly is a script of this checkout."""
+    assert [part.name for part in every_part() if not (ROOT / part.command[0]).is_file()] == []

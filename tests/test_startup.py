@@ -170,7 +170,18 @@ def test_reading_a_revision_agrees_with_loading_it(target: str) -> None:
         assert read.swap is getattr(module, "swap", None)
 
 
-@pytest.mark.parametrize("line", ["part = Part.NONE", "part = Part(1)", "part = gone", "swap = swap_of(1)", '"'])
+UNREADABLE = [
+    "part = Part.NONE",
+    "part = Part(1)",
+    "part = None",
+    "part = 1",
+    "part = gone",
+    "swap = swap_of(1)",
+    '"',
+]
+
+
+@pytest.mark.parametrize("line", UNREADABLE)
 def test_an_unreadable_revision_is_refused(line: str, tmp_path: Path) -> None:
     """What is not Python, a constant or an imported name is refused, with the file named."""
     path = tmp_path / "x.py"

@@ -6,22 +6,22 @@ text of the rules of a released contract must not change (tests/golden).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, auto
 
 from aoc_migrate.contract.rules import KEY_BYTES, TIME, Check, Column, blank, not_finite, without_harmless
 
 
-class Part(StrEnum):
+class Part(Enum):
     """What a revision puts in place. Each revision names its part; audit and verify work by parts."""
 
-    TABLE = "table"
-    GUARD = "guard"
-    PROOF = "proof"
-    IDEMPOTENCY = "idempotency"
-    CHAIN_INDEX = "chain-index"
-    CHAIN = "chain"
-    CONTENT = "content"
-    VIEW = "view"
+    TABLE = auto()
+    GUARD = auto()
+    PROOF = auto()
+    IDEMPOTENCY = auto()
+    CHAIN_INDEX = auto()
+    CHAIN = auto()
+    CONTENT = auto()
+    VIEW = auto()
 
 
 @dataclass(frozen=True, slots=True)

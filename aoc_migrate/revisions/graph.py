@@ -92,10 +92,12 @@ def _read(path: Path) -> Revision:
     names = ("revision", "down_revision", "part", "removable", "completes", "swap")
     try:
         id_, down, part, removable, completes, swap = (value(assigned.get(name)) for name in names)
+        if not isinstance(part, Part):
+            raise ValueError(part)
         title = (ast.get_docstring(tree) or "").splitlines()[0]
     except (KeyError, IndexError, AttributeError, ValueError):
         raise refused(f"{path} is not a valid revision: see migrations/README.md.") from None
-    return Revision(id_, down, title, Part(part), bool(removable), completes, swap, path)
+    return Revision(id_, down, title, part, bool(removable), completes, swap, path)
 
 
 @cache

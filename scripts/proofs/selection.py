@@ -1,0 +1,144 @@
+"""Which tests are tried on a mutant, and in which order: from what the last run of scripts/coverage noted."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache, cached_property
+from itertools import zip_longest
+from pathlib import Path
+
+from coverage import CoverageData
+
+from scripts.proofs.covered import DATA, SECONDS_FILE
+from scripts.proofs.mutants import Mutant
+from scripts.proofs.record import ROOT
+
+RECORDED = re.compile(
+    r"tests/(test_golden|test_docs|test_frozen|test_words|test_startup|test_architecture|deploy/|citus/)"
+)
+"""Tests that compare with a record: they notice that a text is another one, not whether it was right."""
+SLOWEST = 20.0
+"""The most seconds of a test that is tried, as they were in the measured run."""
+QUICK = 0.1
+"""The most seconds of a test that needs no server."""
+IMPORTS = 4
+"""How much a file of tests is about a module that it imports."""
+BUDGET = 60.0
+"""The most seconds of all tests that are tried on one mutant."""
+
+
+class Selection:
+    """Chooses tests by the lines that they ran, and learns which of them notice something."""
+
+    def __init__(self, left_out: Iterable[str] = ()) -> None:
+        known = json.loads(SECONDS_FILE.read_text(encoding="utf-8"))
+        self.seconds: dict[str, float] = {
+            test: spent
+            for test, spent in known.items()
+            if spent <= SLOWEST and not RECORDED.match(test) and (ROOT / file_of(test)).exists()
+        }
+        self.killers: dict[str, Counter[str]] = defaultdict(Counter)
+        for test in left_out:
+            self.leave_out(test)
+
+    def leave_out(self, test: str) -> None:
+        """Never choose a test again: it fails without any mutant."""
+        self.seconds.pop(test, None)
+
+    def killed(self, mutant: Mutant, test: str) -> None:
+        """Learn that a test noticed a mutant: it is tried first on others near by."""
+        for place in (mutant.file, f"{mutant.file} {mutant.inside}"):
+            self.killers[place][test] += 1
+
+    def limits(self, tests: Iterable[str]) -> dict[str, float]:
+        """Return how many seconds each test may take with a mutant, on a machine that may be busier by now."""
+        return {test: 15 + 5 * self.seconds[test] for test in tests}
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """Return the tests for a mutant, in their order.
+
+        First come those that noticed others there; then those that need no server; then those of files about the
+        module, for half of the time; then the quickest of each file in turn.
+        """
+        chosen = sorted(self._running(mutant) & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
+        near = self.killers[f"{mutant.file} {mutant.inside}"] + self.killers[mutant.file]
+        first = [test for test, _ in near.most_common(5) if test in chosen]
+        quick = [test for test in chosen if self.seconds[test] <= QUICK]
+        about = {test: self._about(file_of(test), mutant.file) for test in chosen}
+        close = sorted((test for test in chosen if about[test]), key=lambda test: -about[test])
+        kept = self._within(BUDGET, [*self._within(BUDGET / 2, [*first, *quick, *close]), *_in_turn(chosen)])
+        return list(kept)
+
+    def _within(self, seconds: float, tests: Iterable[str]) -> Iterator[str]:
+        """Yield each test once, until they take longer in all; at least one."""
+        spent, seen = 0.0, set[str]()
+        for test in tests:
+            spent += 0.0 if test in seen else self.seconds[test]
+            if seen and spent > seconds:
+                return
+            if test not in seen:
+                yield test
+            seen.add(test)
+
+    @cache  # noqa: B019  (there is one selection in a run)
+    def _about(self, tests: str, file: str) -> int:
+        """Return how much a file of tests is about a module: it imports it or its neighbour, or is named alike."""
+        text, module = (ROOT / tests).read_text(encoding="utf-8"), dotted(file)
+        words = {word for word in Path(file).stem.split("_") if len(word) > 3} & {*Path(tests).stem.split("_")}
+        neighbours = module.rpartition(".")[0]
+        return IMPORTS * (f"{module} " in text) + (f"{neighbours}." in text) + 2 * len(words)
+
+    def _running(self, mutant: Mutant) -> set[str]:
+        """Return the tests that ran the changed lines; where these run on import, those that ran anything near."""
+        by_line = self._by_line(mutant.file)
+        if not mutant.imported and (found := {test for line in mutant.lines for test in by_line.get(line, ())}):
+            return found
+        if found := {test for tests in by_line.values() for test in tests}:
+            return found | self._naming(mutant.file)
+        return self._naming(mutant.file)
+
+    def _by_line(self, file: str) -> dict[int, list[str]]:
+        if file not in self._known:
+            lines = self._data.contexts_by_lineno(str(ROOT / file))
+            self._known[file] = {line: [c.rpartition("|")[2] for c in tests if c] for line, tests in lines.items()}
+        return self._known[file]
+
+    def _naming(self, file: str) -> set[str]:
+        """Return the tests of the files that import a module."""
+        return {test for test in self.seconds if self._about(file_of(test), file) >= IMPORTS}
+
+    @cached_property
+    def _known(self) -> dict[str, dict[int, list[str]]]:
+        return {}
+
+    @cached_property
+    def _data(self) -> CoverageData:
+        data = CoverageData(str(DATA))
+        data.read()
+        return data
+
+
+def file_of(test: str) -> str:
+    """Return the file of a test."""
+    return test.partition("::")[0]
+
+
+def dotted(file: str) -> str:
+    """Return the name of a module."""
+    return file.removesuffix(".py").replace("/", ".")
+
+
+def _in_turn(tests: list[str]) -> Iterator[str]:
+    """Yield the first test of each file, then the second one of each, and so on."""
+    of_file: dict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        of_file[file_of(test)].append(test)
+    for turn in zip_longest(*of_file.values()):
+        yield from filter(None, turn)
+
+
+def elsewhere(whole: tuple[str, ...]) -> list[Path]:
+    """Return the modules of the package outside of the folders that are mutated whole."""
+    found = sorted((ROOT / "aoc_migrate").rglob("*.py"))
+    return [file for file in found if not str(file.relative_to(ROOT)).startswith(whole)]
