@@ -43,8 +43,9 @@ class Coverage:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which Python measures itself, wherever it is started."""
-    return os.environ | {
+    """Return the environment in which Python measures itself, wherever it is started, and keeps byte code."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {
         "COVERAGE_PROCESS_START": str(SETTINGS),
         "COVERAGE_FILE": str(DATA),
         "COVERAGE_ROOT": str(ROOT),
