@@ -14,6 +14,7 @@ PROOFS = {
     "soak": "writers, readers, a standby and dumps, while the database goes up and down and is killed",
     "model": "commands, kills, foreign changes and rows in any order, each step compared with a model",
     "fuzz": "command lines, names, documents and times that nobody would write",
+    "predicates": "rows with any JSON in any place, against each rule written once more in plain Python",
     "mutation": "the code is broken on purpose, and the tests must notice",
     "coverage": "which branches the tests run",
     "bench": "times and stalls compared with plain SQL",
