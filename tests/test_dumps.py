@@ -59,7 +59,7 @@ def test_a_kept_dump_goes_to_head(dump: Path, concelier: Database, aoc: Aoc) -> 
 def test_a_dump_of_today_goes_to_head(concelier: Database, aoc: Aoc, tmp_path: Path) -> None:
     """What scripts/dumps writes for one revision goes to head, too, on the PostgreSQL in use."""
     if binaries_of(15) is None:
-        pytest.skip("scripts/dumps needs PostgreSQL 15 (AOC_TEST_PG_15)")
+        pytest.skip("scripts/dumps needs PostgreSQL 15: scripts/postgres 15")
     command = [
         sys.executable,
         str(ROOT / "scripts" / "dumps"),

@@ -144,7 +144,7 @@ def test_the_contract_survives_pg_upgrade(short_folder: Path, aoc: Aoc) -> None:
     """After pg_upgrade from PostgreSQL 15 to 18 verify is clean, the rules hold, and it goes down and up."""
     older, newer = binaries_of(15), binaries_of(18)
     if older is None or newer is None or not (newer / "pg_upgrade").is_file() or find_binaries() != newer:
-        pytest.skip("pg_upgrade needs PostgreSQL 15 (AOC_TEST_PG_15) and 18, the one in use, with pg_upgrade")
+        pytest.skip("pg_upgrade needs PostgreSQL 15 (scripts/postgres 15), and 18 as the one in use")
     old, new = guarded_server(short_folder / "old", older), guarded_server(short_folder / "new", newer)
     try:
         old.start()
