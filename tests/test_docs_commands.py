@@ -38,7 +38,6 @@ NOT_TYPED = {
     "README.md: pip install": "changes the environment; tests/test_packaging.py installs the wheel",
     "CONTRIBUTING.md: scripts/test --citus": "needs a Citus cluster; runs all tests of tests/citus",
     "CONTRIBUTING.md: scripts/test": "is what runs this test",
-    "CONTRIBUTING.md: AOC_SANDBOX_PG_BIN=": "runs all tests on another server",
     "CONTRIBUTING.md: export AOC_TEST_BUILD=": "needs Podman; runs all tests of deploy/",
     "CONTRIBUTING.md: scripts/release": "runs in tests/test_release.py, in a clone",
     "docs/cli.md: python3 -c": "asks for a password on the terminal",

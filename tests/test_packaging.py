@@ -15,18 +15,21 @@ from aoc_migrate import __version__
 from tests.conftest import ROOT, Aoc, Database
 
 
+def apart() -> dict[str, str]:
+    """Return an environment that leads neither to this checkout nor to a database."""
+    ours = ("AOC_", "PG", "CONCELIER", "EXCITITOR", "PYTHON")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+
+
 def run(*command: str | Path, cwd: Path | str = "/", **environment: str) -> str:
     """Run a command that must succeed, isolated from this checkout; return its stdout."""
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR", "PYTHON"))
-    }
     ran = subprocess.run(
         [str(word) for word in command],
         check=False,
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=kept | environment,
+        env=apart() | environment,
     )
     assert ran.returncode == 0, ran.stderr + ran.stdout
     return ran.stdout
@@ -84,7 +87,7 @@ def test_the_wheel_alone_goes_up_and_down(
 def test_no_revision_is_written_into_an_installation(installed_bin: Path) -> None:
     """`revision` is for a checkout; an installation says so and stays as it is."""
     command = [str(installed_bin / "aoc-migrate"), "revision", "concelier", "-m", "nothing"]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", env=apart())
 
     assert ran.returncode == 2
     assert "checkout" in ran.stderr

@@ -50,7 +50,6 @@ def environment() -> dict[str, str]:
         "COVERAGE_FILE": str(DATA),
         "COVERAGE_ROOT": str(ROOT),
         SECONDS: str(SECONDS_FILE),
-        "PYTHONPATH": str(ROOT),
     }
 
 
