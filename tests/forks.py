@@ -4,6 +4,7 @@ Importing Alembic and SQLAlchemy is most of what a command costs on a small tabl
 their processes as a user does.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -15,11 +16,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 MOST = 1_000_000  # bytes of a message: the words and the environment of a command
 
@@ -100,7 +103,7 @@ def _server() -> socket.socket:
     return mine
 
 
-def _serve(requests: socket.socket) -> object:
+def _serve(requests: socket.socket) -> NoReturn:
     """Fork for every request, and run its module in the fork. Exits with the tests."""
     for module in pkgutil.walk_packages(importlib.import_module("aoc_migrate").__path__, "aoc_migrate."):
         if not module.name.endswith("__main__"):
@@ -120,7 +123,7 @@ def _serve(requests: socket.socket) -> object:
             module, words, environment, folder = json.loads(asked)
             _become(environment, folder, *fds)
             sys.argv[1:] = words
-            return runpy.run_module(module, run_name="__main__", alter_sys=True)
+            _end(_run(module))
         for fd in fds:
             os.close(fd)
 
@@ -149,6 +152,27 @@ def _become(environment: dict[str, str], folder: str, out: int, err: int, answer
     os.environ.update(environment)
     if test := environment.get("COVERAGE_TEST"):  # scripts/coverage asks which test this is
         importlib.import_module("coverage").Coverage.current().switch_context(test)
+
+
+def _run(module: str) -> int:
+    """Run a module as Python's -m does; return the exit code."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001 - as Python does at the end
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    """End as Python does, but destroy no object: each would be copied before it is, because forks share them."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
