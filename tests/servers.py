@@ -18,13 +18,17 @@ from aoc_migrate.sandbox.account import account_of
 from aoc_migrate.sandbox.server import Server, find_binaries
 from aoc_migrate.sandbox.state import load_state
 
+ROOM = 8 << 30
+"""The bytes that must be free in memory: four servers with their WAL."""
 _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
 def running_server() -> Iterator[Server]:
-    """Run a new server for the block, in a folder with a short path, as a socket needs."""
-    server = guarded_server(Path(tempfile.mkdtemp(prefix="aoc", dir="/tmp")))
+    """Run a new server for the block, in memory if there is room; the path is short, as a socket needs."""
+    shared = Path("/dev/shm")
+    in_memory = shared.is_mount() and shutil.disk_usage(shared).free > ROOM
+    server = guarded_server(Path(tempfile.mkdtemp(prefix="aoc", dir=shared if in_memory else "/tmp")))
     try:
         server.start()
         yield server

@@ -85,6 +85,8 @@ def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) ->
     events at which it runs: a sum of INSERT, DELETE, UPDATE, LINKING and DDL. The contract's own functions are
     recognized by their digest: their bodies name everything with its schema.
 
+    OFFSET 0 makes PostgreSQL look each object up by index: it would read whole catalogs, and plan longer.
+
     The query follows dependencies from the table's own objects, and the partition keys of the tables above it, to
     functions: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,
     and the objects of tables to which a rule, such a body or a foreign key may write. ``pinned``: a function on
@@ -97,10 +99,11 @@ def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) ->
 WITH RECURSIVE {family(raw.literal)},
 parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(link))}
 ), attached (name, events, class, object) AS (
-  SELECT p.name, p.events, p.class, p.object FROM parts p JOIN family ON p.rel = family.oid
-  UNION SELECT p.name, p.events, p.class, p.object FROM parts p
-    JOIN pg_partition_ancestors(to_regclass({raw.literal})) AS above (rel) ON p.rel = above.rel
-  WHERE p.name = '{_KEY}'
+  SELECT p.name, p.events, p.class, p.object FROM (
+    SELECT oid, false FROM family
+    UNION ALL SELECT a, true FROM pg_partition_ancestors(to_regclass({raw.literal})) AS a
+  ) AS t (oid, above) CROSS JOIN LATERAL (SELECT * FROM parts WHERE rel = t.oid OFFSET 0) AS p
+  WHERE NOT t.above OR p.name = '{_KEY}'
   UNION SELECT 'event trigger ' || quote_ident(evtname), {DDL}, 'pg_event_trigger'::regclass, oid
   FROM pg_event_trigger WHERE evtenabled {_FIRES} AND evtevent <> 'login'
 ), run (name, events, class, object, pinned) AS (
@@ -128,9 +131,10 @@ parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(li
 ), known AS (
   SELECT p.oid, p.proowner, n.nspname, NOT {trusted("p.proowner", owner_of(raw))} AS "foreign",
     p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND NOT {_OWN_PATH} AS loose
-  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-  WHERE p.oid IN (SELECT object FROM run WHERE class = 'pg_proc'::regclass)
-    AND ({FUNCTION_DIGEST} = ANY (ARRAY[{ours}]::text[])) IS NOT TRUE
+  FROM (SELECT DISTINCT object FROM run WHERE class = 'pg_proc'::regclass) AS called CROSS JOIN LATERAL (
+    SELECT * FROM pg_proc WHERE oid = called.object OFFSET 0
+  ) AS p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  WHERE ({FUNCTION_DIGEST} = ANY (ARRAY[{ours}]::text[])) IS NOT TRUE
 )
 SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text AS schema,
   pg_get_userbyid(known.proowner)::text AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,

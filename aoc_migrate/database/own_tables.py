@@ -93,7 +93,7 @@ def lock(session: Session, *names: str, writes: bool = False) -> None:
 
 def refuse_foreign(session: Session, *names: str) -> None:
     """Raise Abort ``foreign-object`` if a relation with one of ``names`` is not ours."""
-    for row in session.quietly(flaws(session.schema, session.raw, names)):
+    for row in session.quietly(flaws(session.schema, session.raw, names), again=True):
         raise Abort(foreign(row["name"], row["flaw"], row["remedy"]))
 
 

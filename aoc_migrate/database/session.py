@@ -150,10 +150,10 @@ class Session:
         with written, begun(self.connection, self.on_cluster):
             yield
 
-    def quietly(self, sql: str) -> list[Row]:
-        """Run a statement that the transcript leaves out, and return its rows, if it has any."""
+    def quietly(self, sql: str, *, again: bool = False) -> list[Row]:
+        """Return the rows, if any, of a statement that the transcript leaves out. ``again``: keep its plan."""
         with self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(self._sql(sql, None))
+            cursor.execute(self._sql(sql, None), prepare=again)
             return cursor.fetchall() if cursor.description else []
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row:

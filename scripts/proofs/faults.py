@@ -6,15 +6,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psycopg
+
 from aoc_migrate.sandbox.server import Server, find_binaries
+from scripts.proofs.record import record
 from tests.faults.lab import FAULTS, Fault, Lab
 from tests.faults.scenarios import Scenario, scenarios
 
 KINDS = {fault.__name__.replace("_", "-"): fault for fault in FAULTS}
 
 
-def break_all(target: str | None, command: str | None, only: str | None, step: int) -> int:
-    """Break what the arguments select, at every ``step``-th boundary; return the exit code."""
+def break_all(target: str | None, command: str | None, only: str | None, step: int, *, write: bool) -> int:
+    """Break what the arguments select, at every ``step``-th boundary; return the exit code.
+
+    ``write``: keep the figures, if nothing was different.
+    """
     targets = [target] if target else ["concelier", "excititor"]
     every = [s for each in targets for s in scenarios(each) if command in (None, s.command)]
     if not every:
@@ -23,15 +29,25 @@ def break_all(target: str | None, command: str | None, only: str | None, step: i
         server = Server(Path(folder) / "pg", find_binaries())
         server.start()
         try:
-            return _break(
-                Lab(server.url("postgres"), server), every, [KINDS[only]] if only else list(FAULTS), step
-            )
+            lab, faults, begun = Lab(server.url("postgres"), server), list(FAULTS), time.monotonic()
+            cases, wrong = _break(lab, every, [KINDS[only]] if only else faults, step)
+            minutes = (time.monotonic() - begun) / 60
+            with psycopg.connect(server.url("postgres")) as connection:
+                version = str(connection.info.parameter_status("server_version")).split()[0]
         finally:
             server.stop()
+    for kind, count in cases.items():
+        print(f"{kind}: {count} cases, {wrong[kind]} different")
+    print(f"{cases.total()} cases in {minutes:.1f} minutes, {wrong.total()} different")
+    if write and not wrong.total():
+        figures = {kind.replace("-", "_"): count for kind, count in cases.items()}
+        record("faults", {"cases": cases.total(), **figures, "minutes": round(minutes, 1)}, postgresql=version)
+    return 1 if wrong.total() else 0
 
 
-def _break(lab: Lab, every: list[Scenario], faults: list[Fault], step: int) -> int:
-    cases, wrong, begun = Counter[str](), Counter[str](), time.monotonic()
+def _break(lab: Lab, every: list[Scenario], faults: list[Fault], step: int) -> tuple[Counter[str], Counter[str]]:
+    """Return how many cases of each kind of fault there were, and how many of them ended otherwise."""
+    cases, wrong = Counter[str](), Counter[str]()
     for scenario in every:
         for fault in faults:
             kind = fault.__name__.replace("_", "-")
@@ -43,7 +59,4 @@ def _break(lab: Lab, every: list[Scenario], faults: list[Fault], step: int) -> i
                 print(f"{verdict:9} {kind:18} {scenario}: {number * step + 1}. {boundary}", flush=True)
                 for problem in problems:
                     print(f"          {problem}", flush=True)
-    for kind, count in cases.items():
-        print(f"{kind}: {count} cases, {wrong[kind]} different")
-    print(f"{cases.total()} cases in {time.monotonic() - begun:.0f} s, {wrong.total()} different")
-    return 1 if wrong.total() else 0
+    return cases, wrong
