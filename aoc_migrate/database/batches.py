@@ -207,6 +207,7 @@ def index_plans_only(session: Session, *, on_cluster: bool = False) -> Iterator[
         )
     }
     _set(session, {name: wanted[name] for name in before})
+    session.plans = None  # psycopg drops all plans when it drops its own
     session.connection.prepare_threshold = None if on_cluster else 0
     try:
         yield

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import psycopg
 
 from aoc_migrate.database.bookkeeping import BOOKKEEPING, DEFINED, WORK, blind, create_bookkeeping
+from aoc_migrate.database.plans import again
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.trust import owner_of, trusted
@@ -93,7 +94,7 @@ def lock(session: Session, *names: str, writes: bool = False) -> None:
 
 def refuse_foreign(session: Session, *names: str) -> None:
     """Raise Abort ``foreign-object`` if a relation with one of ``names`` is not ours."""
-    for row in session.quietly(flaws(session.schema, session.raw, names), again=True):
+    for row in again(session, flaws(session.schema, session.raw, names)):
         raise Abort(foreign(row["name"], row["flaw"], row["remedy"]))
 
 

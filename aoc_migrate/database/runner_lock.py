@@ -7,7 +7,6 @@ it. Runners poll for it: a blocking waiter deadlocks with CREATE INDEX CONCURREN
 
 import hashlib
 import random
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,7 +52,7 @@ def runner_lock(session: Session) -> Iterator[None]:
 
     key = lock_key(session.target.name, session.target.schema)
     _acquire(session, key)
-    session.connection.prepare_threshold = sys.maxsize  # no pooler here: plans may be kept, of what says so
+    session.plans = {}  # the session is ours alone
     try:
         with steered(session):
             yield

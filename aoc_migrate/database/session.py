@@ -47,9 +47,9 @@ class Session:
     ``findings`` are those of steps that go on; ``accepted`` are those that a person accepts. ``checks``: what was
     checked. ``full_reads``: how often the raw table was read whole, by what for. ``links_counted``: the wrong
     links when last counted. ``linked_at``: when a backfill's last scan found none. ``estimate`` returns the
-    milliseconds that steps will take, if measured beforehand. ``unseen``: what the log has already reported as not
-    visible. ``on_cluster``: Citus manages tables of ours. ``steering``: what is asked of the run, from the moment
-    when it holds the runners' lock.
+    milliseconds that steps will take, if measured beforehand. ``unseen``: what the log has reported as hidden.
+    ``on_cluster``: Citus manages tables of ours. With the runners' lock, ``steering`` is what is asked of the run,
+    and ``plans`` are the names of plans that are kept, by query.
     """
 
     target: Target
@@ -65,6 +65,7 @@ class Session:
     full_reads: Counter[str] = field(default_factory=Counter)
     links_counted: int | None = None
     linked_at: datetime | None = None
+    plans: dict[str, str] | None = None
     on_step: Callable[[str | None], None] | None = None
     on_note: Callable[[StepReport], None] | None = None
     on_progress: Callable[["Session", Running], None] | None = None
@@ -150,10 +151,10 @@ class Session:
         with written, begun(self.connection, self.on_cluster):
             yield
 
-    def quietly(self, sql: str, *, again: bool = False) -> list[Row]:
-        """Return the rows, if any, of a statement that the transcript leaves out. ``again``: keep its plan."""
+    def quietly(self, sql: str) -> list[Row]:
+        """Run a statement that the transcript leaves out, and return its rows, if it has any."""
         with self.settled(), self.connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(self._sql(sql, None), prepare=again)
+            cursor.execute(self._sql(sql, None))
             return cursor.fetchall() if cursor.description else []
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row:

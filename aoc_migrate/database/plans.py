@@ -1,0 +1,18 @@
+"""Plans that a session keeps, of queries on the catalog that it asks again and again: planning is most of it."""
+
+from aoc_migrate.database.session import Row, Session
+
+
+def again(session: Session, query: str) -> list[Row]:
+    """Return the rows of a query without parameters; the transcript leaves it out.
+
+    While the session holds the runners' lock, it keeps the plan (PostgreSQL 18 manual, PREPARE): a pooler could
+    ask another session the next time.
+    """
+    if session.plans is None:
+        return session.quietly(query)
+    if query not in session.plans:
+        name = f"aoc_plan_{len(session.plans)}"
+        session.quietly(f"PREPARE {name} AS {query}")
+        session.plans[query] = name
+    return session.quietly(f"EXECUTE {session.plans[query]}")
