@@ -127,9 +127,8 @@ class Session:
 
     def transcribed(self, sql: str, parameters: Parameters | None) -> AbstractContextManager[None]:
         """Write a statement down while it runs, if this session has a transcript."""
-        return (
-            self.transcript.statement(self._sql(sql, parameters), parameters) if self.transcript else nullcontext()
-        )
+        script = self.transcript
+        return script.statement(self._sql(sql, parameters), parameters) if script else nullcontext()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
