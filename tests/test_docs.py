@@ -136,7 +136,7 @@ def test_the_documents_name_the_variables_of_the_code() -> None:
     named = variables("\n".join(read(page) for page in PAGES))
 
     of_tests = {"AOC_TEST_SERVER_URL", "AOC_TEST_BUILD", "AOC_TEST_RUN", "AOC_TEST_PLAY", "AOC_UPDATE_GOLDENS"}
-    of_tests |= {"AOC_TEST_EVERY_RIGHT"}
+    of_tests |= {"AOC_TEST_EVERYTHING"}
     others = {"AOC_TENANT_HEADER", "AOC_MIGRATE_IMAGE"}  # of the services, and of compose.yaml
     assert named - known == of_tests | others
     assert set(first_cells(section(CLI, "## Environment"))) == known

@@ -1,6 +1,5 @@
 """docs/operations.md lists the rights that each command needs: with these it works, without any one it refuses."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -12,6 +11,7 @@ import pytest
 from aoc_migrate.cli import COMMANDS
 from tests.conftest import ROOT, Aoc, Database, Ran
 from tests.privileges import OWNED, PASSWORD, ROLES, VERIFIER, Lab, state, under_way
+from tests.sampling import EVERYTHING
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Privileges")[2]
 TYPED = {
@@ -78,9 +78,8 @@ def documented() -> dict[str, list[str]]:
     return {command: cells for first, *cells in rows for command in re.findall(r"`(.+?)`", first)}
 
 
-EVERY = "AOC_TEST_EVERY_RIGHT" in os.environ
 FIRST = set(re.findall(r"(?m)^\| `(.+?)`", PAGE))
-"""The first command of each row loses each of its rights; the others one, or each with AOC_TEST_EVERY_RIGHT."""
+"""The first command of each row loses each of its rights; the others one, or each with AOC_TEST_EVERYTHING."""
 
 
 def rights(command: str, existing: set[str]) -> list[Right]:
@@ -158,7 +157,7 @@ def test_a_command_needs_each_right_that_the_page_lists(lab: Lab, command: str) 
     with lab.copy(TYPED[command].split()[0]) as copy:
         existing = {name for (name,) in copy.rows("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')")}
         listed = rights(command, existing)
-        taken = listed if EVERY or command in FIRST else [listed[sum(command.encode()) % len(listed)]]
+        taken = listed if EVERYTHING or command in FIRST else [listed[sum(command.encode()) % len(listed)]]
         aoc = Aoc(lab.environment | {"CONCELIER_DATABASE_URL": copy.url})
         with under_way(copy, aoc) if command.startswith("control") else nullcontext():
             for lacking in [*taken, None]:

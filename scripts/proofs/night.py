@@ -84,9 +84,8 @@ def _run(part: Part) -> tuple[int, str]:
     with tempfile.TemporaryDirectory(prefix="aoc-nightly-") as folder, log.open("w", encoding="utf-8") as file:
         clone = Path(folder) / "aoc-migrate"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-        environment = os.environ | {
-            "PATH": f"{_named_python3(Path(folder), part.python)}{os.pathsep}{os.environ['PATH']}"
-        }
+        programs = f"{_named_python3(Path(folder), part.python)}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PATH": programs, "AOC_TEST_EVERYTHING": "1"}
         if (ROOT / ".pg").is_dir():
             (clone / ".pg").symlink_to(ROOT / ".pg")
         ended = subprocess.run(part.command, cwd=clone, env=environment, stdout=file, stderr=file, check=False)

@@ -1,12 +1,10 @@
 """After kill -9 at any statement boundary, the same command ends where an undisturbed run ends.
 
-Here every fourth boundary is tried, with AOC_TEST_EVERY_BOUNDARY=1 each one. `scripts/soak --faults` tries them
-all with every fault, for all that can be upgraded and downgraded.
+Here every fourth boundary is tried. `scripts/soak --faults` tries them all with every fault, for all that can be
+upgraded and downgraded.
 """
 
-import os
 from dataclasses import replace
-from zlib import crc32
 
 import pytest
 
@@ -14,10 +12,10 @@ from aoc_migrate.revisions.graph import history
 from tests.faults.boundaries import Boundary, boundaries
 from tests.faults.lab import Lab, kill
 from tests.faults.scenarios import Scenario
+from tests.sampling import sample
 
 UPGRADE = Scenario("excititor", (), "upgrade head")
 DOWNGRADE = Scenario("excititor", ("upgrade head",), "downgrade base")
-STEP = 1 if os.environ.get("AOC_TEST_EVERY_BOUNDARY") else 4
 SHORT = [
     Scenario("concelier", ("upgrade concelier_0007",), "upgrade concelier_0008"),
     Scenario("concelier", ("upgrade concelier_0008",), "downgrade -1"),
@@ -33,8 +31,7 @@ def walk(lab: Lab, scenario: Scenario) -> list[str]:
 
     A transaction that dies before its COMMIT leaves nothing, so COMMIT represents all that is inside.
     """
-    first = crc32(str(scenario).encode()) % STEP
-    chosen = [b for b in lab.undisturbed(scenario).boundaries if not b.inside][first::STEP]
+    chosen = sample([b for b in lab.undisturbed(scenario).boundaries if not b.inside], str(scenario))
     assert chosen, "no boundary was found"
     return [problem for boundary in chosen for problem in lab.broken(scenario, boundary, kill)]
 
