@@ -193,8 +193,12 @@ class Aoc:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AOC_", "PG", "CONCELIER", "EXCITITOR"))}
         return kept | {"PYTHONPATH": str(ROOT)} | self.environment | more
 
-    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        """Start the command and return its process."""
+    def start(self, *words: str, **more: str) -> Process:
+        """Start the command without the wait for its imports; tests/forks.py says when that will do."""
+        return Process("aoc_migrate", words, self.env(**more), Path.cwd())
+
+    def spawn(self, *words: str, **more: str) -> subprocess.Popen[str]:
+        """Start the command as a user does."""
         return subprocess.Popen(
             [sys.executable, "-m", "aoc_migrate", *words],
             env=self.env(**more),
@@ -206,14 +210,10 @@ class Aoc:
 
     def __call__(self, *words: str, **more: str) -> Ran:
         """Run the command to its end, in a process of its own."""
-        process = self.fork(*words, **more)
+        process = self.start(*words, **more)
         out, err = process.communicate(timeout=120)
         assert "Traceback" not in err + out, err
         return Ran(process.wait(), out, err)
-
-    def fork(self, *words: str, **more: str) -> Process:
-        """Start the command without the wait for its imports; tests/forks.py says when that will do."""
-        return Process("aoc_migrate", words, self.env(**more), Path.cwd())
 
     def json(self, *words: str, **more: str) -> Ran:
         """Run the command with ``--format json``."""

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 MOST = 1_000_000  # bytes of a message: the words and the environment of a command
 
@@ -39,7 +39,7 @@ class Process:
         os.close(out_of)
         os.close(err_of)
         self.stdout, self.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
-        self.returncode: int | None = None
+        self.returncode: int | Any = None
         self.pid = int(self._status.recv(100))
 
     def poll(self) -> int | None:

@@ -1,11 +1,11 @@
 """What tests need to steer a run: runs that are held up until the test lets them go, and what they record."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests.conftest import Aoc, Database, Ran
+from tests.forks import Process
 from tests.helpers import unread_slot, wait_until
 
 SMALL = ("--batch-rows", "100", "--max-lag", "1MB")
@@ -24,7 +24,7 @@ def until_waiting(database: Database, why: str) -> None:
 
 
 @contextmanager
-def held_up(database: Database, aoc: Aoc, *words: str) -> Iterator["subprocess.Popen[str]"]:
+def held_up(database: Database, aoc: Aoc, *words: str) -> Iterator[Process]:
     """Yield a run that has done one batch, and pauses for a slot until the block ends."""
     with unread_slot(database):
         process = aoc.start(*words, *SMALL, "--format", "json")
@@ -32,7 +32,7 @@ def held_up(database: Database, aoc: Aoc, *words: str) -> Iterator["subprocess.P
         yield process
 
 
-def ended(process: "subprocess.Popen[str]") -> Ran:
+def ended(process: Process) -> Ran:
     """Return how a process ended, and what it wrote."""
     out, err = process.communicate(timeout=60)
     return Ran(process.returncode, out, err)

@@ -1,6 +1,5 @@
 """An INVALID index is dropped only once nobody can be building it, whatever this role may see of others."""
 
-import subprocess
 from collections.abc import Iterator
 
 import psycopg
@@ -15,6 +14,7 @@ from aoc_migrate.operations.build import build
 from aoc_migrate.operations.step import Kind, Lock, Step
 from tests.builds import BUILD, INDEX, held, leave_invalid, lonely, oid, valid
 from tests.conftest import Aoc, Database
+from tests.forks import Process
 from tests.helpers import fill, wait_until
 
 TO_INDEX = ("upgrade", "excititor_0004")
@@ -30,7 +30,7 @@ def excititor_before_index(excititor: Database, aoc: Aoc) -> Iterator[Database]:
         yield excititor
 
 
-def until_it_waits(process: "subprocess.Popen[str]", pid: int) -> None:
+def until_it_waits(process: Process, pid: int) -> None:
     """Read the log until it names who is waited for, or fail."""
     assert process.stderr is not None
     for line in process.stderr:

@@ -1,6 +1,5 @@
 """Which groups `dedupe` moves, which row of each stays, and what it does while others write to these rows."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.forks import Process
 from tests.helpers import dump, wait_until
 from tests.test_work_concurrent import WAITING
 
@@ -104,7 +104,7 @@ def locked(database: Database, statement: str) -> Iterator[psycopg.Connection[An
         yield other
 
 
-def deduping(database: Database, aoc: Aoc, *words: str) -> subprocess.Popen[str]:
+def deduping(database: Database, aoc: Aoc, *words: str) -> Process:
     """Start `dedupe --apply` and wait until its batch waits for a row."""
     process = aoc.start("dedupe", "--apply", *words)
     wait_until(lambda: database.value(WAITING) == 1)

@@ -17,7 +17,7 @@ def test_a_killed_backfill_goes_on(excititor: Database, aoc: Aoc, retrofit: dict
     """After kill -9 in the backfill, the same command resumes and ends with every link right."""
     fill(excititor, 40_000)
     aoc.configure(excititor)
-    process = aoc.start("upgrade", **retrofit)
+    process = aoc.spawn("upgrade", **retrofit)
     journal = "SELECT to_regclass('aoc_supersedes_journal') IS NOT NULL"
     wait_until(lambda: excititor.value(journal))
     wait_until(lambda: excititor.value("SELECT count(*) FROM aoc_supersedes_journal") >= 2)
@@ -44,7 +44,7 @@ def test_a_killed_index_build_is_repaired(excititor: Database, aoc: Aoc) -> None
     building = "SELECT pid FROM pg_stat_progress_create_index"
     with psycopg.connect(excititor.url) as writer:
         writer.execute("UPDATE vex_raw SET linkset = linkset WHERE id = 'r1'")
-        process = aoc.start("upgrade")
+        process = aoc.spawn("upgrade")
         wait_until(lambda: excititor.value(building) is not None)
         process.kill()
         process.communicate()
@@ -68,7 +68,7 @@ def test_sigterm_ends_a_build_on_the_server_too(excititor: Database, aoc: Aoc) -
             "INSERT INTO vex_raw (id, tenant, source_vendor, upstream_id, content_hash, retrieved_at, "
             "source, upstream, linkset) VALUES ('a','a','a','a','a',now(),'{}','{}','{}')"
         )
-        process = aoc.start("upgrade")
+        process = aoc.spawn("upgrade")
         wait_until(lambda: excititor.value(building) is not None)
         os.kill(process.pid, signal.SIGTERM)
         _, err = process.communicate(timeout=10)
@@ -85,7 +85,7 @@ def test_an_unfinished_downgrade_is_resumed(excititor: Database, aoc: Aoc, retro
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0006", **retrofit).exit_code == 0
     batches = excititor.value("SELECT count(*) FROM aoc_supersedes_journal")
-    process = aoc.start("downgrade", "-1")
+    process = aoc.spawn("downgrade", "-1")
     wait_until(lambda: excititor.value("SELECT count(*) FROM aoc_supersedes_journal") < batches - 2)
     process.kill()
     process.communicate()
@@ -101,7 +101,7 @@ def test_a_downgrade_whose_report_was_lost_is_not_repeated(excititor: Database, 
     """`downgrade -1` whose report was never printed goes no further when typed again, and says that it ended."""
     aoc.configure(excititor)
     assert aoc("upgrade").exit_code == 0
-    process = aoc.start("downgrade", "-1")
+    process = aoc.spawn("downgrade", "-1")
     assert process.stdout
     process.stdout.close()
     process.wait(timeout=60)
@@ -125,7 +125,7 @@ def test_a_cancelled_batch_is_not_tried_again(excititor: Database, aoc: Aoc) -> 
     )
     aoc.configure(excititor)
     words = ("--rule", "null-key", "--apply", "--accept", "move-trigger:slow", "--format", "json")
-    process = aoc.start("repair", "excititor", *words)
+    process = aoc.spawn("repair", "excititor", *words)
     busy = (
         "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' "
         "AND query_start < clock_timestamp() - interval '1.2 seconds'"

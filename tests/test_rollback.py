@@ -76,7 +76,7 @@ def test_a_tenant_without_rows_is_reported(excititor_at_head: Database, aoc: Aoc
 def test_an_ascii_terminal_gets_the_report(excititor_at_head: Database, aoc: Aoc) -> None:
     """A terminal that cannot show every character still gets the report."""
     excititor_at_head.run('CREATE VIEW "\u2026" AS SELECT vex_raw_content_ok_v1(content) FROM vex_raw')
-    process = aoc.start("downgrade", "base", PYTHONIOENCODING="iso-8859-1")
+    process = aoc.spawn("downgrade", "base", PYTHONIOENCODING="iso-8859-1")
     out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err

@@ -181,7 +181,7 @@ def test_chain_checks_again_under_the_lock(excititor: Database, aoc: Aoc, retrof
     key = lock_key("excititor", "public")
     excititor.run("SELECT pg_advisory_lock(%s::bigint)", [key])
     process = aoc.start("chain", "--apply", **retrofit)
-    wait_until(lambda: "waiting for another run" in process.stderr.readline())  # type: ignore[union-attr]
+    wait_until(lambda: "waiting for another run" in process.stderr.readline())
     for change in (
         "UPDATE vex_raw SET supersedes = NULL",
         "DROP TABLE aoc_supersedes_journal",

@@ -135,7 +135,7 @@ def test_a_queue_for_the_table_pauses_the_backfill(excititor_before_backfill: Da
         ddl.start()
         assert process.stderr is not None
         line = f"pausing because pid {other.info.backend_pid} waits for a lock on vex_raw"
-        wait_until(lambda: line in process.stderr.readline())  # type: ignore[union-attr]
+        wait_until(lambda: line in process.stderr.readline())
         reader.rollback()
         ddl.join()
     process.communicate(timeout=60)

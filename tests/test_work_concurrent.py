@@ -2,13 +2,13 @@
 
 import os
 import signal
-import subprocess
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database, Ran
+from tests.forks import Process
 from tests.helpers import dump, restore_all, wait_until
 
 BATCH = 2
@@ -23,7 +23,7 @@ END = (
 )
 
 
-def start(aoc: Aoc, *words: str) -> subprocess.Popen[str]:
+def start(aoc: Aoc, *words: str) -> Process:
     """Start the command with batches of two rows."""
     return aoc.start(*words, "--batch-rows", str(BATCH))
 

@@ -153,7 +153,7 @@ class Operator(threading.Thread):
         words = [*shlex.split(typed), "--format", "json"]
         begun, killed = time.monotonic(), False
         if kind or self.endless:
-            ran, killed = self._kill_in(Aoc(environment).start(*words), kind, self.took.get(verb, 2.0))
+            ran, killed = self._kill_in(Aoc(environment).spawn(*words), kind, self.took.get(verb, 2.0))
         else:
             ran = Aoc(environment)(*words)  # much sooner, if nothing is killed
         ended = time.monotonic()

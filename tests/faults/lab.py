@@ -76,7 +76,7 @@ class Lab:
     def start(self, target: str, conninfo: str, *words: str) -> Process:
         """Start aoc-migrate on a database."""
         environment = {f"{target.upper()}_DATABASE_URL": conninfo, "AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
-        return Aoc(environment | {"PGOPTIONS": self.options}).fork(*words)
+        return Aoc(environment | {"PGOPTIONS": self.options}).start(*words)
 
     def run(self, target: str, conninfo: str, *words: str) -> Ran:
         """Run aoc-migrate on a database to its end."""

@@ -37,7 +37,7 @@ def broken(database: Database, aoc: Aoc, words: list[str], request: int, fault: 
     with Proxy(info.host, info.port, judge) as proxy:
         through = make_conninfo(database.url, host="127.0.0.1", port=proxy.port, sslmode="disable")
         variable = f"{database.target.upper()}_DATABASE_URL"
-        process = aoc.fork(*words, **{variable: through})
+        process = aoc.start(*words, **{variable: through})
         known.append(process.pid)
         started.set()
         out, err = process.communicate(timeout=120)
