@@ -25,6 +25,8 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 MOST = 1_000_000  # bytes of a message: the words and the environment of a command
+PROGRAMS = Path(__file__).parent / "programs"
+"""Has an aoc-migrate that is such a fork, for the PATH of a shell; it finds its server by `place`."""
 
 
 class Process:
@@ -92,18 +94,31 @@ class Process:
         self.wait()
 
 
+def place() -> dict[str, str]:
+    """Return the variable by which the program in `PROGRAMS` finds the process that forks, which is started."""
+    _server()
+    return {"AOC_TEST_FORKS": _name(os.getpid())}
+
+
+def _name(pid: int) -> str:
+    return f"aoc-forks-{pid}"
+
+
 @cache
 def _server() -> socket.socket:
     """Start the process that forks, once for each that runs tests; it ends when this one does."""
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST)
-    with theirs:
-        command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
-        subprocess.Popen(command, cwd=Path(__file__).parent.parent, pass_fds=[theirs.fileno()])
+    with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as shells:
+        shells.bind("\0" + _name(os.getpid()))
+        shells.listen()
+        passed = [theirs.fileno(), shells.fileno()]
+        command = [sys.executable, "-m", "tests.forks", *map(str, passed)]
+        subprocess.Popen(command, cwd=Path(__file__).parent.parent, pass_fds=passed)
     return mine
 
 
-def _serve(requests: socket.socket) -> NoReturn:
+def _serve(requests: socket.socket, shells: socket.socket) -> NoReturn:
     """Fork for every request, and run its module in the fork. Exits with the tests."""
     for module in pkgutil.walk_packages(importlib.import_module("aoc_migrate").__path__, "aoc_migrate."):
         if not module.name.endswith("__main__"):
@@ -114,36 +129,40 @@ def _serve(requests: socket.socket) -> NoReturn:
     gc.freeze()  # a collection in a fork would write to every page that the forks share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        asked, fds, _, _ = socket.recv_fds(requests, MOST, 3)
-        if not asked:
+        asking = select.select([requests, shells], [], [])[0][0]
+        client = asking if asking is requests else shells.accept()[0]
+        asked, fds, _, _ = socket.recv_fds(client, MOST, 4)
+        if not asked and client is requests:
             os._exit(0)
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             requests.close()
+            shells.close()
             module, words, environment, folder = json.loads(asked)
             _become(environment, folder, *fds)
             sys.argv[1:] = words
             _end(_run(module))
         for fd in fds:
             os.close(fd)
+        if client is not requests:
+            client.close()
 
 
-def _become(environment: dict[str, str], folder: str, out: int, err: int, answers: int) -> None:
+def _become(environment: dict[str, str], folder: str, out: int, err: int, answers: int, *ins: int) -> None:
     """Fork once more: one of the two waits and answers, the other returns as the command."""
     pid = os.fork()
     if pid:
-        os.close(out)
-        os.close(err)
+        for fd in (out, err, *ins):
+            os.close(fd)
         with socket.socket(fileno=answers) as client:
             client.send(str(pid).encode())
             client.send(str(os.waitpid(pid, 0)[1]).encode())
         os._exit(0)
     os.close(answers)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    os.close(out)
-    os.close(err)
+    given = [*ins, os.open(os.devnull, os.O_RDONLY)][0], out, err
+    for number, fd in enumerate(given):
+        os.dup2(fd, number)
+        os.close(fd)
     for name, number in (("stdout", 1), ("stderr", 2)):  # the streams that were inherited may be those of a file
         stream = os.fdopen(number, "w", (-1, 1)[number - 1], encoding=sys.stdout.encoding, closefd=False)
         vars(sys).update({name: stream, f"__{name}__": stream})
@@ -176,4 +195,4 @@ def _end(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))

@@ -18,6 +18,7 @@ from aoc_migrate.sandbox.databases import RAW_TABLES, create_legacy_advisory, cr
 from aoc_migrate.sandbox.server import Server
 from aoc_migrate.sandbox.synthetic import load_synthetic
 from tests.conftest import ROOT
+from tests.forks import PROGRAMS, place
 
 Lines = dict[int, str]
 """Lines of a page by their numbers, from 1."""
@@ -127,10 +128,12 @@ class Reader:
         codes.write_text("", encoding="utf-8")
         promises = " ".join(f"{number}:{code}" for number, code in promised(lines).items())
         shell = {"BASH_ENV": str(before), "AOC_CODES": str(codes), "AOC_PROMISED": promises}
+        environment = self.environment()
+        environment |= {"PATH": f"{PROGRAMS}{os.pathsep}{environment['PATH']}"} | place()
         ran = subprocess.run(
             ["bash", typed],
             cwd=self.folder,
-            env=self.environment() | ({} if "export CONCELIER_DATABASE_URL" in text else self.urls()) | shell,
+            env=environment | ({} if "export CONCELIER_DATABASE_URL" in text else self.urls()) | shell,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

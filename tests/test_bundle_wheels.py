@@ -46,13 +46,25 @@ def install(bundle: Path, venv: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_bundle_upgrades_without_a_network(
-    bundle_with_wheels: Path, tmp_path: Path, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
-) -> None:
-    """Installed from the bundle alone, each wheel by its sum, the command runs, upgrades and verifies."""
-    installed = install(bundle_with_wheels, tmp_path / "venv")
+@pytest.fixture(scope="session")
+def programs(bundle_with_wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of a virtual environment into which the bundle was installed, each wheel by its sum."""
+    venv = tmp_path_factory.mktemp("installed") / "venv"
+    installed = install(bundle_with_wheels, venv)
     assert installed.returncode == 0, installed.stderr
-    programs, environment = tmp_path / "venv" / "bin", clean_environment()
+    return venv / "bin"
+
+
+def test_the_bundle_upgrades_without_a_network(
+    bundle_with_wheels: Path,
+    programs: Path,
+    tmp_path: Path,
+    target_with_chain: Database,
+    aoc: Aoc,
+    retrofit: dict[str, str],
+) -> None:
+    """Installed from the bundle alone, the command runs, upgrades and verifies."""
+    environment = clean_environment()
 
     def run(*words: str) -> int:
         command = [str(programs / "aoc-migrate"), *words]

@@ -12,6 +12,7 @@ from tests.faults.outcome import differences, outcome
 from tests.faults.proxy import Proxy, Then
 from tests.forks import Process
 from tests.helpers import wait_until
+from tests.sampling import sample
 
 End = Callable[[Lab, str, Process], object]
 
@@ -22,7 +23,7 @@ def kill(_lab: Lab, _database: str, process: Process) -> None:
 
 
 DEATHS: list[tuple[End, Step]] = [(kill, step) for step in STEPS]
-DEATHS += [(terminate, step) for step in STEPS if step.scenario.rows < MANY]
+DEATHS += sample([(terminate, step) for step in STEPS if step.scenario.rows < MANY], "terminated")
 
 
 @pytest.mark.parametrize(("end", "step"), DEATHS, ids=lambda value: getattr(value, "__name__", str(value)))

@@ -10,6 +10,7 @@ from tests.faults.lab import Lab
 from tests.faults.long_steps import MANY, OURS, STEPS, Step, blocked, up
 from tests.faults.outcome import differences, outcome
 from tests.helpers import wait_until
+from tests.sampling import pairs
 
 SOON = 10  # seconds; five are promised, but this machine may be busy
 
@@ -20,8 +21,9 @@ def last_outcome(connection: psycopg.Connection[Any]) -> Any:
     return row[0] if row else None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-@pytest.mark.parametrize("step", STEPS, ids=str)
+@pytest.mark.parametrize(
+    ("step", "number"), pairs(STEPS, [signal.SIGTERM, signal.SIGINT]), ids=lambda it: getattr(it, "name", str(it))
+)
 def test_a_signal_ends_the_step_on_the_server_too(lab: Lab, step: Step, number: signal.Signals) -> None:
     """The signal ends the step here and on the server, the ledger says so, and the same command goes on."""
     peace = lab.undisturbed(step.scenario)
@@ -44,8 +46,11 @@ def test_a_signal_ends_the_step_on_the_server_too(lab: Lab, step: Step, number: 
         assert differences(peace.outcome, outcome(look)) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-@pytest.mark.parametrize("command", ["wait", "audit"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    pairs(["wait", "audit"], [signal.SIGTERM, signal.SIGINT]),
+    ids=lambda it: getattr(it, "name", it),
+)
 def test_a_signal_ends_commands_that_only_read(lab: Lab, command: str, number: signal.Signals) -> None:
     """`wait`, and `audit` while it reads a large table, end as quickly and leave nothing running on the server."""
     peace = lab.undisturbed(up("0002", rows=MANY))
