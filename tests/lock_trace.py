@@ -33,7 +33,7 @@ _RUNS = """SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = current_d
 AND application_name LIKE 'aoc-migrate %' AND application_name NOT LIKE 'aoc-migrate watch%'"""
 _LITERAL = re.compile("'[^']*'")
 _READS = re.compile(
-    r"\s*(SELECT|WITH|VALUES|SHOW|SET|\(SELECT|PREPARE aoc_plan_\d+|EXECUTE aoc_plan_\d+)\b"
+    r"\s*(SELECT|WITH|VALUES|SHOW|SET|\(SELECT|PREPARE aoc_plan_\d+|EXECUTE aoc_plan_\d+|DEALLOCATE)\b"
     r"(?!.*\b(INSERT|UPDATE|DELETE|MERGE|SHARE)\b)",
     re.DOTALL,
 )

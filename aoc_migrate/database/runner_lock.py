@@ -57,8 +57,10 @@ def runner_lock(session: Session) -> Iterator[None]:
         with steered(session):
             yield
     finally:
+        session.plans = None
         with suppress(psycopg.Error):  # a lost connection has released its locks
             session.connection.rollback()
+            session.quietly("DEALLOCATE ALL")  # a pooler may give this session to others
             session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
 
 

@@ -105,7 +105,7 @@ def shared_values(
     contract = contract_at(target, None)
     raw = VARIABLE[contract.table]
     made = (VERSION, STATE, HOLD, LOG, JOURNAL) if links else (VERSION, STATE, HOLD, LOG)
-    quoted = literal(schema).replace("\\", "\\\\")  # psql has escapes as in C
+    quoted = literal(schema).translate({ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r"})  # as psql reads it
     return {
         "version": __version__,
         "target": target,

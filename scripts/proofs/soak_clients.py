@@ -32,7 +32,7 @@ _LINKABLE = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = %s::regcla
 _READS = (
     "SELECT tenant, count(*), max(retrieved_at) FROM {t} GROUP BY tenant ORDER BY tenant",
     "SELECT id, content->'raw'->>'details' FROM {t} WHERE upstream_id > 'SOAK' ORDER BY upstream_id, id LIMIT 20",
-    "SELECT upstream_id, content_hash FROM {t} WHERE tenant = 'acme' ORDER BY retrieved_at DESC LIMIT 20",
+    "SELECT upstream_id, content_hash FROM {t} WHERE tenant = 'acme' ORDER BY retrieved_at DESC, id LIMIT 20",
 )
 
 

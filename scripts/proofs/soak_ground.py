@@ -42,7 +42,10 @@ CLIENTS = (
     ("view", "concelier", 1),
     ("bystander", "concelier", 1),
 )
-_SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s"
+_SESSIONS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s "
+    "AND backend_type = 'client backend'"  # not a parallel worker, whose end is no end of the session
+)
 _LAG = (
     "SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), replay_lsn)), 0)::bigint "
     "FROM pg_stat_replication"

@@ -22,7 +22,7 @@ _HARMLESS_FUNCTIONS = {
 _HARMLESS = (
     "BEGIN", "SAVEPOINT", "RELEASE", "SET ", "SHOW ", "ROLLBACK",
     "LOCK ",  # its end lets a lock go
-    "PREPARE aoc_plan_", "EXECUTE aoc_plan_",  # queries of the catalog
+    "PREPARE aoc_plan_", "EXECUTE aoc_plan_", "DEALLOCATE ",  # queries of the catalog
 )  # fmt: skip
 _READS = ("SELECT", "WITH", "VALUES", "TABLE", "(SELECT")
 _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|INTO|SHARE)\b", re.IGNORECASE)
