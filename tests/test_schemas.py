@@ -140,6 +140,22 @@ def test_every_way_works_in_any_schema(target: str, schema: str, empty_database:
     assert {name for (name,) in database.rows(others)} == {schema, "public", *decoys}
 
 
+@pytest.mark.parametrize("schema", ["two\nlines", "back\\nslash\r", "'\n\\! exit"], ids=ascii)
+def test_a_script_knows_the_schema_for_which_it_was_printed(
+    schema: str, empty_database: Database, aoc: Aoc
+) -> None:
+    """Without -v schema, a script of `plan --sql` works in the schema of its environment, whatever the name is."""
+    database = Database(empty_database.connection, "vex_raw", "excititor")
+    make(database, schema)
+    aoc.environment = {"EXCITITOR_DATABASE_URL": database.url, "EXCITITOR_DATABASE_SCHEMA": schema}
+
+    printed = aoc("plan", "excititor", "base:head", "--sql").out
+    ran = psql(database, printed, "-v", "retrofit=1")
+
+    assert ran.exit_code == 0, ran.err
+    assert aoc("verify", "--require-head").exit_code == 0
+
+
 def test_a_schema_that_would_end_our_blocks_is_refused(excititor: Database, aoc: Aoc) -> None:
     """A schema whose name has the mark of our DO blocks is refused before anything is sent (exit 2)."""
     aoc.configure(excititor)
