@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.copies import made_once
 
 ALLOWED = {"AOC_ALLOW_SUPERSEDES_RETROFIT": "true"}
 GOOD: dict[str, str | None] = {"a0": None, "b0": None, "other": None}
@@ -17,11 +18,15 @@ def chains_at_head(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target in turn, at head: chain a0 to a4, chain b0 to b2, and one document of another tenant."""
     database: Database = request.getfixturevalue(request.param)
     aoc.configure(database)
-    for chain, length in (("a", 5), ("b", 3)):
-        for n in range(length):
-            database.add(f"{chain}{n}", upstream_id=chain, retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
-    database.add("other", tenant="acme", upstream_id="a")
-    assert aoc("upgrade", **ALLOWED).exit_code == 0
+
+    def make() -> None:
+        for chain, length in (("a", 5), ("b", 3)):
+            for n in range(length):
+                database.add(f"{chain}{n}", upstream_id=chain, retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+        database.add("other", tenant="acme", upstream_id="a")
+        assert aoc("upgrade", **ALLOWED).exit_code == 0
+
+    made_once(request, database, make)
     return database
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aoc, Database, Ran
+from tests.copies import made_once
 from tests.helpers import psql
 from tests.test_lifecycle import alembic
 
@@ -14,17 +15,23 @@ PLAN = ("plan", "excititor", "excititor_0005")
 
 
 @pytest.fixture
-def backfilled(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
+def backfilled(
+    request: pytest.FixtureRequest, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> Database:
     """Excititor's database at head: the backfill has linked 40 rows in four batches, `chain --apply` 3 more."""
-    for n in range(41):
-        excititor.add(f"{n:02}", retrieved_at=f"2025-01-01T00:{n:02}:00Z")
     aoc.configure(excititor)
     aoc.environment |= retrofit
-    assert aoc("upgrade", "--batch-rows", "10").exit_code == 0
-    for id_ in ("05", "06", "07"):
-        excititor.run("UPDATE vex_raw SET supersedes = 'wrong' WHERE id = %s", [id_])
-    for _ in range(2):  # the second has nothing to do
-        assert aoc("chain", "--apply").exit_code == 0
+
+    def make() -> None:
+        for n in range(41):
+            excititor.add(f"{n:02}", retrieved_at=f"2025-01-01T00:{n:02}:00Z")
+        assert aoc("upgrade", "--batch-rows", "10").exit_code == 0
+        for id_ in ("05", "06", "07"):
+            excititor.run("UPDATE vex_raw SET supersedes = 'wrong' WHERE id = %s", [id_])
+        for _ in range(2):  # the second has nothing to do
+            assert aoc("chain", "--apply").exit_code == 0
+
+    made_once(request, excititor, make)
     return excititor
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.copies import made_once
 from tests.helpers import PINNED, wait_until
 from tests.logged import logged
 from tests.partitions import partition
@@ -20,10 +21,10 @@ DOCUMENTS: dict[str, Any] = {
 
 
 @pytest.fixture
-def excititor_at_head(excititor: Database, aoc: Aoc) -> Database:
+def excititor_at_head(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> Database:
     """The raw table at head, with a row."""
     aoc.configure(excititor)
-    assert aoc("upgrade").exit_code == 0
+    made_once(request, excititor, lambda: aoc("upgrade"))
     excititor.add("1", **DOCUMENTS)
     return excititor
 

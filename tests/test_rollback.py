@@ -3,17 +3,18 @@
 import pytest
 
 from tests.conftest import ROOT, Aoc, Database
+from tests.copies import made_once
 from tests.helpers import psql
 
 APPLY = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def excititor_at_head(excititor: Database, aoc: Aoc) -> Database:
+def excititor_at_head(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database at head, with a row."""
     excititor.add("1")
     aoc.configure(excititor)
-    assert aoc("upgrade").exit_code == 0
+    made_once(request, excititor, lambda: aoc("upgrade"))
     return excititor
 
 

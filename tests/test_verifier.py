@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, Aoc, Database
+from tests.copies import made_once
 from tests.fingerprint import fingerprint
 from tests.helpers import wait_until
 
@@ -17,9 +18,11 @@ ROLE = "stella-aoc-verify"
 
 
 @pytest.fixture
-def migrated(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> Iterator[Database]:
+def migrated(
+    request: pytest.FixtureRequest, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> Iterator[Database]:
     """Each target at head, without the role before and after."""
-    assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
+    made_once(request, target_with_chain, lambda: aoc("upgrade", target_with_chain.target, **retrofit))
     yield target_with_chain
     if target_with_chain.value("SELECT true FROM pg_roles WHERE rolname = %s", [ROLE]):
         target_with_chain.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.copies import made_once
 from tests.postgres_versions import NOT_ENFORCED, NOT_VALID, needs
 from tests.test_view_swap import BACKUP
 
@@ -14,15 +15,15 @@ def migrated(request: pytest.FixtureRequest, aoc: Aoc) -> Database:
     """Each target's database in turn, at head."""
     chosen: Database = request.getfixturevalue(request.param)
     aoc.configure(chosen)
-    assert aoc("upgrade").exit_code == 0
+    made_once(request, chosen, lambda: aoc("upgrade"))
     return chosen
 
 
 @pytest.fixture
-def concelier_at_head(concelier: Database, aoc: Aoc) -> Database:
+def concelier_at_head(request: pytest.FixtureRequest, concelier: Database, aoc: Aoc) -> Database:
     """Concelier's database at head."""
     aoc.configure(concelier)
-    assert aoc("upgrade").exit_code == 0
+    made_once(request, concelier, lambda: aoc("upgrade"))
     return concelier
 
 
