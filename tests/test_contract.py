@@ -3,6 +3,7 @@
 import pytest
 
 from aoc_migrate.contract.model import Contract, key_hash
+from aoc_migrate.contract.rules import Check
 from aoc_migrate.contract.v1 import ADVISORY_RAW, ADVISORY_VIEW, VEX_RAW
 from tests.adversary import FORBIDDEN, OBJECTS, REQUIRED, TEXTS
 
@@ -90,6 +91,14 @@ def test_keys_are_compared_byte_by_byte() -> None:
 
     assert f"least({listed}) OPERATOR(pg_catalog.>=) '!'" in ADVISORY_RAW.not_blank()
     assert f"greatest({listed}) OPERATOR(pg_catalog.<) '~'" in ADVISORY_RAW.not_blank()
+
+
+def test_each_parameter_of_a_check_has_its_type() -> None:
+    """A check whose function would have parameters without a type cannot be written."""
+    lacking = Check("n", "true", ("tenant", "id"), ("text",), "f")
+
+    with pytest.raises(ValueError, match="shorter"):
+        _ = lacking.parameters
 
 
 def test_an_unknown_check_has_no_name() -> None:
