@@ -159,8 +159,7 @@ def _become(environment: dict[str, str], folder: str, out: int, err: int, answer
             client.send(str(os.waitpid(pid, 0)[1]).encode())
         os._exit(0)
     os.close(answers)
-    given = [*ins, os.open(os.devnull, os.O_RDONLY)][0], out, err
-    for number, fd in enumerate(given):
+    for number, fd in enumerate((ins[0] if ins else os.open(os.devnull, os.O_RDONLY), out, err)):
         os.dup2(fd, number)
         os.close(fd)
     for name, number in (("stdout", 1), ("stderr", 2)):  # the streams that were inherited may be those of a file
