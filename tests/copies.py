@@ -14,14 +14,17 @@ from tests.conftest import Database, Ran
 _MADE = set[str]()
 
 
-def made_once(request: pytest.FixtureRequest, database: Database, make: Callable[[], Ran | None]) -> None:
+def made_once(
+    request: pytest.FixtureRequest, database: Database, make: Callable[[], Ran | None], state: str = ""
+) -> None:
     """Bring a test's new database to where ``make`` takes it: the first time by that, later by a copy.
 
-    ``request`` is that of the fixture, which names the state. ``make`` changes nothing outside of the database.
+    The fixture of the ``request`` names the ``state``, unless that has a name of its own. ``make`` changes nothing
+    outside of the database.
     """
     url, name = database.url, database.connection.info.dbname
     server = url.rpartition("/")[0] + "/postgres"
-    copy = f"{name}_{crc32(f'{request.path.name} {request.fixturename}'.encode()):08x}"
+    copy = f"{name}_{crc32((state or f'{request.path} {request.fixturename}').encode()):08x}"
     known = copy in _MADE
     if not known:
         ran = make()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.limits import Flags, Limits
@@ -20,6 +21,7 @@ from aoc_migrate.report.model import Report
 from aoc_migrate.run.target_run import Options, on_target
 from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc, Database, Ran
+from tests.copies import made_once
 
 PINNED = "RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS"
 """How a trigger function of others is written that our sessions may run."""
@@ -130,12 +132,24 @@ def unread_slot(database: Database) -> Iterator[str]:
         database.run("SELECT pg_drop_replication_slot(%s)", [slot])
 
 
-def before_backfill(database: Database, aoc: Aoc, allowed: dict[str, str]) -> Database:
-    """Bring an excititor with 400 rows without links up to the backfill, which is allowed."""
-    fill(database, 400)
+def before_backfill(
+    database: Database, aoc: Aoc, allowed: dict[str, str], request: pytest.FixtureRequest | None = None
+) -> Database:
+    """Bring an excititor with 400 rows without links up to the backfill, which is allowed.
+
+    ``request``: of a test whose database is new, so that this is made once.
+    """
+
+    def make() -> Ran:
+        fill(database, 400)
+        return aoc("upgrade", "excititor_0005")
+
     aoc.configure(database)
     aoc.environment |= allowed
-    assert aoc("upgrade", "excititor_0005").exit_code == 0
+    if request:
+        made_once(request, database, make, "before the backfill")
+    else:
+        assert make().exit_code == 0
     return database
 
 

@@ -19,9 +19,11 @@ SLEEPING = (
 
 
 @pytest.fixture
-def excititor_before_backfill(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
+def excititor_before_backfill(
+    request: pytest.FixtureRequest, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> Database:
     """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
-    return before_backfill(excititor, aoc, retrofit)
+    return before_backfill(excititor, aoc, retrofit, request)
 
 
 @pytest.mark.parametrize(

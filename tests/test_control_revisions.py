@@ -9,9 +9,9 @@ from tests.steering import asked, controls, ended, held_up, until_waiting
 
 
 @pytest.fixture
-def waiting(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
+def waiting(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:
     """An excititor with 400 rows without links, one step before the backfill, which is allowed."""
-    return before_backfill(excititor, aoc, retrofit)
+    return before_backfill(excititor, aoc, retrofit, request)
 
 
 def at(database: Database) -> str:

@@ -36,9 +36,11 @@ def last(ran: Ran) -> tuple[str, str, str]:
     return line["level"], line["event"], line["fields"]["message"]
 
 
-def test_an_upgrade(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+def test_an_upgrade(
+    request: pytest.FixtureRequest, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """An upgrade that pauses and is ended by SIGTERM, and the one that goes on, log only objects."""
-    before_backfill(excititor, aoc, retrofit)
+    before_backfill(excititor, aoc, retrofit, request)
     words = ("--batch-rows", "100", "--max-lag", "1MB", "--deadline", "60s")
     with unread_slot(excititor) as slot:
         process = aoc.start("upgrade", *JSON, *words)
@@ -125,9 +127,11 @@ def test_a_script_that_cannot_be_made(excititor: Database, aoc: Aoc) -> None:
     assert [line["fields"]["slug"] for line in lines(ran.err)] == ["foreign-object"]
 
 
-def test_a_terminal_has_no_bar(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+def test_a_terminal_has_no_bar(
+    request: pytest.FixtureRequest, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
     """Objects are written on a terminal too, without a bar."""
-    before_backfill(excititor, aoc, retrofit)
+    before_backfill(excititor, aoc, retrofit, request)
     words = ("upgrade", "--batch-rows", "100", "--max-lag", "1MB", "--deadline", "2s", *JSON)
     with unread_slot(excititor), on_terminal(aoc, *words) as terminal:
         terminal.end()

@@ -22,9 +22,9 @@ COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
-def paused(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> ExitStack:
+def paused(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> ExitStack:
     """An excititor whose backfill pauses after its first batch, until the block of what this returns ends."""
-    before_backfill(excititor, aoc, retrofit)
+    before_backfill(excititor, aoc, retrofit, request)
     stack = ExitStack()
     stack.enter_context(unread_slot(excititor))
     return stack

@@ -99,9 +99,9 @@ BACKFILLS = {"plan": plan_sql, "alembic": alembic_sql}
 
 
 @pytest.fixture
-def excititor_before_backfill(excititor: Database, aoc: Aoc) -> Database:
+def excititor_before_backfill(request: pytest.FixtureRequest, excititor: Database, aoc: Aoc) -> Database:
     """Excititor's database before the backfill, with rows that need links."""
-    return before_backfill(excititor, aoc, {})
+    return before_backfill(excititor, aoc, {}, request)
 
 
 NEEDY = """SELECT id FROM (SELECT *, row_number() OVER (PARTITION BY tenant, source_vendor, upstream_id
