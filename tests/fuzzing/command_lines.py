@@ -17,7 +17,8 @@ from tests.fuzzing.configuration import HOSTILE, PASSWORD, SECRET, URLS, WORD, r
 from tests.fuzzing.place import RETROFIT, Place, commands, legacy, passes
 
 Words = tuple[str, ...]
-TIMES = st.sampled_from(["1ms", "100ms", "1s", "0s", "-1s", "1", "591h", "soon", "1h30m", "0.5s", "\uff11s", "1d"])
+LONG = ["591h", "1h30m", "1d"]
+TIMES = st.sampled_from(["1ms", "100ms", "1s", "0s", "-1s", "1", "soon", "0.5s", "\uff11s", *LONG])
 USUAL: dict[str, st.SearchStrategy[str]] = {
     "duration": TIMES,
     "percent": st.sampled_from(["100%", "50%", "0%", "101%", "50", "NaN%", "-1%"]),
@@ -79,8 +80,9 @@ def lines(draw: st.DrawFn) -> Words:
     words = [draw(_option(option)) for option in chosen]
     words += [(word,) for word in draw(st.lists(NAMES, max_size=2) | st.lists(NAMES | HOSTILE | WORD, max_size=3))]
     drawn = [word for part in draw(st.permutations(words)) for word in part]
-    bound = ["--timeout", "200ms"] if command == ("wait",) and not any("timeout" in word for word in drawn) else []
-    return (*command, *drawn, *bound)
+    given = [word.partition("=")[2] for word in drawn if "timeout" in word] or LONG
+    endless = command == ("wait",) and any(word in LONG for word in (*drawn, *given))
+    return (*command, *drawn, *(["--timeout", "200ms"] if endless else []))
 
 
 EXAMPLES = st.tuples(st.sampled_from(KINDS), lines())
