@@ -73,6 +73,8 @@ def test_another_name_is_refused(copy: Database, aoc: Aoc) -> None:
         (("rehearse", "concelier"), "--copy-is"),
         (("rehearse", "concelier", "--copy-is", "x", "--free-space", "20"), "is not a size"),
         (("rehearse", "concelier", "--copy-is", "x", "--free-space", "-1GB"), "is not a size"),
+        (("rehearse", "concelier", "--copy-is", "x", "--free-space", "9" * 400 + "GB"), "is not a size"),
+        (("upgrade", "concelier", "--max-lag", "9" * 400 + "GB"), "is not a lag"),
         (("rehearse", "concelier", "--copy-is", "x"), "set AOC_COPY_URL"),
         (
             ("rehearse", "concelier", "--copy-is", "x", "--copy", "postgresql://u:se/cret@h/d"),

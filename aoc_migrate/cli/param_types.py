@@ -12,7 +12,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 """The units of a time, in seconds."""
 _SIZES = {"kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 """The units of a size, in bytes."""
-_SIZE = r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)"
+_SIZE = r"(\d{1,15}(?:\.\d+)?)(kB|MB|GB|TB)"
 
 
 class Duration(click.ParamType[float]):
