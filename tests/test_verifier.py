@@ -18,11 +18,9 @@ ROLE = "stella-aoc-verify"
 
 
 @pytest.fixture
-def migrated(
-    request: pytest.FixtureRequest, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
-) -> Iterator[Database]:
+def migrated(request: pytest.FixtureRequest, target_with_chain: Database, aoc: Aoc) -> Iterator[Database]:
     """Each target at head, without the role before and after."""
-    made_once(request, target_with_chain, lambda: aoc("upgrade", target_with_chain.target, **retrofit))
+    made_once(request, target_with_chain, lambda: aoc("upgrade", AOC_ALLOW_SUPERSEDES_RETROFIT="true"))
     yield target_with_chain
     if target_with_chain.value("SELECT true FROM pg_roles WHERE rolname = %s", [ROLE]):
         target_with_chain.run(f'DROP OWNED BY "{ROLE}"; DROP ROLE "{ROLE}"')
@@ -31,8 +29,7 @@ def migrated(
 @pytest.fixture
 def password_file(tmp_path: Path) -> str:
     """A file with a password in its first line."""
-    path = tmp_path / "password"
-    path.write_text("planted secret\nsecond line\n", encoding="utf-8")
+    (path := tmp_path / "password").write_text("planted secret\nsecond line\n", encoding="utf-8")
     return str(path)
 
 
