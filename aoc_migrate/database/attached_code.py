@@ -85,7 +85,7 @@ def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) ->
     events at which it runs: a sum of INSERT, DELETE, UPDATE, LINKING and DDL. The contract's own functions are
     recognized by their digest: their bodies name everything with its schema.
 
-    OFFSET 0 makes PostgreSQL look each object up by index: it would read whole catalogs, and plan longer.
+    OFFSET 0 makes PostgreSQL find each object by index; without it, whole catalogs would be read.
 
     The query follows dependencies from the table's own objects, and the partition keys of the tables above it, to
     functions: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,

@@ -1,4 +1,4 @@
-"""Plans that a session keeps, of queries on the catalog that it asks again and again: planning is most of it."""
+"""Keeps the plans of catalog queries that a session repeats: planning them takes longer than running them."""
 
 from aoc_migrate.database.session import Row, Session
 

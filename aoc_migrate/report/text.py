@@ -38,8 +38,12 @@ def _fitted(command: str, report: Report, look: Look) -> list[str]:
         return look.verbosity == Verbosity.VERBOSE or len(lines) <= look.height - _PROMPT
 
     first, *others, last = _DENSITIES
-    if fits(lines := drawn(*first)) or not fits(shortest := drawn(*last)):
-        return lines if fits(lines) else shortest
+    lines = drawn(*first)
+    if fits(lines):
+        return lines
+    shortest = drawn(*last)
+    if not fits(shortest):  # nor does any other
+        return shortest
     return next(filter(fits, (drawn(*density) for density in others)), shortest)
 
 

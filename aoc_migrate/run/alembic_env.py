@@ -193,7 +193,7 @@ def alembic_connection(session: Session) -> Iterator[Connection]:
         "postgresql+psycopg://",
         creator=lambda: session.connection,
         poolclass=StaticPool,
-        use_native_hstore=False,  # which costs each revision a look for its type
+        use_native_hstore=False,  # or each revision would look for that type
         pool_reset_on_return=None,  # we roll back ourselves; of a lost connection, the pool would log a traceback
     )
     event.listen(engine, "begin", lambda _: _guard_version(session))
