@@ -27,7 +27,7 @@ def test_a_kept_plan_sees_what_has_changed(what: str, excititor: Database, aoc: 
     assert aoc("upgrade", "excititor_0002").exit_code == 0
 
     with session_of(excititor) as session, runner_lock(session):
-        for _ in range(8):  # more often than PostgreSQL plans anew for each call
+        for _ in range(8):  # after five, PostgreSQL no longer plans for each call
             refuse_foreign(session, STATE)
         assert session.value(PLANS) > 0
         excititor.run(MEDDLING[what])

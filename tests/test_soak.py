@@ -1,6 +1,9 @@
 """A short soak, and that its verdict would notice what is wrong."""
 
 import copy
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from scripts.proofs.soak import under_fire, verdict
 from scripts.proofs.soak_ground import Ground, ground
 from scripts.proofs.soak_notes import read
 from scripts.proofs.soak_operator import KINDS
+from tests.conftest import ROOT
 
 Notes = dict[str, list[dict[str, Any]]]
 
@@ -84,3 +88,16 @@ def test_a_failure_needs_a_documented_reason(line: dict[str, Any], why: str, fie
 
     assert (len(wrong), len(classes)) == ((0, 1) if why else (1, 0))
     assert not why or next(iter(classes)).startswith(why)
+
+
+@pytest.mark.parametrize("words", [["soak", "--faults"], ["fuzz", "--minutes", "1"]], ids=" ".join)
+def test_an_interrupted_proof_ends_quietly(words: list[str]) -> None:
+    """Ctrl-C after the first line ends a proof with 130, without a traceback."""
+    command = [sys.executable, str(ROOT / "scripts" / words[0]), *words[1:]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        printed = process.communicate(timeout=60)[0]
+
+    assert (process.returncode, "Traceback" in printed) == (130, False), printed
