@@ -2,7 +2,11 @@
 
 import ast
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from scripts.proofs import ledger
 from scripts.proofs.excuses import SURVIVORS, UNCOVERED, Excuse, excused, read
 from scripts.proofs.mutants import mutants
 from tests.conftest import ROOT
@@ -77,3 +81,24 @@ def test_layout_and_comments_alter_no_mutant() -> None:
     )
 
     assert [m.key for m in mutants("x.py", other)] == [m.key for m in mutants("x.py", SOURCE)]
+
+
+def test_only_what_has_changed_since_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger holds a file until one of its mutants is another one, and counts only what holds."""
+    before = list(mutants("x.py", SOURCE))
+    after = list(mutants("x.py", SOURCE.replace("when <= 3", "when <= 4")))
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "mutated.json")
+    ledger.write({"folder/x.py": (before, 2)})
+    ledger.write({"folder/y.py": (before, 0)})
+    entries = ledger.known()
+
+    assert ledger.holds(entries["folder/x.py"], before[::-1])
+    assert not ledger.holds(entries["folder/x.py"], after)
+    assert not ledger.holds(None, before)
+    assert ledger.figures({"folder/x.py": after, "folder/y.py": before}, ["folder/"]) == {
+        "folder_mutants": len(before) + len(after),
+        "folder_tried": len(before),
+        "elsewhere_mutants": 0,
+        "elsewhere_tried": 0,
+        "explained": 0,
+    }

@@ -33,20 +33,26 @@ UNTESTED = "untested"
 """The outcome of a mutant of lines that no test runs."""
 
 
-def chosen(only: str | None, count: int, seed: int) -> list[Mutant]:
-    """Return the mutants of a run: of a file or folder whole, or of contract and Steps and ``count`` elsewhere."""
+def places(only: str | None, count: int, seed: int) -> dict[str, list[Mutant]]:
+    """Return the mutants by file: below ``only``; or of contract and Steps, and ``count`` from "elsewhere"."""
     folder = ROOT / (only or "aoc_migrate")
     files = [folder] if folder.is_file() else sorted(folder.rglob("*.py"))
     if only:
-        return [mutant for file in files for mutant in of(file)]
-    others = [mutant for file in elsewhere(WHOLE) for mutant in of(file)]
+        return {name_of(file): list(of(file)) for file in files}
+    apart = elsewhere(WHOLE)
+    others = [mutant for file in apart for mutant in of(file)]
     sample = random.Random(seed).sample(others, min(count, len(others)))
-    return [m for file in files if file not in elsewhere(WHOLE) for m in of(file)] + sample
+    return {name_of(file): list(of(file)) for file in files if file not in apart} | {"elsewhere": sample}
+
+
+def name_of(file: Path) -> str:
+    """Return the name of a file of this checkout from its root."""
+    return str(file.relative_to(ROOT))
 
 
 def of(file: Path) -> Iterator[Mutant]:
     """Yield the mutants of one file of this checkout, but for lines that uncovered.toml says no test here runs."""
-    name = str(file.relative_to(ROOT))
+    name = name_of(file)
     unrun = {line for entry in read(UNCOVERED) if entry.file == name for line in excused(entry)}
     found = mutants(name, file.read_text(encoding="utf-8"))
     yield from (mutant for mutant in found if mutant.lines[0] not in unrun)

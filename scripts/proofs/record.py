@@ -17,7 +17,7 @@ def record(proof: str, figures: dict[str, Any], *, postgresql: str | None = None
     ``proof``: the name of the script, such as "soak". ``figures``: strings and numbers; a name ends in its unit
     where it has one, as in "longest_stall_ms". ``postgresql``: the server's version, such as "18.6".
     """
-    known = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    known = _known()
     known[proof] = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
@@ -26,6 +26,16 @@ def record(proof: str, figures: dict[str, Any], *, postgresql: str | None = None
         "figures": figures,
     }
     FIGURES.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def figures(proof: str) -> dict[str, Any]:
+    """Return the last figures of a proof; none if it has never run."""
+    return dict(_known().get(proof, {"figures": {}})["figures"])
+
+
+def _known() -> dict[str, dict[str, Any]]:
+    known: dict[str, dict[str, Any]] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    return known
 
 
 def commit() -> str:
