@@ -79,7 +79,7 @@ SITUATIONS: dict[tuple[str, str], tuple[str, Situation]] = {
     ("docs/window.md", "### Killed, Ctrl-C, or `connection-lost`"): ("clean", killed),
     ("docs/window.md", "### `temp-file-limit`"): ("clean", limited),
     ("docs/window.md", "### `step-failed`: No space left on device"): ("clean", at_0004),
-    ("docs/window.md", "### A duplicate arrived meanwhile"): ("clean", duplicate),
+    ("docs/window.md", "### `row-refused`: a row that breaks a rule came in meanwhile"): ("clean", duplicate),
     ("docs/window.md", "### Exit code 4: verify failed"): ("head", damaged),
     ("docs/window.md", "### Writers get `violates check constraint`"): ("head", nothing),
     ("docs/window.md", "### `missing-constraint`, `missing-index`, `invalid-index`"): ("head", damaged),

@@ -12,6 +12,7 @@ from aoc_migrate.database.spread.builds import index_builds
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.leftovers import drop_invalid, wait_for_build
+from aoc_migrate.operations.refused_rows import run_on_rows
 from aoc_migrate.operations.step import Step, title
 
 __all__ = ["build", "wait_for_build"]
@@ -23,13 +24,13 @@ def build(session: Session, step: Step) -> None:
     """Build an index CONCURRENTLY; drop what a failed build leaves.
 
     Another relation of that name, which may be why it failed, is not dropped. Waiting for other transactions is
-    bounded by ``limits.deadline``; building is not. Raises Abort ``deadline`` (exit 3), ``cancelled`` or
-    ``step-failed``.
+    bounded by ``limits.deadline``; building is not. Raises Abort ``deadline`` (exit 3), ``cancelled``,
+    ``row-refused`` or ``step-failed``.
     """
     try:
         # Without lock_timeout: a build that gives up leaves an INVALID index.
         with _watched(session, step), bounded_lock_wait(session, step.relation.name, title([step]), 0):
-            session.run(*step.sql)
+            run_on_rows(session, step)
     except Abort:
         with suppress(Abort):  # the cause may stop this as well; the next run drops it
             drop_invalid(session, step.relation, step.index, DROP_AFTER_FAILURE)

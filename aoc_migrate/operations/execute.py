@@ -18,6 +18,7 @@ from aoc_migrate.database.spread.shape import PLAIN, Spread, spread_of
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build, wait_for_build
 from aoc_migrate.operations.instant import with_access_exclusive
+from aoc_migrate.operations.refused_rows import run_on_rows
 from aoc_migrate.operations.step import BUILDS, Batches, Kind, Lock, Step, shown, strongest, title
 from aoc_migrate.operations.step_reads import count_reads
 from aoc_migrate.operations.supersedes.backfill import backfill
@@ -68,7 +69,8 @@ class Online:
         """Run those of ``steps`` that are needed.
 
         Raises Abort: an error among the objections (``foreign-object``, ``swap-conflict``), ``deadline`` and
-        ``connection-lost`` (exit 3), ``cancelled``, or ``step-failed``. An instant that fails changes nothing.
+        ``connection-lost`` (exit 3), ``cancelled``, ``row-refused`` or ``step-failed``. An instant that
+        fails changes nothing.
         """
         with self._outside(), self._reported(steps):
             for some in self._lock_groups(self.needed(steps)):
@@ -148,7 +150,7 @@ class Online:
                 endless = step.kind is Kind.REBUILD_INDEX
                 limit, expected = 0 if endless else None, self.session.estimate([step])
                 with bounded_lock_wait(self.session, step.relation.name, title([step]), limit, expected):
-                    self.session.run(*step.sql)
+                    run_on_rows(self.session, step)
 
     def _batches(self, step: Step) -> None:
         if not isinstance(step, Batches):

@@ -30,8 +30,8 @@ _MOST = 40
 _UNGUARDED = 4
 """Commands on the way home while the services store whatever comes."""
 _HUNG = 600.0
-_ARRIVED = "is violated by some row"
-"""A service stored a bad row between the audit and the guard (docs/window.md, A duplicate arrived meanwhile)."""
+_LATE = ["chain-broken"], ["row-refused"]
+"""What rows cause that come in while a command runs: they wait for their links, or break an unguarded rule."""
 
 
 @dataclass
@@ -168,9 +168,7 @@ class Operator(threading.Thread):
         self.ends[f"{ran.exit_code}"] += 1
         errors = [f for f in (report or {"findings": []})["findings"] if f["severity"] == "error"]
         slugs = sorted({f["slug"] for f in errors})
-        # Rows that were repaired, or named a moved row, wait for their links: done, but verify failed.
-        excused = slugs == ["chain-broken"] or any(_ARRIVED in f["problem"] for f in errors)
-        if ran.exit_code in (3, 4) and not disturbed and not excused:
+        if ran.exit_code in (3, 4) and not disturbed and slugs not in _LATE:
             self.wrong.append(f"{command}: exit {ran.exit_code} undisturbed: {slugs} {ran.err[-300:]}")
         print(
             f"{begun - self.begun:7.1f} s {ended - begun:5.1f} s  {command} -> {ran.exit_code} "

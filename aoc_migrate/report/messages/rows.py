@@ -109,6 +109,10 @@ ROWS: dict[str, Message] = {
         "cover them, so neither ids nor keys would be unique.",
         "Move their rows to {table}. Then run, for each: ALTER TABLE {child} NO INHERIT {table};",
     ),
+    "row-refused": Message(
+        "{subject} failed: {reason}. That row was stored after the audit, or nothing was audited.",
+        "Earlier steps are kept. Find the row, and what to type for it: aoc-migrate audit {target}",
+    ),
     # Before: tables, chain, view
     "table-missing": Message(
         "Schema {schema} has no table {table}, so there is nothing to check.",

@@ -1,0 +1,25 @@
+"""Steps that prove the rows: one that came in after the audit may break the rule."""
+
+from psycopg import errors
+
+from aoc_migrate.database.error_text import first_line
+from aoc_migrate.database.session import Session
+from aoc_migrate.errors import Abort
+from aoc_migrate.operations.step import Step, title
+from aoc_migrate.report.model import finding
+
+_REFUSED = (errors.CheckViolation, errors.NotNullViolation, errors.UniqueViolation)
+
+
+def run_on_rows(session: Session, step: Step) -> None:
+    """Run the statements of a Step. Raises Abort ``row-refused`` if PostgreSQL refuses a row of the table."""
+    try:
+        session.run(*step.sql)
+    except _REFUSED as error:
+        if error.diag.schema_name == "pg_catalog":  # two sessions created an object of one name
+            raise
+        target = session.target
+        found = finding(
+            "row-refused", title([step]), reason=first_line(error, target).rstrip("."), target=target.name
+        )
+        raise Abort(found) from None
