@@ -125,6 +125,8 @@ def _serve(requests: socket.socket, shells: socket.socket) -> NoReturn:
             importlib.import_module(module.name)
     for name in ("sqlalchemy.dialects.postgresql.psycopg", "alembic.config"):
         importlib.import_module(name)
+    if "COVERAGE_PROCESS_START" in os.environ:  # what only the imports ran is measured here, and in no fork
+        importlib.import_module("coverage").Coverage.current().save()
     gc.collect()
     gc.freeze()  # a collection in a fork would write to every page that the forks share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
