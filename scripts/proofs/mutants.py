@@ -9,7 +9,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import ndiff
 from typing import Any
 
 SQL = re.compile(
@@ -89,13 +88,20 @@ def mutants(file: str, text: str) -> Iterator[Mutant]:
         undo = change()
         after = ast.unparse(tree)
         undo()
-        changed = [line for line in ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
-        was, becomes = (" ".join(line[2:].strip() for line in changed if line[0] == sign) for sign in "-+")
+        was, becomes = (" ".join(map(str.strip, lines)) for lines in _changed(before, after))
         key = hashlib.sha256("\n".join((file, inside, was, becomes)).encode()).hexdigest()[:16]
         if after != before and key not in seen:
             seen.add(key)
             lines = range(statement.lineno, _end(statement) + 1)
             yield Mutant(file, inside, *_differing(was, becomes), lines, imported, after, key)
+
+
+def _changed(before: str, after: str) -> tuple[list[str], list[str]]:
+    """Return the lines of each text from the first to the last one that differs."""
+    one, other = before.splitlines(), after.splitlines()
+    start = _shared(one, other)
+    end = _shared(one[:start:-1], other[:start:-1])
+    return one[start : len(one) - end], other[start : len(other) - end]
 
 
 def _differing(was: str, becomes: str) -> tuple[str, str]:
@@ -109,8 +115,8 @@ def _differing(was: str, becomes: str) -> tuple[str, str]:
     return first, second
 
 
-def _shared(one: str, other: str) -> int:
-    """Return how many characters two texts have in common from their beginnings."""
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many characters two texts, or lines two lists, have in common from their beginnings."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
