@@ -20,6 +20,7 @@ from pytest_postgresql import factories
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from tests.forks import Process
 from tests.passwords import hurry_passwords
+from tests.sampling import pytest_collection_modifyitems  # noqa: F401  (a hook)
 from tests.servers import die_with_parent, running_server
 
 ROOT = Path(__file__).parent.parent
@@ -168,8 +169,7 @@ class Ran:
 
     def slugs(self, severity: str | None = None) -> list[str]:
         """The slugs of the only report's findings, of one severity or all."""
-        found = self.report["findings"]
-        return [f["slug"] for f in found if severity in (None, f["severity"])]
+        return [f["slug"] for f in self.report["findings"] if severity in (None, f["severity"])]
 
     def finding(self, slug: str) -> Any:
         """The only finding with that slug."""

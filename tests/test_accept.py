@@ -29,6 +29,7 @@ def options(text: str) -> list[str]:
     return [word for pair in pairwise(words) if pair[0] == "--accept" for word in pair]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("given", WRONG)
 def test_an_unknown_finding_is_refused(given: str, command: str, concelier: Database, aoc: Aoc) -> None:
@@ -50,6 +51,7 @@ def test_no_command_takes_allow_triggers(command: str, concelier: Database, aoc:
     assert "No such option '--allow-triggers'" in aoc(command, "concelier", "--allow-triggers", "x").err
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("slug", SLUGS.split(", "))
 def test_accepting_an_absent_finding_changes_nothing(slug: str, target_with_chain: Database, aoc: Aoc) -> None:
     """Accepting a finding that does not occur changes nothing."""

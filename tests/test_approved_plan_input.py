@@ -120,6 +120,7 @@ EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", EDITS)
 def test_a_plan_that_may_not_run_is_refused(kind: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A plan that was changed, or is not for this target and version, is refused, and nothing changes."""

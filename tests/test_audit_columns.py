@@ -26,6 +26,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", SHAPES)
 def test_another_shape_is_found_before_any_row_is_read(case: str, excititor: Database, aoc: Aoc) -> None:
     """A table of another shape than the contract's is found before any row is read, and refused if it must be."""
@@ -57,6 +58,7 @@ FITTING = [
 ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("alter", FITTING)
 def test_more_columns_and_narrower_types_are_accepted(
     alter: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
@@ -95,6 +97,7 @@ TRIGGERS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("when", TRIGGERS)
 def test_a_trigger_that_the_backfill_fires_must_be_accepted(
     when: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]

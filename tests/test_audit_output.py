@@ -37,6 +37,7 @@ def plant(database: Database) -> None:
     database.add("blank", **(good | {"upstream_id": " "}))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_no_command_prints_content_of_documents(

@@ -136,6 +136,7 @@ def check_both_ways(database: Database, aoc: Aoc) -> None:
     assert links(database) == before
 
 
+@pytest.mark.alike
 @pytest.mark.usefixtures("order")
 def test_every_link_is_set_and_taken_back(target_with_link_column: Database, aoc: Aoc) -> None:
     """Hundreds of rows in chains that cross batches end as Python computes; the downgrade is exact."""

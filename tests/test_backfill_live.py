@@ -116,6 +116,7 @@ def test_a_partition_of_another_owner_keeps_key_order(excititor: Database) -> No
             excititor.run(f"REASSIGN OWNED BY {other} TO CURRENT_USER; DROP ROLE {other}")
 
 
+@pytest.mark.alike
 @pytest.mark.usefixtures("order")
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_stored_meanwhile_are_linked_too(seed: int, table_of_each_shape: Database) -> None:

@@ -18,6 +18,7 @@ def identifier(database: Database) -> str:
     return str(database.value("SELECT system_identifier FROM pg_control_system()"))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("form", ["table", "json", "ndjson", "markdown", "html"])
 @pytest.mark.parametrize("command", ["audit", "wait"])
 def test_every_form_says_where_it_comes_from(form: str, command: str, excititor: Database, aoc: Aoc) -> None:

@@ -55,6 +55,7 @@ def programs(bundle_with_wheels: Path, tmp_path_factory: pytest.TempPathFactory)
     return venv / "bin"
 
 
+@pytest.mark.nightly
 def test_the_bundle_upgrades_without_a_network(
     bundle_with_wheels: Path,
     programs: Path,

@@ -43,6 +43,7 @@ def test_only_a_cancel_before_the_timeout_is_a_persons(
     assert cancelled_by_person(error, elapsed, bound) is by_person
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("stall", ["2.6ms", "3.4ms"])
 def test_a_timeout_of_few_milliseconds_is_no_persons(stall: str, excititor: Database, aoc: Aoc) -> None:
     """However little time is left for a statement under a strong lock, our timeout is not taken for a cancel."""

@@ -66,6 +66,7 @@ BROKEN: dict[str, tuple[dict[str, str | None], dict[str, str]]] = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", BROKEN)
 def test_each_kind_of_wrong_link_is_named_and_repaired(case: str, chains_at_head: Database, aoc: Aoc) -> None:
     """verify names each kind of wrong link as an error; --apply repairs it."""

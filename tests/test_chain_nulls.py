@@ -28,6 +28,7 @@ def lacking(request: pytest.FixtureRequest, target_with_chain: Database) -> Data
     return target_with_chain
 
 
+@pytest.mark.alike
 def test_the_audit_expects_what_the_backfill_writes(lacking: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """The audit and a script count the links that the backfill writes once `repair` has moved the other rows."""
     printed = psql(lacking, script(lacking.target, "base:head")).err

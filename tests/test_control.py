@@ -139,6 +139,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("row", "ignored"), [*ROWS, (f'{{"x": "{"x" * 1_100_000}"}}', "the whole row")])
 def test_a_malformed_row_is_ignored(row: str, ignored: str, waiting: Database, aoc: Aoc) -> None:
     """Whatever is in the row, the run names once what it ignores, and goes on; control still merges into it."""

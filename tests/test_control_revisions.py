@@ -53,6 +53,7 @@ def test_a_downgrade_stops_as_asked(waiting: Database, aoc: Aoc) -> None:
     assert (aoc("downgrade", "excititor", "base").exit_code, asked(waiting)) == (0, None)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("revision", "answer"),
     [

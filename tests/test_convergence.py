@@ -14,6 +14,7 @@ BROKEN_BY_HAND = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("broken", BROKEN_BY_HAND, ids=str)
 def test_the_next_upgrade_restores_what_is_missing(
     broken: str, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
@@ -47,6 +48,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("slug", FOREIGN)
 def test_a_foreign_object_is_never_replaced(
     slug: str, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]

@@ -131,6 +131,7 @@ def untrusted_role(excititor: Database, aoc: Aoc) -> Iterator[str]:
         excititor.run("DROP EVENT TRIGGER IF EXISTS e")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_foreign_code_stops_an_upgrade(
     kind: str, untrusted_role: str, excititor: Database, aoc: Aoc
@@ -220,6 +221,7 @@ HARMLESS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", HARMLESS)
 def test_code_that_our_writes_do_not_run_is_ignored(
     case: str, untrusted_role: str, excititor: Database, aoc: Aoc

@@ -46,6 +46,7 @@ STOCK = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", STOCK)
 def test_stock_alembic_refuses_foreign_code(case: str, untrusted_role: str, excititor: Database, aoc: Aoc) -> None:
     """Stock Alembic refuses it too, until -x accept=… is given."""

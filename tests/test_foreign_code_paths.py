@@ -88,6 +88,7 @@ PATHS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("path", PATHS)
 def test_a_command_finds_foreign_code_before_it_writes(
     path: str, untrusted_role: str, excititor: Database, aoc: Aoc
@@ -118,6 +119,7 @@ DDL = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("path", DDL)
 def test_a_command_finds_event_triggers_before_it_writes(
     path: str, untrusted_role: str, excititor: Database, aoc: Aoc

@@ -99,6 +99,7 @@ CLEAN: dict[str, tuple[bool, list[tuple[str, dict[str, int]]]]] = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", CLEAN)
 def test_reports_say_how_often_the_table_was_read(case: str, target: Database, aoc: Aoc) -> None:
     """On a clean table, each command reads it as often as is listed here, and its report says so.

@@ -37,6 +37,7 @@ def in_parts(source: Database, copy: Database) -> None:
         program(["psql", copy.url, "-Xq", "-v", "ON_ERROR_STOP=1"], script)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("way", "revision"),
     [
@@ -92,6 +93,7 @@ def rows(database: Database) -> list[Any]:
     return database.rows(f"SELECT to_jsonb(t) FROM {database.table} AS t ORDER BY id")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("way", [data_only, replicated])
 def test_rows_copied_into_an_upgraded_database_are_clean(way: Way, excititor: Database, aoc: Aoc) -> None:
     """Rows that come with their links into a database at head need nothing more; it goes down and up."""

@@ -34,6 +34,7 @@ def test_a_long_sleep(pg_server):
 """
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("killed", ["pytest", "worker", "controller"])
 def test_a_killed_pytest_leaves_no_server(killed: str, tmp_path: Path) -> None:
     """Killed itself, or as a worker or the controller of xdist, pytest leaves no server process and no folder."""

@@ -158,6 +158,7 @@ def state(database: Database) -> tuple[object, object]:
     return fingerprint(database.connection), contents(database)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("way", "fixture", "start"), WALKS, ids=str)
 def test_down_undoes_up(way: str, fixture: str, start: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
     """Each revision down leaves catalog and rows as they were before it went up, and head is the same again."""
@@ -178,6 +179,7 @@ def test_down_undoes_up(way: str, fixture: str, start: str, request: pytest.Fixt
     assert state(database) == seen[-1]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_every_way_ends_in_the_same_place(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
     """The whole history, up and down, leaves the same catalog and rows by every way of running it."""

@@ -52,6 +52,7 @@ def succeeds(aoc: Aoc) -> Command:
     return run
 
 
+@pytest.mark.alike
 def test_the_whole_life(
     service: Service, login: str, concelier: Database, aoc: Aoc, succeeds: Command, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_whole_life(
     assert sorted(concelier.rows("SELECT id, tenant FROM advisory_raw")) == before
 
 
+@pytest.mark.alike
 def test_a_rehearsal(login: str, concelier: Database, aoc: Aoc, succeeds: Command) -> None:
     """A copy can be rehearsed on; where the server does not say how much WAL it wrote, the report has none."""
     concelier.run("DELETE FROM advisory_raw WHERE id IN ('twice-1', 'blank')")

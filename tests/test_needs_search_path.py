@@ -90,6 +90,7 @@ KINDS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_function_stops_an_upgrade(kind: str, excititor: Database, aoc: Aoc) -> None:
     """Each kind of code on the table is found and stops an upgrade, until either of what it prints is typed."""
@@ -148,6 +149,7 @@ HARMLESS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", HARMLESS)
 def test_a_harmless_function_is_ignored(case: str, excititor: Database, aoc: Aoc) -> None:
     """What does not depend on our search_path, or is not run by us, is not found, and the upgrade goes through."""

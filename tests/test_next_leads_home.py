@@ -146,6 +146,7 @@ STARTS: list[Start] = [
 ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("start", STARTS)
 def test_next_leads_home(start: Start, concelier: Database, aoc: Aoc) -> None:
     """From this state, at most twelve commands end at a verified head."""

@@ -73,6 +73,7 @@ def test_the_installed_command_has_help_and_version(installed_bin: Path) -> None
     )
 
 
+@pytest.mark.alike
 def test_the_wheel_alone_goes_up_and_down(
     installed_bin: Path, target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
@@ -103,6 +104,7 @@ def alembic(request: pytest.FixtureRequest) -> Callable[..., str]:
     return partial(run, "sh", "-c", typed, "sh", PATH=f"{programs}{os.pathsep}{os.environ['PATH']}")
 
 
+@pytest.mark.alike
 def test_stock_alembic_goes_up_and_down(
     alembic: Callable[..., str], target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:
@@ -117,6 +119,7 @@ def test_stock_alembic_goes_up_and_down(
     assert aoc.json("status").report["revision"] is None
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_stock_alembic_prints_sql_without_a_database(target: str, alembic: Callable[..., str]) -> None:
     """Stock Alembic prints the SQL of the whole way up and down without any database."""

@@ -125,6 +125,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_partitions_index_is_repaired(
     how: str, partitioned: Database, aoc: Aoc, retrofit: dict[str, str]

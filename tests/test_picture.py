@@ -28,6 +28,7 @@ frame.onload = () => {
 """
 
 
+@pytest.mark.nightly
 def test_the_picture_shows_what_the_commands_print() -> None:
     """Drawn again, the picture has the same text, figures aside."""
     ran = subprocess.run(

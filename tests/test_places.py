@@ -34,6 +34,7 @@ def make_schema(database: Database, schema: str, owner: str | None = None) -> No
     database.run(psycopg.sql.SQL("SET search_path TO {}").format(name))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_any_schema_works(schema: str, empty_database: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Up, verify and down work in any schema, and leave the schema public empty."""

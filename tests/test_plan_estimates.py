@@ -84,6 +84,7 @@ def near(estimated: float, fact: float) -> bool:
     return fact / 2 <= estimated <= fact * 2
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("state", STATES)
 def test_rows_and_bytes_are_near_the_fact(state: str, empty: Database, aoc: Aoc) -> None:
     """Rows, bytes and the room for indexes are near the fact; stale statistics are reported with the ANALYZE."""
@@ -104,6 +105,7 @@ def test_rows_and_bytes_are_near_the_fact(state: str, empty: Database, aoc: Aoc)
     assert near(facts["new_indexes_estimated_bytes"], float(empty.value(INDEXES)))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("shape", SHAPES)
 def test_links_are_near_the_fact(shape: str, empty: Database, aoc: Aoc, monkeypatch: pytest.MonkeyPatch) -> None:
     """Links are estimated over the whole chain key: by a count, through the index, or else only their maximum."""

@@ -74,6 +74,7 @@ def each_collation_at_head(
         excititor.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.mark.alike
 def test_the_answers_are_the_same_in_every_collation(each_collation_at_head: psycopg.Connection[Any]) -> None:
     """The answers are the same whatever the database's collation is, and its provider."""
     rows = drawn(6_000, seed=16)

@@ -91,6 +91,7 @@ def test_text_in_the_ledger_is_escaped(excititor: Database, aoc: Aoc) -> None:
     assert written["json"].report["facts"]["runs"][0]["host"] == EVIL
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "steps",
     [

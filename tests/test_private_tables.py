@@ -114,6 +114,7 @@ def writable(database: Database, aoc: Aoc, grant: str) -> list[str]:
         return [text.replace(role_of(role), "ROLE") for text in said]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("right", ["INSERT", "UPDATE (value)", "TRIGGER", "TRUNCATE"])
 def test_who_may_write_is_reported(right: str, excititor: Database, aoc: Aoc) -> None:
     """Each right of others to write a table of ours is an error of verify and stops a pending upgrade."""

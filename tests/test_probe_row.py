@@ -91,6 +91,7 @@ POSSIBLE = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", POSSIBLE)
 def test_other_columns_do_not_stop_the_probe(case: str, excititor: Database, aoc: Aoc) -> None:
     """Columns that the contract does not know, and narrow types of its own, do not stop the probe."""

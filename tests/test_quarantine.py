@@ -106,6 +106,7 @@ def test_rows_and_a_report_cannot_share_stdout(excititor: Database, aoc: Aoc) ->
         assert (ran.exit_code, "writes no report" in ran.err) == (2, True)
 
 
+@pytest.mark.alike
 def test_migrations_leave_the_quarantine_alone(
     filled_quarantine: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:

@@ -50,6 +50,7 @@ def test_the_audit_finds_the_known_gaps_of_real_vex_documents(
     assert ran.finding("missing-required")["subject"] == "vex_raw.upstream_id"
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("target", "surplus", "linked"), [("concelier", 143, 1816), ("excititor", 20, 445)])
 def test_real_documents_are_linked_and_go_back(
     target: str,
@@ -88,6 +89,7 @@ def test_real_documents_are_linked_and_go_back(
     assert dump(database) == before
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_real_documents_are_rehearsed(
     target: str, request: pytest.FixtureRequest, aoc: Aoc, real_documents: Path

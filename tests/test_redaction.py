@@ -41,6 +41,7 @@ BROKEN: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("values", BROKEN, ids=str)
 @pytest.mark.parametrize("command", ["audit", "upgrade"])
 def test_findings_show_only_ids_and_counts(

@@ -35,6 +35,7 @@ def state(copy: Database) -> tuple[list[str], list[Any]]:
     return lines, copy.rows(f"SELECT to_jsonb(t) - 'supersedes' FROM {copy.table} AS t ORDER BY id")
 
 
+@pytest.mark.alike
 def test_the_way_back_is_exact(copy: Database, aoc: Aoc) -> None:
     """Upgrade, verify, downgrade and upgrade again: all phases pass, and nothing differs but what is kept."""
     ran = rehearse(aoc, copy)
@@ -63,6 +64,7 @@ def test_the_verdict_is_on_the_first_line(copy: Database, aoc: Aoc) -> None:
     assert "; the way back is exact; changed; longest stall " in verdict
 
 
+@pytest.mark.alike
 def test_each_step_has_its_wal_and_growth(copy: Database, aoc: Aoc) -> None:
     """Each step has its phase, WAL and growth; a phase has no less WAL; the room needed covers the growth."""
     ran = rehearse(aoc, copy)
@@ -161,6 +163,7 @@ def test_a_rehearsal_may_lack_the_flag(copy: Database, aoc: Aoc) -> None:
     assert ran.report["next"]["command"] == expected
 
 
+@pytest.mark.alike
 def test_other_forms_show_it_too(copy: Database, aoc: Aoc) -> None:
     """The table, Markdown and HTML show the phases and the verdict on the way back."""
     for form in ("table", "markdown", "html"):

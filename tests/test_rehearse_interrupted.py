@@ -25,6 +25,7 @@ def copy(concelier: Database) -> Database:
     return concelier
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("phase", LEFT)
 def test_killed_in_a_phase_it_goes_on(phase: str, copy: Database, aoc: Aoc) -> None:
     """Killed in any phase that changes something, the same command ends the rehearsal, with all of its phases."""
@@ -45,6 +46,7 @@ def test_killed_in_a_phase_it_goes_on(phase: str, copy: Database, aoc: Aoc) -> N
     assert {line for line in fingerprint(copy.connection) if ".supersedes |" not in line} == before
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("phase", LEFT)
 def test_ended_by_a_signal_it_says_how_the_copy_is_left(phase: str, copy: Database, aoc: Aoc) -> None:
     """SIGTERM ends it with the phase, the revision, the hold, and that the same command goes on."""
@@ -119,6 +121,7 @@ def test_a_stall_before_an_interruption_counts(copy: Database, aoc: Aoc) -> None
     assert (ran.exit_code, "longest stall 9.3 s" in ran.out) == (0, True), ran.out
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("part", ["before = '[]'", "before = '{}'", "phases = '[{}]'", "phases = '[1]'"])
 def test_a_damaged_record_is_refused(part: str, copy: Database, aoc: Aoc) -> None:
     """A record that is not as a rehearsal writes it is refused in one sentence, which says what to do."""

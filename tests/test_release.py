@@ -62,6 +62,7 @@ def release(checkout: Path, *words: str | Path, **environment: str) -> subproces
     return subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | environment)
 
 
+@pytest.mark.nightly
 def test_a_dry_run_leaves_the_files_of_a_release_and_no_tag(checkout: Path, tmp_path: Path) -> None:
     """A dry run builds, compares and tries everything, writes the files with their sums, and changes no more."""
     output = tmp_path / "files"

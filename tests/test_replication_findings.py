@@ -40,6 +40,7 @@ def publish(database: Database, publication: str) -> None:
     database.run(f"CREATE PUBLICATION feed {publication}")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("publication", PUBLICATIONS)
 def test_what_is_published_is_refused_until_accepted(publication: str, concelier: Database, aoc: Aoc) -> None:
     """Each published table that changes is an error; accepting all of them lets the upgrade go on."""

@@ -103,6 +103,7 @@ def test_what_does_not_hold_comes_first(excititor: Database, aoc: Aoc) -> None:
     )
 
 
+@pytest.mark.alike
 def test_no_page_shows_what_is_not_there(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """What a page has no value for is left out: no empty quotes, no null, no None."""
     assert aoc("upgrade", **retrofit).exit_code == 0

@@ -163,6 +163,7 @@ def quarantined(database: Database) -> dict[int, dict[str, str]]:
     return found
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("command", ["repair", "dedupe"])
 def test_restore_alone_takes_back_the_latest_run(
     command: str, three_runs: list[str], target_with_chain: Database, aoc: Aoc
@@ -194,6 +195,7 @@ def test_restore_alone_takes_back_the_latest_run(
     assert (empty.exit_code, "is empty" in empty.err) == (2, True)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("apply", [(), ("--apply",)], ids=["shown", "applied"])
 def test_each_refusal_names_the_run_to_restore_first(
     apply: tuple[str, ...], three_runs: list[str], target_with_chain: Database, aoc: Aoc

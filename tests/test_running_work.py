@@ -194,6 +194,7 @@ def test_a_killed_runner_is_not_running(
         assert running(aoc) == [{"step": "a step"}]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("stored", ["1", "{}", '{"step": 1}', '{"step": "\\u202e"}', '{"step": "x", "done": -1}'])
 def test_what_is_stored_is_data(
     stored: str, excititor: Database, request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str]

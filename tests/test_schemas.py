@@ -109,6 +109,7 @@ def seen(database: Database, schemas: list[str], without: str) -> list[object]:
     return found
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("target", "schema"), CASES, ids=str)
 def test_every_way_works_in_any_schema(target: str, schema: str, empty_database: Database, aoc: Aoc) -> None:
     """Up, verify and down leave the same catalog and rows by every way, and decoys of our names as they were."""

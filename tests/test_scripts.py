@@ -55,6 +55,7 @@ def test_the_demo_ends_and_leaves_its_report(tmp_path: Path) -> None:
     assert [path for path in temporary.rglob("*") if path.is_file() and not path.is_relative_to(evidence)] == []
 
 
+@pytest.mark.nightly
 def test_a_kept_sandbox_goes_on(tmp_path: Path) -> None:
     """With --keep, the demo prints the two URLs and what to try, and its server runs until it is stopped."""
     temporary, printed = tmp_path / "t", tmp_path / "printed"
@@ -77,6 +78,7 @@ def test_a_kept_sandbox_goes_on(tmp_path: Path) -> None:
     assert processes(temporary) == []
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["sandbox start", "sandbox load concelier", "upgrade concelier"])
 def test_an_interrupted_demo_leaves_nothing(moment: str, number: signal.Signals, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from tests.conftest import Aoc, Database
 from tests.test_needs_search_path import ADD, NAMED, TOUCH
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("removal", [("constraints", "--remove"), ("downgrade", "-1"), ("downgrade", "base")])
 def test_our_own_functions_are_never_found(
     removal: tuple[str, ...], target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]

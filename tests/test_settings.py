@@ -188,6 +188,7 @@ def plan_script(words: str) -> str:
     return Aoc()("plan", "excititor", words, "--sql").out
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("how", ["ROLE", "DATABASE", "PGOPTIONS"])
 def test_hostile_settings_change_no_command(
     how: str, excititor: Database, excititor_as_owner: Database, aoc: Aoc

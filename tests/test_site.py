@@ -83,6 +83,7 @@ class Page(HTMLParser):
                 self.loads.add(value or "")
 
 
+@pytest.mark.nightly
 def test_the_site_is_the_same_each_time(site: Path, tmp_path: Path) -> None:
     """The same checkout makes the same bytes, also in place of an older site."""
     again = tmp_path / "again"

@@ -105,6 +105,7 @@ def prepare(database: Database, aoc: Aoc, table: str) -> str:
     return f"{database.table}_quarantine" if table == "quarantine" else table
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("table", TABLES)
 def test_hostile_values_are_neither_run_nor_printed_as_commands(table: str, excititor: Database, aoc: Aoc) -> None:
     """Whatever a table of ours holds, every command ends in order: nothing of it is run, or printed to be run."""

@@ -9,6 +9,7 @@ from tests.helpers import fill
 COMMANDS = ["audit", "status", "upgrade"]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_old_snapshot_is_named(command: str, excititor: Database, aoc: Aoc) -> None:
     """A transaction that holds an old snapshot, as pg_dump's does, is named: index builds wait for it."""

@@ -93,6 +93,7 @@ def widest(shown: str) -> int:
     return max(len(line) for line in lines if "aoc-migrate " not in line)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("target", ["concelier", "excititor"])
 def test_real_documents_fit_one_screen(
     target: str, request: pytest.FixtureRequest, aoc: Aoc, retrofit: dict[str, str], real_documents: Path

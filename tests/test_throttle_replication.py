@@ -72,6 +72,7 @@ def replay_paused(both: Pair) -> Iterator[None]:
             standby.execute("SELECT pg_wal_replay_resume()")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("lag", ["10kB", "300ms"])
 def test_a_lagging_standby_stops_the_backfill(
     lag: str, primary_and_standby: Pair, primary_before_backfill: Connection, aoc: Aoc

@@ -69,6 +69,7 @@ def catalogs(database: Database) -> list[str]:
     return [line for schema in ("public", "cold") for line in fingerprint(database.connection, schema)]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("found", [PLAIN, ALL], ids=["some columns", "all columns"])
 def test_it_comes_back_as_it_was(found: str, way: str, excititor_18: Database, aoc: Aoc) -> None:

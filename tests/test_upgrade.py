@@ -103,6 +103,7 @@ def test_a_guard_that_is_off_warns_of_nothing(
     assert aoc.json("downgrade", "-1", AOC_GUARD_ENABLED="false").slugs() == ["held"]
 
 
+@pytest.mark.alike
 def test_release_hold_restores_removed_constraints(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:

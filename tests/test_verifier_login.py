@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import ROOT, Aoc, Database
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("role", ["stella-aoc-verify", 'it\'s "mine"'])
 @pytest.mark.parametrize(
     "given", ["PGPASSWORD", "EXCITITOR_DATABASE_PASSWORD", "EXCITITOR_DATABASE_PASSWORD_FILE"]

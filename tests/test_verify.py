@@ -27,6 +27,7 @@ def concelier_at_head(request: pytest.FixtureRequest, concelier: Database, aoc: 
     return concelier
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("target", HEADS)
 def test_every_revision_verifies_at_its_own_level(target: str, request: pytest.FixtureRequest, aoc: Aoc) -> None:
     """At each revision, up and down, what it promises holds; below head a warning says so."""
@@ -61,6 +62,7 @@ def signed(database: Database, what: str, rule: str) -> str:
     return str(database.value(f"SELECT {expression} FROM pg_constraint WHERE conname = %s", [name]))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", CHANGED_CONSTRAINTS)
 def test_a_changed_constraint_is_found(case: str, migrated: Database, aoc: Aoc) -> None:
     """A constraint of our name with another meaning, or without its signature, does not count as ours."""
@@ -118,6 +120,7 @@ CHANGED_INDEXES = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", CHANGED_INDEXES)
 def test_a_changed_index_is_found(case: str, excititor: Database, aoc: Aoc) -> None:
     """An index of our name with another definition does not count as ours."""
@@ -148,6 +151,7 @@ VIEWS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", VIEWS)
 def test_anything_else_under_the_views_name_is_found(case: str, concelier_at_head: Database, aoc: Aoc) -> None:
     """Anything but a view over the backup alone under the view's name is found; the help repairs it."""

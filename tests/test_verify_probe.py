@@ -47,6 +47,7 @@ RULES = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("rule", RULES)
 def test_a_missing_rule_lets_its_row_in(rule: str, migrated: Database, aoc: Aoc) -> None:
     """Where a rule is gone, the probe shows what now gets in, and no more than that."""
@@ -184,6 +185,7 @@ SCOPES: list[tuple[list[str], list[str]]] = [
 ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("options", "broken"), SCOPES, ids=[" ".join(options) for options, _ in SCOPES])
 def test_tenant_and_since_choose_whole_chains(
     options: list[str], broken: list[str], wrong_chain_heads: Database, aoc: Aoc

@@ -17,6 +17,7 @@ RIGHTS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", RIGHTS)
 def test_rights_that_the_verifier_gained_are_found(case: str, concelier: Database, aoc: Aoc) -> None:
     """verify finds whatever lets the verifier write to the raw table, also on a column or through another role."""
@@ -44,6 +45,7 @@ SINCE = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("slug", SINCE)
 def test_verify_checks_the_shape_again(slug: str, concelier: Database, aoc: Aoc) -> None:
     """What the audit refuses in the table itself is found by verify if it comes later."""

@@ -55,6 +55,7 @@ LINES = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("way", WAYS)
 def test_the_table_gets_the_views_present_readers(way: str, swapped: Database, aoc: Aoc) -> None:
     """Whatever way leads down, the table then grants exactly the rights to read that the view granted."""

@@ -45,6 +45,7 @@ CONFLICTS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", CONFLICTS)
 def test_a_conflict_is_found_and_nothing_changes(case: str, concelier: Database, aoc: Aoc) -> None:
     """What cannot be swapped is found by the audit, with its reason, and upgrade then changes nothing."""

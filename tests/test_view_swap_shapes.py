@@ -38,6 +38,7 @@ def shape(database: Database) -> Any:
     return columns, described.fetchall()
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", SHAPES)
 def test_tables_of_every_shape_are_swapped_and_back(name: str, concelier: Database, aoc: Aoc) -> None:
     """Whatever columns the table has, the view shows the same columns and rows, and the way back is open."""

@@ -87,6 +87,7 @@ def kill_at_batches(database: Database, aoc: Aoc, words: list[str], order: list[
     return ran.report
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("command", ["repair", "dedupe"])
 def test_a_run_killed_at_every_batch_goes_on(command: str, excititor: Database, aoc: Aoc) -> None:
     """However often it is killed, the same command goes on from its list; so does --restore, which undoes it."""

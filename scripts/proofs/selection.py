@@ -1,7 +1,10 @@
 """Which tests are tried on a mutant, and in which order: from what the last run of scripts/coverage noted."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
@@ -32,11 +35,11 @@ class Selection:
     """Chooses tests by the lines that they ran, and learns which of them notice something."""
 
     def __init__(self, left_out: Iterable[str] = ()) -> None:
-        known = json.loads(SECONDS_FILE.read_text(encoding="utf-8"))
+        known, there = json.loads(SECONDS_FILE.read_text(encoding="utf-8")), collected()
         self.seconds: dict[str, float] = {
             test: spent
             for test, spent in known.items()
-            if spent <= SLOWEST and not RECORDED.match(test) and (ROOT / file_of(test)).exists()
+            if spent <= SLOWEST and not RECORDED.match(test) and test in there
         }
         self.killers: dict[str, Counter[str]] = defaultdict(Counter)
         for test in left_out:
@@ -117,6 +120,14 @@ class Selection:
         data = CoverageData(str(DATA))
         data.read()
         return data
+
+
+def collected() -> set[str]:
+    """Return the tests that there are by now: since the measured run, some may have gone, or have other names."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet"]
+    everything = os.environ | {"AOC_TEST_EVERYTHING": "1"}
+    ran = subprocess.run(command, cwd=ROOT, env=everything, check=True, capture_output=True, text=True)
+    return set(ran.stdout.splitlines())
 
 
 def file_of(test: str) -> str:

@@ -60,6 +60,7 @@ class Writer(threading.Thread):
         self.acknowledged.append(id_)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", IN_THE_MIDDLE)
 def test_the_same_command_succeeds_after_a_failover(name: str, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """After a failover in the backfill or the validation, the same command succeeds and no row is lost."""

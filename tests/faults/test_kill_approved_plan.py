@@ -74,6 +74,7 @@ def killed(lab: Lab, scenario: Scenario, boundary: Boundary, folder: Path) -> li
     return [f"{scenario} at {boundary}: {problem}" for problem in problems]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("scenario", "every"), WALKED, ids=str)
 def test_a_killed_upgrade_resumes_by_the_same_plan(
     scenario: Scenario, every: int, lab: Lab, tmp_path: Path

@@ -36,6 +36,7 @@ def walk(lab: Lab, scenario: Scenario) -> list[str]:
     return [problem for boundary in chosen for problem in lab.broken(scenario, boundary, kill)]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("scenario", SHORT, ids=str)
 def test_a_killed_single_step_goes_no_further(lab: Lab, scenario: Scenario) -> None:
     """Killed anywhere in the view swap or a single step down, the same command goes on and goes no further."""
@@ -51,6 +52,7 @@ def test_a_killed_backfill_beyond_the_cache_ends_as_if_undisturbed(lab: Lab) -> 
     assert not walk(beyond, scenario)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("scenario", [UPGRADE, DOWNGRADE], ids=str)
 def test_a_killed_upgrade_or_downgrade_ends_as_if_undisturbed(lab: Lab, scenario: Scenario) -> None:
     """Killed anywhere in the whole history, the same command ends as if it had never been disturbed."""

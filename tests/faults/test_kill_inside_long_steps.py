@@ -26,6 +26,7 @@ DEATHS: list[tuple[End, Step]] = [(kill, step) for step in STEPS]
 DEATHS += sample([(terminate, step) for step in STEPS if step.scenario.rows < MANY], "terminated")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("end", "step"), DEATHS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_a_kill_inside_a_long_step_changes_no_outcome(lab: Lab, end: End, step: Step) -> None:
     """Killed inside the step and run again while its blocker is still there, it ends as if undisturbed."""

@@ -59,6 +59,7 @@ def run(lab: Lab, database: str, script: str, case: Case) -> subprocess.Complete
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", CASES)
 def test_a_script_cut_off_anywhere_can_run_again(lab: Lab, name: str) -> None:
     """Cut off after any statement that changes something and run again in full, it ends as if undisturbed."""

@@ -21,6 +21,7 @@ def last_outcome(connection: psycopg.Connection[Any]) -> Any:
     return row[0] if row else None
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("step", "number"), pairs(STEPS, [signal.SIGTERM, signal.SIGINT]), ids=lambda it: getattr(it, "name", str(it))
 )
