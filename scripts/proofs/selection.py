@@ -25,6 +25,8 @@ SLOWEST = 20.0
 """The most seconds of a test that is tried, as they were in the measured run."""
 QUICK = 0.1
 """The most seconds of a test that needs no server."""
+OF_A_FOLDER = {"aoc_migrate/contract/": "tests/test_predicates.py"}
+"""The file of tests that is about every module of a folder, though it imports few of them."""
 IMPORTS = 4
 """How much a file of tests is about a module that it imports."""
 BUDGET = 60.0
@@ -90,7 +92,8 @@ class Selection:
         text, module = (ROOT / tests).read_text(encoding="utf-8"), dotted(file)
         words = {word for word in Path(file).stem.split("_") if len(word) > 3} & {*Path(tests).stem.split("_")}
         neighbours = module.rpartition(".")[0]
-        return IMPORTS * (f"{module} " in text) + (f"{neighbours}." in text) + 2 * len(words)
+        whole = any(file.startswith(folder) and tests == name for folder, name in OF_A_FOLDER.items())
+        return IMPORTS * (whole + (f"{module} " in text)) + (f"{neighbours}." in text) + 2 * len(words)
 
     def _running(self, mutant: Mutant) -> set[str]:
         """Return the tests that ran the changed lines; where these run on import, those that ran anything near."""
