@@ -6,6 +6,7 @@ from aoc_migrate.contract.model import Contract, key_hash
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.contract.v1 import ADVISORY_RAW, ADVISORY_VIEW, VEX_RAW
 from tests.adversary import FORBIDDEN, OBJECTS, REQUIRED, TEXTS
+from tests.conftest import Database
 
 BOTH = pytest.mark.parametrize("contract", [ADVISORY_RAW, VEX_RAW], ids=lambda contract: contract.table)
 TYPES = {
@@ -117,3 +118,18 @@ def test_a_hash_depends_on_every_column() -> None:
     """Each column seeds the hash of the next one, so NULL in one of them makes it NULL."""
     assert key_hash([]) == "0"
     assert key_hash(["a", "b"]) == "hashtextextended(b, hashtextextended(a, 0))"
+
+
+@BOTH
+@pytest.mark.parametrize("longest", ["id", "content_hash"])
+def test_keys_are_too_long_from_one_byte_on(contract: Contract, longest: str, empty_database: Database) -> None:
+    """2,640 bytes fit: of the chain's key, and of the longer one of id and content_hash."""
+    keys = {**dict.fromkeys(("tenant", "source_vendor", "upstream_id"), "é" * 300), "id": "x", "content_hash": "x"}
+    found = []
+
+    for length in (840, 841):
+        row = keys | {longest: "x" * length}
+        values = ", ".join(f"%({key})s AS {key}" for key in row)
+        found.append(empty_database.value(f"SELECT {contract.too_long()} FROM (SELECT {values}) AS r", row))
+
+    assert found == [False, True]
