@@ -21,6 +21,7 @@ def place(pg_server: SimpleNamespace) -> Iterator[Place]:
     place.close()
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_examples_of_every_subject_pass(name: str, place: Place) -> None:
     """What `scripts/fuzz` claims of a subject is true of its first examples."""

@@ -44,6 +44,7 @@ def failure(**values: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.nightly
 def test_nothing_is_lost_under_fire(field: Ground) -> None:
     """With one kill of each kind among writers, readers and dumps, nothing is lost, and `next` leads home."""
     operators = under_fire(field, "tests", 0, ["excititor"])
