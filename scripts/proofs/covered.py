@@ -43,9 +43,10 @@ class Coverage:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which Python measures itself, wherever it is started, and keeps byte code."""
+    """Return the environment in which every case runs, and Python measures itself and keeps byte code."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return kept | {
+        "AOC_TEST_EVERYTHING": "1",
         "COVERAGE_PROCESS_START": str(SETTINGS),
         "COVERAGE_FILE": str(DATA),
         "COVERAGE_ROOT": str(ROOT),

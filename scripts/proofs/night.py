@@ -42,9 +42,8 @@ def every_part() -> list[Part]:
         Part("site", ("scripts/docs", "--site")),
         Part("release", ("scripts/test", "tests/test_release.py", "tests/test_packaging.py", "tests/deploy")),
         Part("fuzz", ("scripts/fuzz", "--minutes", "60")),
-        Part(
-            "mutation", ("sh", "-c", "scripts/coverage && scripts/mutation --all")
-        ),  # it asks which tests run what
+        # scripts/mutation asks what scripts/coverage has noted.
+        Part("mutation", ("sh", "-c", "scripts/coverage && scripts/mutation --all")),
         Part("soak", ("scripts/soak", "--minutes", "30")),
         Part("faults", ("scripts/soak", "--faults")),
     ]
