@@ -1,7 +1,8 @@
 """Cases that are many and alike: the suite tries some of them, the night all of them (AOC_TEST_EVERYTHING=1).
 
-Of a test that is marked ``alike``, the suite tries every third case, of two cases one, and others on each major. A
-test that is marked ``nightly`` waits for the night. Whoever names tests runs them whole.
+Of a test that is marked ``alike``, the suite tries every third case, of two cases one, and others on each major.
+Of a test that takes both targets in turn, it tries every second case. A test that is marked ``nightly`` waits for
+the night. Whoever names tests runs them whole.
 """
 
 import os
@@ -43,18 +44,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     cases = defaultdict[str, list[pytest.Item]](list)
     for item in items:
         cases[item.nodeid.partition("[")[0]].append(item)
-    turn = _major() if any(item.get_closest_marker("alike") for item in items) else 0
-    kept = {item for name, some in cases.items() for item in _of(name, some, turn)}
+    major = _major()
+    kept = {item for name, some in cases.items() for item in _of(name, some, major)}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 
 
-def _of(name: str, cases: list[pytest.Item], turn: int) -> list[pytest.Item]:
+def _of(name: str, cases: list[pytest.Item], major: int) -> list[pytest.Item]:
     """Return those of the cases of one test that have their turn."""
     if cases[0].get_closest_marker("nightly"):
         return []
-    step = min(3, len(cases)) if cases[0].get_closest_marker("alike") else 1
-    return cases[(crc32(name.encode()) + turn) % step :: step]
+    both_targets = "target_with_chain" in getattr(cases[0], "fixturenames", ())
+    step = 3 if cases[0].get_closest_marker("alike") else 2 if both_targets else 1
+    step = min(step, len(cases))
+    return cases[(crc32(name.encode()) + major) % step :: step]
 
 
 def _major() -> int:

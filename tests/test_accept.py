@@ -68,6 +68,7 @@ def test_the_first_colon_ends_the_slug() -> None:
     assert not accepted.has("update-trigger", "x")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_printed_option_can_be_pasted(
     name: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]

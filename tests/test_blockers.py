@@ -176,6 +176,7 @@ def vacuuming(database: Database, table: str) -> int:
     )
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "vacuumed_step", sample([(step, False) for step in STRONG], "autovacuum", 3), indirect=True, ids=str
 )
@@ -186,6 +187,7 @@ def test_an_autovacuum_yields(vacuumed_step: Vacuumed, aoc: Aoc, retrofit: dict[
     assert (ran.exit_code, ran.report["revision"] or "base") == (0, vacuumed_step.end)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "vacuumed_step", sample([(step, True) for step in STRONG], "wraparound", 3), indirect=True, ids=str
 )

@@ -16,6 +16,7 @@ def start_all(aoc: Aoc, **more: str) -> list[tuple[int, str]]:
     return [(process.returncode, out) for process, (out, _) in zip(started, outputs, strict=True)]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("rollback", [["downgrade", "-1"], ["constraints", "--remove"]], ids=str)
 def test_restarted_replicas_respect_a_rollback(
     rollback: list[str], excititor: Database, aoc: Aoc, retrofit: dict[str, str]

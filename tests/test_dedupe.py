@@ -70,6 +70,7 @@ def test_a_large_group_is_shown_in_part(excititor: Database, aoc: Aoc) -> None:
     assert (group["rows"], group["moves"]) == (24, [f"{n:02}" for n in range(1, 21)])
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("keep", "gone"), [("earliest", ["2A", "4B"]), ("latest", ["0A", "1B"])])
 def test_restore_returns_the_identical_table(duplicated: Database, aoc: Aoc, keep: str, gone: list[str]) -> None:
     """The choice in `next` moves what was shown, without dangling links; --restore gives back the same table."""
@@ -112,6 +113,7 @@ def test_each_run_can_be_restored_alone(duplicated: Database, aoc: Aoc) -> None:
     assert aoc("dedupe", duplicated.target, "--restore", "--run", "99").exit_code == 2
 
 
+@pytest.mark.alike
 def test_an_upgrade_after_it_blocks_the_restore(duplicated: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """After `dedupe` an upgrade succeeds; then --restore is refused until the index is gone."""
     before = rows(duplicated)

@@ -96,6 +96,7 @@ def look(database: Database, *relations: str) -> tuple[Entry, ...]:
         return fingerprint(session, relations or None)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("statement", [*CHANGES, *OF_THE_SCHEMA])
 def test_a_change_is_seen(statement: str, empty_database: Database) -> None:
     """Each kind of change is a difference of the object that changed, in the whole schema and of its relation."""

@@ -29,6 +29,7 @@ OURS = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("made", FOREIGN)
 def test_another_index_of_our_name_is_refused(made: str, excititor: Database, aoc: Aoc) -> None:
     """The audit finds it; the step refuses it, and records nothing."""

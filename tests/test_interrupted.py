@@ -139,6 +139,7 @@ def test_a_cancelled_batch_is_not_tried_again(excititor: Database, aoc: Aoc) -> 
     assert excititor.value("SELECT count(*) FROM aoc_work_list") == 1
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("way", ["downgrade", "script"])
 def test_half_a_backfill_is_undone(way: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """A downgrade from below a backfill that ended half way takes back its links and leaves nothing of it."""
@@ -163,6 +164,7 @@ def test_half_a_backfill_is_undone(way: str, excititor: Database, aoc: Aoc, retr
     assert excititor.value("SELECT count(*) FROM aoc_migration_state WHERE name = 'excititor_0006'") == 0
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("command", ["audit", "status", "verify"])
 def test_a_connection_lost_at_the_very_end_is_a_finding(command: str, concelier: Database, aoc: Aoc) -> None:
     """Whichever of its last requests a command loses its connection before, it says so and what to type next."""

@@ -109,6 +109,7 @@ def test_a_blocker_is_ended_by_who_may(
     assert refused == bool(says)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("words", ["upgrade", "verify", "wait", "plan", "history", "chain", "dedupe"])
 def test_a_report_that_does_not_need_it_is_silent(words: str, unsighted_owner: str, aoc: Aoc) -> None:
     """A report that needs no such check does not say it: nothing to do, or only our own tables are read."""

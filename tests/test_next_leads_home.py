@@ -178,6 +178,7 @@ def test_each_target_is_led_home(concelier: Database, excititor: Database, aoc: 
         assert (last.removesuffix(f" {report['target']}"), ran.exit_code) == ("aoc-migrate verify", 0)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("make", [make_clean, make_dirty])
 def test_an_upgrade_of_all_targets_leads_all_home(
     make: Start, concelier: Database, excititor: Database, aoc: Aoc

@@ -74,6 +74,7 @@ def test_a_strangers_table_stops_us(name: str, concelier: Database, neighbour_ro
     assert all("GRANT" not in text and "ename or drop it" in text for text in helps)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", [name for name in PREMADE if name not in MOVED])
 @pytest.mark.parametrize("way", ["plan", "alembic"])
 def test_printed_sql_stops_at_a_strangers_table(

@@ -53,6 +53,7 @@ def plant(database: Database) -> None:
     database.run("INSERT INTO other SELECT id FROM vex_raw")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("words", ["audit", "dedupe", "repair --rule all", "status"])
 def test_names_in_reports_are_escaped(words: str, excititor: Database, evil_role_url: str, aoc: Aoc) -> None:
     """Names of triggers, roles, constraints, prepared transactions and ids come escaped in every form."""

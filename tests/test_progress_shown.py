@@ -48,6 +48,7 @@ def test_a_terminal_has_a_bar(excititor: Database, aoc: Aoc, paused: ExitStack) 
     assert "?25l" not in terminal.written  # the cursor is never hidden
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_the_bar_has_no_color_where_none_is_wanted(variable: str, value: str, aoc: Aoc, paused: ExitStack) -> None:
     """With NO_COLOR the bar has no color; a dumb terminal has lines with a time stamp, and no bar."""

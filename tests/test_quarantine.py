@@ -122,6 +122,7 @@ def test_migrations_leave_the_quarantine_alone(
         assert (facts["quarantine"], facts["repaired"]) == (2, 1)
 
 
+@pytest.mark.alike
 def test_others_with_rights_on_the_quarantine_are_named(
     filled_quarantine: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:

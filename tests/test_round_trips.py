@@ -82,6 +82,7 @@ def holds(database: Database, aoc: Aoc) -> None:
     database.run(f"DELETE FROM {database.table} WHERE id = 'new'")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "options", [[], ["-x"], ["--no-owner"], ["-x", "--no-owner", "--quote-all-identifiers"]], ids=str
 )

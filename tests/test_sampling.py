@@ -27,6 +27,11 @@ def test_alone(): pass
 @pytest.mark.parametrize("case", range(5))
 def test_each(case): pass
 
+@pytest.fixture(params=["concelier", "excititor"])
+def target_with_chain(request): pass
+
+def test_both(target_with_chain): pass
+
 @pytest.mark.nightly
 def test_at_night(): pass
 """
@@ -52,13 +57,13 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-ALL = {"test_alike": 9, "test_a_pair": 2, "test_alone": 1, "test_each": 5, "test_at_night": 1}
-SOME = {"test_alike": 3, "test_a_pair": 1, "test_alone": 1, "test_each": 5}
+ALL = {"test_alike": 9, "test_a_pair": 2, "test_alone": 1, "test_each": 5, "test_both": 2, "test_at_night": 1}
+SOME = {"test_alike": 3, "test_a_pair": 1, "test_alone": 1, "test_each": 5, "test_both": 1}
 
 
 @pytest.mark.parametrize("words", [(), ("tests",), ("-m", "alike or not alike"), ("-n2",)], ids=str)
 def test_the_suite_tries_some_of_what_is_alike(words: tuple[str, ...], checkout: Path) -> None:
-    """A third of the cases of a marked test run, each case of the others, and nothing that is for the night."""
+    """A third of the cases that are alike run, one target, each case of other tests, and nothing nightly."""
     assert passed(checkout, *words) == SOME
 
 

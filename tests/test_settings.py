@@ -205,6 +205,7 @@ def test_hostile_settings_change_no_command(
     assert found == wanted
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("how", ["ROLE", "PGOPTIONS"])
 def test_hostile_settings_change_no_script(how: str, excititor: Database, excititor_as_owner: Database) -> None:
     """The same of what psql runs: our scripts, `plan --sql` and Alembic's own --sql, up and down."""

@@ -91,6 +91,7 @@ def test_a_failure_needs_a_documented_reason(line: dict[str, Any], why: str, fie
     assert not why or next(iter(classes)).startswith(why)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("words", [["soak", "--faults"], ["fuzz", "--minutes", "1"]], ids=" ".join)
 def test_an_interrupted_proof_ends_quietly(words: list[str]) -> None:
     """Ctrl-C after the first line ends a proof with 130, without a traceback."""

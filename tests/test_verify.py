@@ -184,6 +184,7 @@ WRITABLE = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", WRITABLE)
 def test_a_writable_view_is_found_and_repaired(case: str, concelier_at_head: Database, aoc: Aoc) -> None:
     """A view whose writes are not all refused is found, and repaired by the next upgrade."""

@@ -70,6 +70,7 @@ def grant_everything(database: Database) -> None:
     database.run("COMMENT ON COLUMN advisory.severity IS 'it''s \"derived\"'")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("schema", ["public", 'Vuln "Data" é'])
 def test_privileges_survive_both_ways(schema: str, empty_database: Database, aoc: Aoc) -> None:
     """The view has the table's privileges, owner and comments; the downgrade brings back the very table."""

@@ -73,6 +73,7 @@ def test_conflicts_stop_only_the_swap(concelier: Database, aoc: Aoc) -> None:
     assert aoc("upgrade", "concelier_0007").exit_code == 0
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", ["listed", "titled"])
 def test_accept_allows_one_conflict(name: str, concelier: Database, aoc: Aoc) -> None:
     """--accept lets one conflict happen, and only that one."""

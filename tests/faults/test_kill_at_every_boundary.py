@@ -43,6 +43,7 @@ def test_a_killed_single_step_goes_no_further(lab: Lab, scenario: Scenario) -> N
     assert not walk(lab, scenario)
 
 
+@pytest.mark.nightly
 def test_a_killed_backfill_beyond_the_cache_ends_as_if_undisturbed(lab: Lab) -> None:
     """Killed anywhere while it stages links or writes them by page, the same command ends as in one go."""
     beyond = replace(lab, known={}, options="-c effective_cache_size=8kB")

@@ -20,6 +20,7 @@ def test_the_same_seed_gives_the_same_rows() -> None:
     assert first != list(generate("advisory_raw", 300, seed=8, duplicates=3, violations=5))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("table", ["advisory_raw", "vex_raw"])
 def test_clean_rows_satisfy_the_contract(table: str) -> None:
     """Clean rows have unique ids and keys, are in order of retrieval, and form chains of 1 to 8 revisions."""
