@@ -63,14 +63,16 @@ class Selection:
     def tests(self, mutant: Mutant) -> list[str]:
         """Return the tests for a mutant, in their order.
 
-        First come those that noticed others there; then those that need no server; then those of files about the
-        module, for half of the time; then the quickest of each file in turn.
+        First come those that noticed others there; then those that need no server; then those that are about the
+        module by their names or imports, for half of the time; then the quickest of each file in turn.
         """
         chosen = sorted(self._running(mutant) & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
         near = self.killers[f"{mutant.file} {mutant.inside}"] + self.killers[mutant.file]
         first = [test for test, _ in near.most_common(5) if test in chosen]
         quick = [test for test in chosen if self.seconds[test] <= QUICK]
-        about = {test: self._about(file_of(test), mutant.file) for test in chosen}
+        words = {word for word in Path(mutant.file).stem.split("_") if len(word) > 3}
+        named = {test: 2 * sum(word in test for word in words) for test in chosen}
+        about = {test: self._about(file_of(test), mutant.file) + named[test] for test in chosen}
         close = sorted((test for test in chosen if about[test]), key=lambda test: -about[test])
         kept = self._within(BUDGET, [*self._within(BUDGET / 2, [*first, *quick, *close]), *_in_turn(chosen)])
         return list(kept)
@@ -88,12 +90,11 @@ class Selection:
 
     @cache  # noqa: B019  (there is one selection in a run)
     def _about(self, tests: str, file: str) -> int:
-        """Return how much a file of tests is about a module: it imports it or its neighbour, or is named alike."""
+        """Return how much a file of tests is about a module: it imports it, or one of its folder."""
         text, module = (ROOT / tests).read_text(encoding="utf-8"), dotted(file)
-        words = {word for word in Path(file).stem.split("_") if len(word) > 3} & {*Path(tests).stem.split("_")}
         neighbours = module.rpartition(".")[0]
         whole = any(file.startswith(folder) and tests == name for folder, name in OF_A_FOLDER.items())
-        return IMPORTS * (whole + (f"{module} " in text)) + (f"{neighbours}." in text) + 2 * len(words)
+        return IMPORTS * (whole + (f"{module} " in text)) + (f"{neighbours}." in text)
 
     def _running(self, mutant: Mutant) -> set[str]:
         """Return the tests that ran the changed lines; where these run on import, those that ran anything near."""
