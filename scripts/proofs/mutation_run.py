@@ -37,12 +37,11 @@ def places(only: str | None, count: int, seed: int) -> dict[str, list[Mutant]]:
     """Return the mutants by file: below ``only``; or of contract and Steps, and ``count`` from "elsewhere"."""
     folder = ROOT / (only or "aoc_migrate")
     files = [folder] if folder.is_file() else sorted(folder.rglob("*.py"))
-    if only:
-        return {name_of(file): list(of(file)) for file in files}
-    apart = elsewhere(WHOLE)
+    apart = [] if only else elsewhere(WHOLE)
+    found = {name_of(file): list(of(file)) for file in files if file not in apart}
     others = [mutant for file in apart for mutant in of(file)]
-    sample = random.Random(seed).sample(others, min(count, len(others)))
-    return {name_of(file): list(of(file)) for file in files if file not in apart} | {"elsewhere": sample}
+    found["elsewhere"] = random.Random(seed).sample(others, min(count, len(others)))
+    return {place: mutants for place, mutants in found.items() if mutants}
 
 
 def name_of(file: Path) -> str:
