@@ -30,7 +30,7 @@ OF_A_FOLDER = {"aoc_migrate/contract/": "tests/test_predicates.py"}
 IMPORTS = 4
 """How much a file of tests is about a module that it imports."""
 BUDGET = 120.0
-"""The most seconds of all tests that are tried on one mutant, as measured beside others; alone, a third of that."""
+"""The most seconds of all tests that are tried on one mutant, as measured with others; alone, a third of that."""
 
 
 class Selection:
