@@ -141,7 +141,10 @@ def test_index_build_behind_a_writer_has_a_deadline(excititor: Database, aoc: Ao
         ran = aoc.json("upgrade", "--deadline", "2s")
 
     assert (ran.exit_code, ran.slugs()) == (3, ["deadline"])
-    assert "open writer" in ran.finding("deadline")["problem"]
+    found = ran.finding("deadline")
+    assert found["subject"] == "vex_raw_idempotency_v1"
+    assert "within 2 s (attempts: 1)" in found["problem"]
+    assert "open writer" in found["problem"]
     assert aoc("upgrade").exit_code == 0
     assert aoc("verify").exit_code == 0
 

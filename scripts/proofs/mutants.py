@@ -195,7 +195,7 @@ def _statement(block: list[Any], at: int) -> Iterator[Change]:
 def _inner(node: ast.AST) -> Iterator[Change]:
     """Yield the changes of the expressions of a statement, without those of statements in it."""
     match node:
-        case ast.Assign(targets=[ast.Name(id="__all__")]):
+        case ast.Assign(targets=[ast.Name(id="__all__")]) | ast.keyword(arg="strict"):
             return
         case ast.Assign(targets=[ast.Tuple()], value=ast.Tuple(elts=values)):
             yield from (change for value in values for change in _inner(value))
