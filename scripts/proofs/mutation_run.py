@@ -21,7 +21,7 @@ from scripts.proofs.excuses import SURVIVORS, UNCOVERED, Excuse, excused, read
 from scripts.proofs.killer import KILLED, SURVIVED
 from scripts.proofs.mutants import Mutant, mutants
 from scripts.proofs.record import ROOT
-from scripts.proofs.selection import Selection, elsewhere
+from scripts.proofs.selection import Selection, elsewhere, version
 from tests.passwords import hurry_passwords
 from tests.servers import running_server
 
@@ -145,7 +145,7 @@ class Run:
         left_out = LEFT_OUT.read_text(encoding="utf-8").split("\n") if LEFT_OUT.exists() else []
         self.selection, self.report = Selection(left_out), report
         self.waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
-        self.trusted, self.lock = set[str](), threading.Lock()
+        self.trusted, self.lock, self.known = set[str](), threading.Lock(), results()
         for mutant in wanted:
             self.waiting.put(mutant)
 
@@ -162,10 +162,16 @@ class Run:
                 self.report(mutant, result)
 
     def judge(self, trial: Trial, mutant: Mutant) -> dict[str, Any]:
-        """Return what becomes of a mutant. A test that notices it must pass without it."""
+        """Return what becomes of a mutant. A test that notices it must pass without it.
+
+        One that has survived is tried with other tests each time, until none is left that runs its lines.
+        """
+        passed = self.known.get(mutant.key, {}).get("passed", {})
         with self.lock:
-            tests = self.selection.limits(self.selection.tests(mutant))
-        answer: dict[str, Any] = {"outcome": UNTESTED, "by": "", "ran": 0, "seconds": 0.0}
+            chosen = self.selection.tests(mutant, passed)
+        tests = self.selection.limits(chosen)
+        outcome = SURVIVED if passed else UNTESTED
+        answer: dict[str, Any] = {"outcome": outcome, "by": "", "ran": 0, "seconds": 0.0}
         while tests:
             seconds = answer["seconds"]
             answer = trial.run(mutant.file, mutant.source, tests)
@@ -183,6 +189,8 @@ class Run:
             with self.lock, LEFT_OUT.open("a", encoding="utf-8") as file:
                 self.selection.leave_out(by)
                 file.write(f"{by}\n")
+        if answer["outcome"] == SURVIVED:
+            answer["passed"] = passed | {test: version(test) for test in chosen}
         return answer
 
 

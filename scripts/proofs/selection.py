@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
+from zlib import crc32
 
 from coverage import CoverageData
 
@@ -60,14 +62,15 @@ class Selection:
         """Return how many seconds each test may take with a mutant, on a machine that may be busier by now."""
         return {test: 15 + 5 * self.seconds[test] for test in tests}
 
-    def tests(self, mutant: Mutant) -> list[str]:
-        """Return the tests for a mutant, in their order.
+    def tests(self, mutant: Mutant, passed: Mapping[str, int] = MappingProxyType({})) -> list[str]:
+        """Return the tests for a mutant, in their order, without those that ``passed`` before and are the same.
 
         First come those that noticed others there; then those that need no server; then those that are about the
         module by their names or imports, for half of the time; then all others. The quickest of each file come
         first, then the next of each.
         """
-        chosen = sorted(self._running(mutant) & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
+        new = {test for test in self._running(mutant) & self.seconds.keys() if passed.get(test) != version(test)}
+        chosen = sorted(new, key=lambda test: (self.seconds[test], test))
         near = self.killers[f"{mutant.file} {mutant.inside}"] + self.killers[mutant.file]
         first = [test for test, _ in near.most_common(5) if test in chosen]
         quick = [test for test in chosen if self.seconds[test] <= QUICK]
@@ -138,6 +141,12 @@ def collected() -> set[str]:
 def file_of(test: str) -> str:
     """Return the file of a test."""
     return test.partition("::")[0]
+
+
+@cache
+def version(test: str) -> int:
+    """Return a number that is another one as soon as the file of a test is."""
+    return crc32((ROOT / file_of(test)).read_bytes())
 
 
 def dotted(file: str) -> str:
