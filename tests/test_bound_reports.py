@@ -105,15 +105,15 @@ def test_a_bad_ticket_is_refused(ticket: str, excititor: Database, aoc: Aoc) -> 
 def test_a_role_without_the_function_sees_no_identifier(excititor: Database, aoc: Aoc) -> None:
     """Where a role may not call pg_control_system(), the report says null, and all else."""
     excititor.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
-    excititor.run("CREATE ROLE auditor LOGIN PASSWORD 'x'; GRANT SELECT ON vex_raw TO auditor")
+    excititor.run("CREATE ROLE bound_auditor LOGIN PASSWORD 'x'; GRANT SELECT ON vex_raw TO bound_auditor")
     try:
-        aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as("auditor", "x")
+        aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as("bound_auditor", "x")
         report = aoc.json("audit").report
     finally:
-        excititor.run("DROP OWNED BY auditor; DROP ROLE auditor")
+        excititor.run("DROP OWNED BY bound_auditor; DROP ROLE bound_auditor")
         excititor.run("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
 
-    assert (report["server"]["system_identifier"], report["role"]) == (None, "auditor")
+    assert (report["server"]["system_identifier"], report["role"]) == (None, "bound_auditor")
 
 
 def test_what_to_type_next_keeps_the_ticket(excititor: Database, aoc: Aoc) -> None:

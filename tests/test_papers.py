@@ -50,7 +50,7 @@ def license(name: str) -> str:
     """Return the license that a package's metadata names: as an expression, or in the words of its classifiers."""
     metadata = distribution(name).metadata
     classified = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier", []) if "License ::" in line]
-    return metadata["License-Expression"] or ", ".join(classified) or metadata["License"]
+    return ", ".join(metadata.get_all("License-Expression") or classified or metadata.get_all("License", []))
 
 
 def test_the_licenses_of_all_runtime_dependencies_are_known() -> None:
