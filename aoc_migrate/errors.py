@@ -26,6 +26,16 @@ def refused(reason: str, exit_code: int = USAGE) -> Abort:
     return Abort(finding("refused", "", exit_code=exit_code, reason=reason))
 
 
+def ended_before(error: BaseException | None) -> SystemExit | None:
+    """Return what a signal had raised when ``error`` came up in the clean-up, if that is how it came up.
+
+    A signal may leave a connection in the middle of a statement, on which no clean-up can run.
+    """
+    while error is not None and not isinstance(error, SystemExit):
+        error = error.__context__
+    return error
+
+
 def unexpected(error: Exception) -> Abort:
     """Return the Abort for an unexpected error."""
     reason = (

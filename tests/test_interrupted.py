@@ -7,6 +7,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.targets import Target
+from aoc_migrate.report.model import Report
+from aoc_migrate.run.target_run import Options, on_target
 from tests.conftest import Aoc, Database, Ran
 from tests.faults.proxy import Proxy, Then
 from tests.fingerprint import fingerprint
@@ -206,3 +210,17 @@ def test_a_connection_lost_before_a_revision_leaves_no_traceback(concelier: Data
         ran = aoc.json("downgrade", "base", CONCELIER_DATABASE_URL=url)  # which fails on a traceback
 
     assert (ran.exit_code, ran.slugs("error")) == (3, ["connection-lost"])
+
+
+def test_a_signal_is_no_failure_whatever_the_clean_up_meets(excititor: Database) -> None:
+    """A run that a signal ends while it sends a statement has ended by the signal, and reports no verdict."""
+
+    def sending(session: Session, _: Report) -> None:
+        try:
+            session.connection.pgconn.send_query(b"SELECT 1")
+            raise SystemExit(128 + signal.SIGTERM)
+        finally:
+            session.run("SELECT 'the clean-up'")
+
+    with pytest.raises(SystemExit, match="143"):
+        on_target(Target("excititor", excititor.url), "upgrade", Options(), sending)

@@ -171,8 +171,10 @@ def _failed(error: Exception) -> int:
     import traceback
 
     from aoc_migrate.database.log import is_json, sentence
-    from aoc_migrate.errors import Abort, unexpected
+    from aoc_migrate.errors import Abort, ended_before, unexpected
 
+    if ended := ended_before(error):
+        return int(ended.code or 0)
     abort = error if isinstance(error, Abort) else unexpected(error)
     fields: dict[str, Any] = {}
     if abort is not error and os.environ.get("AOC_DEBUG"):

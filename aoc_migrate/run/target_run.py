@@ -10,7 +10,7 @@ from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.place import read_place
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
-from aoc_migrate.errors import Abort
+from aoc_migrate.errors import Abort, ended_before
 from aoc_migrate.inspect.session_checks import session_findings
 from aoc_migrate.report.accepted import NOTHING, Accepted
 from aoc_migrate.report.model import TRY_LATER, Next, Report
@@ -72,6 +72,8 @@ def on_target(target: Target, command: str, options: Options, verb: Verb) -> Rep
             with _errors_found(session, command):
                 report.next = report.next or next_step(session, report, again)
     except Abort as stopped:
+        if ended := ended_before(stopped):
+            raise ended from None
         if stopped.refused:
             raise
         report.findings.append(stopped.finding)
