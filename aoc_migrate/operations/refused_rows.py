@@ -2,7 +2,7 @@
 
 from psycopg import errors
 
-from aoc_migrate.database.error_text import first_line
+from aoc_migrate.database.error_text import RAISED, first_line
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Step, title
@@ -16,7 +16,8 @@ def run_on_rows(session: Session, step: Step) -> None:
     try:
         session.run(*step.sql)
     except _REFUSED as error:
-        if error.diag.schema_name == "pg_catalog":  # two sessions created an object of one name
+        # Two sessions created an object of one name, or code of others raised this error.
+        if error.diag.schema_name == "pg_catalog" or error.diag.source_function == RAISED:
             raise
         target = session.target
         found = finding(

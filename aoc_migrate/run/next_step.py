@@ -130,9 +130,8 @@ def _remedy(target: str, again: str, errors: set[str]) -> Next:
     if rules:
         options = rule_options(rules if len(rules) == 1 else RULES)
         return Next(" ".join([f"aoc-migrate repair {target}", options, *accepted(again)]))
-    for slug, verb in (("duplicate-key", "dedupe"), ("row-refused", "audit")):
-        if slug in errors:
-            return Next(" ".join([f"aoc-migrate {verb} {target}", *accepted(again)]))
+    if "duplicate-key" in errors:
+        return Next(" ".join([f"aoc-migrate dedupe {target}", *accepted(again)]))
     if "retrofit-not-allowed" in errors and again.startswith("aoc-migrate chain"):
         return Next(f"{RETROFIT} {again}")
     if "chain-broken" in errors and not again.startswith("aoc-migrate chain"):

@@ -31,7 +31,7 @@ _UNGUARDED = 4
 """Commands on the way home while the services store whatever comes."""
 _HUNG = 600.0
 _LATE = ["chain-broken"], ["row-refused"]
-"""What rows cause that come in while a command runs: they wait for their links, or break an unguarded rule."""
+"""The errors that a row causes if it comes in during a command: it lacks its link, or breaks a rule."""
 
 
 @dataclass
