@@ -5,9 +5,13 @@ import json
 import re
 import signal
 from contextlib import ExitStack
+from time import sleep
 
 import pytest
 
+from aoc_migrate.database.progress import Progress
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.targets import Target
 from aoc_migrate.report.bar import Bar
 from aoc_migrate.report.facts.running import Running
 from tests.conftest import Aoc, Database
@@ -151,3 +155,20 @@ def test_a_running_step_has_one_text_form(running: Running, state: str, brief: s
     """What is done, the rate and the time left; or the time with its estimate; what is not known is left out."""
     assert running.state == state
     assert running.brief == brief or brief is None
+
+
+def test_what_another_backend_has_done_is_followed(excititor: Database) -> None:
+    """What is done and its rate count from the beginning of a phase; another phase or unit begins anew."""
+    progress = Progress(Session(Target("excititor", "", "public"), excititor.connection, "test"), "x")
+    progress.follow("blocks", 100, 10, "building")
+    sleep(0.2)
+    progress.follow("blocks", 100, 30, "building")
+    here = progress.now()
+    progress.follow("blocks", 100, 40, "validating")
+    next_phase = progress.now()
+    progress.follow("rows", 1000, 40, "validating")
+    next_unit = progress.now()
+
+    assert (here.doing, here.done, here.total, here.per_second is not None) == ("building", 30, 100, True)
+    assert (next_phase.doing, next_phase.done, next_phase.per_second) == ("validating", 40, None)
+    assert (next_unit.unit, next_unit.total, next_unit.per_second) == ("rows", 1000, None)

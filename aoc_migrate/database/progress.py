@@ -38,6 +38,13 @@ class Progress:
         self.doing, self.unit, self.total, self.done = doing, unit, total, done
         self._places = deque([(time.monotonic(), done)])
 
+    def follow(self, unit: str | None, total: int | None, done: int, doing: str) -> None:
+        """Set how much another backend has done; when it does something else, start to count that."""
+        if (doing, unit) != (self.doing, self.unit):
+            self.count(unit, total, done, doing)
+        else:
+            self.reach(done)
+
     def add(self, count: int) -> None:
         """Add to what is done."""
         self.reach(self.done + count)

@@ -63,8 +63,6 @@ class _Build:
         waits = bool(self.blockers.observe(other, pid).ahead)
         self.patience.observe(other, pid, waits=waits)
         for place in index_builds(other, [pid]).values():
-            if (place.doing, place.unit) != (self.progress.doing, self.progress.unit):
-                self.progress.count(place.unit, place.total, place.done, place.doing)
-            self.progress.reach(place.done)
+            self.progress.follow(place.unit, place.total, place.done, place.doing)
         self.progress.waits(self.blockers.waiting() if waits else None)
         self.progress.record(other)

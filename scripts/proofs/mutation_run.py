@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import queue
-import random
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import psycopg
 from psycopg import sql
@@ -34,13 +34,16 @@ UNTESTED = "untested"
 
 
 def places(only: str | None, count: int, seed: int) -> dict[str, list[Mutant]]:
-    """Return the mutants by file: below ``only``; or of contract and Steps, and ``count`` from "elsewhere"."""
+    """Return the mutants by file: below ``only``; or of contract and Steps, and ``count`` from "elsewhere".
+
+    A change of the code changes few of those: each has its place in an order that ``seed`` gives.
+    """
     folder = ROOT / (only or "aoc_migrate")
     files = [folder] if folder.is_file() else sorted(folder.rglob("*.py"))
     apart = [] if only else elsewhere(WHOLE)
     found = {name_of(file): list(of(file)) for file in files if file not in apart}
     others = [mutant for file in apart for mutant in of(file)]
-    found["elsewhere"] = random.Random(seed).sample(others, min(count, len(others)))
+    found["elsewhere"] = sorted(others, key=lambda mutant: crc32(f"{seed} {mutant.key}".encode()))[:count]
     return {place: mutants for place, mutants in found.items() if mutants}
 
 
@@ -141,9 +144,9 @@ def clean(url: str) -> None:
 class Run:
     """Tries mutants until none is left; tests that fail without any mutant are left out."""
 
-    def __init__(self, wanted: list[Mutant], report: Any) -> None:
+    def __init__(self, wanted: list[Mutant], report: Any, budget: float) -> None:
         left_out = LEFT_OUT.read_text(encoding="utf-8").split("\n") if LEFT_OUT.exists() else []
-        self.selection, self.report = Selection(left_out), report
+        self.selection, self.report = Selection(left_out, budget), report
         self.waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
         self.trusted, self.lock, self.known = set[str](), threading.Lock(), results()
         for mutant in wanted:
@@ -216,9 +219,9 @@ def servers(number: int) -> Iterator[list[str]]:
         yield urls
 
 
-def run(wanted: list[Mutant], report: Any, processes: int) -> None:
-    """Try all mutants, some at a time; ``report`` is called with each and its result."""
-    todo = Run(wanted, report)
+def run(wanted: list[Mutant], report: Any, processes: int, budget: float) -> None:
+    """Try all mutants, some at a time, each with tests of ``budget`` seconds; report each one's result."""
+    todo = Run(wanted, report, budget)
     with servers(min(processes, len(wanted))) as urls:
         trials = [Trial(number, url) for number, url in enumerate(urls)]
         threads = [threading.Thread(target=todo.work, args=[trial], daemon=True) for trial in trials]

@@ -27,18 +27,27 @@ SLOWEST = 20.0
 """The most seconds of a test that is tried, as they were in the measured run."""
 QUICK = 0.1
 """The most seconds of a test that needs no server."""
-OF_A_FOLDER = {"aoc_migrate/contract/": "tests/test_predicates.py"}
-"""The file of tests that is about every module of a folder, though it imports few of them."""
+STRONG = {
+    "aoc_migrate/contract/": ("tests/test_predicates.py",),
+    "aoc_migrate/operations/": (
+        "tests/test_lifecycle.py::test_down_undoes_up[command-concelier-legacy]",
+        "tests/test_unproven_not_null.py::test_it_comes_back_as_it_was[some columns-command]",
+        "tests/test_partitions_down.py",
+        "tests/test_printed_sql.py",
+    ),
+}
+"""The tests that notice most in a folder, though they import few of its modules."""
 IMPORTS = 4
 """How much a file of tests is about a module that it imports."""
 BUDGET = 120.0
-"""The most seconds of all tests that are tried on one mutant, as measured with others; alone, a third of that."""
+"""The most seconds of tests that are tried on one mutant, as measured with others; alone, a third of that."""
 
 
 class Selection:
     """Chooses tests by the lines that they ran, and learns which of them notice something."""
 
-    def __init__(self, left_out: Iterable[str] = ()) -> None:
+    def __init__(self, left_out: Iterable[str] = (), budget: float = BUDGET) -> None:
+        self.budget = budget
         known, there = json.loads(SECONDS_FILE.read_text(encoding="utf-8")), collected()
         self.seconds: dict[str, float] = {
             test: spent
@@ -65,9 +74,9 @@ class Selection:
     def tests(self, mutant: Mutant, passed: Mapping[str, int] = MappingProxyType({})) -> list[str]:
         """Return the tests for a mutant, in their order, without those that ``passed`` before and are the same.
 
-        First come those that noticed others there; then those that need no server; then those that are about the
-        module by their names or imports, for half of the time; then all others. The quickest of each file come
-        first, then the next of each.
+        First come those that noticed others there; then those that need no server, and strong ones; then those
+        that are about the module by their names or imports, for half of the time; then all others. The quickest
+        of each file come first, then the next of each.
         """
         new = {test for test in self._running(mutant) & self.seconds.keys() if passed.get(test) != version(test)}
         chosen = sorted(new, key=lambda test: (self.seconds[test], test))
@@ -78,8 +87,9 @@ class Selection:
         named = {test: 2 * sum(word in test for word in words) for test in chosen}
         about = {test: self._about(file_of(test), mutant.file) + named[test] for test in chosen}
         close = [*_in_turn([t for t in chosen if about[t] > 1]), *_in_turn([t for t in chosen if about[t] == 1])]
-        kept = self._within(BUDGET, [*self._within(BUDGET / 2, [*first, *quick, *close]), *_in_turn(chosen)])
-        return list(kept)
+        strong = [test for of in strong_for(mutant.file) for test in chosen if test.startswith(of)]
+        begun = self._within(self.budget / 2, [*first, *quick, *strong, *close])
+        return list(self._within(self.budget, [*begun, *_in_turn(chosen)]))
 
     def _within(self, seconds: float, tests: Iterable[str]) -> Iterator[str]:
         """Yield each test once, until they take longer in all; at least one."""
@@ -97,8 +107,7 @@ class Selection:
         """Return how much a file of tests is about a module: it imports it, or one of its folder."""
         text, module = (ROOT / tests).read_text(encoding="utf-8"), dotted(file)
         neighbours = module.rpartition(".")[0]
-        whole = any(file.startswith(folder) and tests == name for folder, name in OF_A_FOLDER.items())
-        return IMPORTS * (whole + (f"{module} " in text)) + (f"{neighbours}." in text)
+        return IMPORTS * (f"{module} " in text) + (f"{neighbours}." in text)
 
     def _running(self, mutant: Mutant) -> set[str]:
         """Return the tests that ran the changed lines; where these run on import, those that ran anything near."""
@@ -116,8 +125,9 @@ class Selection:
         return self._known[file]
 
     def _naming(self, file: str) -> set[str]:
-        """Return the tests of the files that import a module."""
-        return {test for test in self.seconds if self._about(file_of(test), file) >= IMPORTS}
+        """Return the strong tests for a module, and those of the files that import it."""
+        strong = {test for test in self.seconds if test.startswith(strong_for(file))}
+        return strong | {test for test in self.seconds if self._about(file_of(test), file) >= IMPORTS}
 
     @cached_property
     def _known(self) -> dict[str, dict[int, list[str]]]:
@@ -136,6 +146,11 @@ def collected() -> set[str]:
     everything = os.environ | {"AOC_TEST_EVERYTHING": "1"}
     ran = subprocess.run(command, cwd=ROOT, env=everything, check=True, capture_output=True, text=True)
     return set(ran.stdout.splitlines())
+
+
+def strong_for(file: str) -> tuple[str, ...]:
+    """Return how the names of the tests begin that notice most in a module."""
+    return next((tests for folder, tests in STRONG.items() if file.startswith(folder)), ())
 
 
 def file_of(test: str) -> str:
