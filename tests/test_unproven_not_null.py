@@ -142,3 +142,16 @@ def test_attached_partitions_keep_their_names(excititor_18: Database, aoc: Aoc) 
 
     assert (up.exit_code, down.exit_code) == (0, 0), up.out + down.out
     assert excititor_18.rows(of_parts) == before
+
+
+def test_what_others_have_done_since_is_left(excititor_18: Database, aoc: Aoc) -> None:
+    """Down leaves a NOT NULL that is NOT VALID since; what another table has so makes no difference."""
+    assert aoc("upgrade", "excititor_0003").exit_code == 0
+    excititor_18.run("CREATE TABLE elsewhere (LIKE vex_raw)")
+    excititor_18.run("ALTER TABLE elsewhere ALTER content_hash DROP NOT NULL, ADD NOT NULL content_hash NOT VALID")
+    excititor_18.run("ALTER TABLE vex_raw ALTER tenant DROP NOT NULL, ADD NOT NULL tenant NOT VALID")
+
+    assert aoc("downgrade", "excititor_0002").exit_code == 0
+
+    left = "SELECT attname::text FROM pg_attribute WHERE attrelid = 'vex_raw'::regclass AND attnotnull"
+    assert excititor_18.rows(f"{left} AND attnum > 0") == [("id",), ("tenant",)]
