@@ -96,9 +96,9 @@ def test_only_what_has_changed_since_is_tried_again(tmp_path: Path, monkeypatch:
     assert ledger.holds(entries["folder/x.py"], before[::-1])
     assert not ledger.holds(entries["folder/x.py"], after)
     assert not ledger.holds(None, before)
-    assert ledger.figures({"folder/x.py": after, "folder/y.py": before}, ["folder/"]) == {
-        "folder_mutants": len(before) + len(after),
-        "folder_tried": len(before),
+    assert ledger.figures({"folder/x.py": after, "folder/y.py": before}, {"part": ("folder/",)}) == {
+        "part_mutants": len(before) + len(after),
+        "part_tried": len(before),
         "elsewhere_mutants": 0,
         "elsewhere_tried": 0,
         "explained": 0,

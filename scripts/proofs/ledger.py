@@ -42,17 +42,16 @@ def write(found: Mapping[str, tuple[list[Mutant], int]]) -> None:
     LEDGER.write_text(json.dumps(known() | new, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def figures(places: Mapping[str, list[Mutant]], folders: Iterable[str]) -> dict[str, int | float]:
-    """Return the figures of docs/reliability.md: of each folder and elsewhere, how many mutants were tried of all.
+def figures(places: Mapping[str, list[Mutant]], parts: Mapping[str, tuple[str, ...]]) -> dict[str, int | float]:
+    """Return the figures of docs/reliability.md: of each part and elsewhere, how many mutants were tried of all.
 
-    Only what was tried of today's code counts.
+    ``parts``: how the names of their files begin. Only what was tried of today's code counts.
     """
     entries, result, explained = known(), dict[str, int | float](), 0
-    for folder in (*folders, "elsewhere"):
-        inside = {place: mutants for place, mutants in places.items() if place.startswith(folder)}
+    for part, beginnings in (*parts.items(), ("elsewhere", ("elsewhere",))):
+        inside = {place: mutants for place, mutants in places.items() if place.startswith(beginnings)}
         held = [entries[place] for place, mutants in inside.items() if holds(entries.get(place), mutants)]
         explained += sum(entry["explained"] for entry in held)
-        name = Path(folder).name
-        result[f"{name}_mutants"] = sum(map(len, inside.values()))
-        result[f"{name}_tried"] = sum(entry["mutants"] for entry in held)
+        result[f"{part}_mutants"] = sum(map(len, inside.values()))
+        result[f"{part}_tried"] = sum(entry["mutants"] for entry in held)
     return result | {"explained": explained}

@@ -197,6 +197,10 @@ def _inner(node: ast.AST) -> Iterator[Change]:
     match node:
         case ast.Assign(targets=[ast.Name(id="__all__")]) | ast.keyword(arg="strict"):
             return
+        case ast.Assign(value=ast.Call(func=ast.Name(id="ParamSpec" | "TypeVar"))):
+            return
+        case ast.Assign(value=ast.Subscript(value=ast.Name(id="Callable"))):
+            return
         case ast.Assign(targets=[ast.Tuple()], value=ast.Tuple(elts=values)):
             yield from (change for value in values for change in _inner(value))
             return

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -28,19 +29,43 @@ from tests.servers import running_server
 FOLDER = ROOT / "build" / "mutation"
 RESULTS = FOLDER / "results.jsonl"
 LEFT_OUT = FOLDER / "left-out.txt"
-WHOLE = ("aoc_migrate/contract/", "aoc_migrate/operations/")
+WHOLE = {
+    "contract": ("aoc_migrate/contract/",),
+    "steps": tuple(
+        f"aoc_migrate/operations/{name}.py"
+        for name in (
+            "build",
+            "check_steps",
+            "checks",
+            "collect",
+            "execute",
+            "facts",
+            "index_steps",
+            "indexes",
+            "raw_table",
+            "refused_rows",
+            "registry",
+            "render",
+            "step",
+            "step_reads",
+            "view_rights",
+            "view_swap",
+        )
+    ),
+}
+"""Which files are tried whole, by the beginnings of their names: the rules, and what a Step is, needs and does."""
 UNTESTED = "untested"
 """The outcome of a mutant of lines that no test runs."""
 
 
 def places(only: str | None, count: int, seed: int) -> dict[str, list[Mutant]]:
-    """Return the mutants by file: below ``only``; or of contract and Steps, and ``count`` from "elsewhere".
+    """Return the mutants by file: below ``only``; or those of WHOLE, and ``count`` from "elsewhere".
 
     A change of the code changes few of those: each has its place in an order that ``seed`` gives.
     """
     folder = ROOT / (only or "aoc_migrate")
     files = [folder] if folder.is_file() else sorted(folder.rglob("*.py"))
-    apart = [] if only else elsewhere(WHOLE)
+    apart = [] if only else elsewhere(tuple(chain(*WHOLE.values())))
     found = {name_of(file): list(of(file)) for file in files if file not in apart}
     others = [mutant for file in apart for mutant in of(file)]
     found["elsewhere"] = sorted(others, key=lambda mutant: crc32(f"{seed} {mutant.key}".encode()))[:count]
