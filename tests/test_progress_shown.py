@@ -158,7 +158,7 @@ def test_a_running_step_has_one_text_form(running: Running, state: str, brief: s
 
 
 def test_what_another_backend_has_done_is_followed(excititor: Database) -> None:
-    """What is done and its rate count from the beginning of a phase; another phase or unit begins anew."""
+    """What is done and its rate count from the beginning of a phase, or of another unit."""
     progress = Progress(Session(Target("excititor", "", "public"), excititor.connection, "test"), "x")
     progress.follow("blocks", 100, 10, "building")
     sleep(0.2)
