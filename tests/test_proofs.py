@@ -32,6 +32,11 @@ def test_survivors_exist_and_have_a_reason() -> None:
 
 
 SOURCE = '''
+P = ParamSpec("P")
+
+class Kind(Enum):
+    ADD = ("ADD", "NOT VALID: words")
+
 def ready(state, when=1):
     """Return whether a docstring is left alone, and NOT changed."""
     if state.lock(f"a < {when}", "SELECT 1 WHERE a < 2 AND NOT b") and when <= 3:
@@ -61,7 +66,7 @@ CHANGED = {
 
 
 def test_mutants_change_one_thing_each() -> None:
-    """Conditions, numbers, calls, values and SQL are changed one at a time; docstrings and sentences are not."""
+    """Conditions, numbers, calls, values and SQL are changed one at a time; docstrings, sentences and types are not."""
     found = list(mutants("x.py", SOURCE))
     changes = [(m.was, m.becomes) for m in found]
 

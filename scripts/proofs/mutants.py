@@ -144,6 +144,8 @@ def _places(node: ast.AST, inside: str, imported: bool = True) -> Iterator[tuple
                 yield from _places(child, name, imported and not function)
             elif isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 pass  # a docstring
+            elif isinstance(child, ast.Assign) and isinstance(node, ast.ClassDef) and _is_enumeration(node):
+                pass  # a member is known by its name; its value is words, of which recorded texts keep each
             elif isinstance(child, ast.stmt):
                 changes = (*_statement(block, at), *_inner(child))
                 yield from ((inside, child, imported, change) for change in changes)
@@ -152,6 +154,10 @@ def _places(node: ast.AST, inside: str, imported: bool = True) -> Iterator[tuple
                 if isinstance(child, ast.ExceptHandler) and not isinstance(child.body[0], ast.Raise):
                     yield inside, child.body[0], imported, _setting(child, "body", [ast.Raise()])
                 yield from _places(child, inside, imported)
+
+
+def _is_enumeration(node: ast.ClassDef) -> bool:
+    return any(isinstance(base, ast.Name) and base.id.endswith("Enum") for base in node.bases)
 
 
 def _setting(node: ast.AST, name: str, value: object) -> Change:
