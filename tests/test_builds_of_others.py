@@ -73,13 +73,15 @@ def test_the_deadline_names_the_builder(excititor_before_index: Database, aoc: A
 
 
 def test_a_leftover_is_replaced(excititor_before_index: Database, aoc: Aoc) -> None:
-    """An INVALID index of a build that ended is dropped and built again."""
+    """An INVALID index of a build that ended is dropped and built again; a downgrade drops the new one."""
     leave_invalid(excititor_before_index)
     theirs = oid(excititor_before_index)
 
     assert aoc(*TO_INDEX).exit_code == 0
     assert valid(excititor_before_index) is True
     assert oid(excititor_before_index) != theirs
+    assert aoc("downgrade", "excititor", "-1").exit_code == 0
+    assert oid(excititor_before_index) is None
 
 
 def test_any_holder_of_the_weak_lock_is_waited_for(excititor_before_index: Database, aoc: Aoc) -> None:

@@ -64,6 +64,17 @@ def test_a_revision_names_what_it_makes(revision: Revision, function: str) -> No
     assert {name for step in named for name in step.objects if f'"{name}"' not in text} == set()
 
 
+@pytest.mark.parametrize("function", ["upgrade", "downgrade"])
+def test_the_statements_name_the_objects(function: str) -> None:
+    """What a Step says that it makes, changes or drops is named in its statements; some columns they find."""
+    columns = {column.name for contract in CONTRACTS.values() for column in contract.columns}
+    of_all = [step for revision in REVISIONS for step in steps(revision, function)]
+    written = [step for step in of_all if step.kind not in (Kind.LINK, Kind.SET_BACK)]
+
+    missing = {name for step in written for name in step.objects if name not in " ".join(step.sql)}
+    assert missing <= columns
+
+
 @pytest.mark.parametrize("target", CONTRACTS)
 def test_revisions_make_the_contract(target: str) -> None:
     """What revisions name is what the contract asks for: every CHECK once, and both indexes as it defines them."""
@@ -105,12 +116,14 @@ def asked(database: Database, function: str, *revisions: Revision) -> dict[str, 
 
 
 def test_no_step_is_needed_at_its_goal(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
-    """At head no Step of an upgrade is needed, and back at base no Step of a downgrade."""
+    """At head no Step of an upgrade is needed, and back at base no Step of a downgrade, nor a fact for one."""
     assert aoc("upgrade", target_with_chain.target, **retrofit).exit_code == 0
     up = asked(target_with_chain, "upgrade")
     assert aoc("downgrade", target_with_chain.target, "base").exit_code == 0
     down = asked(target_with_chain, "downgrade")
 
+    facts = target_with_chain.rows("SELECT name, value FROM aoc_migration_state")
+    assert facts == [("target", {"name": target_with_chain.target})]
     assert [name for name, answer in (*up.items(), *down.items()) if answer != (False, None)] == []
 
 

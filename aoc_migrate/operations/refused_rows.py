@@ -8,7 +8,8 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.operations.step import Step, title
 from aoc_migrate.report.model import finding
 
-_REFUSED = (errors.CheckViolation, errors.NotNullViolation, errors.UniqueViolation)
+_REFUSED = (errors.CheckViolation, errors.UniqueViolation)
+"""What a build or a proof says of a row. NOT NULL is proven by a CHECK, so it cannot be what refuses one."""
 
 
 def run_on_rows(session: Session, step: Step) -> None:
@@ -20,7 +21,5 @@ def run_on_rows(session: Session, step: Step) -> None:
         if error.diag.schema_name == "pg_catalog" or error.diag.source_function == RAISED:
             raise
         target = session.target
-        found = finding(
-            "row-refused", title([step]), reason=first_line(error, target).rstrip("."), target=target.name
-        )
+        found = finding("row-refused", title([step]), reason=first_line(error, target), target=target.name)
         raise Abort(found) from None
