@@ -4,12 +4,16 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from alembic import op
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.relation import Schema
 from aoc_migrate.operations.step import Kind, Step
 from aoc_migrate.revisions.revision_sql import collect
+from tests.conftest import Aoc, Database
+from tests.hostile import stranger
+from tests.test_lifecycle import alembic
 
 ours: Any = op
 
@@ -29,3 +33,30 @@ def test_a_rule_without_a_function_is_only_a_constraint() -> None:
 
     assert [step.kind for step in added] == [Kind.ADD_CHECK]
     assert [step.kind for step in dropped] == [Kind.DROP_CHECK]
+
+
+def test_stock_alembic_makes_the_bookkeeping(excititor: Database, aoc: Aoc) -> None:
+    """Alembic by itself makes our tables, says whose schema it is, and lets readers of the raw table read them."""
+    aoc.configure(excititor)
+    with stranger(excititor, "GRANT SELECT ON vex_raw TO {role}") as reader:
+        alembic(excititor, aoc, "upgrade", "excititor_0001")
+        assert reader.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0001"
+        assert reader.value("SELECT count(*) FROM aoc_migration_hold") == 0
+
+    assert excititor.rows("SELECT name, value FROM aoc_migration_state ORDER BY 1") == [
+        ("excititor_0001", {"table_found": True, "link_found": False}),
+        ("target", {"name": "excititor"}),
+    ]
+
+
+@pytest.mark.parametrize("lost", ["aoc_migration_state", "aoc_migration_hold"])
+def test_stock_alembic_makes_a_table_that_was_dropped(lost: str, excititor: Database, aoc: Aoc) -> None:
+    """Back at base, a table of ours that somebody dropped is made again."""
+    aoc.configure(excititor)
+    alembic(excititor, aoc, "upgrade", "excititor_0001")
+    alembic(excititor, aoc, "downgrade", "base")
+    excititor.run(f"DROP TABLE {lost}")
+
+    alembic(excititor, aoc, "upgrade", "excititor_0001")
+
+    assert excititor.value("SELECT to_regclass(%s) IS NOT NULL", [lost])
