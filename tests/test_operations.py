@@ -8,8 +8,8 @@ import pytest
 from alembic import op
 
 from aoc_migrate.contract.v1 import VEX_RAW
-from aoc_migrate.database.relation import Schema
-from aoc_migrate.operations.step import Kind, Step
+from aoc_migrate.database.relation import Relation, Schema
+from aoc_migrate.operations.step import Kind, Lock, Step, title
 from aoc_migrate.revisions.revision_sql import collect
 from tests.conftest import Aoc, Database
 from tests.hostile import stranger
@@ -33,6 +33,27 @@ def test_a_rule_without_a_function_is_only_a_constraint() -> None:
 
     assert [step.kind for step in added] == [Kind.ADD_CHECK]
     assert [step.kind for step in dropped] == [Kind.DROP_CHECK]
+
+
+def test_steps_of_one_kind_share_a_title() -> None:
+    """A title names what is done to which objects of which table; the table itself is named once."""
+    raw, no_lock = Relation("public", "vex_raw"), (Lock.NONE, ("SELECT",))
+    added = [Step(Kind.ADD_CHECK, raw, (name,), *no_lock) for name in ("a", "b")]
+
+    assert title([Step(Kind.CREATE_TABLE, raw, ("vex_raw",), *no_lock), *added]) == (
+        "CREATE TABLE vex_raw; ADD CONSTRAINT a, b ON vex_raw"
+    )
+
+
+def test_one_step_sets_not_null_of_a_plain_table() -> None:
+    """All columns of a plain table become NOT NULL in one statement, under one lock."""
+    columns = ["tenant", "linkset"]
+
+    steps = made(
+        lambda: ours.set_not_null("vex_raw", columns, proof="vex_raw_required_v1", revision="excititor_0003")
+    )
+
+    assert [step.objects for step in steps if step.kind is Kind.SET_NOT_NULL] == [tuple(columns)]
 
 
 def test_stock_alembic_makes_the_bookkeeping(excititor: Database, aoc: Aoc) -> None:

@@ -33,6 +33,8 @@ def test_survivors_exist_and_have_a_reason() -> None:
 
 SOURCE = '''
 P = ParamSpec("P")
+if TYPE_CHECKING:
+    import typing
 
 class Kind(Enum):
     ADD = ("ADD", "NOT VALID: words")

@@ -124,6 +124,20 @@ def test_partitions_come_back_as_they_were(excititor_18: Database, aoc: Aoc) -> 
     assert catalogs(excititor_18) == before
 
 
+def test_a_partition_has_no_inherit_again(excititor_18: Database, aoc: Aoc) -> None:
+    """NO INHERIT of a partition's NOT NULL comes back too where every NOT NULL was proven."""
+    excititor_18.run("DELETE FROM vex_raw")
+    partition(excititor_18.connection, "vex_raw")
+    excititor_18.run("ALTER TABLE vex_raw_rest ADD CONSTRAINT alone NOT NULL retrieved_at NO INHERIT")
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+    before = catalogs(excititor_18)
+
+    codes = aoc("upgrade", "excititor_0003").exit_code, aoc("downgrade", "excititor_0002").exit_code
+
+    assert codes == (0, 0)
+    assert catalogs(excititor_18) == before
+
+
 def test_attached_partitions_keep_their_names(excititor_18: Database, aoc: Aoc) -> None:
     """A partition that was attached with a proven NOT NULL of its own has it again, proven and by its name."""
     excititor_18.run("DELETE FROM vex_raw")

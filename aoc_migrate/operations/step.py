@@ -169,7 +169,7 @@ class Step:
         return Relation(self.relation.schema, self.objects[0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batches(Step):
     """A Step that writes rows in batches; ``sql`` runs before the first one.
 
@@ -177,9 +177,9 @@ class Batches(Step):
     ``gate``: a statement that ends a printed migration where rows need a link and the flag does not allow it.
     """
 
-    contract: Contract = field(kw_only=True)
-    name: str = field(kw_only=True)
-    gate: str = field(default="", kw_only=True)
+    contract: Contract
+    name: str
+    gate: str = ""
 
 
 class Executor(Protocol):

@@ -223,6 +223,8 @@ def _inner(node: ast.AST) -> Iterator[Change]:
 def _logic(node: ast.AST) -> Iterator[Change]:
     """Yield the changes of what an expression decides."""
     match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return
         case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test):
             if not isinstance(test, ast.Compare | ast.UnaryOp | ast.Constant):
                 yield _setting(node, "test", ast.UnaryOp(ast.Not(), test))
