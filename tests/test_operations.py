@@ -70,6 +70,7 @@ def test_stock_alembic_makes_the_bookkeeping(excititor: Database, aoc: Aoc) -> N
     ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("lost", ["aoc_migration_state", "aoc_migration_hold"])
 def test_stock_alembic_makes_a_table_that_was_dropped(lost: str, excititor: Database, aoc: Aoc) -> None:
     """Back at base, a table of ours that somebody dropped is made again."""
