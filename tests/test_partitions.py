@@ -84,6 +84,22 @@ def test_an_id_in_two_partitions_is_found(partitioned: Database, aoc: Aoc, retro
     assert [ran.slugs("error") for ran in verified] == [["ambiguous-id"], ["ambiguous-id"], []]
 
 
+@pytest.mark.parametrize("parted", [True, False], ids=["partitions", "plain"])
+def test_each_strong_lock_on_partitions_is_an_instant_by_itself(
+    parted: bool, excititor: Database, aoc: Aoc
+) -> None:
+    """What a plain table does under one lock, a partitioned one does under one after the other."""
+    if parted:
+        partition(excititor.connection, "vex_raw")
+    aoc.configure(excititor)
+
+    ran = [step["statement"] for step in aoc.json("upgrade", "excititor_0002").report["steps"]]
+
+    names = [f"vex_raw_{rule}_v1" for rule in ("keys", "objects", "required")]
+    added = names if parted else [", ".join(names)]
+    assert [line for line in ran if "ADD CONSTRAINT" in line] == [f"ADD CONSTRAINT {n} ON vex_raw" for n in added]
+
+
 def test_every_partition_has_both_indexes(partitioned: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Each partition of each level has its part of both indexes, which hold, and refuses what breaks a rule."""
     for n, tenant in enumerate("aabbbbcc"):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -116,11 +117,10 @@ class Online:
 
         There each Step changes every partition and every shard, under a lock on all of them.
         """
-        strong = [step for step in steps if step.lock is Lock.ACCESS_EXCLUSIVE]
-        if len(strong) < 2 or self.spread(strong[0].relation) == PLAIN:
-            return [steps] if steps else []
         ends = [n + 1 for n, step in enumerate(steps) if step.lock is Lock.ACCESS_EXCLUSIVE]
-        return [steps[a:b] for a, b in zip([0, *ends[:-1]], [*ends[:-1], len(steps)], strict=True)]
+        if len(ends) < 2 or self.spread(steps[ends[0] - 1].relation) == PLAIN:
+            return [steps] if steps else []
+        return [steps[start:end] for start, end in pairwise([0, *ends[:-1], len(steps)])]
 
     def _take(self, steps: tuple[Step, ...]) -> None:
         match strongest(steps):
