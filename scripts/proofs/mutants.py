@@ -40,7 +40,6 @@ SQL_CHANGES = [
     (r"\bUNIQUE ", ""),
     (r"\b(CONCURRENTLY|DISTINCT|LATERAL|ONLY) ", ""),
     (r"\b(LEFT|FULL) JOIN\b", "JOIN"),
-    (r"\bUNION ALL\b", "UNION"),
     (r" COLLATE (pg_catalog\.)?\"C\"", ""),
     (r" FOR (NO KEY UPDATE|UPDATE|SHARE)( OF \w+)?", ""),
     (r"\bACCESS EXCLUSIVE\b", "SHARE UPDATE EXCLUSIVE"),
@@ -191,7 +190,7 @@ def _statement(block: list[Any], at: int) -> Iterator[Change]:
         case ast.Continue() | ast.Break():
             yield _replacing(block, at, [ast.Pass()])
         case ast.Return(value=ast.expr() as value) if not (
-            isinstance(value, ast.Constant) and value.value is None
+            isinstance(value, ast.Constant) and value.value in (None, False)
         ):
             yield _replacing(block, at, [ast.Return(ast.Constant(None))])
         case ast.With(items=items, body=body) if not any(item.optional_vars for item in items):
