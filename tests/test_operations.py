@@ -9,7 +9,11 @@ from alembic import op
 
 from aoc_migrate.contract.v1 import VEX_RAW
 from aoc_migrate.database.relation import Relation, Schema
-from aoc_migrate.operations.step import Kind, Lock, Step, title
+from aoc_migrate.database.session import Session
+from aoc_migrate.database.targets import Target
+from aoc_migrate.operations.render import comment
+from aoc_migrate.operations.step import BUILDS, CONCURRENTLY, Kind, Lock, Step, title
+from aoc_migrate.operations.step_reads import count_reads
 from aoc_migrate.revisions.revision_sql import collect
 from tests.conftest import Aoc, Database
 from tests.hostile import stranger
@@ -35,6 +39,29 @@ def test_a_rule_without_a_function_is_only_a_constraint() -> None:
     assert [step.kind for step in dropped] == [Kind.DROP_CHECK]
 
 
+def test_an_objection_names_the_constraint_with_its_table() -> None:
+    """What stands in the way of a CHECK is named as PostgreSQL finds it: the table, then the constraint."""
+    (step,) = made(lambda: ours.add_checks("vex_raw", ["vex_raw_required_v1"], contract=VEX_RAW))
+
+    assert step.objection
+    assert step.objection.subject == "vex_raw.vex_raw_required_v1"
+
+
+def test_whole_reads_of_the_raw_table_are_counted(excititor: Database) -> None:
+    """A proof reads the table once, a build twice, a drop never; a partition's reads are part of the table's."""
+    session = Session(Target("excititor", "", "public"), excititor.connection, "test")
+    once, twice = (Kind.VALIDATE, Kind.VALIDATE_NOT_NULL), (*BUILDS, Kind.REBUILD_INDEX, Kind.MAKE_INDEX)
+    of_all = [
+        Step(kind, table, ("x",), Lock.NONE, ())
+        for table in (session.raw, Relation("public", "vex_raw_a"))
+        for kind in (*once, *twice, Kind.DROP_INDEX)
+    ]
+
+    count_reads(session, of_all)
+
+    assert session.full_reads == {"proofs": 2, "index builds": 8}
+
+
 def test_steps_of_one_kind_share_a_title() -> None:
     """A title names what is done to which objects of which table; the table itself is named once."""
     raw, no_lock = Relation("public", "vex_raw"), (Lock.NONE, ("SELECT",))
@@ -43,6 +70,30 @@ def test_steps_of_one_kind_share_a_title() -> None:
     assert title([Step(Kind.CREATE_TABLE, raw, ("vex_raw",), *no_lock), *added]) == (
         "CREATE TABLE vex_raw; ADD CONSTRAINT a, b ON vex_raw"
     )
+
+
+def test_what_runs_outside_a_transaction_says_so() -> None:
+    """The kinds that PostgreSQL refuses in a transaction are those with CONCURRENTLY in their names."""
+    named = {kind: kind.name_in_reports for kind in Kind if "CONCURRENTLY" in kind.name_in_reports}
+
+    assert set(CONCURRENTLY) == set(named)
+    assert set(BUILDS) == {kind for kind, name in named.items() if name.startswith("CREATE")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "lock", "words"),
+    [
+        (Kind.CREATE_TABLE, Lock.NONE, "takes no lock on your tables; a fresh installation has no raw table yet"),
+        (Kind.LINK, Lock.ROWS, "locks the rows of one batch at a time; in small batches in key order"),
+        (Kind.VALIDATE, Lock.SHARE_UPDATE_EXCLUSIVE, "SHARE UPDATE EXCLUSIVE on vex_raw while it runs; one scan"),
+        (Kind.ADD_CHECK, Lock.ACCESS_EXCLUSIVE, "ACCESS EXCLUSIVE on vex_raw for an instant; NOT VALID: new rows"),
+    ],
+)
+def test_a_comment_says_what_how_long_and_why(kind: Kind, lock: Lock, words: str) -> None:
+    """The comment above a printed statement says what it does, under which lock, for how long, and why."""
+    step = Step(kind, Relation("public", "vex_raw"), ("x",), lock, ("SELECT",))
+
+    assert comment([step]).startswith(f"-- {kind.name_in_reports} x ON vex_raw: {words}")
 
 
 def test_one_step_sets_not_null_of_a_plain_table() -> None:

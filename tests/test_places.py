@@ -8,6 +8,7 @@ import pytest
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until, writing
+from tests.test_lifecycle import by_script
 
 SCHEMAS = ["Vuln Data", 'quo"te', "select", "üñí", "a.b", "per%cent", "it's"]
 
@@ -106,6 +107,18 @@ def test_a_new_table_belongs_to_the_named_owner(
         empty_database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'advisory_raw'")
         == owner_with_odd_name
     )
+
+
+def test_printed_sql_gives_no_table_away(excititor: Database, owner_with_odd_name: str, aoc: Aoc) -> None:
+    """A raw table that is there keeps its owner, in printed SQL too, whatever EXCITITOR_TABLE_OWNER says."""
+    aoc.configure(excititor)
+    aoc.environment["EXCITITOR_TABLE_OWNER"] = owner_with_odd_name
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'vex_raw'"
+    before = excititor.value(owner)
+
+    by_script(excititor, aoc)("upgrade", "excititor_0001")
+
+    assert excititor.value(owner) == before != owner_with_odd_name
 
 
 def test_two_targets_in_one_database(empty_database: Database, aoc: Aoc) -> None:

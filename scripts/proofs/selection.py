@@ -29,15 +29,24 @@ SLOWEST = 20.0
 QUICK = 0.1
 """The most seconds of a test that needs no server."""
 STRONG = {
-    "aoc_migrate/contract/": ("tests/test_predicates.py",),
-    "aoc_migrate/operations/": (
-        "tests/test_steps.py::test_no_step_is_needed_at_its_goal[concelier]",
-        "tests/test_steps.py::test_each_step_is_needed_before_it_runs[concelier]",
-        "tests/test_lifecycle.py::test_down_undoes_up[command-concelier-legacy]",
-        "tests/test_partitions_down.py",
-    ),
+    "contract/": ["predicates.py"],
+    "operations/view_": ["view_", "convergence.py"],
+    "operations/check": ["audit_columns.py", "unproven_not_null.py", "partitions", "function_rights.py"],
+    "operations/execute.py": ["builds_of_others", "json_log.py", "running_work.py", "our_tables.py", "partitions"],
+    "operations/facts.py": ["operations.py"],
+    "operations/index": ["builds_of_others", "foreign_indexes.py", "partitions"],
+    "operations/raw_table.py": ["operations.py", "table_created.py", "private_tables.py", "our_tables.py"],
+    "operations/refused_rows.py": ["row_refused.py"],
+    "operations/render.py": ["printed", "lifecycle.py::test_down_undoes_up[psql", "table_created.py"],
+    "operations/step": ["full_reads.py", "scans.py", "operations.py", "rollback.py", "round_trips.py", "plan"],
+    "operations/": [
+        "steps.py::test_no_step_is_needed_at_its_goal[concelier]",
+        "steps.py::test_each_step_is_needed_before_it_runs[concelier]",
+        "lifecycle.py::test_down_undoes_up[command-concelier-legacy]",
+        "partitions_down.py",
+    ],
 }
-"""The tests that notice most in a folder, though they import few of its modules."""
+"""How the names of tests begin, after ``tests/test_``, that are about modules of the package by their names."""
 IMPORTS = 4
 """How much a file of tests is about a module that it imports."""
 BUDGET = 120.0
@@ -75,9 +84,9 @@ class Selection:
     def tests(self, mutant: Mutant, passed: Mapping[str, int] = MappingProxyType({})) -> list[str]:
         """Return the tests for a mutant, in their order, without those that ``passed`` before and are the same.
 
-        First come those that noticed others there; then those that need no server; then, each for a quarter of the
-        time, those that mention the rarest words of the statement, and those that are about the module by their
-        names or imports; then strong ones; then all others. The quickest of each file come first, then the next.
+        First come those that noticed others there; then those that need no server, and those of STRONG; then, each
+        for a quarter of the time, those that mention the rarest words of the statement, and those that are about
+        the module by their names or imports; then all others. The quickest of each file come first.
         """
         new = {test for test in self._running(mutant) & self.seconds.keys() if passed.get(test) != version(test)}
         chosen = sorted(new, key=lambda test: (self.seconds[test], test))
@@ -93,7 +102,7 @@ class Selection:
         words = " ".join([mutant.inside, *(code[line - 1] for line in mutant.lines)])
         speaking = self._within(self.budget / 4, mentioning(words, chosen))
         close = self._within(self.budget / 4, [*_in_turn(nearest), *_in_turn(near_by)])
-        return list(self._within(self.budget, [*first, *quick, *speaking, *close, *strong, *_in_turn(chosen)]))
+        return list(self._within(self.budget, [*first, *quick, *strong, *speaking, *close, *_in_turn(chosen)]))
 
     def _within(self, seconds: float, tests: Iterable[str]) -> Iterator[str]:
         """Yield each test once, until they take longer in all; at least one."""
@@ -129,7 +138,7 @@ class Selection:
         return self._known[file]
 
     def _naming(self, file: str) -> set[str]:
-        """Return the strong tests for a module, and those of the files that import it."""
+        """Return the tests of STRONG for a module, and those of the files that import it."""
         strong = {test for test in self.seconds if test.startswith(strong_for(file))}
         return strong | {test for test in self.seconds if self._about(file_of(test), file) >= IMPORTS}
 
@@ -153,8 +162,9 @@ def collected() -> set[str]:
 
 
 def strong_for(file: str) -> tuple[str, ...]:
-    """Return how the names of the tests begin that notice most in a module."""
-    return next((tests for folder, tests in STRONG.items() if file.startswith(folder)), ())
+    """Return how the names of the tests begin that are about a module, those that are most about it first."""
+    found = (tests for module, tests in STRONG.items() if file.startswith(f"aoc_migrate/{module}"))
+    return tuple(f"tests/test_{test}" for tests in found for test in tests)
 
 
 def file_of(test: str) -> str:
