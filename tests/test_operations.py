@@ -12,7 +12,7 @@ from aoc_migrate.database.relation import Relation, Schema
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.targets import Target
 from aoc_migrate.operations.render import comment
-from aoc_migrate.operations.step import BUILDS, CONCURRENTLY, Kind, Lock, Step, title
+from aoc_migrate.operations.step import BUILDS, CONCURRENTLY, Kind, Lock, Step, objects_left, title
 from aoc_migrate.operations.step_reads import count_reads
 from aoc_migrate.revisions.revision_sql import collect
 from tests.conftest import Aoc, Database
@@ -94,6 +94,14 @@ def test_a_comment_says_what_how_long_and_why(kind: Kind, lock: Lock, words: str
     step = Step(kind, Relation("public", "vex_raw"), ("x",), lock, ("SELECT",))
 
     assert comment([step]).startswith(f"-- {kind.name_in_reports} x ON vex_raw: {words}")
+
+
+def test_a_revision_that_only_forgets_leaves_nothing(excititor: Database) -> None:
+    """What a downgrade forgets is not in the catalog, so none of it is left there."""
+    forgotten = made(lambda: ours.keep_raw_table("vex_raw", revision="excititor_0001"))
+
+    assert [step.kind for step in forgotten] == [Kind.FORGET]
+    assert excititor.value(f"SELECT {objects_left(forgotten)}") is False
 
 
 def test_one_step_sets_not_null_of_a_plain_table() -> None:
