@@ -129,6 +129,17 @@ def test_stock_alembic_makes_the_bookkeeping(excititor: Database, aoc: Aoc) -> N
     ]
 
 
+def test_what_locks_no_table_is_reported_too(excititor: Database, aoc: Aoc) -> None:
+    """Functions that are dropped, which takes no lock on a table, are a step of the report with its time."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+
+    *_, last = aoc.json("downgrade", "-1").report["steps"]
+
+    assert last["statement"] == "DROP FUNCTION vex_raw_keys_ok_v1, vex_raw_objects_ok_v1 ON vex_raw"
+    assert 0 < last["total_ms"] < 60_000
+
+
 @pytest.mark.alike
 @pytest.mark.parametrize("lost", ["aoc_migration_state", "aoc_migration_hold"])
 def test_stock_alembic_makes_a_table_that_was_dropped(lost: str, excititor: Database, aoc: Aoc) -> None:
