@@ -130,14 +130,16 @@ def test_stock_alembic_makes_the_bookkeeping(excititor: Database, aoc: Aoc) -> N
 
 
 def test_what_locks_no_table_is_reported_too(excititor: Database, aoc: Aoc) -> None:
-    """Functions that are dropped, which takes no lock on a table, are a step of the report with its time."""
+    """Functions that are dropped, which locks no table, are in the log, and in the report with the time."""
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0002").exit_code == 0
 
-    *_, last = aoc.json("downgrade", "-1").report["steps"]
+    ran = aoc.json("downgrade", "-1")
 
+    *_, last = ran.report["steps"]
     assert last["statement"] == "DROP FUNCTION vex_raw_keys_ok_v1, vex_raw_objects_ok_v1 ON vex_raw"
     assert 0 < last["total_ms"] < 60_000
+    assert f"excititor: {last['statement']} …\n" in ran.err
 
 
 @pytest.mark.alike

@@ -109,10 +109,12 @@ def test_every_partition_has_both_indexes(partitioned: Database, aoc: Aoc, retro
 
     assert (upgraded.exit_code, upgraded.slugs("error")) == (0, [])
     assert (probed.exit_code, probed.report["facts"]["probed"]) == (0, True)
+    statements = [step["statement"] for step in upgraded.report["steps"]]
     for index in INDEXES:
         found = pairs(partitioned.connection, index)
         assert set(found) == {"vex_raw_a", '"Raw b"', "cold.vex_raw_b", LONG, "vex_raw_empty", "vex_raw_rest"}
         assert None not in found.values()
+        assert f"ATTACH INDEX {index} ON vex_raw and its partitions (6 times)" in statements
     with pytest.raises(psycopg.errors.UniqueViolation):
         partitioned.add("again", tenant="b", content_hash="sha256:3")
 
