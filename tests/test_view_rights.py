@@ -17,7 +17,7 @@ ODD = 'Ops "Team" 100%'
 @pytest.fixture
 def swapped(concelier: Database, aoc: Aoc) -> Database:
     """Concelier's database at head; role lender may read advisory and grant that to others."""
-    for name in ("lender", "late", "direct", ODD):
+    for name in ("lender", "late", "direct", "alpha", "zeta", ODD):
         make_role(concelier, name)
     concelier.run("GRANT SELECT ON advisory TO lender WITH GRANT OPTION; GRANT USAGE ON SCHEMA public TO PUBLIC")
     concelier.run("SET ROLE lender; GRANT SELECT ON advisory TO late; RESET ROLE")
@@ -70,6 +70,36 @@ def test_the_table_gets_the_views_present_readers(way: str, swapped: Database, a
     }
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "GRANT SELECT ON advisory TO direct",
+        "REVOKE SELECT ON advisory FROM lender CASCADE",
+        "GRANT SELECT ON advisory TO zeta WITH GRANT OPTION; SET ROLE zeta; GRANT SELECT ON advisory TO alpha; "
+        "RESET ROLE",
+    ],
+    ids=["granted", "revoked", "granted by one who was granted"],
+)
+def test_one_change_follows_alone(change: str, swapped: Database, aoc: Aoc) -> None:
+    """A grant, a revocation or a chain of grants that is the only change follows the view, with its grantors."""
+    swapped.run(change)
+    present = readers(swapped, "advisory")
+
+    assert aoc("downgrade", "concelier", "-1").exit_code == 0
+
+    assert readers(swapped, "advisory") == present
+
+
+def test_a_right_to_a_column_that_is_gone_stays_behind(swapped: Database, aoc: Aoc) -> None:
+    """A right to a column of the view whose name the table no longer has stops no downgrade, and goes nowhere."""
+    swapped.run(f"ALTER TABLE {BACKUP} RENAME title TO heading; GRANT SELECT (title) ON advisory TO direct")
+
+    ran = aoc.json("downgrade", "-1")
+
+    assert (ran.exit_code, "view-changed-since" in ran.slugs()) == (0, False)
+    assert {reader for reader in readers(swapped, "advisory") if reader[1] == "direct"} == set()
+
+
 def test_each_difference_is_a_line(swapped: Database, aoc: Aoc) -> None:
     """plan says beforehand which rights would follow, a line each; so does the report of the downgrade."""
     swapped.run(CHANGES)
@@ -110,7 +140,7 @@ def test_what_the_table_granted_itself_stays(swapped: Database, aoc: Aoc) -> Non
 def test_another_owner_of_the_view_is_a_line(swapped: Database, aoc: Aoc) -> None:
     """The table keeps its owner; that the view had another one is said, and costs that role no right."""
     swapped.run("GRANT UPDATE ON advisory_backup_20251028 TO lender; GRANT CREATE ON SCHEMA public TO lender")
-    swapped.run("ALTER VIEW advisory OWNER TO lender")
+    swapped.run("ALTER VIEW advisory OWNER TO lender; GRANT SELECT ON advisory TO stella_concelier")
 
     ran = aoc.json("downgrade", "-1")
 
@@ -118,6 +148,7 @@ def test_another_owner_of_the_view_is_a_line(swapped: Database, aoc: Aoc) -> Non
     assert ("stella_concelier", "lender", True, None) in readers(swapped, "advisory")
     lines = [f["problem"] for f in ran.report["findings"] if f["slug"] == "view-changed-since"]
     assert "it belongs to lender, and the table to stella_concelier, which stays so." in lines[-1]
+    assert [line for line in lines if "TO stella_concelier" in line] == []
 
 
 def test_an_owner_who_may_lock_nothing_is_named_first(swapped: Database, aoc: Aoc) -> None:
