@@ -40,7 +40,7 @@ def test_a_rule_without_a_function_is_only_a_constraint() -> None:
 
 
 def test_an_objection_names_the_constraint_with_its_table() -> None:
-    """What stands in the way of a CHECK is named as PostgreSQL finds it: the table, then the constraint."""
+    """What prevents a CHECK is named as PostgreSQL finds it: the table, then the constraint."""
     (step,) = made(lambda: ours.add_checks("vex_raw", ["vex_raw_required_v1"], contract=VEX_RAW))
 
     assert step.objection
