@@ -1,6 +1,7 @@
 """What operations make of their arguments: the Steps that a revision of the next contract would get."""
 
 from collections.abc import Callable
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -134,11 +135,13 @@ def test_what_locks_no_table_is_reported_too(excititor: Database, aoc: Aoc) -> N
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0002").exit_code == 0
 
+    begun = monotonic()
     ran = aoc.json("downgrade", "-1")
+    spent = monotonic() - begun
 
     *_, last = ran.report["steps"]
     assert last["statement"] == "DROP FUNCTION vex_raw_keys_ok_v1, vex_raw_objects_ok_v1 ON vex_raw"
-    assert 0 < last["total_ms"] < 60_000
+    assert 0 < last["total_ms"] < 1000 * spent
     assert f"excititor: {last['statement']} …\n" in ran.err
 
 

@@ -9,7 +9,7 @@ from aoc_migrate.operations.step import Step, title
 from aoc_migrate.report.model import finding
 
 _REFUSED = (errors.CheckViolation, errors.UniqueViolation)
-"""What a build or a proof says of a row. NOT NULL is proven by a CHECK, so it cannot be what refuses one."""
+"""What a build or a proof says of a row. A NOT NULL holds new rows from the start, so no late row breaks it."""
 
 
 def run_on_rows(session: Session, step: Step) -> None:

@@ -144,7 +144,7 @@ def _places(node: ast.AST, inside: str, imported: bool = True) -> Iterator[tuple
             elif isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 pass  # a docstring
             elif isinstance(child, ast.Assign) and isinstance(node, ast.ClassDef) and _is_enumeration(node):
-                pass  # a member is known by its name; its value is words, of which recorded texts keep each
+                pass  # a member is known by its name; recorded texts keep the words of its value
             elif isinstance(child, ast.stmt):
                 changes = (*_statement(block, at), *_inner(child))
                 yield from ((inside, child, imported, change) for change in changes)
