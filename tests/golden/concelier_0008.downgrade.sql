@@ -88,7 +88,8 @@ DECLARE
     WHERE c.oid IN (to_regclass('"public"."advisory"'), to_regclass('"public"."advisory_backup_20251028"')) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
   ), owners AS (
     SELECT pg_get_userbyid(v.relowner) AS of_view, pg_get_userbyid(t.relowner) AS of_table, t.relnamespace
-    FROM pg_class t, pg_class v WHERE t.oid = to_regclass('"public"."advisory_backup_20251028"') AND v.oid = to_regclass('"public"."advisory"')
+    FROM pg_class t LEFT JOIN pg_class v ON v.oid = to_regclass('"public"."advisory"')
+    WHERE t.oid = to_regclass('"public"."advisory_backup_20251028"')
   ), first AS (
     SELECT r.* FROM "public"."aoc_migration_state" AS s, jsonb_to_recordset(s.value->'readers') AS r (grantor text, grantee text, grantable boolean, attname text)
     WHERE s.name = 'concelier_0008'
@@ -97,7 +98,7 @@ DECLARE
   ), own AS (
     SELECT grantor, grantee, grantable, attname FROM held WHERE relation = to_regclass('"public"."advisory_backup_20251028"')
   ), lost AS (
-    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view
+    SELECT first.* FROM first, owners WHERE of_view IS NOT NULL AND grantee IS DISTINCT FROM of_view
     EXCEPT SELECT * FROM now
   ), gained AS (
     SELECT now.* FROM now, owners WHERE grantee IS DISTINCT FROM of_table AND (attname IS NULL OR EXISTS (
