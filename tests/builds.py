@@ -53,6 +53,7 @@ def held(database: Database, statement: str = BUILD) -> Iterator[tuple[int, Call
         try:
             phase = f"SELECT count(*) FROM pg_stat_progress_create_index WHERE pid = %s AND {LATE}"
             wait_until(lambda: database.value(phase, [pid]) == 1)
+            wait_until(lambda: bool(database.value("SELECT pg_blocking_pids(%s)", [pid])))  # a moment later
             yield pid, let_go
         finally:
             let_go()

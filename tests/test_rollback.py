@@ -134,6 +134,7 @@ def test_nothing_to_remove_leaves_no_hold(at: str, excititor: Database, aoc: Aoc
     assert aoc.json("upgrade").report["revision"] == "excititor_0007"
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("copy", ["", "CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)"], ids=["alone", "copy"])
 def test_a_second_removal_changes_nothing(copy: str, excititor_at_head: Database, aoc: Aoc) -> None:
     """Once the constraints are removed, both ways leave the first one's hold, and functions that a copy uses."""

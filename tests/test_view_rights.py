@@ -70,6 +70,7 @@ def test_the_table_gets_the_views_present_readers(way: str, swapped: Database, a
     }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "change",
     [

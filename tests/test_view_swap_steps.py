@@ -8,6 +8,7 @@ from tests.test_view_swap import BACKUP
 from tests.test_view_swap_conflicts import CONFLICTS
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("case", "reason"),
     [
