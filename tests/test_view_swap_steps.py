@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.homeward import play
 from tests.test_lifecycle import alembic
 from tests.test_view_swap import BACKUP
 from tests.test_view_swap_conflicts import CONFLICTS
@@ -28,10 +29,16 @@ def test_stock_alembic_stops_too(case: str, reason: str, concelier: Database, ao
     assert f"advisory cannot be replaced with a view: {reason}.\nRename or drop what is in the way" in stopped.out
 
 
-def test_a_view_that_was_dropped_is_not_repaired(concelier: Database, aoc: Aoc) -> None:
-    """If somebody has dropped the view, an upgrade names that, and tries nothing on it."""
+def test_next_leads_from_a_dropped_view_to_head(concelier: Database, aoc: Aoc) -> None:
+    """An upgrade tries nothing on a view that was dropped; its first choice, typed to its end, makes it again."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     concelier.run("DROP VIEW advisory")
 
-    assert aoc.json("upgrade").slugs("error") == ["view-target"]
+    stopped = aoc.json("upgrade")
+    walked = list(play(aoc, stopped.report["next"]["choices"][0]))
+
+    assert (stopped.slugs("error"), stopped.report["next"]["command"]) == (["view-target"], "")
+    assert [command.split()[1] for command, _ in walked] == ["downgrade", "upgrade", "verify"]
+    assert walked[-1][1].exit_code == 0
+    assert concelier.value("SELECT relkind FROM pg_class WHERE oid = 'advisory'::regclass") == "v"
