@@ -8,7 +8,7 @@ from tests.conftest import Database
 
 
 def test_a_twin_is_the_same_index_though_a_column_reads_like_sql(empty_database: Database) -> None:
-    """Only the name of the index becomes another one: a column may be called as the statement begins."""
+    """Only the index gets another name, even if the name of a column reads like the statement."""
     empty_database.run('CREATE TABLE held (" INDEX mine ON " text); CREATE INDEX mine ON held (" INDEX mine ON ")')
     session = Session(Target("concelier", "", "public"), empty_database.connection, "test")
 

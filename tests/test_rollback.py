@@ -137,7 +137,7 @@ def test_nothing_to_remove_leaves_no_hold(at: str, excititor: Database, aoc: Aoc
 @pytest.mark.alike
 @pytest.mark.parametrize("copy", ["", "CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)"], ids=["alone", "copy"])
 def test_a_second_removal_changes_nothing(copy: str, excititor_at_head: Database, aoc: Aoc) -> None:
-    """Once the constraints are removed, both ways leave the first one's hold, and functions that a copy uses."""
+    """Once the constraints are removed, both ways keep the first hold, and the functions of a copy."""
     if copy:
         excititor_at_head.run(copy)
     assert aoc("constraints", "--remove").exit_code == 0

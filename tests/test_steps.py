@@ -102,7 +102,7 @@ def test_a_transaction_locks_one_table(revision: Revision, function: str) -> Non
 
 
 def asked(database: Database, function: str, *revisions: Revision) -> dict[str, tuple[bool, str | None]]:
-    """Return of each Step, of some revisions or all, whether the catalog needs it now, and the objection to it."""
+    """Return whether the catalog needs each Step now, and the objection to it; of some revisions or of all."""
     database.run("SET search_path = pg_catalog, pg_temp")
     found = dict[str, tuple[bool, str | None]]()
     for revision in revisions or history(database.target):
@@ -137,7 +137,7 @@ ELSEWHERE = {
     "0008 MAKE_READ_ONLY": "the view is made with its trigger",
     "0008 USE_INVOKER": "the table has policies",
 }
-"""Steps that are not needed on the way of a usual table, and where they are."""
+"""Steps that a usual table does not need, and what makes one need them."""
 
 
 def test_each_step_is_needed_before_it_runs(

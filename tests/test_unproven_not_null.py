@@ -159,7 +159,7 @@ def test_attached_partitions_keep_their_names(excititor_18: Database, aoc: Aoc) 
 
 
 def test_what_others_have_done_since_is_left(excititor_18: Database, aoc: Aoc) -> None:
-    """Down leaves a NOT NULL that is NOT VALID since; what another table has so makes no difference."""
+    """A downgrade leaves a NOT NULL that somebody has made NOT VALID since, whatever other tables have."""
     assert aoc("upgrade", "excititor_0003").exit_code == 0
     excititor_18.run("CREATE TABLE elsewhere (LIKE vex_raw)")
     excititor_18.run("ALTER TABLE elsewhere ALTER content_hash DROP NOT NULL, ADD NOT NULL content_hash NOT VALID")

@@ -46,7 +46,7 @@ STRONG = {
         "partitions_down.py",
     ],
 }
-"""How the names of tests begin, after ``tests/test_``, that are about modules of the package by their names."""
+"""The tests that are about a module of the package: the beginnings of their names after ``tests/test_``."""
 IMPORTS = 4
 """How much a file of tests is about a module that it imports."""
 BUDGET = 120.0
