@@ -143,6 +143,11 @@ VIEWS = {
         "DROP VIEW advisory; CREATE VIEW advisory AS SELECT id FROM advisory_raw",
         "advisory_raw",
     ),
+    "over a namesake": (
+        f"DROP VIEW advisory; CREATE SCHEMA theirs; CREATE TABLE theirs.{BACKUP} (id text); "
+        f"CREATE VIEW advisory AS SELECT id FROM theirs.{BACKUP}",
+        f"it reads theirs.{BACKUP}",
+    ),
     "over nothing": ("DROP VIEW advisory; CREATE VIEW advisory AS SELECT 1 AS id", "it reads nothing"),
     "over more": (
         f"CREATE OR REPLACE VIEW advisory AS SELECT * FROM {BACKUP} WHERE EXISTS (SELECT FROM advisory_raw)",

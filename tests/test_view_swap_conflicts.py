@@ -20,6 +20,11 @@ CONFLICTS = {
         f"{OVER} AS SELECT b.id FROM {BACKUP} b JOIN advisory_raw r USING (id)",
         "but not over",
     ),
+    "a view over a namesake": (
+        f"DROP VIEW advisory_titles; ALTER TABLE advisory RENAME TO {BACKUP}; CREATE SCHEMA theirs; "
+        f"CREATE TABLE theirs.{BACKUP} (id text); CREATE VIEW advisory AS SELECT id FROM theirs.{BACKUP}",
+        "but not over",
+    ),
     "a view by hand that accepts writes": (f"{OVER} AS SELECT * FROM {BACKUP}", "accepts writes"),
     "a materialized view": (
         "DROP TABLE advisory CASCADE; CREATE MATERIALIZED VIEW advisory AS SELECT 1 AS id",

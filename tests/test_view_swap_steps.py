@@ -2,10 +2,11 @@
 
 import pytest
 
-from aoc_migrate.report.commands import split
 from tests.conftest import Aoc, Database
+from tests.helpers import psql
+from tests.homeward import play
 from tests.test_lifecycle import alembic
-from tests.test_view_swap import BACKUP
+from tests.test_view_swap import BACKUP, fingerprint
 from tests.test_view_swap_conflicts import CONFLICTS
 
 
@@ -15,6 +16,7 @@ from tests.test_view_swap_conflicts import CONFLICTS
     [
         ("both names taken", f"the name {BACKUP} is taken"),
         ("a foreign view", f"it is a view already, and there is no {BACKUP}"),
+        ("a view over both", f"it is a view, but not over {BACKUP} alone"),
         ("a sequence", "it is neither a table nor a view"),
     ],
 )
@@ -29,17 +31,64 @@ def test_stock_alembic_stops_too(case: str, reason: str, concelier: Database, ao
     assert f"advisory cannot be replaced with a view: {reason}.\nRename or drop what is in the way" in stopped.out
 
 
-def test_a_dropped_view_is_made_again_as_its_help_says(concelier: Database, aoc: Aoc) -> None:
-    """An upgrade tries nothing on a view that was dropped; what the help says to type makes it again."""
+def test_next_leads_from_a_dropped_view_to_head(concelier: Database, aoc: Aoc) -> None:
+    """An upgrade tries nothing on a view that was dropped; its first choice, typed to its end, makes it again."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
     concelier.run("DROP VIEW advisory")
 
     stopped = aoc.json("upgrade")
-    typed = [part for part, is_command in split(stopped.finding("view-target")["help"]) if is_command]
-    codes = [aoc(*command.split()[1:]).exit_code for command in typed]
+    walked = list(play(aoc, stopped.report["next"]["choices"][0]))
 
-    assert (stopped.exit_code, stopped.slugs("error")) == (1, ["view-target"])
-    assert ([command.split()[1] for command in typed], codes) == (["downgrade", "upgrade"], [0, 0])
+    assert (stopped.slugs("error"), stopped.report["next"]["command"]) == (["view-target"], "")
+    assert [command.split()[1] for command, _ in walked] == ["downgrade", "upgrade", "verify"]
+    assert walked[-1][1].exit_code == 0
     assert concelier.value("SELECT relkind::text FROM pg_class WHERE oid = 'advisory'::regclass") == "v"
-    assert aoc("verify").exit_code == 0
+
+
+IN_ITS_PLACE = {
+    "over nothing": "CREATE VIEW advisory AS SELECT 1 AS id",
+    "over more": f"CREATE VIEW advisory AS SELECT id FROM {BACKUP} UNION SELECT id FROM advisory_raw",
+    "over a namesake": (
+        f"CREATE SCHEMA theirs; CREATE TABLE theirs.{BACKUP} (id text); "
+        f"CREATE VIEW advisory AS SELECT id FROM theirs.{BACKUP}"
+    ),
+}
+
+
+@pytest.mark.alike
+@pytest.mark.parametrize("case", IN_ITS_PLACE)
+def test_another_view_is_not_dropped(case: str, concelier: Database, aoc: Aoc) -> None:
+    """A downgrade drops no view but one over the backup, and takes over the privileges of no other."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    concelier.run(f"DROP VIEW advisory; {IN_ITS_PLACE[case]}")
+    privileges = "SELECT relname, relacl::text FROM pg_class WHERE relname ~ '^advisory' ORDER BY oid"
+    before = fingerprint(concelier), concelier.rows(privileges)
+
+    stopped = aoc.json("downgrade", "-1")
+    stock = alembic(concelier, aoc, "downgrade", "-1", check=False)
+    script = psql(concelier, aoc("plan", "concelier", "head:concelier_0007", "--sql").out)
+
+    assert (stopped.exit_code, stopped.slugs("error")) == (1, ["swap-back-conflict"])
+    assert "is a view, but not over" in stopped.finding("swap-back-conflict")["problem"]
+    assert (stock.exit_code != 0, script.exit_code) == (True, 3)
+    assert (fingerprint(concelier), concelier.rows(privileges)) == before
+    concelier.run("ALTER VIEW advisory RENAME TO theirs_now")
+    assert [aoc(*words).exit_code for words in (("downgrade", "-1"), ("upgrade",))] == [0, 0]
+
+
+@pytest.mark.alike
+@pytest.mark.parametrize("case", IN_ITS_PLACE)
+def test_another_view_is_not_repaired(case: str, concelier: Database, aoc: Aoc) -> None:
+    """Where the swap was done and another view took its place since, running it again leaves that view alone."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    concelier.run(f"DROP VIEW advisory; {IN_ITS_PLACE[case]}; ALTER TABLE {BACKUP} ENABLE ROW LEVEL SECURITY")
+
+    for words in (("stamp", "concelier_0007"), ("upgrade", "head")):
+        assert alembic(concelier, aoc, *words).exit_code == 0
+
+    changed = "SELECT relhastriggers OR reloptions IS NOT NULL FROM pg_class WHERE oid = 'advisory'::regclass"
+    assert concelier.value(changed) is False
+    assert aoc.json("verify").slugs("error") == ["view-target"]

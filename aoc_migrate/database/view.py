@@ -1,7 +1,7 @@
 """SQL that reads the state of the view swap, for revisions, audit and verify alike."""
 
 from aoc_migrate.contract.model import ViewSwap
-from aoc_migrate.database.relation import Relation, Schema
+from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.trust import owner_of, trusted
 
 
@@ -10,13 +10,17 @@ def guard_function(swap: ViewSwap) -> str:
     return f"aoc_{swap.view}_read_only"
 
 
-def underlying(relation: Relation) -> str:
-    """Return the SQL expression for the array of bare names of the relations that view ``relation`` reads."""
-    return f"""ARRAY(SELECT DISTINCT k.relname::text FROM pg_rewrite r
+def reads(schema: Schema, swap: ViewSwap) -> str:
+    """Return an SQL expression: the relations that the view reads, as an array of regclass."""
+    return f"""ARRAY(SELECT DISTINCT d.refobjid::regclass FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
       AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
-    JOIN pg_class k ON k.oid = d.refobjid
-    WHERE r.ev_class = to_regclass({relation.literal}) AND r.rulename = '_RETURN')"""
+    WHERE r.ev_class = to_regclass({schema[swap.view].literal}) AND r.rulename = '_RETURN')"""
+
+
+def over_backup(schema: Schema, swap: ViewSwap) -> str:
+    """Return an SQL boolean: the view reads the backup, and nothing else."""
+    return f"{reads(schema, swap)} = ARRAY[to_regclass({schema[swap.backup].literal})]"
 
 
 def read_only(schema: Schema, swap: ViewSwap) -> str:

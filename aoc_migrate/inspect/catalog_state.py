@@ -6,7 +6,7 @@ from aoc_migrate.contract.model import Contract, Index, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.view import bypasses_policies, privileges, read_only, underlying
+from aoc_migrate.database.view import bypasses_policies, over_backup, privileges, read_only, reads
 from aoc_migrate.report.facts.target_state import CatalogFacts
 from aoc_migrate.report.model import Finding, finding
 
@@ -125,14 +125,13 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
     schema = session.schema
     view, backup = schema[swap.view], schema[swap.backup]
     facts = session.row(
-        f"SELECT {underlying(view)} AS reads, ({read_only(schema, swap)}) AS read_only, "
+        f"SELECT {over_backup(schema, swap)} AS ours, array_to_string({reads(schema, swap)}, ', ') AS reads, "
+        f"({read_only(schema, swap)}) AS read_only, "
         f"({bypasses_policies(schema, swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
         f"WHERE oid IN (to_regclass({view.literal}), to_regclass({backup.literal}))) AS owners"
     )
-    if facts["reads"] != [swap.backup]:
-        yield finding(
-            "view-target", swap.view, reason=f"it reads {', '.join(facts['reads']) or 'nothing'}", **values
-        )
+    if not facts["ours"]:
+        yield finding("view-target", swap.view, reason=f"it reads {facts['reads'] or 'nothing'}", **values)
         return
     if swapped and not facts["read_only"]:
         yield finding("view-writable", swap.view, **values)

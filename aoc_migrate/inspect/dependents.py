@@ -8,7 +8,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.majors import ACT_AS
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.view import DESCRIBED, guard_function, read_only, underlying
+from aoc_migrate.database.view import DESCRIBED, guard_function, over_backup, read_only
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, finding
 
@@ -38,8 +38,8 @@ def _conflict(swap: ViewSwap, reason: str, remedy: str = "") -> Finding:
 
 
 def _is_a_view(session: Session, swap: ViewSwap) -> Iterator[Finding]:
-    if session.value(f"SELECT {underlying(session.schema[swap.view])} = ARRAY[%s]", (swap.backup,)) is not True:
-        yield _conflict(swap, f"it is a view, but not over {swap.backup}")
+    if not session.value(f"SELECT {over_backup(session.schema, swap)}"):
+        yield _conflict(swap, f"it is a view, but not over {swap.backup} alone")
     elif not (
         session.value(read_only(session.schema, swap))
         or session.value(

@@ -8,24 +8,21 @@ read only some would lose them (PostgreSQL 15 manual, CREATE VIEW). More facts i
 
 from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database.bookkeeping import STATE
-from aoc_migrate.database.relation import Schema, literal
+from aoc_migrate.database.relation import Schema
 from aoc_migrate.database.state import forget, recorded
-from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.database.view import (
     bypasses_policies,
-    dependents,
     guard_function,
     needs_invoker,
+    over_backup,
     privileges,
     read_only,
     refusal,
-    underlying,
 )
 from aoc_migrate.operations import view_rights
 from aoc_migrate.operations.registry import operation
-from aoc_migrate.operations.step import Executor, Kind, Lock, Objection, Printed, Step, foreign_object
-
-_SWAPPED = "(value->>'swapped')::boolean"
+from aoc_migrate.operations.step import Executor, Kind, Lock, Printed, Step
+from aoc_migrate.operations.view_conflicts import back_conflict, conflict, foreign_function, swapped
 
 
 @operation
@@ -37,8 +34,7 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
     """
     at, swap = run.schema, ViewSwap(table, backup)
     view = at[table]
-    is_view = f"EXISTS (SELECT FROM pg_class WHERE oid = to_regclass({view.literal}) AND relkind = 'v')"
-    swapped = f"{recorded(at, revision, _SWAPPED)} AND {is_view}"
+    ours = f"{swapped(at, revision)} AND {over_backup(at, swap)}"
     run.run(
         Step(
             Kind.SWAP,
@@ -47,7 +43,7 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
             Lock.ACCESS_EXCLUSIVE,
             (_swap(at, swap, revision),),
             needed=f"NOT {recorded(at, revision)}",
-            objection=_conflict(at, swap, revision),
+            objection=conflict(at, swap, revision),
             optional=True,
         )
     )
@@ -58,8 +54,8 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
             (guard_function(swap),),
             Lock.ACCESS_EXCLUSIVE,
             (_function(at, swap), _trigger(at, swap)),
-            needed=f"{swapped} AND NOT ({read_only(at, swap)})",
-            objection=_foreign(at, swap, f"{swapped} AND NOT ({read_only(at, swap)})"),
+            needed=f"{ours} AND NOT ({read_only(at, swap)})",
+            objection=foreign_function(at, swap, f"{ours} AND NOT ({read_only(at, swap)})"),
             printed=Printed.NEVER,
         )
     )
@@ -70,7 +66,7 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
             (table,),
             Lock.ACCESS_EXCLUSIVE,
             (f"ALTER VIEW {view} SET (security_invoker = true)",),
-            needed=f"{swapped} AND ({bypasses_policies(at, swap)})",
+            needed=f"{ours} AND ({bypasses_policies(at, swap)})",
             printed=Printed.NEVER,
         )
     )
@@ -82,7 +78,7 @@ def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
 
     What was granted or revoked on the view since, the table grants or revokes as far as SELECT goes, with a remark
     (``view-changed-since``). DROP VIEW without CASCADE: anything since built on the view stops this, as it should.
-    Objects to that beforehand, and to a table in the view's place (``swap-back-conflict``).
+    Objects to that beforehand, and to another relation in the view's place (``swap-back-conflict``).
     """
     at, swap = run.schema, ViewSwap(table, backup)
     run.run(
@@ -93,60 +89,11 @@ def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
             Lock.ACCESS_EXCLUSIVE,
             (_back(at, swap, revision),),
             needed=recorded(at, revision),
-            objection=_back_conflict(at, swap, revision),
-            remark=view_rights.remark(at, swap, revision, recorded(at, revision, _SWAPPED)),
+            objection=back_conflict(at, swap, revision),
+            remark=view_rights.remark(at, swap, revision, swapped(at, revision)),
             optional=True,
         )
     )
-
-
-def _conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
-    remedy = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view."
-    view, backup = at[swap.view], at[swap.backup]
-    reason = f"""(SELECT CASE WHEN {recorded(at, revision)} THEN NULL
-    WHEN kind IN ('r', 'p') AND taken THEN {literal(f"the name {swap.backup} is taken")}
-    WHEN kind = 'v' AND NOT taken THEN {literal(f"it is a view already, and there is no {swap.backup}")}
-    WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
-  FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
-    to_regclass({backup.literal}) IS NOT NULL AS taken) AS found)"""
-    return Objection("swap-conflict", swap.view, reason, {"remedy": remedy})
-
-
-def _back_conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
-    remedy = (
-        f"Drop what depends on {swap.view}, go down, and create it again: it then uses the table. If another "
-        f"relation has the name {swap.view}, or {swap.backup} is missing, rename the tables first. If the view "
-        f"has a new owner, give it back to that of {swap.backup}: ALTER VIEW {swap.view} OWNER TO …;"
-    )
-    view, backup = at[swap.view], at[swap.backup]
-    reason = f"""(SELECT CASE WHEN NOT {recorded(at, revision, _SWAPPED)} THEN NULL
-    WHEN to_regclass({backup.literal}) IS NULL THEN {literal(f"there is no {swap.backup}")}
-    WHEN kind <> 'v' THEN {literal(f"{swap.view} is no view any more")}
-    WHEN names IS NOT NULL THEN 'other objects depend on it (' || names || ')' ELSE {_unlockable(at, swap)} END
-  FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
-    {dependents(at, swap)} AS names) AS found)"""
-    return Objection("swap-back-conflict", swap.view, reason, {"remedy": remedy})
-
-
-def _unlockable(at: Schema, swap: ViewSwap) -> str:
-    """Return why a view's new owner is in the way: LOCK also locks the backup, with the rights of that owner."""
-    return f"""(SELECT format('it belongs to %I, whose rights are too few to lock {swap.backup}, a table of %I',
-    pg_get_userbyid(v.relowner), pg_get_userbyid(t.relowner)) FROM pg_class v, pg_class t
-  WHERE v.oid = to_regclass({at[swap.view].literal}) AND t.oid = to_regclass({at[swap.backup].literal})
-    AND v.relkind = 'v' AND v.relowner <> t.relowner
-    AND NOT has_table_privilege(v.relowner, t.oid, 'UPDATE, DELETE, TRUNCATE')
-    AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions)
-      WHERE option_name = 'security_invoker' AND option_value::boolean))"""
-
-
-def _foreign(at: Schema, swap: ViewSwap, needed: str) -> Objection:
-    """Return the objection to another owner's function: CREATE OR REPLACE would keep that owner."""
-    name = guard_function(swap)
-    theirs = (
-        f"EXISTS (SELECT FROM pg_proc WHERE oid = to_regproc({at[name].literal}) "
-        f"AND NOT {trusted('proowner', owner_of(at[swap.backup]))})"
-    )
-    return foreign_object(name, f"{needed} AND {theirs}")
 
 
 def _function(at: Schema, swap: ViewSwap) -> str:
@@ -174,7 +121,7 @@ DECLARE
 BEGIN
   IF kind IN ('r', 'p') AND to_regclass({backup.literal}) IS NULL THEN
     ALTER TABLE {view} RENAME TO {swap.backup};
-  ELSIF kind IS NULL OR kind = 'v' AND {underlying(view)} = ARRAY['{swap.backup}'] THEN
+  ELSIF kind IS NULL OR kind = 'v' AND {_names_read(at, swap)} = ARRAY['{swap.backup}'] THEN
     INSERT INTO {state} (name, value) VALUES ('{revision}', '{{"swapped": false}}');
     RETURN;
   ELSE
@@ -232,13 +179,21 @@ BEGIN
 END $aoc$"""
 
 
+def _names_read(at: Schema, swap: ViewSwap) -> str:
+    return f"""ARRAY(SELECT DISTINCT k.relname::text FROM pg_rewrite r
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+    JOIN pg_class k ON k.oid = d.refobjid
+    WHERE r.ev_class = to_regclass({at[swap.view].literal}) AND r.rulename = '_RETURN')"""
+
+
 def _back(at: Schema, swap: ViewSwap, revision: str) -> str:
     declared, carried = view_rights.carry_back(at, swap, revision)
     return f"""DO $aoc$
 DECLARE
   {declared}
 BEGIN
-  IF {recorded(at, revision, _SWAPPED)} THEN
+  IF {swapped(at, revision)} THEN
     {carried}
     DROP VIEW IF EXISTS {at[swap.view]};
     DROP FUNCTION IF EXISTS {at[guard_function(swap)]}();

@@ -22,7 +22,7 @@ from aoc_migrate.run import hold
 
 FIX = "Fix what the findings name first."
 RETROFIT = "AOC_ALLOW_SUPERSEDES_RETROFIT=true"
-_FIRST = ("index-in-place", "constraints-in-place", "repairs-collide", "newer-run-first")
+_FIRST = ("index-in-place", "constraints-in-place", "repairs-collide", "newer-run-first", "view-target")
 _LISTS = ("history", "quarantine")
 _WITH_PAUSES = re.compile(r"aoc-migrate (upgrade|downgrade|chain|repair|dedupe|rehearse)\b")
 _STOPPED = {"stopped-as-asked"}
@@ -113,7 +113,7 @@ def _new_plan(errors: list[Finding]) -> Next:
 
 
 def _in_the_way(errors: list[Finding]) -> Next:
-    """Return what has to be undone before rows can be restored or repaired, or nothing."""
+    """Return what has to be undone before rows can be restored or repaired, or the view made again, or nothing."""
     for found in errors:
         if found.slug in _FIRST:
             return Next(choices=tuple(part for part, is_command in split(found.help) if is_command), note=FIX)

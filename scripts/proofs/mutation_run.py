@@ -48,6 +48,7 @@ WHOLE = {
             "render",
             "step",
             "step_reads",
+            "view_conflicts",
             "view_rights",
             "view_swap",
         )
