@@ -7,8 +7,8 @@ import pytest
 
 from aoc_migrate.sandbox.databases import create_legacy_advisory, create_raw_table
 from tests.conftest import Aoc, Database
-from tests.helpers import wait_until, writing
-from tests.test_lifecycle import by_script
+from tests.helpers import psql, wait_until, writing
+from tests.test_lifecycle import alembic, by_script
 
 SCHEMAS = ["Vuln Data", 'quo"te', "select", "üñí", "a.b", "per%cent", "it's"]
 
@@ -103,6 +103,21 @@ def test_a_new_table_belongs_to_the_named_owner(
     aoc.configure(empty_database)
 
     assert aoc("upgrade", CONCELIER_TABLE_OWNER=owner_with_odd_name).exit_code == 0
+    assert (
+        empty_database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'advisory_raw'")
+        == owner_with_odd_name
+    )
+
+
+def test_printed_sql_makes_the_table_for_the_named_owner(
+    empty_database: Database, owner_with_odd_name: str, aoc: Aoc
+) -> None:
+    """Where the printed baseline creates the raw table, it belongs to CONCELIER_TABLE_OWNER."""
+    aoc.configure(empty_database)
+    aoc.environment["CONCELIER_TABLE_OWNER"] = owner_with_odd_name
+    printed = alembic(empty_database, aoc, "upgrade", "base:concelier_0001", "--sql").out
+
+    assert psql(empty_database, printed).exit_code == 0
     assert (
         empty_database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'advisory_raw'")
         == owner_with_odd_name

@@ -77,6 +77,25 @@ def test_printed_sql_does_what_the_commands_do(
     assert found == expected
 
 
+def test_the_comment_on_a_strong_lock_has_its_limit(excititor: Database, aoc: Aoc) -> None:
+    """What the comment says that others wait at most is what the statements below it set."""
+    printed = alembic(excititor, aoc, "upgrade", "base:head", "--sql").out
+    instants = printed.split("for an instant: waits ")[1:]
+
+    assert len(instants) > 1
+    for instant in instants:
+        said, strong = instant.partition(" ms at most")[0], instant.partition("IN ACCESS EXCLUSIVE MODE")[0]
+        assert strong.count(f"_timeout = '{said}ms'") == 2
+
+
+def test_repairs_are_not_printed(concelier: Database, aoc: Aoc) -> None:
+    """Printed SQL makes the view, and leaves out what only a view that somebody has changed needs."""
+    printed = alembic(concelier, aoc, "upgrade", "concelier_0007:concelier_0008", "--sql").out
+
+    assert "CREATE VIEW" in printed
+    assert not re.search(r"^(ALTER VIEW|CREATE OR REPLACE)", printed, re.MULTILINE)
+
+
 def test_both_histories_are_shown(aoc: Aoc, excititor: Database) -> None:
     """`alembic heads` and `alembic history` without -n show both databases; what needs one asks for it."""
     heads, shown = (alembic(excititor, aoc, word, named=False).out for word in ("heads", "history"))
