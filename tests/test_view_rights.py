@@ -164,6 +164,16 @@ def test_an_owner_who_may_lock_nothing_is_named_first(swapped: Database, aoc: Ao
     assert aoc("downgrade", "-1").exit_code == 0
 
 
+def test_an_owner_whose_rights_are_not_used_may_lock_nothing(swapped: Database, aoc: Aoc) -> None:
+    """A view that runs with its caller's rights locks its table with them too, whoever owns it."""
+    swapped.run("GRANT CREATE ON SCHEMA public TO lender; ALTER VIEW advisory SET (security_invoker = true)")
+    swapped.run("ALTER VIEW advisory OWNER TO lender")
+
+    ran = aoc.json("downgrade", "-1")
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, [])
+
+
 def test_a_dropped_view_revokes_nothing(swapped: Database, aoc: Aoc) -> None:
     """If somebody has dropped the view, the table keeps the rights that it has."""
     before = privileges(swapped, BACKUP)
