@@ -117,10 +117,13 @@ class Online:
 
         There each Step changes every partition and every shard, under a lock on all of them.
         """
-        ends = [n + 1 for n, step in enumerate(steps) if step.lock is Lock.ACCESS_EXCLUSIVE]
-        if len(ends) < 2 or self.spread(steps[ends[0] - 1].relation) == PLAIN:
-            return [steps] if steps else []
-        return [steps[start:end] for start, end in pairwise([0, *ends[:-1], len(steps)])]
+        ends = [
+            n + 1
+            for n, step in enumerate(steps)
+            if step.lock is Lock.ACCESS_EXCLUSIVE and self.spread(step.relation) != PLAIN
+        ]
+        groups = (steps[start:end] for start, end in pairwise([0, *ends[:-1], len(steps)]))
+        return [group for group in groups if group]
 
     def _take(self, steps: tuple[Step, ...]) -> None:
         match strongest(steps):
