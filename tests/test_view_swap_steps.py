@@ -9,6 +9,8 @@ from tests.test_lifecycle import alembic
 from tests.test_view_swap import BACKUP, fingerprint
 from tests.test_view_swap_conflicts import CONFLICTS
 
+STOPPING = ("-v", "ON_ERROR_STOP=1")
+
 
 @pytest.mark.alike
 @pytest.mark.parametrize(
@@ -21,14 +23,18 @@ from tests.test_view_swap_conflicts import CONFLICTS
     ],
 )
 def test_stock_alembic_stops_too(case: str, reason: str, concelier: Database, aoc: Aoc) -> None:
-    """Without an audit, the Step itself says what is in the way, and what to do."""
+    """Without an audit, the Step itself says what is in the way, and what to do; so does the printed SQL."""
     concelier.run(CONFLICTS[case][0])
     aoc.configure(concelier)
 
     stopped = alembic(concelier, aoc, "upgrade", "head", check=False)
+    printed = alembic(concelier, aoc, "upgrade", "concelier_0007:concelier_0008", "--sql").out
+    ran = psql(concelier, printed, *STOPPING)
+    said = 'cannot lock relation "advisory"' if case == "a sequence" else f"advisory: {reason}"
 
     assert stopped.exit_code != 0
     assert f"advisory cannot be replaced with a view: {reason}.\nRename or drop what is in the way" in stopped.out
+    assert (ran.exit_code, said in ran.err) == (3, True), ran.err
 
 
 def test_next_leads_from_a_dropped_view_to_head(concelier: Database, aoc: Aoc) -> None:
@@ -68,11 +74,14 @@ def test_another_view_is_not_dropped(case: str, concelier: Database, aoc: Aoc) -
 
     stopped = aoc.json("downgrade", "-1")
     stock = alembic(concelier, aoc, "downgrade", "-1", check=False)
-    script = psql(concelier, aoc("plan", "concelier", "head:concelier_0007", "--sql").out)
+    down = "concelier_0008:concelier_0007"
+    printed = alembic(concelier, aoc, "downgrade", down, "--sql").out, aoc("plan", "concelier", down, "--sql").out
+    scripts = [psql(concelier, text, *STOPPING) for text in printed]
 
     assert (stopped.exit_code, stopped.slugs("error")) == (1, ["swap-back-conflict"])
     assert "is a view, but not over" in stopped.finding("swap-back-conflict")["problem"]
-    assert (stock.exit_code != 0, script.exit_code) == (True, 3)
+    assert stock.exit_code != 0
+    assert [(script.exit_code, "but not over" in script.err) for script in scripts] == [(3, True)] * 2
     assert (fingerprint(concelier), concelier.rows(privileges)) == before
     concelier.run("ALTER VIEW advisory RENAME TO theirs_now")
     assert [aoc(*words).exit_code for words in (("downgrade", "-1"), ("upgrade",))] == [0, 0]

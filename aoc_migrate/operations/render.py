@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OWNER = "aoc_table_owner"
 """The option of Alembic's context that names the owner of a new raw table."""
+_GOES_ON = (Kind.RECORD, Kind.SWAP, Kind.SWAP_BACK)
+"""Steps whose statements do not fail by themselves where there is an objection."""
 
 
 class Printer:
@@ -80,7 +82,7 @@ class Printer:
 
     def _step(self, step: Step) -> None:
         """Print a Step inside Alembic's transaction."""
-        if step.kind is Kind.RECORD or step.printed is Printed.ASKING:
+        if step.kind in _GOES_ON or step.printed is Printed.ASKING:
             self._object(step)
         body = ";\n".join(step.sql) + ";"
         if step.printed is Printed.ASKING:
@@ -113,7 +115,7 @@ class Printer:
             declare = f"reason text := {objection.reason};"
             raising = f"RAISE EXCEPTION '{objection.subject}: %', reason;"
             self._put(
-                f"-- Stop where {objection.subject} is not ours.\n"
+                f"-- Stop if {objection.subject} is not as it must be.\n"
                 + _block(f"IF reason IS NOT NULL THEN\n  {raising}\nEND IF;", declare)
             )
 

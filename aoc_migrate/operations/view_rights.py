@@ -85,16 +85,15 @@ def _changes(at: Schema, swap: ViewSwap, revision: str) -> str:
     """Return a query of (verb, grantor, grantee, grantable, attname, acts, line).
 
     ``verb``: what is to be done on the table: GRANT, REVOKE, KEEP; NULL for another owner. ``acts``: we may act as
-    the grantor. ``line``: what a reader must know, NULL where nothing has changed. Without the view, nobody has
-    lost anything; and its new owner has only lost a grant that it needs no longer.
+    the grantor. ``line``: what a reader must know, NULL where nothing has changed. Without the view, there is
+    nothing to do; and its new owner has only lost a grant that it needs no longer.
     """
     view, table = at[swap.view], at[swap.backup]
     return f"""  WITH held AS (
     {_held(view, table)}
   ), owners AS (
     SELECT pg_get_userbyid(v.relowner) AS of_view, pg_get_userbyid(t.relowner) AS of_table, t.relnamespace
-    FROM pg_class t LEFT JOIN pg_class v ON v.oid = to_regclass({view.literal})
-    WHERE t.oid = to_regclass({table.literal})
+    FROM pg_class t, pg_class v WHERE t.oid = to_regclass({table.literal}) AND v.oid = to_regclass({view.literal})
   ), first AS (
     SELECT r.* FROM {at[STATE]} AS s, jsonb_to_recordset(s.value->'readers') AS r ({_RIGHT})
     WHERE s.name = '{revision}'
@@ -103,7 +102,7 @@ def _changes(at: Schema, swap: ViewSwap, revision: str) -> str:
   ), own AS (
     SELECT grantor, grantee, grantable, attname FROM held WHERE relation = to_regclass({table.literal})
   ), lost AS (
-    SELECT first.* FROM first, owners WHERE of_view IS NOT NULL AND grantee IS DISTINCT FROM of_view
+    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view
     EXCEPT SELECT * FROM now
   ), gained AS (
     SELECT now.* FROM now, owners WHERE grantee IS DISTINCT FROM of_table AND (attname IS NULL OR EXISTS (

@@ -56,7 +56,7 @@ BEGIN;
 
 -- Running upgrade concelier_0004 -> concelier_0005
 
--- Stop where advisory_raw_chain_v1 is not ours.
+-- Stop if advisory_raw_chain_v1 is not as it must be.
 DO $aoc$
 DECLARE reason text := CASE WHEN to_regclass('"public"."advisory_raw_chain_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
   WHERE i.indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')
@@ -80,7 +80,7 @@ INSERT INTO "public"."aoc_migration_state" (name, value) SELECT 'concelier_0005'
 
 COMMIT;
 
--- Stop where advisory_raw_chain_v1 is not ours.
+-- Stop if advisory_raw_chain_v1 is not as it must be.
 DO $aoc$
 DECLARE reason text := CASE WHEN to_regclass('"public"."advisory_raw_chain_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
   WHERE i.indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')
@@ -112,7 +112,7 @@ END $aoc$;
 SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."advisory_raw_chain_v1"' WHERE EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT (indisvalid AND indisready AND indislive))
 \gexec
 
--- Stop where advisory_raw_chain_v1 is not ours.
+-- Stop if advisory_raw_chain_v1 is not as it must be.
 DO $aoc$
 DECLARE reason text := CASE WHEN to_regclass('"public"."advisory_raw_chain_v1"') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
   WHERE i.indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')

@@ -73,6 +73,24 @@ BEGIN
   END IF;
 END $aoc$;
 
+-- Stop if advisory is not as it must be.
+DO $aoc$
+DECLARE reason text := (SELECT CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008') THEN NULL
+    WHEN kind IN ('r', 'p') AND taken THEN 'the name advisory_backup_20251028 is taken'
+    WHEN kind = 'v' AND NOT taken THEN 'it is a view already, and there is no advisory_backup_20251028'
+    WHEN kind = 'v' AND NOT ARRAY(SELECT DISTINCT d.refobjid::regclass FROM pg_rewrite r
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+    WHERE r.ev_class = to_regclass('"public"."advisory"') AND r.rulename = '_RETURN') = ARRAY[to_regclass('"public"."advisory_backup_20251028"')] THEN 'it is a view, but not over advisory_backup_20251028 alone'
+    WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
+  FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"')) AS kind,
+    to_regclass('"public"."advisory_backup_20251028"') IS NOT NULL AS taken) AS found);
+BEGIN
+  IF reason IS NOT NULL THEN
+    RAISE EXCEPTION 'advisory: %', reason;
+  END IF;
+END $aoc$;
+
 -- RENAME and CREATE VIEW advisory: ACCESS EXCLUSIVE on advisory for an instant; readers find the same rows under the same name; nobody writes them any more.
 DO $aoc$
 DECLARE
@@ -80,18 +98,11 @@ DECLARE
   role_before text := current_setting('role');
   owner oid; listed text; entry record;
 BEGIN
-  IF kind IN ('r', 'p') AND to_regclass('"public"."advisory_backup_20251028"') IS NULL THEN
-    ALTER TABLE "public"."advisory" RENAME TO advisory_backup_20251028;
-  ELSIF kind IS NULL OR kind = 'v' AND ARRAY(SELECT DISTINCT k.relname::text FROM pg_rewrite r
-    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
-    JOIN pg_class k ON k.oid = d.refobjid
-    WHERE r.ev_class = to_regclass('"public"."advisory"') AND r.rulename = '_RETURN') = ARRAY['advisory_backup_20251028'] THEN
+  IF kind IS NULL OR kind = 'v' THEN  -- the objection has made sure that a view is over the backup
     INSERT INTO "public"."aoc_migration_state" (name, value) VALUES ('concelier_0008', '{"swapped": false}');
     RETURN;
-  ELSE
-    RAISE EXCEPTION 'advisory is not the legacy table, or advisory_backup_20251028 is taken';
   END IF;
+  ALTER TABLE "public"."advisory" RENAME TO advisory_backup_20251028;
   SELECT relowner INTO owner FROM pg_class WHERE oid = '"public"."advisory_backup_20251028"'::regclass;
   SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO listed FROM pg_attribute
     WHERE attrelid = '"public"."advisory_backup_20251028"'::regclass AND attnum > 0 AND NOT attisdropped;
@@ -109,7 +120,7 @@ BEGIN
   EXECUTE format('ALTER FUNCTION %s() OWNER TO %I', '"public"."aoc_advisory_read_only"', pg_get_userbyid(owner));
   EXECUTE format('ALTER VIEW %s OWNER TO %I', '"public"."advisory"', pg_get_userbyid(owner));
   -- Privileges: first take away what default privileges gave, then grant what the table grants.
-  FOR entry IN SELECT DISTINCT given.grantee
+  FOR entry IN SELECT given.grantee
     FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS given
     WHERE oid = '"public"."advisory"'::regclass
   LOOP
