@@ -101,10 +101,13 @@ EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "a downgrade": (lambda plan: changed(plan, direction="downgrade"), "is the plan of a downgrade"),
     "edited by hand": (lambda plan: edit(plan, to_revision="excititor_0004"), "was changed after it was made"),
-    "another database": (
-        lambda plan: plan | {"reports": [plan["reports"][0] | {"database": MARK}]},
-        "was changed after it was made",
-    ),
+    **{
+        f"of another {what}": (
+            lambda plan, what=what: plan | {"reports": [plan["reports"][0] | {what: MARK}]},
+            "was changed after it was made",
+        )
+        for what in ("server", "database", "schema")
+    },
     "without a database": (
         lambda plan: plan | {"reports": [{k: v for k, v in plan["reports"][0].items() if k != "database"}]},
         "was changed after it was made",
@@ -146,3 +149,5 @@ def test_the_words_must_fit_the_plan(excititor: Database, concelier: Database, a
     assert (several.exit_code, "Several targets are configured: name one." in several.err) == (2, True)
     assert nothing_of_ours(excititor)
     assert aoc.json("upgrade", "excititor", "+4", "--plan", str(file)).report["revision"] == "excititor_0004"
+    file.write_text(json.dumps(changed(json.loads(file.read_text(encoding="utf-8")), to_revision="base")))
+    assert "goes to base, not to head." in refused(aoc, file, "head")

@@ -56,16 +56,19 @@ def test_a_report_names_its_explanation(concelier: Database, aoc: Aoc) -> None:
 
 def completed(line: str) -> list[str]:
     """Return what bash completes a line to, with the function that we print."""
+    return _completion(line).stdout.split()
+
+
+def _completion(line: str) -> subprocess.CompletedProcess[str]:
     script = f"""
       source <(_AOC_MIGRATE_COMPLETE=bash_source aoc-migrate)
       COMP_WORDS=({line}{" ''" if line.endswith(" ") else ""}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
       _aoc_migrate_completion aoc-migrate; printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     environment = {"PATH": f"{PROGRAMS}:/usr/bin:/bin", "HOME": "/"}
-    ran = subprocess.run(
+    return subprocess.run(
         ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
-    return ran.stdout.split()
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,12 @@ def completed(line: str) -> list[str]:
 def test_bash_completes(line: str, words: list[str]) -> None:
     """bash completes commands, targets, revisions, slugs and rules."""
     assert completed(line) == words
+
+
+@pytest.mark.parametrize("word", ["upgrad", "current", "--tiket"])
+def test_a_wrong_word_disturbs_no_prompt(word: str) -> None:
+    """What is typed wrong is said when the line is run, and not while the shell completes it."""
+    assert _completion(f"aoc-migrate {word} ").stderr == ""
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

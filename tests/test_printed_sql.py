@@ -77,8 +77,8 @@ def test_printed_sql_does_what_the_commands_do(
     assert found == expected
 
 
-def test_the_comment_on_a_strong_lock_has_its_limit(excititor: Database, aoc: Aoc) -> None:
-    """What the comment says that others wait at most is what the statements below it set."""
+def test_the_comment_on_a_strong_lock_is_true(excititor: Database, aoc: Aoc) -> None:
+    """The statements below the comment set what others wait at most, and take the weaker lock first."""
     printed = alembic(excititor, aoc, "upgrade", "base:head", "--sql").out
     instants = printed.split("for an instant: waits ")[1:]
 
@@ -86,6 +86,8 @@ def test_the_comment_on_a_strong_lock_has_its_limit(excititor: Database, aoc: Ao
     for instant in instants:
         said, strong = instant.partition(" ms at most")[0], instant.partition("IN ACCESS EXCLUSIVE MODE")[0]
         assert strong.count(f"_timeout = '{said}ms'") == 2
+        assert "\n-- SHARE UPDATE EXCLUSIVE first" in strong
+        assert "IN SHARE UPDATE EXCLUSIVE MODE;" in strong
 
 
 def test_repairs_are_not_printed(concelier: Database, aoc: Aoc) -> None:

@@ -87,6 +87,7 @@ def test_facts_are_formatted_for_people() -> None:
         "| indexes | a: valid; b: missing |",
     ):
         assert f"\n{line}\n" in markdown
+    assert "| a: valid; b: missing |\n\n**chain depths**\n" in markdown
 
 
 def test_a_fact_that_does_not_apply_is_left_out() -> None:
@@ -232,6 +233,22 @@ def test_samples_give_way_to_the_screen(height: int) -> None:
     assert len({*rows}) == len(rows) // 4 == {24: 0, 40: 3}[height]
     assert f"       {101 - len(rows) // 4} {'more' if rows else 'rows not shown'}: --format json" in lines
     assert max(map(len, lines)) <= 80
+
+
+def test_reports_longer_than_the_screen_end_with_what_to_do() -> None:
+    """Where the first report has left the screen, the verdicts and what to type come once more, at the end."""
+    found = [finding("missing-index", f"t_{n}", target="concelier") for n in range(9)]
+    reports = [Report(target, findings=found, next=Next(f"aoc-migrate audit {target}")) for target in "ab"]
+
+    short, long = (render("table", "audit", reports, 1, Look(80, lines)).splitlines() for lines in (24, 999))
+
+    assert short[: len(long)] == long
+    again = [line.strip() for line in short[len(long) :]]
+    assert [line for line in again if "audit" in line] == [
+        line
+        for target in "ab"
+        for line in (f"FINDINGS audit {target}: 9 errors; nothing changed", f"aoc-migrate audit {target}")
+    ]
 
 
 def test_termination_messages_fit() -> None:

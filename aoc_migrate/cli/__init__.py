@@ -86,13 +86,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return a command; suggest others for an unknown name."""
+        """Return a command; suggest others for an unknown name, unless the shell only asks for completions."""
         name = args[0]
+        if name in COMMANDS or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
         if name in ALEMBIC_COMMANDS:
             raise click.UsageError(f"No such command {name!r}. {ALEMBIC_COMMANDS[name]}", ctx)
-        if name not in COMMANDS and not name.startswith("-"):
-            raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
-        return super().resolve_command(ctx, args)
+        raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -40,8 +40,10 @@ class _Log:
 
     def is_terminal(self) -> bool:
         """Return whether the log is text on a terminal whose cursor can be moved."""
-        if self.json or self.terminal is not None:
-            return not self.json and self.terminal is True
+        if self.json:
+            return False
+        if self.terminal is not None:
+            return self.terminal
         with suppress(*_LOST):
             return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in _DUMB
         return False

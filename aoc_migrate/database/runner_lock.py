@@ -29,8 +29,7 @@ SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS applicatio
   coalesce(a.usename, p.owner)::text AS role, p.gid,
   extract(epoch FROM clock_timestamp() - coalesce(a.backend_start, p.prepared))::int AS seconds
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own
-  ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction)
-  ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
+  ON own.transactionid = p.transaction) ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND ((l.classid::bigint << 32) | l.objid::bigint) = {key} ORDER BY l.pid

@@ -50,4 +50,4 @@ def chain_sample(session: Session, contract: Contract, scope: Scope, sizes: list
 def _depth(power: int) -> str:
     """Return a range of numbers of revisions that ends at a power of two: 1, 2, 3 to 4, 5 to 8 …."""
     last = 2**power
-    return str(last) if last < 3 else f"{last // 2 + 1} to {last}"
+    return str(last) if power < 2 else f"{last // 2 + 1} to {last}"

@@ -38,7 +38,9 @@ def numeric(value: Any) -> bool:
 
 
 def shown(value: Any, unit: Unit | None = None) -> str:
-    """Return a value for people: numbers with thousands separators and their unit, None as a dash."""
+    """Return a value for people: a number with separators and its unit, None as a dash, () and {} as "none"."""
+    if value in ((), {}):
+        return "none"
     if not numeric(value):
         return cell(value)
     if unit is None:

@@ -135,11 +135,7 @@ def _view(report: Report, place: str, cards: Cards) -> View:
         grid.checks(f"{name}: what was checked", checks) if (checks := report.get(CheckFacts)) else None,
         picture.steps(report),
         steps,
-        [
-            (title(f), "none" if f.value in ((), {}) else shown(f.value, f.unit))
-            for f in scalars(report)
-            if f.name not in of_checks
-        ],
+        [(title(f), shown(f.value, f.unit)) for f in scalars(report) if f.name not in of_checks],
         [(title(f).capitalize(), list(f.value)) for f in lists(report)],
         [picture.histogram(name, table) for table in measured],
         parts,

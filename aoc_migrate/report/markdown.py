@@ -35,7 +35,7 @@ def _lines(command: str, report: Report) -> Iterator[str]:
                 values = (f"{label(name)}={shortened(cell(value), CELL)}" for name, value in row.items())
                 yield f"- {escaped('  '.join(values))}"
             yield ""
-    facts = [[title(f), "none" if f.value in ((), {}) else shown(f.value, f.unit)] for f in scalars(report)]
+    facts = [[title(f), shown(f.value, f.unit)] for f in scalars(report)]
     facts += [[title(f), "; ".join(map(plain, f.value))] for f in lists(report)]
     facts += [[title(f), summary(f) or "; ".join(named(f))] for f in states(report)]
     if facts:

@@ -131,7 +131,7 @@ def fact_pairs(report: Report, *, whole: bool = False) -> Iterator[tuple[str, st
     """Yield the name and the text of each fact that is one value; details only if it is to be ``whole``."""
     for field in scalars(report):
         if whole or not field.detail:
-            yield title(field), "none" if field.value in ((), {}) else shown(field.value, field.unit)
+            yield title(field), shown(field.value, field.unit)
 
 
 def next_lines(following: Next) -> Iterator[tuple[str, list[str]]]:
