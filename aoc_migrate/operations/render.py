@@ -82,7 +82,7 @@ class Printer:
 
     def _step(self, step: Step) -> None:
         """Print a Step inside Alembic's transaction."""
-        if step.kind in _GOES_ON or step.printed is Printed.ASKING:
+        if step.kind in _GOES_ON:
             self._object(step)
         body = ";\n".join(step.sql) + ";"
         if step.printed is Printed.ASKING:

@@ -14,13 +14,13 @@ from aoc_migrate.database.table_scan import read
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.report.model import Finding, finding
 
-_IDENTITY = """SELECT c.oid, c.relreplident, n.nspname, c.oid::regclass::text AS name, ARRAY(SELECT a.attname
+_IDENTITY = """SELECT c.oid, c.relreplident, c.oid::regclass::text AS name, ARRAY(SELECT a.attname
       FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
       WHERE i.indrelid = c.oid AND i.indislive AND i.indisvalid AND i.indisunique AND i.indimmediate
         AND i.indpred IS NULL
         AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
     ) AS identity
-  FROM family JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM family JOIN pg_class c USING (oid)
   WHERE c.relkind = 'r' AND c.relpersistence = 'p'"""
 _LISTED = "SELECT attname FROM pg_attribute WHERE attrelid = r.prrelid AND attnum = ANY (r.prattrs::int2[])"
 _FILTERED = (
