@@ -98,6 +98,20 @@ def test_repairs_are_not_printed(concelier: Database, aoc: Aoc) -> None:
     assert not re.search(r"^(ALTER VIEW|CREATE OR REPLACE)", printed, re.MULTILINE)
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_a_function_that_others_use_stays(used: bool, excititor: Database, aoc: Aoc) -> None:
+    """The printed way back drops the functions of the rules, but for one that another table uses."""
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    if used:
+        excititor.run("CREATE TABLE aside (LIKE vex_raw INCLUDING ALL)")
+
+    ran = psql(excititor, alembic(excititor, aoc, "downgrade", "excititor_0007:excititor_0006", "--sql").out)
+
+    assert ran.exit_code == 0, ran.err
+    assert excititor.value("SELECT to_regproc('vex_raw_content_ok_v1') IS NOT NULL") is used
+
+
 def test_both_histories_are_shown(aoc: Aoc, excititor: Database) -> None:
     """`alembic heads` and `alembic history` without -n show both databases; what needs one asks for it."""
     heads, shown = (alembic(excititor, aoc, word, named=False).out for word in ("heads", "history"))
