@@ -69,6 +69,11 @@ def edit(plan: Any, **keys: Any) -> Any:
     return plan
 
 
+def moved(what: str, plan: Any) -> Any:
+    """Return a plan with another server, database or schema, as if edited by hand."""
+    return plan | {"reports": [plan["reports"][0] | {what: MARK}]}
+
+
 STRANGE: dict[str, Any] = {
     "direction": 1,
     "from_revision": "concelier_0001",
@@ -102,10 +107,7 @@ EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a downgrade": (lambda plan: changed(plan, direction="downgrade"), "is the plan of a downgrade"),
     "edited by hand": (lambda plan: edit(plan, to_revision="excititor_0004"), "was changed after it was made"),
     **{
-        f"of another {what}": (
-            lambda plan, what=what: plan | {"reports": [plan["reports"][0] | {what: MARK}]},
-            "was changed after it was made",
-        )
+        f"of another {what}": (partial(moved, what), "was changed after it was made")
         for what in ("server", "database", "schema")
     },
     "without a database": (

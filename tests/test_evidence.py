@@ -67,6 +67,8 @@ def test_a_good_run_leaves_all_evidence(
     assert reports["upgrade"] == ran.json
     changed = [name for name, whole_report in reports.items() if whole_report["reports"][0]["changed"]]
     assert changed == ["upgrade"]
+    facts = {name: whole_report["reports"][0]["facts"] for name, whole_report in reports.items()}
+    assert [name for name in facts if len(facts[name].get("checks", [])) > 1] == ["audit", "upgrade", "verify"]
 
 
 def left(database: Database) -> object:

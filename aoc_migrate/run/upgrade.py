@@ -63,7 +63,6 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
     from aoc_migrate.inspect.cost import estimated, measure
     from aoc_migrate.revisions import ledger
     from aoc_migrate.run.stop import stopped
-    from aoc_migrate.run.target_run import put_work
     from aoc_migrate.run.verify import not_at_head
 
     target, session.linked_at = session.target.name, None
@@ -78,8 +77,7 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if options.plan and _differs(session, report, options.plan, options.limit):
             return
         report.findings += _before(session, report, options, goal)
-        put_work(session, report)
-        _keep(report, options, "audit")
+        _keep(session, report, options, "audit")
         if report.errors:
             return
         contract = contract_at(target, goal)
@@ -101,13 +99,18 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
     if creates:
         report.findings.append(finding("table-created", contract.table, variable=target.upper()))
     _verify(session, report, options.limit)
-    _keep(report, options, "verify", not_at_head(target, report.revision))
+    _keep(session, report, options, "verify", not_at_head(target, report.revision))
     ledger.record_verify_failure(session, report)
 
 
-def _keep(report: Report, options: UpgradeOptions, command: str, more: Sequence[Finding] = ()) -> None:
+def _keep(
+    session: Session, report: Report, options: UpgradeOptions, command: str, more: Sequence[Finding] = ()
+) -> None:
     """Keep what the report says so far as the report of ``command``, with findings that only that one has."""
     if options.keep:
+        from aoc_migrate.run.target_run import put_work
+
+        put_work(session, report)
         options.keep(command, replace(report, changed=False, steps=[], findings=[*report.findings, *more]))
 
 
@@ -215,7 +218,6 @@ def _share(session: Session) -> None:
 def _verify(session: Session, report: Report, limit: int) -> None:
     from aoc_migrate.report.facts.chains import ChainFacts
     from aoc_migrate.report.facts.raw_rows import AuditFacts
-    from aoc_migrate.run.target_run import put_work
     from aoc_migrate.run.verify import VerifyOptions, verify_all
 
     target = session.target.name
@@ -225,6 +227,5 @@ def _verify(session: Session, report: Report, limit: int) -> None:
     verify_all(session, report, contract_at(target, report.revision), options)
     if report.get(ChainFacts):  # their rows are those that were read last
         report.facts = tuple(facts for facts in report.facts if not isinstance(facts, AuditFacts))
-    put_work(session, report)
     report.findings = before + [f for f in report.findings if (f.slug, f.subject) not in reported]
     report.failed = bool(report.errors)
