@@ -398,8 +398,8 @@ BEGIN
         ELSE 'SELECT * FROM pg_prepared_xacts;' END, ' ')
     INTO holders, ending FROM (
 SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS application, coalesce(a.usename, p.owner)::text AS role, p.gid, extract(epoch FROM clock_timestamp() - coalesce(a.backend_start, p.prepared))::int AS seconds FROM pg_locks l LEFT JOIN
-  pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction) ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction WHERE l.locktype
-  = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
+  pg_stat_activity a ON a.pid = l.pid LEFT JOIN (pg_prepared_xacts p JOIN pg_locks own ON own.transactionid = p.transaction) ON l.pid IS NULL AND own.virtualtransaction = l.virtualtransaction WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND
+  l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND ((l.classid::bigint << 32) | l.objid::bigint) = current_setting('aoc.lock')::bigint ORDER BY l.pid) AS held;
     IF clock_timestamp() - begun > interval '1800.0 s' THEN
       RAISE EXCEPTION 'another run holds the lock (%); we have waited since %. Run the script again later, or end that run: %', holders, begun, ending;
     ELSIF clock_timestamp() - said > interval '5 s' THEN
