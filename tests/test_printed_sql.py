@@ -109,7 +109,19 @@ def test_a_function_that_others_use_stays(used: bool, excititor: Database, aoc: 
     ran = psql(excititor, alembic(excititor, aoc, "downgrade", "excititor_0007:excititor_0006", "--sql").out)
 
     assert ran.exit_code == 0, ran.err
+    assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0006"
     assert excititor.value("SELECT to_regproc('vex_raw_content_ok_v1') IS NOT NULL") is used
+
+
+def test_links_need_permission(excititor: Database, aoc: Aoc) -> None:
+    """Printed SQL sets no link unless the session allows it, and says how."""
+    for n in (1, 2):
+        excititor.add(str(n), upstream_id="CVE-1", content_hash=str(n), retrieved_at=f"2025-01-0{n}T00:00:00Z")
+
+    ran = psql(excititor, alembic(excititor, aoc, "upgrade", "base:head", "--sql").out)
+
+    assert (ran.exit_code, "aoc.allow_supersedes_retrofit" in ran.err) == (3, True), ran.err
+    assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0005"
 
 
 def test_both_histories_are_shown(aoc: Aoc, excititor: Database) -> None:
