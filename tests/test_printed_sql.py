@@ -1,7 +1,6 @@
 """Alembic's `--sql`: readable, with its locks and reasons, and it stops at the first error."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,12 +8,13 @@ from aoc_migrate.database.bookkeeping import VERSION
 from aoc_migrate.revisions.graph import history
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
-from tests.helpers import psql
-from tests.test_golden_sql import GOLDEN
+from tests.helpers import dump, psql
+from tests.test_golden_sql import STEPS, printed
 from tests.test_lifecycle import alembic
 
-PRINTED = sorted(GOLDEN.glob("*.sql"))
 CHANGES = re.compile(r"^(ALTER|CREATE|DROP|COMMENT|GRANT|VALIDATE|INSERT|SELECT '(CREATE|DROP))", re.MULTILINE)
+
+SENTENCE = re.compile(r"(?:-- .*\n)*?-- .*\.$", re.MULTILINE)
 
 
 def statements(text: str) -> list[str]:
@@ -22,28 +22,31 @@ def statements(text: str) -> list[str]:
     return text.partition("-- Running ")[2].split("\n\n")[1:]
 
 
-@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
-def test_no_transaction_is_empty(path: Path) -> None:
+@pytest.fixture(params=STEPS, ids=lambda step: f"{step[2]}.{step[3]}")
+def text(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is printed for each revision, up and down."""
+    monkeypatch.delenv(f"{request.param[0].upper()}_DATABASE_SCHEMA", raising=False)
+    return printed(*request.param)
+
+
+def test_no_transaction_is_empty(text: str) -> None:
     """A BEGIN is followed by something that changes the database before its COMMIT."""
-    text = re.sub(r"^--.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    bare = re.sub(r"^--.*\n", "", text, flags=re.MULTILINE)
 
-    assert re.search(r"BEGIN;\s+COMMIT;", text) is None
-    assert text.count("\nBEGIN;\n") == text.count("\nCOMMIT;\n")
+    assert re.search(r"BEGIN;\s+COMMIT;", bare) is None
+    assert bare.count("\nBEGIN;\n") == bare.count("\nCOMMIT;\n")
 
 
-@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
-def test_each_statement_says_its_lock(path: Path) -> None:
+def test_each_statement_says_its_lock(text: str) -> None:
     """Above each statement a comment says what it does, which lock it takes, for how long, and why."""
-    bare = [s for s in statements(path.read_text(encoding="utf-8")) if CHANGES.match(s) and VERSION not in s]
+    paragraphs = statements(text)
 
-    assert bare == []
+    assert [s for s in paragraphs if CHANGES.match(s) and VERSION not in s] == []
+    assert [s for s in paragraphs if s.startswith("-- ") and not SENTENCE.match(s)] == []
 
 
-@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
-def test_psql_stops_at_the_first_error(path: Path) -> None:
+def test_psql_stops_at_the_first_error(text: str) -> None:
     """Where psql is needed, the first line makes it stop at the first error."""
-    text = path.read_text(encoding="utf-8")
-
     assert text.startswith("\\set ON_ERROR_STOP on\n") == ("\\gexec" in text)
 
 
@@ -66,13 +69,13 @@ def test_printed_sql_does_what_the_commands_do(
     expected = []
     for words in (("upgrade",), ("downgrade", "base")):
         assert aoc(words[0], target_with_chain.target, *words[1:], **retrofit).exit_code == 0
-        expected.append(fingerprint(target_with_chain.connection))
+        expected.append((fingerprint(target_with_chain.connection), dump(target_with_chain)))
 
     found = []
     for words in (("upgrade", "base:head"), ("downgrade", f"{head}:base")):
         ran = psql(target_with_chain, setting + alembic(target_with_chain, aoc, *words, "--sql").out)
         assert ran.exit_code == 0, ran.err
-        found.append(fingerprint(target_with_chain.connection))
+        found.append((fingerprint(target_with_chain.connection), dump(target_with_chain)))
 
     assert found == expected
 

@@ -65,6 +65,10 @@ def grant_everything(database: Database) -> None:
     first, second = (psycopg.sql.Identifier(n).as_string(None) for n in ODD_ROLES[:2])
     database.run(f"SET ROLE {first}; GRANT TRIGGER ON advisory TO {second} WITH GRANT OPTION; RESET ROLE")
     database.run(f"SET ROLE {second}; GRANT TRIGGER ON advisory TO stella_reader; RESET ROLE")
+    for right, lender, other in (("TRUNCATE", second, first), ("INSERT", first, second)):
+        database.run(f"GRANT {right} ON advisory TO {lender} WITH GRANT OPTION")
+        database.run(f"SET ROLE {lender}; GRANT {right} ON advisory TO {other} WITH GRANT OPTION; RESET ROLE")
+        database.run(f"SET ROLE {other}; GRANT {right} ON advisory TO stella_reader; RESET ROLE")
     database.run("GRANT SELECT (id) ON advisory TO PUBLIC; GRANT TRUNCATE ON advisory TO stella_reader")
     database.run("REVOKE DELETE ON advisory FROM stella_concelier")
     database.run("COMMENT ON COLUMN advisory.severity IS 'it''s \"derived\"'")
