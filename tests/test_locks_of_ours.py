@@ -2,20 +2,55 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from aoc_migrate.sandbox.databases import create_raw_table
 from tests.conftest import Aoc, Database
 from tests.helpers import fill
 from tests.logged import logged
+from tests.rehearsals import rehearse
 
 STATEMENT = re.compile(r"^<(\d+)> LOG:  (?:statement|execute [^:]*): (.*?)(?=\n<|\Z)", re.MULTILINE | re.DOTALL)
 USE = re.compile(r'\b(INSERT INTO|UPDATE|DELETE FROM|FROM|JOIN) (?:"public"|public)\."?(aoc_\w+)"?')
+MADE = re.compile(r'CREATE TABLE "public"\."(aoc_\w+)"')
 WRITES = ("INSERT INTO", "UPDATE", "DELETE FROM")
 
 
-def test_every_use_of_our_tables_is_locked(tmp_path: Path, aoc: Aoc) -> None:
-    """Whatever reads or writes a table of ours on the way up and down has locked it in the same transaction."""
+def go_up_and_down(aoc: Aoc, concelier: Database) -> set[str]:
+    """Upgrade, set links once more, and go down."""
+    for words in (("upgrade",), ("chain", "--apply"), ("downgrade", "base")):
+        assert aoc(*words, AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
+    return {"aoc_migration_state", "aoc_migration_hold", "aoc_migration_log"}
+
+
+def move_rows_and_back(aoc: Aoc, concelier: Database) -> set[str]:
+    """Move rows into quarantine, and restore them."""
+    for id_ in ("one", "two"):
+        concelier.add(id_, upstream_id="twice", content_hash="h", retrieved_at="2025-03-03T00:00:00Z")
+    concelier.add("nobody", tenant=None)
+    for words in (("repair", "--rule", "all"), ("dedupe",), ("dedupe", "--restore"), ("repair", "--restore")):
+        ran = aoc(words[0], "concelier", *words[1:], "--apply")
+        assert ran.exit_code == 0, ran.out
+    return {"aoc_work_list"}
+
+
+def go_there_and_back(aoc: Aoc, concelier: Database) -> set[str]:
+    """Rehearse."""
+    aoc.environment.clear()
+    ran = rehearse(aoc, concelier)
+    assert ran.exit_code == 0, ran.out
+    return {"aoc_rehearsal"}
+
+
+@pytest.mark.alike
+@pytest.mark.parametrize("work", [go_up_and_down, move_rows_and_back, go_there_and_back])
+def test_every_use_of_our_tables_is_locked(
+    work: Callable[[Aoc, Database], set[str]], tmp_path: Path, aoc: Aoc
+) -> None:
+    """Whatever reads or writes a table of ours has locked or made it in the same transaction."""
     with logged(tmp_path, log_statement="all", log_line_prefix="<%p> ") as (database, log):
         create_raw_table(database.connection, "advisory_raw")
         database.run("CREATE TABLE advisory (id text)")
@@ -23,8 +58,7 @@ def test_every_use_of_our_tables_is_locked(tmp_path: Path, aoc: Aoc) -> None:
         fill(concelier, 50)
         aoc.configure(concelier)
         begun = log.stat().st_size
-        assert aoc("upgrade", AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
-        assert aoc("downgrade", "base").exit_code == 0
+        written_by_us = work(aoc, concelier)
         written = log.read_bytes()[begun:].decode()
 
     locked, used, unlocked = defaultdict[str, set[tuple[str, bool]]](set), set[tuple[str, bool]](), []
@@ -34,9 +68,11 @@ def test_every_use_of_our_tables_is_locked(tmp_path: Path, aoc: Aoc) -> None:
         elif sql.startswith("LOCK TABLE"):
             modes = {False, "ROW EXCLUSIVE" in sql}
             locked[pid] |= {(name, writes) for name in re.findall(r"aoc_\w+", sql) for writes in modes}
+        elif made := MADE.match(sql):
+            locked[pid] |= {(made[1], False), (made[1], True)}
         else:
             uses = {(name, verb in WRITES) for verb, name in USE.findall(sql)}
             used |= uses
             unlocked += [sql] if uses - locked[pid] else []
     assert unlocked == []
-    assert {(table, True) for table in ("aoc_migration_state", "aoc_migration_hold", "aoc_migration_log")} <= used
+    assert {(table, True) for table in written_by_us} <= used
