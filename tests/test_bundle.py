@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import stat
 import subprocess
 import tarfile
 from pathlib import Path
@@ -39,6 +40,8 @@ def test_every_file_is_in_the_sums(bundle_without_wheels: Path) -> None:
     files = contents(bundle_without_wheels)
 
     assert summed.returncode == 0
+    listed = (bundle_without_wheels / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    assert {line.partition("  ")[2] for line in listed} == files.keys() - {"SHA256SUMS"}
     assert {f["path"]: f["sha256"] for f in manifest["files"]} == {
         name: hashlib.sha256(content).hexdigest()
         for name, content in files.items()
@@ -68,7 +71,7 @@ def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path)
     """A bundle made elsewhere from the same input has files with the same bytes, modes and times."""
     ran = Aoc()(
         "bundle",
-        str(tmp_path / "other"),
+        str(tmp_path / "new" / "other"),
         "--no-wheels",
         "--report",
         str(bundle_without_wheels / "reports" / "verify.html"),
@@ -76,7 +79,7 @@ def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path)
     assert ran.exit_code == 0
 
     archives = []
-    for number, folder in enumerate((bundle_without_wheels, tmp_path / "other")):
+    for number, folder in enumerate((bundle_without_wheels, tmp_path / "new" / "other")):
         path = tmp_path / f"{number}.tar"
         with tarfile.open(path, "w") as archive:
             for file in sorted(folder.rglob("*")):
@@ -84,6 +87,14 @@ def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path)
         archives.append(path.read_bytes())
 
     assert archives[0] == archives[1]
+
+
+def test_everybody_may_read_the_bundle(bundle_without_wheels: Path) -> None:
+    """Its files can be read by everybody and written by their owner alone, whatever the umask was."""
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in bundle_without_wheels.rglob("*")}
+
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o755}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o644}
 
 
 def test_the_signer_gets_the_sums(tmp_path: Path) -> None:

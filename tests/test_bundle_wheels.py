@@ -121,6 +121,7 @@ def test_the_bill_of_materials_names_each_wheel(bundle_with_wheels: Path) -> Non
 
     assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")
     own = next(name for name in files if name.startswith("aoc_migrate-"))
+    assert {c["hashes"][0]["alg"] for c in bom["components"]} == {"SHA-256"}
     assert {c["hashes"][0]["content"] for c in bom["components"]} == {v for k, v in files.items() if k != own}
     assert {"alembic", "SQLAlchemy", "psycopg", "click"} <= {c["name"] for c in bom["components"]}
     assert all(

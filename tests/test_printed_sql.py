@@ -43,6 +43,7 @@ def test_each_statement_says_its_lock(text: str) -> None:
 
     assert [s for s in paragraphs if CHANGES.match(s) and VERSION not in s] == []
     assert [s for s in paragraphs if s.startswith("-- ") and not SENTENCE.match(s)] == []
+    assert text.count("locks the rows of one batch at a time; ") == text.count("\nCALL ")
 
 
 def test_psql_stops_at_the_first_error(text: str) -> None:
