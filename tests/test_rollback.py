@@ -96,6 +96,16 @@ def test_a_downgrade_drops_the_function_of_a_dropped_rule(excititor_at_head: Dat
     assert excititor_at_head.value(functions) == 0
 
 
+def test_a_hold_is_as_old_as_the_last_downgrade(excititor_at_head: Database, aoc: Aoc) -> None:
+    """A second downgrade under a hold makes it its own, with its time."""
+    begun = []
+    for _ in range(2):
+        assert aoc("downgrade", "-1").exit_code == 0
+        begun.append(excititor_at_head.value("SELECT held_at FROM aoc_migration_hold"))
+
+    assert begun[0] < begun[1]
+
+
 def test_nobody_is_sent_into_a_hold(target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Under a hold, status and a clean audit offer the upgrade that ends it, and no command that does nothing."""
     target = target_with_chain.target

@@ -22,9 +22,9 @@ _NONE = "'{}'"
 class DedupeOptions:
     """``keep``: earliest or latest. ``different``: also move the rows of groups whose rows differ."""
 
-    keep: str = "earliest"
-    different: bool = False
-    limit: int = 200
+    keep: str
+    different: bool
+    limit: int
 
     def typed(self) -> str:
         """Return the options that choose the same rows, as one types them; nothing for the default."""
