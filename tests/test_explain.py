@@ -1,6 +1,7 @@
 """`explain`, and the completion of a shell: both help without a database."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,13 @@ def test_a_report_names_its_explanation(concelier: Database, aoc: Aoc) -> None:
     aoc.configure(concelier)
 
     assert "\n  to explain a finding:\n    aoc-migrate explain missing-required\n" in aoc("audit").out
+
+
+def test_help_groups_the_options(aoc: Aoc) -> None:
+    """The help of a command has its own options first, then those of locks, output and connection."""
+    titles = re.findall(r"^(\w[\w ]*):$", aoc("upgrade", "--help").out, re.MULTILINE)
+
+    assert titles == ["Options", "Locks and pace", "Output", "Connection"]
 
 
 def completed(line: str) -> list[str]:

@@ -99,7 +99,6 @@ class Printer:
             self._put("\n".join([comment([step]), *(f"{sql};" for sql in before)]))
             self._put(f"{printed.HOLDERS}\n\n{printed.procedures(self.limits.deadline)}\n\n{printed.call(step)}")
             return
-        self._object(step)
         if step.kind is Kind.DROP_INDEX:
             self._put(_refuse_running(step))
         (sql,) = step.sql
