@@ -14,7 +14,7 @@ from aoc_migrate.database.questions import index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.spread.shape import PLAIN, Spread
 from aoc_migrate.operations.instant import LEAST_WEAK_WAIT, Instant
-from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Printed, Step, strongest, title
+from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Objection, Printed, Step, strongest, title
 from aoc_migrate.operations.supersedes import printed
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class Printer:
 
     def _step(self, step: Step) -> None:
         """Print a Step inside Alembic's transaction."""
-        if step.kind in _GOES_ON:
-            self._object(step)
+        if step.kind in _GOES_ON and step.objection:
+            self._object(step.objection)
         body = ";\n".join(step.sql) + ";"
         if step.printed is Printed.ASKING:
             needed = step.needed
@@ -107,16 +107,14 @@ class Printer:
         else:
             self._put(f"{comment([step])}\n{sql};")
 
-    def _object(self, step: Step) -> None:
-        """Print the statement that ends the script where a Step has an objection."""
-        objection = step.objection
-        if objection and objection.slug != KEPT:
-            declare = f"reason text := {objection.reason};"
-            raising = f"RAISE EXCEPTION '{objection.subject}: %', reason;"
-            self._put(
-                f"-- Stop if {objection.subject} is not as it must be.\n"
-                + _block(f"IF reason IS NOT NULL THEN\n  {raising}\nEND IF;", declare)
-            )
+    def _object(self, objection: Objection) -> None:
+        """Print the statement that ends the script where there is an objection."""
+        declare = f"reason text := {objection.reason};"
+        raising = f"RAISE EXCEPTION '{objection.subject}: %', reason;"
+        self._put(
+            f"-- Stop if {objection.subject} is not as it must be.\n"
+            + _block(f"IF reason IS NOT NULL THEN\n  {raising}\nEND IF;", declare)
+        )
 
     def _put(self, text: str) -> None:
         self.context.impl.static_output(text)
