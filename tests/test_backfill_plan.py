@@ -3,6 +3,7 @@
 import re
 
 import click
+import pytest
 
 from aoc_migrate.cli.chain import chain
 from aoc_migrate.cli.dedupe import dedupe
@@ -54,3 +55,14 @@ def test_a_plan_for_any_size_reads_a_page_by_key(excititor: Database, aoc: Aoc) 
     assert int(expected) <= 20_001
     assert "Index Scan using vex_raw_chain_v1 on vex_raw" in plan
     assert not [name for name in ("Bitmap", "Seq Scan on vex_raw", "Merge Join", "Hash Join") if name in plan]
+
+
+def test_an_error_of_a_batch_is_the_one_that_counts(excititor: Database) -> None:
+    """If the connection is lost within a batch, the error of the batch is not replaced by that of cleaning up."""
+    with (
+        connect(Target("excititor", excititor.url), "test", Limits(), Flags()) as session,
+        pytest.raises(ZeroDivisionError),
+        index_plans_only(session),
+    ):
+        session.connection.close()
+        raise ZeroDivisionError
