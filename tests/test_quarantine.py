@@ -33,6 +33,13 @@ def kept(database: Database) -> list[str]:
     return [*(row for (row,) in rows), *catalog]
 
 
+def test_before_the_first_move_there_is_none(target_with_chain: Database, aoc: Aoc) -> None:
+    """Without a quarantine, the status says that no row was moved and none repaired."""
+    facts = aoc.json("status", target_with_chain.target).report["facts"]
+
+    assert (facts["quarantine"], facts["repaired"]) == (0, 0)
+
+
 def test_export_writes_whole_rows_to_a_private_file(filled_quarantine: Database, aoc: Aoc, tmp_path: Path) -> None:
     """--export writes whole rows to a new file for its owner alone, or to stdout and nothing else; it says so."""
     expected = [json.loads(row) for row in kept(filled_quarantine)[:3]]
