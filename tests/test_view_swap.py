@@ -69,6 +69,11 @@ def grant_everything(database: Database) -> None:
         database.run(f"GRANT {right} ON advisory TO {lender} WITH GRANT OPTION")
         database.run(f"SET ROLE {lender}; GRANT {right} ON advisory TO {other} WITH GRANT OPTION; RESET ROLE")
         database.run(f"SET ROLE {other}; GRANT {right} ON advisory TO stella_reader; RESET ROLE")
+    roles = [make_role(database, f"borrower {n}") for n in range(4)]  # none of them has any other right
+    for lender, other in (roles[:2], roles[:1:-1]):
+        database.run(f"GRANT SELECT ON advisory TO {lender} WITH GRANT OPTION")
+        database.run(f"SET ROLE {lender}; GRANT SELECT ON advisory TO {other} WITH GRANT OPTION; RESET ROLE")
+        database.run(f"SET ROLE {other}; GRANT SELECT ON advisory TO stella_reader; RESET ROLE")
     database.run("GRANT SELECT (id) ON advisory TO PUBLIC; GRANT TRUNCATE ON advisory TO stella_reader")
     database.run("REVOKE DELETE ON advisory FROM stella_concelier")
     database.run("COMMENT ON COLUMN advisory.severity IS 'it''s \"derived\"'")
