@@ -152,7 +152,7 @@ def _measure(session: Session, contract: Contract, links: bool) -> Costs | None:
     found = session.row(entries(indexes, sample)) if size.pages else {"rows": 0}
     if not found["rows"]:
         return None
-    rules = ", ".join(f"count(*) FILTER (WHERE NOT ({check.predicate}))" for check in contract.row_checks())
+    rules = ", ".join(f"count({check.predicate})" for check in contract.row_checks())
     scan = _timed(session, f"SELECT {rules} FROM {sample}") / share
     rows, sort = round(found["rows"] / share), {}
     for index in indexes:
