@@ -1,5 +1,7 @@
 """What the audit finds in the table itself: its columns, its triggers, what depends on its links."""
 
+import re
+
 import pytest
 
 from tests.conftest import ROOT, Aoc, Database
@@ -201,3 +203,15 @@ def test_a_raw_table_may_be_a_child(excititor: Database, aoc: Aoc, retrofit: dic
     assert aoc.json("verify").slugs() == []
     assert aoc("downgrade", "base").exit_code == 0
     assert excititor.value("SELECT count(*) FROM pg_constraint WHERE conrelid = 'envelope'::regclass") == 0
+
+
+def test_the_help_makes_the_key(excititor: Database, aoc: Aoc) -> None:
+    """Whoever runs what the help says has a key by which rows can be linked."""
+    excititor.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_pkey, ALTER id DROP NOT NULL")
+    aoc.configure(excititor)
+    found = aoc.json("audit").finding("primary-key-missing")
+
+    for statement in re.findall(r"(?:CREATE|ALTER) [^;]+;", found["help"]):
+        excititor.run(statement)
+
+    assert "primary-key-missing" not in aoc.json("audit").slugs()
