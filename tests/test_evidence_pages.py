@@ -40,6 +40,8 @@ def test_the_index_has_verdicts_and_links(
     run = only_run(tmp_path)
     page, words = run / "index.html", ("CHG-9", "system identifier", "PASSED", "changed; longest stall")
     assert set(links(page)) == {path.name for path in run.iterdir()} - {"index.html", "SHA256SUMS"}
+    reports = [link.rpartition(".")[0] for link in links(page) if not link.endswith(".sql")]
+    assert reports == [name for name in dict.fromkeys(reports) for _ in ("html", "json", "md")]
     assert [row.split()[0] for row in rows(page)][:4] == ["plan", "audit", "upgrade", "verify"]
     assert all("PASSED" in row for row in rows(page)[:4])
     assert [word for word in words if word not in read(page)] == []
