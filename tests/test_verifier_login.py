@@ -1,4 +1,4 @@
-"""How `verifier create` ends: with the command that connects as the role, and where its password is."""
+"""How `verifier create` ends, and the client of the documentation, which connects as that role."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT, Aoc, Database
 
@@ -52,3 +53,18 @@ def test_create_without_a_password_says_so(excititor: Database, aoc: Aoc) -> Non
 
     assert note.startswith("No password was set; --password-file sets one.")
     assert aoc("verifier", "drop", AOC_VERIFIER_USER="a-verifier").exit_code == 0
+
+
+def test_the_documented_authority_client_has_the_guides_scopes() -> None:
+    """The client that docs/rollout.md gives to Authority is YAML with the guide's grant, scopes and tenants."""
+    page = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"(?ms)^```yaml\n(clients:.*?)^```$", page)
+
+    (client,) = yaml.safe_load(block)["clients"]
+
+    assert client == {
+        "clientId": "stella-aoc-verify",
+        "grantTypes": ["client_credentials"],
+        "scopes": ["aoc:verify", "advisory:read", "vex:read"],
+        "tenants": ["default"],
+    }
