@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from aoc_migrate.database.batch_guard import strangers
+from aoc_migrate.database.relation import Schema
 from tests.conftest import ROOT, Aoc, Database, Ran
 from tests.forks import Process
-from tests.helpers import dump, psql
+from tests.helpers import PINNED, dump, psql
 from tests.planting import BODY, CHECK, EVENTS, PLANTED, STATEMENT, TEXT, code, plant, planter, ran, state
 
 FOREIGN = "foreign-code:planted.code()"
@@ -204,3 +206,13 @@ def test_a_trigger_on_a_generated_column_is_found(excititor: Database, untrusted
 
     assert (upgraded.exit_code, sorted(upgraded.slugs("error"))) == (1, ["foreign-code", "update-trigger"])
     assert (script.exit_code, "foreign-code" in script.err, ran(excititor)) == (3, True, False)
+
+
+def test_only_strangers_triggers_on_the_raw_table_end_a_batch(excititor: Database) -> None:
+    """Of the triggers that come while a step runs, those of trusted roles do not matter, nor those elsewhere."""
+    excititor.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'; CREATE TABLE elsewhere (id text)")
+    for table in (excititor.table, "elsewhere"):
+        excititor.run(f"CREATE TRIGGER noted BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION noted()")
+    excititor.run(f"CREATE TABLE child (vex_raw text REFERENCES {excititor.table})")
+
+    assert excititor.rows(strangers(Schema("public")[excititor.table])) == []

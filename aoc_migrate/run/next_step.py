@@ -44,7 +44,7 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     )
     if following:
         return following
-    if errors - REPAIRABLE - {"retrofit-not-allowed", "rollback-unfinished", "not-at-head"}:
+    if errors - REPAIRABLE - {"retrofit-not-allowed", "not-at-head"}:
         return Next(again, note=FIX)
     if verb in ("repair", "dedupe"):
         return Next(f"aoc-migrate audit {report.target}")
