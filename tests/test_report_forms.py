@@ -232,3 +232,13 @@ def test_markup_stays_text_in_markdown() -> None:
     assert f"| tenant | {escaped} |" in written
     assert f"| {escaped} | {escaped} |" in written
     assert "advisory_raw_keys_v1" in render("markdown", "verify", [Report("concelier", facts=proven)], 0)
+
+
+def test_a_finding_in_markdown_has_a_heading_for_each_part() -> None:
+    """The table of findings has as many headings as its rows have cells, the help among them."""
+    found = Finding("blank-key", "advisory_raw.tenant", "It is blank.", "Fill it in.")
+
+    written = render("markdown", "audit", [Report("concelier", findings=[found])], 1)
+
+    headings, _, row = [line for line in written.splitlines() if line.startswith("|")][:3]
+    assert (headings.endswith("| help |"), row.count("|")) == (True, headings.count("|"))
