@@ -1,15 +1,20 @@
 """What the Steps of the swap find by themselves, where no audit came first or somebody changed the view since."""
 
+import psycopg
 import pytest
 
-from tests.conftest import Aoc, Database
-from tests.helpers import psql
+from tests.conftest import Aoc, Database, Ran
+from tests.helpers import psql, wait_until
 from tests.homeward import play
 from tests.test_lifecycle import alembic
 from tests.test_view_swap import BACKUP, fingerprint
 from tests.test_view_swap_conflicts import CONFLICTS
 
 STOPPING = ("-v", "ON_ERROR_STOP=1")
+WAITS = (
+    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    "WHERE NOT granted AND application_name LIKE 'aoc-migrate%'"
+)
 
 
 @pytest.mark.alike
@@ -101,3 +106,22 @@ def test_another_view_is_not_repaired(case: str, concelier: Database, aoc: Aoc) 
     changed = "SELECT relhastriggers OR reloptions IS NOT NULL FROM pg_class WHERE oid = 'advisory'::regclass"
     assert concelier.value(changed) is False
     assert aoc.json("verify").slugs("error") == ["view-target"]
+
+
+@pytest.mark.parametrize("way", ["upgrade", "downgrade"])
+def test_what_came_while_we_waited_is_judged_too(way: str, concelier: Database, aoc: Aoc) -> None:
+    """A view that takes the name while a Step waits for its lock is neither dropped nor taken for ours."""
+    aoc.configure(concelier)
+    assert aoc("upgrade", "concelier_0008" if way == "downgrade" else "concelier_0007").exit_code == 0
+    dropped = "DROP VIEW advisory" if way == "downgrade" else "DROP TABLE advisory CASCADE"
+    with psycopg.connect(concelier.url) as other:
+        other.execute(f"{dropped}; CREATE VIEW advisory AS SELECT 1 AS id".encode())
+        process = aoc.start(way, *(["-1"] if way == "downgrade" else []), "--format", "json", "--deadline", "60s")
+        wait_until(lambda: concelier.value(WAITS) > 0)
+    out, _ = process.communicate(timeout=60)
+
+    ran = Ran(process.returncode, out, "")
+    assert ran.exit_code != 0
+    assert any("it is a view" in finding["problem"] for finding in ran.report["findings"]), ran.report["findings"]
+    assert concelier.value("SELECT count(*) FROM advisory") == 1
+    assert ran.report["revision"] == ("concelier_0008" if way == "downgrade" else "concelier_0007")

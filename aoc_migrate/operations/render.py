@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 OWNER = "aoc_table_owner"
 """The option of Alembic's context that names the owner of a new raw table."""
-_GOES_ON = (Kind.RECORD, Kind.SWAP, Kind.SWAP_BACK)
-"""Steps whose statements do not fail by themselves where there is an objection."""
 
 
 class Printer:
@@ -82,7 +80,7 @@ class Printer:
 
     def _step(self, step: Step) -> None:
         """Print a Step inside Alembic's transaction."""
-        if step.kind in _GOES_ON and step.objection:
+        if step.kind is Kind.RECORD and step.objection:
             self._object(step.objection)
         body = ";\n".join(step.sql) + ";"
         if step.printed is Printed.ASKING:

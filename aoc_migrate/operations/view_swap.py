@@ -21,7 +21,7 @@ from aoc_migrate.database.view import (
 )
 from aoc_migrate.operations import view_rights
 from aoc_migrate.operations.registry import operation
-from aoc_migrate.operations.step import Executor, Kind, Lock, Printed, Step
+from aoc_migrate.operations.step import Executor, Kind, Lock, Objection, Printed, Step
 from aoc_migrate.operations.view_conflicts import back_conflict, conflict, foreign_function, swapped
 
 
@@ -34,16 +34,16 @@ def swap_for_view(run: Executor, table: str, backup: str, revision: str) -> None
     """
     at, swap = run.schema, ViewSwap(table, backup)
     view = at[table]
-    ours = f"{swapped(at, revision)} AND {over_backup(at, swap)}"
+    ours, objection = f"{swapped(at, revision)} AND {over_backup(at, swap)}", conflict(at, swap, revision)
     run.run(
         Step(
             Kind.SWAP,
             view,
             (table,),
             Lock.ACCESS_EXCLUSIVE,
-            (_swap(at, swap, revision),),
+            (_swap(at, swap, revision, objection),),
             needed=f"NOT {recorded(at, revision)}",
-            objection=conflict(at, swap, revision),
+            objection=objection,
             optional=True,
         )
     )
@@ -81,15 +81,16 @@ def swap_back(run: Executor, table: str, backup: str, revision: str) -> None:
     Objects to that beforehand, and to another relation in the view's place (``swap-back-conflict``).
     """
     at, swap = run.schema, ViewSwap(table, backup)
+    objection = back_conflict(at, swap, revision)
     run.run(
         Step(
             Kind.SWAP_BACK,
             at[table],
             (table,),
             Lock.ACCESS_EXCLUSIVE,
-            (_back(at, swap, revision),),
+            (_back(at, swap, revision, objection),),
             needed=recorded(at, revision),
-            objection=back_conflict(at, swap, revision),
+            objection=objection,
             remark=view_rights.remark(at, swap, revision, swapped(at, revision)),
             optional=True,
         )
@@ -111,15 +112,15 @@ def _trigger(at: Schema, swap: ViewSwap) -> str:
     )
 
 
-def _swap(at: Schema, swap: ViewSwap, revision: str) -> str:
+def _swap(at: Schema, swap: ViewSwap, revision: str, objection: Objection) -> str:
     view, backup, state = at[swap.view], at[swap.backup], at[STATE]
     return f"""DO $aoc$
 DECLARE
-  kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal}));
   role_before text := current_setting('role');
   owner oid; listed text; entry record;
 BEGIN
-  IF kind IS NULL OR kind = 'v' THEN  -- the objection has made sure that a view is over the backup
+  {_stop(objection)}
+  IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass({view.literal}) AND relkind <> 'v') THEN
     INSERT INTO {state} (name, value) VALUES ('{revision}', '{{"swapped": false}}');
     RETURN;
   END IF;
@@ -176,12 +177,23 @@ BEGIN
 END $aoc$"""
 
 
-def _back(at: Schema, swap: ViewSwap, revision: str) -> str:
+def _stop(objection: Objection) -> str:
+    """Return what stops a block where there is an objection, which may have come while we waited for the lock."""
+    return f"""DECLARE reason text := {objection.reason};
+  BEGIN
+    IF reason IS NOT NULL THEN
+      RAISE EXCEPTION '{objection.subject}: %', reason;
+    END IF;
+  END;"""
+
+
+def _back(at: Schema, swap: ViewSwap, revision: str, objection: Objection) -> str:
     declared, carried = view_rights.carry_back(at, swap, revision)
     return f"""DO $aoc$
 DECLARE
   {declared}
 BEGIN
+  {_stop(objection)}
   IF {swapped(at, revision)} THEN
     {carried}
     DROP VIEW IF EXISTS {at[swap.view]};

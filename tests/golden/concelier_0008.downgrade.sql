@@ -73,37 +73,6 @@ BEGIN
   END IF;
 END $aoc$;
 
--- Stop if advisory is not as it must be.
-DO $aoc$
-DECLARE reason text := (SELECT CASE WHEN NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008' AND (value->>'swapped')::boolean) THEN NULL
-    WHEN to_regclass('"public"."advisory_backup_20251028"') IS NULL THEN 'there is no advisory_backup_20251028'
-    WHEN kind <> 'v' THEN 'advisory is no view any more'
-    WHEN kind = 'v' AND NOT ARRAY(SELECT DISTINCT d.refobjid::regclass FROM pg_rewrite r
-    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
-    WHERE r.ev_class = to_regclass('"public"."advisory"') AND r.rulename = '_RETURN') = ARRAY[to_regclass('"public"."advisory_backup_20251028"')] THEN 'it is a view, but not over advisory_backup_20251028 alone'
-    WHEN names IS NOT NULL THEN 'other objects depend on it (' || names || ')' ELSE (SELECT format('it belongs to %I, whose rights are too few to lock advisory_backup_20251028, a table of %I',
-    pg_get_userbyid(v.relowner), pg_get_userbyid(t.relowner)) FROM pg_class v, pg_class t
-  WHERE v.oid = to_regclass('"public"."advisory"') AND t.oid = to_regclass('"public"."advisory_backup_20251028"')
-    AND v.relkind = 'v' AND v.relowner <> t.relowner
-    AND NOT has_table_privilege(v.relowner, t.oid, 'UPDATE, DELETE, TRUNCATE')
-    AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions)
-      WHERE option_name = 'security_invoker' AND option_value::boolean)) END
-  FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"')) AS kind,
-    (SELECT string_agg(DISTINCT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END, ', ' ORDER BY CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END) FROM pg_depend d
-    LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
-    LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
-  WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) <> to_regclass('"public"."advisory"')
-    AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass('"public"."advisory"')
-      OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regproc('"public"."aoc_advisory_read_only"')
-      OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
-        SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = to_regclass('"public"."advisory"')))) AS names) AS found);
-BEGIN
-  IF reason IS NOT NULL THEN
-    RAISE EXCEPTION 'advisory: %', reason;
-  END IF;
-END $aoc$;
-
 -- DROP VIEW and RENAME advisory: ACCESS EXCLUSIVE on advisory for an instant; the table never lost its owner and its policies.
 DO $aoc$
 DECLARE
@@ -155,6 +124,34 @@ DECLARE
   role_before text := current_setting('role');
   entry record; able boolean;
 BEGIN
+  DECLARE reason text := (SELECT CASE WHEN NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008' AND (value->>'swapped')::boolean) THEN NULL
+    WHEN to_regclass('"public"."advisory_backup_20251028"') IS NULL THEN 'there is no advisory_backup_20251028'
+    WHEN kind <> 'v' THEN 'advisory is no view any more'
+    WHEN kind = 'v' AND NOT ARRAY(SELECT DISTINCT d.refobjid::regclass FROM pg_rewrite r
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+    WHERE r.ev_class = to_regclass('"public"."advisory"') AND r.rulename = '_RETURN') = ARRAY[to_regclass('"public"."advisory_backup_20251028"')] THEN 'it is a view, but not over advisory_backup_20251028 alone'
+    WHEN names IS NOT NULL THEN 'other objects depend on it (' || names || ')' ELSE (SELECT format('it belongs to %I, whose rights are too few to lock advisory_backup_20251028, a table of %I',
+    pg_get_userbyid(v.relowner), pg_get_userbyid(t.relowner)) FROM pg_class v, pg_class t
+  WHERE v.oid = to_regclass('"public"."advisory"') AND t.oid = to_regclass('"public"."advisory_backup_20251028"')
+    AND v.relkind = 'v' AND v.relowner <> t.relowner
+    AND NOT has_table_privilege(v.relowner, t.oid, 'UPDATE, DELETE, TRUNCATE')
+    AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions)
+      WHERE option_name = 'security_invoker' AND option_value::boolean)) END
+  FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"')) AS kind,
+    (SELECT string_agg(DISTINCT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END, ', ' ORDER BY CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END) FROM pg_depend d
+    LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+    LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
+  WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) <> to_regclass('"public"."advisory"')
+    AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass('"public"."advisory"')
+      OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regproc('"public"."aoc_advisory_read_only"')
+      OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
+        SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = to_regclass('"public"."advisory"')))) AS names) AS found);
+  BEGIN
+    IF reason IS NOT NULL THEN
+      RAISE EXCEPTION 'advisory: %', reason;
+    END IF;
+  END;
   IF EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008' AND (value->>'swapped')::boolean) THEN
     FOR entry IN SELECT line FROM jsonb_to_recordset(changes) AS c (verb text, grantor text, grantee text, grantable boolean, attname text, acts boolean, line text) WHERE line IS NOT NULL LOOP
       RAISE WARNING 'advisory: %', entry.line;

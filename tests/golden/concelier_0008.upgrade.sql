@@ -73,9 +73,13 @@ BEGIN
   END IF;
 END $aoc$;
 
--- Stop if advisory is not as it must be.
+-- RENAME and CREATE VIEW advisory: ACCESS EXCLUSIVE on advisory for an instant; readers find the same rows under the same name; nobody writes them any more.
 DO $aoc$
-DECLARE reason text := (SELECT CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008') THEN NULL
+DECLARE
+  role_before text := current_setting('role');
+  owner oid; listed text; entry record;
+BEGIN
+  DECLARE reason text := (SELECT CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008') THEN NULL
     WHEN kind IN ('r', 'p') AND taken THEN 'the name advisory_backup_20251028 is taken'
     WHEN kind = 'v' AND NOT taken THEN 'it is a view already, and there is no advisory_backup_20251028'
     WHEN kind = 'v' AND NOT ARRAY(SELECT DISTINCT d.refobjid::regclass FROM pg_rewrite r
@@ -85,20 +89,12 @@ DECLARE reason text := (SELECT CASE WHEN EXISTS (SELECT FROM "public"."aoc_migra
     WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
   FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"')) AS kind,
     to_regclass('"public"."advisory_backup_20251028"') IS NOT NULL AS taken) AS found);
-BEGIN
-  IF reason IS NOT NULL THEN
-    RAISE EXCEPTION 'advisory: %', reason;
-  END IF;
-END $aoc$;
-
--- RENAME and CREATE VIEW advisory: ACCESS EXCLUSIVE on advisory for an instant; readers find the same rows under the same name; nobody writes them any more.
-DO $aoc$
-DECLARE
-  kind "char" := (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"'));
-  role_before text := current_setting('role');
-  owner oid; listed text; entry record;
-BEGIN
-  IF kind IS NULL OR kind = 'v' THEN  -- the objection has made sure that a view is over the backup
+  BEGIN
+    IF reason IS NOT NULL THEN
+      RAISE EXCEPTION 'advisory: %', reason;
+    END IF;
+  END;
+  IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('"public"."advisory"') AND relkind <> 'v') THEN
     INSERT INTO "public"."aoc_migration_state" (name, value) VALUES ('concelier_0008', '{"swapped": false}');
     RETURN;
   END IF;
