@@ -1,5 +1,6 @@
 """`control`: a run that is under way is paused, resumed and slowed down from another process."""
 
+import json
 import os
 import signal
 import threading
@@ -62,11 +63,12 @@ def test_a_backfill_is_paused_and_resumed(waiting: Database, aoc: Aoc) -> None:
 
 def test_a_limit_changes_at_once(waiting: Database, aoc: Aoc) -> None:
     """A run that pauses for a slot goes on as soon as that lag no longer counts, while the slot is still there."""
-    with held_up(waiting, aoc, *BACKFILL) as process:
+    with held_up(waiting, aoc, *BACKFILL, "--log-format", "json") as process:
         changed = aoc.json("control", "excititor", "--max-lag", "off", "--batch-time", "20ms")
         run = ended(process)
 
     assert (changed.exit_code, run.exit_code) == (0, 0), run.err
+    assert [line["event"] for line in map(json.loads, run.err.splitlines())].count("control") == 1
     assert changed.report["facts"]["asked"] == {"batch time": "20 ms", "max lag": "off", "max lag in time": "off"}
     assert (wrong_links(waiting), asked(waiting)) == (0, None)
 

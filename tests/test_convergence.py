@@ -83,3 +83,15 @@ def test_a_constraint_stays_unproven_until_it_is_validated(
     assert aoc.json("verify").slugs() == ["unproven-constraint"]
     assert aoc("upgrade").exit_code == 0
     assert aoc("verify").exit_code == 0
+
+
+def test_a_copy_of_a_constraint_does_not_stand_in_for_it(excititor: Database, aoc: Aoc) -> None:
+    """A constraint that is missing is made again, although a copy of the table has it, with its comment."""
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    excititor.run(
+        "CREATE TABLE aside (LIKE vex_raw INCLUDING ALL); ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_keys_v1"
+    )
+
+    assert aoc("upgrade").exit_code == 0
+    assert aoc("verify", "--probe").exit_code == 0

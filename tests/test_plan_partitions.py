@@ -69,3 +69,13 @@ def test_each_estimate_has_its_actual_time(partitioned: Database, aoc: Aoc, retr
 
     assert len(run) == len(planned) == 5
     assert all("total_ms" in step for step in run)
+
+
+def test_the_way_back_has_no_sql_for_what_each_partition_decides(partitioned: Database, aoc: Aoc) -> None:
+    """Which partitions lose NOT NULL is known when they are read, so the line of that has no SQL; others have."""
+    assert aoc("upgrade").exit_code == 0
+
+    lines = aoc.json("plan", "excititor", "base").report["facts"]["plan"]
+
+    assert [line["sql"] for line in lines if "NOT NULL" in line["statement"]] == [[]]
+    assert all(line["sql"] for line in lines if "NOT NULL" not in line["statement"])

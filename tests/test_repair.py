@@ -68,6 +68,8 @@ def test_restore_gives_everything_back(target_with_chain: Database, aoc: Aoc, re
 
     ran = aoc.json("repair", target_with_chain.target, "--rule", "all", "--apply")
 
+    assert ran.report["next"]["command"] == f"aoc-migrate audit {target_with_chain.target}"
+
     assert (ran.exit_code, ran.report["facts"]["repaired"], ran.report["facts"]["moved"]) == (0, 6, 9)
     assert quarantined(target_with_chain) == dict.fromkeys(REPAIRED, True) | dict.fromkeys(MOVED, False)
     row = f"SELECT source_vendor, upstream_id, content_hash FROM {target_with_chain.table} WHERE id = %s"

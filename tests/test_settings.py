@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.pinned_settings import SETTINGS
 from aoc_migrate.revisions.graph import history
 from aoc_migrate.sandbox.databases import create_raw_table
@@ -235,3 +236,13 @@ def test_nothing_is_compiled(excititor: Database) -> None:
 def test_every_pinned_setting_is_tried() -> None:
     """Every pinned setting is tried with a hostile value, but for time limits and keepalives, which have tests."""
     assert set(SETTINGS) - set(HOSTILE) == ELSEWHERE
+
+
+def test_a_shorter_wait_ends_with_its_block(excititor: Database) -> None:
+    """After a statement with a wait of its own, the session waits for locks as long as before."""
+    with session_of(excititor) as session:
+        before = session.value("SHOW lock_timeout")
+        with bounded_lock_wait(session, "vex_raw", "test", 1.0):
+            within = session.value("SHOW lock_timeout")
+
+        assert (before, within, session.value("SHOW lock_timeout")) == ("10min", "1s", "10min")
