@@ -95,3 +95,26 @@ def test_a_copy_of_a_constraint_does_not_stand_in_for_it(excititor: Database, ao
 
     assert aoc("upgrade").exit_code == 0
     assert aoc("verify", "--probe").exit_code == 0
+
+
+def planned(aoc: Aoc) -> list[str]:
+    """Return the statements of a plan."""
+    return [line["statement"] for line in aoc.json("plan").report["facts"]["plan"]]
+
+
+def test_the_plan_of_a_repair_has_its_proof(excititor: Database, aoc: Aoc) -> None:
+    """Where a constraint was dropped, the plan adds it and proves it, though both revisions were applied."""
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    excititor.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_keys_v1")
+
+    assert planned(aoc) == ["CHECK vex_raw_keys_v1 NOT VALID", "VALIDATE 3 CHECKs"]
+
+
+def test_the_plan_leaves_out_what_is_there(excititor: Database, aoc: Aoc) -> None:
+    """A plan from a revision on lists none of the constraints that a killed run has already added."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+    excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0001'")
+
+    assert planned(aoc)[0] == "VALIDATE 3 CHECKs"
