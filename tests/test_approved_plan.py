@@ -9,6 +9,7 @@ import psycopg
 
 from aoc_migrate.revisions.graph import head
 from tests.conftest import Aoc, Database
+from tests.partitions import partition
 
 
 def make_plan(aoc: Aoc, folder: Path, *words: str) -> Path:
@@ -112,3 +113,19 @@ def test_the_evidence_has_the_approved_plan(excititor: Database, aoc: Aoc, tmp_p
 
     (kept,) = (tmp_path / "ticket").glob("*/excititor-approved-plan.json")
     assert kept.read_bytes() == file.read_bytes()
+
+
+def test_a_plan_goes_on_among_partitions(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A run that ended between the proofs of two partitions goes on by the same plan."""
+    partition(excititor.connection, "vex_raw")
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+    file = make_plan(aoc, tmp_path)
+    with psycopg.connect(excititor.url) as other:
+        other.execute("LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE")
+        assert aoc("upgrade", "--plan", str(file), "--deadline", "1s").exit_code == 3
+    excititor.run("ALTER TABLE vex_raw_a VALIDATE CONSTRAINT vex_raw_keys_v1")
+
+    ran = aoc.json("upgrade", "--plan", str(file))
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, [])

@@ -90,6 +90,7 @@ def test_the_pace_is_that_of_the_row(waiting: Database, aoc: Aoc) -> None:
         assert session.steering is not None
         said = [change.asked for change in session.steering.changes]
         nameless = [change.by for change in session.steering.changes[2:]]
+        assert (session.value("SHOW lock_timeout"), session.value("SHOW statement_timeout")) == ("10min", "0")
 
     assert (paces, session.limits) == ([0.5, 0.2, 0.3], typed)
     assert said == ["pace 20%", "pace 30%", "pace 100%", "pace as typed"]
