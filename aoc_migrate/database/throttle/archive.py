@@ -3,6 +3,7 @@
 from aoc_migrate.database.session import Row
 from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.signal import Signal
+from aoc_migrate.report.formatting import bytes_shown
 
 # Finished segments after the last archived one: the current one cannot be archived yet. The name of a segment is
 # its timeline, then its place: 8 hexadecimal digits each for the high word of the LSN and the number of the
@@ -36,7 +37,7 @@ class Archive(Signal):
                 and row["bytes"] is not None
                 and row["bytes"] > limits.max_lag_bytes
             ):
-                return f"the WAL archive{on(row)} is {row['bytes'] / 2**20:,.1f} MB behind"
+                return f"the WAL archive{on(row)} is {bytes_shown(row['bytes'])} behind"
             if row["fails"]:
                 return f"the WAL archive{on(row)} fails"
         return None

@@ -2,6 +2,7 @@
 
 from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.signal import Signal
+from aoc_migrate.report.formatting import bytes_shown
 
 _SLOTS = (
     "SELECT slot_name AS name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint AS bytes "
@@ -26,4 +27,4 @@ class Slot(Signal):
         row = max(rows, key=lambda row: int(row["bytes"]), default=None)
         if row is None or row["bytes"] <= most:
             return None
-        return f"slot {row['name']!r}{on(row)} is {row['bytes'] / 2**20:,.1f} MB behind"
+        return f"slot {row['name']!r}{on(row)} is {bytes_shown(row['bytes'])} behind"

@@ -6,7 +6,7 @@ from aoc_migrate.database.session import Row
 from aoc_migrate.database.spread.nodes import everywhere, on
 from aoc_migrate.database.throttle.marks import Marks
 from aoc_migrate.database.throttle.signal import Signal, SignalError, WritingStep
-from aoc_migrate.report.formatting import seconds_shown
+from aoc_migrate.report.formatting import bytes_shown, seconds_shown
 
 # Without pg_read_all_stats, a row has no state and no positions (PostgreSQL 15 manual, 28.2.4).
 _STANDBYS = (
@@ -57,7 +57,7 @@ class Standby(Signal):
     def _lag(self, row: Row) -> str | None:
         name, limits = f"standby {row['name']!r}{on(row)}", self.session.limits
         if limits.max_lag_bytes is not None and row["bytes"] is not None and row["bytes"] > limits.max_lag_bytes:
-            return f"{name} is {row['bytes'] / 2**20:,.1f} MB behind"
+            return f"{name} is {bytes_shown(row['bytes'])} behind"
         seconds = self._late(name, row)
         if limits.max_lag_seconds is not None and seconds > limits.max_lag_seconds:
             return f"{name} is {seconds_shown(seconds)} behind"
