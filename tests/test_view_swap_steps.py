@@ -67,44 +67,46 @@ IN_ITS_PLACE = {
 }
 
 
-@pytest.mark.alike
-@pytest.mark.parametrize("case", IN_ITS_PLACE)
-def test_another_view_is_not_dropped(case: str, concelier: Database, aoc: Aoc) -> None:
-    """A downgrade drops no view but one over the backup, and takes over the privileges of no other."""
+@pytest.fixture(params=IN_ITS_PLACE)
+def replaced(request: pytest.FixtureRequest, concelier: Database, aoc: Aoc) -> Database:
+    """Concelier's database at head, where somebody has put another view in the place of ours."""
     aoc.configure(concelier)
     assert aoc("upgrade").exit_code == 0
-    concelier.run(f"DROP VIEW advisory; {IN_ITS_PLACE[case]}")
+    concelier.run(f"DROP VIEW advisory; {IN_ITS_PLACE[request.param]}")
+    return concelier
+
+
+@pytest.mark.alike
+def test_another_view_is_not_dropped(replaced: Database, aoc: Aoc) -> None:
+    """A downgrade drops no view but one over the backup, and takes over the privileges of no other."""
     privileges = "SELECT relname, relacl::text FROM pg_class WHERE relname ~ '^advisory' ORDER BY oid"
-    before = fingerprint(concelier), concelier.rows(privileges)
+    before = fingerprint(replaced), replaced.rows(privileges)
 
     stopped = aoc.json("downgrade", "-1")
-    stock = alembic(concelier, aoc, "downgrade", "-1", check=False)
+    stock = alembic(replaced, aoc, "downgrade", "-1", check=False)
     down = "concelier_0008:concelier_0007"
-    printed = alembic(concelier, aoc, "downgrade", down, "--sql").out, aoc("plan", "concelier", down, "--sql").out
-    scripts = [psql(concelier, text, *STOPPING) for text in printed]
+    printed = alembic(replaced, aoc, "downgrade", down, "--sql").out, aoc("plan", "concelier", down, "--sql").out
+    scripts = [psql(replaced, text, *STOPPING) for text in printed]
 
     assert (stopped.exit_code, stopped.slugs("error")) == (1, ["swap-back-conflict"])
     assert "is a view, but not over" in stopped.finding("swap-back-conflict")["problem"]
     assert stock.exit_code != 0
     assert [(script.exit_code, "but not over" in script.err) for script in scripts] == [(3, True)] * 2
-    assert (fingerprint(concelier), concelier.rows(privileges)) == before
-    concelier.run("ALTER VIEW advisory RENAME TO theirs_now")
+    assert (fingerprint(replaced), replaced.rows(privileges)) == before
+    replaced.run("ALTER VIEW advisory RENAME TO theirs_now")
     assert [aoc(*words).exit_code for words in (("downgrade", "-1"), ("upgrade",))] == [0, 0]
 
 
 @pytest.mark.alike
-@pytest.mark.parametrize("case", IN_ITS_PLACE)
-def test_another_view_is_not_repaired(case: str, concelier: Database, aoc: Aoc) -> None:
+def test_another_view_is_not_repaired(replaced: Database, aoc: Aoc) -> None:
     """Where the swap was done and another view took its place since, running it again leaves that view alone."""
-    aoc.configure(concelier)
-    assert aoc("upgrade").exit_code == 0
-    concelier.run(f"DROP VIEW advisory; {IN_ITS_PLACE[case]}; ALTER TABLE {BACKUP} ENABLE ROW LEVEL SECURITY")
+    replaced.run(f"ALTER TABLE {BACKUP} ENABLE ROW LEVEL SECURITY")
 
     for words in (("stamp", "concelier_0007"), ("upgrade", "head")):
-        assert alembic(concelier, aoc, *words).exit_code == 0
+        assert alembic(replaced, aoc, *words).exit_code == 0
 
     changed = "SELECT relhastriggers OR reloptions IS NOT NULL FROM pg_class WHERE oid = 'advisory'::regclass"
-    assert concelier.value(changed) is False
+    assert replaced.value(changed) is False
     assert aoc.json("verify").slugs("error") == ["view-target"]
 
 
