@@ -11,6 +11,8 @@ from tests.conftest import Aoc, Database
 
 HASH = "sha256:" + "0" * 64
 OBJECTS = ("source", "upstream", "linkset", "content", "identifiers")
+NOT_OF_ROWS = ("swap-dependents", "replication-slot")
+"""What an audit may find besides: a slot is the server's, and tests share a cluster."""
 REQUIRED = ("source", "upstream", "linkset")
 KEYS = ("tenant", "source_vendor", "upstream_id", "content_hash")
 FORBIDDEN = (
@@ -105,7 +107,7 @@ def each_alone(database: Database, cases: Iterable[Case], aoc: Aoc, **environmen
 
     found: Found = defaultdict(set)
     for finding in ran.report["findings"]:
-        if finding["slug"] == "swap-dependents":
+        if finding["slug"] in NOT_OF_ROWS:
             continue
         ids = {row[0] for row in database.rows(finding["statement"])}
         found[finding["slug"], finding["subject"], finding["code"], finding["severity"]] |= ids

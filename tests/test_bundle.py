@@ -71,7 +71,7 @@ def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path)
     """A bundle made elsewhere from the same input has files with the same bytes, modes and times."""
     ran = Aoc()(
         "bundle",
-        str(tmp_path / "new" / "other"),
+        str(tmp_path / "new" / "folders" / "other"),
         "--no-wheels",
         "--report",
         str(bundle_without_wheels / "reports" / "verify.html"),
@@ -79,7 +79,7 @@ def test_the_bundle_is_reproducible(bundle_without_wheels: Path, tmp_path: Path)
     assert ran.exit_code == 0
 
     archives = []
-    for number, folder in enumerate((bundle_without_wheels, tmp_path / "new" / "other")):
+    for number, folder in enumerate((bundle_without_wheels, tmp_path / "new" / "folders" / "other")):
         path = tmp_path / f"{number}.tar"
         with tarfile.open(path, "w") as archive:
             for file in sorted(folder.rglob("*")):

@@ -205,6 +205,7 @@ def test_a_dropped_journal_makes_links_permanent(chains_at_head: Database, aoc: 
     assert (dropped.exit_code, dropped.report["changed"]) == (0, True)
     assert (dropped.report["facts"]["batches"], dropped.report["facts"]["links"]) == (1, 6)
     assert "leaves the links as they are" in dropped.report["next"]["note"]
+    assert aoc.json("history").report["facts"]["runs"][0]["command"] == "chain --drop-journal"
     assert (again.report["facts"], again.report["changed"]) == ({"batches": 0, "links": 0}, False)
     assert aoc("downgrade", f"{chains_at_head.target}_0005").exit_code == 0
     assert links(chains_at_head) == GOOD

@@ -138,6 +138,8 @@ ROWS = [
     ('"\\u0007"', "the whole row"),
     ('{"pause": 1, "pace": "fast", "x\\u202e": {}}', "pace, x\\u202e, pause"),
     ('{"pace": 1e400, "max_lag_bytes": true, "stop_after": 7}', "pace, stop_after, max_lag_bytes"),
+    ('{"pace": 0.009, "batch_time": 0.51, "max_lag_bytes": 0}', "pace, batch_time, max_lag_bytes"),
+    ('{"pace": 0.01, "batch_time": 0.5, "max_lag_bytes": 1}', ""),
     ('{"pause": false, "changes": [1, {"by": 2}, []], "by": [], "at": {}}', ""),
 ]
 

@@ -118,3 +118,21 @@ def test_the_plan_leaves_out_what_is_there(excititor: Database, aoc: Aoc) -> Non
     excititor.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0001'")
 
     assert planned(aoc)[0] == "VALIDATE 3 CHECKs"
+
+
+def test_foreign_constraints_outlive_a_downgrade(excititor: Database, aoc: Aoc) -> None:
+    """Constraints of our names that mean something else are left as they are when our revisions are undone."""
+    constraints = (
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'vex_raw'::regclass"
+    )
+    foreign = [("vex_raw_objects_v1", "CHECK (true)"), ("vex_raw_required_v1", "CHECK ((id <> '-'::text))")]
+    aoc.configure(excititor)
+    before = excititor.rows(constraints)
+    assert aoc("upgrade").exit_code == 0
+    excititor.run(FOREIGN["changed-constraint"].format(t="vex_raw"))
+    excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_required_v1 CHECK (id <> '-')")
+
+    ran = aoc.json("downgrade", "base")
+
+    assert ran.exit_code == 0
+    assert {*excititor.rows(constraints)} == {*before, *foreign}

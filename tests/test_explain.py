@@ -25,6 +25,7 @@ def test_every_finding_is_explained(aoc: Aoc) -> None:
     assert set(found) == set(MESSAGES) == {line.split()[0] for line in listed.out.splitlines() if line[:2] == "  "}
     assert all(len(each["text"]) > 40 and "](" not in each["text"] for each in found.values())
     assert {slug: each["severity"] for slug, each in found.items()} == {s: m.severity for s, m in MESSAGES.items()}
+    assert {each["severity"] for each in found.values()} == {"error", "warning", "info"}
 
 
 def test_a_finding_is_explained_with_its_sql(aoc: Aoc) -> None:

@@ -126,10 +126,14 @@ def test_a_failed_run_is_recorded_with_its_finding(excititor: Database, aoc: Aoc
     aoc("upgrade", "excititor_0003")
     with psycopg.connect(excititor.url) as writer:
         writer.execute("UPDATE vex_raw SET linkset = linkset")
-        assert aoc("upgrade", "--deadline", "1s").exit_code == 3
+        stopped = aoc.json("upgrade", "--deadline", "1s")
 
     latest = aoc.json("history").report["facts"]["runs"][0]
 
+    assert (stopped.exit_code, stopped.report["next"]["command"]) == (
+        3,
+        "aoc-migrate upgrade excititor --deadline 1s",
+    )
     assert (latest["outcome"], latest["findings"], latest["revision"]) == (
         "failed",
         ["deadline"],

@@ -1,11 +1,13 @@
 """A query that only observes the work may fail: the log says so once, and nothing ends."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from aoc_migrate.database import log
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.session import Session, connect
@@ -163,6 +165,24 @@ def test_an_unreadable_queue_is_reported_once(excititor: Database, capsys: pytes
     assert len(set(pids)) == 1
     assert log.count("cannot see who blocks this session, and who waits for it (permission denied") == 1
     assert log.count("cannot see how this step goes on (column") == 1
+
+
+def test_a_step_goes_on_without_its_watcher(excititor: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no second connection is to spare, the log says once that nothing watches the step, which goes on."""
+    url, seen = make_owner(excititor), list[Session]()
+    with connect(Target("excititor", url), "test", Limits(), Flags()) as session:
+        excititor.run(f"ALTER ROLE {session.value('SELECT current_user')} CONNECTION LIMIT 1")
+        log.configure("json")
+        try:
+            with watched(session, lambda other, _: seen.append(other), every=0.02):
+                session.run("SELECT pg_sleep(0.5)")
+        finally:
+            log.configure("text")
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+
+    assert seen == []
+    assert (line["event"], line["level"]) == ("unseen", "warning")
+    assert line["fields"] == {"message": "nothing watches this step for now (unreachable); it goes on"}
 
 
 def test_an_unknown_holder_still_ends_in_deadline(

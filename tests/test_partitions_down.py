@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
-from tests.partitions import partition
+from tests.partitions import pairs, partition
 
 KEY = "(tenant, source_vendor, upstream_id, content_hash)"
 INDEXES = f"""
@@ -53,8 +53,10 @@ def test_a_partitions_own_index_comes_back_whole(partitions_with_indexes: Databa
     """A partition's own index comes back with replica identity, CLUSTER mark, tablespace, options and comment."""
     before = catalogs(partitions_with_indexes)
     assert aoc("upgrade", *PUBLISHED).exit_code == 0
+    attached = pairs(partitions_with_indexes.connection, "vex_raw_idempotency_v1")
 
     assert aoc("downgrade", "excititor_0001").exit_code == 0
 
+    assert attached["vex_raw_a"] == "own"
     assert catalogs(partitions_with_indexes) == before
     partitions_with_indexes.run("UPDATE vex_raw_a SET content = NULL")

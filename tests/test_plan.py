@@ -117,6 +117,8 @@ def test_a_downgrade_plans_only_what_it_restores(
     run = [name for step in ran.report["steps"] for name in named(step["statement"])]
     assert sorted(name for line in listed for name in line["objects"]) == sorted(run)
     assert {line["change"] for line in listed} == {"~", "-"}
+    (links,) = [line for line in listed if line["lock"] == "rows"]
+    assert (links["reads"], links["size_bytes"]) == ("journal", 0)
     assert not [line for line in listed if line["statement"].startswith("NOT NULL NOT VALID again")]
 
 

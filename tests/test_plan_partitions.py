@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.session import connect
+from aoc_migrate.database.targets import Target
+from aoc_migrate.inspect.table_size import table_size
 from tests.conftest import Aoc, Database
 from tests.partitions import partition
 
@@ -79,3 +83,17 @@ def test_the_way_back_has_no_sql_for_what_each_partition_decides(partitioned: Da
 
     assert [line["sql"] for line in lines if "NOT NULL" in line["statement"]] == [[]]
     assert all(line["sql"] for line in lines if "NOT NULL" not in line["statement"])
+
+
+def test_an_empty_partition_needs_no_statistics(partitioned: Database) -> None:
+    """Of partitions that were never analyzed, those with rows are stale, and the empty ones are not."""
+    partitioned.add("1", tenant="a")
+    partitioned.run("ANALYZE vex_raw")
+    partitioned.run("CREATE TABLE later PARTITION OF vex_raw FOR VALUES IN ('later')")
+    with connect(Target("excititor", partitioned.url), "test", Limits(), Flags()) as session:
+        before = table_size(session, "vex_raw")
+        partitioned.add("2", tenant="later")
+        after = table_size(session, "vex_raw")
+
+    assert (before.stale, before.rows) == (0, 1)
+    assert (after.stale, after.rows) == (1, None)

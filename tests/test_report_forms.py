@@ -163,7 +163,7 @@ def test_the_next_command_is_a_field_of_its_own() -> None:
 
 
 def test_ndjson_has_a_line_for_each_report_and_finding(target_with_chain: Database, aoc: Aoc) -> None:
-    """NDJSON has the report, then its findings as the JSON has them, each with command, target and revision."""
+    """NDJSON has what binds the report, then its findings as JSON has them, with command, target and revision."""
     target_with_chain.add("bad", tenant=None, linkset=[])
     expected = aoc.json("audit", target_with_chain.target).report
 
@@ -173,6 +173,7 @@ def test_ndjson_has_a_line_for_each_report_and_finding(target_with_chain: Databa
     about = {"command": "audit", "target": target_with_chain.target, "revision": None}
     assert found == [{"kind": "finding"} | about | finding for finding in expected["findings"]]
     assert {"kind": "report"} | about | whole == whole
+    assert not {"findings", "facts", "steps", "parameters"} & whole.keys()
     assert [whole[key] for key in BOUND] == [expected[key] for key in BOUND]
     assert ran.exit_code == 1
 

@@ -238,6 +238,7 @@ def test_the_page_shows_every_fact_of_the_command(
     assert "<caption>" + f"{target}: duplicates by vendor</caption>" in audit
     for caption in ("rules", "indexes", "steps in order", "latest runs", "what was checked"):
         assert f"<caption>{target}: {caption}</caption>" in upgrade
+    assert "<caption>" + f"{target}: checks</caption>" not in upgrade
     assert f"<caption>{target}: largest chains</caption>" in verify
     assert f"<figcaption>{target}: documents by number of revisions</figcaption>" in verify
     assert f'<ol class="blocks" aria-label="{target}: runs">' in history

@@ -44,11 +44,12 @@ def test_a_limit_that_sorts_exceed_is_found_first(limited: Database, excititor: 
 
 
 def test_a_limit_that_is_high_enough_stops_nothing(limited: Database, excititor: Database, aoc: Aoc) -> None:
-    """A limit that no sort reaches stops nothing, and stays."""
+    """A limit that no sort reaches stops nothing; each build's sort was tried once."""
     excititor.run(f"ALTER ROLE {limited.connection.info.user} SET temp_file_limit = '1GB'")
 
-    upgraded = aoc.json("upgrade")
+    audited, upgraded = aoc.json("audit"), aoc.json("upgrade")
 
+    assert audited.report["facts"]["full_reads_for"]["trial sorts"] == 2
     assert (upgraded.exit_code, upgraded.slugs("error")) == (0, [])
 
 

@@ -187,3 +187,29 @@ def test_a_complete_archive_is_not_behind(primary_and_standby: Pair, primary_bef
         (row,) = Archive(WritingStep(session, "link rows", "vex_raw", math.inf)).state()
 
     assert row["bytes"] == 0
+
+
+def test_an_archive_that_is_behind_pauses_the_backfill(
+    primary_and_standby: Pair, primary_before_backfill: Connection, tmp_path: Path
+) -> None:
+    """While archiving works but is slow, finished segments that are not archived yet are what it is behind."""
+    switched, busy, done = ("SELECT pg_switch_wal()", tmp_path / "busy", tmp_path / "done")
+    archived = "SELECT last_archived_time > %s FROM pg_stat_archiver"
+    url = primary_and_standby.primary.url("excititor")
+    tmp_path.chmod(0o777)
+    (now,) = primary_before_backfill.execute("SELECT now()").fetchone() or (None,)
+    primary_before_backfill.execute(switched)
+    wait_until(lambda: primary_before_backfill.execute(archived, [now]).fetchone() == (True,))
+    configure(url, archive_command=f"touch {busy}; until test -e {done}; do sleep 0.1; done")
+    try:
+        primary_before_backfill.execute("CREATE TABLE written AS SELECT 1 AS one")
+        primary_before_backfill.execute(switched)
+        wait_until(busy.exists)
+        limits = Limits(max_lag_bytes=2**20)
+        with connect(Target("excititor", url), "test", limits, Flags()) as session:
+            reason = Archive(WritingStep(session, "link rows", "vex_raw", math.inf)).reason()
+    finally:
+        done.touch()
+        configure(url, archive_command="true")
+
+    assert reason == "the WAL archive is 16 MB behind"

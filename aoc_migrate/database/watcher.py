@@ -32,12 +32,9 @@ def watched(session: Session, observe: Callable[[Session, int], object], every: 
                         if ended.wait(every):
                             return
             except (psycopg.Error, Abort) as error:
+                reason = error.finding.slug if isinstance(error, Abort) else type(error).__name__
                 if not reported:
-                    session.say(
-                        f"nothing watches this step for now ({type(error).__name__}); it goes on",
-                        "unseen",
-                        "warning",
-                    )
+                    session.say(f"nothing watches this step for now ({reason}); it goes on", "unseen", "warning")
                 reported = True
 
     watcher = threading.Thread(target=watch, daemon=True)

@@ -62,23 +62,31 @@ def grant_execute(raw: Relation, check: Check) -> Step:
 
 def add(raw: Relation, check: Check, more: str = "") -> Step:
     """Return the Step that adds ``check`` as NOT VALID, where ``more`` holds as well."""
-    exists = constraint_exists(raw, check.name)
     return Step(
         Kind.ADD_CHECK,
         raw,
         (check.name,),
         Lock.ACCESS_EXCLUSIVE,
         (f"ALTER TABLE {raw} {add_constraint(raw, check)}", sign(raw, check)),
-        needed=f"NOT {exists}{more}",
-        objection=foreign_object(f"{raw.name}.{check.name}", f"{exists} AND NOT {constraint_is_ours(raw, check)}"),
+        needed=f"NOT {constraint_exists(raw, check.name)}{more}",
+        objection=foreign_object(f"{raw.name}.{check.name}", _is_foreign(raw, check)),
     )
 
 
+def _is_foreign(raw: Relation, check: Check) -> str:
+    """Return the condition that a constraint has the name of ``check``, and is not ours."""
+    return f"{constraint_exists(raw, check.name)} AND NOT {constraint_is_ours(raw, check)}"
+
+
 def add_again(raw: Relation, check: Check, needed: str) -> Step:
-    """Drop and add: no statement makes a constraint NOT VALID. Two statements, as a distributed table needs."""
+    """Drop and add: no statement makes a constraint NOT VALID. Two statements, as a distributed table needs.
+
+    A constraint of this name that is not ours is left as it is.
+    """
     drop = f"ALTER TABLE {raw} DROP CONSTRAINT IF EXISTS {check.name}"
     add = f"ALTER TABLE {raw} {add_constraint(raw, check)}"
-    return Step(Kind.INVALIDATE, raw, (check.name,), Lock.ACCESS_EXCLUSIVE, (drop, add, sign(raw, check)), needed)
+    ours = f"{needed} AND NOT ({_is_foreign(raw, check)})"
+    return Step(Kind.INVALIDATE, raw, (check.name,), Lock.ACCESS_EXCLUSIVE, (drop, add, sign(raw, check)), ours)
 
 
 def drop(raw: Relation, name: str, needed: str) -> Step:
