@@ -2,8 +2,9 @@
 
 import time
 
+from aoc_migrate.database.spread.cluster_instant import cluster_instant
 from tests.citus.clusters import Cluster
-from tests.citus.test_citus_blockers import on_a_worker
+from tests.citus.test_citus_blockers import on_a_worker, session_on
 from tests.conftest import Aoc, Database
 
 
@@ -39,3 +40,13 @@ def test_options_of_the_table_stay(distributed: Database, aoc: Aoc) -> None:
     distributed.run("ALTER TABLE advisory_raw RESET (parallel_workers)")
     assert aoc("downgrade", "concelier", "base").exit_code == 0
     assert sorted(distributed.value(found)) == [options[0], options[2]]
+
+
+def test_one_statement_locks_all_shards_weakly(distributed: Database) -> None:
+    """One statement locks the shards of a table: it resets the first option that is not set."""
+    distributed.run("ALTER TABLE advisory_raw SET (log_autovacuum_min_duration = 5000)")
+    with session_on(distributed) as session:
+        found = cluster_instant(session, session.schema["advisory_raw"])
+
+    assert found is not None
+    assert found.weak_locks == ("ALTER TABLE public.advisory_raw RESET (toast_tuple_target)",)
