@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -170,9 +170,9 @@ def clean(url: str) -> None:
 class Run:
     """Tries mutants until none is left; tests that fail without any mutant are left out."""
 
-    def __init__(self, wanted: list[Mutant], report: Any, budget: float) -> None:
+    def __init__(self, wanted: list[Mutant], report: Any, budget: float, only: Sequence[str]) -> None:
         left_out = LEFT_OUT.read_text(encoding="utf-8").split("\n") if LEFT_OUT.exists() else []
-        self.selection, self.report = Selection(left_out, budget), report
+        self.selection, self.report = Selection(left_out, budget, only), report
         self.waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
         self.trusted, self.lock, self.known = set[str](), threading.Lock(), results()
         for mutant in wanted:
@@ -245,9 +245,9 @@ def servers(number: int) -> Iterator[list[str]]:
         yield urls
 
 
-def run(wanted: list[Mutant], report: Any, processes: int, budget: float) -> None:
-    """Try all mutants, some at a time, each with tests of ``budget`` seconds; report each one's result."""
-    todo = Run(wanted, report, budget)
+def run(wanted: list[Mutant], report: Any, processes: int, budget: float, only: Sequence[str] = ()) -> None:
+    """Try all mutants, some at a time, each with tests of ``budget`` seconds, or of ``only``; report each."""
+    todo = Run(wanted, report, budget, only)
     with servers(min(processes, len(wanted))) as urls:
         trials = [Trial(number, url) for number, url in enumerate(urls)]
         threads = [threading.Thread(target=todo.work, args=[trial], daemon=True) for trial in trials]

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import zip_longest
 from pathlib import Path
@@ -49,6 +49,8 @@ STRONG = {
 """The tests that are about a module of the package: the beginnings of their names after ``tests/test_``."""
 IMPORTS = 4
 """How much a file of tests is about a module that it imports."""
+NEW = 2.0
+"""The seconds that a test is taken for that was not there in the measured run."""
 BUDGET = 120.0
 """The most seconds of tests that are tried on one mutant, as measured with others; alone, a third of that."""
 
@@ -56,14 +58,17 @@ BUDGET = 120.0
 class Selection:
     """Chooses tests by the lines that they ran, and learns which of them notice something."""
 
-    def __init__(self, left_out: Iterable[str] = (), budget: float = BUDGET) -> None:
-        self.budget = budget
+    def __init__(self, left_out: Iterable[str] = (), budget: float = BUDGET, only: Sequence[str] = ()) -> None:
+        """``only``: the beginnings of the names of the tests to try, whatever they run; if given."""
+        self.budget, self.only = budget, tuple(only)
         known, there = json.loads(SECONDS_FILE.read_text(encoding="utf-8")), collected()
         self.seconds: dict[str, float] = {
             test: spent
             for test, spent in known.items()
             if spent <= SLOWEST and not RECORDED.match(test) and test in there
         }
+        if only:
+            self.seconds = {test: known.get(test, NEW) for test in there if test.startswith(self.only)}
         self.killers: dict[str, Counter[str]] = defaultdict(Counter)
         for test in left_out:
             self.leave_out(test)
@@ -88,8 +93,11 @@ class Selection:
         for a quarter of the time, those that mention the rarest words of the statement, and those that are about
         the module by their names or imports; then all others. The quickest of each file come first.
         """
-        new = {test for test in self._running(mutant) & self.seconds.keys() if passed.get(test) != version(test)}
+        among = set(self.seconds) if self.only else self._running(mutant) & self.seconds.keys()
+        new = {test for test in among if passed.get(test) != version(test)}
         chosen = sorted(new, key=lambda test: (self.seconds[test], test))
+        if self.only:
+            return chosen
         near = self.killers[f"{mutant.file} {mutant.inside}"] + self.killers[mutant.file]
         first = [test for test, _ in near.most_common(5) if test in chosen]
         quick = [test for test in chosen if self.seconds[test] <= QUICK]
