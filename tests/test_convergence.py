@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.partitions import partition
 
 BROKEN_BY_HAND = {
     "missing-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_objects_v1",
@@ -136,3 +137,22 @@ def test_foreign_constraints_outlive_a_downgrade(excititor: Database, aoc: Aoc) 
 
     assert ran.exit_code == 0
     assert {*excititor.rows(constraints)} == {*before, *foreign}
+
+
+@pytest.mark.parametrize("parted", [False, True], ids=["plain", "partitions"])
+def test_a_foreign_index_outlives_a_downgrade(parted: bool, excititor: Database, aoc: Aoc) -> None:
+    """An index of our name on other columns is left as it is when our revisions are undone; ours are dropped."""
+    if parted:
+        partition(excititor.connection, "vex_raw")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    other = "CREATE INDEX vex_raw_idempotency_v1 ON vex_raw (source_vendor)"
+    excititor.run(f"DROP INDEX vex_raw_idempotency_v1; {other}")
+
+    ran = aoc.json("downgrade", "base")
+
+    assert ran.exit_code == 0, ran.err
+    left = excititor.rows("SELECT indexname, indexdef FROM pg_indexes WHERE indexname ~ '_v1$'")
+    assert [(name, definition.partition(" btree ")[2]) for name, definition in left] == [
+        ("vex_raw_idempotency_v1", "(source_vendor)")
+    ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from aoc_migrate.contract.model import Index
-from aoc_migrate.database.questions import exists, index_is_invalid
+from aoc_migrate.database.questions import index_is_invalid, index_is_ours
 from aoc_migrate.database.state import recorded
 from aoc_migrate.operations import partitioned_index
 from aoc_migrate.operations.facts import forget, record
@@ -38,12 +38,14 @@ def create_index_concurrently(
 
 
 @operation
-def drop_index_concurrently(run: Executor, name: str, table: str, revision: str) -> None:
-    """Drop an index CONCURRENTLY, unless ``revision`` found it there."""
-    raw, named = run.schema[table], run.schema[name]
+def drop_index_concurrently(
+    run: Executor, name: str, table: str, columns: Sequence[str], revision: str, *, unique: bool = False
+) -> None:
+    """Drop an index CONCURRENTLY, unless ``revision`` found it there, or it is another one of this name."""
+    raw, named, index = run.schema[table], run.schema[name], Index(name, tuple(columns), unique)
     ours = recorded(run.schema, revision, NOT_FOUND)
     if online := run.on_partitions(raw):
-        partitioned_index.drop(online, raw, name, revision)
+        partitioned_index.drop(online, raw, index, revision)
     else:
-        run.run(drop(raw, named, f"{ours} AND {exists(named)}"))
+        run.run(drop(raw, named, f"{ours} AND {index_is_ours(raw, named, index)}"))
     run.run(forget(run.schema, revision))

@@ -11,7 +11,7 @@ from collections import Counter
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
 from aoc_migrate.database.own_tables import foreign
-from aoc_migrate.database.questions import exists
+from aoc_migrate.database.questions import index_is_ours
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import Node, is_attached, similar, tree
@@ -80,14 +80,16 @@ def expected(session: Session, table: Relation, index: Index) -> list[Step]:
     return steps
 
 
-def drop(run: OnPartitions, table: Relation, name: str, revision: str) -> None:
-    """Drop the index ``name`` with its parts, unless ``revision`` found it there.
+def drop(run: OnPartitions, table: Relation, index: Index, revision: str) -> None:
+    """Drop ``index`` with its parts, unless ``revision`` found it there, or it is another one of this name.
 
     PostgreSQL drops attached indexes with their parent. So a partition's earlier index, which was attached, gets a
     twin first, which takes its place and its name in the same instant.
     """
-    session, index, kept = run.session, Index(name, ()), _kept(run, revision)
+    session, kept = run.session, _kept(run, revision)
     if (catalog.state(session, revision) or {"index_found": True})["index_found"]:
+        return
+    if catalog.index_state(session, table.name, index) == "foreign":
         return
     before, after = [], []
     for node in tree(session, table.name, index):
@@ -100,9 +102,9 @@ def drop(run: OnPartitions, table: Relation, name: str, revision: str) -> None:
             after.append(f"ALTER INDEX {twin} RENAME TO {quoted(node.index.name)}")
         else:
             _drop_leftover(run, node, index, twin)
-    sql = (*before, f"DROP INDEX IF EXISTS {Relation(table.schema, name)}", *after)
-    needed = exists(Relation(table.schema, name))
-    run.run(Step(Kind.DROP_INDEX_AT_ONCE, table, (name,), Lock.ACCESS_EXCLUSIVE, sql, needed))
+    name = Relation(table.schema, index.name)
+    sql, needed = (*before, f"DROP INDEX IF EXISTS {name}", *after), index_is_ours(table, name, index)
+    run.run(Step(Kind.DROP_INDEX_AT_ONCE, table, (index.name,), Lock.ACCESS_EXCLUSIVE, sql, needed))
 
 
 def _kept(run: OnPartitions, revision: str) -> list[Relation]:

@@ -18,16 +18,12 @@ depends_on = None
 part = Part.IDEMPOTENCY
 removable = True
 
+index = ("advisory_raw_idempotency_v1", "advisory_raw", ["tenant", "source_vendor", "upstream_id", "content_hash"])
+
 
 def upgrade() -> None:
-    op.create_index_concurrently(
-        "advisory_raw_idempotency_v1",
-        "advisory_raw",
-        ["tenant", "source_vendor", "upstream_id", "content_hash"],
-        unique=True,
-        revision=revision,
-    )
+    op.create_index_concurrently(*index, unique=True, revision=revision)
 
 
 def downgrade() -> None:
-    op.drop_index_concurrently("advisory_raw_idempotency_v1", "advisory_raw", revision=revision)
+    op.drop_index_concurrently(*index, unique=True, revision=revision)

@@ -17,15 +17,13 @@ depends_on = None
 
 part = Part.CHAIN_INDEX
 
+columns = ["tenant", "source_vendor", "upstream_id", "retrieved_at", 'id COLLATE "C"']
+index = ("advisory_raw_chain_v1", "advisory_raw", columns)
+
 
 def upgrade() -> None:
-    op.create_index_concurrently(
-        "advisory_raw_chain_v1",
-        "advisory_raw",
-        ["tenant", "source_vendor", "upstream_id", "retrieved_at", 'id COLLATE "C"'],
-        revision=revision,
-    )
+    op.create_index_concurrently(*index, revision=revision)
 
 
 def downgrade() -> None:
-    op.drop_index_concurrently("advisory_raw_chain_v1", "advisory_raw", revision=revision)
+    op.drop_index_concurrently(*index, revision=revision)

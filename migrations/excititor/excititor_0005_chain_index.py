@@ -17,15 +17,13 @@ depends_on = None
 
 part = Part.CHAIN_INDEX
 
+columns = ["tenant", "source_vendor", "upstream_id", "retrieved_at", 'id COLLATE "C"']
+index = ("vex_raw_chain_v1", "vex_raw", columns)
+
 
 def upgrade() -> None:
-    op.create_index_concurrently(
-        "vex_raw_chain_v1",
-        "vex_raw",
-        ["tenant", "source_vendor", "upstream_id", "retrieved_at", 'id COLLATE "C"'],
-        revision=revision,
-    )
+    op.create_index_concurrently(*index, revision=revision)
 
 
 def downgrade() -> None:
-    op.drop_index_concurrently("vex_raw_chain_v1", "vex_raw", revision=revision)
+    op.drop_index_concurrently(*index, revision=revision)

@@ -64,7 +64,17 @@ BEGIN
 END $aoc$;
 
 -- DROP INDEX CONCURRENTLY advisory_raw_chain_v1 ON advisory_raw: SHARE UPDATE EXCLUSIVE on advisory_raw while it runs; reads and writes go on; it waits for older transactions.
-SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."advisory_raw_chain_v1"' WHERE EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0005' AND NOT (value->>'index_found')::boolean) AND to_regclass('"public"."advisory_raw_chain_v1"') IS NOT NULL
+SELECT 'DROP INDEX CONCURRENTLY IF EXISTS "public"."advisory_raw_chain_v1"' WHERE EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0005' AND NOT (value->>'index_found')::boolean) AND EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+  WHERE i.indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')
+  AND i.indisunique = false AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND m.amname = 'btree' AND i.indnatts = i.indnkeyatts AND i.indnatts = cardinality(ARRAY['tenant', 'source_vendor', 'upstream_id', 'retrieved_at', 'id COLLATE "C"'])
+  AND (SELECT bool_and(a.attname = split_part(w.name, ' ', 1) AND o.opcdefault AND k.options = 0
+      AND k.collated = CASE WHEN strpos(w.name, ' COLLATE "C"') > 0 THEN 'pg_catalog."C"'::regcollation
+        ELSE a.attcollation END)
+    FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[], i.indoption::int2[])
+      WITH ORDINALITY AS k (attnum, collated, class, options, n)
+    JOIN unnest(ARRAY['tenant', 'source_vendor', 'upstream_id', 'retrieved_at', 'id COLLATE "C"']) WITH ORDINALITY AS w (name, n) ON w.n = k.n JOIN pg_opclass o ON o.oid = k.class
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum))
 \gexec
 
 BEGIN;
