@@ -4,9 +4,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product, repeat
 from pathlib import Path
+from threading import Event
 
 import psycopg
 
@@ -14,6 +15,7 @@ from aoc_migrate.sandbox.server import Server, find_binaries
 from scripts.proofs.record import record
 from tests.faults.lab import FAULTS, Fault, Lab
 from tests.faults.scenarios import Scenario, scenarios
+from tests.forks import place
 
 KINDS = {fault.__name__.replace("_", "-"): fault for fault in FAULTS}
 
@@ -27,9 +29,14 @@ def break_all(target: str | None, command: str | None, only: str | None, step: i
     every = [[s for s in scenarios(each) if command in (None, s.command)] for each in targets]
     if not any(every):
         sys.exit(f"There is no command {command!r}. Take upgrade head, downgrade -1 or downgrade base.")
-    faults, begun = [KINDS[only]] if only else list(FAULTS), time.monotonic()
-    with ProcessPoolExecutor(len(targets)) as pool:
-        broken = list(pool.map(_on_a_server, every, repeat(faults), repeat(step)))
+    faults, begun, interrupted = [KINDS[only]] if only else list(FAULTS), time.monotonic(), Event()
+    place()  # starts what the threads share
+    with ThreadPoolExecutor(len(targets)) as pool:
+        try:
+            broken = list(pool.map(_on_a_server, every, repeat(faults), repeat(step), repeat(interrupted)))
+        except KeyboardInterrupt:
+            interrupted.set()
+            raise
     minutes = (time.monotonic() - begun) / 60
     cases, wrong = (sum(counts, Counter[str]()) for counts in zip(*(each[:2] for each in broken), strict=True))
     for kind, count in cases.items():
@@ -43,32 +50,32 @@ def break_all(target: str | None, command: str | None, only: str | None, step: i
     return 1 if wrong.total() else 0
 
 
-def _on_a_server(every: list[Scenario], faults: list[Fault], step: int) -> tuple[Counter[str], Counter[str], str]:
-    """Break these commands on a new server; return the counts of `_break`, and the server's version."""
+def _on_a_server(
+    every: list[Scenario], faults: list[Fault], step: int, interrupted: Event
+) -> tuple[Counter[str], Counter[str], str]:
+    """Break these commands on a new server.
+
+    Return how many cases of each kind of fault there were, how many of them ended otherwise, and the server's version.
+    """
+    cases, wrong = Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="aoc", dir="/tmp") as folder:
         server = Server(Path(folder) / "pg", find_binaries())
         server.start()
         try:
-            cases, wrong = _break(Lab(server.url("postgres"), server), every, faults, step)
+            lab = Lab(server.url("postgres"), server)
+            for scenario, fault in product(every, faults):
+                kind = fault.__name__.replace("_", "-")
+                for number, boundary in enumerate(lab.undisturbed(scenario).boundaries[::step]):
+                    if interrupted.is_set():
+                        break
+                    problems = lab.broken(scenario, boundary, fault)
+                    cases[kind] += 1
+                    wrong[kind] += bool(problems)
+                    verdict = "DIFFERENT" if problems else "same"
+                    line = f"{verdict:9} {kind:18} {scenario}: {number * step + 1}. {boundary}"
+                    print("\n          ".join([line, *problems]), flush=True)
             with psycopg.connect(server.url("postgres")) as connection:
                 version = str(connection.info.parameter_status("server_version")).split()[0]
         finally:
             server.stop()
     return cases, wrong, version
-
-
-def _break(lab: Lab, every: list[Scenario], faults: list[Fault], step: int) -> tuple[Counter[str], Counter[str]]:
-    """Return how many cases of each kind of fault there were, and how many of them ended otherwise."""
-    cases, wrong = Counter[str](), Counter[str]()
-    for scenario in every:
-        for fault in faults:
-            kind = fault.__name__.replace("_", "-")
-            for number, boundary in enumerate(lab.undisturbed(scenario).boundaries[::step]):
-                problems = lab.broken(scenario, boundary, fault)
-                cases[kind] += 1
-                wrong[kind] += bool(problems)
-                verdict = "DIFFERENT" if problems else "same"
-                print(f"{verdict:9} {kind:18} {scenario}: {number * step + 1}. {boundary}", flush=True)
-                for problem in problems:
-                    print(f"          {problem}", flush=True)
-    return cases, wrong
