@@ -55,7 +55,7 @@ def _on_a_server(
 ) -> tuple[Counter[str], Counter[str], str]:
     """Break these commands on a new server.
 
-    Return how many cases of each kind of fault there were, how many of them ended otherwise, and the server's version.
+    Return how many cases of each kind there were, how many of them ended otherwise, and the server's version.
     """
     cases, wrong = Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="aoc", dir="/tmp") as folder:
