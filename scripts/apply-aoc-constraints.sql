@@ -618,7 +618,8 @@ ARRAY['free', $n$NOT pg_temp.aoc_found('<target>_0003') IS NOT NULL$n$, 'NULL',
 ARRAY['locked', $n$pg_temp.aoc_nullable('<schema>."<table>"', '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}')$n$, 'NULL',
  $s$DO $aoc$ DECLARE parts text := (SELECT string_agg(format('ALTER %I SET NOT NULL', attname), ', ') FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND NOT attnotnull AND attname = ANY
   ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}')); BEGIN IF parts IS NOT NULL THEN EXECUTE format('ALTER TABLE %s %s', '<schema>."<table>"', parts); END IF; END $aoc$$s$],
-ARRAY['locked', $n$pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1')$n$, 'NULL', $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_required_v1$s$]]);
+ARRAY['locked', $n$pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>')$n$, $o$'<table>.<table>_required_v1: ' || (CASE WHEN pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>') THEN 'it was not made by aoc-migrate' END)$o$,
+ $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_required_v1$s$]]);
 CALL pg_temp.aoc_run($s$UPDATE <schema>."aoc_alembic_version" SET version_num = '<target>_0003' WHERE version_num = '<target>_0002'$s$);
 
 SELECT pg_temp.aoc_enter('upgrade <target>_0004: Idempotency index: one row per tenant, vendor, upstream id and content hash.');

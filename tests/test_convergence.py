@@ -4,6 +4,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.partitions import partition
+from tests.test_lifecycle import alembic
 
 BROKEN_BY_HAND = {
     "missing-constraint": "ALTER TABLE {t} DROP CONSTRAINT {t}_objects_v1",
@@ -156,3 +157,19 @@ def test_a_foreign_index_outlives_a_downgrade(parted: bool, excititor: Database,
     assert [(name, definition.partition(" btree ")[2]) for name, definition in left] == [
         ("vex_raw_idempotency_v1", "(source_vendor)")
     ]
+
+
+def test_a_foreign_proof_proves_nothing(excititor: Database, aoc: Aoc) -> None:
+    """Stock Alembic sets no NOT NULL where the proof is not ours: it would scan under a strong lock."""
+    proof = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'vex_raw_required_v1'"
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+    excititor.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_required_v1")
+    excititor.run("ALTER TABLE vex_raw ADD CONSTRAINT vex_raw_required_v1 CHECK (id <> '-')")
+
+    ran = alembic(excititor, aoc, "upgrade", "excititor_0003", check=False)
+
+    assert ran.exit_code == 255
+    assert ran.out.startswith("FAILED: vex_raw.vex_raw_required_v1 has one of our names")
+    assert excititor.value(proof) == "CHECK ((id <> '-'::text))"
+    assert aoc.json("audit").slugs("error") == ["foreign-object"]

@@ -107,13 +107,11 @@ def test_a_revision_that_only_forgets_leaves_nothing(excititor: Database) -> Non
 
 def test_one_step_sets_not_null_of_a_plain_table() -> None:
     """All columns of a plain table become NOT NULL in one statement, under one lock."""
-    columns = ["tenant", "linkset"]
+    proof, revision = "vex_raw_required_v1", "excititor_0003"
 
-    steps = made(
-        lambda: ours.set_not_null("vex_raw", columns, proof="vex_raw_required_v1", revision="excititor_0003")
-    )
+    steps = made(lambda: ours.set_not_null("vex_raw", contract=VEX_RAW, proof=proof, revision=revision))
 
-    assert [step.objects for step in steps if step.kind is Kind.SET_NOT_NULL] == [tuple(columns)]
+    assert [step.objects for step in steps if step.kind is Kind.SET_NOT_NULL] == [VEX_RAW.required]
 
 
 def test_stock_alembic_makes_the_bookkeeping(excititor: Database, aoc: Aoc) -> None:

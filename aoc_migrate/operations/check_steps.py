@@ -69,8 +69,13 @@ def add(raw: Relation, check: Check, more: str = "") -> Step:
         Lock.ACCESS_EXCLUSIVE,
         (f"ALTER TABLE {raw} {add_constraint(raw, check)}", sign(raw, check)),
         needed=f"NOT {constraint_exists(raw, check.name)}{more}",
-        objection=foreign_object(f"{raw.name}.{check.name}", _is_foreign(raw, check)),
+        objection=foreign(raw, check),
     )
+
+
+def foreign(raw: Relation, check: Check) -> Objection:
+    """Return the objection to a constraint that has the name of ``check``, and is not ours."""
+    return foreign_object(f"{raw.name}.{check.name}", _is_foreign(raw, check))
 
 
 def _is_foreign(raw: Relation, check: Check) -> str:
@@ -89,10 +94,10 @@ def add_again(raw: Relation, check: Check, needed: str) -> Step:
     return Step(Kind.INVALIDATE, raw, (check.name,), Lock.ACCESS_EXCLUSIVE, (drop, add, sign(raw, check)), ours)
 
 
-def drop(raw: Relation, name: str, needed: str) -> Step:
+def drop(raw: Relation, name: str, needed: str, objection: Objection | None = None) -> Step:
     """Return the Step that drops the constraint ``name``."""
     sql = f"ALTER TABLE {raw} DROP CONSTRAINT IF EXISTS {name}"
-    return Step(Kind.DROP_CHECK, raw, (name,), Lock.ACCESS_EXCLUSIVE, (sql,), needed)
+    return Step(Kind.DROP_CHECK, raw, (name,), Lock.ACCESS_EXCLUSIVE, (sql,), needed, objection)
 
 
 def drop_function(raw: Relation, check: Check) -> Step:

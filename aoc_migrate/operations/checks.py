@@ -14,6 +14,7 @@ from aoc_migrate.operations.check_steps import (
     drop,
     drop_function,
     drop_not_null,
+    foreign,
     grant_execute,
     not_null,
     nullable_before,
@@ -65,14 +66,17 @@ def validate_checks(run: Executor, table: str, names: Sequence[str], proof: str 
 
 
 @operation
-def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, revision: str) -> None:
+def set_not_null(run: Executor, table: str, contract: Contract, proof: str, revision: str) -> None:
     """Set NOT NULL without a scan, because ``proof`` is validated; then drop the proof.
+
+    Objects to a constraint of this name that is not the contract's (``foreign-object``).
 
     Two statements: in one ALTER the drop would come first, and the scan would run under ACCESS EXCLUSIVE
     (`reference/limits.md` 1.5). Columns that were NOT NULL already are recorded for the downgrade, and left out. A
     NOT NULL that is NOT VALID is validated first: SET NOT NULL would ignore the proof, and scan.
     """
-    raw = run.schema[table]
+    raw, check = run.schema[table], contract.check(proof)
+    columns = check.columns
     facts = (
         "'not_null', (SELECT coalesce(jsonb_agg(attname), '[]') FROM pg_attribute "
         f"WHERE attrelid = {raw.literal}::regclass AND attnotnull AND attnum > 0)"
@@ -94,7 +98,7 @@ def set_not_null(run: Executor, table: str, columns: Sequence[str], proof: str, 
     run.run(
         recording,
         *(not_null(raw, some) for some in ([[column] for column in columns] if partitioned else [columns])),
-        drop(raw, proof, constraint_exists(raw, proof)),
+        drop(raw, proof, constraint_is_ours(raw, check), foreign(raw, check)),
     )
 
 

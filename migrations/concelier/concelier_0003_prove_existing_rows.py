@@ -24,7 +24,7 @@ def upgrade() -> None:
     op.validate_checks(
         "advisory_raw", ["advisory_raw_keys_v1", "advisory_raw_objects_v1"], proof="advisory_raw_required_v1"
     )
-    op.set_not_null("advisory_raw", ADVISORY_RAW.required, proof="advisory_raw_required_v1", revision=revision)
+    op.set_not_null("advisory_raw", contract=ADVISORY_RAW, proof="advisory_raw_required_v1", revision=revision)
 
 
 def downgrade() -> None:

@@ -22,7 +22,7 @@ removable = True
 
 def upgrade() -> None:
     op.validate_checks("vex_raw", ["vex_raw_keys_v1", "vex_raw_objects_v1"], proof="vex_raw_required_v1")
-    op.set_not_null("vex_raw", VEX_RAW.required, proof="vex_raw_required_v1", revision=revision)
+    op.set_not_null("vex_raw", contract=VEX_RAW, proof="vex_raw_required_v1", revision=revision)
 
 
 def downgrade() -> None:
