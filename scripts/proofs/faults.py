@@ -4,6 +4,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product, repeat
 from pathlib import Path
@@ -13,6 +14,7 @@ import psycopg
 
 from aoc_migrate.sandbox.server import Server, find_binaries
 from scripts.proofs.record import record
+from tests.faults.boundaries import Boundary
 from tests.faults.lab import FAULTS, Fault, Lab
 from tests.faults.scenarios import Scenario, scenarios
 from tests.forks import place
@@ -29,14 +31,13 @@ def break_all(target: str | None, command: str | None, only: str | None, step: i
     every = [[s for s in scenarios(each) if command in (None, s.command)] for each in targets]
     if not any(every):
         sys.exit(f"There is no command {command!r}. Take upgrade head, downgrade -1 or downgrade base.")
-    faults, begun, interrupted = [KINDS[only]] if only else list(FAULTS), time.monotonic(), Event()
+    faults, begun, ended = {only: KINDS[only]} if only else KINDS, time.monotonic(), Event()
     place()  # starts what the threads share
     with ThreadPoolExecutor(len(targets)) as pool:
         try:
-            broken = list(pool.map(_on_a_server, every, repeat(faults), repeat(step), repeat(interrupted)))
-        except KeyboardInterrupt:
-            interrupted.set()
-            raise
+            broken = list(pool.map(_on_a_server, every, repeat(faults), repeat(step), repeat(ended)))
+        finally:
+            ended.set()  # also for the other one, where one was interrupted or has failed
     minutes = (time.monotonic() - begun) / 60
     cases, wrong = (sum(counts, Counter[str]()) for counts in zip(*(each[:2] for each in broken), strict=True))
     for kind, count in cases.items():
@@ -51,7 +52,7 @@ def break_all(target: str | None, command: str | None, only: str | None, step: i
 
 
 def _on_a_server(
-    every: list[Scenario], faults: list[Fault], step: int, interrupted: Event
+    every: list[Scenario], faults: dict[str, Fault], step: int, ended: Event
 ) -> tuple[Counter[str], Counter[str], str]:
     """Break these commands on a new server.
 
@@ -63,19 +64,26 @@ def _on_a_server(
         server.start()
         try:
             lab = Lab(server.url("postgres"), server)
-            for scenario, fault in product(every, faults):
-                kind = fault.__name__.replace("_", "-")
-                for number, boundary in enumerate(lab.undisturbed(scenario).boundaries[::step]):
-                    if interrupted.is_set():
-                        break
-                    problems = lab.broken(scenario, boundary, fault)
-                    cases[kind] += 1
-                    wrong[kind] += bool(problems)
-                    verdict = "DIFFERENT" if problems else "same"
-                    line = f"{verdict:9} {kind:18} {scenario}: {number * step + 1}. {boundary}"
-                    print("\n          ".join([line, *problems]), flush=True)
+            for scenario, kind, number, boundary in _cases(lab, every, faults, step):
+                if ended.is_set():
+                    break
+                problems = lab.broken(scenario, boundary, faults[kind])
+                cases[kind] += 1
+                wrong[kind] += bool(problems)
+                verdict = "DIFFERENT" if problems else "same"
+                line = f"{verdict:9} {kind:18} {scenario}: {number * step + 1}. {boundary}"
+                print("\n          ".join([line, *problems]), flush=True)
             with psycopg.connect(server.url("postgres")) as connection:
                 version = str(connection.info.parameter_status("server_version")).split()[0]
         finally:
             server.stop()
     return cases, wrong, version
+
+
+def _cases(
+    lab: Lab, every: list[Scenario], kinds: Iterable[str], step: int
+) -> Iterator[tuple[Scenario, str, int, Boundary]]:
+    """Yield each case, with the number of its boundary."""
+    for scenario, kind in product(every, kinds):
+        for number, boundary in enumerate(lab.undisturbed(scenario).boundaries[::step]):
+            yield scenario, kind, number, boundary
