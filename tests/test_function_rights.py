@@ -117,6 +117,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("case", CHANGED)
 def test_a_changed_function_is_found(case: str, concelier: Database, roles: dict[str, str], aoc: Aoc) -> None:
     """A function with another body, another property or an owner who is not trusted is found."""

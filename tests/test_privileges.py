@@ -151,6 +151,7 @@ def run(lab: Lab, database: Database, command: str) -> Ran:
     return Aoc(lab.environment | known).json(*words)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("command", documented())
 def test_a_command_needs_each_right_that_the_page_lists(lab: Lab, command: str) -> None:
     """Without any one of them it names the right, exits with 1 and changes nothing; with all of them it works."""

@@ -208,6 +208,7 @@ def test_the_exit_code_is_explained_in_words() -> None:
     assert "exit code 3: try again later" in text
 
 
+@pytest.mark.nightly
 def test_ten_thousand_findings_make_a_whole_page() -> None:
     """Ten thousand findings make a whole page, and a sample shows 50 rows and how many more there are."""
     many = hostile(10_000)
