@@ -12,8 +12,7 @@ from tests.fingerprint import fingerprint
 from tests.test_predicates import insert
 
 FUNCTION = "advisory_raw_objects_ok_v1"
-ARGUMENTS = "jsonb, jsonb, jsonb, jsonb"
-NAMED = f"{FUNCTION}({ARGUMENTS})"
+NAMED = f"{FUNCTION}(jsonb, jsonb, jsonb, jsonb)"
 CLOSED = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
 
 
