@@ -95,7 +95,7 @@ def test_a_failure_needs_a_documented_reason(line: dict[str, Any], why: str, fie
 @pytest.mark.parametrize("words", [["soak", "--faults"], ["fuzz", "--minutes", "1"]], ids=" ".join)
 def test_an_interrupted_proof_ends_quietly(words: list[str]) -> None:
     """Ctrl-C after the first line ends a proof with 130, without a traceback."""
-    heeding = ("env", "--default-signal=INT")  # what a shell starts with & ignores it
+    heeding = ("env", "--default-signal=INT")  # a process that a shell starts with & ignores SIGINT
     command = [*heeding, sys.executable, str(ROOT / "scripts" / words[0]), *words[1:]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None

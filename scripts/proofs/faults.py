@@ -37,7 +37,7 @@ def break_all(target: str | None, command: str | None, only: str | None, step: i
         try:
             broken = list(pool.map(_on_a_server, every, repeat(faults), repeat(step), repeat(ended)))
         finally:
-            ended.set()  # also for the other one, where one was interrupted or has failed
+            ended.set()  # if one target was interrupted or has failed, the other one stops too
     minutes = (time.monotonic() - begun) / 60
     cases, wrong = (sum(counts, Counter[str]()) for counts in zip(*(each[:2] for each in broken), strict=True))
     for kind, count in cases.items():

@@ -50,7 +50,7 @@ STRONG = {
 IMPORTS = 4
 """How much a file of tests is about a module that it imports."""
 NEW = 2.0
-"""The seconds that a test is taken for that was not there in the measured run."""
+"""How many seconds a test counts for that is newer than the measured run."""
 BUDGET = 120.0
 """The most seconds of tests that are tried on one mutant, as measured with others; alone, a third of that."""
 
@@ -59,7 +59,7 @@ class Selection:
     """Chooses tests by the lines that they ran, and learns which of them notice something."""
 
     def __init__(self, left_out: Iterable[str] = (), budget: float = BUDGET, only: Sequence[str] = ()) -> None:
-        """``only``: the beginnings of the names of the tests to try, whatever they run; if given."""
+        """``only``: if given, the tests whose names begin so are tried, whatever lines they ran, and no others."""
         self.budget, self.only = budget, tuple(only)
         known, there = json.loads(SECONDS_FILE.read_text(encoding="utf-8")), collected()
         self.seconds: dict[str, float] = {
