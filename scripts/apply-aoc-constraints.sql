@@ -2,7 +2,7 @@
 --
 --   psql -X -d DATABASE -f THIS.sql         or on stdin: psql -X -d DATABASE < THIS.sql
 --
--- Constraints and idempotency index: the state of `aoc-migrate upgrade TARGET concelier_0004 or excititor_0004`.
+-- Constraints and idempotency index, as `aoc-migrate upgrade TARGET REVISION` leaves them at concelier_0004 or excititor_0004.
 -- The guard of the column content comes after the backfill, because it would slow it down: with the
 -- upgrade to head, or here if no row needs the backfill.
 --
@@ -233,7 +233,7 @@ BEGIN
     BEGIN
       PERFORM pg_temp.aoc_our_tables();
       FOREACH step SLICE 1 IN ARRAY todo LOOP
-        IF step[1] = 'locked' AND asked IS NULL AND to_regclass(relation) IS NOT NULL THEN
+        IF 'locked' = ANY (todo) AND asked IS NULL AND to_regclass(relation) IS NOT NULL THEN
           -- This lock blocks no reader or writer, and an autovacuum yields after deadlock_timeout.
           PERFORM set_config('lock_timeout', weak || 'ms', true), set_config('synchronous_commit', 'off', true);
           EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
@@ -428,17 +428,18 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 SELECT CASE WHEN :aoc_position > 0 THEN pg_temp.aoc_asks($n$coalesce(pg_temp.aoc_read('aoc_migration_hold', $q$bool_or(command = 'constraints --remove' AND NOT finished)::text$q$), 'false')::boolean OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_content_v1', 'aoc-migrate sha256:<content signature>'))
   OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>')) IS NULL) OR
   (coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])) OR
-  (pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_keys_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>'))) OR
-  (pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_objects_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>'))) OR
-  (coalesce((NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}' OR pg_temp.aoc_found('<target>_0003')->'not_valid' <> '[]'), false) AND NOT
-  (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>'))) OR (EXISTS (SELECT FROM pg_attribute WHERE attrelid =
-  to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS
-  (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated))) OR (EXISTS (SELECT FROM pg_constraint c JOIN pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n' WHERE conrelid =
-  to_regclass('<schema>."<table>"') AND convalidated AND coalesce(pg_temp.aoc_found('<target>_0003')->'not_valid' ? attname::text, false))) OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')) OR
-  (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>')) OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>')) OR
-  (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"',
-  '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')) IS NULL) OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>') AND
-  (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')) IS NULL)$n$) ELSE false END AS aoc_left \gset
+  (pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_keys_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')) AND
+  pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')) OR (pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"',
+  '<table>_objects_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>')) AND pg_temp.aoc_function_is_ours('<schema>."<table>"',
+  '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')) OR (coalesce((NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}' OR
+  pg_temp.aoc_found('<target>_0003')->'not_valid' <> '[]'), false) AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1',
+  'aoc-migrate sha256:<required signature>'))) OR (EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND
+  coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated))) OR (EXISTS (SELECT FROM pg_constraint c JOIN
+  pg_attribute a ON attrelid = conrelid AND attnum = conkey[1] AND contype = 'n' WHERE conrelid = to_regclass('<schema>."<table>"') AND convalidated AND coalesce(pg_temp.aoc_found('<target>_0003')->'not_valid' ? attname::text, false))) OR
+  (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')) OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>')) OR
+  (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>')) OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)',
+  '<keys digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')) IS NULL) OR (pg_temp.aoc_function_is_ours('<schema>."<table>"',
+  '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')) IS NULL)$n$) ELSE false END AS aoc_left \gset
 \else
 \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,
@@ -505,7 +506,11 @@ CALL pg_temp.aoc_step('<schema>."<table>"', 'none', ARRAY[ARRAY['kept', $n$pg_te
 
 SELECT pg_temp.aoc_enter('downgrade <target>_0004: Idempotency index: one row per tenant, vendor, upstream id and content hash.');
 -- DROP INDEX CONCURRENTLY <table>_idempotency_v1 ON <table>: SHARE UPDATE EXCLUSIVE on <table> while it runs; reads and writes go on; it waits for older transactions.
-SELECT pg_temp.aoc_alone('NULL', $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive)) THEN '<table>_idempotency_v1 is INVALID, and ' || (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."<table>"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) || ' may be building it: let that end, and run this again' END$r$,
+SELECT pg_temp.aoc_alone($o$'the index <table>_idempotency_v1: ' || (CASE WHEN coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) THEN (SELECT string_agg(used, '; ' ORDER BY used) FROM (
+    SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
+    FROM pg_constraint WHERE conindid = to_regclass('<schema>."<table>_idempotency_v1"')
+    UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass
+    FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indisreplident) AS uses) END)$o$, $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive)) THEN '<table>_idempotency_v1 is INVALID, and ' || (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."<table>"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) || ' may be building it: let that end, and run this again' END$r$,
   $n$coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])$n$, $s$DROP INDEX CONCURRENTLY IF EXISTS <schema>."<table>_idempotency_v1"$s$) \gexec
 CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['free', $n$pg_temp.aoc_found('<target>_0004') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0004'$s$]]);
 
@@ -514,16 +519,21 @@ SELECT pg_temp.aoc_enter('downgrade <target>_0003: Prove existing rows: validate
 -- DROP NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON <table>: ACCESS EXCLUSIVE on <table> for an instant; only where this migration had set it.
 -- ADD NOT NULL NOT VALID tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON <table>: ACCESS EXCLUSIVE on <table> for an instant; only where it was found so; dropped and added at once.
 CALL pg_temp.aoc_step('<schema>."<table>"', 'ACCESS EXCLUSIVE', ARRAY[
-ARRAY['locked', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_keys_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>'))$n$, 'NULL',
+ARRAY['locked', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_keys_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_keys_v1', 'aoc-migrate sha256:<keys signature>')) AND pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)', '<keys digest>')$n$, 'NULL',
  $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_keys_v1; ALTER TABLE <schema>."<table>" ADD CONSTRAINT <table>_keys_v1 CHECK (<schema>."<table>_keys_ok_v1"(id::text, tenant::text, source_vendor::text, upstream_id::text, content_hash::text,
   retrieved_at::timestamptz)) NOT VALID; COMMENT ON CONSTRAINT <table>_keys_v1 ON <schema>."<table>" IS 'aoc-migrate sha256:<keys signature>'$s$],
-ARRAY['locked', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_objects_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>'))$n$, 'NULL',
+ARRAY['locked', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_objects_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_objects_v1', 'aoc-migrate sha256:<objects signature>')) AND pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')$n$, 'NULL',
  $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_objects_v1; ALTER TABLE <schema>."<table>" ADD CONSTRAINT <table>_objects_v1 CHECK (<schema>."<table>_objects_ok_v1"(source::jsonb, upstream::jsonb, linkset::jsonb, identifiers::jsonb)) NOT VALID;
   COMMENT ON CONSTRAINT <table>_objects_v1 ON <schema>."<table>" IS 'aoc-migrate sha256:<objects signature>'$s$],
 ARRAY['locked', $n$coalesce((NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}' OR pg_temp.aoc_found('<target>_0003')->'not_valid' <> '[]'), false) AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>'))$n$, 'NULL',
  $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_required_v1; ALTER TABLE <schema>."<table>" ADD CONSTRAINT <table>_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND
   retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID; COMMENT ON CONSTRAINT <table>_required_v1 ON <schema>."<table>" IS 'aoc-migrate sha256:<required signature>'$s$],
-ARRAY['locked', $n$EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated))$n$, 'NULL',
+ARRAY['locked', $n$EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated))$n$, $o$'NOT NULL of columns of <table>: ' || ((SELECT string_agg(format('%I is in the %s %s', attname,
+      CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass), '; '
+      ORDER BY attnum, indexrelid)
+  FROM pg_index JOIN pg_attribute ON attrelid = indrelid
+    AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+  WHERE indrelid = to_regclass('<schema>."<table>"') AND (indisprimary OR indisreplident) AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated)))$o$,
  $s$DO $aoc$ DECLARE parts text := (SELECT string_agg(format('ALTER %I DROP NOT NULL', attname), ', ') FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY
   ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] =
   attnum AND contype = 'n' AND NOT convalidated)); BEGIN IF parts IS NOT NULL THEN EXECUTE format('ALTER TABLE %s %s', '<schema>."<table>"', parts); END IF; END $aoc$$s$],

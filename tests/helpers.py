@@ -120,6 +120,12 @@ def scans(database: Database) -> int:
     return counted(database, f"SELECT seq_scan FROM pg_stat_user_tables WHERE relname = '{database.table}'")
 
 
+def updates(database: Database) -> tuple[int, int]:
+    """Return how many rows of the raw table were updated, and how many of them in place."""
+    query = f"SELECT {{}} FROM pg_stat_user_tables WHERE relname = '{database.table}'"
+    return counted(database, query.format("n_tup_upd")), counted(database, query.format("n_tup_hot_upd"))
+
+
 @contextmanager
 def unread_slot(database: Database) -> Iterator[str]:
     """Yield the name of a replication slot that nobody reads, three megabytes behind."""

@@ -192,8 +192,8 @@ def test_the_other_targets_database_is_refused(down: bool, excititor: Database, 
     assert excititor.value("SELECT to_regclass('advisory_raw')") is None
 
 
-def test_each_missing_right_has_its_grant(concelier: Database, aoc: Aoc) -> None:
-    """A role that does not own the tables may verify but not upgrade; each missing right has its GRANT."""
+def test_a_role_that_owns_nothing_is_refused(concelier: Database, aoc: Aoc) -> None:
+    """A role that does not own the tables is refused, and each missing right has its remedy."""
     concelier.run("DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN PASSWORD 'poor'")
     aoc.environment["CONCELIER_DATABASE_URL"] = concelier.url_as("poor", "poor")
 
@@ -230,6 +230,7 @@ def test_a_standby_is_refused_but_has_a_status(tmp_path_factory: pytest.TempPath
         url = server.url("postgres")
         ran = aoc.json("upgrade", CONCELIER_DATABASE_URL=url)
         assert (ran.exit_code, ran.slugs()) == (3, ["standby"])
+        assert "primary" in ran.finding("standby")["help"]
         assert aoc("status", CONCELIER_DATABASE_URL=url).exit_code == 0
     finally:
         server.stop()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from aoc_migrate.database.batch_size import LEAST, BatchSize
 from aoc_migrate.database.limits import Limits
 from tests.conftest import Aoc, Database
+from tests.helpers import updates
 
 PER_ROW = st.floats(1e-7, 1e-1)
 
@@ -83,9 +84,7 @@ def test_most_updates_are_in_place(excititor: Database, aoc: Aoc, retrofit: dict
     assert aoc("upgrade", "excititor_0006", "--batch-rows", "300", **retrofit).exit_code == 0
 
     ((heap_after, indexes_after),) = excititor.rows(sizes)
-    updated, in_place = excititor.rows(
-        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'vex_raw'"
-    )[0]
+    updated, in_place = updates(excititor)
     assert updated == 7200
     assert in_place / updated >= 0.75
     assert heap_after / heap <= 1.15

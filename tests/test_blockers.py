@@ -52,7 +52,7 @@ def test_a_failed_try_describes_the_queue(excititor: Database, aoc: Aoc) -> None
     aoc.configure(excititor)
     with psycopg.connect(excititor.url, application_name="a report") as holder, ExitStack() as stack:
         holder.execute("SELECT 'planted-text' FROM vex_raw")
-        process = aoc.start("upgrade", "--max-stall", "2s", "--deadline", "2s", "--format", "json")
+        process = aoc.start("upgrade", "--max-stall", "10s", "--deadline", "10s", "--format", "json")
         wait_until(lambda: bool(excititor.value("SELECT count(*) FROM pg_locks WHERE NOT granted")))
         for _ in range(3):
             stack.enter_context(waiting(excititor, "SELECT count(*) FROM vex_raw"))

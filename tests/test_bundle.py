@@ -63,7 +63,9 @@ def test_the_bundle_holds_scripts_docs_and_report(bundle_without_wheels: Path) -
     )
     assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*")} <= set(files)
     assert files["reports/verify.html"] == b"<p>all is well</p>"
-    assert all((bundle_without_wheels / path).exists() for path in re.findall(r"sql/[\w-]+\.sql", readme))
+    named = re.findall(r"sql/[\w-]+\.sql", readme)
+    assert named
+    assert all((bundle_without_wheels / path).exists() for path in named)
     assert not [name for name in files if name.endswith(".whl") or name == "requirements.txt"]
 
 

@@ -1,8 +1,10 @@
 """Upgrade restores missing parts of applied revisions, and refuses what is not ours."""
 
+import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.helpers import wait_until
 from tests.partitions import partition
 from tests.test_lifecycle import alembic
 
@@ -32,15 +34,16 @@ def test_the_next_upgrade_restores_what_is_missing(
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_the_next_upgrade_makes_the_view_read_only_again(concelier: Database, aoc: Aoc) -> None:
-    """A view whose read-only trigger was dropped is found, and repaired by the next upgrade."""
+def test_an_overload_changes_no_judgment(concelier: Database, aoc: Aoc) -> None:
+    """A function with the name of the view's guard, and an argument, changes nothing that verify sees."""
     aoc.configure(concelier)
-    aoc("upgrade")
-    concelier.run("DROP TRIGGER aoc_advisory_read_only ON advisory")
-
-    assert aoc.json("verify").slugs("error") == ["view-writable"]
     assert aoc("upgrade").exit_code == 0
-    assert aoc("verify").exit_code == 0
+    concelier.run("CREATE FUNCTION aoc_advisory_read_only(int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+
+    verified, upgraded = aoc.json("verify"), aoc.json("upgrade")
+
+    assert (verified.exit_code, verified.slugs("error")) == (0, [])
+    assert (upgraded.exit_code, upgraded.report["changed"]) == (0, False)
 
 
 FOREIGN = {
@@ -173,3 +176,24 @@ def test_a_foreign_proof_proves_nothing(excititor: Database, aoc: Aoc) -> None:
     assert ran.out.startswith("FAILED: vex_raw.vex_raw_required_v1 has one of our names")
     assert excititor.value(proof) == "CHECK ((id <> '-'::text))"
     assert aoc.json("audit").slugs("error") == ["foreign-object"]
+
+
+def test_a_not_null_that_others_set_meanwhile_stays(excititor: Database, aoc: Aoc) -> None:
+    """NOT NULL that another session sets while our step waits for its lock is theirs: the downgrade keeps it."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0002").exit_code == 0
+    proofs = excititor.rows("SELECT conname FROM pg_constraint WHERE NOT convalidated AND contype = 'c'")
+    for (name,) in proofs:
+        excititor.run(f"ALTER TABLE vex_raw VALIDATE CONSTRAINT {name}")
+    with psycopg.connect(excititor.url) as other:
+        other.execute("LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE")
+        process = aoc.start("upgrade", "excititor_0003")
+        wait_until(lambda: bool(excititor.value("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")))
+        other.execute("ALTER TABLE vex_raw ALTER tenant SET NOT NULL")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+
+    assert aoc("downgrade", "base").exit_code == 0
+
+    required = "SELECT attname FROM pg_attribute WHERE attrelid = 'vex_raw'::regclass AND attnotnull"
+    assert excititor.rows(f"{required} AND attnum > 0 ORDER BY attname") == [("id",), ("tenant",)]

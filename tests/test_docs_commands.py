@@ -43,7 +43,6 @@ NOT_TYPED = {
     "docs/cli.md: python3 -c": "asks for a password on the terminal",
     "docs/deploy.md: docker build": "needs Docker; tests/deploy builds and runs the image",
     "docs/deploy.md: POSTGRES_PASSWORD=": "needs Docker Compose, and runs until it is stopped",
-    "docs/deploy.md: AOC_ALLOW_SUPERSEDES_RETROFIT=true docker": "needs Docker Compose",
     "docs/offline.md: aoc-migrate bundle kit --platform": "needs a package index; see tests/test_bundle_wheels.py",
     "docs/offline.md: sha256sum --check": "needs such a kit; see tests/test_bundle_wheels.py",
     "docs/performance.md: scripts/bench": "takes half an hour",

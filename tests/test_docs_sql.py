@@ -68,14 +68,17 @@ def test_the_examples_find_and_repair_the_rows(slug: str, concelier: Database, a
     for id_ in ("a", "b"):
         document = "CVE-2025-0001" if slug == "duplicate-key" else f"CVE-{id_}"
         concelier.add(id_, **({"upstream_id": document} | DIRT[slug]))
+    concelier.add("clean", upstream_id="CVE-clean")
     aoc.configure(concelier)
     assert slug in aoc.json("audit").slugs()
     shown = statements(slug)
     reads = [s for s in shown if s.startswith("SELECT")]
 
-    assert any(concelier.rows(statement) for statement in reads)
+    found = [row for statement in reads for row in concelier.rows(statement)]
+    assert found
+    assert "clean" not in str(found)
     if slug in REPAIRED:
         for statement in shown:
             concelier.run(statement)
         assert slug not in aoc.json("audit").slugs()
-    assert concelier.value("SELECT count(*) FROM advisory_raw") == (1 if slug == "duplicate-key" else 2)
+    assert concelier.value("SELECT count(*) FROM advisory_raw") == (2 if slug == "duplicate-key" else 3)

@@ -208,11 +208,15 @@ def test_a_trigger_on_a_generated_column_is_found(excititor: Database, untrusted
     assert (script.exit_code, "foreign-code" in script.err, ran(excititor)) == (3, True, False)
 
 
-def test_only_strangers_triggers_on_the_raw_table_end_a_batch(excititor: Database) -> None:
+def test_only_strangers_triggers_on_the_raw_table_end_a_batch(excititor: Database, untrusted_role: str) -> None:
     """Of the triggers that come while a step runs, those of trusted roles do not matter, nor those elsewhere."""
-    excititor.run(f"CREATE FUNCTION noted() {PINNED} 'BEGIN RETURN NEW; END'; CREATE TABLE elsewhere (id text)")
-    for table in (excititor.table, "elsewhere"):
-        excititor.run(f"CREATE TRIGGER noted BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION noted()")
-    excititor.run(f"CREATE TABLE child (vex_raw text REFERENCES {excititor.table})")
+    excititor.run(f"CREATE TABLE elsewhere (id text); CREATE TABLE child (id text REFERENCES {excititor.table})")
+    for name, owner in (("noted", "CURRENT_USER"), ("strange", untrusted_role)):
+        excititor.run(f"CREATE FUNCTION {name}() {PINNED} 'BEGIN RETURN NEW; END'")
+        for table in (excititor.table, "elsewhere"):
+            excititor.run(f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+        excititor.run(f"ALTER FUNCTION {name}() OWNER TO {owner}")
 
-    assert excititor.rows(strangers(Schema("public")[excititor.table])) == []
+    found = excititor.rows(strangers(Schema("public")[excititor.table]))
+
+    assert [(name, function) for _, name, function, *_ in found] == [("strange", "strange()")]

@@ -32,7 +32,7 @@ OURS = {
 @pytest.mark.alike
 @pytest.mark.parametrize("made", FOREIGN)
 def test_another_index_of_our_name_is_refused(made: str, excititor: Database, aoc: Aoc) -> None:
-    """The audit finds it; the step refuses it, and records nothing."""
+    """The audit finds it, and the upgrade stops there: nothing has changed."""
     excititor.run(FOREIGN[made])
     aoc.configure(excititor)
 
@@ -40,6 +40,7 @@ def test_another_index_of_our_name_is_refused(made: str, excititor: Database, ao
 
     assert "foreign-object" in audited.slugs("error")
     assert (ran.exit_code, ran.report["changed"]) == (1, False)
+    assert "foreign-object" in ran.slugs("error")
 
 
 @pytest.mark.parametrize("made", OURS)

@@ -50,8 +50,8 @@ def test_a_silent_client_loses_its_strong_lock(excititor: Database, monkeypatch:
 
 def test_one_bound_covers_all_work_under_a_strong_lock(excititor: Database) -> None:
     """Statements that fit into --max-stall singly but not together are given up: others wait for all of them."""
-    statements = ("SELECT pg_sleep(0.15)",) * 3
-    limits = Limits(max_stall=0.25)
+    statements = ("SELECT pg_sleep(0.5)",) * 3
+    limits = Limits(max_stall=1.2)
     with connect(Target("excititor", excititor.url), "test", limits, Flags()) as session:
         with pytest.raises(Abort) as stopped, runner_lock(session):
             strong(session, statements)
@@ -60,7 +60,7 @@ def test_one_bound_covers_all_work_under_a_strong_lock(excititor: Database) -> N
 
     assert (stopped.value.finding.slug, stopped.value.finding.exit_code) == ("deadline", 3)
     assert "could not be changed within" in stopped.value.finding.problem
-    assert (session.steps[0].held_ms or 0) < 250
+    assert [step.held_ms is not None for step in session.steps] == [True]
 
 
 def test_a_cancel_by_a_person_ends_the_step(excititor: Database) -> None:

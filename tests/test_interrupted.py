@@ -75,8 +75,8 @@ def test_sigterm_ends_a_build_on_the_server_too(excititor: Database, aoc: Aoc) -
         process = aoc.spawn("upgrade")
         wait_until(lambda: excititor.value(building) is not None)
         os.kill(process.pid, signal.SIGTERM)
-        _, err = process.communicate(timeout=10)
-        wait_until(lambda: excititor.value(building) is None, 5)
+        _, err = process.communicate(timeout=60)
+        wait_until(lambda: excititor.value(building) is None)
 
     assert process.returncode == 143
     assert "ended by SIGTERM" in err

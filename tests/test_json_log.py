@@ -70,7 +70,7 @@ def test_a_lock_wait(excititor: Database, aoc: Aoc) -> None:
     aoc.configure(excititor)
     with psycopg.connect(excititor.url) as holder:
         holder.execute("SELECT FROM vex_raw")
-        process = aoc.start("upgrade", *JSON, "--deadline", "5s")
+        process = aoc.start("upgrade", *JSON, "--deadline", "15s")
         runners = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
         wait_until(lambda: excititor.value(runners) == 1)
         second = aoc.json("upgrade", *JSON, "--lock-wait", "1s")

@@ -158,14 +158,15 @@ def test_nothing_planted_meanwhile_runs(
 ) -> None:
     """What a role plants while commands run does not run either."""
     database, log = logging_server
-    aoc, ended = Aoc(), threading.Event()
+    aoc, ended, planted = Aoc(), threading.Event(), 0
     with concelier_on(database, "meanwhile", aoc) as concelier, stranger(concelier) as neighbour:
         statements = list(planned(database, undisturbed_outcome[1]).items())
 
         def go_on() -> None:
+            nonlocal planted
             for at in range(0, len(statements), 100):
                 if not ended.is_set():
-                    plant(neighbour, dict(statements[at : at + 100]))
+                    planted += plant(neighbour, dict(statements[at : at + 100]))
 
         begun, planter = log.stat().st_size, threading.Thread(target=go_on)
         planter.start()
@@ -178,6 +179,7 @@ def test_nothing_planted_meanwhile_runs(
             ended.set()
             planter.join()
 
+        assert planted > 100
         assert [text for text in outcomes if ": 0 " not in text] == []
         assert traces(log, begun) == []
 

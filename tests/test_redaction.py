@@ -1,13 +1,14 @@
 """No row, no password and no query text reaches any output of any failing path."""
 
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from aoc_migrate.cli import _failed
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
+from tests.test_row_refused import upgrade_while_arriving
 
 SECRET = "planted-0c7a"
 PASSWORD = "pa$$-planted-91"
@@ -56,15 +57,13 @@ def test_findings_show_only_ids_and_counts(
 
 
 def test_a_constraint_error_shows_no_row(planted_secrets: Database, aoc: Aoc) -> None:
-    """A row that breaks a rule between audit and proof: PostgreSQL's DETAIL, the whole row, is not shown."""
-    assert aoc("upgrade", "excititor_0002").exit_code == 0
-    planted_secrets.run("ALTER TABLE vex_raw DROP CONSTRAINT vex_raw_objects_v1")
-    planted_secrets.run("CREATE FUNCTION slip() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$")
-    planted_secrets.add("bad", source={"severity": SECRET})
-    with psycopg.connect(planted_secrets.url) as other:
-        other.execute("SELECT 1")
-        printed = everything(aoc, "upgrade")
+    """A row that breaks a rule and comes in after the audit: PostgreSQL's DETAIL, the whole row, is not shown."""
+    assert aoc("upgrade", "excititor_0001").exit_code == 0
 
+    stopped = upgrade_while_arriving(planted_secrets, aoc, linkset={"severity": SECRET})
+
+    printed = stopped.out + stopped.err + aoc("history", "--format", "json").out
+    assert (stopped.exit_code, stopped.slugs("error")) == (4, ["row-refused"])
     assert (SECRET in printed, PASSWORD in printed) == (False, False)
 
 
@@ -122,10 +121,15 @@ def test_a_blocker_shows_no_query_and_an_error_no_password(planted_secrets: Data
     assert (SECRET in blocked, PASSWORD in blocked, "planted-77" in refused) == (False, False, False)
 
 
-def test_an_unexpected_error_is_one_sentence(planted_secrets: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """An error that nobody foresaw is one sentence, without a traceback; AOC_DEBUG shows where it came from."""
-    full = Path("/dev/full")
-    printed = aoc("audit", "--output", str(full if full.exists() else tmp_path))
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_unforeseen_error_is_one_sentence(
+    debug: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that nobody foresaw is one sentence without its text; AOC_DEBUG adds the traceback."""
+    monkeypatch.setenv("AOC_DEBUG", "1" if debug else "")
 
-    assert "Traceback" not in printed.err
-    assert PASSWORD not in printed.out + printed.err
+    assert _failed(ValueError(SECRET)) == 4
+    out, err = capsys.readouterr()
+    *traceback, sentence = err.splitlines()
+    assert "unexpected ValueError; " in sentence
+    assert (out, bool(traceback), SECRET in err, SECRET in sentence) == ("", debug, debug, False)

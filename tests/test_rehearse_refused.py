@@ -227,7 +227,7 @@ def servers() -> Iterator[Pair]:
         yield both
 
 
-def test_a_standby_is_refused(servers: Pair, aoc: Aoc) -> None:
+def test_no_rehearsal_on_a_standby(servers: Pair, aoc: Aoc) -> None:
     """A copy that is a standby is refused; and so is one whose standby is the configured target."""
     primary, standby = (server.url("excititor") for server in (servers.primary, servers.standby))
     typed = ("rehearse", "excititor", "--copy-is", "excititor")

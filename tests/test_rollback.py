@@ -174,3 +174,26 @@ def test_a_removal_that_was_interrupted_last_is_finished(by: str, excititor_at_h
         assert psql(excititor_at_head, APPLY, "-v", "remove=1").exit_code == 0
 
     assert excititor_at_head.value("SELECT finished FROM aoc_migration_hold") is True
+
+
+@pytest.mark.parametrize("way", [("downgrade", "base"), ("constraints", "--remove")], ids="_".join)
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_rule_without_its_function_stops_no_rollback(
+    planted: bool, way: tuple[str, ...], excititor_at_head: Database, aoc: Aoc
+) -> None:
+    """Where somebody dropped a rule with its function, a rollback goes through, and calls no other of its name."""
+    role = f"stranger_{excititor_at_head.connection.info.backend_pid}"
+    body = "plpgsql IMMUTABLE AS $$ BEGIN RAISE 'it ran'; END $$"
+    arguments = excititor_at_head.value("SELECT 'vex_raw_objects_ok_v1'::regproc::regprocedure::text")
+    excititor_at_head.run(f"DROP FUNCTION {arguments} CASCADE")
+    if planted:
+        excititor_at_head.run(f"CREATE FUNCTION {arguments} RETURNS boolean LANGUAGE {body}; CREATE ROLE {role}")
+        excititor_at_head.run(f"ALTER FUNCTION {arguments} OWNER TO {role}")
+
+    ran = aoc.json(*way)
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, [])
+    left = excititor_at_head.rows("SELECT conname FROM pg_constraint WHERE conname LIKE 'vex_raw_%_v1'")
+    assert [name for (name,) in left if "content" not in name] == []
+    if planted:
+        excititor_at_head.run(f"DROP OWNED BY {role}; DROP ROLE {role}")

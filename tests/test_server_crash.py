@@ -54,6 +54,8 @@ def test_a_crash_loses_links_and_their_journal_together(
     with connected(server, "during") as database:
         running = aoc.start("upgrade", "excititor_0006", "--batch-rows", "100", "--pace", "50%", **retrofit)
         wait_until(lambda: database.value("SELECT to_regclass('aoc_supersedes_journal') IS NOT NULL"))
+        database.run("ALTER SYSTEM SET synchronous_commit = off")  # for the session that records the progress
+        database.run("SELECT pg_reload_conf()")
         wait_until(lambda: database.value("SELECT count(*) FROM aoc_supersedes_journal") >= 20)
         before = len(database.rows(JOURNALED))
         crash(server)
@@ -61,6 +63,8 @@ def test_a_crash_loses_links_and_their_journal_together(
     server.start()
 
     with connected(server, "during") as database:
+        database.run("ALTER SYSTEM RESET synchronous_commit")
+        database.run("SELECT pg_reload_conf()")
         journaled, linked, counted = database.rows(JOURNALED), database.rows(LINKED), database.value(COUNTED)
         again = aoc.json("upgrade", **retrofit)
         wrong = wrong_links(database)

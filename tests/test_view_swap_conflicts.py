@@ -162,7 +162,10 @@ def test_rules_policies_and_functions_follow_the_table(concelier: Database, aoc:
     aoc.configure(concelier)
 
     listed = aoc.json("audit").finding("swap-dependents")
+    assert aoc("upgrade").exit_code == 0
 
+    concelier.run("INSERT INTO note SELECT min(id) FROM advisory; DELETE FROM note")
+    assert (concelier.value("SELECT counted()"), concelier.value("SELECT count(*) FROM advisory")) == (49, 49)
     assert listed["count"] == 4
     assert all(name in listed["problem"] for name in ("advisory_titles", "counted", "known", "note"))
     assert "view note" not in listed["problem"]

@@ -7,13 +7,15 @@ from aoc_migrate.cli.options import ACCEPT, LIMIT, METRICS, POOLER, WAITING, bat
 
 
 @click.command(cls=TargetCommand, shared=(ACCEPT, *WAITING, *batches(), LIMIT, *METRICS, POOLER))
-@click.option("--drop-journal", is_flag=True, help="Show the size of the journal; with --apply, drop it.")
+@click.option(
+    "--drop-journal", is_flag=True, help="Show how many links are in the journal; with --apply, delete them."
+)
 @click.option("--apply", is_flag=True, help="Make the change; linking needs AOC_ALLOW_SUPERSEDES_RETROFIT=true.")
 def chain(run: Run, drop_journal: bool, apply: bool) -> None:
     """Show rows whose supersedes link is late or broken; with --apply, link them again.
 
-    A downgrade restores the old links from the backfill's journal. --drop-journal frees the space of the journal;
-    after that, a downgrade leaves the links as they are.
+    A downgrade restores the old links from the backfill's journal. --drop-journal deletes its rows, whose
+    space the next vacuum frees; after that, a downgrade leaves the links as they are.
 
     \b
     aoc-migrate chain concelier

@@ -13,9 +13,10 @@ from aoc_migrate.cli.steering_options import STEERING, settings_of
 def control(run: Run, stop_after: str | None, **asked: Any) -> None:
     """Show the run that is under way, and what is asked of it; pause it, resume it, or change its pace.
 
-    For an upgrade, downgrade, repair, dedupe or chain --apply in another terminal or pod. The run reads what is
-    asked once a second, and obeys between batches, tries and steps. What is asked ends with the run, and stays in
-    the ledger. It needs the rights of the tables' owner; looking needs those of a reader.
+    For upgrade, downgrade, constraints --remove, repair, dedupe or chain --apply in another terminal or pod. The
+    run reads what is asked once a second, and obeys between batches, tries and steps. What is asked ends with the
+    run, and stays in the ledger. To change a run, you need the rights of the tables' owner; to see it, those of a
+    reader.
 
     \b
     aoc-migrate control concelier

@@ -11,7 +11,9 @@ from aoc_migrate.cli.param_types import AGE, not_empty
 @click.option("--since", type=AGE, help="Only chains with a revision stored within this time, such as 24h or 7d.")
 @click.option("--tenant", callback=not_empty, help="Only this tenant's chains.")
 @click.option(
-    "--probe", is_flag=True, help="Also try to insert one bad row per rule, in a transaction that is rolled back."
+    "--probe",
+    is_flag=True,
+    help="Also try to insert rows that break each rule, and roll back.",
 )
 @click.option("--require-head", is_flag=True, help="Fail if revisions are pending (exit 1).")
 def verify(run: Run, since: float | None, tenant: str | None, probe: bool, require_head: bool) -> None:

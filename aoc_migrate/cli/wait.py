@@ -15,7 +15,7 @@ from aoc_migrate.cli.param_types import DURATION
     help="How long to wait before giving up (exit 3).",
 )
 def wait(run: Run, timeout: float) -> None:
-    """Wait until the database answers and is at head, or is held by a rollback.
+    """Wait until the database answers and is at head, or is held by a finished rollback.
 
     For services that must not start before the migration is done. Needs SELECT on aoc_alembic_version, and on
     aoc_migration_hold to see a hold. Prints on stderr which revision it waits for and who runs it.

@@ -1,13 +1,18 @@
 """SQL that reads the state of the view swap, for revisions, audit and verify alike."""
 
 from aoc_migrate.contract.model import ViewSwap
-from aoc_migrate.database.relation import Schema
+from aoc_migrate.database.relation import Schema, literal
 from aoc_migrate.database.trust import owner_of, trusted
 
 
 def guard_function(swap: ViewSwap) -> str:
     """Return the name of the trigger function (and of the trigger) that makes the view read-only."""
     return f"aoc_{swap.view}_read_only"
+
+
+def guard_oid(schema: Schema, swap: ViewSwap) -> str:
+    """Return an SQL expression: the oid of that function, or NULL; others may have overloaded its name."""
+    return f"to_regprocedure({literal(f'{schema[guard_function(swap)]}()')})"
 
 
 def reads(schema: Schema, swap: ViewSwap) -> str:
@@ -29,7 +34,7 @@ def read_only(schema: Schema, swap: ViewSwap) -> str:
     return (
         "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
         f"WHERE g.tgrelid = to_regclass({schema[swap.view].literal}) "
-        f"AND p.oid = to_regproc({schema[guard_function(swap)].literal}) "
+        f"AND p.oid = {guard_oid(schema, swap)} "
         f"AND p.prosrc = $aoc_body${refusal(swap)}$aoc_body$ "
         f"AND {trusted('p.proowner', owner_of(schema[swap.backup]))} "
         "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
@@ -88,12 +93,12 @@ def dependents(schema: Schema, swap: ViewSwap) -> str:
 
     Others may have used the view, its row type, or our trigger function.
     """
-    view, function = schema[swap.view].literal, schema[guard_function(swap)].literal
+    view = schema[swap.view].literal
     return f"""(SELECT string_agg(DISTINCT {DESCRIBED}, ', ' ORDER BY {DESCRIBED}) FROM pg_depend d
     LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
     LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
   WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) <> to_regclass({view})
     AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass({view})
-      OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regproc({function})
+      OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = {guard_oid(schema, swap)}
       OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
         SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = to_regclass({view}))))"""

@@ -8,7 +8,7 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.majors import ACT_AS
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.view import DESCRIBED, guard_function, over_backup, read_only
+from aoc_migrate.database.view import DESCRIBED, guard_function, guard_oid, over_backup, read_only
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, finding
 
@@ -51,7 +51,7 @@ def _is_a_view(session: Session, swap: ViewSwap) -> Iterator[Finding]:
 
 def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     function = guard_function(swap)
-    if session.value("SELECT to_regproc(%s) IS NOT NULL", (str(session.schema[function]),)):
+    if session.value(f"SELECT {guard_oid(session.schema, swap)} IS NOT NULL"):
         yield _conflict(swap, f"a function {function} already exists", f"Rename or drop function {function}.")
     for row in session.rows(functions_of_rows(session.schema[swap.view])):
         name = row["name"]

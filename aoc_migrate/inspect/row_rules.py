@@ -31,7 +31,7 @@ _HOLDS = {
 """What holds of a row without a violation."""
 
 _WELL_FORMED_HASH = (
-    "octet_length(content_hash) = 71 AND starts_with(content_hash, 'sha256:') "
+    "octet_length(content_hash) = 71 AND starts_with(content_hash COLLATE \"C\", 'sha256:') "
     "AND substr(content_hash, 8) COLLATE \"C\" !~ '[^0-9a-f]'"
 )
 

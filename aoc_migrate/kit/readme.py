@@ -37,8 +37,8 @@ for psql alone.
 
 ## 3. With psql 15 or newer alone
 
-The head of each script explains what it does, its variables and its exit codes. The scripts commit on their own:
-never add `-1`.
+The comment at the top of each script explains what it does, its variables and its exit codes. The scripts commit
+on their own: never add `-1`.
 
 ```sh
 psql -X -d concelier -f sql/check-advisory-raw-duplicates.sql -v LIMIT=200

@@ -86,11 +86,14 @@ def _is_foreign(raw: Relation, check: Check) -> str:
 def add_again(raw: Relation, check: Check, needed: str) -> Step:
     """Drop and add: no statement makes a constraint NOT VALID. Two statements, as a distributed table needs.
 
-    A constraint of this name that is not ours is left as it is.
+    A constraint of this name that is not ours is left as it is, and none is added that would call a function that
+    is missing or not ours.
     """
     drop = f"ALTER TABLE {raw} DROP CONSTRAINT IF EXISTS {check.name}"
     add = f"ALTER TABLE {raw} {add_constraint(raw, check)}"
     ours = f"{needed} AND NOT ({_is_foreign(raw, check)})"
+    if check.function:
+        ours += f" AND {function_is_ours(raw, check)}"
     return Step(Kind.INVALIDATE, raw, (check.name,), Lock.ACCESS_EXCLUSIVE, (drop, add, sign(raw, check)), ours)
 
 
@@ -145,7 +148,20 @@ def drop_not_null(raw: Relation, columns: Sequence[str], condition: str) -> Step
     )
     sql = _alter_columns(raw, "DROP NOT NULL", ours)
     needed = f"EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass({raw.literal}) AND {ours})"
-    return Step(Kind.DROP_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), needed)
+    used = _columns_still_used(raw, ours)
+    return Step(Kind.DROP_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), needed, used)
+
+
+def _columns_still_used(raw: Relation, ours: str) -> Objection:
+    """Return the objection to dropping a NOT NULL that a key or a replica identity of others has needed since."""
+    reason = f"""(SELECT string_agg(format('%I is in the %s %s', attname,
+      CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass), '; '
+      ORDER BY attnum, indexrelid)
+  FROM pg_index JOIN pg_attribute ON attrelid = indrelid
+    AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+  WHERE indrelid = to_regclass({raw.literal}) AND (indisprimary OR indisreplident) AND {ours})"""
+    remedy = f"Drop that key; for a replica identity, run: ALTER TABLE {raw} REPLICA IDENTITY DEFAULT;"
+    return Objection("still-used", f"NOT NULL of columns of {raw.name}", reason, {"remedy": remedy})
 
 
 def _alter_columns(raw: Relation, change: str, which: str) -> str:

@@ -26,6 +26,22 @@ def foreign(table: Relation, name: Relation, index: Index) -> Objection:
     return foreign_object(name.name, found)
 
 
+def still_used(table: Relation, name: Relation, needed: str) -> Objection:
+    """Return the objection to dropping an index on which others have based something since.
+
+    PostgreSQL refuses to drop it for a constraint's sake. For a replica identity's it does not, and then refuses
+    every UPDATE and DELETE of a published table.
+    """
+    index = f"to_regclass({name.literal})"
+    reason = f"""CASE WHEN {needed} THEN (SELECT string_agg(used, '; ' ORDER BY used) FROM (
+    SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
+    FROM pg_constraint WHERE conindid = {index}
+    UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass
+    FROM pg_index WHERE indexrelid = {index} AND indisreplident) AS uses) END"""
+    remedy = f"Drop that constraint; for a replica identity, run: ALTER TABLE {table} REPLICA IDENTITY DEFAULT;"
+    return Objection("still-used", f"the index {name.name}", reason, {"remedy": remedy})
+
+
 def drop(table: Relation, name: Relation, needed: str, objection: Objection | None = None) -> Step:
     """Return the Step that drops an index of ``table``, once no other session can be building it."""
     sql, kind = f"DROP INDEX CONCURRENTLY IF EXISTS {name}", Kind.DROP_INDEX

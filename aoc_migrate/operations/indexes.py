@@ -7,7 +7,7 @@ from aoc_migrate.database.questions import index_is_invalid, index_is_ours
 from aoc_migrate.database.state import recorded
 from aoc_migrate.operations import partitioned_index
 from aoc_migrate.operations.facts import forget, record
-from aoc_migrate.operations.index_steps import build, drop, foreign
+from aoc_migrate.operations.index_steps import build, drop, foreign, still_used
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor
 
@@ -41,11 +41,15 @@ def create_index_concurrently(
 def drop_index_concurrently(
     run: Executor, name: str, table: str, columns: Sequence[str], revision: str, *, unique: bool = False
 ) -> None:
-    """Drop an index CONCURRENTLY, unless ``revision`` found it there, or it is another one of this name."""
+    """Drop an index CONCURRENTLY, unless ``revision`` found it there, or it is another one of this name.
+
+    Objects to a constraint or a replica identity that others have based on it since (``still-used``).
+    """
     raw, named, index = run.schema[table], run.schema[name], Index(name, tuple(columns), unique)
     ours = recorded(run.schema, revision, NOT_FOUND)
     if online := run.on_partitions(raw):
         partitioned_index.drop(online, raw, index, revision)
     else:
-        run.run(drop(raw, named, f"{ours} AND {index_is_ours(raw, named, index)}"))
+        ours = f"{ours} AND {index_is_ours(raw, named, index)}"
+        run.run(drop(raw, named, ours, still_used(raw, named, ours)))
     run.run(forget(run.schema, revision))

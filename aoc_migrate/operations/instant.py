@@ -28,7 +28,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.cluster_instant import ClusterInstant, cluster_instant
 from aoc_migrate.database.watcher import watched
 from aoc_migrate.errors import Abort
-from aoc_migrate.operations.step import Lock, Step, title
+from aoc_migrate.operations.step import Kind, Lock, Step, title
 
 LEAST_WEAK_WAIT = 5.0  # seconds for the weak lock, or twice deadlock_timeout where that is more
 SLOW = 5  # consecutive tries that had the lock and ran out of time: more would only make others wait
@@ -74,7 +74,10 @@ class Times:
 
 @dataclass(frozen=True)
 class Instant:
-    """Steps of one relation in one transaction; leading Steps that lock nothing precede the lock."""
+    """Steps of one relation in one transaction; leading Steps that lock nothing precede the strong lock.
+
+    What they record is read under the weak one, which keeps all other DDL away.
+    """
 
     steps: tuple[Step, ...]
     first: Step = field(init=False)
@@ -84,8 +87,17 @@ class Instant:
 
     @property
     def before(self) -> list[str]:
-        """The statements before the lock."""
-        return [sql for step in self.steps[: self.steps.index(self.first)] for sql in step.sql]
+        """The statements before the locks."""
+        return [sql for step in self._leading if step.kind is not Kind.RECORD for sql in step.sql]
+
+    @property
+    def records(self) -> list[str]:
+        """The statements between the weak lock and the strong one."""
+        return [sql for step in self._leading if step.kind is Kind.RECORD for sql in step.sql]
+
+    @property
+    def _leading(self) -> tuple[Step, ...]:
+        return self.steps[: self.steps.index(self.first)]
 
     @property
     def inside(self) -> list[str]:
@@ -193,6 +205,7 @@ def _try(session: Session, instant: Instant, times: Times, cluster: ClusterInsta
         *(cluster.first if cluster else ()),
         *instant.before,
         *instant.weak_locks(wait, cluster),
+        *instant.records,
         *bounds,
     ]
     keeps = catalog.kind(session, STATE) is not None  # a finding is recorded with its change

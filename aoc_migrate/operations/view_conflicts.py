@@ -4,7 +4,7 @@ from aoc_migrate.contract.model import ViewSwap
 from aoc_migrate.database.relation import Schema, literal
 from aoc_migrate.database.state import recorded
 from aoc_migrate.database.trust import owner_of, trusted
-from aoc_migrate.database.view import dependents, guard_function, over_backup
+from aoc_migrate.database.view import dependents, guard_function, guard_oid, over_backup
 from aoc_migrate.operations.step import Objection, foreign_object
 
 
@@ -64,7 +64,7 @@ def foreign_function(at: Schema, swap: ViewSwap, needed: str) -> Objection:
     """Return the objection to another owner's function: CREATE OR REPLACE would keep that owner."""
     name = guard_function(swap)
     theirs = (
-        f"EXISTS (SELECT FROM pg_proc WHERE oid = to_regproc({at[name].literal}) "
+        f"EXISTS (SELECT FROM pg_proc WHERE oid = {guard_oid(at, swap)} "
         f"AND NOT {trusted('proowner', owner_of(at[swap.backup]))})"
     )
     return foreign_object(name, f"{needed} AND {theirs}")

@@ -90,7 +90,7 @@ def _common_values() -> dict[str, Any]:
         "highest": len(line),
         "bounds": f"base to {line[-1].id}".replace(TARGETS[0], "<target>"),
         "description": [
-            f"Constraints and idempotency index: the state of `aoc-migrate upgrade TARGET {goals}`.",
+            f"Constraints and idempotency index, as `aoc-migrate upgrade TARGET REVISION` leaves them at {goals}.",
             "The guard of the column content comes after the backfill, because it would slow it down: with the",
             "upgrade to head, or here if no row needs the backfill.",
             "",

@@ -22,6 +22,7 @@ from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.session_checks import table_missing, unreadable, write_findings
 from aoc_migrate.inspect.table_shape import audit_columns
 from aoc_migrate.quarantine.batch_statements import move_batch, repair_batch
+from aoc_migrate.quarantine.column_types import changed_types
 from aoc_migrate.quarantine.on_cluster import OnCluster
 from aoc_migrate.quarantine.row_batches import one_statement, run_batches
 from aoc_migrate.quarantine.table import hand_over, make_quarantine, stored_columns
@@ -85,7 +86,7 @@ def show_work(
             report.findings += reference_findings(
                 session, contract, f"SELECT id FROM ({work.listed}) AS w WHERE NOT repair"
             )
-    report.findings += table_findings(session, contract)
+    report.findings += [*table_findings(session, contract), *changed_types(session, contract)]
     return found
 
 
@@ -100,7 +101,11 @@ def apply_work(
 
     The caller holds the lock. See `show_work` for ``find``.
     """
-    report.findings += [*table_findings(session, contract), *may_not_hand_over(session, contract.table)]
+    report.findings += [
+        *table_findings(session, contract),
+        *changed_types(session, contract),
+        *may_not_hand_over(session, contract.table),
+    ]
     if report.errors:
         return
     earlier = unfinished(session)

@@ -8,6 +8,7 @@ from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.shape import spread_of
+from aoc_migrate.quarantine.column_types import narrower_types
 from aoc_migrate.quarantine.table import gone_columns
 from aoc_migrate.quarantine.work_list import digest, row_constraints, trigger_findings
 from aoc_migrate.report.model import Finding, finding
@@ -45,10 +46,11 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
   (SELECT count(quarantine_repaired) FROM latest) - (SELECT count(*) FROM latest b JOIN {raw} t
     ON {spread.same("t", "b")} WHERE b.quarantine_repaired IS NOT NULL
     AND {unchanged(contract, "t", "b")}) AS changed,
-  (SELECT count(*) FROM chosen WHERE NOT ({row_constraints(session, table)})) AS guarded"""
+  (SELECT count(*) FROM chosen WHERE NOT ({row_constraints(session, table, stored)})) AS guarded"""
     with own_tables_locked(session, contract.quarantine):
         rows = session.row(in_the_way)
     yield from _values_without_column(session, contract, chosen, stored)
+    yield from narrower_types(session, contract, chosen, stored)
     if rows["taken"]:
         yield finding("id-taken", table, rows=rows["taken"])
     if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):

@@ -4,9 +4,10 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import make_private
 from aoc_migrate.database.own_tables import lock, own_tables_locked, refuse_foreign
-from aoc_migrate.database.relation import Relation, quoted, utc
+from aoc_migrate.database.relation import Relation, utc
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.granting import must_read
+from aoc_migrate.quarantine.column_types import unlimited
 from aoc_migrate.quarantine.contents import has_quarantine
 from aoc_migrate.report.facts.quarantined import QuarantinedRow, QuarantinedRun, QuarantineListFacts
 from aoc_migrate.report.model import Report
@@ -29,24 +30,26 @@ the rows that linked to it, and for a repaired row a digest of each new value (N
 def make_quarantine(session: Session, contract: Contract) -> None:
     """Create the quarantine with the raw table's columns and owner and no rights for other roles, or add columns.
 
+    Its columns have no type modifiers: see `column_types`.
+
     Raises Abort ``foreign-object``.
     """
     quarantine, raw = session.schema[contract.quarantine], session.schema[contract.table]
     refuse_foreign(session, contract.quarantine)
     if catalog.kind(session, contract.quarantine) is None:
         with session.transaction():
-            session.run(f"CREATE TABLE {quarantine} AS SELECT * FROM {raw} WITH NO DATA")
+            columns = ", ".join(f"{name}::{type_} AS {name}" for name, type_ in unlimited(session, raw).items())
+            session.run(f"CREATE TABLE {quarantine} AS SELECT {columns} FROM {raw} WITH NO DATA")
             added = ", ".join(f"ADD {column}" for column in COLUMNS)
             session.run(f"ALTER TABLE {quarantine} {added}, ADD PRIMARY KEY (id, quarantine_run)")
             session.run(f"CREATE INDEX ON {quarantine} (quarantine_run, quarantine_batch)")  # for --restore
             hand_over(session, quarantine)
-    known = catalog.columns(session, contract.quarantine)
-    missing = [item for item in catalog.columns(session, contract.table).items() if item[0] not in known]
+    known = unlimited(session, quarantine)
+    missing = [f"ADD {name} {type_}" for name, type_ in unlimited(session, raw).items() if name not in known]
     if missing:
         with session.transaction():
             lock(session, contract.quarantine, writes=True)
-            added = ", ".join(f"ADD {quoted(column)} {type_}" for column, type_ in missing)
-            session.run(f"ALTER TABLE {quarantine} {added}")
+            session.run(f"ALTER TABLE {quarantine} {', '.join(missing)}")
 
 
 def hand_over(session: Session, table: Relation) -> None:

@@ -1,7 +1,7 @@
 """What `dedupe` and `repair` share: the list of rows to move or repair, and the findings that stop them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -44,17 +44,23 @@ class Work:
     repaired: Mapping[str, str] = field(default_factory=dict)
 
 
-def row_constraints(session: Session, table: str) -> str:
-    """Return the condition that a new version of a row must satisfy: all CHECKs, valid or not, and NOT NULLs."""
+def row_constraints(session: Session, table: str, stored: Sequence[str] | None = None) -> str:
+    """Return the condition that a new version of a row must satisfy: all CHECKs, valid or not, and NOT NULLs.
+
+    ``stored``: only the constraints of these columns, quoted; those of a column with another one are left out.
+    """
     rows = session.rows(
-        "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held FROM pg_constraint "
-        "WHERE conrelid = to_regclass(%(table)s) AND contype = 'c' "
-        "UNION ALL SELECT quote_ident(attname) || ' IS NOT NULL' FROM pg_attribute WHERE attnotnull "
-        "AND attnum > 0 AND attgenerated = '' AND NOT attisdropped "
+        "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held, "
+        "ARRAY(SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)) "
+        "AS columns FROM pg_constraint k WHERE conrelid = to_regclass(%(table)s) AND contype = 'c' "
+        "AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false' "
+        "UNION ALL SELECT quote_ident(attname) || ' IS NOT NULL', ARRAY[quote_ident(attname)] "
+        "FROM pg_attribute WHERE attnotnull AND attnum > 0 AND attgenerated = '' AND NOT attisdropped "
         "AND attrelid = to_regclass(%(table)s)",
         {"table": str(session.schema[table])},
     )
-    return " AND ".join(row["held"] for row in rows) or "true"
+    held = (row["held"] for row in rows if stored is None or set(row["columns"]) <= set(stored))
+    return " AND ".join(held) or "true"
 
 
 def in_shard(spread: Spread, row: str) -> str:
@@ -98,8 +104,10 @@ def reference_findings(session: Session, contract: Contract, leaving: str) -> It
     """Yield the foreign keys that refer to rows that would move; ``leaving`` is a query of their ids.
 
     Tables of untrusted roles are not read, because their policies and indexes would run their functions with our
-    rights. If such a table refers to a moved row, PostgreSQL refuses the batch.
+    rights. If such a table refers to a moved row, PostgreSQL refuses the batch: keys by which it would delete or
+    change the referring rows instead are refused, whatever refers now.
     """
+    yield from _cascades(session, contract, leaving)
     keys = session.rows(
         "SELECT c.conname AS name, c.conrelid::regclass::text AS source, c.confrelid::regclass::text AS named, "
         "string_agg('t.' || quote_ident(t.attname) || ' = s.' || quote_ident(s.attname), ' AND ') AS same "
@@ -107,7 +115,7 @@ def reference_findings(session: Session, contract: Contract, leaving: str) -> It
         "JOIN pg_attribute s ON s.attrelid = c.conrelid AND s.attnum = k.source "
         "JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = k.named "
         "JOIN pg_class r ON r.oid = c.conrelid "
-        f"WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid IN {FAMILY} "
+        f"WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confdeltype IN ('a', 'r') AND c.confrelid IN {FAMILY} "
         f"AND {trusted('r.relowner', owner_of(session.raw))} GROUP BY c.oid, 1, 2, 3 "
         "HAVING NOT (c.conrelid = c.confrelid AND %s = ANY (array_agg(s.attname))) "  # links are set as rows move
         "ORDER BY 1, 2",
@@ -120,6 +128,19 @@ def reference_findings(session: Session, contract: Contract, leaving: str) -> It
         )
         if rows:
             yield finding("move-referenced", contract.table, key=key["name"], source=key["source"], rows=rows)
+
+
+def _cascades(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
+    """Yield the foreign keys by which a move would delete or change rows that --restore could not put back."""
+    keys = session.rows(
+        "SELECT quote_ident(conname) AS key, conrelid::regclass::text AS source, CASE confdeltype "
+        "WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END AS action "
+        "FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confdeltype NOT IN ('a', 'r') "
+        f"AND confrelid IN {FAMILY} ORDER BY 2, 1",
+        (str(session.schema[contract.table]),),
+    )
+    if keys and session.value(f"SELECT EXISTS ({leaving})"):
+        yield from (finding("move-cascades", contract.table, **key) for key in keys)
 
 
 def guard_findings(session: Session, contract: Contract) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import BOOKKEEPING, STATE
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.view import guard_function
+from aoc_migrate.database.view import guard_oid
 from aoc_migrate.inspect.catalog_state import verify_catalog
 from aoc_migrate.inspect.session_checks import current_revision
 from aoc_migrate.report.model import Finding, Report
@@ -62,8 +62,7 @@ def was_swapped(session: Session) -> bool:
         state = catalog.state(session, found.revision)
         return bool(state and state["swapped"])
     # A verifier of one tenant may not read STATE, but the function that guards the view says the same.
-    function = str(session.schema[guard_function(found.swap)])
-    return session.value("SELECT to_regproc(%s) IS NOT NULL", (function,)) is True
+    return session.value(f"SELECT {guard_oid(session.schema, found.swap)} IS NOT NULL") is True
 
 
 def chain_state(session: Session) -> dict[str, object] | None:

@@ -63,7 +63,10 @@ def test_sizes_and_estimates_are_those_of_the_shards(shaped: Database, aoc: Aoc)
 def test_writers_of_a_distributed_advisory_are_noticed(distributed: Database, aoc: Aoc) -> None:
     """The audit notices writes to a legacy table whose rows are on workers."""
     distributed.run("SELECT create_distributed_table('advisory', 'id')")
+    counted = "SELECT n_tup_upd > 0 FROM pg_stat_user_tables WHERE relid = '%s'::regclass"
+    shards = f"SELECT count(*) FROM run_command_on_shards('advisory', $${counted}$$) WHERE result = 't'"
     with writing(distributed, "UPDATE advisory SET title = title"):
+        wait_until(lambda: distributed.value(shards) > 0)
         ran = aoc.json("audit", "concelier")
 
     assert "advisory-still-written" in ran.slugs("warning")

@@ -82,6 +82,11 @@ def test_the_readme_has_the_table() -> None:
     assert "\n".join(table(TEXT)) in README
 
 
+def test_the_readme_has_commands() -> None:
+    """The README shows how to install, to go up, to roll back and to run one command."""
+    assert len(UPGRADES) == 8
+
+
 @pytest.mark.parametrize("command", UPGRADES)
 def test_the_readmes_commands_render(command: str, helm: Helm) -> None:
     """Each `helm upgrade` of the README has values that the chart takes."""

@@ -152,6 +152,7 @@ def test_a_service_starts_only_after_the_migration(kubelet: Kubelet, helm: Helm,
     kubelet.start(spec_of(manifests, "Deployment", "concelier"), flags)
     late = kubelet.start(spec_of(template(helm, chart=service_chart), "Deployment", "console"), flags)
     assert kubelet.exit_code(late, "aoc-migrate-wait") == 0
+    assert "guard:" in kubelet.logs(late, "console")
 
 
 def test_a_pod_obeys_sigterm_and_the_next_one_goes_on(

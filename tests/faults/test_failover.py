@@ -102,8 +102,8 @@ def _fail_over_in(step: Step, blocker: str, both: Pair, aoc: Aoc) -> None:
         assert process.returncode == 3, err
 
 
-def test_a_standby_is_refused(aoc: Aoc) -> None:
-    """On the standby itself `upgrade` changes nothing, says why, and may be tried again later (exit 3)."""
+def test_an_upgrade_on_the_standby_changes_nothing(aoc: Aoc) -> None:
+    """On the standby itself `upgrade` ends with 3, and nothing changes at the primary either."""
     with prepared(10) as both:
         aoc.environment = {"EXCITITOR_DATABASE_URL": both.standby.url("postgres")}
 

@@ -82,6 +82,7 @@ def test_a_killed_upgrade_resumes_by_the_same_plan(
     """Killed at any of these boundaries, the same plan runs again and ends as if it had never been disturbed."""
     boundaries = [b for b in lab.undisturbed(scenario).boundaries if not b.inside]
 
+    assert boundaries
     assert not [problem for b in boundaries[::every] for problem in killed(lab, scenario, b, tmp_path)]
 
 

@@ -71,11 +71,13 @@ def test_a_script_cut_off_anywhere_can_run_again(lab: Lab, name: str) -> None:
         assert run(lab, database, script, case).returncode == 0
         with lab.connect(database) as connection:
             peace = outcome(connection)
-    wrong = []
+    wrong, half_way = [], 0
 
     for cut in sample(cuts, name):
         with lab.database(template) as database:
             run(lab, database, script[:cut], case)
+            with lab.connect(database) as connection:
+                half_way += differences(peace, outcome(connection)) != []
             again = run(lab, database, script, case)
             with lab.connect(database) as connection:
                 problems = differences(peace, outcome(connection))
@@ -83,3 +85,4 @@ def test_a_script_cut_off_anywhere_can_run_again(lab: Lab, name: str) -> None:
         wrong += [f"after {script[:cut][-70:]!r}: {problem}" for problem in problems]
 
     assert wrong == []
+    assert half_way

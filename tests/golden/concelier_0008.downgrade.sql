@@ -144,7 +144,7 @@ BEGIN
     LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
   WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) <> to_regclass('"public"."advisory"')
     AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass('"public"."advisory"')
-      OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regproc('"public"."aoc_advisory_read_only"')
+      OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regprocedure('"public"."aoc_advisory_read_only"()')
       OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
         SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = to_regclass('"public"."advisory"')))) AS names) AS found);
   BEGIN

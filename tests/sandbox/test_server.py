@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import requires
 from pathlib import Path
@@ -19,6 +18,7 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.sandbox import binaries
 from aoc_migrate.sandbox.binaries import copy_programs
 from aoc_migrate.sandbox.server import Server, default_folder, find_binaries
+from tests.helpers import wait_until
 from tests.servers import guarded_server
 
 
@@ -99,8 +99,7 @@ def test_a_killed_server_starts_again(unstarted_server: Server) -> None:
     unstarted_server.start()
     process = int((unstarted_server.folder / "data" / "postmaster.pid").read_text().split("\n")[0])
     os.kill(process, signal.SIGKILL)
-    while unstarted_server.running():
-        time.sleep(0.001)
+    wait_until(lambda: not unstarted_server.running())
 
     unstarted_server.start()
 
@@ -132,8 +131,7 @@ def test_a_killed_initdb_does_not_disturb_the_next_start(unstarted_server: Serve
     code = "from aoc_migrate.sandbox.server import *; default_server().start()"
     environment = os.environ | {"AOC_SANDBOX_DIR": str(unstarted_server.folder)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment) as first:
-        while not (unstarted_server.folder / "data" / "base").exists():
-            time.sleep(0.001)
+        wait_until((unstarted_server.folder / "data" / "base").exists)
         first.kill()
 
     unstarted_server.start()

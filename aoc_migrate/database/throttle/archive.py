@@ -24,7 +24,7 @@ class Archive(Signal):
 
     kind = "archive"
     what = "how far the WAL archive is behind"
-    remedy = "Repair archive_command (the server's log says why it fails), or give --max-lag off"
+    remedy = "Repair archive_command (the server's log says why it fails), or use --max-lag off."
 
     def reason(self) -> str | None:
         """Return that the archive fails, or how far it is behind if that is too far."""

@@ -41,7 +41,7 @@ class OperatorQuery(Signal):
 
     kind = "query"
     what = "what --throttle-query answers"
-    remedy = "Wait until it returns false, or run without it"
+    remedy = "Wait until it returns false, or run without it."
 
     def __init__(self, step: WritingStep) -> None:
         super().__init__(step)

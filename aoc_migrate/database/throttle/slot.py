@@ -16,7 +16,10 @@ class Slot(Signal):
 
     kind = "slot"
     what = "how far replication slots are behind"
-    remedy = "Start its consumer, or drop it: SELECT pg_drop_replication_slot('NAME'); or raise --max-lag"
+    remedy = (
+        "Start its consumer, or raise --max-lag. Only if its owner no longer needs it, drop it: "
+        "SELECT pg_drop_replication_slot('NAME');"
+    )
 
     def reason(self) -> str | None:
         """Return the slot that keeps the most WAL, if that is too much."""

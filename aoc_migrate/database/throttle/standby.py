@@ -24,7 +24,7 @@ class Standby(Signal):
 
     kind = "standby"
     what = "how far standbys are behind"
-    remedy = "Wait until it has caught up, or allow more with --max-lag"
+    remedy = "Wait until it has caught up, or allow more with --max-lag."
 
     def __init__(self, step: WritingStep) -> None:
         super().__init__(step)

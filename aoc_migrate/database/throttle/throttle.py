@@ -97,5 +97,5 @@ class Throttle:
             waited=seconds_shown(waited),
             attempts=1,
             blockers=f"It paused because {stop.reason}.",
-            remedy=f"{signal.remedy}. Then run the same command again; it goes on after its last batch.",
+            remedy=f"{signal.remedy} Then run the same command again; it goes on after its last batch.",
         )

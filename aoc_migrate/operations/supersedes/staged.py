@@ -90,6 +90,7 @@ def batch(contract: Contract, schema: Schema, name: str, part: str) -> str:
 
     It returns (seen, written, place), where ``place`` is that of the last row; none is seen at the end.
     """
+    only = f"ONLY {part.replace('%', '%%')}"  # psycopg takes a single % for a placeholder
     same = "(SELECT rows FROM freed) IS NOT NULL AND t.ctid = w.place AND t.id = w.id"
     pages = "SELECT {}(place) FROM wrong WHERE again"
     return f"""WITH page AS MATERIALIZED (
@@ -98,9 +99,9 @@ def batch(contract: Contract, schema: Schema, name: str, part: str) -> str:
 ), wrong AS MATERIALIZED (
   SELECT * FROM page WHERE visit = first
 ), freed AS MATERIALIZED (
-  SELECT count(*) AS rows FROM ONLY {part}
+  SELECT count(*) AS rows FROM {only}
   WHERE ctid >= ({pages.format("min")}) AND ctid <= ({pages.format("max")})
-), {write(contract, schema, same, f"ONLY {part}")}, counted AS (
+), {write(contract, schema, same, only)}, counted AS (
   {count_links(schema, name, "SELECT count(*) FROM written")}
 )
 SELECT count(*) AS seen, max(n) AS place, (SELECT count(*) FROM written) AS written FROM wrong"""

@@ -17,6 +17,12 @@ QUARANTINE: dict[str, Message] = {
         "{source} has {n_rows} that reference rows to be moved out of {table}, through the foreign key {key}.",
         "Change or clear those references first; for duplicates, --keep latest keeps the other row of a group.",
     ),
+    "move-cascades": Message(
+        "Moving a row of {table} would change {source}, because its foreign key {key} has ON DELETE {action}; "
+        "--restore would not put that back.",
+        "For now, replace the key by one without ON DELETE. To drop it: "
+        "ALTER TABLE {source} DROP CONSTRAINT {key};",
+    ),
     "constraint-refuses": Message(
         "{table} has {n_rows} that have to be updated, but an existing constraint refuses them.",
         "Repair all rules at once: aoc-migrate repair {target} --rule all --apply. If one of your own constraints "
@@ -45,6 +51,10 @@ QUARANTINE: dict[str, Message] = {
         "Put the columns back: ALTER TABLE {raw} {add}; If one has a new name, rename it in quarantine too: "
         "ALTER TABLE {quarantine} RENAME {column} TO new_name; If nobody needs its values: "
         "UPDATE {quarantine} SET {column} = NULL;",
+    ),
+    "type-changed": Message(
+        "{table} has the column {column} as {type}, and its quarantine as {kept}: {reason}.",
+        "{remedy}",
     ),
     "changed-since": Message(
         "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",

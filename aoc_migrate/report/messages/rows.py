@@ -209,6 +209,10 @@ ROWS: dict[str, Message] = {
         "The view {subject} cannot be replaced with the legacy table: {reason}.",
         "{remedy}",
     ),
+    "still-used": Message(
+        "The downgrade cannot drop {subject}: {reason}.",
+        "{remedy}",
+    ),
     "swap-not-applicable": Message(
         "There is no table {subject}, so there is nothing to replace with a view.",
         "Nothing to do; a fresh installation does not have it.",

@@ -174,12 +174,13 @@ SESSION: dict[str, Message] = {
     ),
     "prepared-transaction": Message(
         "Prepared transactions ({names}) keep their locks until someone ends them.",
-        "End each one: COMMIT PREPARED 'NAME'; Or: ROLLBACK PREPARED 'NAME';",
+        "Ask the owner of each whether to commit it or to roll it back. Then run: COMMIT PREPARED 'NAME'; "
+        "Or: ROLLBACK PREPARED 'NAME';",
         severity="warning",
     ),
     "replication-slot": Message(
         "Replication slots have no consumer: {names}; pg_wal also keeps everything that the backfill writes.",
-        "Start their consumers, or drop them: SELECT pg_drop_replication_slot('NAME');",
+        "Start their consumers. Only if nobody needs a slot, drop it: SELECT pg_drop_replication_slot('NAME');",
         severity="warning",
     ),
     "snapshot-held": Message(

@@ -27,8 +27,8 @@ VERIFY: dict[str, Message] = {
     ),
     "changed-constraint": Message(
         "{subject}, or the function that it calls, differs from the contract.",
-        "Drop it: ALTER TABLE {table} DROP CONSTRAINT {constraint};{function} "
-        "Then run: aoc-migrate upgrade {target}",
+        "Find out who changed it, and why. To replace it, drop it: "
+        "ALTER TABLE {table} DROP CONSTRAINT {constraint};{function} Then run: aoc-migrate upgrade {target}",
     ),
     "function-not-executable": Message(
         "{names} may write to {table} but may not execute {subject}, which its rules call: every write fails.",
@@ -50,12 +50,13 @@ VERIFY: dict[str, Message] = {
     ),
     "changed-index": Message(
         "The definition of index {subject} differs from the contract.",
-        "Drop it: DROP INDEX CONCURRENTLY {subject}; Then run: aoc-migrate upgrade {target}",
+        "Find out who changed it, and why. To replace it, drop it: DROP INDEX CONCURRENTLY {subject}; "
+        "Then run: aoc-migrate upgrade {target}",
     ),
     "view-target": Message(
         "{subject} is not the view over {backup}: {reason}.",
-        "If a view has that name, drop it; if a table has it, rename it. Then run: aoc-migrate downgrade "
-        "{target} {target}_0007, and: aoc-migrate upgrade {target} --release-hold",
+        "Find out who replaced it, and why. If a view has that name, drop it; if a table has it, rename it. "
+        "Then run: aoc-migrate downgrade {target} {target}_0007, and: aoc-migrate upgrade {target} --release-hold",
     ),
     "view-writable": Message(
         "{subject} accepts writes: the trigger that makes it read-only is missing or disabled.",
