@@ -199,7 +199,7 @@ FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.relation = to_regclass(locked) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
 $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_enter(part text) RETURNS text LANGUAGE plpgsql AS $$
--- Begin a part: name it in pg_stat_activity, and fail if we have lost the lock between runners.
+-- Begin a part: name it in pg_stat_activity, and fail if we have lost the run lock.
 BEGIN
   part := pg_temp.aoc_sql(part);
   IF NOT EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND objsubid = 1 AND granted
@@ -377,7 +377,7 @@ BEGIN
   END IF;
 END $$;
 
--- ---- Check our tables, take the lock between runners, and read the database's revision and hold.
+-- ---- Check our tables, take the run lock, and read the database's revision and hold.
 
 DO $$ BEGIN
   PERFORM pg_temp.aoc_our_tables();

@@ -54,7 +54,7 @@ def test_limited_visibility_is_reported_once(words: str, unsighted_owner: str, a
 def test_every_command_under_the_lock_reports_it(
     words: str, unsighted_owner: str, excititor: Database, aoc: Aoc
 ) -> None:
-    """Every command under the runners' lock says it once, even with nothing to do."""
+    """Every command under the run lock says it once, even with nothing to do."""
     if not words.startswith(("dedupe", "repair")):
         assert aoc("upgrade").exit_code == 0
     if words == "dedupe --restore --apply":

@@ -1,4 +1,4 @@
-"""Any role that may connect may hold the runners' lock: a waiting run names it, and how to end it."""
+"""Any role that may connect may hold the run lock: a waiting run names it, and how to end it."""
 
 from collections.abc import Iterator
 

@@ -39,7 +39,7 @@ def test_a_kept_plan_sees_what_has_changed(what: str, excititor: Database, aoc: 
 
 
 def test_plans_go_with_the_lock(excititor: Database) -> None:
-    """Without the runners' lock, which no pooler can hold for us, nothing is prepared; nor is afterwards."""
+    """Without the run lock, which no pooler can hold for us, nothing is prepared; nor is afterwards."""
     with session_of(excititor) as session:
         refuse_foreign(session, STATE)
         assert session.value(PLANS) == 0

@@ -129,7 +129,7 @@ def test_the_name_of_a_blocker_is_escaped_in_the_log(excititor: Database, evil_r
 def test_the_name_of_a_lock_holder_is_escaped_in_the_log(
     excititor: Database, evil_role_url: str, aoc: Aoc
 ) -> None:
-    """Whoever holds the runners' lock is named by an escaped name."""
+    """Whoever holds the run lock is named by an escaped name."""
     aoc.configure(excititor)
     with psycopg.connect(evil_role_url) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [lock_key("excititor", "public")])

@@ -12,9 +12,9 @@ from tests.helpers import fill, wait_until
 from tests.rehearsals import OTHERS, copy_of, facts, rehearse, sample, stopped_in, words
 
 LEFT = {
-    "upgrade": "at concelier_0003, under no hold",
+    "upgrade": "at concelier_0003, not under a hold",
     "downgrade": "under a hold",
-    "second upgrade": "at concelier_0003, under no hold",
+    "second upgrade": "at concelier_0003, not under a hold",
 }
 
 

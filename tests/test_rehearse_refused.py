@@ -179,7 +179,7 @@ def test_a_full_disk_is_a_finding_from_which_it_goes_on(copy: Database, aoc: Aoc
 
     assert (stopped.exit_code, stopped.slugs("error")) == (4, ["step-failed"])
     assert "phase `upgrade`" in stopped.finding("rehearsal-unfinished")["problem"]
-    assert "at concelier_0003, under no hold" in stopped.finding("rehearsal-unfinished")["problem"]
+    assert "at concelier_0003, not under a hold" in stopped.finding("rehearsal-unfinished")["problem"]
     ran = rehearse(aoc, copy)
     assert (ran.exit_code, facts(ran)["from_revision"], facts(ran)["way_back"]) == (0, "base", "exact")
 

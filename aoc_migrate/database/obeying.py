@@ -1,6 +1,6 @@
 """How a run is steered from outside: it reads one row of the state table once a second, and obeys.
 
-The row belongs to the run: it is deleted before the run begins and when it ends, both under the runners' lock, so
+The row belongs to the run: it is deleted before the run begins and when it ends, both under the run lock, so
 that no run obeys what was asked of another one.
 """
 
@@ -30,7 +30,7 @@ _WHAT = "what `control` asks of this run"
 
 @contextmanager
 def steered(session: Session) -> Iterator[None]:
-    """Let the run of the block be steered. The caller holds the runners' lock."""
+    """Let the run of the block be steered. The caller holds the run lock."""
     if forget(session):  # of a run that was killed
         session.steering = Steering(session.limits)
     try:

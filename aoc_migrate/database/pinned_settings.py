@@ -19,7 +19,7 @@ SETTINGS = {
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
     "client_connection_check_interval": "5s",
-    "tcp_keepalives_idle": "30",  # a machine that vanished must not hold the runners' lock for hours
+    "tcp_keepalives_idle": "30",  # a machine that vanished must not hold the run lock for hours
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "client_min_messages": "warning",

@@ -6,7 +6,7 @@ from aoc_migrate.database.session import Row, Session
 def again(session: Session, query: str) -> list[Row]:
     """Return the rows of a query without parameters; the transcript leaves it out.
 
-    While the session holds the runners' lock, it keeps the plan (PostgreSQL 18 manual, PREPARE): a pooler could
+    While the session holds the run lock, it keeps the plan (PostgreSQL 18 manual, PREPARE): a pooler could
     ask another session the next time.
     """
     if session.plans is None:

@@ -1,4 +1,4 @@
-"""The lock between runners: one at a time migrates a schema.
+"""The run lock: one at a time migrates a schema.
 
 A session-level advisory lock on the backend that runs the DDL, so a build that outlives its client still holds
 it. Runners poll for it: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY
@@ -46,7 +46,7 @@ def lock_key(target: str, schema: str) -> int:
 
 @contextmanager
 def runner_lock(session: Session) -> Iterator[None]:
-    """Hold the runners' lock, and be steered. Raises Abort ``lock-held`` (exit 3) after ``limits.lock_wait``."""
+    """Hold the run lock, and be steered. Raises Abort ``lock-held`` (exit 3) after ``limits.lock_wait``."""
     from aoc_migrate.database.obeying import steered  # a run with nothing to do needs none of it
 
     key = lock_key(session.target.name, session.target.schema)

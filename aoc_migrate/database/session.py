@@ -48,7 +48,7 @@ class Session:
     checked. ``full_reads``: how often the raw table was read whole, by what for. ``links_counted``: the wrong
     links when last counted. ``linked_at``: when a backfill's last scan found none. ``estimate`` returns the
     milliseconds that steps will take, if measured beforehand. ``unseen``: what the log has reported as hidden.
-    ``on_cluster``: Citus manages tables of ours. With the runners' lock, ``steering`` is what is asked of the run,
+    ``on_cluster``: Citus manages tables of ours. With the run lock, ``steering`` is what is asked of the run,
     and ``plans`` are the names of plans that are kept, by query.
     """
 

@@ -13,7 +13,7 @@ SECONDS_BETWEEN_READS = 1.0
 
 
 class Steering:
-    """What was asked of the run of a session that holds the runners' lock.
+    """What was asked of the run of a session that holds the run lock.
 
     ``typed``: the limits of the command. ``changes``: what was asked, the oldest first. ``paused``: the seconds of
     pauses that were asked for. ``on_change`` is called after a change.

@@ -43,7 +43,7 @@ from aoc_migrate.revisions.graph import contract_at
 
 
 def under_lock_if(session: Session, report: Report, run: Callable[[], None], *, writes: bool) -> None:
-    """Call ``run``; if it ``writes``, check our rights first and hold the runners' lock."""
+    """Call ``run``; if it ``writes``, check our rights first and hold the run lock."""
     if not writes:
         run()
         return

@@ -30,7 +30,7 @@ def changing(session: Session, report: Report) -> Iterator[None]:
 
 @contextmanager
 def locked(session: Session, report: Report) -> Iterator[None]:
-    """Hold the runners' lock, and read the revision again, because another run may have changed it.
+    """Hold the run lock, and read the revision again, because another run may have changed it.
 
     At the end, the report says so if the block cannot see all of the sessions and replicas that it waits for.
     Raises Abort ``lock-held`` (exit 3).

@@ -1,6 +1,6 @@
 """`control`: show and change what is asked of a run that is under way in another session.
 
-It does not take the runners' lock. It merges what is asked into one row of the state table, which the run reads
+It does not take the run lock. It merges what is asked into one row of the state table, which the run reads
 once a second. Of two controllers the last wins, and the row keeps the changes of both for the ledger.
 """
 

@@ -212,7 +212,7 @@ def _left(session: Session) -> list[Finding]:
     words = {
         "phase": record.phase,
         "revision": read_revision(session) or "base",
-        "hold": "under a hold" if hold.read(session) else "under no hold",
+        "hold": "under a hold" if hold.read(session) else "not under a hold",
     }
     return [finding("rehearsal-unfinished", session.value("SELECT current_database()"), **words)]
 

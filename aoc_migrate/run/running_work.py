@@ -18,7 +18,7 @@ FRESH = 30.0  # seconds; an older record of the runner is out of date
 
 
 def running_work(session: Session) -> tuple[Running, ...]:
-    """Return the running step of each session of ours that holds the runners' lock."""
+    """Return the running step of each session of ours that holds the run lock."""
     held = runners(session)
     pids = [row["pid"] for row in held]
     if not pids:

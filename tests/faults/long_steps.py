@@ -53,7 +53,7 @@ BUILDING = "pid IN (SELECT pid FROM pg_stat_progress_create_index WHERE phase LI
 ROW_LOCK = "SELECT FROM vex_raw WHERE id = 'r2' FOR UPDATE"
 STEPS = [
     Step(
-        "waiting for the lock between runners",
+        "waiting for the run lock",
         up(),
         "query LIKE '%advisory%'",
         f"SELECT pg_advisory_lock({lock_key('excititor', 'public')})",

@@ -11,7 +11,7 @@ from aoc_migrate.report.fields import Bytes, Detail, Facts, Pairs, Seconds, Titl
 
 @dataclass(frozen=True)
 class Runner:
-    """A session that holds the lock between runners; what this role may not see of it is None."""
+    """A session that holds the run lock; what this role may not see of it is None."""
 
     pid: int | None
     application: str | None

@@ -68,7 +68,7 @@ QUARANTINE: dict[str, Message] = {
     "work-unfinished": Message(
         "A `{verb} {options}` on {table} has not finished: its work list still has rows.",
         "To finish it: aoc-migrate {verb} {target} {options} --apply. To undo it: "
-        "aoc-migrate {verb} {target} --restore",
+        "aoc-migrate {verb} {target} --restore --apply",
         severity="warning",
     ),
     "quarantine-exposed": Message(

@@ -14,7 +14,7 @@ SELECT (SELECT count(*) FILTER (WHERE repair) FROM broken) AS repairs,
   coalesce((SELECT jsonb_agg(to_jsonb(c) ORDER BY rule, column_) FROM counted c), '[]') AS by_rule,
   coalesce((SELECT jsonb_agg(to_jsonb(s) ORDER BY id COLLATE "C") FROM sample s), '[]') AS sample;
 
-CREATE TABLE "public"."advisory_raw_quarantine" AS SELECT * FROM "public"."advisory_raw" WITH NO DATA;
+CREATE TABLE "public"."advisory_raw_quarantine" AS SELECT id::text AS id, tenant::text AS tenant, source_vendor::text AS source_vendor, upstream_id::text AS upstream_id, content_hash::text AS content_hash, retrieved_at::timestamp with time zone AS retrieved_at, source::jsonb AS source, upstream::jsonb AS upstream, linkset::jsonb AS linkset, content::jsonb AS content, identifiers::jsonb AS identifiers, created_at::timestamp with time zone AS created_at, supersedes::text AS supersedes FROM "public"."advisory_raw" WITH NO DATA;
 
 ALTER TABLE "public"."advisory_raw_quarantine" ADD quarantine_run bigint NOT NULL, ADD quarantine_batch bigint NOT NULL, ADD quarantine_reason text NOT NULL, ADD quarantine_kept text, ADD quarantine_links text[] NOT NULL, ADD quarantine_repaired jsonb, ADD quarantine_at timestamptz NOT NULL DEFAULT now(), ADD quarantine_by text NOT NULL, ADD PRIMARY KEY (id, quarantine_run);
 
