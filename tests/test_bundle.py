@@ -112,6 +112,37 @@ def test_the_signer_gets_the_sums(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("folder", "epoch", "message"),
+    [
+        (".", "0", "cannot replace the current folder"),
+        ("n" * 300, "0", "cannot be read: File name too long"),
+        ("kit", "today", "SOURCE_DATE_EPOCH is not a number"),
+    ],
+    ids=["here", "long", "epoch"],
+)
+def test_wrong_usage_is_refused_before_the_work(
+    folder: str, epoch: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder or a time that cannot be used is refused in one sentence, and nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
+
+    ran = Aoc({"SOURCE_DATE_EPOCH": epoch})("bundle", folder, "--no-wheels")
+
+    assert (ran.exit_code, message in ran.err, list(tmp_path.iterdir())) == (2, True, [])
+
+
+def test_a_signer_may_be_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path of the signer starts where the command was typed, not in the new folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sign").write_text('#!/bin/sh\ntouch "$1.sig"\n', encoding="utf-8")
+    (tmp_path / "sign").chmod(0o755)
+
+    ran = Aoc()("bundle", "kit", "--no-wheels", "--sign-command", "./sign")
+
+    assert (ran.exit_code, (tmp_path / "kit" / "SHA256SUMS.sig").exists()) == (0, True), ran.err
+
+
+@pytest.mark.parametrize(
     ("command", "message"),
     [
         ("false", "failed with exit code 1"),

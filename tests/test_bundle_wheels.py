@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aoc_migrate.kit.sbom import sbom
+from aoc_migrate.kit.wheels import pinned
 from tests.conftest import Aoc, Database
 from tests.test_bundle import contents
 
@@ -130,6 +131,48 @@ def test_the_bill_of_materials_names_each_wheel(bundle_with_wheels: Path) -> Non
     references = [bom["metadata"]["component"]["bom-ref"], *(c["bom-ref"] for c in bom["components"])]
     assert len(references) == len(set(references))
     assert set(bom["dependencies"][0]["dependsOn"]) == set(references[1:])
+
+
+def test_each_platform_has_its_wheels(tmp_path: Path) -> None:
+    """A kit for two machines has the wheels of both, pinned in one line a package, each named once in the SBOM."""
+    machines = ("x86_64", "aarch64")
+    words = [word for machine in machines for word in ("--platform", f"manylinux2014_{machine}")]
+    ran = Aoc()("bundle", str(tmp_path / "kit"), "--python-version", "3.12", *words)
+    if ran.exit_code:
+        pytest.skip(f"the package index at hand has no wheels for one of them: {ran.err}")
+
+    names = [path.name for path in (tmp_path / "kit" / "wheels").glob("psycopg_binary-*")]
+    lines = (tmp_path / "kit" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    bom = json.loads((tmp_path / "kit" / "sbom.cdx.json").read_text(encoding="utf-8"))
+    references = [component["bom-ref"] for component in bom["components"]]
+    assert sorted(machine for machine in machines for name in names if machine in name) == sorted(machines)
+    assert [line.count("--hash") for line in lines if line.startswith("psycopg_binary")] == [2]
+    assert len(references) == len(set(references))
+    assert len(lines) == len({line.split("==")[0] for line in lines})
+
+
+def test_two_wheels_of_a_package_are_kept_apart(tmp_path: Path) -> None:
+    """Wheels of one package for two machines are pinned in one line, and named apart in the SBOM."""
+    wheels = [tmp_path / f"some_thing-1.0-cp312-cp312-manylinux2014_{m}.whl" for m in ("aarch64", "x86_64")]
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("some_thing-1.0.dist-info/METADATA", "Name: some-thing\nVersion: 1.0\n")
+            archive.writestr("machine", wheel.name)
+    digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
+
+    components = json.loads(sbom(wheels))["components"]
+
+    assert pinned(wheels) == f"some_thing==1.0 --hash=sha256:{digests[0]} --hash=sha256:{digests[1]}\n"
+    assert [c["purl"] for c in components] == [f"pkg:pypi/some-thing@1.0?file_name={w.name}" for w in wheels]
+
+
+def test_the_wheel_of_another_package_is_refused(bundle_with_wheels: Path, tmp_path: Path) -> None:
+    """A wheel that is not this version of aoc-migrate makes no kit."""
+    (wheel,) = (bundle_with_wheels / "wheels").glob("click-*.whl")
+
+    ran = Aoc()("bundle", str(tmp_path / "kit"), "--wheel", str(wheel))
+
+    assert (ran.exit_code, "is not aoc-migrate" in ran.err, list(tmp_path.iterdir())) == (2, True, [])
 
 
 def test_an_unknown_platform_is_refused(tmp_path: Path) -> None:

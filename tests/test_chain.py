@@ -119,6 +119,21 @@ def test_a_late_revision_excuses_no_wrong_link(chains_at_head: Database, aoc: Ao
     assert kinds(ran.finding("chain-broken")) == {"a2": "fork", "b2": "missing link"}
 
 
+@pytest.mark.parametrize(("broken", "kind"), [({"a4": None}, "missing link"), ({"a3": None}, "false head")])
+def test_a_late_revision_that_is_linked_excuses_nothing(
+    broken: dict[str, str | None], kind: str, chains_at_head: Database, aoc: Aoc
+) -> None:
+    """Once a late revision is linked, a wrong link further on in its document is an error again."""
+    late(chains_at_head, None)
+    assert aoc("chain", "--apply", **ALLOWED).exit_code == 0
+    set_links(chains_at_head, broken)
+
+    for words in (("verify",), ("verify", "--since", "1h"), ("chain",)):
+        ran = aoc.json(*words)
+        assert (ran.exit_code, ran.slugs("error")) == (1, ["chain-broken"])
+        assert kinds(ran.finding("chain-broken")) == {next(iter(broken)): kind}
+
+
 def test_a_new_row_without_its_link_is_broken(chains_at_head: Database, aoc: Aoc) -> None:
     """A new revision at the end of its chain without its link is an error."""
     chains_at_head.add("a5", upstream_id="a", retrieved_at="2025-01-06T00:00:00Z")
@@ -196,38 +211,3 @@ def test_a_stopped_downgrade_reports_what_it_left(chains_at_head: Database, aoc:
     assert (ran.exit_code, ran.slugs("error")) == (3, ["deadline"])
     assert ran.finding("rows-changed-since")["sample"] == [{"id": "a3"}]
     assert [step["kept"] for step in ran.report["steps"] if "kept" in step] == [1]
-
-
-def test_a_dropped_journal_makes_links_permanent(chains_at_head: Database, aoc: Aoc) -> None:
-    """`chain --drop-journal --apply` empties the journal; the downgrade of the backfill then leaves every link."""
-    dropped, again = (aoc.json("chain", "--drop-journal", "--apply") for _ in range(2))
-
-    assert (dropped.exit_code, dropped.report["changed"]) == (0, True)
-    assert (dropped.report["facts"]["batches"], dropped.report["facts"]["links"]) == (1, 6)
-    assert "leaves the links as they are" in dropped.report["next"]["note"]
-    assert aoc.json("history").report["facts"]["runs"][0]["command"] == "chain --drop-journal"
-    assert (again.report["facts"], again.report["changed"]) == ({"batches": 0, "links": 0}, False)
-    assert aoc("downgrade", f"{chains_at_head.target}_0005").exit_code == 0
-    assert links(chains_at_head) == GOOD
-    assert aoc.json("chain", "--drop-journal").report["facts"] == {"batches": 0, "links": 0}
-    assert aoc("upgrade", "--release-hold").exit_code == 0
-
-
-def test_drop_journal_shows_first(chains_at_head: Database, aoc: Aoc) -> None:
-    """Without --apply it shows what it would drop, drops nothing and says how; `status` counts the same links."""
-    shown = aoc.json("chain", "--drop-journal")
-
-    assert (shown.exit_code, shown.report["changed"]) == (0, False)
-    assert shown.report["facts"] == {"batches": 1, "links": 6}
-    assert shown.report["next"]["choices"] == [f"aoc-migrate chain {chains_at_head.target} --drop-journal --apply"]
-    assert aoc.json("status").report["facts"]["journal"] == 6
-
-
-def test_drop_journal_needs_one_target(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """With several targets configured, the drop needs one named, because it cannot be undone."""
-    aoc.configure(concelier, excititor)
-    assert aoc("upgrade").exit_code == 0
-
-    assert aoc("chain", "--drop-journal").exit_code == 0
-    assert aoc("chain", "--drop-journal", "--apply").exit_code == 2
-    assert aoc("chain", "excititor", "--drop-journal", "--apply").exit_code == 0

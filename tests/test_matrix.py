@@ -1,7 +1,9 @@
 """The servers and Pythons on which we run: what says so, and the scripts that try them."""
 
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,17 @@ SERVERS = ROOT / "scripts" / "postgres"
 def ran(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a script of the checkout."""
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("script", ["soak", "fuzz", "dumps", "coverage", "mutation"])
+def test_a_script_makes_what_it_needs(script: str, tmp_path: Path) -> None:
+    """In a fresh clone a script makes the virtual environment first, and ends with its exit code if that fails."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "scripts" / "environment").write_text("import sys; sys.exit(7)\n", encoding="utf-8")
+
+    tried = ran(Path(sys.executable).resolve(), tmp_path / "scripts" / script, "--help")
+
+    assert (tried.returncode, tried.stdout, tried.stderr) == (7, "", "")
 
 
 def test_what_is_promised_is_what_is_tried() -> None:

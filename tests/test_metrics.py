@@ -109,6 +109,24 @@ def test_the_last_success_is_kept(excititor: Database, aoc: Aoc, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["m.prom"]
 
 
+def test_a_target_without_a_turn_keeps_its_success(
+    concelier: Database, excititor: Database, aoc: Aoc, tmp_path: Path
+) -> None:
+    """A run that ends at the first target keeps the time of the last success of the second."""
+    aoc.configure(concelier, excititor)
+    words, file = ("upgrade", "--metrics", str(tmp_path / "m.prom")), tmp_path / "m.prom"
+    name = f'{PREFIX}last_success_timestamp_seconds{{command="upgrade",target="excititor"}}'
+    assert aoc(*words, "concelier_0001").exit_code == 2
+    assert aoc("upgrade", "--metrics", str(file)).exit_code == 0
+    good = samples(file.read_text(encoding="utf-8"))[name]
+    concelier.run("ALTER TABLE advisory_raw DROP CONSTRAINT advisory_raw_keys_v1")
+    concelier.add("bad", tenant=" ")
+
+    assert aoc(*words).exit_code == 1
+
+    assert samples(file.read_text(encoding="utf-8"))[name] == good
+
+
 def test_a_file_with_other_content_is_replaced(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A file that holds no metrics is replaced; nothing of it is kept."""
     aoc.configure(excititor)

@@ -1,5 +1,7 @@
 """What quarantine keeps of a row is what the row was, whatever type its columns get later."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,7 +70,7 @@ def test_another_type_is_refused(excititor: Database, aoc: Aoc) -> None:
 
 def test_a_narrower_column_takes_nothing_back(excititor: Database, aoc: Aoc) -> None:
     """A column that would cut or round a saved value stops --restore, and what the finding says helps."""
-    excititor.run("ALTER TABLE vex_raw ADD price numeric, ADD note text")
+    excititor.run("ALTER TABLE vex_raw ADD price numeric, ADD note varchar")
     aoc.configure(excititor)
     duplicate(excititor, "a", "b", price="1.2345", note="long")
     before = rows(excititor)
@@ -123,3 +125,49 @@ def test_a_rule_that_is_not_enforced_refuses_nothing(excititor: Database, aoc: A
 
     assert (repaired.exit_code, repaired.slugs("error")) == (0, [])
     assert (restored.exit_code, restored.slugs("error")) == (0, [])
+
+
+def test_a_rule_about_the_whole_row_stops_nothing(excititor: Database, aoc: Aoc) -> None:
+    """A CHECK of the whole row, which only PostgreSQL can ask, stops no move, no repair and no way back."""
+    excititor.run("ALTER TABLE vex_raw ADD CHECK (vex_raw IS NOT NULL OR id <> '')")
+    aoc.configure(excititor)
+    duplicate(excititor, "a", "b")
+    excititor.add("c", tenant=None)
+    before = rows(excititor)
+
+    for words in (("dedupe", "excititor"), ("repair", "excititor", "--rule", "all")):
+        assert aoc(*words, "--apply").exit_code == 0
+    restore_all(excititor, aoc)
+
+    assert rows(excititor) == before
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\\u0000"}', '{"a": 1e200000}', '{"a": 1, "a": 2}'], ids=str)
+def test_text_of_the_type_json_is_only_text(text: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
+    """A json column may hold what jsonb cannot: rows with it move, come back, and are exported as they are."""
+    excititor.run("ALTER TABLE vex_raw ADD raw_text json")
+    aoc.configure(excititor)
+    duplicate(excititor, "a", "b", raw_text=text)
+    before = excititor.rows("SELECT id, raw_text::text FROM vex_raw ORDER BY id")
+
+    assert aoc("dedupe", "excititor", "--apply").exit_code == 0
+    assert aoc("quarantine", "excititor", "--export", str(tmp_path / "rows")).exit_code == 0
+    (line,) = (tmp_path / "rows").read_text(encoding="utf-8").splitlines()
+    restore_all(excititor, aoc)
+
+    assert json.loads(line)["raw_text"] == text
+    assert excititor.rows("SELECT id, raw_text::text FROM vex_raw ORDER BY id") == before
+
+
+@pytest.mark.parametrize("using", ["note::int", "NULL"])
+def test_another_type_takes_nothing_back(using: str, excititor: Database, aoc: Aoc) -> None:
+    """A column that has got another type stops --restore before it tries to put anything back."""
+    excititor.run("ALTER TABLE vex_raw ADD note text")
+    aoc.configure(excititor)
+    duplicate(excititor, "a", "b", note="12")
+    assert aoc("dedupe", "excititor", "--apply").exit_code == 0
+    excititor.run(f"ALTER TABLE vex_raw ALTER note TYPE int USING {using}")
+
+    ran = aoc.json("dedupe", "--restore", "--apply")
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["type-changed"], False)

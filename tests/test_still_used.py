@@ -2,9 +2,12 @@
 
 import pytest
 
-from tests.conftest import Aoc, Database
+from tests.conftest import ROOT, Aoc, Database
 from tests.copies import made_once
+from tests.fingerprint import fingerprint
 from tests.helpers import psql
+from tests.partitions import partition
+from tests.test_lifecycle import alembic
 
 NAME = "vex_raw_idempotency_v1"
 PEERS = "REFERENCES vex_raw (tenant, source_vendor, upstream_id, content_hash)"
@@ -76,3 +79,58 @@ def test_what_was_found_may_be_used(excititor: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, ran.slugs("error")) == (0, [])
     assert excititor.value("SELECT relreplident = 'i' FROM pg_class WHERE oid = 'vex_raw'::regclass")
+
+
+PARTS = {
+    "replica identity": "ALTER TABLE vex_raw_a REPLICA IDENTITY USING INDEX vex_raw_a_idempotency_v1",
+    "foreign key": "CREATE TABLE peers (a text, b text, c text, d text, FOREIGN KEY (a, b, c, d) "
+    + PEERS.replace("vex_raw", "vex_raw_a")
+    + ")",
+}
+
+
+@pytest.mark.parametrize("use", PARTS)
+def test_a_partition_may_be_used_as_well(use: str, excititor: Database, aoc: Aoc) -> None:
+    """What others have based on a partition's part of our index is found beforehand, too."""
+    partition(excititor.connection, "vex_raw")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    excititor.run(PARTS[use])
+
+    ran = aoc.json(*WAYS["remove"])
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["still-used"], False)
+    assert "vex_raw_a" in ran.finding("still-used")["problem"] or "peers" in ran.finding("still-used")["problem"]
+
+
+def test_the_part_that_a_partition_had_may_be_used(excititor: Database, aoc: Aoc) -> None:
+    """A partition keeps the index that it had before, so its replica identity stops nothing, and stays."""
+    partition(excititor.connection, "vex_raw")
+    excititor.run("CREATE UNIQUE INDEX mine ON vex_raw_a (tenant, source_vendor, upstream_id, content_hash)")
+    columns = ("tenant", "source_vendor", "upstream_id", "content_hash")
+    excititor.run(f"ALTER TABLE vex_raw_a {', '.join(f'ALTER {c} SET NOT NULL' for c in columns)}")
+    excititor.run("ALTER TABLE vex_raw_a REPLICA IDENTITY USING INDEX mine")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+
+    ran = aoc.json(*WAYS["down"])
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, [])
+    assert excititor.value("SELECT relreplident = 'i' FROM pg_class WHERE oid = 'vex_raw_a'::regclass")
+
+
+@pytest.mark.parametrize("use", ["replica identity", "primary key"])
+def test_every_script_stops_first(use: str, excititor_at_head: Database, aoc: Aoc) -> None:
+    """The script of the constraints stops before any change, and what Alembic prints before it drops the index."""
+    excititor_at_head.run(USES[use])
+    before = fingerprint(excititor_at_head.connection, without="^$")
+    applied = (ROOT / "scripts" / "apply-aoc-constraints.sql").read_text(encoding="utf-8")
+
+    removed = psql(excititor_at_head, applied, "-v", "remove=1")
+
+    assert (removed.exit_code, fingerprint(excititor_at_head.connection, without="^$")) == (3, before)
+    printed = alembic(excititor_at_head, aoc, "downgrade", "excititor_0004:excititor_0002", "--sql").out
+    excititor_at_head.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0004'")
+    stopped = psql(excititor_at_head, printed)
+    assert stopped.exit_code == 3
+    assert "it is the replica identity of" in stopped.err or "is in the primary key" in stopped.err

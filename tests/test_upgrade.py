@@ -127,47 +127,6 @@ def test_release_hold_restores_removed_constraints(
     assert aoc("verify", "--probe").exit_code == 0
 
 
-def test_all_configured_targets_are_upgraded_in_order(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """Without a TARGET all configured ones are upgraded in order; downgrade wants one, or --all."""
-    aoc.configure(concelier, excititor)
-
-    up = aoc.json("upgrade")
-    ambiguous = aoc("downgrade", "-1")
-    down = aoc.json("downgrade", "-1", "--all")
-
-    assert [r["target"] for r in up.json["reports"]] == ["concelier", "excititor"]
-    assert ambiguous.exit_code == 2
-    assert [r["revision"] for r in down.json["reports"]] == ["concelier_0007", "excititor_0006"]
-
-
-def test_a_failing_target_stops_the_next(concelier: Database, excititor: Database, aoc: Aoc) -> None:
-    """If the first target fails, the second is not touched, and stderr says so."""
-    aoc.configure(concelier, excititor)
-    concelier.add("bad", tenant=None)
-
-    ran = aoc.json("upgrade")
-
-    assert (ran.exit_code, len(ran.json["reports"])) == (1, 1)
-    assert "excititor was not touched" in ran.err
-    assert excititor.value("SELECT to_regclass('aoc_migration_state')") is None
-
-
-def test_a_refused_target_is_in_the_report_with_the_other(
-    concelier: Database, excititor: Database, aoc: Aoc
-) -> None:
-    """Wrong usage for only one target exits 2, and the report has it next to the other target's result."""
-    aoc.configure(concelier, excititor)
-
-    ran = aoc.json("upgrade", "concelier_0001")
-
-    assert (ran.exit_code, ran.json["exit_code"], ran.json["ok"]) == (2, 2, False)
-    done, refused = ran.json["reports"]
-    assert (done["target"], done["revision"], done["exit_code"]) == ("concelier", "concelier_0001", 0)
-    assert [(f["slug"], f["subject"]) for f in refused["findings"]] == [("refused", "excititor")]
-    assert "neither a target nor a revision of excititor" in refused["findings"][0]["problem"]
-    assert "neither a target nor a revision of excititor" in ran.err
-
-
 def test_an_update_trigger_must_be_accepted(
     target_with_chain: Database, aoc: Aoc, retrofit: dict[str, str]
 ) -> None:

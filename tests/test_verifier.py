@@ -213,7 +213,7 @@ def test_check_finds_excess_rights(migrated: Database, aoc: Aoc, password_file: 
 
 
 @pytest.mark.alike
-@pytest.mark.parametrize("right", ["INSERT (id)", "UPDATE (id)", "DELETE", "TRUNCATE"])
+@pytest.mark.parametrize("right", ["INSERT (id)", "UPDATE (id)", "DELETE", "TRUNCATE", "TRIGGER"])
 def test_any_right_to_change_rows_is_found(right: str, migrated: Database, aoc: Aoc, password_file: str) -> None:
     """Each right by which the verifier could change rows of another table is found by itself."""
     assert aoc("verifier", "create", "--password-file", password_file).exit_code == 0

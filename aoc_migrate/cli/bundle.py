@@ -12,7 +12,10 @@ from aoc_migrate.cli.output import Output
 @click.command(cls=GroupedHelp)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
-    "--platform", "platforms", multiple=True, help="Include wheels for this platform (pip's tag). May be repeated."
+    "--platform",
+    "platforms",
+    multiple=True,
+    help="Include wheels for this platform (pip's tag). May be repeated, for other machines too.",
 )
 @click.option(
     "--python-version", metavar="X.Y", help="Include wheels for this Python version. Default: the running one."

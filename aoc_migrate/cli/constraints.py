@@ -2,7 +2,8 @@
 
 import click
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.options import ACCEPT, ALL_TARGETS, MAX_STALL, METRICS, POOLER, WAITING
 
 
@@ -22,5 +23,5 @@ def constraints(run: Run, remove: bool, all_targets: bool) -> None:
     from aoc_migrate.run.status import run_status
 
     if remove or all_targets:
-        run.one_or_all(all_targets)
+        run = run.one_or_all(all_targets)
     run.verb(run_remove_constraints if remove else run_status, stops=remove)

@@ -2,7 +2,8 @@
 
 import click
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.options import ACCEPT, ALL_TARGETS, MAX_STALL, METRICS, POOLER, WAITING, batches
 
 
@@ -27,9 +28,8 @@ def downgrade(run: Run, all_targets: bool) -> None:
     revision = run.revision
     if revision is None:
         raise click.UsageError("Missing REVISION: -1, a revision id, or base.")
-    run.one_or_all(all_targets)
-    run.work(
-        lambda target: run.report(lambda session, report: run_downgrade(session, report, revision), target),
+    run.one_or_all(all_targets).work(
+        lambda run, target: run.report(lambda session, report: run_downgrade(session, report, revision), target),
         stops=True,
         reported=lambda target: acknowledge(target, run.options, revision),
     )

@@ -6,7 +6,8 @@ from dataclasses import replace
 import click
 from click.core import ParameterSource
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.options import DEADLINE, LOCK_WAIT, MAX_STALL, POOLER
 
 
@@ -53,4 +54,4 @@ def _in_json(run: Run) -> Run:
     typed = click.get_current_context().get_parameter_source("format_") is not ParameterSource.DEFAULT
     if typed or run.output.file is None or not run.output.file.endswith(".json"):
         return run
-    return replace(run, output=replace(run.output, format_="json"))
+    return run.but(output=replace(run.output, format_="json"))

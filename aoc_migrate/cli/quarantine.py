@@ -5,7 +5,8 @@ import sys
 import click
 from click.core import ParameterSource
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.options import LIMIT, POOLER
 from aoc_migrate.cli.param_types import RUN_NUMBER
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import click
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.options import ACCEPT, LIMIT, MAX_STALL, METRICS, POOLER, WAITING, batches
 from aoc_migrate.cli.param_types import SIZE
 
@@ -44,4 +45,4 @@ def rehearse(run: Run, copy: str | None, copy_is: str, no_second_upgrade: bool, 
         raise click.UsageError("Name one target: the one that the copy is of.")
     options = RehearseOptions(copy_is, not no_second_upgrade, free_space, url_typed=copy is not None)
     run = replace(run, elsewhere=read_copy(run.names[0], copy))
-    run.work(lambda target: rehearse_on(target, run.options, options))
+    run.work(lambda run, target: rehearse_on(target, run.options, options))

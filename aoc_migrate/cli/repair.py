@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.row_options import ROW_OPTIONS, show_apply_or_restore
 
 

@@ -8,7 +8,7 @@ from aoc_migrate.cli.options import ACCEPT, LIMIT, POOLER, WAITING, Shared, batc
 from aoc_migrate.cli.param_types import RUN_NUMBER
 
 if TYPE_CHECKING:
-    from aoc_migrate.cli.command import Run
+    from aoc_migrate.cli.call import Run
     from aoc_migrate.run.target_run import Verb
 
 APPLY = Shared("--apply", is_flag=True, help="Make the changes; without it, nothing changes.")

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.options import ACCEPT, LIMIT, MAX_STALL, METRICS, POOLER, WAITING, batches
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def upgrade(run: Run, release_hold: bool, no_create: bool, approved: str | None,
     from aoc_migrate.run.evidence_folder import evidence_folder
 
     folder = evidence_folder(evidence)
-    run.work(lambda target: upgrade_with_evidence(folder, target, run.options, options), stops=True)
+    run.work(lambda run, target: upgrade_with_evidence(folder, target, run.options, options), stops=True)
 
 
 def _approved(run: Run, file: str) -> "ApprovedPlan":

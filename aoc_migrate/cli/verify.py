@@ -2,7 +2,8 @@
 
 import click
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.options import ACCEPT, LIMIT, METRICS, POOLER
 from aoc_migrate.cli.param_types import AGE, not_empty
 

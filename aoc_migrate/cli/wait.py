@@ -2,7 +2,8 @@
 
 import click
 
-from aoc_migrate.cli.command import Run, TargetCommand
+from aoc_migrate.cli.call import Run
+from aoc_migrate.cli.command import TargetCommand
 from aoc_migrate.cli.param_types import DURATION
 
 
@@ -25,4 +26,4 @@ def wait(run: Run, timeout: float) -> None:
     """
     from aoc_migrate.run.wait import run_wait
 
-    run.work(lambda target: run_wait(target, run.options, timeout))
+    run.work(lambda run, target: run_wait(target, run.options, timeout))

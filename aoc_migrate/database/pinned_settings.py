@@ -53,12 +53,12 @@ SETTINGS = {
 }
 
 LIFT = (
-    "SELECT set_config(name, '-1', false) FROM pg_settings WHERE name IN ('temp_file_limit', "
-    "'citus.max_intermediate_result_size') AND setting <> '-1' "
-    "AND (context = 'user' OR has_parameter_privilege(name, 'SET'))"
+    "SELECT set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('temp_file_limit', '-1'), "
+    "('citus.max_intermediate_result_size', '-1'), ('session_replication_role', 'origin')) AS x (ours, wanted) "
+    "ON ours = name WHERE setting <> wanted AND (context = 'user' OR has_parameter_privilege(name, 'SET'))"
 )
 """Lifts, where this role may, the limits that sorts, index builds and, on a Citus cluster, results of shards may
-exceed. It needs PostgreSQL 15."""
+exceed, and lets foreign keys and triggers work as for others. It needs PostgreSQL 15."""
 
 
 def pin(ours: str) -> str:

@@ -123,7 +123,7 @@ UNION ALL ({kept} true ORDER BY id COLLATE "C" LIMIT %(limit)s)"""
 
 
 def _stored_late(session: Session, contract: Contract, backfilled_at: str | None, source: str) -> str:
-    """Return a predicate over a wrong row ``t``: is it wrong only because some revision was stored late?
+    """Return a predicate over a wrong row ``t`` of ``w``: is it wrong only because some revision was stored late?
 
     Either its predecessor was stored after it, or it was stored after a row that follows it. Without
     ``created_at`` that is unknown, and every wrong link is an error.
@@ -136,7 +136,7 @@ def _stored_late(session: Session, contract: Contract, backfilled_at: str | None
     other = '(o.retrieved_at, o.id COLLATE "C")'
     return (
         f"EXISTS (SELECT 1 FROM {source} o WHERE {same} "
-        f"AND (o.created_at > t.created_at AND o.created_at >= {stored} AND {other} < {mine} "
+        f"AND (o.id = w.expected AND o.created_at > t.created_at AND o.created_at >= {stored} "
         f"OR o.created_at < t.created_at AND t.created_at >= {stored} AND {other} > {mine}))"
     )
 

@@ -17,7 +17,7 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.report.model import Finding, finding
 
 VISIBLE = "this role sees every row"
-ALL_ROWS_POLICY = "aoc_verify_all"  # ours, on a raw table
+ALL_ROWS_POLICY, TENANT_POLICY = "aoc_verify_all", "aoc_verify_tenant"  # ours, on a raw table
 
 
 def current_revision(session: Session, known: list[str]) -> str | None:
@@ -144,6 +144,15 @@ def only_tenant(session: Session, table: str) -> str | None:
     return tenant_of(session, table, session.value("SELECT current_user"))
 
 
+def restricted(role: str, table: str) -> str:
+    """Return the SQL condition that a restrictive policy of others holds for ``role`` on ``table``, an oid."""
+    return (
+        f"EXISTS (SELECT FROM pg_policy WHERE polrelid = {table} AND polcmd IN ('r', '*') AND NOT polpermissive "
+        f"AND polname <> '{TENANT_POLICY}' AND EXISTS (SELECT FROM unnest(polroles) AS named "
+        f"WHERE named = 0 OR pg_has_role({role}, named, 'USAGE')))"
+    )
+
+
 def unreadable(session: Session, table: str, *, one_tenant: bool = False) -> list[Finding]:
     """Return why this session cannot read every row of ``table``: missing SELECT, or row-level security.
 
@@ -157,14 +166,16 @@ def unreadable(session: Session, table: str, *, one_tenant: bool = False) -> lis
         f"AND NOT coalesce((SELECT bool_or(polname = '{ALL_ROWS_POLICY}' AND polpermissive "
         "AND pg_get_expr(polqual, polrelid) = 'true') AND bool_and(polpermissive) FROM pg_policy "
         "WHERE polrelid = c.oid AND polcmd IN ('r', '*') AND EXISTS ("
-        "SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false) AS filtered "
+        "SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false) AS filtered, "
+        f"row_security_active(c.oid) AND {restricted('current_user', 'c.oid')} AS restricted "
         "FROM pg_class c WHERE c.oid = to_regclass(%s)",
         (str(session.schema[table]),),
     )
     if not facts["whole"]:
         remedy = f"Run: {grant_select(session, table)}"
         return [finding("privileges", table, role=facts["role"], action=f"read {table}", remedy=remedy)]
-    if facts["filtered"] and not (one_tenant and only_tenant(session, table) is not None):
+    tenants = one_tenant and not facts["restricted"] and only_tenant(session, table) is not None
+    if facts["filtered"] and not tenants:
         return [finding("row-level-security", table, role=facts["role"])]
     return []
 

@@ -14,13 +14,13 @@ from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.trust import owner_of, trusted
-from aoc_migrate.inspect.session_checks import policy_of, tenant_of
+from aoc_migrate.inspect.session_checks import policy_of, restricted, tenant_of
 from aoc_migrate.report.model import Finding, finding
 
 POWERS = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
 _MAY_CHANGE = (
     "has_any_column_privilege({role}, c.oid, 'INSERT') OR has_any_column_privilege({role}, c.oid, 'UPDATE') "
-    "OR has_table_privilege({role}, c.oid, 'DELETE') OR has_table_privilege({role}, c.oid, 'TRUNCATE')"
+    "OR has_table_privilege({role}, c.oid, 'DELETE, TRUNCATE, TRIGGER')"
 )
 REFUSED = ("42501", "25006")  # insufficient_privilege, read_only_sql_transaction
 
@@ -132,10 +132,12 @@ def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Findin
 
 
 def _filtered(session: Session, contract: Contract, role: str) -> bool:
-    guarded = session.value(
-        "SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass(%s)", (str(session.schema[contract.table]),)
+    guarded = session.row(
+        f"SELECT relrowsecurity AS active, {restricted('%s', 'pg_class.oid')} AS restricted "
+        "FROM pg_class WHERE oid = to_regclass(%s)",
+        (role, str(session.schema[contract.table])),
     )
-    return bool(guarded) and policy_of(session, contract.table, role) is None
+    return guarded["active"] and (guarded["restricted"] or policy_of(session, contract.table, role) is None)
 
 
 def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding]:

@@ -58,7 +58,10 @@ def write_bundle(folder: Path, kit: Kit, report: Report) -> None:
 
     Raises Abort: exit 2 for wrong usage, 3 if the package index does not answer, 4 if writing fails.
     """
-    _refuse(folder, kit)
+    try:
+        _refuse(folder, kit)
+    except OSError as error:
+        raise refused(f"{error.filename} cannot be read: {error.strerror}.") from None
     with _new(folder) as new:
         _fill(new, kit)
         _seal(new, kit)
@@ -76,6 +79,10 @@ def write_bundle(folder: Path, kit: Kit, report: Report) -> None:
 def _refuse(folder: Path, kit: Kit) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise refused(f"{folder} already exists and is not an empty folder. Choose another one.")
+    if folder.absolute() == Path.cwd():
+        raise refused("A bundle cannot replace the current folder. Name a new one.")
+    if not os.environ.get("SOURCE_DATE_EPOCH", "0").strip().isdecimal():
+        raise refused("SOURCE_DATE_EPOCH is not a number of seconds since 1970.")
     names = [path.name for path in kit.reports]
     if len(names) != len(set(names)):
         raise refused("Two reports have the same file name, and both go into one folder. Rename one.")
@@ -171,7 +178,8 @@ def _target(name: str) -> dict[str, Any]:
 
 def _sign(new: Path, command: str) -> None:
     try:
-        arguments = [*shlex.split(command), SUMS]
+        program, *options = shlex.split(command) or [""]
+        arguments = [str(Path(program).absolute()) if "/" in program else program, *options, SUMS]
         signer = subprocess.run(arguments, cwd=new, check=False, capture_output=True, text=True)
     except (OSError, ValueError) as error:
         name = command.split(maxsplit=1)[0] if command.strip() else "''"  # the options may hold a passphrase

@@ -1,8 +1,7 @@
 """The bill of materials of a bundle or an image: CycloneDX 1.6, from the metadata of the wheels."""
 
-import email.parser
 import json
-import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from email.message import Message
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from aoc_migrate import __version__
 from aoc_migrate.kit.checksums import sha256
+from aoc_migrate.kit.wheels import read_metadata
 
 Component = dict[str, Any]
 
@@ -20,12 +20,13 @@ def sbom(wheels: Sequence[Path], base: Sequence[Component] = ()) -> str:
     ``base`` is what an image has below the packages: Python, and the packages of the operating system.
     """
     main, libraries = _package("application", "aoc-migrate", __version__), []
-    for path in wheels:
-        metadata = _metadata(path)
+    known = [(path, read_metadata(path)) for path in wheels]
+    wheels_of = Counter(metadata["Name"] for _, metadata in known)
+    for path, metadata in known:
         if metadata["Name"] == "aoc-migrate":
             main |= _licenses(metadata)
         else:
-            libraries.append(_library(path, metadata))
+            libraries.append(_library(path, metadata, alone=wheels_of[metadata["Name"]] == 1))
     body = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -42,19 +43,17 @@ def component(type_: str, name: str, version: str, purl: str) -> Component:
     return {"type": type_, "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
-def _metadata(path: Path) -> Message:
-    with zipfile.ZipFile(path) as wheel:
-        name = next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
-        return email.parser.Parser().parsestr(wheel.read(name).decode("utf-8"))
-
-
 def _package(type_: str, name: str, version: str) -> Component:
     return component(type_, name, version, f"pkg:pypi/{name.lower().replace('_', '-')}@{version}")
 
 
-def _library(path: Path, metadata: Message) -> Component:
+def _library(path: Path, metadata: Message, *, alone: bool) -> Component:
+    """Return the component of a wheel; unless it is ``alone``, its package has others, for other platforms."""
+    package = _package("library", metadata["Name"], metadata["Version"])
+    reference = package["purl"] if alone else f"{package['purl']}?file_name={path.name}"
     return {
-        **_package("library", metadata["Name"], metadata["Version"]),
+        **package,
+        **{"bom-ref": reference, "purl": reference},
         "hashes": [{"alg": "SHA-256", "content": sha256(path)}],
         **_licenses(metadata),
     }

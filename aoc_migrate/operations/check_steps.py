@@ -15,7 +15,7 @@ from aoc_migrate.database.questions import (
 )
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.signature import named
-from aoc_migrate.operations.step import KEPT, Kind, Lock, Objection, Printed, Step, foreign_object
+from aoc_migrate.operations.step import KEPT, STILL_USED, Kind, Lock, Objection, Printed, Step, foreign_object
 
 
 def function_definition(table: Relation, check: Check) -> str:
@@ -161,7 +161,7 @@ def _columns_still_used(raw: Relation, ours: str) -> Objection:
     AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
   WHERE indrelid = to_regclass({raw.literal}) AND (indisprimary OR indisreplident) AND {ours})"""
     remedy = f"Drop that key; for a replica identity, run: ALTER TABLE {raw} REPLICA IDENTITY DEFAULT;"
-    return Objection("still-used", f"NOT NULL of columns of {raw.name}", reason, {"remedy": remedy})
+    return Objection(STILL_USED, f"NOT NULL of columns of {raw.name}", reason, {"remedy": remedy})
 
 
 def _alter_columns(raw: Relation, change: str, which: str) -> str:

@@ -3,7 +3,7 @@
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database.questions import exists, index_is_ours
 from aoc_migrate.database.relation import Relation
-from aoc_migrate.operations.step import Kind, Lock, Objection, Printed, Step, foreign_object
+from aoc_migrate.operations.step import STILL_USED, Kind, Lock, Objection, Printed, Step, foreign_object
 
 
 def definition(index: Index, name: Relation, table: str, how: str = "") -> str:
@@ -26,20 +26,24 @@ def foreign(table: Relation, name: Relation, index: Index) -> Objection:
     return foreign_object(name.name, found)
 
 
-def still_used(table: Relation, name: Relation, needed: str) -> Objection:
-    """Return the objection to dropping an index on which others have based something since.
+def still_used(table: Relation, name: Relation, needed: str, kept: str) -> Objection:
+    """Return the objection to dropping an index on which others have based something since, also in partitions.
 
     PostgreSQL refuses to drop it for a constraint's sake. For a replica identity's it does not, and then refuses
-    every UPDATE and DELETE of a published table.
+    every UPDATE and DELETE of a published table. ``kept``: the condition that the part ``x`` of a partition, in
+    schema ``n``, was there before, and stays.
     """
     index = f"to_regclass({name.literal})"
-    reason = f"""CASE WHEN {needed} THEN (SELECT string_agg(used, '; ' ORDER BY used) FROM (
+    reason = f"""CASE WHEN {needed} THEN (
+  WITH parts AS (SELECT {index} AS index UNION SELECT relid FROM pg_partition_tree({index})
+    JOIN pg_class x ON x.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT {kept})
+  SELECT string_agg(used, '; ' ORDER BY used) FROM (
     SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
-    FROM pg_constraint WHERE conindid = {index}
+    FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
     UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass
-    FROM pg_index WHERE indexrelid = {index} AND indisreplident) AS uses) END"""
+    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END"""
     remedy = f"Drop that constraint; for a replica identity, run: ALTER TABLE {table} REPLICA IDENTITY DEFAULT;"
-    return Objection("still-used", f"the index {name.name}", reason, {"remedy": remedy})
+    return Objection(STILL_USED, f"the index {name.name}", reason, {"remedy": remedy})
 
 
 def drop(table: Relation, name: Relation, needed: str, objection: Objection | None = None) -> Step:

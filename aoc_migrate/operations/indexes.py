@@ -12,6 +12,7 @@ from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor
 
 NOT_FOUND = "NOT (value->>'index_found')::boolean"
+KEPT_PART = "value->'leaf_indexes' @> jsonb_build_array(jsonb_build_array(n.nspname, x.relname))"
 
 
 @operation
@@ -51,5 +52,6 @@ def drop_index_concurrently(
         partitioned_index.drop(online, raw, index, revision)
     else:
         ours = f"{ours} AND {index_is_ours(raw, named, index)}"
-        run.run(drop(raw, named, ours, still_used(raw, named, ours)))
+        kept = recorded(run.schema, revision, KEPT_PART)
+        run.run(drop(raw, named, ours, still_used(raw, named, ours, kept)))
     run.run(forget(run.schema, revision))

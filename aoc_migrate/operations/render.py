@@ -14,7 +14,18 @@ from aoc_migrate.database.questions import index_is_invalid, maintaining
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.spread.shape import PLAIN, Spread
 from aoc_migrate.operations.instant import LEAST_WEAK_WAIT, Instant
-from aoc_migrate.operations.step import KEPT, Batches, Kind, Lock, Objection, Printed, Step, strongest, title
+from aoc_migrate.operations.step import (
+    KEPT,
+    STILL_USED,
+    Batches,
+    Kind,
+    Lock,
+    Objection,
+    Printed,
+    Step,
+    strongest,
+    title,
+)
 from aoc_migrate.operations.supersedes import printed
 
 if TYPE_CHECKING:
@@ -80,7 +91,7 @@ class Printer:
 
     def _step(self, step: Step) -> None:
         """Print a Step inside Alembic's transaction."""
-        if step.kind is Kind.RECORD and step.objection:
+        if step.objection and (step.kind is Kind.RECORD or step.objection.slug == STILL_USED):
             self._object(step.objection)
         body = ";\n".join(step.sql) + ";"
         if step.printed is Printed.ASKING:
@@ -97,6 +108,8 @@ class Printer:
             self._put("\n".join([comment([step]), *(f"{sql};" for sql in before)]))
             self._put(f"{printed.HOLDERS}\n\n{printed.procedures(self.limits.deadline)}\n\n{printed.call(step)}")
             return
+        if step.objection and step.objection.slug == STILL_USED:
+            self._object(step.objection)
         if step.kind is Kind.DROP_INDEX:
             self._put(_refuse_running(step))
         (sql,) = step.sql
@@ -109,8 +122,9 @@ class Printer:
         """Print the statement that ends the script where there is an objection."""
         declare = f"reason text := {objection.reason};"
         raising = f"RAISE EXCEPTION '{objection.subject}: %', reason;"
+        wrong = "is used by others" if objection.slug == STILL_USED else "is not as it must be"
         self._put(
-            f"-- Stop if {objection.subject} is not as it must be.\n"
+            f"-- Stop if {objection.subject} {wrong}.\n"
             + _block(f"IF reason IS NOT NULL THEN\n  {raising}\nEND IF;", declare)
         )
 

@@ -92,6 +92,7 @@ class Kind(Enum):
 BUILDS = (Kind.BUILD_INDEX, Kind.BUILD_UNIQUE_INDEX)
 CONCURRENTLY = (*BUILDS, Kind.DROP_INDEX, Kind.REBUILD_INDEX)
 """Kinds of statements that PostgreSQL refuses in a transaction."""
+STILL_USED = "still-used"
 KEPT = "function-kept"
 """The only objection that is a warning: the Step is left out."""
 

@@ -14,7 +14,7 @@ from aoc_migrate.inspect.duplicates import duplicates_and_nulls
 from aoc_migrate.operations.step import objects_left
 from aoc_migrate.psql.script import VARIABLES, audit, run_values, shared_values
 from aoc_migrate.psql.script_steps import Job, constraints_job, due, remove_job
-from aoc_migrate.psql.sections import Marks, section
+from aoc_migrate.psql.sections import Marks, objections, section
 from aoc_migrate.psql.templates import as_statement, rendered
 from aoc_migrate.revisions.graph import contract_at, head, history
 from aoc_migrate.revisions.revision_sql import collect
@@ -126,6 +126,7 @@ def _model(target: str) -> dict[str, Any]:
         "remove": {
             **_job_values(down),
             "left": _left(down),
+            "objections": objections(down),
             "sections": [section(down, revision, None) for revision in down.revisions],
         },
     }

@@ -35,30 +35,35 @@ def changed_types(session: Session, contract: Contract) -> Iterator[Finding]:
     for name, type_ in unlimited(session, raw).items():
         if kept.get(name, type_) != type_:
             remedy = (
-                "Restore what is in quarantine, or make sure that it fits, and change the type there: "
+                "Give both one type that holds the values of both. To change the quarantine's: "
                 f"ALTER TABLE {quarantine} ALTER {name} TYPE {type_};"
             )
-            reason = "a value could change on its way there"
+            reason = "a value could change on its way there or back"
             words = {"column": name, "type": type_, "kept": kept[name], "reason": reason, "remedy": remedy}
             yield finding("type-changed", contract.table, **words)
 
 
 def narrower_types(session: Session, contract: Contract, chosen: str, stored: Sequence[str]) -> Iterator[Finding]:
-    """Yield ``type-changed`` for each column of ``stored`` that cannot hold a value of the rows ``chosen``."""
+    """Yield ``type-changed`` where a column of ``stored`` got a modifier that does not fit the rows ``chosen``."""
     raw, quarantine = session.schema[contract.table], session.schema[contract.quarantine]
-    kept = {row["name"]: row["type"] for row in session.rows(_TYPES, (str(quarantine),))}
-    types = {row["name"]: row["type"] for row in session.rows(_TYPES, (str(raw),)) if row["name"] in stored}
-    other = {name: type_ for name, type_ in types.items() if kept[name] != type_}
+    kept = {row["name"]: row for row in session.rows(_TYPES, (str(quarantine),))}
+    types = {row["name"]: row for row in session.rows(_TYPES, (str(raw),)) if row["name"] in stored}
+    other = {
+        name: row["type"]
+        for name, row in types.items()
+        if kept[name]["type"] != row["type"] and kept[name]["unlimited"] == row["unlimited"]
+    }
     if not other:
         return
-    changes = ", ".join(_changed(name, f"{name}::{type_}::{kept[name]}") for name, type_ in other.items())
+    changes = ", ".join(_changed(name, f"{name}::{type_}::{kept[name]['type']}") for name, type_ in other.items())
     with own_tables_locked(session, contract.quarantine):
         rows = session.value(f"SELECT ARRAY[{changes}] FROM {quarantine} WHERE {chosen}")
     for (name, type_), changed in zip(other.items(), rows, strict=True):
         if changed:
             reason = f"{changed:,} of the rows in quarantine would change on the way back"
-            remedy = f"Give the column a type that holds them: ALTER TABLE {raw} ALTER {name} TYPE {kept[name]};"
-            words = {"column": name, "type": type_, "kept": kept[name], "reason": reason, "remedy": remedy}
+            wide = kept[name]["type"]
+            remedy = f"Give the column a type that holds them: ALTER TABLE {raw} ALTER {name} TYPE {wide};"
+            words = {"column": name, "type": type_, "kept": wide, "reason": reason, "remedy": remedy}
             yield finding("type-changed", contract.table, **words)
 
 

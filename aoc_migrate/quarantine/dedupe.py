@@ -145,7 +145,8 @@ def _differing(session: Session, contract: Contract) -> str:
     Id, times of fetching and storing, link and identity columns do not count.
     """
     rows = session.rows(
-        "SELECT quote_ident(attname) AS name, quote_literal(attname) AS text FROM pg_attribute "
+        "SELECT quote_ident(attname) || CASE atttypid WHEN 'json'::regtype THEN '::text' ELSE '' END AS name, "
+        "quote_literal(attname) AS text FROM pg_attribute "
         "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attidentity = '' "
         'AND attname <> ALL (%s) ORDER BY attname COLLATE "C"',
         (str(session.schema[contract.table]), [*_FETCH_COLUMNS, contract.link]),

@@ -12,6 +12,7 @@ from aoc_migrate.database.own_tables import lock, own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.granting import must_read
+from aoc_migrate.quarantine.column_types import unlimited
 from aoc_migrate.quarantine.contents import has_quarantine, no_such_rows
 from aoc_migrate.report.facts.quarantined import ExportFacts
 from aoc_migrate.report.model import Report
@@ -38,7 +39,11 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     must_read(session, contract.quarantine)
     chosen = "true" if run is None else f"quarantine_run = {run}"
     name = session.schema[contract.quarantine]
-    query = f"SELECT to_jsonb(q)::text FROM {name} AS q WHERE {chosen} ORDER BY quarantine_run DESC, id"
+    columns = ", ".join(  # text of the type json may be too much for jsonb
+        f"{column}::text" if type_ == "json" else column for column, type_ in unlimited(session, name).items()
+    )
+    rows = f"SELECT {columns} FROM {name} WHERE {chosen}"
+    query = f"SELECT to_jsonb(q)::text FROM ({rows}) AS q ORDER BY quarantine_run DESC, id"
     if run is not None:
         with own_tables_locked(session, contract.quarantine):
             if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):

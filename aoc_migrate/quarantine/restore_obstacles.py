@@ -8,7 +8,7 @@ from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.shape import spread_of
-from aoc_migrate.quarantine.column_types import narrower_types
+from aoc_migrate.quarantine.column_types import changed_types, narrower_types
 from aoc_migrate.quarantine.table import gone_columns
 from aoc_migrate.quarantine.work_list import digest, row_constraints, trigger_findings
 from aoc_migrate.report.model import Finding, finding
@@ -50,6 +50,7 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     with own_tables_locked(session, contract.quarantine):
         rows = session.row(in_the_way)
     yield from _values_without_column(session, contract, chosen, stored)
+    yield from changed_types(session, contract)
     yield from narrower_types(session, contract, chosen, stored)
     if rows["taken"]:
         yield finding("id-taken", table, rows=rows["taken"])

@@ -47,13 +47,14 @@ class Work:
 def row_constraints(session: Session, table: str, stored: Sequence[str] | None = None) -> str:
     """Return the condition that a new version of a row must satisfy: all CHECKs, valid or not, and NOT NULLs.
 
-    ``stored``: only the constraints of these columns, quoted; those of a column with another one are left out.
+    A CHECK of the whole row is left out: it can be asked of nothing but the table. ``stored``: only what concerns
+    these columns, quoted, and no others.
     """
     rows = session.rows(
         "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held, "
         "ARRAY(SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)) "
         "AS columns FROM pg_constraint k WHERE conrelid = to_regclass(%(table)s) AND contype = 'c' "
-        "AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false' "
+        "AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false' AND coalesce(0 < ALL (conkey), true) "
         "UNION ALL SELECT quote_ident(attname) || ' IS NOT NULL', ARRAY[quote_ident(attname)] "
         "FROM pg_attribute WHERE attnotnull AND attnum > 0 AND attgenerated = '' AND NOT attisdropped "
         "AND attrelid = to_regclass(%(table)s)",
@@ -135,7 +136,8 @@ def _cascades(session: Session, contract: Contract, leaving: str) -> Iterator[Fi
     keys = session.rows(
         "SELECT quote_ident(conname) AS key, conrelid::regclass::text AS source, CASE confdeltype "
         "WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END AS action "
-        "FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confdeltype NOT IN ('a', 'r') "
+        "FROM pg_constraint k WHERE contype = 'f' AND conparentid = 0 AND confdeltype NOT IN ('a', 'r') "
+        "AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false' "
         f"AND confrelid IN {FAMILY} ORDER BY 2, 1",
         (str(session.schema[contract.table]),),
     )

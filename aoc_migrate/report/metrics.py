@@ -51,13 +51,12 @@ class Sample(NamedTuple):
 def write(file: Path, command: str, reports: list[Report], now: float) -> None:
     """Replace the file with the metrics of a run that ended at ``now`` (seconds since 1970).
 
-    If the run failed, the time of its last success stays in the file.
+    Where a target failed or had no turn, the time of the command's last success there stays in the file.
     """
     before = list(_last_successes(file))
     found = [sample for report in reports for sample in samples(command, report, now)]
     succeeded = [sample.labels for sample in found if sample.name == LAST_SUCCESS]
-    runs = [_run(command, report) for report in reports]
-    kept = [sample for sample in before if sample.labels in runs and sample.labels not in succeeded]
+    kept = [s for s in before if s.labels["command"] == command and s.labels not in succeeded]
     with TemporaryDirectory(dir=file.parent) as private:
         write_to_textfile(str(file), registry([*found, *kept]), tmpdir=private)
     file.chmod(0o644)  # the collector runs as another user

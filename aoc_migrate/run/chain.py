@@ -91,6 +91,9 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
         report.put(facts)
         if not facts.links:
             return
+        if apply and (current_hold := hold.read(session)) and not current_hold.finished:
+            report.findings.append(hold.to_finding(session, current_hold))
+            return
         if not apply:
             report.next = Next(
                 choices=(f"aoc-migrate chain {session.target.name} --drop-journal --apply",), note=SHOWN

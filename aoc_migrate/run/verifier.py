@@ -17,6 +17,7 @@ from aoc_migrate.inspect.chain_scope import strange_tenant
 from aoc_migrate.inspect.granting import may_not_alter, may_not_let_in
 from aoc_migrate.inspect.session_checks import (
     ALL_ROWS_POLICY,
+    TENANT_POLICY,
     policy_of,
     table_missing,
     tenant_of,
@@ -31,7 +32,6 @@ from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import locked
 from aoc_migrate.revisions.graph import contract_at, swap_of
 
-TENANT_POLICY = "aoc_verify_tenant"
 CONNECTION_LIMIT = 5
 _ROTATED = "The password is the one in the file; the server got only a salted hash of it. "
 _KEPT = "No password was set; --password-file sets one. "

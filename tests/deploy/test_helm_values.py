@@ -159,4 +159,4 @@ def test_the_network_policy_allows_only_what_is_needed(helm: Helm) -> None:
     assert {port["port"] for port in postgresql["ports"]} == {5432, 6432}
     assert postgresql["to"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
     assert gateway == {"ports": [{"protocol": "TCP", "port": 9091}]}
-    assert [port["port"] for port in dns["ports"]] == [53, 53]
+    assert [port["port"] for port in dns["ports"]] == [53, 53, 5353, 5353]

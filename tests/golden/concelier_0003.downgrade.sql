@@ -78,6 +78,20 @@ ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_requi
 ALTER TABLE "public"."advisory_raw" ADD CONSTRAINT advisory_raw_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID;
 COMMENT ON CONSTRAINT advisory_raw_required_v1 ON "public"."advisory_raw" IS 'aoc-migrate sha256:6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8';
 
+-- Stop if NOT NULL of columns of advisory_raw is used by others.
+DO $aoc$
+DECLARE reason text := (SELECT string_agg(format('%I is in the %s %s', attname,
+      CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass), '; '
+      ORDER BY attnum, indexrelid)
+  FROM pg_index JOIN pg_attribute ON attrelid = indrelid
+    AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+  WHERE indrelid = to_regclass('"public"."advisory_raw"') AND (indisprimary OR indisreplident) AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0003' AND NOT value->'not_null' ? attname::text) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated));
+BEGIN
+  IF reason IS NOT NULL THEN
+    RAISE EXCEPTION 'NOT NULL of columns of advisory_raw: %', reason;
+  END IF;
+END $aoc$;
+
 -- DROP NOT NULL tenant, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, linkset ON advisory_raw: ACCESS EXCLUSIVE on advisory_raw for an instant; only where this migration had set it.
 DO $aoc$
 DECLARE parts text := (SELECT string_agg(format('ALTER %I DROP NOT NULL', attname), ', ') FROM pg_attribute

@@ -54,6 +54,32 @@ END $aoc$;
 
 -- Running downgrade concelier_0005 -> concelier_0004
 
+-- Stop if the index advisory_raw_chain_v1 is used by others.
+DO $aoc$
+DECLARE reason text := CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0005' AND NOT (value->>'index_found')::boolean) AND EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+  WHERE i.indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND i.indrelid = to_regclass('"public"."advisory_raw"')
+  AND i.indisunique = false AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND m.amname = 'btree' AND i.indnatts = i.indnkeyatts AND i.indnatts = cardinality(ARRAY['tenant', 'source_vendor', 'upstream_id', 'retrieved_at', 'id COLLATE "C"'])
+  AND (SELECT bool_and(a.attname = split_part(w.name, ' ', 1) AND o.opcdefault AND k.options = 0
+      AND k.collated = CASE WHEN strpos(w.name, ' COLLATE "C"') > 0 THEN 'pg_catalog."C"'::regcollation
+        ELSE a.attcollation END)
+    FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[], i.indoption::int2[])
+      WITH ORDINALITY AS k (attnum, collated, class, options, n)
+    JOIN unnest(ARRAY['tenant', 'source_vendor', 'upstream_id', 'retrieved_at', 'id COLLATE "C"']) WITH ORDINALITY AS w (name, n) ON w.n = k.n JOIN pg_opclass o ON o.oid = k.class
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum)) THEN (
+  WITH parts AS (SELECT to_regclass('"public"."advisory_raw_chain_v1"') AS index UNION SELECT relid FROM pg_partition_tree(to_regclass('"public"."advisory_raw_chain_v1"'))
+    JOIN pg_class x ON x.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0005' AND value->'leaf_indexes' @> jsonb_build_array(jsonb_build_array(n.nspname, x.relname))))
+  SELECT string_agg(used, '; ' ORDER BY used) FROM (
+    SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
+    FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
+    UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass
+    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END;
+BEGIN
+  IF reason IS NOT NULL THEN
+    RAISE EXCEPTION 'the index advisory_raw_chain_v1: %', reason;
+  END IF;
+END $aoc$;
+
 -- No other session may be building it.
 DO $aoc$
 BEGIN

@@ -98,6 +98,8 @@ LANGUAGE plpgsql AS $aoc_body$
 DECLARE
   begun timestamptz;
   scans int := 0;
+  whole int := 20 + (SELECT greatest(reltuples, 0) / 50000 FROM pg_class
+    WHERE oid = relation::regclass);
   ids text[]; olds text[]; expecteds text[];
   seen bigint; written bigint; repaired bigint;
 BEGIN
@@ -106,7 +108,8 @@ BEGIN
     EXIT WHEN seen < 2000;
   END LOOP;
   begun := clock_timestamp();
-  WHILE scans < 3 OR scans < 20 AND clock_timestamp() - begun < interval '600.0 s' LOOP
+  WHILE whole > 0 AND (scans < 3
+      OR scans < 20 AND clock_timestamp() - begun < interval '600.0 s') LOOP
     EXECUTE format('SELECT array_agg(id), array_agg(old), array_agg(expected) '
       'FROM (%s LIMIT 50000) AS wrong', scan) INTO ids, olds, expecteds;
     COMMIT;
@@ -121,6 +124,8 @@ BEGIN
     END LOOP;
     IF cardinality(ids) < 50000 OR repaired = 0 THEN
       scans := scans + 1;
+    ELSE
+      whole := whole - 1;
     END IF;
   END LOOP;
   RAISE WARNING '%: rows with wrong links keep coming; aoc-migrate verify names what is left', relation;

@@ -66,6 +66,8 @@ LANGUAGE plpgsql AS $aoc_body$
 DECLARE
   begun timestamptz;
   scans int := 0;
+  whole int := {MOST_SCANS} + (SELECT greatest(reltuples, 0) / {FOUND} FROM pg_class
+    WHERE oid = relation::regclass);
   ids text[]; olds text[]; expecteds text[];
   seen bigint; written bigint; repaired bigint;
 BEGIN
@@ -74,7 +76,8 @@ BEGIN
     EXIT WHEN seen < {SIZE};
   END LOOP;
   begun := clock_timestamp();
-  WHILE scans < {LEAST_SCANS} OR scans < {MOST_SCANS} AND clock_timestamp() - begun < interval '{deadline} s' LOOP
+  WHILE whole > 0 AND (scans < {LEAST_SCANS}
+      OR scans < {MOST_SCANS} AND clock_timestamp() - begun < interval '{deadline} s') LOOP
     EXECUTE format('SELECT array_agg(id), array_agg(old), array_agg(expected) '
       'FROM (%s LIMIT {FOUND}) AS wrong', scan) INTO ids, olds, expecteds;
     COMMIT;
@@ -89,6 +92,8 @@ BEGIN
     END LOOP;
     IF cardinality(ids) < {FOUND} OR repaired = 0 THEN
       scans := scans + 1;
+    ELSE
+      whole := whole - 1;
     END IF;
   END LOOP;
   RAISE WARNING '%: rows with wrong links keep coming; aoc-migrate verify names what is left', relation;

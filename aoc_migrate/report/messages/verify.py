@@ -93,8 +93,8 @@ VERIFY: dict[str, Message] = {
         severity="warning",
     ),
     "verifier-can-write": Message(
-        "The verifier role {role} may write to {subject}.",
-        "Run: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {subject} FROM {quoted}; "
+        "The verifier role {role} may write to {subject}, or attach triggers to it.",
+        "Run: REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON {subject} FROM {quoted}; "
         "Also check whether PUBLIC has rights on it.",
     ),
     "probe-not-possible": Message(

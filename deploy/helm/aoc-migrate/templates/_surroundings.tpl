@@ -30,6 +30,8 @@ egress:
       - {protocol: TCP, port: {{ $port }}}
   {{- end }}
   - ports:
-      - {protocol: UDP, port: 53}
-      - {protocol: TCP, port: 53}
+      {{- range list 53 5353 }}{{/* 5353: OpenShift's DNS pods, because policies see the port behind the service */}}
+      - {protocol: UDP, port: {{ . }}}
+      - {protocol: TCP, port: {{ . }}}
+      {{- end }}
 {{- end -}}
