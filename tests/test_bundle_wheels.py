@@ -133,6 +133,7 @@ def test_the_bill_of_materials_names_each_wheel(bundle_with_wheels: Path) -> Non
     assert set(bom["dependencies"][0]["dependsOn"]) == set(references[1:])
 
 
+@pytest.mark.nightly
 def test_each_platform_has_its_wheels(tmp_path: Path) -> None:
     """A kit for two machines has the wheels of both, pinned in one line a package, each named once in the SBOM."""
     machines = ("x86_64", "aarch64")

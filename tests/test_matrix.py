@@ -20,6 +20,7 @@ def ran(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("script", ["soak", "fuzz", "dumps", "coverage", "mutation"])
 def test_a_script_makes_what_it_needs(script: str, tmp_path: Path) -> None:
     """In a fresh clone a script makes the virtual environment first, and ends with its exit code if that fails."""

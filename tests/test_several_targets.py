@@ -43,6 +43,7 @@ ALL: dict[tuple[str, ...], str] = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_what_is_next_is_the_whole_command(
     words: tuple[str, ...],

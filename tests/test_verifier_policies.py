@@ -9,6 +9,7 @@ __all__ = ["migrated", "password_file"]
 HIDING = ("tenant = current_setting('app.tenant_id', true)", "source_vendor <> 'osv'")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("tenant", [(), ("--tenant", "default")], ids=["all rows", "one tenant"])
 @pytest.mark.parametrize("hiding", HIDING)
 def test_a_restrictive_policy_is_found(

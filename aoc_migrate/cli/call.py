@@ -76,9 +76,9 @@ class Run:
     ) -> NoReturn:
         """Do ``work`` on the targets in order, write the reports, and exit with the highest exit code.
 
-        With ``stops``, the first target that fails is the last; what its report says to type then names none of
-        several. ``reported`` is called for each successful target
-        once somebody got its report. A refusal ends the run; the reports of earlier targets are still written.
+        With ``stops``, the first target that fails is the last; what its report says to type is for all of them.
+        ``reported`` is called for each successful target once somebody got its report. A refusal ends the run; the
+        reports of earlier targets are still written.
         """
         self.output.check()
         reports, abort = self._reports(work, stops)
