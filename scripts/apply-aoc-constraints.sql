@@ -56,9 +56,9 @@ DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 -- Names, and the hashes with which verify recognizes constraints (signature), functions (digest) and revisions (sums).
 \if :aoc_first
-\set aoc_marks '{"sums": {"concelier_0001": "0589cd0e2c3fe8897ab1beef7efa12616c91fcca60364c01e5e43dbc34f5a8a3", "concelier_0002": "6a3e563b4f389ccd6746a7d6e5d762d7ecb4df5553ec01b8c1a45257b82639a4", "concelier_0003": "3b217c136ca6956396ef6583e40f981b9d0a4e6d3eaa446fde93359de424856d", "concelier_0004": "9c30fc68356521a4d3e46b07b47c4b4b4710d03e62841da45bffdd181ae06c3e", "concelier_0007": "4244b1b015936f0dcd86e8e81d3b367da3457eca2e199928e99511322badb9d4"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
+\set aoc_marks '{"sums": {"concelier_0001": "0589cd0e2c3fe8897ab1beef7efa12616c91fcca60364c01e5e43dbc34f5a8a3", "concelier_0002": "6a3e563b4f389ccd6746a7d6e5d762d7ecb4df5553ec01b8c1a45257b82639a4", "concelier_0003": "0bcbb875730a8b31be2ef053f042b78887b7434be39b38f45252b43eb4cbf987", "concelier_0004": "f112a2a6ce1c9a0a88367150c7ec70efcb505cafb5e93044efce59887e3148fe", "concelier_0007": "4244b1b015936f0dcd86e8e81d3b367da3457eca2e199928e99511322badb9d4"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
 \else
-\set aoc_marks '{"sums": {"excititor_0001": "4938d0706e6826edd1938a183629ea7f517478154b4cbb421ab2d9e74d84efd2", "excititor_0002": "0a3bb19a0a24037a96bcfecb112aa7e065d8c688520b1c5ca0ec181598f8fe53", "excititor_0003": "8fc278c4aaef681e796bd6df43a4dee07516dde0d00c196ad7d8ca7b5e412ca0", "excititor_0004": "230a3590806dca745383d6068fe76ea66574162e9241c4ecd1a609b49490afd2", "excititor_0007": "3046d449d21e10ef7f9c7a495804e891b64dc850df4b1a7daedb0dedaffeadcc"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}'
+\set aoc_marks '{"sums": {"excititor_0001": "4938d0706e6826edd1938a183629ea7f517478154b4cbb421ab2d9e74d84efd2", "excititor_0002": "0a3bb19a0a24037a96bcfecb112aa7e065d8c688520b1c5ca0ec181598f8fe53", "excititor_0003": "44eff8d6588cff967101f1c00aaea98261ad5665820c3085f9f757000c55891a", "excititor_0004": "b88d17a75c4e4fa753d4a4b120ba0f1b988acf17d3965fc4ac1556e6296e7ab0", "excititor_0007": "3046d449d21e10ef7f9c7a495804e891b64dc850df4b1a7daedb0dedaffeadcc"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}'
 \endif
 SELECT :'aoc_marks'::jsonb->>'table' AS aoc_table, :'aoc_marks'::jsonb->>'sums' AS aoc_sums \gset
 
@@ -216,7 +216,7 @@ CREATE OR REPLACE PROCEDURE pg_temp.aoc_step(relation text, lock text, steps tex
 DECLARE
   weak int := least(greatest(5000, 2 * (SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout')), 600000);
   begun timestamptz := clock_timestamp(); pause float8 := 1;
-  step text[]; todo text[]; asked timestamptz; reason text;
+  step text[]; todo text[]; weakly bool; asked timestamptz; reason text;
 BEGIN
   relation := pg_temp.aoc_sql(relation);
   FOREACH step SLICE 1 IN ARRAY steps LOOP
@@ -229,14 +229,17 @@ BEGIN
   COMMIT;
   IF todo IS NULL THEN RETURN; END IF;
   LOOP
-    reason := NULL; asked := NULL;
+    reason := NULL; weakly := false; asked := NULL;
     BEGIN
       PERFORM pg_temp.aoc_our_tables();
       FOREACH step SLICE 1 IN ARRAY todo LOOP
-        IF 'locked' = ANY (todo) AND asked IS NULL AND to_regclass(relation) IS NOT NULL THEN
+        IF 'locked' = ANY (todo) AND NOT weakly AND to_regclass(relation) IS NOT NULL THEN
           -- This lock blocks no reader or writer, and an autovacuum yields after deadlock_timeout.
           PERFORM set_config('lock_timeout', weak || 'ms', true), set_config('synchronous_commit', 'off', true);
           EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+          weakly := true;
+        END IF;
+        IF step[1] = 'locked' AND asked IS NULL AND weakly THEN
           asked := clock_timestamp();
           IF lock = 'ACCESS EXCLUSIVE' THEN
             PERFORM set_config('lock_timeout', '100ms', true);
@@ -443,12 +446,14 @@ SELECT CASE WHEN :aoc_position > 0 THEN pg_temp.aoc_asks($n$coalesce(pg_temp.aoc
 SELECT pg_temp.aoc_alone($o$'the index <table>_idempotency_v1: ' || (CASE WHEN coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant',
   'source_vendor', 'upstream_id', 'content_hash']) THEN ( WITH parts AS (SELECT to_regclass('<schema>."<table>_idempotency_v1"') AS index UNION SELECT relid FROM pg_partition_tree(to_regclass('<schema>."<table>_idempotency_v1"')) JOIN pg_class x ON x.oid = relid
   JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT coalesce(pg_temp.aoc_found('<target>_0004')->'leaf_indexes' @> jsonb_build_array(jsonb_build_array(n.nspname, x.relname)), false)) SELECT string_agg(used, '; ' ORDER BY used) FROM ( SELECT
-  pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0 UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass FROM pg_index JOIN parts ON indexrelid =
-  index WHERE indisreplident) AS uses) END)$o$, 'NULL', 'false', '') AS aoc_x \gset
-SELECT pg_temp.aoc_alone($o$'NOT NULL of columns of <table>: ' || ((SELECT string_agg(format('%I is in the %s %s', attname, CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass), '; ' ORDER BY attnum, indexrelid) FROM pg_index JOIN pg_attribute ON
-  attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1]) WHERE indrelid = to_regclass('<schema>."<table>"') AND (indisprimary OR indisreplident) AND attnotnull AND attname = ANY
-  ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] =
-  attnum AND contype = 'n' AND NOT convalidated)))$o$, 'NULL', 'false', '') AS aoc_x \gset
+  pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0 UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
+  'chooses another)', indrelid::regclass) FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END)$o$, 'NULL', 'false', '') AS aoc_x \gset
+SELECT pg_temp.aoc_alone($o$'NOT NULL of columns of <table>: ' || ((SELECT string_agg(format('%I is in the %s %s of %s', attname, CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass, indrelid::regclass), '; ' ORDER BY indrelid, attnum,
+  indexrelid) FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1]) JOIN pg_class p ON p.oid = indrelid JOIN pg_namespace n ON n.oid = p.relnamespace WHERE (indisprimary OR indisreplident) AND attnotnull AND
+  attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid
+  AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated) AND (indrelid = to_regclass('<schema>."<table>"') OR indrelid IN ( SELECT relid FROM pg_partition_tree(to_regclass('<schema>."<table>"'))) AND NOT coalesce(EXISTS (SELECT FROM
+  jsonb_array_elements(pg_temp.aoc_found('<target>_0003')->'own_not_null') AS own WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text), false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND
+  contype = 'n' AND conislocal))))$o$, 'NULL', 'false', '') AS aoc_x \gset
 \else
 \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,
@@ -521,7 +526,8 @@ SELECT pg_temp.aoc_alone($o$'the index <table>_idempotency_v1: ' || (CASE WHEN c
   SELECT string_agg(used, '; ' ORDER BY used) FROM (
     SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
     FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
-    UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass
+    UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
+      'chooses another)', indrelid::regclass)
     FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END)$o$, $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive)) THEN '<table>_idempotency_v1 is INVALID, and ' || (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."<table>"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) || ' may be building it: let that end, and run this again' END$r$,
   $n$coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])$n$, $s$DROP INDEX CONCURRENTLY IF EXISTS <schema>."<table>_idempotency_v1"$s$) \gexec
 CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['free', $n$pg_temp.aoc_found('<target>_0004') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0004'$s$]]);
@@ -540,12 +546,14 @@ ARRAY['locked', $n$pg_temp.aoc_found('<target>_0003') IS NOT NULL AND NOT (pg_te
 ARRAY['locked', $n$coalesce((NOT pg_temp.aoc_found('<target>_0003')->'not_null' ?& '{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}' OR pg_temp.aoc_found('<target>_0003')->'not_valid' <> '[]'), false) AND NOT (pg_temp.aoc_has_constraint('<schema>."<table>"', '<table>_required_v1') AND NOT pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_required_v1', 'aoc-migrate sha256:<required signature>'))$n$, 'NULL',
  $s$ALTER TABLE <schema>."<table>" DROP CONSTRAINT IF EXISTS <table>_required_v1; ALTER TABLE <schema>."<table>" ADD CONSTRAINT <table>_required_v1 CHECK (tenant IS NOT NULL AND source_vendor IS NOT NULL AND upstream_id IS NOT NULL AND content_hash IS NOT NULL AND
   retrieved_at IS NOT NULL AND source IS NOT NULL AND upstream IS NOT NULL AND linkset IS NOT NULL) NOT VALID; COMMENT ON CONSTRAINT <table>_required_v1 ON <schema>."<table>" IS 'aoc-migrate sha256:<required signature>'$s$],
-ARRAY['locked', $n$EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated))$n$, $o$'NOT NULL of columns of <table>: ' || ((SELECT string_agg(format('%I is in the %s %s', attname,
-      CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass), '; '
-      ORDER BY attnum, indexrelid)
-  FROM pg_index JOIN pg_attribute ON attrelid = indrelid
-    AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
-  WHERE indrelid = to_regclass('<schema>."<table>"') AND (indisprimary OR indisreplident) AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated)))$o$,
+ARRAY['locked', $n$EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated))$n$, $o$'NOT NULL of columns of <table>: ' || ((SELECT string_agg(format('%I is in the %s %s of %s', attname,
+      CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass,
+      indrelid::regclass), '; ' ORDER BY indrelid, attnum, indexrelid)
+  FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+    JOIN pg_class p ON p.oid = indrelid JOIN pg_namespace n ON n.oid = p.relnamespace
+  WHERE (indisprimary OR indisreplident) AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated) AND (indrelid = to_regclass('<schema>."<table>"') OR indrelid IN (
+    SELECT relid FROM pg_partition_tree(to_regclass('<schema>."<table>"'))) AND NOT coalesce(EXISTS (SELECT FROM jsonb_array_elements(pg_temp.aoc_found('<target>_0003')->'own_not_null') AS own WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text), false) AND NOT EXISTS (SELECT FROM pg_constraint
+      WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND conislocal))))$o$,
  $s$DO $aoc$ DECLARE parts text := (SELECT string_agg(format('ALTER %I DROP NOT NULL', attname), ', ') FROM pg_attribute WHERE attrelid = to_regclass('<schema>."<table>"') AND attnotnull AND attname = ANY
   ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] =
   attnum AND contype = 'n' AND NOT convalidated)); BEGIN IF parts IS NOT NULL THEN EXECUTE format('ALTER TABLE %s %s', '<schema>."<table>"', parts); END IF; END $aoc$$s$],

@@ -100,7 +100,7 @@ def rollback_killed(reader: Reader) -> Iterator[Here]:
 
 @contextmanager
 def locked(reader: Reader) -> Iterator[Here]:
-    """A session that nobody knows holds the lock between runs."""
+    """A session that nobody knows holds the run lock."""
     with closing(reader.connect("concelier", OWNER)) as session:
         session.execute("SELECT pg_advisory_lock(%s::bigint)", [lock_key("concelier", "public")])
         yield {"4711": str(session.info.backend_pid)}

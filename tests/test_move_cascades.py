@@ -74,3 +74,20 @@ def test_repairs_that_move_nothing_go_on(excititor: Database, aoc: Aoc) -> None:
 
     assert (ran.exit_code, ran.report["facts"]["repaired"]) == (0, 1)
     assert excititor.rows("SELECT about FROM notes") == [("a",)]
+
+
+def test_foreign_keys_hold_while_rows_move(excititor: Database, aoc: Aoc) -> None:
+    """Even if the role's sessions begin as those of replicas, no row moves that a table of others refers to."""
+    role = f"console_{excititor.connection.info.backend_pid}"
+    excititor.run(f"CREATE ROLE {role}; CREATE TABLE notes (about text REFERENCES vex_raw)")
+    for n in range(2):
+        excititor.add(f"{n}", upstream_id="CVE-1", content_hash="h", retrieved_at=f"2025-01-0{n + 1}T00:00:00Z")
+    excititor.run(f"INSERT INTO notes VALUES ('1'); ALTER TABLE notes OWNER TO {role}")
+    excititor.run(f"GRANT SELECT, REFERENCES ON vex_raw TO {role}")
+    aoc.configure(excititor)
+
+    ran = aoc.json("dedupe", "excititor", "--apply", PGOPTIONS="-c session_replication_role=replica")
+    left = excititor.rows("SELECT id FROM vex_raw ORDER BY id")
+    excititor.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+    assert (ran.exit_code, ran.slugs("error"), left) == (4, ["step-failed"], [("0",), ("1",)])

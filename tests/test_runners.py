@@ -99,14 +99,14 @@ def test_a_blocked_upgrade_gives_up_at_the_deadline(excititor: Database, aoc: Ao
 
 
 def test_writers_wait_no_longer_than_max_stall(excititor: Database, aoc: Aoc) -> None:
-    """While the upgrade tries behind a reader, INSERTs get their lock: none waits as long as that reader."""
+    """While the upgrade tries behind a reader, no INSERT fails to get its lock within seconds."""
     aoc.configure(excititor)
     stop, written, failed = threading.Event(), 0, ""
 
     def write() -> None:
         nonlocal written, failed
         with psycopg.connect(excititor.url, autocommit=True) as connection:
-            connection.execute("SET lock_timeout = '5s'")
+            connection.execute("SET lock_timeout = '5s'")  # then the reader is let go, and the test fails
             while not (stop.is_set() or failed):
                 try:
                     connection.execute(

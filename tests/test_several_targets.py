@@ -68,14 +68,42 @@ def test_what_is_next_is_the_whole_command(
     assert aoc(*typed.split()[1:]).exit_code == 0
 
 
-def test_a_secret_is_read_once(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """The file of a URL may be a FIFO, which gives its content once."""
-    fifo = tmp_path / "url"
-    os.mkfifo(fifo)
-    writer = threading.Thread(target=fifo.write_text, args=(excititor.url,), daemon=True)
-    writer.start()
+def test_a_relative_revision_is_for_one_target(
+    concelier: Database, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """If the second target has to be tried again, `next` of a relative revision takes the first no further."""
+    aoc.configure(concelier, excititor)
+    assert aoc("upgrade", **retrofit).exit_code == 0
+    with psycopg.connect(excititor.url) as other:
+        other.execute("SELECT pg_advisory_lock(%s::bigint)", [lock_key("excititor", "public")])
+        ran = aoc.json("downgrade", "-1", "--all", "--lock-wait", "100ms")
 
-    ran = aoc("upgrade", "excititor", EXCITITOR_DATABASE_URL_FILE=str(fifo))
+    first, second = ran.json["reports"]
+    assert (first["revision"], second["revision"]) == ("concelier_0007", "excititor_0007")
+    typed = second["next"]["command"]
+    assert typed.replace(" --lock-wait 100ms", "") == "aoc-migrate downgrade excititor -1"
+    assert aoc(*typed.split()[1:]).exit_code == 0
+    assert aoc.json("status", "concelier").report["revision"] == "concelier_0007"
+
+
+@pytest.mark.parametrize("words", [("upgrade",), ("upgrade", "--evidence", "."), ("plan",)], ids=" ".join)
+def test_a_secret_is_read_once(
+    words: tuple[str, ...],
+    concelier: Database,
+    excititor: Database,
+    aoc: Aoc,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file of a URL may be a FIFO, which gives its content once, also of several targets."""
+    monkeypatch.chdir(tmp_path)
+    for database in (concelier, excititor):
+        fifo = tmp_path / database.target
+        os.mkfifo(fifo)
+        aoc.environment[f"{database.target.upper()}_DATABASE_URL_FILE"] = str(fifo)
+        threading.Thread(target=fifo.write_text, args=(database.url,), daemon=True).start()
+
+    ran = aoc(*words)
 
     assert ran.exit_code == 0, ran.err
 

@@ -49,7 +49,14 @@ class Run:
             return self
         if not all_targets:
             raise click.UsageError("Several targets are configured: name one, or add --all.")
+        if self.relative:
+            return self
         return self.but(options=replace(self.options, typed=("--all", *self.options.typed), named=False))
+
+    @property
+    def relative(self) -> bool:
+        """Whether the revision is relative: typed again for all, it would take a target further that is done."""
+        return (self.revision or "").startswith(("+", "-"))
 
     def but(self, **changes: Any) -> "Run":
         """Return the run with other fields; a file that held a URL may be readable only once."""
@@ -76,7 +83,7 @@ class Run:
     ) -> NoReturn:
         """Do ``work`` on the targets in order, write the reports, and exit with the highest exit code.
 
-        With ``stops``, the first target that fails is the last; what its report says to type is for all of them.
+        With ``stops``, the first target that fails is the last, and the command in its report is for all of them.
         ``reported`` is called for each successful target once somebody got its report. A refusal ends the run; the
         reports of earlier targets are still written.
         """
@@ -111,7 +118,7 @@ class Run:
         self, work: "Callable[[Run, Target], Report]", stops: bool
     ) -> "tuple[list[Report], Abort | None]":
         reports: list[Report] = []
-        several = stops and len(self.targets) > 1
+        several = stops and len(self.targets) > 1 and not self.relative
         run = self.but(options=replace(self.options, named=False)) if several else self
         for target in self.targets:
             try:

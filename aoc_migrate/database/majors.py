@@ -17,6 +17,11 @@ CREATEROLE_ALTERS_EVERY_ROLE = "current_setting('server_version_num')::int < 160
 """SQL: whether CREATEROLE is enough to alter and drop others' roles (PostgreSQL 16 release notes)."""
 
 
+def enforced(constraint: str) -> str:
+    """Return the SQL condition that a row of pg_constraint is ENFORCED (PostgreSQL 18 manual, CREATE TABLE)."""
+    return f"to_jsonb({constraint})->>'conenforced' IS DISTINCT FROM 'false'"
+
+
 def major(connection: Connection[Any]) -> int:
     """Return the major version of the server."""
     return connection.info.server_version // 10_000

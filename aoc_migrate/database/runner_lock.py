@@ -1,4 +1,4 @@
-"""The run lock: one at a time migrates a schema.
+"""The run lock: one run at a time migrates a schema.
 
 A session-level advisory lock on the backend that runs the DDL, so a build that outlives its client still holds
 it. Runners poll for it: a blocking waiter deadlocks with CREATE INDEX CONCURRENTLY

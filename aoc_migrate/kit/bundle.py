@@ -81,7 +81,7 @@ def _refuse(folder: Path, kit: Kit) -> None:
         raise refused(f"{folder} already exists and is not an empty folder. Choose another one.")
     if folder.absolute() == Path.cwd():
         raise refused("A bundle cannot replace the current folder. Name a new one.")
-    if not os.environ.get("SOURCE_DATE_EPOCH", "0").strip().isdecimal():
+    if not (os.environ.get("SOURCE_DATE_EPOCH") or "0").isdecimal():
         raise refused("SOURCE_DATE_EPOCH is not a number of seconds since 1970.")
     names = [path.name for path in kit.reports]
     if len(names) != len(set(names)):

@@ -29,7 +29,7 @@ AOC_ALLOW_SUPERSEDES_RETROFIT=true ../aoc/bin/aoc-migrate upgrade concelier --ev
 
 `repair` and `dedupe` show what they would do with the rows that the audit names; with `--rule all --apply` and
 `--apply` they do it. Nothing is lost: moved rows and the originals of repaired ones are kept in
-`advisory_raw_quarantine` (`vex_raw_quarantine`), which only its owner may read; `--restore` puts them back. No
+`advisory_raw_quarantine` (`vex_raw_quarantine`), which only its owner may read, until `--restore --apply`. No
 script in this bundle touches that table, and none of its rows belongs in a bundle.
 
 For excititor, do the same with `EXCITITOR_DATABASE_URL` and `excititor`. Without a `wheels` folder, this bundle is

@@ -36,6 +36,9 @@ def download(folder: Path, platforms: tuple[str, ...], python: str | None, wheel
     versions = ["--python-version", python] if python else []
     for options in list(machines.values()) or [[]]:
         _pip("download", "--only-binary=:all:", "--dest", str(folder), *options, *versions, requirement)
+    names = [name for name, _ in {tuple(path.name.split("-", 2)[:2]) for path in folder.glob("*.whl")}]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise refused(f"The platforms need different versions of {twice[0]}. Make a bundle for each of them.")
     own = [metadata for path in folder.glob("*.whl") if (metadata := read_metadata(path))["Name"] == "aoc-migrate"]
     if [metadata["Version"] for metadata in own] != [__version__]:
         raise refused(f"{requirement} is not aoc-migrate {__version__}, which the bundle describes.")

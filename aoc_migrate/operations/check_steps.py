@@ -137,10 +137,10 @@ def not_null(raw: Relation, columns: Sequence[str]) -> Step:
     return Step(Kind.SET_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), nullable(raw, columns))
 
 
-def drop_not_null(raw: Relation, columns: Sequence[str], condition: str) -> Step:
+def drop_not_null(raw: Relation, columns: Sequence[str], condition: str, own: str) -> Step:
     """Return the Step that drops NOT NULL of ``columns``: where ``condition``, of ``attname``, holds.
 
-    It leaves what others have made NOT VALID since.
+    It leaves what others have made NOT VALID since. ``own``: see `_columns_still_used`.
     """
     ours = (
         f"attnotnull AND attname = ANY ({_listed(columns)}) AND {condition} AND NOT EXISTS (SELECT FROM "
@@ -148,19 +148,26 @@ def drop_not_null(raw: Relation, columns: Sequence[str], condition: str) -> Step
     )
     sql = _alter_columns(raw, "DROP NOT NULL", ours)
     needed = f"EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass({raw.literal}) AND {ours})"
-    used = _columns_still_used(raw, ours)
+    used = _columns_still_used(raw, ours, own)
     return Step(Kind.DROP_NOT_NULL, raw, tuple(columns), Lock.ACCESS_EXCLUSIVE, (sql,), needed, used)
 
 
-def _columns_still_used(raw: Relation, ours: str) -> Objection:
-    """Return the objection to dropping a NOT NULL that a key or a replica identity of others has needed since."""
-    reason = f"""(SELECT string_agg(format('%I is in the %s %s', attname,
-      CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass), '; '
-      ORDER BY attnum, indexrelid)
-  FROM pg_index JOIN pg_attribute ON attrelid = indrelid
-    AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
-  WHERE indrelid = to_regclass({raw.literal}) AND (indisprimary OR indisreplident) AND {ours})"""
-    remedy = f"Drop that key; for a replica identity, run: ALTER TABLE {raw} REPLICA IDENTITY DEFAULT;"
+def _columns_still_used(raw: Relation, ours: str, own: str) -> Objection:
+    """Return the objection to dropping a NOT NULL that a key or a replica identity of others has needed since.
+
+    ``own``: the condition that partition ``n.nspname``, ``p.relname`` had it before. A constraint of a partition's
+    own stays in PostgreSQL 18.
+    """
+    root = f"to_regclass({raw.literal})"
+    reason = f"""(SELECT string_agg(format('%I is in the %s %s of %s', attname,
+      CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass,
+      indrelid::regclass), '; ' ORDER BY indrelid, attnum, indexrelid)
+  FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+    JOIN pg_class p ON p.oid = indrelid JOIN pg_namespace n ON n.oid = p.relnamespace
+  WHERE (indisprimary OR indisreplident) AND {ours} AND (indrelid = {root} OR indrelid IN (
+    SELECT relid FROM pg_partition_tree({root})) AND NOT {own} AND NOT EXISTS (SELECT FROM pg_constraint
+      WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND conislocal)))"""
+    remedy = "Drop that key; for a replica identity, choose another one: ALTER TABLE … REPLICA IDENTITY DEFAULT;"
     return Objection(STILL_USED, f"NOT NULL of columns of {raw.name}", reason, {"remedy": remedy})
 
 

@@ -24,6 +24,11 @@ from aoc_migrate.operations.facts import forget, record
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor, Printed
 
+OWN_NOT_NULL = (
+    "EXISTS (SELECT FROM jsonb_array_elements(value->'own_not_null') AS own "
+    "WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text)"
+)
+
 
 @operation
 def add_checks(run: Executor, table: str, names: Sequence[str], contract: Contract, proof: str = "") -> None:
@@ -121,7 +126,7 @@ def invalidate_checks(
         run.run(forget(run.schema, revision))
     else:
         ours = recorded(run.schema, revision, "NOT value->'not_null' ? attname::text")
-        dropped = drop_not_null(raw, columns, ours)
+        dropped = drop_not_null(raw, columns, ours, recorded(run.schema, revision, OWN_NOT_NULL))
         unproven = recorded(run.schema, revision, "value->'not_valid' ? attname::text")
         invalidated = unproven_not_null.invalidate(raw, columns, unproven)
         run.run(*again, dropped, invalidated, forget(run.schema, revision))

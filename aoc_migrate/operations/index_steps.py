@@ -26,7 +26,7 @@ def foreign(table: Relation, name: Relation, index: Index) -> Objection:
     return foreign_object(name.name, found)
 
 
-def still_used(table: Relation, name: Relation, needed: str, kept: str) -> Objection:
+def still_used(name: Relation, needed: str, kept: str) -> Objection:
     """Return the objection to dropping an index on which others have based something since, also in partitions.
 
     PostgreSQL refuses to drop it for a constraint's sake. For a replica identity's it does not, and then refuses
@@ -40,9 +40,10 @@ def still_used(table: Relation, name: Relation, needed: str, kept: str) -> Objec
   SELECT string_agg(used, '; ' ORDER BY used) FROM (
     SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
     FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
-    UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass
+    UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
+      'chooses another)', indrelid::regclass)
     FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END"""
-    remedy = f"Drop that constraint; for a replica identity, run: ALTER TABLE {table} REPLICA IDENTITY DEFAULT;"
+    remedy = "Drop that constraint, or choose another replica identity. Then run the same command again."
     return Objection(STILL_USED, f"the index {name.name}", reason, {"remedy": remedy})
 
 

@@ -53,5 +53,5 @@ def drop_index_concurrently(
     else:
         ours = f"{ours} AND {index_is_ours(raw, named, index)}"
         kept = recorded(run.schema, revision, KEPT_PART)
-        run.run(drop(raw, named, ours, still_used(raw, named, ours, kept)))
+        run.run(drop(raw, named, ours, still_used(named, ours, kept)))
     run.run(forget(run.schema, revision))

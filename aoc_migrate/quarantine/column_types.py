@@ -6,6 +6,8 @@ so whatever modifier the raw table gets, nothing is rounded or cut.
 
 from collections.abc import Iterator, Sequence
 
+import psycopg
+
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.relation import Relation
@@ -35,8 +37,8 @@ def changed_types(session: Session, contract: Contract) -> Iterator[Finding]:
     for name, type_ in unlimited(session, raw).items():
         if kept.get(name, type_) != type_:
             remedy = (
-                "Give both one type that holds the values of both. To change the quarantine's: "
-                f"ALTER TABLE {quarantine} ALTER {name} TYPE {type_};"
+                f"Give {name} of {raw} and of {quarantine} one type, which holds the values of both: an ALTER to "
+                "a narrower one would round or cut the originals."
             )
             reason = "a value could change on its way there or back"
             words = {"column": name, "type": type_, "kept": kept[name], "reason": reason, "remedy": remedy}
@@ -53,18 +55,31 @@ def narrower_types(session: Session, contract: Contract, chosen: str, stored: Se
         for name, row in types.items()
         if kept[name]["type"] != row["type"] and kept[name]["unlimited"] == row["unlimited"]
     }
-    if not other:
-        return
-    changes = ", ".join(_changed(name, f"{name}::{type_}::{kept[name]['type']}") for name, type_ in other.items())
-    with own_tables_locked(session, contract.quarantine):
-        rows = session.value(f"SELECT ARRAY[{changes}] FROM {quarantine} WHERE {chosen}")
-    for (name, type_), changed in zip(other.items(), rows, strict=True):
+    for name, type_ in other.items():
+        wide = kept[name]["type"]
+        query = f"SELECT {_changed(name, f'{name}::{type_}::{wide}')} FROM {quarantine} WHERE {chosen}"
+        try:
+            with own_tables_locked(session, contract.quarantine):
+                changed = session.value(query)
+        except psycopg.DataError:  # the cast itself refuses a value
+            changed = "some"
         if changed:
-            reason = f"{changed:,} of the rows in quarantine would change on the way back"
-            wide = kept[name]["type"]
+            reason = f"{changed} of the rows in quarantine would change on the way back"
             remedy = f"Give the column a type that holds them: ALTER TABLE {raw} ALTER {name} TYPE {wide};"
             words = {"column": name, "type": type_, "kept": wide, "reason": reason, "remedy": remedy}
             yield finding("type-changed", contract.table, **words)
+
+
+def required_columns(session: Session, contract: Contract, stored: Sequence[str]) -> Iterator[Finding]:
+    """Yield ``column-required`` for each column that must have a value, and has none in quarantine."""
+    raw = session.schema[contract.table]
+    rows = session.rows(
+        "SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 "
+        "AND NOT attisdropped AND attnotnull AND NOT atthasdef AND attidentity = '' ORDER BY attnum",
+        (str(raw),),
+    )
+    for name in (row["name"] for row in rows if row["name"] not in stored):
+        yield finding("column-required", contract.table, column=name, raw=raw)
 
 
 def _changed(value: str, back: str) -> str:

@@ -8,7 +8,7 @@ from aoc_migrate.database.attached_code import INSERT, UPDATE
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.shape import spread_of
-from aoc_migrate.quarantine.column_types import changed_types, narrower_types
+from aoc_migrate.quarantine.column_types import changed_types, narrower_types, required_columns
 from aoc_migrate.quarantine.table import gone_columns
 from aoc_migrate.quarantine.work_list import digest, row_constraints, trigger_findings
 from aoc_migrate.report.model import Finding, finding
@@ -36,6 +36,10 @@ def restore_obstacles(session: Session, contract: Contract, chosen: str, stored:
 
     ``stored``: the columns that would be restored.
     """
+    other_types = list(changed_types(session, contract))
+    if other_types:  # the constraints could not even be asked
+        yield from other_types
+        return
     table, target = contract.table, session.target.name
     raw, quarantine, spread = session.schema[table], session.schema[contract.quarantine], spread_of(session, table)
     in_the_way = f"""WITH chosen AS (SELECT * FROM {quarantine} WHERE {chosen}
@@ -50,8 +54,8 @@ SELECT (SELECT count(*) - count(DISTINCT id) FROM moved)
     with own_tables_locked(session, contract.quarantine):
         rows = session.row(in_the_way)
     yield from _values_without_column(session, contract, chosen, stored)
-    yield from changed_types(session, contract)
     yield from narrower_types(session, contract, chosen, stored)
+    yield from required_columns(session, contract, stored)
     if rows["taken"]:
         yield finding("id-taken", table, rows=rows["taken"])
     if catalog.index_state(session, table, contract.idempotency_index()) in ("valid", "invalid"):

@@ -9,6 +9,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import DDL, code_findings
 from aoc_migrate.database.bookkeeping import LOG, WORK
+from aoc_migrate.database.majors import enforced
 from aoc_migrate.database.own_tables import flaws, foreign, own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import FAMILY
@@ -54,7 +55,7 @@ def row_constraints(session: Session, table: str, stored: Sequence[str] | None =
         "SELECT 'coalesce(' || pg_get_expr(conbin, conrelid) || ', true)' AS held, "
         "ARRAY(SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)) "
         "AS columns FROM pg_constraint k WHERE conrelid = to_regclass(%(table)s) AND contype = 'c' "
-        "AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false' AND coalesce(0 < ALL (conkey), true) "
+        f"AND {enforced('k')} AND coalesce(0 < ALL (conkey), true) "
         "UNION ALL SELECT quote_ident(attname) || ' IS NOT NULL', ARRAY[quote_ident(attname)] "
         "FROM pg_attribute WHERE attnotnull AND attnum > 0 AND attgenerated = '' AND NOT attisdropped "
         "AND attrelid = to_regclass(%(table)s)",
@@ -117,6 +118,7 @@ def reference_findings(session: Session, contract: Contract, leaving: str) -> It
         "JOIN pg_attribute t ON t.attrelid = c.confrelid AND t.attnum = k.named "
         "JOIN pg_class r ON r.oid = c.conrelid "
         f"WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confdeltype IN ('a', 'r') AND c.confrelid IN {FAMILY} "
+        f"AND {enforced('c')} "
         f"AND {trusted('r.relowner', owner_of(session.raw))} GROUP BY c.oid, 1, 2, 3 "
         "HAVING NOT (c.conrelid = c.confrelid AND %s = ANY (array_agg(s.attname))) "  # links are set as rows move
         "ORDER BY 1, 2",
@@ -137,7 +139,7 @@ def _cascades(session: Session, contract: Contract, leaving: str) -> Iterator[Fi
         "SELECT quote_ident(conname) AS key, conrelid::regclass::text AS source, CASE confdeltype "
         "WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END AS action "
         "FROM pg_constraint k WHERE contype = 'f' AND conparentid = 0 AND confdeltype NOT IN ('a', 'r') "
-        "AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false' "
+        f"AND {enforced('k')} "
         f"AND confrelid IN {FAMILY} ORDER BY 2, 1",
         (str(session.schema[contract.table]),),
     )

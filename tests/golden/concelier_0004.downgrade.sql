@@ -72,7 +72,8 @@ DECLARE reason text := CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_sta
   SELECT string_agg(used, '; ' ORDER BY used) FROM (
     SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
     FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
-    UNION ALL SELECT 'it is the replica identity of ' || indrelid::regclass
+    UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
+      'chooses another)', indrelid::regclass)
     FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END;
 BEGIN
   IF reason IS NOT NULL THEN

@@ -134,8 +134,8 @@ def _settle(running: Batches, contract: Contract, name: str, spread: Spread) -> 
     """Scan and repair until a scan finds nothing.
 
     Where writers keep storing rows with wrong links, every scan finds some: after `MOST_SCANS`, or `LEAST_SCANS`
-    and ``limits.deadline``, the rest is left to verify, which names it. A scan that finds as many as it may does
-    not count, but there are no more of those than the table has rows for: a trigger may undo what is written.
+    and ``limits.deadline``, the rest is left to verify, which names it. A full scan does not count. Because a
+    trigger may undo each write, the number of full scans is limited by the rows of the table.
     """
     session, begun = running.session, clock(running.session)
     on_cluster = spread.placement is not None

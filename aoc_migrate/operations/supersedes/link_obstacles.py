@@ -7,6 +7,7 @@ single rows.
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.attached_code import LINKING, unaccepted
+from aoc_migrate.database.majors import enforced
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import family
@@ -110,7 +111,7 @@ def row_obstacles(contract: Contract, raw: Relation) -> str:
     format('CHECK %I', conname), pg_get_expr(conbin, conrelid), conrelid
   FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'c'
   WHERE (NOT convalidated OR attnum = ANY (conkey)) AND 0 <> ALL (conkey)
-    AND to_jsonb(k)->>'conenforced' IS DISTINCT FROM 'false'
+    AND {enforced("k")}
   UNION ALL SELECT format('foreign key %I refers to %s', conname, confrelid::regclass),
     format('DROP CONSTRAINT %I', conname), NULL,
     format('(%s) IS NULL OR EXISTS (SELECT FROM %s AS o WHERE (%s) = (%1$s))', {_names("conkey", "conrelid", "t")},

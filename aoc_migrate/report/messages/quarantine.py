@@ -56,6 +56,10 @@ QUARANTINE: dict[str, Message] = {
         "{table} has the column {column} as {type}, and its quarantine as {kept}: {reason}.",
         "{remedy}",
     ),
+    "column-required": Message(
+        "{table} requires a value in the column {column}, which the rows in quarantine do not have.",
+        "For now, give the column a default: ALTER TABLE {raw} ALTER {column} SET DEFAULT …;",
+    ),
     "changed-since": Message(
         "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",
         "Find out which version is right. To write the originals to a file: "
