@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, Aoc, Database
 from tests.helpers import wrong_links
 from tests.test_docs import blocks
@@ -26,6 +28,7 @@ def typed() -> list[str]:
     return both
 
 
+@pytest.mark.nightly
 def test_every_command_of_the_page_ends_as_it_says(
     concelier: Database, excititor: Database, aoc: Aoc, tmp_path: Path
 ) -> None:
