@@ -77,7 +77,7 @@ def test_a_crash_loses_links_and_their_journal_together(
         down = aoc.json("downgrade", "base")
 
         assert len(journaled) < before, "the crash lost nothing, so it proves nothing"
-        assert (journaled, len(journaled)) == (linked, counted)
+        assert (journaled, len(journaled)) == (linked, counted or 0)  # the count may be lost as a whole
         assert (again.exit_code, wrong) == (0, 0)
         assert (down.exit_code, database.rows(LINKED)) == (0, [])
 
