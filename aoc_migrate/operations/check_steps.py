@@ -167,7 +167,7 @@ def _columns_still_used(raw: Relation, ours: str, own: str) -> Objection:
   WHERE (indisprimary OR indisreplident) AND {ours} AND (indrelid = {root} OR indrelid IN (
     SELECT relid FROM pg_partition_tree({root})) AND NOT {own} AND NOT EXISTS (SELECT FROM pg_constraint
       WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND conislocal)))"""
-    remedy = "Drop that key; for a replica identity, choose another one: ALTER TABLE … REPLICA IDENTITY DEFAULT;"
+    remedy = "Drop that key, or choose another replica identity for its table. Then run the same command again."
     return Objection(STILL_USED, f"NOT NULL of columns of {raw.name}", reason, {"remedy": remedy})
 
 

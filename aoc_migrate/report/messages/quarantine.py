@@ -58,7 +58,7 @@ QUARANTINE: dict[str, Message] = {
     ),
     "column-required": Message(
         "{table} requires a value in the column {column}, which the rows in quarantine do not have.",
-        "For now, give the column a default: ALTER TABLE {raw} ALTER {column} SET DEFAULT …;",
+        "Give {column} of {raw} a default until the rows are back. Then run the same command again.",
     ),
     "changed-since": Message(
         "Since the repair, {n_rows} of {table} were changed or removed; the originals stay in quarantine.",
