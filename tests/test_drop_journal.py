@@ -54,5 +54,6 @@ def test_a_rollback_under_way_keeps_its_journal(excititor: Database, aoc: Aoc, r
 
     ran = aoc.json("chain", "--drop-journal", "--apply")
 
-    assert (ran.slugs(), ran.report["changed"]) == (["rollback-unfinished"], False)
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["rollback-unfinished"], False)
+    assert ran.report["next"]["command"] == "aoc-migrate downgrade excititor base"
     assert aoc.json("chain", "--drop-journal").report["facts"]["links"] == 2

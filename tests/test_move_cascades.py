@@ -3,6 +3,8 @@
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.helpers import psql
 from tests.test_dedupe import chain, quarantined, rows
 
 ACTIONS = ("CASCADE", "SET NULL", "SET DEFAULT")
@@ -91,3 +93,29 @@ def test_foreign_keys_hold_while_rows_move(excititor: Database, aoc: Aoc) -> Non
     excititor.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
     assert (ran.exit_code, ran.slugs("error"), left) == (4, ["step-failed"], [("0",), ("1",)])
+
+
+def test_a_role_that_foreign_keys_ignore_changes_nothing(excititor: Database, aoc: Aoc) -> None:
+    """A role whose sessions are those of replicas, and that may not change it, is refused, also by a script."""
+    role = f"loader_{excititor.connection.info.backend_pid}"
+    excititor.run(f"CREATE ROLE {role} LOGIN PASSWORD 'l'; ALTER TABLE vex_raw OWNER TO {role}")
+    excititor.run(
+        f"ALTER ROLE {role} SET session_replication_role = replica; GRANT CREATE ON SCHEMA public TO {role}"
+    )
+    aoc.environment["EXCITITOR_DATABASE_URL"] = excititor.url_as(role, "l")
+    before = fingerprint(excititor.connection, without="^$")
+
+    tried = [aoc.json(*words) for words in (["upgrade"], ["dedupe", "excititor", "--apply"])]
+    script = psql(
+        excititor,
+        f"SET SESSION AUTHORIZATION {role};\n{aoc('plan', 'excititor', '--sql').out}",
+        PGOPTIONS="-c session_replication_role=replica",
+    )
+
+    for ran in tried:
+        assert (ran.exit_code, ran.slugs("error")) == (1, ["replica-role"])
+    assert (script.exit_code, "no foreign key would be checked" in script.err) == (3, True)
+    assert fingerprint(excititor.connection, without="^$") == before
+    excititor.run(tried[0].finding("replica-role")["help"].rpartition(": ")[2])
+    assert aoc("upgrade").exit_code == 0
+    excititor.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")

@@ -203,6 +203,6 @@ def test_chain_checks_again_under_the_lock(excititor: Database, aoc: Aoc, retrof
     with session_of(excititor) as session:
         hold.begin(session, "downgrade base", None)
     ran = aoc.json("chain", "--apply", **retrofit)
-    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, ["rollback-unfinished"], False)
+    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (1, ["rollback-unfinished"], False)
     assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 0
     assert excititor.value("SELECT to_regclass('aoc_supersedes_journal')") is None

@@ -187,11 +187,13 @@ def grant_select(session: Session, table: str) -> str:
 
 
 def write_findings(session: Session, tables: list[str]) -> list[Finding]:
-    """Return why this session cannot migrate: standby, read-only role, no CREATE on the schema, not the owner."""
+    """Return why this session cannot migrate: standby, read-only or replica role, no CREATE, not the owner."""
     target = session.target.name
     facts = session.row(
         "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only, "
-        "current_user AS role, to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS citus, "
+        "current_setting('session_replication_role') = 'replica' AS replica, current_user AS role, "
+        "quote_ident(current_database()) AS database, "
+        "to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS citus, "
         "has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE') AS can_create",
         (str(session.schema),),
     )
@@ -201,6 +203,8 @@ def write_findings(session: Session, tables: list[str]) -> list[Finding]:
         return [finding("read-only-role", target, role=facts["role"])]
     role = session.quoted(facts["role"])
     findings = list[Finding]()
+    if facts["replica"]:
+        findings.append(finding("replica-role", target, role=role, database=facts["database"]))
     if facts["citus"]:
         from aoc_migrate.inspect.distribution import cluster_findings
 

@@ -61,9 +61,9 @@ def _chained(session: Session, report: Report) -> Contract:
 def _apply(session: Session, report: Report) -> bool:
     """Set the links under the lock, unless an unfinished rollback would set them back."""
     with locked(session, report):
-        contract, current_hold = _chained(session, report), hold.read(session)
-        if current_hold is not None and not current_hold.finished:
-            report.findings.append(hold.to_finding(session, current_hold))
+        contract = _chained(session, report)
+        report.findings += hold.unfinished(session)
+        if report.errors:
             return False
         check_retrofit(session, contract)
         report.findings += [*code_findings(session, contract, DDL), *objections_to_link(session, contract)]
@@ -91,8 +91,8 @@ def run_drop_journal(session: Session, report: Report, apply: bool) -> None:
         report.put(facts)
         if not facts.links:
             return
-        if apply and (current_hold := hold.read(session)) and not current_hold.finished:
-            report.findings.append(hold.to_finding(session, current_hold))
+        if apply and (unfinished := hold.unfinished(session)):
+            report.findings += unfinished
             return
         if not apply:
             report.next = Next(

@@ -112,6 +112,14 @@ def to_finding(session: Session, hold: Hold) -> Finding:
     )
 
 
+def unfinished(session: Session) -> list[Finding]:
+    """Return an error if a rollback has not finished, for commands that would work against it."""
+    current_hold = read(session)
+    if current_hold is None or current_hold.finished:
+        return []
+    return [replace(to_finding(session, current_hold), severity="error")]
+
+
 def findings(session: Session) -> list[Finding]:
     """Return the finding for the current hold, if there is one."""
     current_hold = read(session)

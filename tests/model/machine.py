@@ -1,8 +1,10 @@
 """Every command in any order, with kills, changes of others, good and bad rows: what is true after each step."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -10,7 +12,7 @@ from aoc_migrate.revisions.graph import head
 from tests.adversary import OBJECTS
 from tests.fuzzing.place import Place, commands, said_by
 from tests.model.breaking import FAULTS, broken
-from tests.model.changes import ADVISORY, KEPT, PARTITION, REPAIRED
+from tests.model.changes import ADVISORY, BASED_ON_OURS, KEPT, OBSTACLES, PARTITION, REPAIRED
 from tests.model.world import World
 
 BAD: dict[str, dict[str, Any]] = {
@@ -159,6 +161,18 @@ class Model(RuleBasedStateMachine):
         self.number += 1
         self.here.change(ADVISORY[change], self.number, kept=True)
 
+    @rule(obstacle=st.sampled_from(sorted(OBSTACLES | BASED_ON_OURS)))
+    def others_are_in_the_way(self, obstacle: str) -> None:
+        """Others base something on the raw table that may stop our commands."""
+        self.number += 1
+        found = OBSTACLES | BASED_ON_OURS
+        self.here.obstruct(*found[obstacle], self.number, kept=obstacle in OBSTACLES)
+
+    @rule()
+    def others_give_way(self) -> None:
+        """Others take away what they have put in the way."""
+        self.here.others_give_way()
+
     @rule(change=st.sampled_from(sorted(REPAIRED)))
     def others_break_something(self, change: str) -> None:
         """Others change what is ours."""
@@ -168,7 +182,8 @@ class Model(RuleBasedStateMachine):
             if change == "no NOT NULL" and self.here.revision() is None:
                 return
         self.number += 1
-        self.here.change(REPAIRED[change], self.number, kept=change == "another comment")
+        with suppress(psycopg.errors.DependentObjectsStillExist):
+            self.here.change(REPAIRED[change], self.number, kept=change == "another comment")
 
     @invariant()
     def no_row_is_lost(self) -> None:
@@ -187,6 +202,7 @@ class Model(RuleBasedStateMachine):
         if self.world is None:
             return
         try:
+            self.world.others_give_way()
             self.world.leads_home()
             self.world.nothing_lost()
             self.world.goes_back()

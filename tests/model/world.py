@@ -1,7 +1,7 @@
 """A database on which commands run, its twin on which none ever does, and every row that was ever stored."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 
@@ -23,11 +23,17 @@ MOST = 16
 
 
 class World:
-    """A database as commands and others have left it. ``rows``: a digest of each row that was stored, by id."""
+    """A database as commands and others have left it.
+
+    ``rows``: a digest of each row that was stored, by id. ``ways_out``: what takes away the obstacles of others,
+    and whether the twin has them too. ``theirs``: the rows of their tables.
+    """
 
     def __init__(self, place: Place, target: str, *, parted: bool, linked: bool) -> None:
         self.place, self.target, self.table, self.parted = place, target, RAW_TABLES[target], parted
         self.rows: dict[str, str] = {}
+        self.ways_out: list[tuple[str, bool]] = []
+        self.theirs: dict[str, list[str]] = {}
         self.name, self.twin = (place.create("template0") for _ in range(2))
         for name in (self.name, self.twin):
             with self.connected(name) as database:
@@ -84,9 +90,36 @@ class World:
 
     def change(self, statement: str, number: int, *, kept: bool) -> None:
         """Let others change the database; the twin as well if the change is ``kept``."""
+        key = "id, tenant, content_hash" if self.parted else "id"
         for name in (self.name, self.twin) if kept else (self.name,):
             with self.connected(name) as database:
-                database.run(statement.format(t=self.table, n=number))
+                database.run(statement.format(t=self.table, n=number, key=key))
+
+    def obstruct(self, statement: str, way_out: str, number: int, *, kept: bool) -> None:
+        """Let others put something in our way, if PostgreSQL lets them."""
+        with suppress(psycopg.Error):
+            self.change(statement, number, kept=kept)
+            self.ways_out.append((way_out.format(t=self.table, n=number), kept))
+            if "CREATE TABLE theirs_" in statement:
+                self.theirs[f"theirs_{number}"] = self._their_rows(f"theirs_{number}")
+
+    def _their_rows(self, name: str) -> list[str]:
+        with self.connected() as database:
+            return [row for (row,) in database.rows(f"SELECT theirs::text FROM {name} AS theirs ORDER BY 1")]
+
+    def others_give_way(self) -> None:
+        """Let others take away what is in our way; nothing of it may have gone before."""
+        self._take_away()
+        with self.connected(self.twin) as twin:
+            for statement, kept in self.ways_out:
+                if kept:
+                    twin.run(statement)
+        self.ways_out, self.theirs = [], {}
+
+    def _take_away(self) -> None:
+        with self.connected() as database:
+            for statement, _ in self.ways_out:
+                database.run(statement)
 
     def revision(self) -> str | None:
         """Return the revision that the version table has."""
@@ -106,6 +139,8 @@ class World:
                     kept.setdefault(id_, set()).add(digest)
                     moved |= {id_} if was_moved else set()
             assert not moved & set(live), f"in two places: {moved & set(live)}"
+            for name, rows in self.theirs.items():
+                assert self._their_rows(name) == rows, f"changed with rows of ours: {name}"
             assert moved | set(live) == set(self.rows), f"lost or new: {(moved | set(live)) ^ set(self.rows)}"
             for id_, digest in self.rows.items():
                 assert digest in kept.get(id_, set()) | {live.get(id_)}, f"{id_} is not what was stored"
@@ -130,6 +165,7 @@ class World:
         """Check the same on a copy, which is gone afterwards."""
         here, self.name = self.name, self.place.create(self.name)
         try:
+            self._take_away()
             self.leads_home()
         finally:
             self.place.drop(self.name)

@@ -39,6 +39,11 @@ SESSION: dict[str, Message] = {
         "Role {role} starts every transaction read-only (default_transaction_read_only).",
         "Connect as the role that owns the tables.",
     ),
+    "replica-role": Message(
+        "Sessions of {role} run with session_replication_role = replica, and {role} may not change that: no "
+        "foreign key would be checked and no trigger would fire for the rows that are moved or linked.",
+        "As a superuser: ALTER ROLE {role} IN DATABASE {database} SET session_replication_role = origin;",
+    ),
     "server-version": Message(
         "This server runs PostgreSQL {version}; the contract needs PostgreSQL 15 or newer.",
         "Upgrade the server first.",
