@@ -91,9 +91,9 @@ BEGIN
       'Citus manages the tables, and a script cannot change them shard by shard: run aoc-migrate instead'
     WHEN EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass(current_setting('aoc.raw'))) THEN 'other tables inherit from '
       || (current_setting('aoc.tables')::text[])[1] || ', and its indexes do not cover their rows: move these, and take the tables out with NO INHERIT'
-    WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)')) AS given
-        WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):.*[^ ,]$') THEN
-      'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, needs-search-path, published-table, published-bookkeeping, subscribed-table, subscribed-bookkeeping, swap-conflict, move-trigger'
+    WHEN EXISTS (SELECT FROM unnest(regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|foreign-key-owner|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)')) AS given
+        WHERE current_setting('aoc.accept') <> '' AND given !~ '^(update-trigger|foreign-code|foreign-key-owner|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):.*[^ ,]$') THEN
+      'accept is SLUG:OBJECT, or several separated by commas; a slug is one of update-trigger, foreign-code, foreign-key-owner, needs-search-path, published-table, published-bookkeeping, subscribed-table, subscribed-bookkeeping, swap-conflict, move-trigger'
     WHEN length(current_setting('aoc.ticket')) > 100 OR current_setting('aoc.ticket') ~ '[[:cntrl:]]' THEN
       'a ticket has 1 to 100 printable characters, such as CHG-1234'
     END INTO reason;
@@ -106,7 +106,7 @@ BEGIN
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
   pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY p.oid, 3, 4 LOOP
     object := found.slug || ':' || found.function;
-    CONTINUE WHEN object = ANY (regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)'));
+    CONTINUE WHEN object = ANY (regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|foreign-key-owner|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)'));
     errors := errors + 1;
     RAISE WARNING '%: this script would run %, which belongs to role % (%); accept it with %', found.slug, found.function, found.owner,
       array_to_string(found.names, ', '), '-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || object ELSE '''' || replace('accept=' || object, '''', '''"''"''') || '''' END;
@@ -178,7 +178,11 @@ SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass((curr
   (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger' WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule' WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN
   'it has row-level security' WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child' WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added FROM (SELECT
   coalesce(array_agg(attname || ' ' || format_type(atttypid, atttypmod)), '{}') AS columns FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw, CASE WHEN
-  wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said WHERE flaw IS NOT NULL) AS f;
+  wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said WHERE flaw IS NOT NULL UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.' FROM (VALUES
+  ('aoc_alembic_version', (current_setting('aoc.schema') || '."aoc_alembic_version"')), ('aoc_migration_hold', (current_setting('aoc.schema') || '."aoc_migration_hold"')), ('aoc_migration_state', (current_setting('aoc.schema') || '."aoc_migration_state"')),
+  ('aoc_migration_log', (current_setting('aoc.schema') || '."aoc_migration_log"')), ('aoc_supersedes_journal', (current_setting('aoc.schema') || '."aoc_supersedes_journal"'))) AS t (name, place) WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
+  UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to aoc_alembic_version', 'Rename or drop it, as its owner or as a superuser.' WHERE true AND to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version_pkc"')) IS NOT NULL AND NOT EXISTS
+  (SELECT FROM pg_index WHERE indexrelid = to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version_pkc"')) AND indrelid = to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version"')))) AS f;
   IF found IS NOT NULL THEN RAISE EXCEPTION '%', found; END IF;
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_read(our_table text, what text) RETURNS text LANGUAGE plpgsql AS $$
@@ -291,7 +295,7 @@ SELECT '-v ' || CASE WHEN object ~ '^[A-Za-z0-9_@=:./-]+$' THEN 'accept=' || obj
 $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_replicated(changed text[]) RETURNS int LANGUAGE plpgsql AS $$
 -- Warn of what replicates our tables and would stop, and return the number of warnings; changed: SLUG:OBJECT of what would change.
-DECLARE found record; errors int := 0; accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)');
+DECLARE found record; errors int := 0; accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|foreign-key-owner|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)');
 BEGIN
   FOR found IN SELECT r.slug, r.object, array_to_string(r.names, ', ') AS names, r.slug || ':' || r.object AS named FROM (
 WITH RECURSIVE own (object, oid) AS (VALUES ('aoc_alembic_version', to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version"'))), ('aoc_migration_state', to_regclass((current_setting('aoc.schema') || '."aoc_migration_state"'))),
@@ -328,7 +332,7 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   raw text := current_setting('aoc.raw'); raw_name text := (current_setting('aoc.tables')::text[])[1];
-  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)'); changed text[] := '{}';
+  accepted text[] := regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|foreign-key-owner|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)'); changed text[] := '{}';
   errors int := 0; rows bigint; links bigint := -1; lacking text; counted text; counts jsonb; found record; rule text[];
 BEGIN
   IF to_regclass(raw) IS NOT NULL THEN

@@ -25,6 +25,7 @@ SHAPES = {
         "error",
         None,
     ),
+    "table-unlogged": ("SET UNLOGGED", "", "warning", None),
 }
 
 

@@ -7,6 +7,7 @@ from tests.conftest import Aoc, Database
 RIGHTS = {
     "a column": ("GRANT UPDATE (supersedes) ON advisory_raw TO {role}", "verifier-can-write"),
     "a column of a new row": ("GRANT INSERT (id) ON advisory_raw TO {role}", "verifier-can-write"),
+    "a key": ("GRANT REFERENCES (id) ON advisory_raw TO {role}", "verifier-can-write"),
     "PUBLIC": ("GRANT DELETE ON advisory_raw TO PUBLIC", "verifier-can-write"),
     "membership": ("GRANT pg_write_all_data TO {role}", "verifier-too-privileged"),
     "membership without its rights": (

@@ -35,7 +35,7 @@ def test_wait_names_who_is_at_work_and_sees_the_end(excititor: Database, aoc: Ao
         writer.execute("UPDATE vex_raw SET linkset = linkset")
         upgrade = aoc.start("upgrade", HOSTNAME="pod-7")
         wait_until(lambda: bool(excititor.value("SELECT count(*) FROM pg_stat_progress_create_index")))
-        stuck = aoc("wait", "--timeout", "100ms")
+        stuck = aoc("wait", "--timeout", "2s")
         waiting = aoc.start("wait", "--timeout", "1m", "--format", "json")
     upgrade.communicate(timeout=60)
     waiting.communicate(timeout=60)

@@ -8,6 +8,8 @@ path would break, or find something else.
 from collections.abc import Callable, Iterable
 
 from aoc_migrate.contract.model import Contract
+from aoc_migrate.database.events import DDL, DELETE, INSERT, LINKING, UPDATE, WRITTEN, linked
+from aoc_migrate.database.key_owners import of_family
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.signature import FUNCTION_DIGEST
@@ -17,10 +19,6 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.report.accepted import option
 from aoc_migrate.report.model import Finding, finding
 
-INSERT, DELETE, UPDATE = 4, 8, 16  # tgtype (PostgreSQL source, catalog/pg_trigger.h)
-LINKING = 64  # ours: an UPDATE of nothing but the link
-DDL = 128  # ours: what event triggers fire at
-WRITTEN = INSERT | UPDATE | LINKING  # what is computed for every new version of a row
 FOREIGN, NEEDS = "foreign-code", "needs-search-path"
 
 _FIRES = "IN ('O', 'A')"
@@ -32,20 +30,16 @@ _CALLED = ", ".join(
 )
 
 
-def _parts(link: str) -> str:
+def _parts(link: str, owner: str) -> str:
     """Return what belongs to a table and runs when it is written: (rel, class, object, name, events).
 
-    A column of a composite type runs nothing: only an expression makes a row of that type. For PostgreSQL, an
-    UPDATE of the link also changes the generated columns (source, ExecGetUpdatedCols).
+    A column of a composite type runs nothing: only an expression makes a row of that type. The query that checks a
+    foreign key runs immutable functions in the indexes of the other table, here one of the trusted ``owner``'s.
     """
-    linked = (
-        "EXISTS (SELECT FROM pg_attribute w WHERE w.attrelid = {} AND w.attnum = ANY ({}) "
-        f"AND (w.attname = {link} OR w.attgenerated <> ''))"
-    )
     return f"""
   SELECT g.tgrelid, 'pg_trigger'::regclass::oid, g.oid, 'trigger ' || quote_ident(g.tgname),
     g.tgtype & {INSERT | DELETE | UPDATE} | CASE WHEN g.tgtype & {UPDATE} <> 0
-      AND (g.tgattr::text = '' OR {linked.format("g.tgrelid", "g.tgattr")}) THEN {LINKING} ELSE 0 END
+      AND (g.tgattr::text = '' OR {linked(link, "g.tgrelid", "g.tgattr")}) THEN {LINKING} ELSE 0 END
   FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled {_FIRES}
   UNION ALL SELECT r.ev_class, 'pg_rewrite'::regclass, r.oid, 'rule ' || quote_ident(r.rulename),
     CASE r.ev_type WHEN '2' THEN {UPDATE | LINKING} WHEN '3' THEN {INSERT} WHEN '4' THEN {DELETE} ELSE 0 END
@@ -57,8 +51,16 @@ def _parts(link: str) -> str:
     'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass,
     CASE WHEN k.confdeltype IN {_CHANGES} THEN {DELETE} ELSE 0 END
       | CASE WHEN k.confupdtype NOT IN {_CHANGES} THEN 0
-        WHEN {linked.format("k.confrelid", "k.confkey")} THEN {UPDATE | LINKING} ELSE {UPDATE} END
+        WHEN {linked(link, "k.confrelid", "k.confkey")} THEN {UPDATE | LINKING} ELSE {UPDATE} END
   FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+  UNION ALL SELECT k.confrelid, 'pg_class'::regclass, i.indexrelid,
+    'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass, {DELETE | UPDATE}
+  FROM pg_constraint k JOIN pg_index i ON i.indrelid = k.conrelid JOIN pg_class c ON c.oid = k.conrelid
+  WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND {trusted("c.relowner", owner)}
+  UNION ALL SELECT k.conrelid, 'pg_class'::regclass, i.indexrelid, 'foreign key ' || quote_ident(k.conname),
+    {WRITTEN}
+  FROM pg_constraint k JOIN pg_index i ON i.indrelid = k.confrelid JOIN pg_class c ON c.oid = k.confrelid
+  WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND {trusted("c.relowner", owner)}
   UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid,
     CASE WHEN a.attgenerated = '' THEN 'the default of column ' ELSE 'the generated column ' END
       || quote_ident(a.attname), CASE WHEN a.attgenerated = '' THEN {INSERT} ELSE {WRITTEN} END
@@ -91,13 +93,14 @@ def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) ->
     functions: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,
     and the objects of tables to which a rule, such a body or a foreign key may write. ``pinned``: a function on
     the way sets its own search_path. An SQL-standard body was bound when it was made; the functions that it calls
-    were not, and run under the current path.
+    were not, and run under the current path. Tables of untrusted roles that foreign keys make us query are rows
+    too.
     """
     known = [check for contract in contracts for check in contract.checks() if check.function]
     ours, (link,) = ", ".join(literal(check.function_digest) for check in known), {c.link for c in contracts}
     return f"""
 WITH RECURSIVE {family(raw.literal)},
-parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(link))}
+parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(link), owner_of(raw))}
 ), attached (name, events, class, object) AS (
   SELECT p.name, p.events, p.class, p.object FROM (
     SELECT oid, false FROM family
@@ -142,7 +145,8 @@ SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text
 FROM known JOIN run ON run.class = 'pg_proc'::regclass AND run.object = known.oid CROSS JOIN LATERAL (VALUES
   ('{FOREIGN}', known."foreign"), ('{NEEDS}', known.loose AND NOT run.pinned AND run.events <> {DDL})
 ) AS kind (slug, is_so)
-WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner ORDER BY 1, 2
+WHERE kind.is_so GROUP BY kind.slug, known.oid, known.nspname, known.proowner
+UNION ALL {of_family(raw, events, literal(link))} ORDER BY 1, 2
 """
 
 
@@ -163,7 +167,7 @@ def unaccepted(session: Session, contract: Contract, events: int) -> list[Row]:
 
 
 def findings(session: Session, contract: Contract, rows: list[Row]) -> list[Finding]:
-    """Return ``foreign-code`` and ``needs-search-path`` for rows of `attached`."""
+    """Return ``foreign-code``, ``needs-search-path`` and ``foreign-key-owner`` for rows of `attached`."""
     if not rows:
         return []
     owner = session.value(f"SELECT quote_ident(pg_get_userbyid({owner_of(session.schema[contract.table])}))")
@@ -197,7 +201,7 @@ def link_findings(session: Session, contract: Contract, to_write: Callable[[], o
     """
     rows = unaccepted(session, contract, LINKING)
     if rows and not to_write():
-        rows = [row for row in rows if row["slug"] == FOREIGN]
+        rows = [row for row in rows if row["slug"] != NEEDS]
     return findings(session, contract, rows)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aoc_migrate.database.relation import Relation, Schema
 
 VERSION = "aoc_alembic_version"
+VERSION_KEY = f"{VERSION}_pkc"  # as Alembic names it
 HOLD = "aoc_migration_hold"
 STATE = "aoc_migration_state"
 LOG = "aoc_migration_log"
@@ -39,7 +40,7 @@ BOOKKEEPING = {
         BookkeepingTable(
             VERSION,
             (("version_num", "character varying(32)", "NOT NULL"),),
-            f"CONSTRAINT {VERSION}_pkc PRIMARY KEY (version_num)",  # as Alembic makes it
+            f"CONSTRAINT {VERSION_KEY} PRIMARY KEY (version_num)",
         ),
         BookkeepingTable(
             HOLD,

@@ -27,6 +27,11 @@ def major(connection: Connection[Any]) -> int:
     return connection.info.server_version // 10_000
 
 
+def rights_beyond_select(connection: Connection[Any]) -> str:
+    """Return the other privileges on a table; MAINTAIN is new (PostgreSQL 17 manual, 5.8)."""
+    return "INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER" + ", MAINTAIN" * (major(connection) >= 17)
+
+
 def partitions_keep_not_null(connection: Connection[Any]) -> bool:
     """Return whether a partition's own NOT NULL outlives the parent's (PostgreSQL 18 manual, ALTER TABLE)."""
     return major(connection) >= 18

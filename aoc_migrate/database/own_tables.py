@@ -9,7 +9,15 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aoc_migrate.database.bookkeeping import BOOKKEEPING, DEFINED, WORK, blind, create_bookkeeping
+from aoc_migrate.database.bookkeeping import (
+    BOOKKEEPING,
+    DEFINED,
+    VERSION,
+    VERSION_KEY,
+    WORK,
+    blind,
+    create_bookkeeping,
+)
 from aoc_migrate.database.plans import again
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Row, Session
@@ -34,7 +42,7 @@ def _wanted(schema: Schema, name: str) -> str:
 
 
 def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
-    """Return a query of (name, flaw, remedy): why a relation with one of ``names`` is not ours."""
+    """Return a query of (name, flaw, remedy): why what has one of ``names`` is not ours."""
     return f"""SELECT name, flaw, remedy FROM (VALUES {", ".join(_wanted(schema, name) for name in names)})
     AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
   SELECT CASE
@@ -53,7 +61,18 @@ def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
     FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
 ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
   CASE WHEN wrong IS NULL THEN {literal(_STRIP)} ELSE {literal(_REPLACE)} END AS remedy) AS said
-WHERE flaw IS NOT NULL"""
+WHERE flaw IS NOT NULL
+UNION ALL SELECT name, 'a type has it', {literal(_REPLACE)}
+FROM (VALUES {_places(schema, names)}) AS t (name, place)
+WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
+UNION ALL SELECT {literal(VERSION_KEY)}, 'it does not belong to {VERSION}', {literal(_REPLACE)}
+WHERE {str(VERSION in names).lower()} AND to_regclass({schema[VERSION_KEY].literal}) IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({schema[VERSION_KEY].literal})
+    AND indrelid = to_regclass({schema[VERSION].literal}))"""
+
+
+def _places(schema: Schema, names: tuple[str, ...]) -> str:
+    return ", ".join(f"({literal(name)}, {schema[name].literal})" for name in names)
 
 
 def guard(schema: Schema, raw: Relation) -> str:

@@ -28,6 +28,33 @@ def over_backup(schema: Schema, swap: ViewSwap) -> str:
     return f"{reads(schema, swap)} = ARRAY[to_regclass({schema[swap.backup].literal})]"
 
 
+def as_it_is(schema: Schema, swap: ViewSwap) -> str:
+    """Return an SQL boolean: the view shows every row of the backup, and the columns under their names.
+
+    Until PostgreSQL 15, `pg_get_viewdef` puts the table's name before each column.
+    """
+    view, backup = schema[swap.view].literal, schema[swap.backup].literal
+    prefix = f"quote_ident({literal(swap.backup)}) || '.'"
+    return f"""(SELECT replace(pg_get_viewdef(to_regclass({view})), {prefix}, '')
+    = replace(' SELECT ' || string_agg(quote_ident(attname), E',\n    ' ORDER BY attnum), {prefix}, '')
+      || E'\n   FROM ' || to_regclass({backup})::text || ';'
+  FROM pg_attribute WHERE attrelid = to_regclass({view}) AND attnum > 0 AND NOT attisdropped)"""
+
+
+def other_code(schema: Schema, swap: ViewSwap) -> str:
+    """Return a query of (name, remedy): triggers and rules on the view, which may write before ours refuses to."""
+    view = schema[swap.view]
+    return (
+        "SELECT kind || ' ' || name AS name, format('DROP %s %s ON %s;', upper(kind), name, to_regclass("
+        f"{view.literal})) AS remedy FROM ("
+        "SELECT 'trigger' AS kind, quote_ident(tgname) AS name FROM pg_trigger WHERE NOT tgisinternal "
+        f"AND tgenabled IN ('O', 'A') AND tgrelid = to_regclass({view.literal}) "
+        f"AND tgname <> {literal(guard_function(swap))} "
+        "UNION ALL SELECT 'rule', quote_ident(rulename) FROM pg_rewrite WHERE rulename <> '_RETURN' "
+        f"AND ev_enabled IN ('O', 'A') AND ev_class = to_regclass({view.literal})) AS code ORDER BY 1"
+    )
+
+
 def read_only(schema: Schema, swap: ViewSwap) -> str:
     """Return a query of one boolean: our trigger refuses INSERT, UPDATE and DELETE on the view."""
     # tgtype: 1 row, 64 INSTEAD, 4 INSERT, 8 DELETE, 16 UPDATE (PostgreSQL source, catalog/pg_trigger.h)

@@ -6,7 +6,15 @@ from aoc_migrate.contract.model import Contract, Index, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.view import bypasses_policies, over_backup, privileges, read_only, reads
+from aoc_migrate.database.view import (
+    as_it_is,
+    bypasses_policies,
+    other_code,
+    over_backup,
+    privileges,
+    read_only,
+    reads,
+)
 from aoc_migrate.report.facts.target_state import CatalogFacts
 from aoc_migrate.report.model import Finding, finding
 
@@ -126,6 +134,9 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
     view, backup = schema[swap.view], schema[swap.backup]
     facts = session.row(
         f"SELECT {over_backup(schema, swap)} AS ours, array_to_string({reads(schema, swap)}, ', ') AS reads, "
+        f"{as_it_is(schema, swap)} AS whole, "
+        f"(SELECT ARRAY[string_agg(name, ', '), string_agg(remedy, ' ')] FROM ({other_code(schema, swap)}) AS c) "
+        "AS code, "
         f"({read_only(schema, swap)}) AS read_only, "
         f"({bypasses_policies(schema, swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
         f"WHERE oid IN (to_regclass({view.literal}), to_regclass({backup.literal}))) AS owners"
@@ -133,6 +144,12 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
     if not facts["ours"]:
         yield finding("view-target", swap.view, reason=f"it reads {facts['reads'] or 'nothing'}", **values)
         return
+    if swapped and not facts["whole"]:
+        yield finding("view-target", swap.view, reason="it does not show each row and column as it is", **values)
+        return
+    names, remedy = facts["code"]
+    if swapped and names:
+        yield finding("view-code", swap.view, names=names, remedy=remedy, **values)
     if swapped and not facts["read_only"]:
         yield finding("view-writable", swap.view, **values)
     if swapped and facts["bypasses"]:

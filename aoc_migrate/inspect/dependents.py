@@ -26,7 +26,7 @@ def audit_swap(session: Session, swap: ViewSwap) -> Iterator[Finding]:
         yield from _is_a_view(session, swap)
     elif kind not in ("r", "p"):
         yield _conflict(swap, "it is neither a table nor a view")
-    elif backup is not None:
+    elif backup is not None or session.value("SELECT to_regtype(%s)", (str(session.schema[swap.backup]),)):
         yield _conflict(swap, f"the name {swap.backup} is taken")
     else:
         yield from _table(session, swap)

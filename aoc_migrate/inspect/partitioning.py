@@ -36,7 +36,9 @@ def audit_partitions(session: Session, contract: Contract, spread: Spread) -> It
 
 _ID_INDEX = """
 SELECT EXISTS (SELECT FROM pg_index i CROSS JOIN LATERAL (
-  SELECT array_agg(a.attname::text ORDER BY k.n) AS columns, bool_or(a.attname = 'id' AND a.attnotnull) AS id
+  SELECT array_agg(a.attname::text ORDER BY k.n) AS columns, bool_or(a.attname = 'id' AND a.attnotnull
+    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = a.attrelid AND contype = 'n' AND NOT convalidated
+      AND a.attnum = ANY (conkey))) AS id
   FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts) AS has
 WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.contract.rules import KEY_BYTES, TIME
-from aoc_migrate.database.attached_code import FOREIGN, INSERT, NEEDS, code_findings
+from aoc_migrate.database.attached_code import FOREIGN, NEEDS, code_findings
+from aoc_migrate.database.events import INSERT
+from aoc_migrate.database.key_owners import KEY_OWNER
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import index_names, key_columns
 from aoc_migrate.database.spread.shape import Spread, spread_of
@@ -22,7 +24,7 @@ from aoc_migrate.inspect.probe_try import Refusal, try_inserts
 from aoc_migrate.report.model import Finding, finding
 
 NO_SHARD = "22004"  # null_value_not_allowed: Citus finds no shard for a row without its distribution column
-UNPROBED = {"probe-not-possible", FOREIGN, NEEDS}
+UNPROBED = {"probe-not-possible", FOREIGN, NEEDS, KEY_OWNER}
 """Findings that mean that no bad row was tried."""
 
 
@@ -93,7 +95,7 @@ def _without(contract: Contract, name: str, *, proven: bool) -> Attempt:
 def probe(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
     """Yield ``probe-accepted``, ``probe-wrong-error`` or ``probe-not-possible``; roll everything back.
 
-    If INSERT would run code of untrusted roles, yield ``foreign-code`` or ``needs-search-path`` and try nothing.
+    If INSERT would run code of untrusted roles, yield what `code_findings` finds and try nothing.
     """
     keys = {c for columns in key_columns(session, contract.table).values() for c in columns if c}
     spread = spread_of(session, contract.table)

@@ -7,6 +7,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.contract.rules import Column
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.inspect.distribution import distribution_findings
 from aoc_migrate.inspect.partitioning import audit_id, audit_partitions
@@ -31,6 +32,8 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
     if kind not in ("r", "p"):
         yield finding("table-kind", table, kind=_KINDS.get(str(kind), "relation"))
         return
+    if unlogged := _in_family(session, table, "relpersistence = 'u'"):
+        yield finding("table-unlogged", table, names=", ".join(unlogged), first=unlogged[0])
     existing = catalog.columns(session, table)
     for column in contract.columns:
         yield from _audit_column(table, column, existing)
@@ -59,6 +62,16 @@ def _audit_column(table: str, column: Column, existing: dict[str, str]) -> Itera
             yield finding("column-missing", f"{table}.{column.name}", **values)
     elif re.sub(r"\(\d+\)", "", actual) not in _ACCEPTED_TYPES[column.type]:
         yield finding("column-type", f"{table}.{column.name}", actual=actual, **values)
+
+
+def _in_family(session: Session, table: str, condition: str) -> list[str]:
+    """Return those of ``table`` and its partitions for which the SQL condition holds, qualified and quoted."""
+    rows = session.rows(
+        f"SELECT c.oid::regclass::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
+        f"WHERE {condition} ORDER BY 1",
+        (str(session.schema[table]),),
+    )
+    return [row["name"] for row in rows]
 
 
 def _children(session: Session, table: str) -> list[str]:

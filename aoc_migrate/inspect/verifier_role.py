@@ -1,28 +1,19 @@
 """Checks of the verifier: a role that can read what verification needs, and can do nothing else."""
 
 from collections.abc import Iterator
-from typing import LiteralString
-
-import psycopg
-from psycopg import sql
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import DDL, DELETE, FOREIGN, INSERT, UPDATE, code_findings
 from aoc_migrate.database.bookkeeping import LOG, READ_BY_ALL, STATE
-from aoc_migrate.database.relation import Relation
+from aoc_migrate.database.majors import rights_beyond_select
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.inspect.session_checks import policy_of, restricted, tenant_of
+from aoc_migrate.inspect.verifier_tries import try_as_role
 from aoc_migrate.report.model import Finding, finding
 
 POWERS = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
-_MAY_CHANGE = (
-    "has_any_column_privilege({role}, c.oid, 'INSERT') OR has_any_column_privilege({role}, c.oid, 'UPDATE') "
-    "OR has_table_privilege({role}, c.oid, 'DELETE, TRUNCATE, TRIGGER')"
-)
-REFUSED = ("42501", "25006")  # insufficient_privilege, read_only_sql_transaction
 
 
 def needed_tables(session: Session, contract: Contract, role: str) -> list[str]:
@@ -35,17 +26,17 @@ def needed_tables(session: Session, contract: Contract, role: str) -> list[str]:
     return [name for name in names if catalog.kind(session, name) is not None]
 
 
-def composed(session: Session, text: LiteralString, *names: str | Relation | sql.Composable) -> str:
-    """Return a statement with ``names`` quoted by psycopg for this connection."""
-    parts = (
-        sql.Identifier(name)
-        if isinstance(name, str)
-        else sql.Identifier(name.schema, name.name)
-        if isinstance(name, Relation)
-        else name
-        for name in names
+def _may_change(session: Session, role: str) -> str:
+    """Return the SQL condition that ``role``, in SQL, may do more to the relation ``c`` than read it."""
+    of_columns = " OR ".join(
+        f"has_any_column_privilege({role}, c.oid, '{right}')" for right in ("INSERT", "UPDATE", "REFERENCES")
     )
-    return sql.SQL(text).format(*parts).as_string(session.connection)
+    return f"{of_columns} OR has_table_privilege({role}, c.oid, '{rights_beyond_select(session.connection)}')"
+
+
+def _can_change(session: Session, name: str, role: str) -> Finding:
+    rights = rights_beyond_select(session.connection)
+    return finding("verifier-can-write", name, role=role, quoted=session.quoted(role), rights=rights)
 
 
 def exists(session: Session, role: str) -> bool:
@@ -81,12 +72,12 @@ def gained_rights(session: Session, contract: Contract) -> Iterator[Finding]:
         yield finding("verifier-too-privileged", role, powers=", ".join(powers))
     writable = session.rows(
         f"SELECT c.oid::regclass::text AS name FROM {FAMILY} AS family JOIN pg_class c USING (oid) "
-        f"JOIN pg_roles r ON r.rolname = %s AND ({_MAY_CHANGE.format(role='r.oid')}) "
+        f"JOIN pg_roles r ON r.rolname = %s AND ({_may_change(session, 'r.oid')}) "
         "ORDER BY c.relispartition, 1",
         (str(session.schema[contract.table]), role),
     )
     for row in writable:
-        yield finding("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
+        yield _can_change(session, row["name"], role)
 
 
 def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
@@ -104,7 +95,11 @@ def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
         "SELECT 'default_transaction_read_only=on' = ANY (rolconfig) FROM pg_roles WHERE rolname = %s", (role,)
     ):
         yield finding("verifier-not-read-only", role, quoted=session.quoted(role))
-    yield from _try_as_role(session, contract, role)
+    rows = _rights(session, contract, session.flags.verifier_user)
+    # Views, and tables of untrusted roles, are not tried: planning a query runs their immutable functions, which
+    # could RESET ROLE. What the role has a right to read is reported as verifier-reads-more already.
+    others = [r["name"] for r in rows if r["plain"] and not r["needed"] and "read" not in r["rights"]]
+    yield from try_as_role(session, contract, role, others)
 
 
 def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
@@ -145,7 +140,7 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
     rows = _rights(session, contract, role)
     for row in rows:
         if "change" in row["rights"]:
-            yield finding("verifier-can-write", row["name"], role=role, quoted=session.quoted(role))
+            yield _can_change(session, row["name"], role)
     readable = [row for row in rows if "read" in row["rights"] and not row["needed"]]
     more = [row["name"] for row in readable if not row["quarantine"]]
     if len(more) < len(readable):
@@ -163,7 +158,7 @@ def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
     return session.rows(
         "SELECT c.oid::regclass::text AS name, array_remove(ARRAY["
         "CASE WHEN has_any_column_privilege(%(role)s, c.oid, 'SELECT') THEN 'read' END, "
-        f"CASE WHEN {_MAY_CHANGE.format(role='%(role)s')} THEN 'change' END], NULL) AS rights, "
+        f"CASE WHEN {_may_change(session, '%(role)s')} THEN 'change' END], NULL) AS rights, "
         "c.relname = ANY (%(needed)s) AND c.relnamespace = to_regnamespace(%(schema)s) OR EXISTS (SELECT FROM "
         "pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_class'::regclass "
         "AND d.objid = c.oid AND d.deptype = 'e' AND e.extname = 'citus') AS needed, "
@@ -180,70 +175,3 @@ def _rights(session: Session, contract: Contract, role: str) -> list[Row]:
             "quarantine": str(session.schema[contract.quarantine]),
         },
     )
-
-
-def _try_as_role(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
-    """As the role, try to write, to create, and to read other tables, in a transaction that is rolled back.
-
-    If that would run code of untrusted roles, yield ``foreign-code`` and try nothing.
-    """
-    code = code_findings(session, contract, INSERT | UPDATE | DELETE | DDL)
-    foreign = [finding for finding in code if finding.slug == FOREIGN]
-    if foreign:  # it could RESET ROLE and run with our rights
-        yield from foreign
-        return
-    attempts = [*_writes(session, contract), *_creations(session), *_readings(session, contract)]
-    quoted = session.quoted(role)
-    with session.connection.transaction(force_rollback=True):
-        session.run("SET LOCAL transaction_read_only = off")  # the role could do that too, so only rights count
-        session.run("SET LOCAL lock_timeout = '1s'")
-        try:
-            if session.value("SELECT current_user <> %s", (role,)):
-                session.run(composed(session, "SET LOCAL ROLE {}", role))
-        except psycopg.errors.InsufficientPrivilege:
-            yield finding("verifier-not-tried", role, quoted=quoted, target=session.target.name)
-            return
-        for statement in attempts:
-            if not _refused(session, statement):
-                yield finding("verifier-could-write", role, what=statement)
-
-
-def _writes(session: Session, contract: Contract) -> list[str]:
-    table = session.schema[contract.table]
-    column = contract.link if contract.link in catalog.columns(session, contract.table) else "id"
-    return [
-        f"INSERT INTO {table} SELECT * FROM {table} WHERE false",
-        f"UPDATE {table} SET {column} = NULL WHERE false",
-        f"DELETE FROM {table} WHERE false",
-    ]
-
-
-def _creations(session: Session) -> list[str]:
-    """Return statements that create a schema, and a table in each of the users' schemas."""
-    rows = session.rows(
-        "SELECT quote_ident(nspname) AS name FROM pg_namespace "
-        "WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' ORDER BY 1"
-    )
-    return ["CREATE SCHEMA aoc_verifier_probe", *(f"CREATE TABLE {r['name']}.aoc_verifier_probe ()" for r in rows)]
-
-
-def _readings(session: Session, contract: Contract) -> list[str]:
-    """Return statements that read the roles' passwords and the users' tables that are not needed.
-
-    Tables that the role has a right to read are reported as ``verifier-reads-more`` already. Views, and tables of
-    untrusted roles, are not tried: planning a query runs their immutable functions, which could RESET ROLE.
-    """
-    rows = _rights(session, contract, session.flags.verifier_user)
-    others = [r["name"] for r in rows if r["plain"] and not r["needed"] and "read" not in r["rights"]]
-    return [f"SELECT FROM {name} LIMIT 0" for name in ("pg_authid", *others)]
-
-
-def _refused(session: Session, statement: str) -> bool:
-    try:
-        with session.connection.transaction(force_rollback=True):
-            session.run(statement)
-    except psycopg.errors.LockNotAvailable:
-        return True  # the rights in the catalog, which are checked too, must do
-    except psycopg.Error as error:
-        return error.sqlstate in REFUSED
-    return False

@@ -18,12 +18,13 @@ def conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
     remedy = f"Rename or drop what is in the way, so that {swap.view} is the legacy table or the view."
     view, backup = at[swap.view], at[swap.backup]
     reason = f"""(SELECT CASE WHEN {recorded(at, revision)} THEN NULL
-    WHEN kind IN ('r', 'p') AND taken THEN {literal(f"the name {swap.backup} is taken")}
+    WHEN kind IN ('r', 'p') AND named THEN {literal(f"the name {swap.backup} is taken")}
     WHEN kind = 'v' AND NOT taken THEN {literal(f"it is a view already, and there is no {swap.backup}")}
     WHEN kind = 'v' AND NOT {over_backup(at, swap)} THEN {_over_others(swap)}
     WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
   FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass({view.literal})) AS kind,
-    to_regclass({backup.literal}) IS NOT NULL AS taken) AS found)"""
+    to_regclass({backup.literal}) IS NOT NULL AS taken,
+    to_regtype({backup.literal}) IS NOT NULL AS named) AS found)"""
     return Objection("swap-conflict", swap.view, reason, {"remedy": remedy})
 
 

@@ -1,7 +1,6 @@
 """Migrations as psql scripts: `plan --sql`, and the operators' scripts of the guide.
 
-The templates in psql/ are SQL. What they share with the commands, such as predicates and Steps, comes from here. A
-script asks the catalog what is left to do, so it can be run again after an interruption.
+The templates in psql/ share predicates and Steps with the commands. A script that stopped can be run again.
 """
 
 import json
@@ -10,7 +9,7 @@ from typing import Any
 
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
-from aoc_migrate.database.attached_code import LINKING, NEEDS, attached, attached_to_ddl
+from aoc_migrate.database.attached_code import NEEDS, attached, attached_to_ddl
 from aoc_migrate.database.batch_guard import strangers
 from aoc_migrate.database.bookkeeping import (
     BOOKKEEPING,
@@ -22,6 +21,7 @@ from aoc_migrate.database.bookkeeping import (
     create_bookkeeping,
     share,
 )
+from aoc_migrate.database.events import LINKING
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.majors import TOO_OLD
 from aoc_migrate.database.own_tables import flaws, writers

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import DELETE, FOREIGN, UPDATE, code_findings
+from aoc_migrate.database.attached_code import FOREIGN, code_findings
 from aoc_migrate.database.bookkeeping import WORK
+from aoc_migrate.database.events import DELETE, UPDATE
 from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import own_tables_locked

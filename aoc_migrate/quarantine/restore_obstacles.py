@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import INSERT, UPDATE
+from aoc_migrate.database.events import INSERT, UPDATE
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.shape import spread_of

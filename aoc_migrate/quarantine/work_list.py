@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import DDL, code_findings
+from aoc_migrate.database.attached_code import code_findings
 from aoc_migrate.database.bookkeeping import LOG, WORK
+from aoc_migrate.database.events import DDL
 from aoc_migrate.database.majors import enforced
 from aoc_migrate.database.own_tables import flaws, foreign, own_tables_locked
 from aoc_migrate.database.session import Session
@@ -105,9 +106,9 @@ def trigger_findings(session: Session, contract: Contract, events: int) -> Itera
 def reference_findings(session: Session, contract: Contract, leaving: str) -> Iterator[Finding]:
     """Yield the foreign keys that refer to rows that would move; ``leaving`` is a query of their ids.
 
-    Tables of untrusted roles are not read, because their policies and indexes would run their functions with our
-    rights. If such a table refers to a moved row, PostgreSQL refuses the batch: keys by which it would delete or
-    change the referring rows instead are refused, whatever refers now.
+    Tables of untrusted roles are not read: their policies and indexes would run their functions with our rights.
+    If a person accepts such a table (``foreign-key-owner``), and it refers to a moved row, PostgreSQL refuses the
+    batch. Keys by which it would delete or change the referring rows instead are refused, whatever refers now.
     """
     yield from _cascades(session, contract, leaving)
     keys = session.rows(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 ACCEPTABLE = (
     "update-trigger",
     "foreign-code",
+    "foreign-key-owner",
     "needs-search-path",
     "published-table",
     "published-bookkeeping",

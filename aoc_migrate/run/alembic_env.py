@@ -19,8 +19,9 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import DDL, code_findings, refuse
+from aoc_migrate.database.attached_code import code_findings, refuse
 from aoc_migrate.database.bookkeeping import VERSION, share
+from aoc_migrate.database.events import DDL
 from aoc_migrate.database.limits import read_flags, read_limits
 from aoc_migrate.database.own_tables import create, guard, lock
 from aoc_migrate.database.pinned_settings import preamble

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from aoc_migrate.contract.model import Contract, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import DDL, FOREIGN, INSERT, LINKING, findings, unaccepted
+from aoc_migrate.database.attached_code import NEEDS, findings, unaccepted
+from aoc_migrate.database.events import DDL, INSERT, LINKING
 from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.session import Row, Session
@@ -183,7 +184,7 @@ def _foreign(session: Session, plan: AuditPlan) -> Iterator[Finding]:
 
 def _only_where_linked(code: Row) -> bool:
     """Return whether this code stops an upgrade only if the backfill writes links. Foreign code always does."""
-    return code["slug"] != FOREIGN and not code["events"] & INSERT
+    return code["slug"] == NEEDS and not code["events"] & INSERT
 
 
 def _audit_backfill(session: Session, plan: AuditPlan, code: list[Row]) -> tuple[list[Finding], bool]:

@@ -4,8 +4,9 @@ from contextlib import nullcontext
 
 from aoc_migrate.contract.model import Contract, Part
 from aoc_migrate.database import catalog
-from aoc_migrate.database.attached_code import DDL, code_findings
+from aoc_migrate.database.attached_code import code_findings
 from aoc_migrate.database.bookkeeping import JOURNAL
+from aoc_migrate.database.events import DDL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.state import forget, keep

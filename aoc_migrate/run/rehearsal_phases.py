@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aoc_migrate.database.observing import only_observing
+from aoc_migrate.database.same_database import is_marked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.nodes import everywhere
+from aoc_migrate.errors import refused
 from aoc_migrate.report.facts.rehearsed import Phase
 from aoc_migrate.report.model import Report, StepReport
 from aoc_migrate.report.verdict import longest_stall
@@ -33,12 +35,15 @@ class Written:
 class Phases:
     """Runs commands on the copy, each in a session and with a report of its own, and adds these up in one report.
 
-    ``session`` is another session of the same database; it measures. ``done`` are the phases that have ended.
+    ``session`` is another session of the same database; it measures. It holds the lock ``mark``, so that no phase
+    runs elsewhere: a URL of several hosts may lead to another server each time. ``done`` are the phases that have
+    ended.
     """
 
     session: Session
     report: Report
     options: Options
+    mark: int
     done: list[Phase] = field(default_factory=list)
 
     def run(self, phase: str, command: str, verb: Verb, **flags: Any) -> bool:
@@ -53,6 +58,11 @@ class Phases:
             step.growth_bytes, last = now.size - last.size, now
 
         def measured(session: Session, report: Report) -> None:
+            if not is_marked(session, self.mark):
+                raise refused(
+                    f"{self.session.target.variable} led to another database this time, which is unchanged. "
+                    "Let it name one server, then run the same command again."
+                )
             session.on_note = measure
             verb(session, report)
 

@@ -8,7 +8,7 @@ from functools import partial
 import psycopg
 
 from aoc_migrate.database.runner_lock import lock_key
-from aoc_migrate.database.same_database import in_doubt
+from aoc_migrate.database.same_database import in_doubt, marked
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.targets import COPY, Target
 from aoc_migrate.errors import Abort, refused
@@ -62,8 +62,8 @@ def run_rehearse(session: Session, report: Report, options: Options, rehearsal: 
     _is_the_copy(session, rehearsal.database)
     report.findings += in_doubt(session) or write_findings(session, our_tables(session))
     if not report.errors:
-        with _alone(session):
-            _rehearse(session, report, options, rehearsal)
+        with _alone(session), marked(session) as mark:
+            _rehearse(session, report, Phases(session, report, options, mark), rehearsal)
     again = " ".join(["aoc-migrate rehearse", report.target, *options.typed])
     report.next = _next(report, options, again)
 
@@ -90,8 +90,7 @@ def _alone(session: Session) -> Iterator[None]:
             session.value("SELECT pg_advisory_unlock(%s::bigint)", (key,))
 
 
-def _rehearse(session: Session, report: Report, options: Options, rehearsal: RehearseOptions) -> None:
-    phases = Phases(session, report, options)
+def _rehearse(session: Session, report: Report, phases: Phases, rehearsal: RehearseOptions) -> None:
     record = rehearsal_record.read(session)
     if record:
         session.say(f"going on with a rehearsal that was interrupted in its phase {record.phase}", "resumed")

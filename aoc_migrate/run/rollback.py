@@ -7,8 +7,9 @@ from dataclasses import replace
 import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
-from aoc_migrate.database.attached_code import DDL, code_findings
+from aoc_migrate.database.attached_code import code_findings
 from aoc_migrate.database.bookkeeping import HOLD, LOG, STATE
+from aoc_migrate.database.events import DDL
 from aoc_migrate.database.own_tables import own_tables_locked
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target

@@ -169,7 +169,8 @@ def _differs(session: Session, report: Report, plan: "ApprovedPlan", limit: int)
 
 def _before(session: Session, report: Report, options: UpgradeOptions, goal: str | None) -> list[Finding]:
     """Return the findings of the audit, and what is wrong with the catalog that convergence cannot repair."""
-    from aoc_migrate.database.attached_code import DDL, code_findings
+    from aoc_migrate.database.attached_code import code_findings
+    from aoc_migrate.database.events import DDL
     from aoc_migrate.inspect.replication import replication_findings
     from aoc_migrate.inspect.server_activity import activity_findings
     from aoc_migrate.quarantine.contents import unfinished_findings

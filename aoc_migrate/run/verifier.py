@@ -23,7 +23,8 @@ from aoc_migrate.inspect.session_checks import (
     tenant_of,
     write_findings,
 )
-from aoc_migrate.inspect.verifier_role import composed, excess_powers, exists, needed_tables
+from aoc_migrate.inspect.verifier_role import excess_powers, exists, needed_tables
+from aoc_migrate.inspect.verifier_tries import composed
 from aoc_migrate.operations.execute import Online
 from aoc_migrate.operations.step import Kind, Lock, Step
 from aoc_migrate.report.facts.runs import VerifierFacts

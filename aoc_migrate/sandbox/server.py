@@ -1,5 +1,6 @@
 """A private PostgreSQL server in one folder, created on first start and deleted with the folder."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from aoc_migrate.errors import refused
 from aoc_migrate.sandbox.account import Account, account_of, choose_account
 from aoc_migrate.sandbox.address import free_port, listens, make_socket_folder, process_command, serves
 from aoc_migrate.sandbox.binaries import copy_programs, find_binaries
-from aoc_migrate.sandbox.state import FILES, State, exclusively, load_state
+from aoc_migrate.sandbox.state import FILES, LOCK, State, exclusively, load_state
 
 __all__ = ["Server", "default_folder", "default_server", "find_binaries"]
 
@@ -232,11 +233,14 @@ def _complaint(output: str) -> str:
 
 
 def _remove_ours(folder: Path) -> None:
-    for name in _OURS:
+    for name in sorted(_OURS, key=LOCK.__eq__):  # without its lock, the folder is anybody's
         path = folder / name
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
+    try:
         folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise

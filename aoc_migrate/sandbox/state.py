@@ -11,8 +11,8 @@ from typing import IO
 
 from aoc_migrate.errors import refused
 
-_FILE, _PARTIAL, _LOCK = "server.json", "server.json.partial", "lock"
-FILES = (_FILE, _PARTIAL, _LOCK)
+_FILE, _PARTIAL, LOCK = "server.json", "server.json.partial", "lock"
+FILES = (_FILE, _PARTIAL, LOCK)
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,14 @@ def exclusively(folder: Path) -> Iterator[int]:
 
 
 def _lock(folder: Path) -> IO[str]:
-    path = folder / _LOCK
+    path = folder / LOCK
     while True:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            if folder.exists():  # and is a file; or else somebody has deleted the folder just now
+                raise
+            continue
         with contextlib.suppress(FileNotFoundError):
             lock = path.open("a")
             fcntl.flock(lock, fcntl.LOCK_EX)

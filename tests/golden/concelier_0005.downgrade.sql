@@ -37,7 +37,14 @@ SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"pub
     FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
 ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
   CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
-WHERE flaw IS NOT NULL) AS foreign_objects);
+WHERE flaw IS NOT NULL
+UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.'
+FROM (VALUES ('aoc_alembic_version', '"public"."aoc_alembic_version"'), ('aoc_migration_hold', '"public"."aoc_migration_hold"'), ('aoc_migration_state', '"public"."aoc_migration_state"'), ('aoc_migration_log', '"public"."aoc_migration_log"'), ('aoc_supersedes_journal', '"public"."aoc_supersedes_journal"')) AS t (name, place)
+WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
+UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to aoc_alembic_version', 'Rename or drop it, as its owner or as a superuser.'
+WHERE true AND to_regclass('"public"."aoc_alembic_version_pkc"') IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."aoc_alembic_version_pkc"')
+    AND indrelid = to_regclass('"public"."aoc_alembic_version"'))) AS foreign_objects);
 BEGIN
   IF found IS NOT NULL THEN
     RAISE EXCEPTION '%', found;

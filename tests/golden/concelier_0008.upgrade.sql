@@ -35,7 +35,14 @@ SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"pub
     FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found
 ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
   CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
-WHERE flaw IS NOT NULL) AS foreign_objects);
+WHERE flaw IS NOT NULL
+UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.'
+FROM (VALUES ('aoc_alembic_version', '"public"."aoc_alembic_version"'), ('aoc_migration_hold', '"public"."aoc_migration_hold"'), ('aoc_migration_state', '"public"."aoc_migration_state"'), ('aoc_migration_log', '"public"."aoc_migration_log"'), ('aoc_supersedes_journal', '"public"."aoc_supersedes_journal"')) AS t (name, place)
+WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
+UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to aoc_alembic_version', 'Rename or drop it, as its owner or as a superuser.'
+WHERE true AND to_regclass('"public"."aoc_alembic_version_pkc"') IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."aoc_alembic_version_pkc"')
+    AND indrelid = to_regclass('"public"."aoc_alembic_version"'))) AS foreign_objects);
 BEGIN
   IF found IS NOT NULL THEN
     RAISE EXCEPTION '%', found;
@@ -80,7 +87,7 @@ DECLARE
   owner oid; listed text; entry record;
 BEGIN
   DECLARE reason text := (SELECT CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008') THEN NULL
-    WHEN kind IN ('r', 'p') AND taken THEN 'the name advisory_backup_20251028 is taken'
+    WHEN kind IN ('r', 'p') AND named THEN 'the name advisory_backup_20251028 is taken'
     WHEN kind = 'v' AND NOT taken THEN 'it is a view already, and there is no advisory_backup_20251028'
     WHEN kind = 'v' AND NOT ARRAY(SELECT DISTINCT d.refobjid::regclass FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
@@ -88,7 +95,8 @@ BEGIN
     WHERE r.ev_class = to_regclass('"public"."advisory"') AND r.rulename = '_RETURN') = ARRAY[to_regclass('"public"."advisory_backup_20251028"')] THEN 'it is a view, but not over advisory_backup_20251028 alone'
     WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
   FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"')) AS kind,
-    to_regclass('"public"."advisory_backup_20251028"') IS NOT NULL AS taken) AS found);
+    to_regclass('"public"."advisory_backup_20251028"') IS NOT NULL AS taken,
+    to_regtype('"public"."advisory_backup_20251028"') IS NOT NULL AS named) AS found);
   BEGIN
     IF reason IS NOT NULL THEN
       RAISE EXCEPTION 'advisory: %', reason;

@@ -6,7 +6,8 @@ single rows.
 """
 
 from aoc_migrate.contract.model import Contract
-from aoc_migrate.database.attached_code import LINKING, unaccepted
+from aoc_migrate.database.attached_code import unaccepted
+from aoc_migrate.database.events import LINKING
 from aoc_migrate.database.majors import enforced
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session

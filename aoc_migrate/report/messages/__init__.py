@@ -12,6 +12,7 @@ from aoc_migrate.report.messages.replication import REPLICATION
 from aoc_migrate.report.messages.rows import ROWS
 from aoc_migrate.report.messages.session import SESSION
 from aoc_migrate.report.messages.steering import STEERING
+from aoc_migrate.report.messages.surroundings import SURROUNDINGS
 from aoc_migrate.report.messages.verifier_role import VERIFIER
 from aoc_migrate.report.messages.verify import VERIFY
 
@@ -19,6 +20,7 @@ MESSAGES: dict[str, Message] = {
     **ROWS,
     **REPLICATION,
     **SESSION,
+    **SURROUNDINGS,
     **STEERING,
     **VERIFY,
     **VERIFIER,

@@ -131,6 +131,11 @@ ROWS: dict[str, Message] = {
         "{subject} is a {kind}, not a table; it cannot carry the contract.",
         "Point the URL and schema at the table.",
     ),
+    "table-unlogged": Message(
+        "{subject} is UNLOGGED ({names}): a crash of the server empties it, and a standby has none of its rows.",
+        "Run, while nobody needs the table, because it is rewritten: ALTER TABLE {first} SET LOGGED;",
+        severity="warning",
+    ),
     "distribution-key": Message(
         "{subject} is {how}; on a Citus cluster, a raw table must be distributed by tenant, be a reference table, "
         "or stay on the coordinator.",
@@ -150,6 +155,12 @@ ROWS: dict[str, Message] = {
         "our privileges.",
         "Ask {role} what it does and read its source. Then change its owner: ALTER ROUTINE {subject} OWNER TO "
         "{owner}; Or drop what runs it, or accept it: {accept}",
+    ),
+    "foreign-key-owner": Message(
+        "For our writes to {table}, PostgreSQL checks {runs} with a query of {subject}, which belongs to {role}: "
+        "that role's functions in indexes of {subject} can run in our session, and change how it works.",
+        "Ask {role} what the table is for. Then change its owner: ALTER TABLE {subject} OWNER TO {owner}; Or drop "
+        "the key, or accept it: {accept}",
     ),
     "needs-search-path": Message(
         "Our writes to {table} run {subject} ({runs}), which sets no search_path: it resolves its names through "

@@ -62,6 +62,11 @@ VERIFY: dict[str, Message] = {
         "{subject} accepts writes: the trigger that makes it read-only is missing or disabled.",
         "Run: aoc-migrate upgrade {target}",
     ),
+    "view-code": Message(
+        "{subject} has code that is not ours ({names}): it may write to {backup} before our trigger refuses the "
+        "write.",
+        "Find out who created it, and what it has written. Then run: {remedy}",
+    ),
     "view-bypasses-policies": Message(
         "{subject} reads with its owner's rights, so the row-level security of {backup} does not apply to its "
         "readers.",
@@ -93,9 +98,8 @@ VERIFY: dict[str, Message] = {
         severity="warning",
     ),
     "verifier-can-write": Message(
-        "The verifier role {role} may write to {subject}, or attach triggers to it.",
-        "Run: REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON {subject} FROM {quoted}; "
-        "Also check whether PUBLIC has rights on it.",
+        "The verifier role {role} may do more to {subject} than read it.",
+        "Run: REVOKE {rights} ON {subject} FROM {quoted}; Also check whether PUBLIC has rights on it.",
     ),
     "probe-not-possible": Message(
         "The negative probe could not run on {subject}: {reason}.",
