@@ -66,6 +66,16 @@ def test_a_slow_batch_shrinks_down_to_one_row() -> None:
     assert batch.rows > 1000
 
 
+def test_a_size_that_did_not_fit_is_not_tried_at_once() -> None:
+    """After a batch that did not fit into a second, rows as dear as those let the size stay as it became."""
+    batch = BatchSize(Limits(batch_rows=500), first=16)
+    batch.too_slow()
+    for _ in range(5):
+        batch.learn(batch.rows, batch.rows * 0.1)
+
+    assert batch.rows == 8
+
+
 def test_most_updates_are_in_place(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
     """Three of four updates are in place; the table grows by 15 % at most, its indexes by 3 %."""
     excititor.run(

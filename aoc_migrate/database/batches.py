@@ -1,7 +1,7 @@
 """The loop that runs batches one after the other, each in a transaction of its own that ends within a second.
 
 A batch that does not fit into its second is made smaller and tried again; one that meets locked rows releases its
-own and tries again, until ``limits.deadline``.
+own and tries again, until ``limits.deadline``. Only a single row may be given longer.
 """
 
 import random
@@ -15,7 +15,7 @@ import psycopg
 
 from aoc_migrate.database import log
 from aoc_migrate.database.batch_guard import BatchGuard
-from aoc_migrate.database.batch_size import BOUND, BatchSize
+from aoc_migrate.database.batch_size import BOUND, FIRST, BatchSize
 from aoc_migrate.database.blockers import Blockers
 from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.lock_wait import failed, gave_up, too_slow
@@ -58,10 +58,13 @@ class Batches:
         bound: float,
         written: tuple[str, ...],
         expected_ms: float | None = None,
+        first: int = FIRST,
+        one_row: float = BOUND,
     ) -> None:
-        self.session, self.label, self.table, self.bound = session, label, table, bound
+        self.session, self.label, self.table, self.bound, self.one_row = session, label, table, bound, one_row
         self.progress = Progress(session, label, "rows", estimated_ms=expected_ms)
-        self.size, self.throttle = BatchSize(session.limits), Throttle(session, label, table, bound, self.progress)
+        self.size = BatchSize(session.limits, first)
+        self.throttle = Throttle(session, label, table, bound, self.progress)
         self.blockers, self.guard = Blockers(session), BatchGuard(session, written)
         self._line = EverySeconds(log.SECONDS_BETWEEN_LINES)
         self.begun, self.count, self.longest = time.monotonic(), 0, 0.0
@@ -83,23 +86,26 @@ class Batches:
                 self.throttle.wait()
             self.size.limits = self.session.limits
             begun, size = time.monotonic(), self.size.rows
+            bound = self.one_row if size == 1 else self.bound
             first = clock(self.session) if first is None else first
             try:
                 with self.session.alone():
+                    if bound != self.bound:
+                        self.session.quietly(f"SET LOCAL statement_timeout = '{round(bound * 1000)}ms'")
                     self.guard.lock()
                     row = batch(size)
                     self._count(row)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 self._locked(first)
             except psycopg.errors.QueryCanceled as error:
-                if cancelled_by_person(error, self.session.elapsed, self.bound):
+                if cancelled_by_person(error, self.session.elapsed, bound):
                     raise
                 if (
                     self.session.on_cluster and self.blockers.ahead
                 ):  # on a node, where only statement_timeout ends it
                     self._locked(first)
                 else:
-                    self._too_slow(first)
+                    self._too_slow(first, bound)
             else:
                 seconds = time.monotonic() - begun
                 self._done(row, seconds)
@@ -133,14 +139,14 @@ class Batches:
         self.progress.waits(self.blockers.waiting())
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
 
-    def _too_slow(self, first: float) -> None:
+    def _too_slow(self, first: float, bound: float) -> None:
         """Try half the rows; a single row that is too slow is tried again until the deadline."""
         waited = clock(self.session) - first
         if self.size.rows == 1 and waited >= self.session.limits.deadline:
-            raise Abort(too_slow(self.table, waited, self.step.attempts, BOUND))
-        self.size.halve()
+            raise Abort(too_slow(self.table, waited, self.step.attempts, bound))
+        self.size.too_slow()
         if self._line.due():
-            words = f"a batch did not fit into {BOUND:.0f} s, going on with {self.size.rows:,} rows"
+            words = f"a batch did not fit into {bound:.0f} s, going on with {self.size.rows:,} rows"
             self.session.say(f"{self.label}: {words}", "smaller-batch", rows=self.size.rows)
 
     def observe(self, other: Session, pid: int) -> None:
@@ -167,15 +173,18 @@ def batches(
     written: tuple[str, ...],
     bound: float = BOUND,
     expected_ms: float | None = None,
+    first: int = FIRST,
+    one_row: float = BOUND,
 ) -> Iterator[Batches]:
     """Yield what runs the batches of a step; note the step at the end, if it did anything.
 
     ``written``: the tables of ours that a batch writes to. ``bound``: the seconds of ``statement_timeout``; a
-    cancel after that is no person's. ``expected_ms`` was estimated beforehand.
+    cancel after that is no person's. ``expected_ms`` was estimated beforehand. ``first``: rows of the first batch.
+    ``one_row``: the seconds of a batch of one row, which cannot be made smaller.
 
     Raises Abort ``connection-lost`` (exit 3), ``foreign-object``, ``cancelled`` or ``step-failed``.
     """
-    running = Batches(session, label, table, bound, written, expected_ms)
+    running = Batches(session, label, table, bound, written, expected_ms, first, one_row)
     announce(session, label)
     session.say(f"{label} …", "step", step=label)
     try:

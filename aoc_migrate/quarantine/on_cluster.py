@@ -71,7 +71,7 @@ class OnCluster:
         Rows that linked to a moved row then link to the row that replaces it.
         """
 
-        def batch(size: int) -> Row:
+        def batch(size: int | None) -> Row:
             values = self._take("NOT repair", size)
             if not values["ids"]:
                 return _DONE
@@ -103,7 +103,7 @@ FROM was AS w JOIN new AS n ON n.id = w.id JOIN listed AS l ON l.listed_id = w.i
         values_set = ", ".join(f"{column} = {value}" for column, value in work.repaired.items())
         write = f"UPDATE {self._raw} AS t SET {values_set} WHERE {self._chosen} RETURNING t.id"
 
-        def batch(size: int) -> Row:
+        def batch(size: int | None) -> Row:
             values = self._take("repair", size)
             if not values["ids"]:
                 return _DONE
@@ -114,13 +114,15 @@ FROM was AS w JOIN new AS n ON n.id = w.id JOIN listed AS l ON l.listed_id = w.i
         return batch
 
     def restore(self, chosen: str, stored: list[str]) -> Batch:
-        """Return the batch that restores the rows of the latest one in quarantine that is ``chosen``, a condition.
+        """Return the batch that restores rows of the latest one in quarantine that is ``chosen``, a condition.
 
         A batch that was moved before the table was distributed is restored tenant by tenant.
         """
         name, raw, link, column = self._quarantine, self._raw, self.contract.link, self.spread.column
         columns, shard = ", ".join(stored), f" AND {column} = %(tenant)s" if column else ""
-        of_batch = f"{chosen} AND quarantine_run = %(run)s AND quarantine_batch = %(batch)s{shard}"
+        of_latest = f"{chosen} AND quarantine_run = %(run)s AND quarantine_batch = %(batch)s{shard}"
+        next_rows = f"SELECT id FROM {name} WHERE {of_latest} ORDER BY id LIMIT %(size)s"
+        of_batch = f"{of_latest} AND id = ANY (%(ids)s)"
         place_of = f"quarantine_run AS run, quarantine_batch AS batch, {column or 'NULL'} AS tenant"
         order = "ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1"
         latest = f"SELECT {place_of} FROM {name} WHERE {chosen} {order}"
@@ -133,12 +135,12 @@ WHERE {in_shard(self.spread, "t")} AND {unchanged(self.contract, "t", "b")} FOR 
         links = f"SELECT id, quarantine_kept AS kept, {pointing} FROM {name} WHERE {of_batch}"
         remove = f"DELETE FROM {name} WHERE {of_batch} AND id = ANY (%(chosen)s) RETURNING id"
 
-        def batch(_: int) -> Row:
+        def batch(size: int | None) -> Row:
             commit_as_one(self.session, self.contract.table)
             place = next(iter(self._rows(latest, {})), None)
             if place is None:
                 return _DONE
-            (seen,) = self._rows(f"SELECT count(*) AS rows FROM {name} WHERE {of_batch}", place)
+            place |= {"ids": self._ids(next_rows, place | {"size": size})}
             repaired = self._ids(same, place)
             done = self._ids(store, place) + [
                 id_ for id_ in repaired if self._unrepair(saved, place | {"id": id_})
@@ -146,8 +148,9 @@ WHERE {in_shard(self.spread, "t")} AND {unchanged(self.contract, "t", "b")} FOR 
             if link in catalog.columns(self.session, self.contract.table):
                 self._relink(self._rows(links, place), place)
             back = self._ids(remove, place | {"chosen": done})
-            counts = {"seen": seen["rows"], "written": len(back), "chosen": len(done), "arrived": len(back)}
-            return counts | {"left": seen["rows"] - len(back)}
+            seen = len(place["ids"])
+            counts = {"seen": seen, "written": len(back), "chosen": len(done), "arrived": len(back)}
+            return counts | {"left": seen - len(back)}
 
         return batch
 
@@ -180,7 +183,7 @@ WHERE {in_shard(self.spread, "p")} AND p.id = b.pointing
             {**place, **arrays},
         )
 
-    def _take(self, kind: str, size: int) -> dict[str, Any]:
+    def _take(self, kind: str, size: int | None) -> dict[str, Any]:
         """Take the next rows of a kind off the work list; return them as arrays, with their tenant."""
         commit_as_one(self.session, self.contract.table)
         listed, column, values = self.session.schema[WORK], self.spread.column, dict[str, Any](size=size)

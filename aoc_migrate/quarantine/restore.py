@@ -6,11 +6,12 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_contract
 from aoc_migrate.quarantine.contents import no_such_rows, saved_runs
 from aoc_migrate.quarantine.on_cluster import OnCluster
 from aoc_migrate.quarantine.restore_obstacles import repairable, restore_obstacles, unchanged
-from aoc_migrate.quarantine.row_batches import one_statement, run_batches
+from aoc_migrate.quarantine.row_batches import SIZE, one_statement, run_batches
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import UnfinishedWork, unfinished
 from aoc_migrate.report.facts.quarantined import RestoreFacts
@@ -63,7 +64,8 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
         cluster = OnCluster.of(session, contract)
         batch = one_statement(session, _batch(session, contract, rows, stored))
         batch = cluster.restore(rows, stored) if cluster else batch
-        run_batches(session, report, contract, "restored", batch, (contract.quarantine,), chosen.rows)
+        whole = (lambda _: batch(None)) if _tied(session, contract) else batch
+        run_batches(session, report, contract, "restored", whole, (contract.quarantine,), chosen.rows)
     report.next = Next(f"aoc-migrate audit {session.target.name}", choices=(restore,) if runs[1:] else ())
 
 
@@ -81,8 +83,15 @@ def _discard_list(session: Session, report: Report, command: str, work: Unfinish
     report.next = Next(note=f"The interrupted {work.verb} had moved nothing; its work list is now deleted.")
 
 
+def _tied(session: Session, contract: Contract) -> bool:
+    """Return whether a foreign key lets rows refer to each other, so that those of a batch go back together."""
+    raw = str(session.schema[contract.table])
+    key = f"contype = 'f' AND conrelid IN {FAMILY} AND confrelid IN {FAMILY}"
+    return bool(session.value(f"SELECT EXISTS (SELECT FROM pg_constraint WHERE {key})", (raw, raw)))
+
+
 def _batch(session: Session, contract: Contract, chosen: str, stored: list[str]) -> str:
-    """Return the statement that restores the latest batch. ``left`` counts rows that changed in the meantime.
+    """Return the statement that restores rows of the latest batch. ``left``: how many changed in the meantime.
 
     It names every column that `restore_obstacles` knew: if one is dropped in the meantime, the batch fails.
     """
@@ -101,7 +110,7 @@ def _batch(session: Session, contract: Contract, chosen: str, stored: list[str])
     return f"""WITH batch AS (
   SELECT * FROM {name} WHERE {chosen} AND (quarantine_run, quarantine_batch) = (
     SELECT quarantine_run, quarantine_batch FROM {name} WHERE {chosen}
-    ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1)
+    ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1) LIMIT {SIZE}
 ), stored AS (
   INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE
   SELECT {columns} FROM batch WHERE quarantine_repaired IS NULL RETURNING id

@@ -1,6 +1,5 @@
 """The batches of `dedupe`, `repair` and --restore, which keep no rows locked while they wait for another row."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -8,6 +7,7 @@ from dataclasses import replace
 import psycopg
 
 from aoc_migrate.contract.model import Contract
+from aoc_migrate.database.batch_size import BOUND
 from aoc_migrate.database.batches import batches
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import Abort
@@ -15,9 +15,11 @@ from aoc_migrate.report.facts.raw_rows import WorkFacts
 from aoc_migrate.report.model import Report, finding
 
 BATCH = 500  # most rows; each is locked until its batch ends
+FIRST = 16  # rows of the first batch: a document may have megabytes
+ONE_ROW = 60.0  # seconds for a batch of one row, which cannot be made smaller
 SIZE = "%(size)s"  # the placeholder of that number
 ROW_LOCK_WAIT = 0.5  # seconds for a row that another session has locked; then the batch rolls back and is retried
-Batch = Callable[[int], Row]
+Batch = Callable[[int | None], Row]
 _VERBS = {"repaired": "repair", "moved": "move", "restored": "restore"}
 
 
@@ -38,8 +40,8 @@ def run_batches(
 ) -> None:
     """Run ``batch`` until it has seen all rows; count those in the report's ``fact``, even if it fails.
 
-    A batch is a function of the most rows that it may take; it returns how many it has seen, chosen and written,
-    and how many arrived.
+    A batch is a function of the most rows that it may take, None for any number; it returns how many it has seen,
+    chosen and written, and how many arrived.
 
     ``tables``: our own tables that it writes to; ``total``: how many rows there are. Raises Abort ``deadline``,
     ``connection-lost``, ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
@@ -50,7 +52,7 @@ def run_batches(
     count = 0
     report.put(_counted(report, fact, count))
     inner = replace(session, limits=limits)
-    with batches(inner, label, contract.table, tables, math.inf) as running, _short_lock_wait(session):
+    with batches(inner, label, contract.table, tables, first=FIRST, one_row=ONE_ROW) as running, _bounded(session):
         running.progress.count("rows", total)
         while (page := running.run_with(batch))["seen"]:
             count += page["written"]
@@ -67,11 +69,13 @@ def _counted(report: Report, fact: str, count: int) -> WorkFacts:
 
 
 @contextmanager
-def _short_lock_wait(session: Session) -> Iterator[None]:
-    """Wait at most ROW_LOCK_WAIT for a lock inside."""
+def _bounded(session: Session) -> Iterator[None]:
+    """Wait at most ROW_LOCK_WAIT for a lock inside, and let no statement take longer than BOUND."""
     session.set("lock_timeout", f"{round(ROW_LOCK_WAIT * 1000)}ms")
+    session.set("statement_timeout", f"{round(BOUND * 1000)}ms")
     try:
         yield
     finally:
         with suppress(psycopg.Error):  # it must not replace an error of the block
             session.set("lock_timeout", f"{round(session.limits.deadline * 1000)}ms")
+            session.set("statement_timeout", "0")

@@ -1,0 +1,84 @@
+"""The batches of `repair`, `dedupe` and --restore keep to a second, whatever a row costs, unless it is one row."""
+
+import psycopg
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.helpers import PINNED, dump
+
+GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
+SLOW = f"""CREATE FUNCTION slow() {PINNED} $$ BEGIN
+  PERFORM pg_catalog.pg_sleep({{seconds}}); RETURN coalesce(NEW, OLD);
+END $$;
+CREATE TRIGGER slow BEFORE INSERT OR UPDATE OR DELETE ON vex_raw FOR EACH ROW EXECUTE FUNCTION slow()"""
+ACCEPT = ("--accept", "move-trigger:slow")
+MOST = "SELECT max(rows) FROM (SELECT count(*) AS rows FROM vex_raw_quarantine GROUP BY quarantine_batch) AS b"
+
+
+def broken(database: Database, aoc: Aoc, rows: int) -> str:
+    """Store rows that `repair` repairs, and as many that it moves; return the dump."""
+    aoc.configure(database)
+    database.run("ALTER TABLE vex_raw ADD supersedes text")
+    for n in range(rows):
+        database.add(f"m{n}", **GOOD, source_vendor="")
+        database.add(f"v{n}", tenant=None, supersedes=f"v{n + 1}")
+        database.add(f"w{n}", supersedes=f"v{n}", upstream_id=f"CVE-{n}")
+    return dump(database)
+
+
+def test_a_batch_that_takes_too_long_is_made_smaller(excititor: Database, aoc: Aoc) -> None:
+    """PostgreSQL ends a batch after a second, and the next has fewer rows; --restore takes such batches back."""
+    before = broken(excititor, aoc, 4)
+    excititor.run(SLOW.format(seconds=0.35))
+
+    done = aoc.json("repair", "--rule", "all", "--apply", *ACCEPT, "--batch-rows", "4")
+
+    assert (done.exit_code, done.report["facts"]["repaired"], done.report["facts"]["moved"]) == (0, 4, 4)
+    assert excititor.value(MOST) == 2
+    excititor.run("UPDATE vex_raw_quarantine SET quarantine_batch = quarantine_run")  # one large batch
+    back = aoc.json("repair", "--restore", "--apply", *ACCEPT, "--batch-rows", "4")
+    (step,) = back.report["steps"]
+    assert (back.exit_code, step["rows"], step["batches"] >= 4) == (0, 8, True), back.err
+    assert dump(excititor) == before
+
+
+def test_one_row_may_take_longer(excititor: Database, aoc: Aoc) -> None:
+    """A row that alone takes more than a second is moved all the same, and comes back."""
+    before = broken(excititor, aoc, 1)
+    excititor.run(SLOW.format(seconds=1.1))
+
+    assert aoc("repair", "--rule", "all", "--apply", *ACCEPT, "--deadline", "5s").exit_code == 0
+
+    assert excititor.value("SELECT count(*) FROM vex_raw_quarantine") == 2
+    assert aoc("repair", "--restore", "--apply", *ACCEPT, "--deadline", "5s").exit_code == 0
+    assert dump(excititor) == before
+
+
+def test_rows_that_refer_to_each_other_go_back_together(excititor: Database, aoc: Aoc) -> None:
+    """With a foreign key from link to id, a batch goes back whole, in whatever order its rows name each other."""
+    before = broken(excititor, aoc, 4)
+    excititor.run("UPDATE vex_raw SET supersedes = 'v0' WHERE id = 'v3'")  # a cycle
+    excititor.run("ALTER TABLE vex_raw ADD FOREIGN KEY (supersedes) REFERENCES vex_raw")
+    before = dump(excititor)
+    assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
+
+    restored = aoc.json("repair", "--restore", "--apply", "--batch-rows", "1")
+
+    assert (restored.exit_code, restored.report["facts"]["restored"]) == (0, 4), restored.out
+    assert dump(excititor) == before
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_batch_goes_back_in_parts_of_any_size(size: int, excititor: Database, aoc: Aoc) -> None:
+    """A batch that goes back row by row, stopped half way, ends as if it had gone back as a whole."""
+    before = broken(excititor, aoc, 5)
+    assert aoc("repair", "--rule", "all", "--apply").exit_code == 0
+    words = ("repair", "--restore", "--apply", "--batch-rows", str(size))
+    with psycopg.connect(excititor.url) as other:
+        other.execute("SELECT FROM vex_raw_quarantine WHERE id = 'm3' FOR UPDATE")
+        stopped = aoc.json(*words, "--deadline", "1s")
+
+    assert (stopped.exit_code, stopped.slugs("error")) == (3, ["deadline"])
+    assert 0 < excititor.value("SELECT count(*) FROM vex_raw_quarantine") < 10
+    assert aoc(*words).exit_code == 0
+    assert dump(excititor) == before
