@@ -1,5 +1,6 @@
 """No row, no password and no query text reaches any output of any failing path."""
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -85,7 +86,7 @@ def test_a_unique_violation_shows_no_key(planted_secrets: Database, aoc: Aoc) ->
 
 NAMES = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$ BEGIN
-  RAISE 'refused' USING ERRCODE = 'dependent_objects_still_exist', DETAIL = NEW::text;
+  RAISE 'refused %', NEW USING ERRCODE = 'dependent_objects_still_exist', DETAIL = NEW::text;
 END $$;
 CREATE TRIGGER refusing BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION refuse()
 """
@@ -106,7 +107,29 @@ def test_detail_is_kept_only_where_postgresql_names_objects(
     planted_secrets.run(f"DROP TABLE kept; DROP ROLE {role}")
 
     assert "cannot be dropped because some objects depend on it (privileges for table public.kept)" in dropped
-    assert ("failed: refused" in raised, SECRET in raised) == (True, False)
+    assert "failed: PL/pgSQL function public.refuse() line 2 at RAISE (SQLSTATE 2BP01)" in raised
+    assert ("refused" in raised, SECRET in raised) == (False, False)
+
+
+@pytest.mark.parametrize("command", [("repair",), ("repair", "--apply", "--rule", "all"), ("upgrade",)])
+def test_a_value_that_cannot_be_converted_is_not_quoted(
+    command: tuple[str, ...], planted_secrets: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path
+) -> None:
+    """Where a CHECK of the services fails on a document, the report and the pod's message name only the error."""
+    blank = {} if command == ("upgrade",) else {"source_vendor": ""}
+    planted_secrets.add("next", **blank, retrieved_at="2025-02-01T00:00:00Z", content={"raw": {"note": SECRET}})
+    planted_secrets.run(
+        "ALTER TABLE vex_raw ADD supersedes text, "
+        "ADD CHECK ((content->'raw'->>'note')::numeric > coalesce(length(supersedes), 0)) NOT VALID"
+    )
+    message = tmp_path / "termination-log"
+    message.touch()
+
+    printed = everything(aoc, *command, AOC_TERMINATION_LOG=str(message), **retrofit)
+
+    assert "invalid text representation (SQLSTATE 22P02)" in printed
+    assert "SQLSTATE 22P02" in message.read_text() or command == ("repair",)
+    assert (SECRET in printed, SECRET in message.read_text()) == (False, False)
 
 
 def test_a_blocker_shows_no_query_and_an_error_no_password(planted_secrets: Database, aoc: Aoc) -> None:

@@ -1,5 +1,7 @@
 """The words of an error that a report may show: never a row, never a password."""
 
+import re
+
 import psycopg
 
 from aoc_migrate.database.targets import Target
@@ -12,6 +14,8 @@ NAMING = (
     "55006",  # object_in_use
 )
 """SQLSTATEs whose DETAIL names objects. That of others may hold whole rows (`reference/peers.md` 3.3)."""
+QUOTING = "22"
+"""SQLSTATE class "data exception": its messages quote values, such as the text that is no number."""
 LONGEST = 300  # characters of a DETAIL
 RAISED = "exec_stmt_raise"  # PL/pgSQL's RAISE (PostgreSQL source, pl_exec.c), whose SQLSTATE promises nothing
 
@@ -19,9 +23,15 @@ RAISED = "exec_stmt_raise"  # PL/pgSQL's RAISE (PostgreSQL source, pl_exec.c), w
 def first_line(error: BaseException, target: Target) -> str:
     """Return the first line of an error's message, and its DETAIL if that only names objects.
 
-    The primary message of PostgreSQL's errors never holds a password; libpq's own errors might.
+    A message that may quote a row's values, or that a function of others wrote, is left out: the error is named
+    instead. The primary message of PostgreSQL's errors never holds a password; libpq's own errors might.
     """
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        if error.diag.source_function == RAISED:
+            place = (error.diag.context or "PL/pgSQL").splitlines()[0]  # the function and its line
+            return f"{place} (SQLSTATE {error.sqlstate})"
+        if error.sqlstate and error.sqlstate.startswith(QUOTING):
+            return named(error.sqlstate)
         line = error.diag.message_primary.splitlines()[0]
         return f"{line} ({detail})" if (detail := _detail(error)) else line
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -29,9 +39,18 @@ def first_line(error: BaseException, target: Target) -> str:
     return line.replace(str(password), "***") if password else line
 
 
+def named(sqlstate: str) -> str:
+    """Return the words for an error that PostgreSQL gives a SQLSTATE, never its message."""
+    try:
+        words = " ".join(re.findall("[A-Z][a-z]*", psycopg.errors.lookup(sqlstate).__name__)).lower()
+    except KeyError:
+        words = "an error of its own"
+    return f"{words} (SQLSTATE {sqlstate})"
+
+
 def _detail(error: psycopg.Error) -> str:
     """Return the DETAIL in one line of bounded length; empty if there is none, or it may hold rows."""
-    if error.sqlstate not in NAMING or error.diag.source_function == RAISED:
+    if error.sqlstate not in NAMING:
         return ""
     text = "; ".join((error.diag.message_detail or "").splitlines()).rstrip(".")
     return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()} …"

@@ -4,7 +4,6 @@ Its text may hold anything, and PostgreSQL quotes the text in its errors: neithe
 its SQLSTATE.
 """
 
-import re
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -16,6 +15,7 @@ import psycopg
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
+from aoc_migrate.database.error_text import named
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.throttle.signal import Signal, SignalError, WritingStep
 from aoc_migrate.database.worker_path import begun
@@ -128,8 +128,4 @@ def _named(sqlstate: str | None) -> str:
     """Return the words for an error that PostgreSQL gives a SQLSTATE, never its message."""
     if not sqlstate:
         return "its connection was lost"
-    try:
-        words = " ".join(re.findall("[A-Z][a-z]*", psycopg.errors.lookup(sqlstate).__name__)).lower()
-    except KeyError:
-        words = "an error of its own"
-    return f"{_ERRORS.get(sqlstate, words)} (SQLSTATE {sqlstate})"
+    return f"{_ERRORS[sqlstate]} (SQLSTATE {sqlstate})" if sqlstate in _ERRORS else named(sqlstate)
