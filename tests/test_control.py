@@ -97,6 +97,27 @@ def test_the_pace_is_that_of_the_row(waiting: Database, aoc: Aoc) -> None:
     assert nameless == ["somebody", "somebody"]
 
 
+def test_a_long_history_is_forgotten_and_the_settings_are_not(waiting: Database, aoc: Aoc) -> None:
+    """Where the changes fill the row, the next one takes their place, and what was asked before stays in force."""
+    longer = (
+        "UPDATE aoc_migration_state SET value = jsonb_set(value, '{changes}', (SELECT jsonb_agg(c) FROM "
+        "generate_series(1, 5300), jsonb_array_elements(value->'changes') AS c)) WHERE name = 'control'"
+    )
+    with connect(Target("excititor", waiting.url), "test", Limits(), Flags()) as session, runner_lock(session):
+        assert aoc("control", "excititor", "--pause", "--stop-after", "excititor_0006").exit_code == 0
+        waiting.run(longer)
+        look(session, at_once=True)
+        assert aoc("control", "excititor", "--pace", "50%").exit_code == 0
+        look(session, at_once=True)
+        row = asked(waiting)
+        assert session.steering is not None
+        last = [change.asked for change in session.steering.changes[5299:]]
+
+    assert (row["pause"], row["stop_after"], row["pace"]) == (True, "excititor_0006", 0.5)
+    assert [change["asked"] for change in row["changes"]] == ["pace 50%"]
+    assert last == ["pause, stop after excititor_0006", "pace 50%"]
+
+
 def test_two_controllers(waiting: Database, aoc: Aoc) -> None:
     """Of many controllers at the same time, each is in the ledger, and what they asked is merged into one row."""
     words = [("--pause",), ("--pace", "20%"), ("--batch-time", "250ms"), ("--pace", "20%", "--max-lag", "3MB")]

@@ -35,12 +35,17 @@ _OBEYS = (
     "The run obeys within a second between batches, tries and steps. An index build, a validation or a scan "
     "that has begun goes on to its end."
 )
+_SHORT = LONGEST // 3  # characters of the settings, and of the changes; the run reads no longer row
 _BEFORE = (
-    f"CASE WHEN jsonb_typeof(s.value) = 'object' AND length(s.value::text) < {LONGEST // 2} "
-    "THEN s.value ELSE '{}' END"
+    "CASE WHEN jsonb_typeof(s.value) <> 'object' THEN '{}' "
+    f"WHEN length((s.value - 'changes')::text) < {_SHORT} THEN s.value - 'changes' ELSE '{{}}' END"
 )
-"""What was asked before; the run reads no other row."""
-_CHANGES = f"CASE WHEN jsonb_typeof({_BEFORE}->'changes') = 'array' THEN s.value->'changes' ELSE '[]' END"
+"""What is asked already."""
+_CHANGES = (
+    "CASE WHEN jsonb_typeof(s.value->'changes') = 'array' "
+    f"AND length((s.value->'changes')::text) < {_SHORT} THEN s.value->'changes' ELSE '[]' END"
+)
+"""How it came to that. A run has recorded a long history already; it takes a shorter one for a new one."""
 
 
 @dataclass(frozen=True)
