@@ -175,8 +175,8 @@ def _broken(session: Session, contract: Contract, sql: _Predicates) -> str:
 def _listed(session: Session, contract: Contract, sql: _Predicates) -> str:
     """Return the query of the work list. ``kept`` is the nearest superseded row that does not move.
 
-    The walk along the links also ends in a cycle, because UNION adds no row twice. It is a query of its own: Citus
-    refuses a recursive query that reads more than one shard.
+    The walk begins at the rows that link to one that stays, and goes back along the links: it meets each row once,
+    and no cycle. It is a query of its own: Citus refuses a recursive query that reads more than one shard.
     """
     spread = spread_of(session, contract.table)
     return f"""WITH broken AS MATERIALIZED (
@@ -185,8 +185,10 @@ def _listed(session: Session, contract: Contract, sql: _Predicates) -> str:
 ), named AS ({linking_rows(session, contract, spread, "SELECT id FROM going")}
 ), ended AS (
   WITH RECURSIVE walk AS (
-    SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
-  ) SELECT w.id, w.at FROM walk w LEFT JOIN going g ON g.id = w.at WHERE w.at IS NOT NULL AND g.id IS NULL
+    SELECT g.id, g.link AS at FROM going g LEFT JOIN going x ON x.id = g.link
+    WHERE g.link IS NOT NULL AND x.id IS NULL
+    UNION ALL SELECT g.id, w.at FROM walk w JOIN going g ON g.link = w.id
+  ) SELECT id, at FROM walk
 )
 SELECT {", ".join(f"b.{c}" for c in spread.identity)}, e.at AS kept, coalesce(n.links, '{{}}') AS links, b.repair,
   b.refused, (SELECT string_agg(DISTINCT split_part(flag, ':', 1), ', ') FROM unnest(b.flags) AS flag) AS reason

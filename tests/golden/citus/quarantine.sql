@@ -28,8 +28,10 @@ CREATE TABLE "public"."aoc_work_list" AS SELECT id, tenant, kept, links, reason,
 ), named AS (SELECT supersedes AS id, tenant, array_agg(id ORDER BY id COLLATE "C") AS links FROM "public"."advisory_raw" WHERE supersedes IN (SELECT id FROM going) GROUP BY supersedes, tenant
 ), ended AS (
   WITH RECURSIVE walk AS (
-    SELECT id, link AS at FROM going UNION SELECT w.id, g.link FROM walk w JOIN going g ON g.id = w.at
-  ) SELECT w.id, w.at FROM walk w LEFT JOIN going g ON g.id = w.at WHERE w.at IS NOT NULL AND g.id IS NULL
+    SELECT g.id, g.link AS at FROM going g LEFT JOIN going x ON x.id = g.link
+    WHERE g.link IS NOT NULL AND x.id IS NULL
+    UNION ALL SELECT g.id, w.at FROM walk w JOIN going g ON g.link = w.id
+  ) SELECT id, at FROM walk
 )
 SELECT b.id, b.tenant, e.at AS kept, coalesce(n.links, '{}') AS links, b.repair,
   b.refused, (SELECT string_agg(DISTINCT split_part(flag, ':', 1), ', ') FROM unnest(b.flags) AS flag) AS reason
