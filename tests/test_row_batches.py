@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Aoc, Database
-from tests.helpers import PINNED, dump
+from tests.helpers import PINNED, counted, dump
 
 GOOD = {"source": {"vendor": "osv"}, "upstream": {"upstream_id": "CVE-1", "content_hash": "sha256:1"}}
 SLOW = f"""CREATE FUNCTION slow() {PINNED} $$ BEGIN
@@ -82,3 +82,34 @@ def test_a_batch_goes_back_in_parts_of_any_size(size: int, excititor: Database, 
     assert 0 < excititor.value("SELECT count(*) FROM vex_raw_quarantine") < 10
     assert aoc(*words).exit_code == 0
     assert dump(excititor) == before
+
+
+def read_from(database: Database, table: str) -> int:
+    """Return how many entries of the indexes of a table were read."""
+    return counted(database, f"SELECT idx_tup_read FROM pg_stat_user_indexes WHERE relname = '{table}'")
+
+
+def test_an_old_snapshot_does_not_slow_batches_down(excititor: Database, aoc: Aoc) -> None:
+    """No batch reads the index entries that earlier batches deleted, though an old snapshot keeps all of them."""
+    aoc.configure(excititor)
+    excititor.run(
+        "INSERT INTO vex_raw (id, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, "
+        "linkset, content) SELECT 'r' || n, 'osv', 'CVE-' || n, n::text, timestamptz '2025-01-01', '{}', '{}', "
+        "'{}', '{}' FROM generate_series(10001, 10400) AS n; ANALYZE vex_raw"
+    )
+    words, size = ("repair", "excititor", "--rule", "null-key", "--apply"), ("--batch-rows", "10")
+    with psycopg.connect(excititor.url) as old, psycopg.connect(excititor.url) as other:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM vex_raw LIMIT 1")
+        other.execute("SELECT FROM vex_raw WHERE id = 'r10400' FOR UPDATE")
+        assert aoc(*words, *size, "--deadline", "1s").exit_code == 3  # the list stays, with one batch
+    listed = read_from(excititor, "aoc_work_list")
+    assert aoc(*words).exit_code == 0
+    before = read_from(excititor, "vex_raw_quarantine")
+    with psycopg.connect(excititor.url) as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM vex_raw_quarantine LIMIT 1")
+        for _ in range(2):
+            assert aoc("repair", "excititor", "--restore", "--apply", *size).exit_code == 0
+
+    assert 400 <= listed < 3000
+    assert 400 <= read_from(excititor, "vex_raw_quarantine") - before < 3000
+    assert excititor.value("SELECT count(*) FROM vex_raw") == 400

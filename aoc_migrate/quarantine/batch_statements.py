@@ -4,7 +4,7 @@ from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import WORK
 from aoc_migrate.database.session import Session
-from aoc_migrate.quarantine.row_batches import SIZE
+from aoc_migrate.quarantine.row_batches import AFTER, SIZE
 from aoc_migrate.quarantine.work_list import Work, digest
 
 QUARANTINE_COLUMNS = (
@@ -17,13 +17,13 @@ RUN_VALUES = (
 )
 _COUNTS = (
     "(SELECT count(*) FROM was) AS chosen, (SELECT count(*) FROM {}) AS written, "
-    "(SELECT count(*) FROM kept) AS arrived"
+    "(SELECT count(*) FROM kept) AS arrived, (SELECT max(listed_id) FROM listed) AS last"
 )
 
 
 def _take_from_list(session: Session, repair: bool) -> str:
     kind, listed = "repair" if repair else "NOT repair", session.schema[WORK]
-    chosen = f"SELECT id FROM {listed} WHERE {kind} ORDER BY id LIMIT {SIZE}"
+    chosen = f"SELECT id FROM {listed} WHERE {kind} AND id >= {AFTER}::text ORDER BY id LIMIT {SIZE}"
     returned = "id AS listed_id, kept, links, reason"
     return f"DELETE FROM {listed} WHERE {kind} AND id IN ({chosen}) RETURNING {returned}"
 

@@ -71,7 +71,7 @@ class OnCluster:
         Rows that linked to a moved row then link to the row that replaces it.
         """
 
-        def batch(size: int | None) -> Row:
+        def batch(size: int | None, _: Any) -> Row:
             values = self._take("NOT repair", size)
             if not values["ids"]:
                 return _DONE
@@ -103,7 +103,7 @@ FROM was AS w JOIN new AS n ON n.id = w.id JOIN listed AS l ON l.listed_id = w.i
         values_set = ", ".join(f"{column} = {value}" for column, value in work.repaired.items())
         write = f"UPDATE {self._raw} AS t SET {values_set} WHERE {self._chosen} RETURNING t.id"
 
-        def batch(size: int | None) -> Row:
+        def batch(size: int | None, _: Any) -> Row:
             values = self._take("repair", size)
             if not values["ids"]:
                 return _DONE
@@ -125,7 +125,7 @@ FROM was AS w JOIN new AS n ON n.id = w.id JOIN listed AS l ON l.listed_id = w.i
         of_batch = f"{of_latest} AND id = ANY (%(ids)s)"
         place_of = f"quarantine_run AS run, quarantine_batch AS batch, {column or 'NULL'} AS tenant"
         order = "ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1"
-        latest = f"SELECT {place_of} FROM {name} WHERE {chosen} {order}"
+        latest = f"SELECT {place_of} FROM {name} WHERE {chosen} AND quarantine_batch <= %(after)s::bigint {order}"
         store = f"""INSERT INTO {raw} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {columns} FROM {name} WHERE {of_batch} AND quarantine_repaired IS NULL RETURNING id"""
         saved = f"SELECT * FROM {name} WHERE {of_batch} AND quarantine_repaired IS NOT NULL"
@@ -135,9 +135,9 @@ WHERE {in_shard(self.spread, "t")} AND {unchanged(self.contract, "t", "b")} FOR 
         links = f"SELECT id, quarantine_kept AS kept, {pointing} FROM {name} WHERE {of_batch}"
         remove = f"DELETE FROM {name} WHERE {of_batch} AND id = ANY (%(chosen)s) RETURNING id"
 
-        def batch(size: int | None) -> Row:
+        def batch(size: int | None, after: Any) -> Row:
             commit_as_one(self.session, self.contract.table)
-            place = next(iter(self._rows(latest, {})), None)
+            place = next(iter(self._rows(latest, {"after": after})), None)
             if place is None:
                 return _DONE
             place |= {"ids": self._ids(next_rows, place | {"size": size})}
@@ -150,7 +150,7 @@ WHERE {in_shard(self.spread, "t")} AND {unchanged(self.contract, "t", "b")} FOR 
             back = self._ids(remove, place | {"chosen": done})
             seen = len(place["ids"])
             counts = {"seen": seen, "written": len(back), "chosen": len(done), "arrived": len(back)}
-            return counts | {"left": seen - len(back)}
+            return counts | {"left": seen - len(back), "last": place["batch"]}
 
         return batch
 

@@ -11,13 +11,15 @@ from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_c
 from aoc_migrate.quarantine.contents import no_such_rows, saved_runs
 from aoc_migrate.quarantine.on_cluster import OnCluster
 from aoc_migrate.quarantine.restore_obstacles import repairable, restore_obstacles, unchanged
-from aoc_migrate.quarantine.row_batches import SIZE, one_statement, run_batches
+from aoc_migrate.quarantine.row_batches import AFTER, SIZE, one_statement, run_batches
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import UnfinishedWork, unfinished
 from aoc_migrate.report.facts.quarantined import RestoreFacts
 from aoc_migrate.report.facts.raw_rows import WorkFacts
 from aoc_migrate.report.model import SHOWN, Next, Report, finding
 from aoc_migrate.revisions import ledger
+
+_LATEST = 2**63 - 1  # no batch has a higher number
 
 
 def run_restore(session: Session, report: Report, command: str, run: int | None, *, apply: bool) -> None:
@@ -61,11 +63,13 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
     with ledger.recorded(session, report, f"{command} --restore --run {chosen.run} --apply", report.revision):
         drop_work_list(session)
         report.changed = True
+        with bounded_lock_wait(session, contract.quarantine, "restore"):
+            session.run(f"ANALYZE {session.schema[contract.quarantine]}")  # for the plans of the batches
         cluster = OnCluster.of(session, contract)
         batch = one_statement(session, _batch(session, contract, rows, stored))
         batch = cluster.restore(rows, stored) if cluster else batch
-        whole = (lambda _: batch(None)) if _tied(session, contract) else batch
-        run_batches(session, report, contract, "restored", whole, (contract.quarantine,), chosen.rows)
+        whole = (lambda _, after: batch(None, after)) if _tied(session, contract) else batch
+        run_batches(session, report, contract, "restored", whole, (contract.quarantine,), chosen.rows, _LATEST)
     report.next = Next(f"aoc-migrate audit {session.target.name}", choices=(restore,) if runs[1:] else ())
 
 
@@ -109,7 +113,7 @@ def _batch(session: Session, contract: Contract, chosen: str, stored: list[str])
     )
     return f"""WITH batch AS (
   SELECT * FROM {name} WHERE {chosen} AND (quarantine_run, quarantine_batch) = (
-    SELECT quarantine_run, quarantine_batch FROM {name} WHERE {chosen}
+    SELECT quarantine_run, quarantine_batch FROM {name} WHERE {chosen} AND quarantine_batch <= {AFTER}::bigint
     ORDER BY quarantine_run DESC, quarantine_batch DESC LIMIT 1) LIMIT {SIZE}
 ), stored AS (
   INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE
@@ -125,4 +129,5 @@ def _batch(session: Session, contract: Contract, chosen: str, stored: list[str])
 SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM back) AS written,
   (SELECT count(*) FROM stored) + (SELECT count(*) FROM unrepaired) AS chosen,
   (SELECT count(*) FROM back) AS arrived,
-  (SELECT count(*) FROM batch) - (SELECT count(*) FROM back) AS left"""
+  (SELECT count(*) FROM batch) - (SELECT count(*) FROM back) AS left,
+  (SELECT max(quarantine_batch) FROM batch) AS last"""

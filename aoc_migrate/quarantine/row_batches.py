@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 
@@ -17,16 +18,18 @@ from aoc_migrate.report.model import Report, finding
 BATCH = 500  # most rows; each is locked until its batch ends
 FIRST = 16  # rows of the first batch: a document may have megabytes
 ONE_ROW = 60.0  # seconds for a batch of one row, which cannot be made smaller
-SIZE = "%(size)s"  # the placeholder of that number
+SIZE, AFTER = "%(size)s", "%(after)s"  # the placeholders of that number, and of where the batch before ended
 ROW_LOCK_WAIT = 0.5  # seconds for a row that another session has locked; then the batch rolls back and is retried
-Batch = Callable[[int | None], Row]
+Batch = Callable[[int | None, Any], Row]
 _VERBS = {"repaired": "repair", "moved": "move", "restored": "restore"}
 
 
 def one_statement(session: Session, statement: str) -> Batch:
-    """Return the batch that is one statement, of `SIZE` rows."""
-    escaped = statement.replace("%", "%%").replace(f"%{SIZE}", SIZE)  # a column's name may contain one
-    return lambda size: session.row(escaped, {"size": size})
+    """Return the batch that is one statement, of `SIZE` rows from `AFTER` on."""
+    escaped = statement.replace("%", "%%")  # a column's name may contain one
+    for placeholder in (SIZE, AFTER):
+        escaped = escaped.replace(f"%{placeholder}", placeholder)
+    return lambda size, after: session.row(escaped, {"size": size, "after": after})
 
 
 def run_batches(
@@ -37,11 +40,13 @@ def run_batches(
     batch: Batch,
     tables: tuple[str, ...],
     total: int | None = None,
+    after: Any = "",
 ) -> None:
     """Run ``batch`` until it has seen all rows; count those in the report's ``fact``, even if it fails.
 
-    A batch is a function of the most rows that it may take, None for any number; it returns how many it has seen,
-    chosen and written, and how many arrived.
+    A batch is a function of the most rows that it may take, None for any number, and of where the one before
+    ended, for the first ``after``. It returns where it ended itself (``last``), how many rows it has seen, chosen
+    and written, and how many arrived.
 
     ``tables``: our own tables that it writes to; ``total``: how many rows there are. Raises Abort ``deadline``,
     ``connection-lost``, ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
@@ -54,8 +59,8 @@ def run_batches(
     inner = replace(session, limits=limits)
     with batches(inner, label, contract.table, tables, first=FIRST, one_row=ONE_ROW) as running, _bounded(session):
         running.progress.count("rows", total)
-        while (page := running.run_with(batch))["seen"]:
-            count += page["written"]
+        while (page := running.run_with(lambda size: batch(size, after)))["seen"]:  # noqa: B023
+            count, after = count + page["written"], page.get("last", after)
             report.put(_counted(report, fact, count))
             running.progress.add(page["seen"])
             if page.get("left"):
