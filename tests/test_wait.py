@@ -2,7 +2,7 @@
 
 import psycopg
 
-from tests.conftest import Aoc, Database
+from tests.conftest import Aoc, Database, Ran
 from tests.helpers import wait_until
 
 
@@ -55,6 +55,23 @@ def test_an_unreachable_database_is_waited_for(empty_database: Database, aoc: Ao
     assert [gone.slugs(), bare.slugs()] == [["not-ready"], ["not-ready"]]
     assert "Cannot connect to concelier" in gone.finding("not-ready")["problem"]
     assert "at base, waiting for concelier_0001" in bare.finding("not-ready")["problem"]
+
+
+def test_a_locked_version_table_is_waited_for_no_longer_than_asked(excititor: Database, aoc: Aoc) -> None:
+    """While another session locks the version table, it gives up at its timeout; once that is free, it ends."""
+    aoc.configure(excititor)
+    aoc("upgrade")
+    with psycopg.connect(excititor.url) as other:
+        other.execute("LOCK TABLE aoc_alembic_version IN ACCESS EXCLUSIVE MODE")
+        short = aoc.start("wait", "--timeout", "300ms", "--format", "json")
+        stuck = Ran(0, *short.communicate(timeout=30))
+        long = aoc.start("wait", "--timeout", "1m")
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'aoc_alembic_version'::regclass"
+        wait_until(lambda: excititor.value(waits) == 1)
+    long.communicate(timeout=60)
+
+    assert (short.returncode, stuck.slugs(), long.returncode) == (3, ["not-ready"], 0)
+    assert "lock timeout" in stuck.finding("not-ready")["problem"]
 
 
 def test_a_held_database_is_accepted(excititor: Database, aoc: Aoc) -> None:

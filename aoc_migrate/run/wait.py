@@ -1,6 +1,7 @@
 """`wait`: wait until the database answers and is at head."""
 
 import time
+from dataclasses import replace
 
 import psycopg
 
@@ -35,8 +36,10 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
     report = new_report(target, options)
     begun, line = time.monotonic(), EverySeconds(SECONDS_BETWEEN_LINES)
     while True:
+        left = max(0.001, timeout - (time.monotonic() - begun))
+        limits = replace(options.limits, deadline=min(options.limits.deadline, left))  # of the wait for a lock
         try:
-            with connect(target, "wait", options.limits, options.flags) as session:
+            with connect(target, "wait", limits, options.flags) as session:
                 report.place = read_place(session)
                 missing = _missing(session, report)
         except Abort as stopped:
