@@ -163,6 +163,25 @@ def test_a_killed_run_becomes_interrupted(excititor: Database, aoc: Aoc) -> None
     assert excititor.value("SELECT count(*) FROM aoc_migration_log WHERE ended_at IS NULL") == 0
 
 
+def test_only_a_session_with_the_run_lock_is_a_run(excititor: Database, aoc: Aoc) -> None:
+    """A killed run whose pid another session has now is `interrupted`, whatever lock that session holds."""
+    aoc.configure(excititor)
+    aoc("upgrade", "excititor_0003")
+    found = []
+    with psycopg.connect(excititor.url, autocommit=True) as other:
+        opened = "UPDATE aoc_migration_log SET outcome = NULL, ended_at = NULL, pid = %s, started_at = {}"
+        for key, started in (
+            (1, "now()"),
+            (lock_key("excititor", "public"), "now() - interval '1 day'"),
+            (0, "now()"),
+        ):
+            other.execute("SELECT pg_advisory_lock(%s)", (key,))
+            excititor.run(opened.format(started), (other.info.backend_pid,))
+            found.append(runs(aoc)[-1][3])
+
+    assert found == ["interrupted", "interrupted", "running"]
+
+
 def test_verify_finds_an_edited_revision(excititor: Database, aoc: Aoc) -> None:
     """verify, and not status or audit, reports a revision whose SQL is not what was applied."""
     aoc.configure(excititor)

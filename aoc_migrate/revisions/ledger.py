@@ -21,6 +21,7 @@ from aoc_migrate.database.obeying import look
 from aoc_migrate.database.own_name import who
 from aoc_migrate.database.own_tables import create, lock, own_tables_locked
 from aoc_migrate.database.relation import utc
+from aoc_migrate.database.runner_lock import HELD, lock_key
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.errors import Abort
 from aoc_migrate.report.facts.running import Running
@@ -158,19 +159,24 @@ def _steps(session: Session) -> Jsonb:
 def runs(session: Session, limit: int, only: int | None = None) -> tuple[Run, ...]:
     """Return the latest runs, newest first, or ``only`` the one with that number.
 
-    An open run is ``running`` while its backend holds the lock.
+    An open run is ``running`` while its backend holds the run lock. A session that began after the run has the pid
+    of a killed one.
     """
     if catalog.kind(session, LOG) is None:
         return ()
+    alive = (
+        f"SELECT FROM ({HELD.format(key='%s::bigint')}) AS h LEFT JOIN pg_stat_activity AS a ON a.pid = h.pid "
+        "WHERE h.pid = l.pid AND started_at >= coalesce(a.backend_start, started_at)"
+    )
     found = _read(
         session,
-        "SELECT run, command, from_revision, goal, revision, coalesce(outcome, CASE WHEN pid IN ("
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted) THEN 'running' ELSE 'interrupted' END) "
+        "SELECT run, command, from_revision, goal, revision, "
+        f"coalesce(outcome, CASE WHEN EXISTS ({alive}) THEN 'running' ELSE 'interrupted' END) "
         f"AS outcome, step, findings, {utc('started_at')} AS started_at, {utc('ended_at')} AS ended_at, steps, "
         "round(extract(epoch FROM coalesce(ended_at, seen_at) - started_at), 1)::float8 AS took_seconds, "
-        "role, host, image, ticket, plan, version, server_version, controls FROM {} "
+        "role, host, image, ticket, plan, version, server_version, controls FROM {} AS l "
         "WHERE %s::bigint IS NULL OR run = %s ORDER BY run DESC LIMIT %s",
-        (only, only, limit),
+        (lock_key(session.target.name, session.target.schema), only, only, limit),
     )
     return tuple(_run(row) for row in found)
 
