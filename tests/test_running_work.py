@@ -107,7 +107,7 @@ def test_rows_on_their_way_into_quarantine(excititor: Database, aoc: Aoc) -> Non
     excititor.run("UPDATE vex_raw SET upstream_id = 'CVE-1', content_hash = 'sha256:1'")
     aoc.configure(excititor)
 
-    assert counted(excititor, aoc, "dedupe", "--apply") == ("move rows of vex_raw", 100, 149, "rows")
+    assert counted(excititor, aoc, "dedupe", "--apply") == ("move rows of vex_raw", 16, 149, "rows")
 
 
 def test_an_index_build_that_waits(excititor: Database, aoc: Aoc) -> None:
