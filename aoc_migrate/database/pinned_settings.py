@@ -7,6 +7,8 @@ what an error does. Settings that only slow a plan down, or place files, remain 
 
 from collections.abc import Mapping
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from aoc_migrate.database.relation import literal
 
 SEARCH_PATH = "pg_catalog, pg_temp"  # no planted functions and operators; relations are named with their schema
@@ -51,6 +53,20 @@ SETTINGS = {
     "bytea_output": "hex",
     "xmlbinary": "base64",
 }
+
+_KEEPALIVE = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",  # milliseconds
+}
+"""The same on our side of the network: a run must not wait for hours for a server that vanished."""
+
+
+def kept_alive(conninfo: str) -> str:
+    """Return a connection string of a connection that ends a minute after its server, unless it says otherwise."""
+    return make_conninfo("", **_KEEPALIVE | conninfo_to_dict(conninfo))
+
 
 LIFT = (
     "SELECT set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('temp_file_limit', '-1'), "

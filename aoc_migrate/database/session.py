@@ -18,7 +18,7 @@ from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.log import say
 from aoc_migrate.database.majors import OLDEST, major
 from aoc_migrate.database.own_name import application_name
-from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, pin
+from aoc_migrate.database.pinned_settings import LIFT, SEARCH_PATH, SETTINGS, kept_alive, pin
 from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.targets import Target
 from aoc_migrate.database.transcript import Transcript
@@ -224,7 +224,7 @@ def connect(
     """Open a session on ``target``, and close it. Raises Abort ``unreachable`` (exit 3), ``other-engine`` (2)."""
     try:
         connection = psycopg.connect(
-            target.conninfo,
+            kept_alive(target.conninfo),
             autocommit=True,
             client_encoding="UTF8",  # with the server's SQL_ASCII psycopg would return bytes
             connect_timeout=10,

@@ -226,9 +226,7 @@ def steps(session: Session, run: int) -> list[StepReport] | None:
     if catalog.kind(session, LOG) is None:
         return None
     found = _read(session, "SELECT steps FROM {} WHERE run = %s", (run,))
-    if not found:
-        return None
-    return steps_in(found[0]["steps"])
+    return steps_in(found[0]["steps"]) if found else None
 
 
 def edited(session: Session, revision: str | None) -> Iterator[Finding]:
