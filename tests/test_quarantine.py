@@ -10,6 +10,7 @@ from aoc_migrate.errors import Abort
 from aoc_migrate.quarantine.export import new_file
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
+from tests.helpers import counted
 
 ROLE = "stella-aoc-verify"
 
@@ -72,6 +73,25 @@ def test_an_export_cannot_act_on_a_terminal(excititor: Database, aoc: Aoc) -> No
 
     assert line.isprintable()
     assert json.loads(line)["id"] == hostile
+
+
+def test_export_sorts_no_documents(excititor: Database, aoc: Aoc) -> None:
+    """However large the documents are, an export needs no temporary files; its order is that of the ids."""
+    aoc.configure(excititor)
+    excititor.run(
+        "INSERT INTO vex_raw (id, source_vendor, upstream_id, content_hash, retrieved_at, source, upstream, "
+        "linkset, content) SELECT 'r' || n, 'osv', 'CVE-' || n, n::text, timestamptz '2025-01-01', '{}', '{}', "
+        "'{}', jsonb_build_object('raw', (SELECT string_agg(md5((n * m)::text), '') "
+        "FROM generate_series(1, 2000) AS m)) FROM generate_series(101, 220) AS n"
+    )
+    assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
+    query = "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()"
+    before = counted(excititor, query)
+
+    lines = aoc("quarantine", "--export", "-").out.splitlines()
+
+    assert [json.loads(line)["id"] for line in lines] == [f"r{n}" for n in range(101, 221)]
+    assert counted(excititor, query) == before
 
 
 def test_export_overwrites_nothing(filled_quarantine: Database, aoc: Aoc, tmp_path: Path) -> None:

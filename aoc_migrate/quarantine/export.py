@@ -42,8 +42,10 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     columns = ", ".join(  # text of the type json may be too much for jsonb
         f"{column}::text" if type_ == "json" else column for column, type_ in unlimited(session, name).items()
     )
-    rows = f"SELECT {columns} FROM {name} WHERE {chosen}"
-    query = f"SELECT to_jsonb(q)::text FROM ({rows}) AS q ORDER BY quarantine_run DESC, id"
+    # Sorted are the places of the rows, not their documents. OFFSET: one row is read at a time, in that order.
+    places = f"SELECT ctid AS place FROM {name} WHERE {chosen} ORDER BY quarantine_run DESC, id"
+    row = f"SELECT {columns} FROM {name} WHERE ctid = place OFFSET 0"
+    query = f"SELECT to_jsonb(q)::text FROM ({places}) AS p CROSS JOIN LATERAL ({row}) AS q"
     if run is not None:
         with own_tables_locked(session, contract.quarantine):
             if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
