@@ -68,13 +68,16 @@ def remove_job(target: str) -> Job:
 def due(job: Job, revision: Revision) -> str:
     """Return the condition, in psql, on which a revision runs."""
     number = position(job.target, revision.id)
-    if job.converge and (job.down or number <= job.goal):
+    if job.down or (job.converge and number <= job.goal):
         return "true"
-    if job.down and number > job.start:
-        return "true"
-    if revision.removable and not job.converge and not job.down:
-        return f":aoc_position < {number} OR :'aoc_held'::boolean"
-    return f":aoc_position {'>=' if job.down or job.converge else '<'} {number}"
+    if job.converge:
+        return f":aoc_position >= {number}"
+    return f"{unmoved(job, revision)} OR :'aoc_held'::boolean" if revision.removable else unmoved(job, revision)
+
+
+def unmoved(job: Job, revision: Revision) -> str:
+    """Return the condition, in psql, that the job has yet to move the version across a revision."""
+    return f":aoc_position {'>=' if job.down else '<'} {position(job.target, revision.id)}"
 
 
 def stamp(job: Job, revision: Revision) -> str:

@@ -10,7 +10,7 @@ from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.operations.render import comment
 from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
 from aoc_migrate.operations.supersedes import printed
-from aoc_migrate.psql.script_steps import Job, due, stamp
+from aoc_migrate.psql.script_steps import Job, due, stamp, unmoved
 from aoc_migrate.psql.templates import MARK, as_statement
 from aoc_migrate.revisions.graph import Revision
 from aoc_migrate.revisions.revision_sql import collect
@@ -52,6 +52,7 @@ def section(job: Job, revision: Revision, owner: str | None, condition: str | No
         "title": revision.title,
         "part": f"{job.function} {revision.id}: {revision.title}",
         "due": condition or due(job, revision),
+        "unmoved": unmoved(job, revision),
         "groups": [_group(steps) for steps in groups if steps[0].kind not in common],
         "move": stamp(job, revision),
     }

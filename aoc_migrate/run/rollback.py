@@ -58,7 +58,7 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
                     f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
                 )
         contract = contract_at(target, report.revision)
-        above = _above(session, report.revision) if goal != report.revision else []
+        above = _above(session, report.revision)
         undone = [*above, *(r for r in applied(target, report.revision) if r not in applied(target, goal))]
         if _blocked(session, report, contract, undone):
             return
@@ -129,9 +129,9 @@ def _go_down(session: Session, above: Sequence[Revision], current: str | None, g
 
     from aoc_migrate.run.alembic_env import make_config, run_functions
 
+    run_functions(session, above, "downgrade")
     if current == goal:
         return goal
-    run_functions(session, above, "downgrade")
     config, way = make_config(session), between(session.target.name, current, goal)
     return go_through(session, way, lambda revision: command.downgrade(config, revision or "base"))
 
