@@ -422,12 +422,13 @@ SELECT l.pid, l.pid = pg_backend_pid() AS ours, a.application_name AS applicatio
 END $$;
 SELECT coalesce(pg_temp.aoc_read('aoc_alembic_version', $q$string_agg(version_num, ', ')$q$), '') AS aoc_revision,
   coalesce(pg_temp.aoc_read('aoc_migration_hold', $q$format('held since %s by %s after %s', held_at, held_by, command)$q$), '') AS aoc_hold,
+  coalesce(pg_temp.aoc_read('aoc_migration_hold', $q$max(coalesce(revision, '')) FILTER (WHERE NOT finished AND command LIKE '%downgrade %')$q$), 'none') AS aoc_unfinished,
   pg_temp.aoc_sql(' <target>_0001 <target>_0002 <target>_0003 <target>_0004 <target>_0005 <target>_0006 <target>_0007 <target>_0008') AS aoc_history \gset
 SELECT coalesce(array_position(string_to_array(:'aoc_history', ' '), :'aoc_revision'), 0) - 1 AS aoc_position, :'aoc_hold' <> '' AS aoc_held \gset
-SELECT set_config('aoc.reason', format('the database is at %s; this script starts from %s', coalesce(nullif(:'aoc_revision', ''),
-  'base'), pg_temp.aoc_sql('base to <target>_0008')), false) AS aoc_x, NOT :aoc_position BETWEEN 0 AND 8 AS aoc_refused \gset \if :aoc_refused
-DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
-\endif
+SELECT pg_temp.aoc_alone(quote_nullable(CASE WHEN NOT :aoc_position BETWEEN 0 AND 8 THEN format('the database is at %s; this script '
+  'starts from %s', coalesce(nullif(:'aoc_revision', ''), 'base'), pg_temp.aoc_sql('base to <target>_0008')) WHEN :'aoc_unfinished' <> 'none'
+  THEN :'aoc_hold' || ', which has not finished, and what it has undone would not come back: run it again to its end first' END),
+  'NULL', 'false', '') AS aoc_x \gset
 
 -- ---- Audit: whatever would stop a later step stops the script here, before it changes anything.
 
@@ -584,9 +585,7 @@ ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)$s$],
 ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')$n$, $o$'<table>_objects_ok_v1 is kept: ' || (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>'))$o$,
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)$s$]]);
-INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
-  SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), true, true
-  ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
+UPDATE :"schema"."aoc_migration_hold" SET finished = true, held_at = now();
 
 -- ======== Otherwise: add them.
 

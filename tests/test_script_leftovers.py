@@ -12,6 +12,7 @@ from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database, Ran
 from tests.faults.outcome import differences, outcome
 from tests.helpers import fill, psql
+from tests.test_operator_scripts import APPLY
 from tests.test_plan_script import script
 
 KILL = "\\! kill -9 $PPID\n"
@@ -121,3 +122,62 @@ def test_stock_operations_run_once(way: str, excititor: Database, aoc: Aoc, tmp_
         ran = psql(excititor, up, *RELEASE)
         assert ran.exit_code == 0, ran.err
     assert excititor.value("SELECT to_regclass('notes') IS NOT NULL")
+
+
+def killed_down(revision: str) -> str:
+    """Return the script to base, killed before it records a revision, or half way through the links."""
+    if revision != "links":
+        return killed_before("head:base", revision)
+    before, call, after = script("concelier", "head:base").partition("CALL pg_temp.aoc_set_back(")
+    before = before.replace("USING 2000", "USING 100").replace("EXIT WHEN seen = 0", "EXIT")
+    return before + call + after.replace("\\endif", KILL + "\\endif", 1)
+
+
+@pytest.fixture
+def head(concelier: Database, aoc: Aoc) -> list[str]:
+    """What concelier's database is at head."""
+    aoc.configure(concelier)
+    fill(concelier, 500)
+    assert psql(concelier, script("concelier", UP), *RETROFIT).exit_code == 0
+    return outcome(concelier.connection)
+
+
+@pytest.mark.parametrize("revision", ["links", "concelier_0004", "concelier_0005", "concelier_0007"])
+def test_no_script_ends_an_unfinished_downgrade(
+    revision: str, head: list[str], concelier: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """While a downgrade is unfinished, no script ends its hold; once it is finished, head is whole again."""
+    assert psql(concelier, killed_down(revision)).exit_code == -9
+    before, at = outcome(concelier.connection), concelier.value("SELECT version_num FROM aoc_alembic_version")
+    scripts = [
+        script("concelier", UP),
+        script("concelier", f"concelier_0008:{at}") if at < "concelier_0008" else APPLY,
+    ]
+    tried = [(text, words) for text in (*scripts, APPLY) for words in ((), RELEASE, ("-v", "remove=1"))]
+
+    for text, words in tried:
+        ran = psql(concelier, text, *RETROFIT, *words)
+        assert ran.exit_code == 3
+        assert "after psql downgrade base, which has not finished" in ran.err
+    assert differences(before, outcome(concelier.connection)) == []
+    following = aoc.json("status", "concelier").report["next"]
+    assert following["command"] == "aoc-migrate downgrade concelier base"
+
+    assert aoc("downgrade", "concelier", "base").exit_code == 0
+    ran = psql(concelier, script("concelier", UP), *RETROFIT, *RELEASE)
+    assert ran.exit_code == 0, ran.err
+    assert [line for line in changed(head, concelier) if "concelier_0001" not in line] == []
+
+
+def test_an_unfinished_removal_may_be_released(head: list[str], concelier: Database, aoc: Aoc) -> None:
+    """An upgrade script ends the hold of a removal that was killed, and puts back all that it removed."""
+    before, otherwise, after = APPLY.partition("-- ======== Otherwise")
+    last = before.rindex("UPDATE ")
+    killed = before[:last] + KILL + before[last:] + otherwise + after
+    assert psql(concelier, killed, "-v", "remove=1").exit_code == -9
+    assert changed(head, concelier)
+
+    ran = psql(concelier, script("concelier", UP), *RETROFIT, *RELEASE)
+
+    assert ran.exit_code == 0, ran.err
+    assert changed(head, concelier) == []

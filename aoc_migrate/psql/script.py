@@ -187,8 +187,7 @@ def run_values(job: Job) -> dict[str, Any]:
         "command": job.command,
         "goal": job.name(job.goal),
         "sums": json.dumps({r.id: checksum(r) for r in job.revisions if not job.down}),
-        "begin_hold": _hold(job, finished=False),
-        "end_hold": _hold(job, finished=True),
+        "begin_hold": _begin_hold(job),
     }
 
 
@@ -228,12 +227,12 @@ def _audits(job: Job) -> Iterable[dict[str, str]]:
             yield {"due": due(job, revision), "call": call}
 
 
-def _hold(job: Job, *, finished: bool) -> str:
+def _begin_hold(job: Job) -> str:
     revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
     columns = ("command", "revision", "held_by", "held_at", "finished", "acknowledged")
     changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
     return f"""INSERT INTO {as_statement(str(VARIABLE[HOLD]))} ({", ".join(columns)})
-  SELECT '{job.command}', {revision}, current_user || '@psql', now(), {str(finished).lower()}, true
+  SELECT '{job.command}', {revision}, current_user || '@psql', now(), false, true
   ON CONFLICT (one) DO UPDATE SET {changed};"""
 
 

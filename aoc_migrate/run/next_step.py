@@ -151,9 +151,9 @@ def _resumed(session: Session, target: str, found: set[str]) -> Next:
 
 
 def _under_hold(target: str, current_hold: hold.Hold, release: str) -> Next:
-    """Return what ends a hold. An unfinished rollback is finished first, unless a psql script began it."""
-    verb, _, rest = current_hold.command.partition(" ")
-    if current_hold.finished or verb == "psql":
+    """Return what ends a hold. An unfinished rollback is finished first, even if a psql script began it."""
+    verb, _, rest = current_hold.command.removeprefix("psql ").partition(" ")
+    if current_hold.finished:
         return Next(choices=(release,), note=_HELD)
     return Next(f"aoc-migrate {verb} {target} {rest}", choices=(release,))
 
