@@ -483,8 +483,8 @@ CALL pg_temp.aoc_audit(ARRAY[
   GROUP BY tenant, source_vendor, upstream_id, content_hash HAVING count(*) > 1
 )
 SELECT *, count(*) OVER () AS groups, sum(n) OVER ()::bigint AS rows FROM groups ORDER BY n DESC, tenant COLLATE "C", source_vendor COLLATE "C", upstream_id COLLATE "C", content_hash COLLATE "C" LIMIT 1) AS d WHERE NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indisvalid)$g$, false, NULL);
--- The guard of content follows the backfill, which it would slow down. If no row needs the backfill, it is added now.
-SELECT :'aoc_content'::boolean OR pg_temp.aoc_links() = 0 AS aoc_guard \gset \if :aoc_guard
+-- The guard of content follows the backfill, which it would slow down. If that is done, or no row needs it, it is added now.
+SELECT :'aoc_content'::boolean OR :aoc_position >= 7 OR pg_temp.aoc_links() = 0 AS aoc_guard \gset \if :aoc_guard
 CALL pg_temp.aoc_audit(ARRAY[
   ARRAY['<table>_content_v1', 'aoc-migrate sha256:<content signature>', $p$coalesce(pg_catalog.jsonb_path_match(((coalesce(content, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{format,spec_version,raw}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$]], NULL, false, NULL);
 \endif
@@ -669,7 +669,7 @@ SELECT pg_temp.aoc_alone($o$'<table>_idempotency_v1: ' || (CASE WHEN to_regclass
   $n$NOT to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL$n$, $s$CREATE UNIQUE INDEX CONCURRENTLY <table>_idempotency_v1 ON <schema>."<table>" (tenant, source_vendor, upstream_id, content_hash)$s$) \gexec
 CALL pg_temp.aoc_run($s$UPDATE <schema>."aoc_alembic_version" SET version_num = '<target>_0004' WHERE version_num = '<target>_0003'$s$);
 
-SELECT :aoc_position >= 7 OR :'aoc_guard'::boolean AS aoc_due \gset \if :aoc_due
+SELECT :'aoc_guard'::boolean AS aoc_due \gset \if :aoc_due
 SELECT pg_temp.aoc_enter('upgrade <target>_0007: Guard content: no forbidden key at the top level of content, for new and old rows.');
 -- CREATE FUNCTION <table>_content_ok_v1 ON <table>: takes no lock on your tables; the CHECK calls it: a call is short, and every INSERT parses the CHECK.
 -- GRANT EXECUTE <table>_content_ok_v1 ON <table>: takes no lock on your tables; a role that may not run the function could store no row.

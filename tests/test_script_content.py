@@ -100,3 +100,34 @@ def test_bad_content_stops_before_anything_is_changed(excititor: Database) -> No
     assert "1 rows of vex_raw break vex_raw_content_v1" in ran.err
     assert "planted-secret" not in ran.out + ran.err
     assert fingerprint(excititor.connection, without="^$") == before
+
+
+def test_content_stays_guarded_at_head(excititor: Database, aoc: Aoc) -> None:
+    """At head, a row whose link is missing does not make the script say that content is unguarded."""
+    aoc.configure(excititor)
+    for id_ in "12":
+        excititor.add(id_, retrieved_at=f"2025-01-0{id_}T00:00:00Z", content_hash=f"sha256:{id_}")
+    assert aoc("upgrade", AOC_ALLOW_SUPERSEDES_RETROFIT="true").exit_code == 0
+    excititor.run("UPDATE vex_raw SET supersedes = NULL")
+
+    ran = psql(excititor, APPLY)
+
+    assert ran.exit_code == 0, ran.err
+    assert "unguarded" not in ran.out
+    assert excititor.value(CONTENT) == 1
+
+
+def test_bad_content_at_head_is_audited_too(excititor: Database, aoc: Aoc) -> None:
+    """At head, where content gets its guard back, its rows are audited before any constraint is put back."""
+    aoc.configure(excititor)
+    excititor.add("1")
+    assert aoc("upgrade").exit_code == 0
+    assert psql(excititor, APPLY, "-v", "remove=1").exit_code == 0
+    excititor.add("2", content={"effective_status": "planted-secret"}, retrieved_at="2025-01-02T00:00:00Z")
+    before = fingerprint(excititor.connection)
+
+    ran = psql(excititor, APPLY, "-v", "release_hold=1")
+
+    assert ran.exit_code == 3
+    assert '1 rows of vex_raw break vex_raw_content_v1, for example id "2"' in ran.err
+    assert fingerprint(excititor.connection) == before

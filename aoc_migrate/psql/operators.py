@@ -13,10 +13,10 @@ from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
 from aoc_migrate.operations.step import objects_left
 from aoc_migrate.psql.script import VARIABLES, audit, run_values, shared_values
-from aoc_migrate.psql.script_steps import Job, constraints_job, due, remove_job
+from aoc_migrate.psql.script_steps import Job, constraints_job, remove_job
 from aoc_migrate.psql.sections import Marks, objections, section
 from aoc_migrate.psql.templates import as_statement, rendered
-from aoc_migrate.revisions.graph import contract_at, head, history
+from aoc_migrate.revisions.graph import contract_at, head, history, position
 from aoc_migrate.revisions.revision_sql import collect
 
 APPLY = "apply-aoc-constraints.sql"
@@ -113,13 +113,14 @@ def _model(target: str) -> dict[str, Any]:
     for name in ("defaults", "history"):
         shared.pop(name)
     content = next(r for r in history(target) if r.part is Part.CONTENT)
-    conditions = {content.id: f"{due(up, content)} OR :'aoc_guard'::boolean"}
+    conditions = {content.id: ":'aoc_guard'::boolean"}
     sections = [section(up, revision, None, conditions.get(revision.id)) for revision in up.revisions]
     return {
         "shared": shared,
         "apply": {
             **_job_values(up),
             "position": up.goal,
+            "guarded": position(target, content.id),
             "audit": audit(target, contract, [r for r in up.revisions if r is not content]),
             "content_audit": audit(target, contract, [content]),
             "sections": sections,
