@@ -37,8 +37,8 @@ from aoc_migrate.inspect.temp_files import LIKE_A_BUILD, sort_of
 from aoc_migrate.operations.supersedes.link_obstacles import row_obstacles, statement_obstacles
 from aoc_migrate.operations.supersedes.printed import HOLDERS, procedures
 from aoc_migrate.operations.supersedes.statements import CHAIN, new_links, old_links, update_triggers, wrong_links
-from aoc_migrate.psql.script_steps import Job, due
-from aoc_migrate.psql.sections import objections, section
+from aoc_migrate.psql.script_steps import Job
+from aoc_migrate.psql.sections import lacking, objections, section
 from aoc_migrate.psql.templates import RAW, as_statement, in_body, rendered
 from aoc_migrate.report import ticket
 from aoc_migrate.report.accepted import ACCEPTABLE
@@ -47,7 +47,6 @@ from aoc_migrate.revisions.graph import (
     altered_tables,
     contract_at,
     history,
-    position,
     revision_of,
     swap_of,
 )
@@ -69,7 +68,7 @@ _DOWNGRADE_VARIABLES = ("schema=NAME", "accept=SLUG:OBJECT", "ticket=NAME")
 
 def script(job: Job, limits: Limits, schema: str = "public", owner: str | None = None) -> str:
     """Return the psql script of a job. ``schema`` is its default; ``owner`` gets a table that it creates."""
-    pending = "true" if job.down else f":aoc_position < {job.goal} OR :'aoc_held'::boolean"
+    goal = job.name(job.goal) if job.goal else None
     links = any(revision.part is Part.CHAIN for revision in job.revisions)
     found = swap_of(job.target)
     return rendered(
@@ -86,10 +85,10 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
         lowest=min(job.start, job.goal),
         highest=max(job.start, job.goal),
         bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
-        pending=pending,
+        lacking="" if job.down else lacking(job),
         journal=_private_journal(job.target) if job.down and links else "",
         undone_swap=_undone_swap(job),
-        audits=[] if job.down else list(_audits(job)),
+        audit="" if job.down else audit(job.target, contract_at(job.target, goal), job.revisions),
         objections=objections(job) if job.down else [],
         sections=[section(job, revision, owner) for revision in job.revisions],
     )
@@ -213,18 +212,6 @@ def audit(target: str, contract: Contract, revisions: Iterable[Revision]) -> str
             f"ARRAY{names}" if names else "NULL",
         ]
     )
-
-
-def _audits(job: Job) -> Iterable[dict[str, str]]:
-    """Yield the audit of the job's own revisions, and one for each other revision that it puts back."""
-    within = [r for r in job.revisions if job.start < position(job.target, r.id) <= job.goal]
-    goal = contract_at(job.target, within[-1].id if within else None)
-    yield {"due": "", "call": audit(job.target, goal, within)}
-    for revision in (r for r in job.revisions if r not in within):
-        contract = contract_at(job.target, revision.id)
-        call = audit(job.target, contract, [revision])
-        if "ARRAY" in call or "$g$" in call:
-            yield {"due": due(job, revision), "call": call}
 
 
 def _begin_hold(job: Job) -> str:

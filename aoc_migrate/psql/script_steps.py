@@ -35,9 +35,9 @@ class Job:
 
 
 def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
-    """Return the upgrade from ``start`` to ``goal``. If it ends a hold, it also puts back removed constraints."""
+    """Return the upgrade from ``start`` to ``goal``. It also puts back missing constraints and indexes."""
     begin, end = position(target, start), position(target, goal)
-    below = [r for r in history(target)[:begin] if r.removable]
+    below = [r for r in history(target)[:begin] if puts_back(r)]
     revisions = [*below, *history(target)[begin:end]]
     return Job(target, f"psql upgrade {goal or 'base'}", "upgrade", revisions, begin, end)
 
@@ -72,7 +72,12 @@ def due(job: Job, revision: Revision) -> str:
         return "true"
     if job.converge:
         return f":aoc_position >= {number}"
-    return f"{unmoved(job, revision)} OR :'aoc_held'::boolean" if revision.removable else unmoved(job, revision)
+    return "true" if puts_back(revision) else unmoved(job, revision)
+
+
+def puts_back(revision: Revision) -> bool:
+    """Return whether an upgrade script puts back what is missing of an applied revision: constraints, indexes."""
+    return revision.removable or revision.part is Part.CHAIN_INDEX
 
 
 def unmoved(job: Job, revision: Revision) -> str:

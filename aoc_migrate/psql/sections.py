@@ -10,7 +10,7 @@ from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.operations.render import comment
 from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
 from aoc_migrate.operations.supersedes import printed
-from aoc_migrate.psql.script_steps import Job, due, stamp, unmoved
+from aoc_migrate.psql.script_steps import Job, due, puts_back, stamp, unmoved
 from aoc_migrate.psql.templates import MARK, as_statement
 from aoc_migrate.revisions.graph import Revision
 from aoc_migrate.revisions.revision_sql import collect
@@ -107,6 +107,13 @@ def objections(job: Job) -> list[str]:
     """Return the objections to the Steps of a job that would stop it, as quoted strings, to ask beforehand."""
     steps = (step for r in job.revisions for group in collect(r, job.function, VARIABLE, None) for step in group)
     return [_objection(step.objection) for step in steps if step.objection and step.objection.slug != KEPT]
+
+
+def lacking(job: Job) -> str:
+    """Return the SQL condition that the catalog lacks something that an upgrade puts back."""
+    groups = (group for r in job.revisions if puts_back(r) for group in collect(r, job.function, VARIABLE, None))
+    conditions = dict.fromkeys(f"({step.needed})" for group in groups for step in shown(group))
+    return "\n  OR ".join(conditions) or "false"
 
 
 def _flag(step: Step) -> str:
