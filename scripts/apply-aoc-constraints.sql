@@ -55,11 +55,8 @@ SELECT set_config('aoc.reason', format('schema %s of database %s holds the raw t
 DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 -- Names, and the hashes with which verify recognizes constraints (signature), functions (digest) and revisions (sums).
-\if :aoc_first
-\set aoc_marks '{"sums": {"concelier_0001": "0589cd0e2c3fe8897ab1beef7efa12616c91fcca60364c01e5e43dbc34f5a8a3", "concelier_0002": "6a3e563b4f389ccd6746a7d6e5d762d7ecb4df5553ec01b8c1a45257b82639a4", "concelier_0003": "0bcbb875730a8b31be2ef053f042b78887b7434be39b38f45252b43eb4cbf987", "concelier_0004": "f112a2a6ce1c9a0a88367150c7ec70efcb505cafb5e93044efce59887e3148fe", "concelier_0007": "4244b1b015936f0dcd86e8e81d3b367da3457eca2e199928e99511322badb9d4"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
-\else
-\set aoc_marks '{"sums": {"excititor_0001": "4938d0706e6826edd1938a183629ea7f517478154b4cbb421ab2d9e74d84efd2", "excititor_0002": "0a3bb19a0a24037a96bcfecb112aa7e065d8c688520b1c5ca0ec181598f8fe53", "excititor_0003": "44eff8d6588cff967101f1c00aaea98261ad5665820c3085f9f757000c55891a", "excititor_0004": "b88d17a75c4e4fa753d4a4b120ba0f1b988acf17d3965fc4ac1556e6296e7ab0", "excititor_0007": "3046d449d21e10ef7f9c7a495804e891b64dc850df4b1a7daedb0dedaffeadcc"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}'
-\endif
+\if :aoc_first \set aoc_marks '{"sums": {"concelier_0001": "0589cd0e2c3fe8897ab1beef7efa12616c91fcca60364c01e5e43dbc34f5a8a3", "concelier_0002": "6a3e563b4f389ccd6746a7d6e5d762d7ecb4df5553ec01b8c1a45257b82639a4", "concelier_0003": "0bcbb875730a8b31be2ef053f042b78887b7434be39b38f45252b43eb4cbf987", "concelier_0004": "f112a2a6ce1c9a0a88367150c7ec70efcb505cafb5e93044efce59887e3148fe", "concelier_0007": "4244b1b015936f0dcd86e8e81d3b367da3457eca2e199928e99511322badb9d4"}, "keys signature": "0d4d93dac74bac6b9c9d5dc2eb835cd76cf9cb1a1db06793d7d8cdfecd3c58c0", "keys digest": "8739cda078d45abcc460b223d9a4b873bca8c7a8c4aa31e34509fe7247de6c08", "objects signature": "48de30e909820e068df61568050eebd48ce02b81a3e86d797cba8dc44b6323d6", "objects digest": "0268feb79a22c3e83bb56bb3da74c3226b1c177340043a514b823962f708b15a", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "aa13c9e84d49f120fd99e80eb790567f85d16a2037467ef34396e6a067ea9a25", "content digest": "f7dd11d067a8fe485f420a7323f608e8d47f4a3f0d8c2272fdb9c328a0951c43", "table": "advisory_raw", "target": "concelier"}'
+\else \set aoc_marks '{"sums": {"excititor_0001": "4938d0706e6826edd1938a183629ea7f517478154b4cbb421ab2d9e74d84efd2", "excititor_0002": "0a3bb19a0a24037a96bcfecb112aa7e065d8c688520b1c5ca0ec181598f8fe53", "excititor_0003": "44eff8d6588cff967101f1c00aaea98261ad5665820c3085f9f757000c55891a", "excititor_0004": "b88d17a75c4e4fa753d4a4b120ba0f1b988acf17d3965fc4ac1556e6296e7ab0", "excititor_0007": "3046d449d21e10ef7f9c7a495804e891b64dc850df4b1a7daedb0dedaffeadcc"}, "keys signature": "2c975032cdeb56f6a045a475d436e18674812dd9e5c60f87723ea8bff2bc24e8", "keys digest": "ceb428c6a010c446faf32aefbb4111b32d33ea784dbccb796e1c5cf1856110ec", "objects signature": "c74d9639a9d844df0ef49147ccad4fddf556075aa4ba62b105aff56c3cf8289f", "objects digest": "a1cebae4478de22cd5aeeb16ce029fd0bd94e6351d08980268d87c04fb3744c9", "required signature": "6474b6b3ff1d31c672663c7df514b5ef05f20b16b328e3406ce7a278c8144cd8", "content signature": "04cea61ecfd7ae5385b8791f88d503dbf5716b385d5b7904cc511d197af5320d", "content digest": "f340833da9754800a9a98d1220646a302b35e6ec3788cc5fe0586e76ad62838a", "table": "vex_raw", "target": "excititor"}' \endif
 SELECT :'aoc_marks'::jsonb->>'table' AS aoc_table, :'aoc_marks'::jsonb->>'sums' AS aoc_sums \gset
 
 -- ---- Fail here if the server or the role is unsuitable. The first of aoc.tables is the raw table.
@@ -74,6 +71,8 @@ BEGIN
       'this script commits on its own: run it without psql -1, with AUTOCOMMIT on'
     WHEN current_setting('server_version_num')::int < 150000 THEN
       'PostgreSQL ' || current_setting('server_version') || ' is too old: 15 or newer is needed'
+    WHEN current_setting('server_encoding') <> 'UTF8' THEN format('the encoding of this database is %s, and the rules need characters '
+      'that only UTF8 has: create a database with ENCODING ''UTF8'', and move the data there', current_setting('server_encoding'))
     WHEN pg_is_in_recovery() THEN 'this is a standby: run the script on the primary'
     WHEN current_setting('transaction_read_only')::boolean THEN 'this role may only read'
     WHEN current_setting('aoc.pid', true) IS DISTINCT FROM pg_backend_pid()::text THEN
@@ -432,8 +431,7 @@ SELECT pg_temp.aoc_alone(quote_nullable(CASE WHEN NOT :aoc_position BETWEEN 0 AN
 
 -- ---- Audit: whatever would stop a later step stops the script here, before it changes anything.
 
-\set aoc_guard 0
-\set aoc_left 1
+\set aoc_guard 0 \set aoc_left 1
 \if :aoc_remove
 \set aoc_command 'constraints --remove'
 SELECT CASE WHEN :aoc_position > 0 THEN pg_temp.aoc_asks($n$coalesce(pg_temp.aoc_read('aoc_migration_hold', $q$bool_or(command = 'constraints --remove' AND NOT finished)::text$q$), 'false')::boolean OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_content_v1', 'aoc-migrate sha256:<content signature>'))

@@ -84,6 +84,21 @@ def test_a_partitioned_table_is_refused(name: str, excititor: Database, aoc: Aoc
     assert "run aoc-migrate instead" in refused.err
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_encoding_other_than_utf8_is_refused(name: str, empty_database: Database, aoc: Aoc) -> None:
+    """A database in another encoding is refused in one sentence, before anything is made in it."""
+    empty_database.run("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        refused = psql(empty_database, f"\\c plain\n{SCRIPTS[name](aoc)}", "-v", "target=excititor")
+        left = psql(empty_database, "\\c plain\nSELECT relname FROM pg_class WHERE relname LIKE 'aoc%'", "-qAt")
+    finally:
+        empty_database.run("DROP DATABASE plain")
+
+    assert refused.exit_code == 3
+    assert "the encoding of this database is SQL_ASCII" in refused.err
+    assert left.out == ""
+
+
 def alembic_sql(aoc: Aoc, excititor: Database) -> str:
     """Return what stock Alembic prints for the backfill."""
     printed = alembic(excititor, aoc, "upgrade", "excititor_0005:excititor_0006", "--sql").out
