@@ -426,14 +426,12 @@ SELECT coalesce(pg_temp.aoc_read('aoc_alembic_version', $q$string_agg(version_nu
 SELECT coalesce(array_position(string_to_array(:'aoc_history', ' '), :'aoc_revision'), 0) - 1 AS aoc_position, :'aoc_hold' <> '' AS aoc_held \gset
 SELECT pg_temp.aoc_alone(quote_nullable(CASE WHEN NOT :aoc_position BETWEEN 0 AND 8 THEN format('the database is at %s; this script '
   'starts from %s', coalesce(nullif(:'aoc_revision', ''), 'base'), pg_temp.aoc_sql('base to <target>_0008')) WHEN :'aoc_unfinished' <> 'none'
-  THEN :'aoc_hold' || ', which has not finished, and what it has undone would not come back: run it again to its end first' END),
-  'NULL', 'false', '') AS aoc_x \gset
+  THEN :'aoc_hold' || ', which has not finished, and what it has undone would not come back: run it again to its end first' END), 'NULL', 'false', '') AS aoc_x \gset
 
 -- ---- Audit: whatever would stop a later step stops the script here, before it changes anything.
 
 \set aoc_guard 0 \set aoc_left 1
-\if :aoc_remove
-\set aoc_command 'constraints --remove'
+\if :aoc_remove \set aoc_command 'constraints --remove'
 SELECT CASE WHEN :aoc_position > 0 THEN pg_temp.aoc_asks($n$coalesce(pg_temp.aoc_read('aoc_migration_hold', $q$bool_or(command = 'constraints --remove' AND NOT finished)::text$q$), 'false')::boolean OR (pg_temp.aoc_constraint_is_ours('<schema>."<table>"', '<table>_content_v1', 'aoc-migrate sha256:<content signature>'))
   OR (pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>') AND (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_content_ok_v1"(jsonb)', '<content digest>')) IS NULL) OR
   (coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])) OR
@@ -460,13 +458,17 @@ SELECT pg_temp.aoc_alone($o$'NOT NULL of columns of <table>: ' || ((SELECT strin
   AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated) AND (indrelid = to_regclass('<schema>."<table>"') OR indrelid IN ( SELECT relid FROM pg_partition_tree(to_regclass('<schema>."<table>"'))) AND NOT coalesce(EXISTS (SELECT FROM
   jsonb_array_elements(pg_temp.aoc_found('<target>_0003')->'own_not_null') AS own WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text), false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND
   contype = 'n' AND conislocal))))$o$, 'NULL', 'false', '') AS aoc_x \gset
-\else
-\set aoc_command 'psql constraints <target>_0004'
+\else \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,
-  :'aoc_hold' || ': nothing was changed; to upgrade again: -v release_hold=1' AS aoc_reason \gset \if :aoc_stop
-\warn :aoc_reason
-\quit
-\endif
+  :'aoc_hold' || ': nothing was changed; to upgrade again: -v release_hold=1' AS aoc_reason \gset
+\if :aoc_stop \warn :aoc_reason \quit \endif
+SELECT pg_temp.aoc_alone($o$(SELECT 'others may write to ' || string_agg(format('%s (%s: %s)', name, grantee, rights), ', ') || ', which decides what is done and undone: find out whether they did, and run: ' || string_agg(format('REVOKE %s ON %s FROM %s;', rights, relation, grantee), ' ')
+  FROM (SELECT name, relation, grantee, string_agg(DISTINCT privilege, ', ' ORDER BY privilege) AS rights FROM ( SELECT w.name, c.oid::regclass::text AS relation, a.grantee AS oid, a.privilege_type AS privilege, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE
+  quote_ident(pg_get_userbyid(a.grantee)) END AS grantee FROM (VALUES ('aoc_alembic_version', to_regclass('<schema>."aoc_alembic_version"')), ('aoc_migration_hold', to_regclass('<schema>."aoc_migration_hold"')), ('aoc_migration_state',
+  to_regclass('<schema>."aoc_migration_state"')), ('aoc_migration_log', to_regclass('<schema>."aoc_migration_log"')), ('aoc_supersedes_journal', to_regclass('<schema>."aoc_supersedes_journal"'))) AS w (name, oid) JOIN pg_class c ON c.oid = w.oid OR c.relkind =
+  'S' AND EXISTS ( SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND refclassid = classid AND refobjid = w.oid) CROSS JOIN LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT x.* FROM pg_attribute, aclexplode(attacl) AS x
+  WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS a WHERE a.privilege_type <> 'SELECT' ) AS granted WHERE oid = 0 OR NOT pg_has_role(oid, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."<table>"')), (SELECT oid FROM
+  pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3) AS w)$o$, 'NULL', 'false', '') AS aoc_x \gset
 CALL pg_temp.aoc_audit(ARRAY[
   ARRAY['<table>_keys_v1', 'aoc-migrate sha256:<keys signature>', $p$(coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant)::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int8, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false)$p$],
   ARRAY['<table>_objects_v1', 'aoc-migrate sha256:<objects signature>', $p$coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$],
@@ -696,7 +698,6 @@ UPDATE :"schema"."aoc_migration_log" SET outcome = 'done', revision = :'aoc_revi
 \else
 \echo :aoc_target has nothing to remove: nothing was changed, and this leaves no hold
 \endif
-SELECT NOT :'aoc_guard'::boolean AND NOT :'aoc_remove'::boolean AS aoc_unguarded \gset \if :aoc_unguarded
-\echo content of :aoc_table stays unguarded until head, after the backfill; -v content=1 adds its guard now
-\endif
+SELECT NOT :'aoc_guard'::boolean AND NOT :'aoc_remove'::boolean AS aoc_unguarded \gset
+\if :aoc_unguarded \echo content of :aoc_table stays unguarded until head, after the backfill; -v content=1 adds its guard now \endif
 SELECT pg_advisory_unlock(current_setting('aoc.lock')::bigint) AS aoc_x \gset

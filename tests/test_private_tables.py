@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
 from tests.helpers import psql
 from tests.hostile import role_of, stranger
 from tests.test_lifecycle import WAYS
+from tests.test_operator_scripts import APPLY
 
 OURS = (
     "aoc_alembic_version",
@@ -128,6 +130,24 @@ def test_who_may_write_is_reported(right: str, excititor: Database, aoc: Aoc) ->
     assert all(revoke in text for text in said)
     assert [text.split()[1] for text in said] == ["1", "1", "1"]
     assert excititor.value("SELECT version_num FROM aoc_alembic_version") == "excititor_0003"
+
+
+@pytest.mark.parametrize("script", ["plan", "constraints"])
+def test_no_upgrade_script_believes_what_others_may_write(script: str, excititor: Database, aoc: Aoc) -> None:
+    """An upgrade script with work to do refuses, changes nothing and prints the REVOKE; then it runs."""
+    aoc.configure(excititor)
+    aoc("upgrade", "excititor_0003")
+    printed = APPLY if script == "constraints" else aoc("plan", "excititor", "base:excititor_0004", "--sql").out
+    with stranger(excititor, "GRANT UPDATE (value) ON aoc_migration_state TO {role}") as role:
+        before = fingerprint(excititor.connection, without="^$")
+
+        ran = psql(excititor, printed)
+
+        revoke = f"REVOKE UPDATE ON public.aoc_migration_state FROM {role_of(role)};"
+        assert (ran.exit_code, revoke in ran.err) == (3, True), ran.err
+        assert fingerprint(excititor.connection, without="^$") == before
+        excititor.run(revoke)
+        assert psql(excititor, printed).exit_code == 0
 
 
 def test_a_journal_that_others_may_write_is_not_used(

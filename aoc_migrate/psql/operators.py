@@ -5,14 +5,14 @@ from typing import Any
 
 from aoc_migrate import __version__
 from aoc_migrate.contract.model import Contract, Part
-from aoc_migrate.database.bookkeeping import HOLD
+from aoc_migrate.database.bookkeeping import BOOKKEEPING, HOLD
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.pinned_settings import preamble
 from aoc_migrate.database.relation import VARIABLE
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.inspect.duplicates import duplicates_and_nulls
 from aoc_migrate.operations.step import objects_left
-from aoc_migrate.psql.script import VARIABLES, audit, run_values, shared_values
+from aoc_migrate.psql.script import VARIABLES, audit, run_values, shared_values, writable_by_others
 from aoc_migrate.psql.script_steps import Job, constraints_job, remove_job
 from aoc_migrate.psql.sections import Marks, objections, section
 from aoc_migrate.psql.templates import as_statement, rendered
@@ -121,6 +121,7 @@ def _model(target: str) -> dict[str, Any]:
             **_job_values(up),
             "position": up.goal,
             "guarded": position(target, content.id),
+            "writable": writable_by_others(target, BOOKKEEPING),
             "audit": audit(target, contract, [r for r in up.revisions if r is not content]),
             "content_audit": audit(target, contract, [content]),
             "sections": sections,

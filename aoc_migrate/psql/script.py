@@ -86,7 +86,9 @@ def script(job: Job, limits: Limits, schema: str = "public", owner: str | None =
         highest=max(job.start, job.goal),
         bounds=" to ".join(dict.fromkeys(job.name(n) for n in sorted((job.start, job.goal)))),
         lacking="" if job.down else lacking(job),
-        journal=_private_journal(job.target) if job.down and links else "",
+        writable=""
+        if job.down and not links
+        else writable_by_others(job.target, [JOURNAL] if job.down else BOOKKEEPING),
         undone_swap=_undone_swap(job),
         audit="" if job.down else audit(job.target, contract_at(job.target, goal), job.revisions),
         objections=objections(job) if job.down else [],
@@ -223,14 +225,10 @@ def _begin_hold(job: Job) -> str:
   ON CONFLICT (one) DO UPDATE SET {changed};"""
 
 
-def _private_journal(target: str) -> str:
-    """Return the statement that fails if other roles may write to the journal."""
-    found = f"SELECT * FROM ({writers(VARIABLE, VARIABLE[altered_tables(target)[0]], (JOURNAL,))}) AS w"
-    return f"""DO $aoc$
-DECLARE names text := (SELECT string_agg(format('%s (%s)', grantee, rights), ', ') FROM (
-{found}) AS w);
-BEGIN
-  IF names IS NOT NULL THEN
-    RAISE EXCEPTION 'others may write to {JOURNAL}: %; find out whether they did, and revoke that', names;
-  END IF;
-END $aoc$"""
+def writable_by_others(target: str, names: Iterable[str]) -> str:
+    """Return the SQL text that names who else may write to tables of ours; NULL if nobody may."""
+    found = writers(VARIABLE, VARIABLE[altered_tables(target)[0]], tuple(names))
+    return f"""(SELECT 'others may write to ' || string_agg(format('%s (%s: %s)', name, grantee, rights), ', ')
+  || ', which decides what is done and undone: find out whether they did, and run: '
+  || string_agg(format('REVOKE %s ON %s FROM %s;', rights, relation, grantee), ' ')
+FROM ({found}) AS w)"""
