@@ -51,6 +51,19 @@ def test_psql_stops_at_the_first_error(text: str) -> None:
     assert text.startswith("\\set ON_ERROR_STOP on\n") == ("\\gexec" in text)
 
 
+def test_a_client_that_stalls_loses_its_lock(excititor: Database, aoc: Aoc) -> None:
+    """A client that stops under ACCESS EXCLUSIVE loses its session, and so the lock, after five seconds."""
+    printed_sql = alembic(excititor, aoc, "upgrade", "excititor_0001:excititor_0002", "--sql").out
+    locked = re.search(r"LOCK TABLE [^;]* IN ACCESS EXCLUSIVE MODE;\n", printed_sql)
+    assert locked is not None
+    stalled = f"{printed_sql[: locked.end()]}\\! sleep 7\nSELECT 'still there';\n"
+
+    ran = psql(excititor, stalled, "-v", "ON_ERROR_STOP=1")
+
+    assert "still there" not in ran.out
+    assert "idle-in-transaction timeout" in ran.err
+
+
 def test_a_failed_step_ends_the_script(excititor: Database, aoc: Aoc) -> None:
     """Where a row breaks the contract, psql ends with 3 at the proof, and the version stays before it."""
     excititor.add("bad", tenant=" ")

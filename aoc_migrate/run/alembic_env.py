@@ -37,6 +37,7 @@ from aoc_migrate.inspect.distribution import cluster_findings
 from aoc_migrate.inspect.server_activity import unseen_findings
 from aoc_migrate.operations import registered as _registered  # noqa: F401 - the operations that revisions call
 from aoc_migrate.operations.execute import Online
+from aoc_migrate.operations.instant import ALIVE
 from aoc_migrate.operations.registry import EXECUTOR
 from aoc_migrate.operations.render import OWNER, Printer, tidy
 from aoc_migrate.report.formatting import plain
@@ -99,7 +100,7 @@ def _print_sql(context: Any) -> None:
         **{OWNER: owner, EXECUTOR: Printer},
     )
     write = context.get_context().impl.static_output
-    write(preamble({"row_security": "off"}))
+    write(preamble({"row_security": "off", "idle_in_transaction_session_timeout": ALIVE}))
     raw = Schema(schema)[RAW_TABLES[name]]
     write(f"{guard(Schema(schema), raw)};")
     write(f"{refuse_spread(raw)};")
