@@ -12,6 +12,7 @@ from aoc_migrate.revisions.graph import history
 from tests.conftest import ROOT, Aoc, Database, Ran
 from tests.faults.outcome import differences, outcome
 from tests.helpers import fill, psql
+from tests.test_lifecycle import alembic
 from tests.test_operator_scripts import APPLY
 from tests.test_plan_script import script
 
@@ -181,3 +182,22 @@ def test_an_unfinished_removal_may_be_released(head: list[str], concelier: Datab
 
     assert ran.exit_code == 0, ran.err
     assert changed(head, concelier) == []
+
+
+@pytest.mark.parametrize("way", ["plan", "alembic"])
+def test_links_that_stay_are_counted(way: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> None:
+    """A script that sets links back says how many it has left, because somebody has changed them since."""
+    fill(excititor, 50)
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor", "excititor_0006", **retrofit).exit_code == 0
+    excititor.run("UPDATE vex_raw SET supersedes = 'theirs' WHERE id IN ('r7', 'r8')")
+    span = "excititor_0006:excititor_0005"
+    printed = (
+        script("excititor", span) if way == "plan" else alembic(excititor, aoc, "downgrade", span, "--sql").out
+    )
+
+    ran = psql(excititor, printed)
+
+    assert ran.exit_code == 0, ran.err
+    assert "2 links stay as they are: others have changed" in ran.err
+    assert excititor.value("SELECT count(supersedes) FROM vex_raw") == 2

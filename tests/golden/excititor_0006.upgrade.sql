@@ -169,12 +169,17 @@ END $aoc_body$;
 
 -- Set back the links that the journal holds, the latest batch first; rows that others changed since stay so.
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_set_back(relation text, statement text) LANGUAGE plpgsql AS $aoc_body$
-DECLARE seen bigint; written bigint;
+DECLARE seen bigint; written bigint; kept bigint := 0;
 BEGIN
   LOOP
     CALL pg_temp.aoc_batch(relation, statement, NULL, NULL, NULL, seen, written);
     EXIT WHEN seen = 0;
+    kept := kept + seen - written;
   END LOOP;
+  IF kept > 0 THEN
+    RAISE WARNING '%: % links stay as they are: others have changed or deleted their rows since, or moved them to '
+      'quarantine', relation, kept;
+  END IF;
 END $aoc_body$;
 
 CALL pg_temp.aoc_link($aoc$"public"."vex_raw"$aoc$,
