@@ -47,11 +47,11 @@ SELECT set_config('aoc.schema', quote_ident(:'schema'), false) AS aoc_x, set_con
 
 -- ---- Find out which target this is: the named one, or the one whose raw table is in the schema.
 
-SELECT coalesce(nullif(:'target', ''), (SELECT string_agg(target, ' and ') FROM (VALUES ('concelier', 'advisory_raw'), ('excititor', 'vex_raw')) AS known (target, name) WHERE to_regclass(current_setting('aoc.schema') || '.' || name) IS NOT NULL), 'neither') AS aoc_target,
+SELECT coalesce(nullif(:'target', ''), (SELECT string_agg(target, ' and ') FROM (VALUES ('concelier', 'advisory_raw'), ('excititor', 'vex_raw')) AS known (target, name) WHERE to_regclass(current_setting('aoc.schema') || '.' || name) IS NOT NULL), '') AS aoc_target,
   :'remove'::boolean AS aoc_remove, :'content'::boolean AS aoc_content \gset
-SELECT set_config('aoc.reason', format('schema %s of database %s holds the raw table of %s: name one with -v target=NAME',
-  :'schema', current_database(), :'aoc_target'), false) AS aoc_x, :'aoc_target' NOT IN ('concelier', 'excititor') AS aoc_refused,
-  :'aoc_target' = 'concelier' AS aoc_first \gset \if :aoc_refused
+SELECT set_config('aoc.reason', CASE WHEN :'target' <> '' THEN format('target is concelier or excititor, not %s', :'target') ELSE format('schema %s of database %s '
+  'holds %s: choose with -v target=NAME, which is concelier or excititor', :'schema', current_database(), CASE :'aoc_target' WHEN '' THEN 'neither raw table' ELSE
+  'the raw tables of ' || :'aoc_target' END) END, false) AS aoc_x, :'aoc_target' NOT IN ('concelier', 'excititor') AS aoc_refused, :'aoc_target' = 'concelier' AS aoc_first \gset \if :aoc_refused
 DO $$ BEGIN RAISE EXCEPTION '%', current_setting('aoc.reason'); END $$;
 \endif
 -- Names, and the hashes with which verify recognizes constraints (signature), functions (digest) and revisions (sums).

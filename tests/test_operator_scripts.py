@@ -199,7 +199,7 @@ def test_a_forbidden_key_in_content_does_not_stop_it(target_with_chain: Database
 
 
 def test_an_ambiguous_schema_needs_a_target(excititor: Database) -> None:
-    """Neither table, or both in one schema: it asks for a target; the named one's table is made, as by upgrade."""
+    """Neither table, both in one schema, or a wrong target: it says so; a named target's table is made."""
     excititor.run("CREATE SCHEMA fresh; CREATE SCHEMA mixed")
     for table in ("advisory_raw", "vex_raw"):
         excititor.run(f"CREATE TABLE mixed.{table} (id text PRIMARY KEY)")
@@ -207,9 +207,16 @@ def test_an_ambiguous_schema_needs_a_target(excititor: Database) -> None:
     neither, both = (psql(excititor, APPLY, "-v", f"schema={schema}") for schema in ("fresh", "mixed"))
     named = psql(excititor, APPLY, "-v", "schema=fresh", "-v", "target=excititor")
 
-    assert "holds the raw table of neither: name one with -v target=NAME" in neither.err
-    assert "holds the raw table of concelier and excititor" in both.err
-    assert (neither.exit_code, both.exit_code, named.exit_code) == (3, 3, 0), named.err
+    wrong = psql(excititor, APPLY, "-v", "schema=mixed", "-v", "target=foo")
+
+    choice = "choose with -v target=NAME, which is concelier or excititor"
+    assert (
+        f"schema fresh of database {excititor.connection.info.dbname} holds neither raw table: {choice}"
+        in neither.err
+    )
+    assert f"holds the raw tables of concelier and excititor: {choice}" in both.err
+    assert "ERROR:  target is concelier or excititor, not foo\n" in wrong.err
+    assert [ran.exit_code for ran in (neither, both, wrong, named)] == [3, 3, 3, 0], named.err
     assert excititor.value("SELECT version_num FROM fresh.aoc_alembic_version") == "excititor_0004"
     assert contract_at("excititor", None).table == "vex_raw"
 

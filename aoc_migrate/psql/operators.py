@@ -66,6 +66,7 @@ def constraints_script() -> str:
         **{way: first[way] for way in ("apply", "remove")},
         both=[_json(mark) for mark in marks],
         first=TARGETS[0],
+        either=" or ".join(TARGETS),
         names=", ".join(f"'{target}'" for target in TARGETS),
         known=", ".join(f"('{target}', '{table}')" for target, table in tables.items()),
         marks=":'aoc_marks'",
