@@ -218,9 +218,10 @@ END $$;
 CREATE OR REPLACE PROCEDURE pg_temp.aoc_step(relation text, lock text, steps text[]) LANGUAGE plpgsql AS $$
 -- Run steps in one transaction under one lock on a relation, and retry if the lock is not available. A step has four texts:
 -- whether it needs the lock ('locked') or not ('free'; 'kept': it may be skipped), the condition on which it is needed, an
--- objection to it (NULL: none), and its SQL.
+-- objection to it (NULL: none), and its SQL. Lock 'wait': until nobody builds an index; each try is too short for a deadlock there.
 DECLARE
-  weak int := least(greatest(5000, 2 * (SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout')), 600000);
+  detects int := (SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout');
+  weak int := least(CASE lock WHEN 'wait' THEN 3 * detects / 2 ELSE greatest(5000, 2 * detects) END, 600000);
   begun timestamptz := clock_timestamp(); pause float8 := 1;
   step text[]; todo text[]; weakly bool; asked timestamptz; reason text;
 BEGIN
@@ -278,13 +279,11 @@ BEGIN
   EXECUTE pg_temp.aoc_sql(statement);
   PERFORM pg_temp.aoc_our_tables();
 END $$;
-CREATE OR REPLACE FUNCTION pg_temp.aoc_alone(objection text, busy text, needed text, statement text) RETURNS text
-LANGUAGE plpgsql AS $$
--- Return a statement that runs outside a transaction, if it is needed; fail if there is an objection to it, or if another
--- session may be building its index.
+CREATE OR REPLACE FUNCTION pg_temp.aoc_alone(objection text, needed text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+-- Return a statement that runs outside a transaction, if it is needed; fail if there is an objection to it.
 DECLARE reason text;
 BEGIN
-  EXECUTE pg_temp.aoc_sql(format('SELECT coalesce((%s), (%s))', objection, busy)) INTO reason;
+  EXECUTE pg_temp.aoc_sql('SELECT ' || objection) INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF;
   RETURN CASE WHEN pg_temp.aoc_asks(needed) THEN pg_temp.aoc_sql(statement) END;
 END $$;
@@ -426,7 +425,7 @@ SELECT coalesce(pg_temp.aoc_read('aoc_alembic_version', $q$string_agg(version_nu
 SELECT coalesce(array_position(string_to_array(:'aoc_history', ' '), :'aoc_revision'), 0) - 1 AS aoc_position, :'aoc_hold' <> '' AS aoc_held \gset
 SELECT pg_temp.aoc_alone(quote_nullable(CASE WHEN NOT :aoc_position BETWEEN 0 AND 8 THEN format('the database is at %s; this script '
   'starts from %s', coalesce(nullif(:'aoc_revision', ''), 'base'), pg_temp.aoc_sql('base to <target>_0008')) WHEN :'aoc_unfinished' <> 'none'
-  THEN :'aoc_hold' || ', which has not finished, and what it has undone would not come back: run it again to its end first' END), 'NULL', 'false', '') AS aoc_x \gset
+  THEN :'aoc_hold' || ', which has not finished, and what it has undone would not come back: run it again to its end first' END), 'false', '') AS aoc_x \gset
 
 -- ---- Audit: whatever would stop a later step stops the script here, before it changes anything.
 
@@ -451,13 +450,13 @@ SELECT pg_temp.aoc_alone($o$'the index <table>_idempotency_v1: ' || (CASE WHEN c
   'source_vendor', 'upstream_id', 'content_hash']) THEN ( WITH parts AS (SELECT to_regclass('<schema>."<table>_idempotency_v1"') AS index UNION SELECT relid FROM pg_partition_tree(to_regclass('<schema>."<table>_idempotency_v1"')) JOIN pg_class x ON x.oid = relid
   JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT coalesce(pg_temp.aoc_found('<target>_0004')->'leaf_indexes' @> jsonb_build_array(jsonb_build_array(n.nspname, x.relname)), false)) SELECT string_agg(used, '; ' ORDER BY used) FROM ( SELECT
   pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0 UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
-  'chooses another)', indrelid::regclass) FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END)$o$, 'NULL', 'false', '') AS aoc_x \gset
+  'chooses another)', indrelid::regclass) FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END)$o$, 'false', '') AS aoc_x \gset
 SELECT pg_temp.aoc_alone($o$'NOT NULL of columns of <table>: ' || ((SELECT string_agg(format('%I is in the %s %s of %s', attname, CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass, indrelid::regclass), '; ' ORDER BY indrelid, attnum,
   indexrelid) FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1]) JOIN pg_class p ON p.oid = indrelid JOIN pg_namespace n ON n.oid = p.relnamespace WHERE (indisprimary OR indisreplident) AND attnotnull AND
   attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND coalesce(NOT pg_temp.aoc_found('<target>_0003')->'not_null' ? attname::text, false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid
   AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated) AND (indrelid = to_regclass('<schema>."<table>"') OR indrelid IN ( SELECT relid FROM pg_partition_tree(to_regclass('<schema>."<table>"'))) AND NOT coalesce(EXISTS (SELECT FROM
   jsonb_array_elements(pg_temp.aoc_found('<target>_0003')->'own_not_null') AS own WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text), false) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND
-  contype = 'n' AND conislocal))))$o$, 'NULL', 'false', '') AS aoc_x \gset
+  contype = 'n' AND conislocal))))$o$, 'false', '') AS aoc_x \gset
 \else \set aoc_command 'psql constraints <target>_0004'
 SELECT :'aoc_held'::boolean AND NOT :'release_hold'::boolean AS aoc_stop,
   :'aoc_hold' || ': nothing was changed; to upgrade again: -v release_hold=1' AS aoc_reason \gset
@@ -468,7 +467,7 @@ SELECT pg_temp.aoc_alone($o$(SELECT 'others may write to ' || string_agg(format(
   to_regclass('<schema>."aoc_migration_state"')), ('aoc_migration_log', to_regclass('<schema>."aoc_migration_log"')), ('aoc_supersedes_journal', to_regclass('<schema>."aoc_supersedes_journal"'))) AS w (name, oid) JOIN pg_class c ON c.oid = w.oid OR c.relkind =
   'S' AND EXISTS ( SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND refclassid = classid AND refobjid = w.oid) CROSS JOIN LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT x.* FROM pg_attribute, aclexplode(attacl) AS x
   WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS a WHERE a.privilege_type <> 'SELECT' ) AS granted WHERE oid = 0 OR NOT pg_has_role(oid, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('<schema>."<table>"')), (SELECT oid FROM
-  pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3) AS w)$o$, 'NULL', 'false', '') AS aoc_x \gset
+  pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3) AS w)$o$, 'false', '') AS aoc_x \gset
 CALL pg_temp.aoc_audit(ARRAY[
   ARRAY['<table>_keys_v1', 'aoc-migrate sha256:<keys signature>', $p$(coalesce(least(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.>=) '!'::pg_catalog.text AND greatest(id COLLATE pg_catalog."C", tenant COLLATE pg_catalog."C", source_vendor COLLATE pg_catalog."C", upstream_id COLLATE pg_catalog."C", content_hash COLLATE pg_catalog."C") OPERATOR(pg_catalog.<) '~'::pg_catalog.text, true) OR NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(tenant, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(source_vendor, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(upstream_id, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false) AND NOT coalesce(pg_catalog.octet_length(pg_catalog.btrim(content_hash, E'\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'::pg_catalog.text)) OPERATOR(pg_catalog.=) 0::pg_catalog.int4, false)) AND NOT coalesce(pg_catalog.octet_length(tenant)::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.octet_length(source_vendor) OPERATOR(pg_catalog.+) pg_catalog.octet_length(upstream_id) OPERATOR(pg_catalog.+) greatest(pg_catalog.octet_length(id), pg_catalog.octet_length(content_hash)) OPERATOR(pg_catalog.>) 2640::pg_catalog.int8, false) AND NOT coalesce(NOT pg_catalog.isfinite(retrieved_at), false)$p$],
   ARRAY['<table>_objects_v1', 'aoc-migrate sha256:<objects signature>', $p$coalesce(pg_catalog.jsonb_path_match(((source OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{vendor,stream,api,collector_version}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((upstream OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{upstream_id,document_version,content_hash,fetched_at,signature}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((linkset OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{aliases,purls,cpes,references,reconciled_from}'::pg_catalog.text[]) OPERATOR(pg_catalog.||) ((coalesce(identifiers, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) '{cve,ghsa,aliases}'::pg_catalog.text[]), 'strict $.type() == "object" && !exists($.keyvalue() ? (@.key starts with "effective_" || @.key == "severity" || @.key == "cvss" || @.key == "cvss_vector" || @.key == "merged_from" || @.key == "consensus_provider" || @.key == "reachability" || @.key == "asset_criticality" || @.key == "risk_score"))'::pg_catalog.jsonpath, '{}'::pg_catalog.jsonb, true), false)$p$],
@@ -528,6 +527,7 @@ CALL pg_temp.aoc_step('<schema>."<table>"', 'none', ARRAY[ARRAY['kept', $n$pg_te
 
 SELECT pg_temp.aoc_enter('downgrade <target>_0004: Idempotency index: one row per tenant, vendor, upstream id and content hash.');
 -- DROP INDEX CONCURRENTLY <table>_idempotency_v1 ON <table>: SHARE UPDATE EXCLUSIVE on <table> while it runs; reads and writes go on; it waits for older transactions.
+CALL pg_temp.aoc_step('<schema>."<table>"', 'wait', ARRAY[ARRAY['locked', $n$EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive))$n$, 'NULL', 'SELECT']]);
 SELECT pg_temp.aoc_alone($o$'the index <table>_idempotency_v1: ' || (CASE WHEN coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) THEN (
   WITH parts AS (SELECT to_regclass('<schema>."<table>_idempotency_v1"') AS index UNION SELECT relid FROM pg_partition_tree(to_regclass('<schema>."<table>_idempotency_v1"'))
     JOIN pg_class x ON x.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT coalesce(pg_temp.aoc_found('<target>_0004')->'leaf_indexes' @> jsonb_build_array(jsonb_build_array(n.nspname, x.relname)), false))
@@ -536,7 +536,7 @@ SELECT pg_temp.aoc_alone($o$'the index <table>_idempotency_v1: ' || (CASE WHEN c
     FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
     UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
       'chooses another)', indrelid::regclass)
-    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END)$o$, $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive)) THEN '<table>_idempotency_v1 is INVALID, and ' || (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."<table>"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) || ' may be building it: let that end, and run this again' END$r$,
+    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END)$o$,
   $n$coalesce(NOT (pg_temp.aoc_found('<target>_0004')->>'index_found')::boolean, false) AND pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash'])$n$, $s$DROP INDEX CONCURRENTLY IF EXISTS <schema>."<table>_idempotency_v1"$s$) \gexec
 CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['free', $n$pg_temp.aoc_found('<target>_0004') IS NOT NULL$n$, 'NULL', $s$DELETE FROM <schema>."aoc_migration_state" WHERE name = '<target>_0004'$s$]]);
 
@@ -662,10 +662,11 @@ SELECT pg_temp.aoc_enter('upgrade <target>_0004: Idempotency index: one row per 
 CALL pg_temp.aoc_step('<schema>."aoc_migration_state"', 'none', ARRAY[ARRAY['free', $n$NOT pg_temp.aoc_found('<target>_0004') IS NOT NULL$n$, $o$'<table>_idempotency_v1: ' || (CASE WHEN to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL AND NOT pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) THEN 'it was not made by aoc-migrate' END)$o$,
  $s$INSERT INTO <schema>."aoc_migration_state" (name, value) SELECT '<target>_0004', jsonb_build_object('index_found', EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indisvalid)) ON CONFLICT (name) DO NOTHING$s$]]);
 -- DROP INDEX CONCURRENTLY <table>_idempotency_v1 ON <table>: SHARE UPDATE EXCLUSIVE on <table> while it runs; reads and writes go on; it waits for older transactions.
-SELECT pg_temp.aoc_alone($o$'<table>_idempotency_v1: ' || (CASE WHEN to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL AND NOT pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) THEN 'it was not made by aoc-migrate' END)$o$, $r$CASE WHEN EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive)) THEN '<table>_idempotency_v1 is INVALID, and ' || (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('<schema>."<table>"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) || ' may be building it: let that end, and run this again' END$r$,
+CALL pg_temp.aoc_step('<schema>."<table>"', 'wait', ARRAY[ARRAY['locked', $n$EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive))$n$, 'NULL', 'SELECT']]);
+SELECT pg_temp.aoc_alone($o$'<table>_idempotency_v1: ' || (CASE WHEN to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL AND NOT pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) THEN 'it was not made by aoc-migrate' END)$o$,
   $n$EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('<schema>."<table>_idempotency_v1"') AND indrelid = to_regclass('<schema>."<table>"') AND NOT (indisvalid AND indisready AND indislive))$n$, $s$DROP INDEX CONCURRENTLY IF EXISTS <schema>."<table>_idempotency_v1"$s$) \gexec
 -- CREATE UNIQUE INDEX CONCURRENTLY <table>_idempotency_v1 ON <table>: SHARE UPDATE EXCLUSIVE on <table> while it runs; reads and writes go on; it waits for older transactions.
-SELECT pg_temp.aoc_alone($o$'<table>_idempotency_v1: ' || (CASE WHEN to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL AND NOT pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) THEN 'it was not made by aoc-migrate' END)$o$, $r$NULL$r$,
+SELECT pg_temp.aoc_alone($o$'<table>_idempotency_v1: ' || (CASE WHEN to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL AND NOT pg_temp.aoc_index_is_ours('<schema>."<table>"', '<schema>."<table>_idempotency_v1"', true, ARRAY['tenant', 'source_vendor', 'upstream_id', 'content_hash']) THEN 'it was not made by aoc-migrate' END)$o$,
   $n$NOT to_regclass('<schema>."<table>_idempotency_v1"') IS NOT NULL$n$, $s$CREATE UNIQUE INDEX CONCURRENTLY <table>_idempotency_v1 ON <schema>."<table>" (tenant, source_vendor, upstream_id, content_hash)$s$) \gexec
 CALL pg_temp.aoc_run($s$UPDATE <schema>."aoc_alembic_version" SET version_num = '<target>_0004' WHERE version_num = '<target>_0003'$s$);
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Database
-from tests.helpers import wait_until
+from tests.helpers import fill, wait_until
 
 INDEX = "vex_raw_idempotency_v1"
 COLUMNS = "(tenant, source_vendor, upstream_id, content_hash)"
@@ -79,3 +79,23 @@ def leave_invalid(database: Database, statement: str = BUILD) -> None:
         builder.execute("SET statement_timeout = '1s'")
         with pytest.raises(psycopg.errors.QueryCanceled):
             builder.execute(statement.encode())
+
+
+@contextmanager
+def autovacuum(database: Database) -> Iterator[None]:
+    """Let an autovacuum work on the raw table, which would take minutes."""
+    fill(database, 4000)
+    database.run("UPDATE vex_raw SET id = id")
+    database.run(
+        "ALTER TABLE vex_raw SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, "
+        "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
+    )
+    database.run("ALTER SYSTEM SET autovacuum_naptime = 1")
+    database.run("SELECT pg_reload_conf()")
+    vacuuming = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'vex_raw'::regclass"
+    try:
+        wait_until(lambda: database.value(vacuuming) == 1, seconds=60)
+        yield
+    finally:
+        database.run("ALTER SYSTEM RESET autovacuum_naptime")
+        database.run("SELECT pg_reload_conf()")

@@ -12,10 +12,9 @@ from aoc_migrate.database.targets import Target
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.build import build
 from aoc_migrate.operations.step import Kind, Lock, Step
-from tests.builds import BUILD, INDEX, held, leave_invalid, lonely, oid, valid
+from tests.builds import BUILD, INDEX, autovacuum, held, leave_invalid, lonely, oid, valid
 from tests.conftest import Aoc, Database
 from tests.forks import Process
-from tests.helpers import fill, wait_until
 
 TO_INDEX = ("upgrade", "excititor_0004")
 
@@ -101,21 +100,9 @@ def test_any_holder_of_the_weak_lock_is_waited_for(excititor_before_index: Datab
 def test_an_autovacuum_yields(excititor_before_index: Database, aoc: Aoc) -> None:
     """An autovacuum that would hold the lock for minutes yields, and the leftover is replaced."""
     leave_invalid(excititor_before_index)
-    fill(excititor_before_index, 4000)
-    excititor_before_index.run("UPDATE vex_raw SET id = id")
-    excititor_before_index.run(
-        "ALTER TABLE vex_raw SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, "
-        "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
-    )
-    excititor_before_index.run("ALTER SYSTEM SET autovacuum_naptime = 1")
-    excititor_before_index.run("SELECT pg_reload_conf()")
-    vacuuming = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'vex_raw'::regclass"
-    try:
-        wait_until(lambda: excititor_before_index.value(vacuuming) == 1, seconds=60)
+
+    with autovacuum(excititor_before_index):
         ran = aoc.json(*TO_INDEX, "--deadline", "30s")
-    finally:
-        excititor_before_index.run("ALTER SYSTEM RESET autovacuum_naptime")
-        excititor_before_index.run("SELECT pg_reload_conf()")
 
     assert ran.exit_code == 0, ran.err
     assert valid(excititor_before_index) is True

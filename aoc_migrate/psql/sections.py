@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from aoc_migrate.database.questions import index_is_invalid, maintaining
+from aoc_migrate.database.questions import index_is_invalid
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.operations.render import comment
 from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
@@ -79,7 +79,8 @@ def _group(steps: tuple[Step, ...]) -> dict[str, Any]:
         return {
             "form": "alone",
             "comments": comments,
-            "refused": _builder(first) if first.kind is Kind.DROP_INDEX else "NULL",
+            "relation": str(first.relation),
+            "invalid": index_is_invalid(first.relation, first.index) if first.kind is Kind.DROP_INDEX else "",
             "objection": _objection(first.objection),
             "needed": first.needed,
             "sql": first.sql[0],
@@ -128,12 +129,3 @@ def _objection(objection: Objection | None) -> str:
         return "'NULL'"
     kept = " is kept" if objection.slug == KEPT else ""
     return f"$o${literal(f'{objection.subject}{kept}: ')} || ({objection.reason})$o$"
-
-
-def _builder(step: Step) -> str:
-    """Return the SQL of the reason not to drop an INVALID index now: another session may be building it."""
-    holders, name = maintaining(step.relation), step.index.name
-    return (
-        f"CASE WHEN {index_is_invalid(step.relation, step.index)} THEN {literal(f'{name} is INVALID, and ')} "
-        f"|| {holders} || ' may be building it: let that end, and run this again' END"
-    )
