@@ -7,6 +7,8 @@ import psycopg
 import pytest
 
 from aoc_migrate.cli import _failed
+from aoc_migrate.database.error_text import first_line
+from aoc_migrate.database.targets import Target
 from tests.conftest import Aoc, Database
 from tests.helpers import wait_until
 from tests.test_row_refused import upgrade_while_arriving
@@ -109,6 +111,21 @@ def test_detail_is_kept_only_where_postgresql_names_objects(
     assert "cannot be dropped because some objects depend on it (privileges for table public.kept)" in dropped
     assert "failed: PL/pgSQL function public.refuse() line 2 at RAISE (SQLSTATE 2BP01)" in raised
     assert ("refused" in raised, SECRET in raised) == (False, False)
+
+
+def test_what_our_own_blocks_raise_is_kept(excititor: Database) -> None:
+    """The message of a RAISE in a block of ours is shown, not that of a function that the block calls."""
+    excititor.run("CREATE FUNCTION said() RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE ''theirs''; END'")
+    words = []
+    for statement in ("RAISE 'advisory: the name is taken'", "PERFORM public.said()"):
+        with pytest.raises(psycopg.errors.RaiseException) as error:
+            excititor.run(f"DO $$ BEGIN {statement}; END $$")
+        words.append(first_line(error.value, Target("excititor", excititor.url)))
+
+    assert words == [
+        "advisory: the name is taken",
+        "PL/pgSQL function public.said() line 1 at RAISE (SQLSTATE P0001)",
+    ]
 
 
 @pytest.mark.parametrize("command", [("repair",), ("repair", "--apply", "--rule", "all"), ("upgrade",)])

@@ -18,6 +18,7 @@ QUOTING = "22"
 """SQLSTATE class "data exception": its messages quote values, such as the text that is no number."""
 LONGEST = 300  # characters of a DETAIL
 RAISED = "exec_stmt_raise"  # PL/pgSQL's RAISE (PostgreSQL source, pl_exec.c), whose SQLSTATE promises nothing
+_OURS = " inline_code_block "  # what PL/pgSQL calls the body of DO, which only we send
 
 
 def first_line(error: BaseException, target: Target) -> str:
@@ -27,8 +28,8 @@ def first_line(error: BaseException, target: Target) -> str:
     instead. The primary message of PostgreSQL's errors never holds a password; libpq's own errors might.
     """
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        if error.diag.source_function == RAISED:
-            place = (error.diag.context or "PL/pgSQL").splitlines()[0]  # the function and its line
+        place = (error.diag.context or "PL/pgSQL").splitlines()[0]  # the function and its line
+        if error.diag.source_function == RAISED and _OURS not in place:
             return f"{place} (SQLSTATE {error.sqlstate})"
         if error.sqlstate and error.sqlstate.startswith(QUOTING):
             return named(error.sqlstate)

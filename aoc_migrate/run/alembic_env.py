@@ -1,7 +1,6 @@
 """Alembic's environment, for `aoc-migrate` and for stock Alembic.
 
-`aoc-migrate` passes its own session. Stock `alembic -n concelier …` gets one here, with the same lock, stall bound
-and retrofit gate, but without audit and verify.
+`aoc-migrate` passes its own session. Stock `alembic -n concelier …` gets one here, but neither audit nor verify.
 """
 
 import io
