@@ -124,7 +124,7 @@ def test_what_our_own_blocks_raise_is_kept(excititor: Database) -> None:
 
     assert words == [
         "advisory: the name is taken",
-        "PL/pgSQL function public.said() line 1 at RAISE (SQLSTATE P0001)",
+        "PL/pgSQL function said() line 1 at RAISE (SQLSTATE P0001)",
     ]
 
 
