@@ -97,9 +97,8 @@ BEGIN
       'a ticket has 1 to 100 printable characters, such as CHG-1234'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('temp_file_limit', '-1'), ('citus.max_intermediate_result_size', '-1'), ('session_replication_role', 'origin')) AS x (ours, wanted) ON ours = name WHERE setting <> wanted AND (context = 'user' OR has_parameter_privilege(name, 'SET'));
-  IF current_setting('session_replication_role') = 'replica' THEN
-    RAISE EXCEPTION 'role % runs with session_replication_role = replica and may not change that: no foreign key would be checked', current_user;
-  END IF;
+  IF current_setting('session_replication_role') = 'replica' THEN RAISE EXCEPTION 'role % runs with session_replication_role = replica '
+    'and may not change that: no foreign key would be checked', current_user; END IF;
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
   FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p ON
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
@@ -166,22 +165,20 @@ BEGIN
   END LOOP;
   SELECT string_agg(f.name || ' has one of our names, but ' || f.flaw || '. Find out who made it, and what for. ' || f.remedy,
     ' ') INTO found FROM (
-SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version"')), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass((current_setting('aoc.schema')
-  || '."aoc_migration_hold"')), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state',
-  to_regclass((current_setting('aoc.schema') || '."aoc_migration_state"')), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass((current_setting('aoc.schema') || '."aoc_migration_log"')),
-  ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone',
-  'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb', 'controls jsonb']::text[], true), ('aoc_supersedes_journal',
-  to_regclass((current_setting('aoc.schema') || '."aoc_supersedes_journal"')), ARRAY['batch bigint', 'links text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true)) AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN
-  LATERAL ( SELECT CASE WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table' WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM pg_roles
-  WHERE rolname = current_user)), 'USAGE') THEN 'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner)) WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact)) THEN 'it has other columns' END AS wrong, CASE WHEN EXISTS
-  (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'it has a trigger' WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule' WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN
-  'it has row-level security' WHEN EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child' WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added FROM (SELECT
-  coalesce(array_agg(attname || ' ' || format_type(atttypid, atttypmod)), '{}') AS columns FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw, CASE WHEN
-  wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said WHERE flaw IS NOT NULL UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.' FROM (VALUES
-  ('aoc_alembic_version', (current_setting('aoc.schema') || '."aoc_alembic_version"')), ('aoc_migration_hold', (current_setting('aoc.schema') || '."aoc_migration_hold"')), ('aoc_migration_state', (current_setting('aoc.schema') || '."aoc_migration_state"')),
-  ('aoc_migration_log', (current_setting('aoc.schema') || '."aoc_migration_log"')), ('aoc_supersedes_journal', (current_setting('aoc.schema') || '."aoc_supersedes_journal"'))) AS t (name, place) WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
-  UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to aoc_alembic_version', 'Rename or drop it, as its owner or as a superuser.' WHERE true AND to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version_pkc"')) IS NOT NULL AND NOT EXISTS
-  (SELECT FROM pg_index WHERE indexrelid = to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version_pkc"')) AND indrelid = to_regclass((current_setting('aoc.schema') || '."aoc_alembic_version"')))) AS f;
+WITH wanted (name, place, columns, exact) AS ( VALUES ('aoc_alembic_version', (current_setting('aoc.schema') || '."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', (current_setting('aoc.schema') ||
+  '."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', (current_setting('aoc.schema') ||
+  '."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', (current_setting('aoc.schema') || '."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text',
+  'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone',
+  'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb', 'controls jsonb']::text[], true), ('aoc_supersedes_journal', (current_setting('aoc.schema') || '."aoc_supersedes_journal"'),
+  ARRAY['batch bigint', 'links text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true) ) SELECT name, flaw, remedy FROM wanted AS w JOIN pg_class c ON c.oid = to_regclass(place) CROSS JOIN LATERAL ( SELECT CASE WHEN c.relkind <> 'r' OR
+  c.relpersistence <> 'p' THEN 'it is not an ordinary table' WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE') THEN
+  'it belongs to role ' || quote_ident(pg_get_userbyid(c.relowner)) WHEN NOT (w.columns <@ found.columns AND (found.columns <@ w.columns OR NOT w.exact)) THEN 'it has other columns' END AS wrong, CASE WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND
+  NOT tgisinternal) THEN 'it has a trigger' WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule' WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN 'it has row-level security' WHEN EXISTS (SELECT FROM
+  pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child' WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added FROM (SELECT coalesce(array_agg(attname || ' ' ||
+  format_type(atttypid, atttypmod)), '{}') AS columns FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw, CASE WHEN wrong IS NULL THEN
+  'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said WHERE flaw IS NOT NULL UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.' FROM wanted WHERE
+  to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to ' || name, 'Rename or drop it, as its owner or as a superuser.' FROM wanted, to_regclass(left(place, -1) || '_pkc"') AS key WHERE
+  name = 'aoc_alembic_version' AND key IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = key AND indrelid = to_regclass(place))) AS f;
   IF found IS NOT NULL THEN RAISE EXCEPTION '%', found; END IF;
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_read(our_table text, what text) RETURNS text LANGUAGE plpgsql AS $$

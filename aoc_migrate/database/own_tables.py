@@ -33,18 +33,19 @@ _STRIP = "Drop that, and keep the table."
 
 
 def _wanted(schema: Schema, name: str) -> str:
-    """Return (name, oid, columns, whether it may have no others) as SQL."""
+    """Return (name, place, columns, whether it may have no others) as SQL; ``place`` has the schema too."""
     known = {column: type_ for column, type_, _ in DEFINED[name].columns} if name in DEFINED else None
     columns = known or (_LISTED if name == WORK else _KEPT)
     listed = ", ".join(literal(f"{column} {type_}") for column, type_ in columns.items())
     exact = str(known is not None).lower()
-    return f"({literal(name)}, to_regclass({schema[name].literal}), ARRAY[{listed}]::text[], {exact})"
+    return f"({literal(name)}, {schema[name].literal}, ARRAY[{listed}]::text[], {exact})"
 
 
 def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
     """Return a query of (name, flaw, remedy): why what has one of ``names`` is not ours."""
-    return f"""SELECT name, flaw, remedy FROM (VALUES {", ".join(_wanted(schema, name) for name in names)})
-    AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
+    return f"""WITH wanted (name, place, columns, exact) AS (
+  VALUES {", ".join(_wanted(schema, name) for name in names)}
+) SELECT name, flaw, remedy FROM wanted AS w JOIN pg_class c ON c.oid = to_regclass(place) CROSS JOIN LATERAL (
   SELECT CASE
     WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
     WHEN NOT {trusted("c.relowner", owner_of(raw))}
@@ -62,17 +63,11 @@ def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
 ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
   CASE WHEN wrong IS NULL THEN {literal(_STRIP)} ELSE {literal(_REPLACE)} END AS remedy) AS said
 WHERE flaw IS NOT NULL
-UNION ALL SELECT name, 'a type has it', {literal(_REPLACE)}
-FROM (VALUES {_places(schema, names)}) AS t (name, place)
+UNION ALL SELECT name, 'a type has it', {literal(_REPLACE)} FROM wanted
 WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
-UNION ALL SELECT {literal(VERSION_KEY)}, 'it does not belong to {VERSION}', {literal(_REPLACE)}
-WHERE {str(VERSION in names).lower()} AND to_regclass({schema[VERSION_KEY].literal}) IS NOT NULL
-  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({schema[VERSION_KEY].literal})
-    AND indrelid = to_regclass({schema[VERSION].literal}))"""
-
-
-def _places(schema: Schema, names: tuple[str, ...]) -> str:
-    return ", ".join(f"({literal(name)}, {schema[name].literal})" for name in names)
+UNION ALL SELECT {literal(VERSION_KEY)}, 'it does not belong to ' || name, {literal(_REPLACE)}
+FROM wanted, to_regclass(left(place, -1) || '_pkc"') AS key WHERE name = '{VERSION}' AND key IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = key AND indrelid = to_regclass(place))"""
 
 
 def guard(schema: Schema, raw: Relation) -> str:

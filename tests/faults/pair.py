@@ -76,8 +76,10 @@ def _copy(primary: Server, standby: Server) -> None:
     account.own(standby.folder)
     data = standby.folder / "data"
     source = primary.url("postgres")
-    done = account.run(
-        primary.binaries / "pg_basebackup", "-R", "-c", "fast", "-X", "stream", "-D", data, "-d", source
-    )
+    done = account.run(primary.binaries / "pg_basebackup", "-c", "fast", "-X", "stream", "-D", data, "-d", source)
     assert done.returncode == 0, done.stdout
+    # With -R, the server would get options that pg_basebackup knows, and the libpq that it loads may be older.
+    with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+        settings.write(f"primary_conninfo = '{source}'\n")
+    (data / "standby.signal").touch()
     State(state.password, free_port(), str(standby.folder), str(standby.folder / "socket")).save(standby.folder)

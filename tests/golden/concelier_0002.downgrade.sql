@@ -17,8 +17,9 @@ END $aoc$;
 
 DO $aoc$
 DECLARE found text := (SELECT string_agg(name || ' has one of our names, but ' || flaw || '. Find out who made it, and what for. ' || remedy, ' ') FROM (
-SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"public"."aoc_alembic_version"'), ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', to_regclass('"public"."aoc_migration_hold"'), ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', to_regclass('"public"."aoc_migration_state"'), ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', to_regclass('"public"."aoc_migration_log"'), ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb', 'controls jsonb']::text[], true), ('aoc_supersedes_journal', to_regclass('"public"."aoc_supersedes_journal"'), ARRAY['batch bigint', 'links text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true))
-    AS w (name, oid, columns, exact) JOIN pg_class c ON c.oid = w.oid CROSS JOIN LATERAL (
+WITH wanted (name, place, columns, exact) AS (
+  VALUES ('aoc_alembic_version', '"public"."aoc_alembic_version"', ARRAY['version_num character varying(32)']::text[], true), ('aoc_migration_hold', '"public"."aoc_migration_hold"', ARRAY['one boolean', 'command text', 'revision text', 'held_by text', 'held_at timestamp with time zone', 'finished boolean', 'acknowledged boolean']::text[], true), ('aoc_migration_state', '"public"."aoc_migration_state"', ARRAY['name text', 'value jsonb', 'recorded_at timestamp with time zone']::text[], true), ('aoc_migration_log', '"public"."aoc_migration_log"', ARRAY['run bigint', 'command text', 'from_revision text', 'goal text', 'revision text', 'role text', 'host text', 'image text', 'ticket text', 'plan text', 'version text', 'server_version text', 'pid integer', 'started_at timestamp with time zone', 'seen_at timestamp with time zone', 'ended_at timestamp with time zone', 'outcome text', 'step text', 'findings text[]', 'progress jsonb', 'steps jsonb', 'checksums jsonb', 'controls jsonb']::text[], true), ('aoc_supersedes_journal', '"public"."aoc_supersedes_journal"', ARRAY['batch bigint', 'links text[]', 'tenant text', 'written_at timestamp with time zone']::text[], true)
+) SELECT name, flaw, remedy FROM wanted AS w JOIN pg_class c ON c.oid = to_regclass(place) CROSS JOIN LATERAL (
   SELECT CASE
     WHEN c.relkind <> 'r' OR c.relpersistence <> 'p' THEN 'it is not an ordinary table'
     WHEN NOT pg_has_role(c.relowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass('"public"."advisory_raw"')), (SELECT oid FROM pg_roles WHERE rolname = current_user)), 'USAGE')
@@ -36,13 +37,11 @@ SELECT name, flaw, remedy FROM (VALUES ('aoc_alembic_version', to_regclass('"pub
 ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
   CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
 WHERE flaw IS NOT NULL
-UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.'
-FROM (VALUES ('aoc_alembic_version', '"public"."aoc_alembic_version"'), ('aoc_migration_hold', '"public"."aoc_migration_hold"'), ('aoc_migration_state', '"public"."aoc_migration_state"'), ('aoc_migration_log', '"public"."aoc_migration_log"'), ('aoc_supersedes_journal', '"public"."aoc_supersedes_journal"')) AS t (name, place)
+UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.' FROM wanted
 WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
-UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to aoc_alembic_version', 'Rename or drop it, as its owner or as a superuser.'
-WHERE true AND to_regclass('"public"."aoc_alembic_version_pkc"') IS NOT NULL
-  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."aoc_alembic_version_pkc"')
-    AND indrelid = to_regclass('"public"."aoc_alembic_version"'))) AS foreign_objects);
+UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to ' || name, 'Rename or drop it, as its owner or as a superuser.'
+FROM wanted, to_regclass(left(place, -1) || '_pkc"') AS key WHERE name = 'aoc_alembic_version' AND key IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = key AND indrelid = to_regclass(place))) AS foreign_objects);
 BEGIN
   IF found IS NOT NULL THEN
     RAISE EXCEPTION '%', found;

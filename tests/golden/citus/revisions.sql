@@ -137,7 +137,7 @@ DECLARE
   owner oid; listed text; entry record;
 BEGIN
   DECLARE reason text := (SELECT CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0008') THEN NULL
-    WHEN kind IN ('r', 'p') AND taken THEN 'the name advisory_backup_20251028 is taken'
+    WHEN kind IN ('r', 'p') AND named THEN 'the name advisory_backup_20251028 is taken'
     WHEN kind = 'v' AND NOT taken THEN 'it is a view already, and there is no advisory_backup_20251028'
     WHEN kind = 'v' AND NOT ARRAY(SELECT DISTINCT d.refobjid::regclass FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
@@ -145,7 +145,8 @@ BEGIN
     WHERE r.ev_class = to_regclass('"public"."advisory"') AND r.rulename = '_RETURN') = ARRAY[to_regclass('"public"."advisory_backup_20251028"')] THEN 'it is a view, but not over advisory_backup_20251028 alone'
     WHEN kind NOT IN ('r', 'p', 'v') THEN 'it is neither a table nor a view' END
   FROM (SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass('"public"."advisory"')) AS kind,
-    to_regclass('"public"."advisory_backup_20251028"') IS NOT NULL AS taken) AS found);
+    to_regclass('"public"."advisory_backup_20251028"') IS NOT NULL AS taken,
+    to_regtype('"public"."advisory_backup_20251028"') IS NOT NULL AS named) AS found);
   BEGIN
     IF reason IS NOT NULL THEN
       RAISE EXCEPTION 'advisory: %', reason;
