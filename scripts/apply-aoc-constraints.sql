@@ -97,8 +97,7 @@ BEGIN
       'a ticket has 1 to 100 printable characters, such as CHG-1234'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('temp_file_limit', '-1'), ('citus.max_intermediate_result_size', '-1'), ('session_replication_role', 'origin')) AS x (ours, wanted) ON ours = name WHERE setting <> wanted AND (context = 'user' OR has_parameter_privilege(name, 'SET'));
-  IF current_setting('session_replication_role') = 'replica' THEN RAISE EXCEPTION 'role % runs with session_replication_role = replica '
-    'and may not change that: no foreign key would be checked', current_user; END IF;
+  IF current_setting('session_replication_role') = 'replica' THEN RAISE EXCEPTION 'session_replication_role = replica: no foreign key would hold'; END IF;
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
   FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p ON
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
