@@ -42,10 +42,12 @@ def run_export(session: Session, report: Report, write: Callable[[str], object],
     columns = ", ".join(  # text of the type json may be too much for jsonb
         f"{column}::text" if type_ == "json" else column for column, type_ in unlimited(session, name).items()
     )
-    # Sorted are the places of the rows, not their documents. OFFSET: one row is read at a time, in that order.
-    places = f"SELECT ctid AS place FROM {name} WHERE {chosen} ORDER BY quarantine_run DESC, id"
-    row = f"SELECT {columns} FROM {name} WHERE ctid = place OFFSET 0"
-    query = f"SELECT to_jsonb(q)::text FROM ({places}) AS p CROSS JOIN LATERAL ({row}) AS q"
+    latest_first = f"FROM {name} WHERE {chosen} ORDER BY quarantine_run DESC, id"
+    query = f"SELECT to_jsonb(q)::text FROM (SELECT {columns} {latest_first}) AS q"
+    if not session.on_cluster:
+        # Sorted are the places of the rows, not their documents. OFFSET: one row is read at a time, in that order.
+        places, row = f"SELECT ctid AS place {latest_first}", f"SELECT {columns} FROM {name} WHERE ctid = place"
+        query = f"SELECT to_jsonb(q)::text FROM ({places}) AS p CROSS JOIN LATERAL ({row} OFFSET 0) AS q"
     if run is not None:
         with own_tables_locked(session, contract.quarantine):
             if not session.value(f"SELECT EXISTS (SELECT FROM {name} WHERE {chosen})"):
