@@ -97,7 +97,7 @@ BEGIN
       'a ticket has 1 to 100 printable characters, such as CHG-1234'
     END INTO reason;
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('temp_file_limit', '-1'), ('citus.max_intermediate_result_size', '-1'), ('session_replication_role', 'origin')) AS x (ours, wanted) ON ours = name WHERE setting <> wanted AND (context = 'user' OR has_parameter_privilege(name, 'SET'));
-  IF current_setting('session_replication_role') = 'replica' THEN RAISE EXCEPTION 'session_replication_role = replica: no foreign key would hold'; END IF;
+  IF current_setting('session_replication_role') = 'replica' THEN RAISE EXCEPTION 'no foreign key would hold; as a superuser: ALTER ROLE % IN DATABASE % SET session_replication_role = origin', quote_ident(current_user), quote_ident(current_database()); END IF;
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
   FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p ON
   p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
@@ -175,9 +175,9 @@ WITH wanted (name, place, columns, exact) AS ( VALUES ('aoc_alembic_version', (c
   NOT tgisinternal) THEN 'it has a trigger' WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has a rule' WHEN c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN 'it has row-level security' WHEN EXISTS (SELECT FROM
   pg_inherits WHERE c.oid IN (inhrelid, inhparent)) THEN 'it has a parent or a child' WHEN EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid) THEN 'a foreign key refers to it' END AS added FROM (SELECT coalesce(array_agg(attname || ' ' ||
   format_type(atttypid, atttypmod)), '{}') AS columns FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS found ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw, CASE WHEN wrong IS NULL THEN
-  'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said WHERE flaw IS NOT NULL UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.' FROM wanted WHERE
-  to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to ' || name, 'Rename or drop it, as its owner or as a superuser.' FROM wanted, to_regclass(left(place, -1) || '_pkc"') AS key WHERE
-  name = 'aoc_alembic_version' AND key IS NOT NULL AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = key AND indrelid = to_regclass(place))) AS f;
+  'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said WHERE flaw IS NOT NULL UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.' FROM wanted JOIN pg_type t ON
+  t.oid = to_regtype(place) WHERE t.typrelid = 0 UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to ' || name, 'Rename or drop it, as its owner or as a superuser.' FROM wanted JOIN pg_class k ON k.oid = to_regclass(left(place, -1) || '_pkc"')
+  WHERE name = 'aoc_alembic_version' AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = k.oid AND indrelid = to_regclass(place))) AS f;
   IF found IS NOT NULL THEN RAISE EXCEPTION '%', found; END IF;
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.aoc_read(our_table text, what text) RETURNS text LANGUAGE plpgsql AS $$
@@ -420,7 +420,7 @@ SELECT coalesce(pg_temp.aoc_read('aoc_alembic_version', $q$string_agg(version_nu
   pg_temp.aoc_sql(' <target>_0001 <target>_0002 <target>_0003 <target>_0004 <target>_0005 <target>_0006 <target>_0007 <target>_0008') AS aoc_history \gset
 SELECT coalesce(array_position(string_to_array(:'aoc_history', ' '), :'aoc_revision'), 0) - 1 AS aoc_position, :'aoc_hold' <> '' AS aoc_held \gset
 SELECT pg_temp.aoc_alone(quote_nullable(CASE WHEN NOT :aoc_position BETWEEN 0 AND 8 THEN format('the database is at %s; this script '
-  'starts from %s', coalesce(nullif(:'aoc_revision', ''), 'base'), pg_temp.aoc_sql('base to <target>_0008')) WHEN :'aoc_unfinished' <> 'none'
+  'starts from %s', coalesce(nullif(:'aoc_revision', ''), 'base'), pg_temp.aoc_sql('base to <target>_0008')) WHEN :'aoc_unfinished' <> 'none' AND NOT :'aoc_remove'::boolean
   THEN :'aoc_hold' || ', which has not finished, and what it has undone would not come back: run it again to its end first' END), 'false', '') AS aoc_x \gset
 
 -- ---- Audit: whatever would stop a later step stops the script here, before it changes anything.
@@ -510,9 +510,9 @@ INSERT INTO :"schema"."aoc_migration_log" (command, from_revision, goal, host, t
 
 -- ======== -v remove=1: drop constraints and idempotency index, and leave a hold.
 
-INSERT INTO :"schema"."aoc_migration_hold" (command, revision, held_by, held_at, finished, acknowledged)
+INSERT INTO :"schema"."aoc_migration_hold" AS held (command, revision, held_by, held_at, finished, acknowledged)
   SELECT 'constraints --remove', nullif(:'aoc_revision', ''), current_user || '@psql', now(), false, true
-  ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged;
+  ON CONFLICT (one) DO UPDATE SET command = excluded.command, revision = excluded.revision, held_by = excluded.held_by, held_at = excluded.held_at, finished = excluded.finished, acknowledged = excluded.acknowledged WHERE held.finished OR held.command NOT LIKE '%downgrade %';
 
 SELECT pg_temp.aoc_enter('downgrade <target>_0007: Guard content: no forbidden key at the top level of content, for new and old rows.');
 -- DROP CONSTRAINT <table>_content_v1 ON <table>: ACCESS EXCLUSIVE on <table> for an instant; no row is read.
@@ -581,7 +581,7 @@ ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_keys_ok_v1"(text, text, text, text, text, timestamptz)$s$],
 ARRAY['kept', $n$pg_temp.aoc_function_is_ours('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>')$n$, $o$'<table>_objects_ok_v1 is kept: ' || (pg_temp.aoc_function_is_kept('<schema>."<table>"', '<schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)', '<objects digest>'))$o$,
  $s$DROP FUNCTION IF EXISTS <schema>."<table>_objects_ok_v1"(jsonb, jsonb, jsonb, jsonb)$s$]]);
-UPDATE :"schema"."aoc_migration_hold" SET finished = true, held_at = now();
+UPDATE :"schema"."aoc_migration_hold" SET finished = true, held_at = now() WHERE command NOT LIKE '%downgrade %';
 
 -- ======== Otherwise: add them.
 

@@ -98,3 +98,18 @@ def test_a_trusted_owner_is_responsible(excititor: Database, untrusted_role: str
 
     assert (refused.exit_code, refused.slugs("error"), ran(excititor)) == (1, ["foreign-code"], False)
     assert "(foreign key notes_about_fkey of public.notes)" in refused.finding("foreign-code")["problem"]
+
+
+def test_an_index_that_no_check_evaluates_needs_no_search_path(
+    excititor: Database, untrusted_role: str, aoc: Aoc
+) -> None:
+    """A function in an index of the owner's own table stops nothing, though it sets no search_path."""
+    excititor.run("DELETE FROM vex_raw WHERE id = '1'")
+    excititor.run(
+        "CREATE FUNCTION norm(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN lower(t); END'; "
+        "CREATE TABLE tenants (tenant text PRIMARY KEY); CREATE INDEX ON tenants (norm(tenant)); "
+        "INSERT INTO tenants VALUES ('t'); ALTER TABLE vex_raw ADD FOREIGN KEY (tenant) REFERENCES tenants"
+    )
+
+    assert aoc.json("audit").slugs("error") == []
+    assert aoc("upgrade").exit_code == 0

@@ -6,11 +6,18 @@ import socket
 import pytest
 
 from aoc_migrate.database.limits import Flags, Limits
+from aoc_migrate.database.pinned_settings import kept_alive
 from aoc_migrate.database.session import connect
 from aoc_migrate.database.targets import Target
 from tests.conftest import Database
 
 OPTIONS = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+
+
+def test_nothing_is_added_where_the_user_decides() -> None:
+    """With a service, whose file may set keepalives, or without any, the connection string stays as it is."""
+    for given in ("service=x dbname=d", "postgresql://h/d?keepalives=0"):
+        assert kept_alive(given) == given
 
 
 @pytest.mark.skipif(not all(hasattr(socket, name) for name in OPTIONS), reason="the options are those of Linux")

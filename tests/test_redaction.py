@@ -117,14 +117,24 @@ def test_what_our_own_blocks_raise_is_kept(excititor: Database) -> None:
     """The message of a RAISE in a block of ours is shown, not that of a function that the block calls."""
     excititor.run("CREATE FUNCTION said() RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE ''theirs''; END'")
     words = []
-    for statement in ("RAISE 'advisory: the name is taken'", "PERFORM public.said()"):
-        with pytest.raises(psycopg.errors.RaiseException) as error:
+    body = "RETURNS text LANGUAGE plpgsql AS 'BEGIN {} ''theirs''; END'"
+    excititor.run(f'CREATE FUNCTION "a inline_code_block b"() {body.format("RAISE")}')
+    excititor.run(f"CREATE FUNCTION asserted() {body.format('ASSERT false,')}")
+    for statement in (
+        "RAISE 'advisory: the name is taken'",
+        "PERFORM public.said()",
+        'PERFORM public."a inline_code_block b"()',
+        "PERFORM public.asserted()",
+    ):
+        with pytest.raises((psycopg.errors.RaiseException, psycopg.errors.AssertFailure)) as error:
             excititor.run(f"DO $$ BEGIN {statement}; END $$")
         words.append(first_line(error.value, Target("excititor", excititor.url)))
 
     assert words == [
         "advisory: the name is taken",
         "PL/pgSQL function said() line 1 at RAISE (SQLSTATE P0001)",
+        'PL/pgSQL function "a inline_code_block b"() line 1 at RAISE (SQLSTATE P0001)',
+        "PL/pgSQL function asserted() line 1 at ASSERT (SQLSTATE P0004)",
     ]
 
 

@@ -29,7 +29,7 @@ def broken(database: Database, aoc: Aoc, rows: int) -> str:
 def test_a_batch_that_takes_too_long_is_made_smaller(excititor: Database, aoc: Aoc) -> None:
     """PostgreSQL ends a batch after a second, and the next has fewer rows; --restore takes such batches back."""
     before = broken(excititor, aoc, 4)
-    excititor.run(SLOW.format(seconds=0.35))
+    excititor.run(SLOW.format(seconds=0.3))
 
     done = aoc.json("repair", "--rule", "all", "--apply", *ACCEPT, "--batch-rows", "4")
 
@@ -62,9 +62,12 @@ def test_rows_that_refer_to_each_other_go_back_together(excititor: Database, aoc
     before = dump(excititor)
     assert aoc("repair", "--rule", "null-key", "--apply").exit_code == 0
 
-    restored = aoc.json("repair", "--restore", "--apply", "--batch-rows", "1")
+    excititor.run(SLOW.format(seconds=0.4))  # in all, more than a second
+
+    restored = aoc.json("repair", "--restore", "--apply", *ACCEPT, "--batch-rows", "1")
 
     assert (restored.exit_code, restored.report["facts"]["restored"]) == (0, 4), restored.out
+    assert "did not fit" not in restored.err
     assert dump(excititor) == before
 
 

@@ -154,7 +154,7 @@ def test_no_script_ends_an_unfinished_downgrade(
         script("concelier", UP),
         script("concelier", f"concelier_0008:{at}") if at < "concelier_0008" else APPLY,
     ]
-    tried = [(text, words) for text in (*scripts, APPLY) for words in ((), RELEASE, ("-v", "remove=1"))]
+    tried = [(text, words) for text in (*scripts, APPLY) for words in ((), RELEASE)]
 
     for text, words in tried:
         ran = psql(concelier, text, *RETROFIT, *words)
@@ -168,6 +168,30 @@ def test_no_script_ends_an_unfinished_downgrade(
     ran = psql(concelier, script("concelier", UP), *RETROFIT, *RELEASE)
     assert ran.exit_code == 0, ran.err
     assert [line for line in changed(head, concelier) if "concelier_0001" not in line] == []
+
+
+@pytest.mark.parametrize("way", ["script", "command"])
+def test_a_removal_leaves_the_hold_of_an_unfinished_downgrade(
+    way: str, head: list[str], concelier: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """The constraints can be removed while a downgrade is unfinished; what finishes it is still known."""
+    assert psql(concelier, killed_down("concelier_0006")).exit_code == -9
+    hold = "SELECT command, revision, finished FROM aoc_migration_hold"
+    before, at = concelier.rows(hold), concelier.value("SELECT version_num FROM aoc_alembic_version")
+
+    removed = (
+        aoc("constraints", "concelier", "--remove")
+        if way == "command"
+        else psql(concelier, APPLY, "-v", "remove=1")
+    )
+    stays = aoc.json("downgrade", "concelier", at)
+
+    assert removed.exit_code == 0, removed.err
+    assert "advisory_raw_keys_v1" not in str(outcome(concelier.connection))
+    assert (stays.exit_code, stays.slugs("error"), concelier.rows(hold)) == (1, ["rollback-unfinished"], before)
+    assert psql(concelier, script("concelier", UP), *RETROFIT, *RELEASE).exit_code == 3
+    assert aoc("downgrade", "concelier", "base").exit_code == 0
+    assert concelier.rows(hold) == [("downgrade base", None, True)]
 
 
 def test_an_unfinished_removal_may_be_released(head: list[str], concelier: Database, aoc: Aoc) -> None:

@@ -92,9 +92,9 @@ def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) ->
     The query follows dependencies from the table's own objects, and the partition keys of the tables above it, to
     functions: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,
     and the objects of tables to which a rule, such a body or a foreign key may write. ``pinned``: a function on
-    the way sets its own search_path. An SQL-standard body was bound when it was made; the functions that it calls
-    were not, and run under the current path. Tables of untrusted roles that foreign keys make us query are rows
-    too.
+    the way sets its own search_path, or it runs only if its arguments are constants. An
+    SQL-standard body was bound when it was made; the functions that it calls were not, and run under the current
+    path. Tables of untrusted roles that foreign keys make us query are rows too.
     """
     known = [check for contract in contracts for check in contract.checks() if check.function]
     ours, (link,) = ", ".join(literal(check.function_digest) for check in known), {c.link for c in contracts}
@@ -110,7 +110,8 @@ parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(li
   UNION SELECT 'event trigger ' || quote_ident(evtname), {DDL}, 'pg_event_trigger'::regclass, oid
   FROM pg_event_trigger WHERE evtenabled {_FIRES} AND evtevent <> 'login'
 ), run (name, events, class, object, pinned) AS (
-  SELECT name, events, class, object, false FROM attached WHERE events & ({events}) <> 0
+  SELECT name, events, class, object, class = 'pg_class'::regclass AND starts_with(name, 'foreign key')
+    AND EXISTS (SELECT FROM pg_index WHERE indexrelid = object) FROM attached WHERE events & ({events}) <> 0
   UNION SELECT run.name, run.events, inside.class, inside.object, run.pinned OR run.class = 'pg_proc'::regclass
     AND EXISTS (SELECT FROM pg_proc p WHERE p.oid = run.object AND {_OWN_PATH})
   FROM run CROSS JOIN LATERAL (

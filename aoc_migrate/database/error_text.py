@@ -18,7 +18,8 @@ QUOTING = "22"
 """SQLSTATE class "data exception": its messages quote values, such as the text that is no number."""
 LONGEST = 300  # characters of a DETAIL
 RAISED = "exec_stmt_raise"  # PL/pgSQL's RAISE (PostgreSQL source, pl_exec.c), whose SQLSTATE promises nothing
-_OURS = " inline_code_block "  # what PL/pgSQL calls the body of DO, which only we send
+_WORDED = (RAISED, "exec_stmt_assert")  # whose messages are those of whoever wrote the function
+_OURS = re.compile(r"\S+ \S+ inline_code_block ")  # what PL/pgSQL calls the body of DO, which only we send
 
 
 def first_line(error: BaseException, target: Target) -> str:
@@ -29,7 +30,7 @@ def first_line(error: BaseException, target: Target) -> str:
     """
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         place = (error.diag.context or "PL/pgSQL").splitlines()[0]  # the function and its line
-        if error.diag.source_function == RAISED and _OURS not in place:
+        if error.diag.source_function in _WORDED and not _OURS.match(place):
             return f"{place} (SQLSTATE {error.sqlstate})"
         if error.sqlstate and error.sqlstate.startswith(QUOTING):
             return named(error.sqlstate)

@@ -42,7 +42,11 @@ def _wanted(schema: Schema, name: str) -> str:
 
 
 def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
-    """Return a query of (name, flaw, remedy): why what has one of ``names`` is not ours."""
+    """Return a query of (name, flaw, remedy): why what has one of ``names`` is not ours.
+
+    `to_regclass` also sees what another session has made since the query began; the catalogs that it is joined
+    with do not.
+    """
     return f"""WITH wanted (name, place, columns, exact) AS (
   VALUES {", ".join(_wanted(schema, name) for name in names)}
 ) SELECT name, flaw, remedy FROM wanted AS w JOIN pg_class c ON c.oid = to_regclass(place) CROSS JOIN LATERAL (
@@ -63,11 +67,11 @@ def flaws(schema: Schema, raw: Relation, names: tuple[str, ...]) -> str:
 ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
   CASE WHEN wrong IS NULL THEN {literal(_STRIP)} ELSE {literal(_REPLACE)} END AS remedy) AS said
 WHERE flaw IS NOT NULL
-UNION ALL SELECT name, 'a type has it', {literal(_REPLACE)} FROM wanted
-WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
+UNION ALL SELECT name, 'a type has it', {literal(_REPLACE)}
+FROM wanted JOIN pg_type t ON t.oid = to_regtype(place) WHERE t.typrelid = 0
 UNION ALL SELECT {literal(VERSION_KEY)}, 'it does not belong to ' || name, {literal(_REPLACE)}
-FROM wanted, to_regclass(left(place, -1) || '_pkc"') AS key WHERE name = '{VERSION}' AND key IS NOT NULL
-  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = key AND indrelid = to_regclass(place))"""
+FROM wanted JOIN pg_class k ON k.oid = to_regclass(left(place, -1) || '_pkc"') WHERE name = '{VERSION}'
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = k.oid AND indrelid = to_regclass(place))"""
 
 
 def guard(schema: Schema, raw: Relation) -> str:

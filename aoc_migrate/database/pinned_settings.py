@@ -5,6 +5,7 @@ what an error does. Settings that only slow a plan down, or place files, remain 
 ``jit``, which is on by default. Time limits derived from ours, and ``row_security`` for writes, are set on top.
 """
 
+import os
 from collections.abc import Mapping
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -64,8 +65,14 @@ _KEEPALIVE = {
 
 
 def kept_alive(conninfo: str) -> str:
-    """Return a connection string of a connection that ends a minute after its server, unless it says otherwise."""
-    return make_conninfo("", **_KEEPALIVE | conninfo_to_dict(conninfo))
+    """Return a connection string of a connection that ends a minute after its server, unless it says otherwise.
+
+    A service file may say otherwise too, and would count for less than what is added here.
+    """
+    given = conninfo_to_dict(conninfo)
+    if given.get("keepalives") == "0" or "service" in given or "PGSERVICE" in os.environ:
+        return conninfo
+    return make_conninfo("", **_KEEPALIVE | given)
 
 
 LIFT = (

@@ -29,16 +29,22 @@ def over_backup(schema: Schema, swap: ViewSwap) -> str:
 
 
 def as_it_is(schema: Schema, swap: ViewSwap) -> str:
-    """Return an SQL boolean: the view shows every row of the backup, and the columns under their names.
+    """Return an SQL boolean: the view shows every row of the backup, with the columns that it had at the swap.
 
+    Columns that were renamed since keep their names in the view; none could be dropped, and new ones come last.
     Until PostgreSQL 15, `pg_get_viewdef` puts the table's name before each column.
     """
     view, backup = schema[swap.view].literal, schema[swap.backup].literal
     prefix = f"quote_ident({literal(swap.backup)}) || '.'"
+    columns = (
+        "SELECT attname, row_number() OVER (ORDER BY attnum) AS n FROM pg_attribute "
+        "WHERE attrelid = to_regclass({}) AND attnum > 0 AND NOT attisdropped"
+    )
     return f"""(SELECT replace(pg_get_viewdef(to_regclass({view})), {prefix}, '')
-    = replace(' SELECT ' || string_agg(quote_ident(attname), E',\n    ' ORDER BY attnum), {prefix}, '')
+    = replace(' SELECT ' || string_agg(quote_ident(b.attname) || CASE WHEN b.attname <> v.attname
+        THEN ' AS ' || quote_ident(v.attname) ELSE '' END, E',\n    ' ORDER BY n), {prefix}, '')
       || E'\n   FROM ' || to_regclass({backup})::text || ';'
-  FROM pg_attribute WHERE attrelid = to_regclass({view}) AND attnum > 0 AND NOT attisdropped)"""
+  FROM ({columns.format(view)}) AS v JOIN ({columns.format(backup)}) AS b USING (n))"""
 
 
 def other_code(schema: Schema, swap: ViewSwap) -> str:

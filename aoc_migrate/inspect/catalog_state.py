@@ -145,7 +145,7 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
         yield finding("view-target", swap.view, reason=f"it reads {facts['reads'] or 'nothing'}", **values)
         return
     if swapped and not facts["whole"]:
-        yield finding("view-target", swap.view, reason="it does not show each row and column as it is", **values)
+        yield finding("view-target", swap.view, reason="it does not show its rows as they are", **values)
         return
     names, remedy = facts["code"]
     if swapped and names:

@@ -32,7 +32,7 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
     if kind not in ("r", "p"):
         yield finding("table-kind", table, kind=_KINDS.get(str(kind), "relation"))
         return
-    if unlogged := _in_family(session, table, "relpersistence = 'u'"):
+    if unlogged := _in_family(session, table, "relkind = 'r' AND relpersistence = 'u'"):
         yield finding("table-unlogged", table, names=", ".join(unlogged), first=unlogged[0])
     existing = catalog.columns(session, table)
     for column in contract.columns:

@@ -62,7 +62,7 @@ def constraints_script() -> str:
         **first["shared"],
         **_common_values(),
         down=False,
-        job={"down": False},
+        job={"down": False, "converge": True},
         **{way: first[way] for way in ("apply", "remove")},
         both=[_json(mark) for mark in marks],
         first=TARGETS[0],

@@ -22,6 +22,7 @@ from aoc_migrate.database.bookkeeping import (
     share,
 )
 from aoc_migrate.database.events import LINKING
+from aoc_migrate.database.key_owners import KEY_OWNER
 from aoc_migrate.database.limits import Limits
 from aoc_migrate.database.majors import TOO_OLD
 from aoc_migrate.database.own_tables import flaws, writers
@@ -150,6 +151,7 @@ def shared_values(
         "replicated": in_body(replicated(VARIABLE, RAW, swap, made)),
         "of_tables": f"'{PUBLISHED}', '{SUBSCRIBED}'",
         "needs": NEEDS,
+        "key_owner": KEY_OWNER,
         "columns": ", ".join(
             literal(c.name) for c in contract.columns if c.name not in (contract.link, "created_at")
         ),
@@ -220,9 +222,10 @@ def _begin_hold(job: Job) -> str:
     revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
     columns = ("command", "revision", "held_by", "held_at", "finished", "acknowledged")
     changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    return f"""INSERT INTO {as_statement(str(VARIABLE[HOLD]))} ({", ".join(columns)})
+    unless = " WHERE held.finished OR held.command NOT LIKE '%downgrade %'" if job.converge else ""
+    return f"""INSERT INTO {as_statement(str(VARIABLE[HOLD]))} AS held ({", ".join(columns)})
   SELECT '{job.command}', {revision}, current_user || '@psql', now(), false, true
-  ON CONFLICT (one) DO UPDATE SET {changed};"""
+  ON CONFLICT (one) DO UPDATE SET {changed}{unless};"""
 
 
 def writable_by_others(target: str, names: Iterable[str]) -> str:

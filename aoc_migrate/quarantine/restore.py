@@ -1,9 +1,11 @@
 """`dedupe --restore` and `repair --restore`: put the rows and links of a run back exactly as they were."""
 
+import math
 from functools import partial
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
+from aoc_migrate.database.batch_size import BOUND
 from aoc_migrate.database.lock_wait import bounded_lock_wait
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import FAMILY
@@ -68,8 +70,11 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
         cluster = OnCluster.of(session, contract)
         batch = one_statement(session, _batch(session, contract, rows, stored))
         batch = cluster.restore(rows, stored) if cluster else batch
-        whole = (lambda _, after: batch(None, after)) if _tied(session, contract) else batch
-        run_batches(session, report, contract, "restored", whole, (contract.quarantine,), chosen.rows, _LATEST)
+        tables, bound = (contract.quarantine,), BOUND
+        if _tied(session, contract):
+            whole, bound = batch, math.inf
+            batch = lambda _, after: whole(None, after)  # noqa: E731
+        run_batches(session, report, contract, "restored", batch, tables, chosen.rows, _LATEST, bound)
     report.next = Next(f"aoc-migrate audit {session.target.name}", choices=(restore,) if runs[1:] else ())
 
 

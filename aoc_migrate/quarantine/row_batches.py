@@ -1,5 +1,6 @@
 """The batches of `dedupe`, `repair` and --restore, which keep no rows locked while they wait for another row."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -41,6 +42,7 @@ def run_batches(
     tables: tuple[str, ...],
     total: int | None = None,
     after: Any = "",
+    bound: float = BOUND,
 ) -> None:
     """Run ``batch`` until it has seen all rows; count those in the report's ``fact``, even if it fails.
 
@@ -48,7 +50,8 @@ def run_batches(
     ended, for the first ``after``. It returns where it ended itself (``last``), how many rows it has seen, chosen
     and written, and how many arrived.
 
-    ``tables``: our own tables that it writes to; ``total``: how many rows there are. Raises Abort ``deadline``,
+    ``tables``: our own tables that it writes to; ``total``: how many rows there are; ``bound``: the seconds of a
+    batch of more than one row, or infinite. Raises Abort ``deadline``,
     ``connection-lost``, ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
     """
     label = f"{_VERBS[fact]} rows of {contract.table}"
@@ -57,7 +60,9 @@ def run_batches(
     count = 0
     report.put(_counted(report, fact, count))
     inner = replace(session, limits=limits)
-    with batches(inner, label, contract.table, tables, first=FIRST, one_row=ONE_ROW) as running, _bounded(session):
+    one_row = max(bound, ONE_ROW)
+    running_batches = batches(inner, label, contract.table, tables, bound, first=FIRST, one_row=one_row)
+    with running_batches as running, _bounded(session, bound):
         running.progress.count("rows", total)
         while (page := running.run_with(lambda size: batch(size, after)))["seen"]:  # noqa: B023
             count, after = count + page["written"], page.get("last", after)
@@ -74,10 +79,10 @@ def _counted(report: Report, fact: str, count: int) -> WorkFacts:
 
 
 @contextmanager
-def _bounded(session: Session) -> Iterator[None]:
-    """Wait at most ROW_LOCK_WAIT for a lock inside, and let no statement take longer than BOUND."""
+def _bounded(session: Session, bound: float) -> Iterator[None]:
+    """Wait at most ROW_LOCK_WAIT for a lock inside, and let no statement take longer than ``bound`` seconds."""
     session.set("lock_timeout", f"{round(ROW_LOCK_WAIT * 1000)}ms")
-    session.set("statement_timeout", f"{round(BOUND * 1000)}ms")
+    session.set("statement_timeout", "0" if bound == math.inf else f"{round(bound * 1000)}ms")
     try:
         yield
     finally:

@@ -57,6 +57,9 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
                 raise refused(
                     f"{target} is at {report.revision or 'base'}, below {goal}. To go up, use aoc-migrate upgrade."
                 )
+            if goal == report.revision and _goes_below(current_hold, target, goal):
+                report.findings += hold.unfinished(session)
+                return
         contract = contract_at(target, report.revision)
         above = _above(session, report.revision)
         undone = [*above, *(r for r in applied(target, report.revision) if r not in applied(target, goal))]
@@ -80,6 +83,13 @@ def run_downgrade(session: Session, report: Report, revision: str) -> None:
             current_hold = replace(current_hold, command=f"downgrade {stop}", revision=reached, acknowledged=True)
         hold.finish(session, current_hold)
     report.findings += hold.findings(session)
+
+
+def _goes_below(current_hold: hold.Hold | None, target: str, revision: str | None) -> bool:
+    """Return whether a downgrade that has not finished may have undone something of ``revision``."""
+    if current_hold is None or current_hold.finished or current_hold.command == _REMOVE:
+        return False
+    return position(target, current_hold.revision) < position(target, revision)
 
 
 def _resumed(current_hold: hold.Hold | None, command: str) -> hold.Hold | None:
@@ -210,13 +220,15 @@ def run_remove_constraints(session: Session, report: Report) -> None:
         if _blocked(session, report, contract, removable):
             return
         above = [revision for revision in _above(session, report.revision) if revision.removable]
-        new_hold = hold.begin(session, _REMOVE, report.revision)
+        unfinished = _goes_below(hold.read(session), target, report.revision)  # its hold stays
+        new_hold = None if unfinished else hold.begin(session, _REMOVE, report.revision)
         report.changed = True
         _warn_guard(session, report)
         recorded = ledger.recorded(session, report, _REMOVE, report.revision)
         with recorded, changing(session, report):
             run_functions(session, [*above, *removable], "downgrade")
-        hold.finish(session, new_hold)
+        if new_hold:
+            hold.finish(session, new_hold)
     report.findings += hold.findings(session)
 
 

@@ -233,7 +233,7 @@ def _complaint(output: str) -> str:
 
 
 def _remove_ours(folder: Path) -> None:
-    for name in sorted(_OURS, key=LOCK.__eq__):  # without its lock, the folder is anybody's
+    for name in sorted(_OURS, key=lambda name: name == LOCK):  # without its lock, the folder is anybody's
         path = folder / name
         if path.is_dir():
             shutil.rmtree(path)

@@ -76,10 +76,10 @@ def _lock(folder: Path) -> IO[str]:
     while True:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except FileExistsError:
-            if folder.exists():  # and is a file; or else somebody has deleted the folder just now
+        except FileExistsError as error:
+            if not folder.is_dir() and os.path.lexists(error.filename):
                 raise
-            continue
+            continue  # somebody has just deleted the folder
         with contextlib.suppress(FileNotFoundError):
             lock = path.open("a")
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -39,11 +39,11 @@ WITH wanted (name, place, columns, exact) AS (
 ) AS judged CROSS JOIN LATERAL (SELECT coalesce(wrong, added) AS flaw,
   CASE WHEN wrong IS NULL THEN 'Drop that, and keep the table.' ELSE 'Rename or drop it, as its owner or as a superuser.' END AS remedy) AS said
 WHERE flaw IS NOT NULL
-UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.' FROM wanted
-WHERE to_regclass(place) IS NULL AND to_regtype(place) IS NOT NULL
+UNION ALL SELECT name, 'a type has it', 'Rename or drop it, as its owner or as a superuser.'
+FROM wanted JOIN pg_type t ON t.oid = to_regtype(place) WHERE t.typrelid = 0
 UNION ALL SELECT 'aoc_alembic_version_pkc', 'it does not belong to ' || name, 'Rename or drop it, as its owner or as a superuser.'
-FROM wanted, to_regclass(left(place, -1) || '_pkc"') AS key WHERE name = 'aoc_alembic_version' AND key IS NOT NULL
-  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = key AND indrelid = to_regclass(place))) AS foreign_objects);
+FROM wanted JOIN pg_class k ON k.oid = to_regclass(left(place, -1) || '_pkc"') WHERE name = 'aoc_alembic_version'
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = k.oid AND indrelid = to_regclass(place))) AS foreign_objects);
 BEGIN
   IF found IS NOT NULL THEN
     RAISE EXCEPTION '%', found;

@@ -96,8 +96,8 @@ class World:
                 database.run(statement.format(t=self.table, n=number, key=key))
 
     def obstruct(self, statement: str, way_out: str, number: int, *, kept: bool) -> None:
-        """Let others put something in our way, if PostgreSQL lets them."""
-        with suppress(psycopg.Error):
+        """Let others put something in our way, if what it needs of ours is there."""
+        with suppress(*(() if kept else (psycopg.Error,))):
             self.change(statement, number, kept=kept)
             self.ways_out.append((way_out.format(t=self.table, n=number), kept))
             if "CREATE TABLE theirs_" in statement:

@@ -71,6 +71,15 @@ def test_simultaneous_deletes_take_turns(unstarted_server: Server) -> None:
     assert unstarted_server.running()
 
 
+def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    """A folder whose name, or that of a parent, is a link to nothing is refused, and not waited for."""
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+
+    for folder in (tmp_path / "link", tmp_path / "link" / "below"):
+        with pytest.raises(Abort, match="The sandbox cannot use"):
+            Server(folder, find_binaries()).start()
+
+
 def test_a_crash_while_stopping_counts_as_stopped(unstarted_server: Server) -> None:
     """A server that dies while it is being stopped has stopped."""
     unstarted_server.start()
