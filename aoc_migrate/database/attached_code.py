@@ -92,9 +92,9 @@ def attached(raw: Relation, contracts: Iterable[Contract], events: int | str) ->
     The query follows dependencies from the table's own objects, and the partition keys of the tables above it, to
     functions: through operators, casts, types, their fields and operator classes, SQL-standard bodies and views,
     and the objects of tables to which a rule, such a body or a foreign key may write. ``pinned``: a function on
-    the way sets its own search_path, or it runs only if its arguments are constants. An
-    SQL-standard body was bound when it was made; the functions that it calls were not, and run under the current
-    path. Tables of untrusted roles that foreign keys make us query are rows too.
+    the way sets its own search_path, or it runs only with constants, as in an index of the table that a foreign
+    key names. An SQL-standard body was bound when it was made; the functions that it calls were not, and run under
+    the current path. Tables of untrusted roles that foreign keys make us query are rows too.
     """
     known = [check for contract in contracts for check in contract.checks() if check.function]
     ours, (link,) = ", ".join(literal(check.function_digest) for check in known), {c.link for c in contracts}

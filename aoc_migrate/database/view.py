@@ -32,7 +32,7 @@ def as_it_is(schema: Schema, swap: ViewSwap) -> str:
     """Return an SQL boolean: the view shows every row of the backup, with the columns that it had at the swap.
 
     Columns that were renamed since keep their names in the view; none could be dropped, and new ones come last.
-    Until PostgreSQL 15, `pg_get_viewdef` puts the table's name before each column.
+    Up to PostgreSQL 15, `pg_get_viewdef` puts the table's name before each column.
     """
     view, backup = schema[swap.view].literal, schema[swap.backup].literal
     prefix = f"quote_ident({literal(swap.backup)}) || '.'"

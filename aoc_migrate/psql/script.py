@@ -222,6 +222,7 @@ def _begin_hold(job: Job) -> str:
     revision = "nullif(:'aoc_revision', '')" if job.converge else f"nullif('{job.name(job.goal)}', 'base')"
     columns = ("command", "revision", "held_by", "held_at", "finished", "acknowledged")
     changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    # A removal leaves the hold of a downgrade that has not finished as it is.
     unless = " WHERE held.finished OR held.command NOT LIKE '%downgrade %'" if job.converge else ""
     return f"""INSERT INTO {as_statement(str(VARIABLE[HOLD]))} AS held ({", ".join(columns)})
   SELECT '{job.command}', {revision}, current_user || '@psql', now(), false, true

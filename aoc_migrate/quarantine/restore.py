@@ -2,18 +2,19 @@
 
 import math
 from functools import partial
+from typing import Any
 
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database import catalog
 from aoc_migrate.database.batch_size import BOUND
 from aoc_migrate.database.lock_wait import bounded_lock_wait
-from aoc_migrate.database.session import Session
+from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.quarantine.apply import drop_work_list, under_lock_if, usable_contract
 from aoc_migrate.quarantine.contents import no_such_rows, saved_runs
 from aoc_migrate.quarantine.on_cluster import OnCluster
 from aoc_migrate.quarantine.restore_obstacles import repairable, restore_obstacles, unchanged
-from aoc_migrate.quarantine.row_batches import AFTER, SIZE, one_statement, run_batches
+from aoc_migrate.quarantine.row_batches import AFTER, SIZE, Batch, one_statement, run_batches
 from aoc_migrate.quarantine.table import stored_columns
 from aoc_migrate.quarantine.work_list import UnfinishedWork, unfinished
 from aoc_migrate.report.facts.quarantined import RestoreFacts
@@ -72,8 +73,7 @@ def _restore(session: Session, report: Report, command: str, run: int | None, *,
         batch = cluster.restore(rows, stored) if cluster else batch
         tables, bound = (contract.quarantine,), BOUND
         if _tied(session, contract):
-            whole, bound = batch, math.inf
-            batch = lambda _, after: whole(None, after)  # noqa: E731
+            batch, bound = partial(_whole, batch), math.inf
         run_batches(session, report, contract, "restored", batch, tables, chosen.rows, _LATEST, bound)
     report.next = Next(f"aoc-migrate audit {session.target.name}", choices=(restore,) if runs[1:] else ())
 
@@ -97,6 +97,10 @@ def _tied(session: Session, contract: Contract) -> bool:
     raw = str(session.schema[contract.table])
     key = f"contype = 'f' AND conrelid IN {FAMILY} AND confrelid IN {FAMILY}"
     return bool(session.value(f"SELECT EXISTS (SELECT FROM pg_constraint WHERE {key})", (raw, raw)))
+
+
+def _whole(batch: Batch, _size: int | None, after: Any) -> Row:
+    return batch(None, after)
 
 
 def _batch(session: Session, contract: Contract, chosen: str, stored: list[str]) -> str:

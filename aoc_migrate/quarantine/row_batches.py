@@ -51,8 +51,10 @@ def run_batches(
     and written, and how many arrived.
 
     ``tables``: our own tables that it writes to; ``total``: how many rows there are; ``bound``: the seconds of a
-    batch of more than one row, or infinite. Raises Abort ``deadline``,
-    ``connection-lost``, ``changed-since``, ``rows-lost``, ``foreign-object`` or ``step-failed``.
+    batch of more than one row, or infinite.
+
+    Raises Abort ``deadline``, ``connection-lost``, ``changed-since``, ``rows-lost``, ``foreign-object`` or
+    ``step-failed``.
     """
     label = f"{_VERBS[fact]} rows of {contract.table}"
     limits = replace(session.limits, batch_rows=min(BATCH, session.limits.batch_rows))
@@ -61,8 +63,10 @@ def run_batches(
     report.put(_counted(report, fact, count))
     inner = replace(session, limits=limits)
     one_row = max(bound, ONE_ROW)
-    running_batches = batches(inner, label, contract.table, tables, bound, first=FIRST, one_row=one_row)
-    with running_batches as running, _bounded(session, bound):
+    with (
+        batches(inner, label, contract.table, tables, bound, first=FIRST, one_row=one_row) as running,
+        _bounded(session, bound),
+    ):
         running.progress.count("rows", total)
         while (page := running.run_with(lambda size: batch(size, after)))["seen"]:  # noqa: B023
             count, after = count + page["written"], page.get("last", after)
