@@ -174,12 +174,33 @@ MAINTAINING = "ShareUpdateExclusiveLock"
 
 
 def maintaining(table: Relation) -> str:
-    """Return an SQL text: which other sessions hold the lock `MAINTAINING` on ``table``; NULL if none does."""
+    """Return an SQL text: which other sessions may be building an index of ``table``; NULL if none may.
+
+    They hold the lock `MAINTAINING`, or are `committing`.
+    """
+    locked = (
+        f"relation = to_regclass({table.literal}) AND mode = '{MAINTAINING}' "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return _holders(f"({locked} OR {_COMMITS.format(table.literal)})")
+
+
+def committing(table: Relation) -> str:
+    """Return an SQL text: which other sessions have yet to commit an index of ``table``; NULL if none has.
+
+    A build gives up its lock before the commit that makes the index valid, and that may wait for a standby
+    (PostgreSQL source, DefineIndex). Until then, its transaction has changed the index's row.
+    """
+    return _holders(_COMMITS.format(table.literal))
+
+
+_COMMITS = "transactionid IN (SELECT xmax FROM pg_index WHERE indrelid = to_regclass({}))"
+
+
+def _holders(condition: str) -> str:
     return (
         "(SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks "
-        f"WHERE relation = to_regclass({table.literal}) AND mode = '{MAINTAINING}' AND granted "
-        "AND pid IS DISTINCT FROM pg_backend_pid() "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+        f"WHERE {condition} AND granted AND pid IS DISTINCT FROM pg_backend_pid())"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from aoc_migrate.database.questions import index_is_invalid
+from aoc_migrate.database.questions import committing, index_is_invalid
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.operations.render import comment
 from aoc_migrate.operations.step import CONCURRENTLY, KEPT, Batches, Kind, Lock, Objection, Step, shown, strongest
@@ -81,7 +81,7 @@ def _group(steps: tuple[Step, ...]) -> dict[str, Any]:
             "comments": comments,
             "relation": str(first.relation),
             "invalid": index_is_invalid(first.relation, first.index) if first.kind is Kind.DROP_INDEX else "",
-            "objection": _objection(first.objection),
+            "objection": _busy(first) if first.kind is Kind.DROP_INDEX else _objection(first.objection),
             "needed": first.needed,
             "sql": first.sql[0],
         }
@@ -121,6 +121,16 @@ def _flag(step: Step) -> str:
     if step.lock is not Lock.NONE:
         return "locked"
     return "kept" if step.objection and step.objection.slug == KEPT else "free"
+
+
+def _busy(step: Step) -> str:
+    """Return the objection of a Step that drops an index, or else to an index that has yet to become valid."""
+    busy = (
+        f"CASE WHEN {index_is_invalid(step.relation, step.index)} THEN {committing(step.relation)} "
+        f"|| ' has yet to commit {step.index.name}: let that end, and run this again' END"
+    )
+    objection = _objection(step.objection).strip("'").removeprefix("$o$").removesuffix("$o$")
+    return f"$o$coalesce({objection}, {busy})$o$"
 
 
 def _objection(objection: Objection | None) -> str:

@@ -89,9 +89,9 @@ COMMIT;
 -- No other session may be building it.
 DO $aoc$
 BEGIN
-  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT (indisvalid AND indisready AND indislive)) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) IS NOT NULL THEN
+  IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('"public"."advisory_raw_chain_v1"') AND indrelid = to_regclass('"public"."advisory_raw"') AND NOT (indisvalid AND indisready AND indislive)) AND (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE (relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) OR transactionid IN (SELECT xmax FROM pg_index WHERE indrelid = to_regclass('"public"."advisory_raw"'))) AND granted AND pid IS DISTINCT FROM pg_backend_pid()) IS NOT NULL THEN
     RAISE EXCEPTION 'advisory_raw_chain_v1 is INVALID, and % may be building it: let that end, and run this again',
-      (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+      (SELECT string_agg(DISTINCT coalesce('pid ' || pid, 'a prepared transaction'), ', ') FROM pg_locks WHERE (relation = to_regclass('"public"."advisory_raw"') AND mode = 'ShareUpdateExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) OR transactionid IN (SELECT xmax FROM pg_index WHERE indrelid = to_regclass('"public"."advisory_raw"'))) AND granted AND pid IS DISTINCT FROM pg_backend_pid());
   END IF;
 END $aoc$;
 
