@@ -47,10 +47,11 @@ def test_one_row_may_take_longer(excititor: Database, aoc: Aoc) -> None:
     before = broken(excititor, aoc, 1)
     excititor.run(SLOW.format(seconds=1.1))
 
-    assert aoc("repair", "--rule", "all", "--apply", *ACCEPT, "--deadline", "5s").exit_code == 0
+    words = ("--apply", *ACCEPT, "--deadline", "5s", "--batch-rows", "1")
+    assert aoc("repair", "--rule", "all", *words).exit_code == 0
 
     assert excititor.value("SELECT count(*) FROM vex_raw_quarantine") == 2
-    assert aoc("repair", "--restore", "--apply", *ACCEPT, "--deadline", "5s").exit_code == 0
+    assert aoc("repair", "--restore", *words).exit_code == 0
     assert dump(excititor) == before
 
 

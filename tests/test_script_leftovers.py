@@ -98,6 +98,7 @@ def downgrade() -> None:
 """
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("way", ["script", "command"])
 def test_stock_operations_run_once(way: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """Statements of Alembic's own, which ask no catalog, are undone only where their revision is applied."""
@@ -143,6 +144,7 @@ def head(concelier: Database, aoc: Aoc) -> list[str]:
     return outcome(concelier.connection)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("revision", ["links", "concelier_0004", "concelier_0005", "concelier_0007"])
 def test_no_script_ends_an_unfinished_downgrade(
     revision: str, head: list[str], concelier: Database, aoc: Aoc, retrofit: dict[str, str]
@@ -170,6 +172,7 @@ def test_no_script_ends_an_unfinished_downgrade(
     assert [line for line in changed(head, concelier) if "concelier_0001" not in line] == []
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("way", ["script", "command"])
 def test_a_removal_leaves_the_hold_of_an_unfinished_downgrade(
     way: str, head: list[str], concelier: Database, aoc: Aoc, retrofit: dict[str, str]
