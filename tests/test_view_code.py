@@ -48,7 +48,7 @@ def concelier_at_head(request: pytest.FixtureRequest, concelier: Database, aoc: 
 
 @pytest.mark.every_postgres
 def test_any_name_of_a_column_is_as_it_is(concelier_at_head: Database, aoc: Aoc) -> None:
-    """The view that the swap has made is not mistaken for another one, nor after the backup got a column."""
+    """The view of the swap is taken for what it is, also once the backup has a new column and a renamed one."""
     assert aoc("verify").exit_code == 0
     concelier_at_head.run(f'ALTER TABLE {BACKUP} ADD later int; ALTER TABLE {BACKUP} RENAME "SELECT" TO headline')
 

@@ -124,18 +124,21 @@ def _flag(step: Step) -> str:
 
 
 def _busy(step: Step) -> str:
-    """Return the objection of a Step that drops an index, or else to an index that has yet to become valid."""
+    """Return the objection of a Step that drops an index, or else that to a build that has yet to commit."""
     busy = (
         f"CASE WHEN {index_is_invalid(step.relation, step.index)} THEN {committing(step.relation)} "
         f"|| ' has yet to commit {step.index.name}: let that end, and run this again' END"
     )
-    objection = _objection(step.objection).strip("'").removeprefix("$o$").removesuffix("$o$")
-    return f"$o$coalesce({objection}, {busy})$o$"
+    return f"$o$coalesce({_reason(step.objection)}, {busy})$o$"
 
 
 def _objection(objection: Objection | None) -> str:
     """Return the SQL of an objection as a quoted string, or NULL without an objection."""
+    return f"$o${_reason(objection)}$o$" if objection else "'NULL'"
+
+
+def _reason(objection: Objection | None) -> str:
     if objection is None:
-        return "'NULL'"
+        return "NULL"
     kept = " is kept" if objection.slug == KEPT else ""
-    return f"$o${literal(f'{objection.subject}{kept}: ')} || ({objection.reason})$o$"
+    return f"{literal(f'{objection.subject}{kept}: ')} || ({objection.reason})"
