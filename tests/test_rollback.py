@@ -197,3 +197,12 @@ def test_a_rule_without_its_function_stops_no_rollback(
     assert [name for (name,) in left if "content" not in name] == []
     if planted:
         excititor_at_head.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_database_that_was_never_upgraded_may_go_down(excititor: Database, aoc: Aoc) -> None:
+    """Before any upgrade, a downgrade to base has nothing to undo, and keeps pods from upgrading."""
+    aoc.configure(excititor)
+
+    ran = aoc.json("downgrade", "excititor", "base")
+
+    assert (ran.exit_code, ran.slugs(), ran.report["steps"]) == (0, ["held"], [])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import psycopg
 
 from aoc_migrate.contract.model import Contract, Part
+from aoc_migrate.database import catalog
 from aoc_migrate.database.attached_code import code_findings
 from aoc_migrate.database.bookkeeping import HOLD, LOG, STATE
 from aoc_migrate.database.events import DDL
@@ -152,6 +153,8 @@ def _above(session: Session, current: str | None) -> list[Revision]:
     An upgrade may have ended half way through a revision, and the psql script of the constraints may guard content
     before the history gets there.
     """
+    if catalog.kind(session, STATE) is None:
+        return []  # no revision has ever begun
     target = session.target.name
     above = history(target)[position(target, current) :]
     return [revision for revision in reversed(above) if _left(session, revision)]
