@@ -127,6 +127,28 @@ def test_a_target_without_a_turn_keeps_its_success(
     assert samples(file.read_text(encoding="utf-8"))[name] == good
 
 
+def test_what_is_broken_is_counted_apart_from_what_may_be_tried_again(
+    excititor: Database, aoc: Aoc, tmp_path: Path
+) -> None:
+    """Errors are counted by exit code: 3 for a raw table that is not there yet, 1 for one that was dropped."""
+    aoc.configure(excititor)
+    file = tmp_path / "m.prom"
+
+    def errors(*words: str) -> dict[int, float]:
+        ran, run = aoc(*words, "--metrics", str(file)), 'severity="error",target="excititor"'
+        found = samples(file.read_text(encoding="utf-8"))
+        names = {code: f'{PREFIX}findings{{command="{words[0]}",exit_code="{code}",{run}}}' for code in (1, 3)}
+        assert ran.exit_code == max((code for code, name in names.items() if found.get(name)), default=0)
+        return {code: found[name] for code, name in names.items() if name in found}
+
+    assert aoc("upgrade").exit_code == 0
+    assert errors("verify") == {1: 0}
+    excititor.run("DROP TABLE vex_raw")
+    assert errors("verify") == {1: 1}
+    excititor.run("DROP TABLE aoc_alembic_version")
+    assert errors("upgrade", "--no-create") == {1: 0, 3: 1}
+
+
 def test_a_file_with_other_content_is_replaced(excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
     """A file that holds no metrics is replaced; nothing of it is kept."""
     aoc.configure(excititor)

@@ -14,7 +14,7 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import Abort
-from aoc_migrate.report.model import Finding, finding
+from aoc_migrate.report.model import FINDINGS, TRY_LATER, Finding, finding
 
 VISIBLE = "this role sees every row"
 ALL_ROWS_POLICY, TENANT_POLICY = "aoc_verify_all", "aoc_verify_tenant"  # ours, on a raw table
@@ -103,8 +103,8 @@ def _bookkeeping(facts: Row) -> Iterator[Finding]:
         yield finding("privileges", VERSION, role=role, action=f"read {hidden}", remedy=remedy)
 
 
-def table_missing(session: Session, contract: Contract) -> Finding:
-    """Return the finding for a missing raw table."""
+def table_missing(session: Session, contract: Contract, revision: str | None) -> Finding:
+    """Return the finding for a missing raw table. Above base, nobody is about to create it: exit code 1, not 3."""
     target = session.target
     return finding(
         "table-missing",
@@ -113,6 +113,7 @@ def table_missing(session: Session, contract: Contract) -> Finding:
         target=target.name,
         url=target.variable,
         variable=target.name.upper(),
+        exit_code=FINDINGS if revision else TRY_LATER,
     )
 
 

@@ -58,7 +58,7 @@ def usable_contract(session: Session, report: Report) -> Contract | None:
     """Return the contract in force, or report why its table cannot be used and return None."""
     contract = contract_at(session.target.name, report.revision)
     if catalog.kind(session, contract.table) is None:
-        report.findings.append(table_missing(session, contract))
+        report.findings.append(table_missing(session, contract, report.revision))
         return None
     report.findings += [f for f in audit_columns(session, contract) if f.slug != "forbidden-column"]
     report.findings += unreadable(session, contract.table)

@@ -18,12 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from aoc_migrate.report.facts.chains import ChainFacts
 from aoc_migrate.report.facts.raw_rows import AuditFacts
 from aoc_migrate.report.formatting import plain
-from aoc_migrate.report.model import Report
+from aoc_migrate.report.model import FINDINGS, Report
 
 PREFIX = "aoc_migrate_"
 HELP = {
     "violations": "Rows or groups that break a rule of the contract, by finding and violation code.",
-    "findings": "Findings of the last run, by severity.",
+    "findings": "Findings of the last run, by severity and the exit code that each calls for.",
     "rows": "Rows of the raw table that the last run read.",
     "chain_documents": "Upstream documents by number of revisions.",
     "revision_info": "Always 1; the labels are the revision of the database and the head.",
@@ -110,8 +110,11 @@ def samples(command: str, report: Report, now: float) -> Iterator[Sample]:
         if finding.count is not None:
             labels = {"finding": finding.slug, "code": finding.code or "", "subject": finding.subject}
             yield sample("violations", finding.count, **labels)
-    for severity in ("error", "warning"):
-        yield sample("findings", sum(f.severity == severity for f in report.findings), severity=severity)
+    errors = {FINDINGS: 0, **Counter(f.exit_code for f in report.errors)}
+    for exit_code, count in errors.items():
+        yield sample("findings", count, severity="error", exit_code=exit_code)
+    warnings = len(report.findings) - len(report.errors)
+    yield sample("findings", warnings, severity="warning", exit_code=0)
     audited, chains = report.get(AuditFacts), report.get(ChainFacts)
     rows = chains.rows if chains else audited.rows if audited else None
     if rows is not None:

@@ -69,7 +69,7 @@ def run_audit(session: Session, report: Report, limit: int = 200) -> None:
     goal = head(session.target.name)
     contract = contract_at(session.target.name, goal)
     if catalog.kind(session, contract.table) is None:
-        report.findings.append(table_missing(session, contract))
+        report.findings.append(table_missing(session, contract, report.revision))
         return
     session.run("SET default_transaction_read_only = on")
     report.findings += hold.findings(session)

@@ -30,7 +30,7 @@ def run_chain(session: Session, report: Report, limit: int, apply: bool) -> None
     """Show the rows whose link is late or broken; with ``apply``, journal the old links and set new ones."""
     target, contract = session.target.name, _chained(session, report)
     if catalog.kind(session, contract.table) is None:
-        report.findings.append(table_missing(session, contract))
+        report.findings.append(table_missing(session, contract, report.revision))
         return
     report.findings += unreadable(session, contract.table)
     if apply and not report.errors:

@@ -34,7 +34,7 @@ def run_status(session: Session, report: Report) -> None:
     contract = contract_at(target, report.revision)
     exists = catalog.kind(session, contract.table) is not None
     if not exists:
-        report.findings.append(replace(table_missing(session, contract), severity="warning"))
+        report.findings.append(replace(table_missing(session, contract, report.revision), severity="warning"))
     current_hold = hold.read(session)
     if current_hold:
         report.findings.append(hold.to_finding(session, current_hold))

@@ -132,7 +132,7 @@ def _stops(session: Session, report: Report, options: UpgradeOptions, goal: str 
     contract = contract_at(session.target.name, goal)
     missing = catalog.kind(session, contract.table) is None
     if missing and (options.no_create or report.revision is not None):
-        report.findings.append(table_missing(session, contract))
+        report.findings.append(table_missing(session, contract, report.revision))
         return True
     return False
 

@@ -124,7 +124,7 @@ def _contract(session: Session, report: Report) -> Contract | None:
     contract = contract_at(session.target.name, report.revision)
     if catalog.kind(session, contract.table) is not None:
         return contract
-    report.findings.append(table_missing(session, contract))
+    report.findings.append(table_missing(session, contract, report.revision))
     return None
 
 

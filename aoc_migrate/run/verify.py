@@ -73,7 +73,7 @@ def run_verify(session: Session, report: Report, options: VerifyOptions) -> None
     report.findings += hold.findings(session)
     report.findings += not_at_head(target, report.revision, required=options.require_head)
     if catalog.kind(session, contract.table) is None:
-        report.findings.append(table_missing(session, contract))
+        report.findings.append(table_missing(session, contract, report.revision))
         return
     report.findings += unreadable(session, contract.table, one_tenant=True)
     if any(finding.slug in ("row-level-security", "privileges") for finding in report.errors):
