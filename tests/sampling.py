@@ -1,6 +1,6 @@
 """Cases that are many and alike: the suite tries some of them, the night all of them (AOC_TEST_EVERYTHING=1).
 
-Of a test that is marked ``alike``, the suite tries every fourth case, of fewer one, and others on each major.
+Of a test that is marked ``alike``, the suite tries every fifth case, of fewer one, and others on each major.
 Of a test that takes both targets in turn, it tries every second case. A test that is marked ``nightly`` waits for
 the night. Whoever names tests runs them whole.
 """
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 _S = TypeVar("_S")
 
 
-def sample(cases: Sequence[_T], of: str, step: int = 4) -> Sequence[_T]:
+def sample(cases: Sequence[_T], of: str, step: int = 5) -> Sequence[_T]:
     """Return every ``step``-th case of a subject, which names the first one; or all."""
     return cases if EVERYTHING else cases[crc32(of.encode()) % min(step, len(cases) or 1) :: step]
 
@@ -55,7 +55,7 @@ def _of(name: str, cases: list[pytest.Item], major: int) -> list[pytest.Item]:
     if cases[0].get_closest_marker("nightly"):
         return []
     both_targets = "target_with_chain" in getattr(cases[0], "fixturenames", ())
-    step = 4 if cases[0].get_closest_marker("alike") else 2 if both_targets else 1
+    step = 5 if cases[0].get_closest_marker("alike") else 2 if both_targets else 1
     step = min(step, len(cases))
     return cases[(crc32(name.encode()) + major) % step :: step]
 

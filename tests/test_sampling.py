@@ -14,7 +14,7 @@ TESTS = """
 import pytest
 
 @pytest.mark.alike
-@pytest.mark.parametrize("case", range(8))
+@pytest.mark.parametrize("case", range(10))
 def test_alike(case): pass
 
 @pytest.mark.alike
@@ -57,13 +57,13 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-ALL = {"test_alike": 8, "test_a_pair": 2, "test_alone": 1, "test_each": 5, "test_both": 2, "test_at_night": 1}
+ALL = {"test_alike": 10, "test_a_pair": 2, "test_alone": 1, "test_each": 5, "test_both": 2, "test_at_night": 1}
 SOME = {"test_alike": 2, "test_a_pair": 1, "test_alone": 1, "test_each": 5, "test_both": 1}
 
 
 @pytest.mark.parametrize("words", [(), ("tests",), ("-m", "alike or not alike"), ("-n2",)], ids=str)
 def test_the_suite_tries_some_of_what_is_alike(words: tuple[str, ...], checkout: Path) -> None:
-    """A quarter of the cases that are alike run, one target, each case of other tests, and nothing nightly."""
+    """A fifth of the cases that are alike run, one target, each case of other tests, and nothing nightly."""
     assert passed(checkout, *words) == SOME
 
 

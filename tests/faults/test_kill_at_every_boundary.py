@@ -1,6 +1,6 @@
 """After kill -9 at any statement boundary, the same command ends where an undisturbed run ends.
 
-Here every fourth boundary is tried. `scripts/soak --faults` tries them all with every fault, for all that can be
+Here every fifth boundary is tried. `scripts/soak --faults` tries them all with every fault, for all that can be
 upgraded and downgraded.
 """
 
