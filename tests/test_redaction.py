@@ -138,6 +138,28 @@ def test_what_our_own_blocks_raise_is_kept(excititor: Database) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("raise ValueError(words)", "external routine exception (SQLSTATE 38000)"),
+        ("plpy.error(words)", "internal error (SQLSTATE XX000)"),
+        ("plpy.error(words, sqlstate='23514')", "check violation (SQLSTATE 23514)"),
+    ],
+)
+def test_what_a_function_in_python_says_is_not_shown(said: str, shown: str, excititor: Database) -> None:
+    """Of an error that a function in PL/Python raises, only the SQLSTATE is shown, also one that it chose."""
+    try:
+        excititor.run("CREATE EXTENSION plpython3u")
+    except psycopg.errors.Error:
+        pytest.skip("the server has no PL/Python, or not its library")
+    excititor.run(f"CREATE FUNCTION said(words text) RETURNS text LANGUAGE plpython3u AS $${said}$$")
+
+    with pytest.raises(psycopg.Error) as error:
+        excititor.rows("SELECT said(%s)", (SECRET,))
+
+    assert first_line(error.value, Target("excititor", excititor.url)) == shown
+
+
 @pytest.mark.parametrize("command", [("repair",), ("repair", "--apply", "--rule", "all"), ("upgrade",)])
 def test_a_value_that_cannot_be_converted_is_not_quoted(
     command: tuple[str, ...], planted_secrets: Database, aoc: Aoc, retrofit: dict[str, str], tmp_path: Path

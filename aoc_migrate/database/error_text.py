@@ -14,11 +14,13 @@ NAMING = (
     "55006",  # object_in_use
 )
 """SQLSTATEs whose DETAIL names objects. That of others may hold whole rows (`reference/peers.md` 3.3)."""
-QUOTING = "22"
-"""SQLSTATE class "data exception": its messages quote values, such as the text that is no number."""
+QUOTING = ("22", "38")
+"""SQLSTATE classes whose messages quote values: "data exception", such as of the text that is no number, and
+"external routine exception", which is what a function in Perl, Python or Tcl has said."""
 LONGEST = 300  # characters of a DETAIL
 RAISED = "exec_stmt_raise"  # PL/pgSQL's RAISE (PostgreSQL source, pl_exec.c), whose SQLSTATE promises nothing
 _WORDED = (RAISED, "exec_stmt_assert")  # whose messages are those of whoever wrote the function
+_IN_PYTHON = "PLy_elog_impl"  # the same of PL/Python (plpy_elog.c), whatever SQLSTATE the function chose
 _OURS = re.compile(r"\S+ \S+ inline_code_block ")  # what PL/pgSQL calls the body of DO, which only we send
 
 
@@ -32,7 +34,8 @@ def first_line(error: BaseException, target: Target) -> str:
         place = (error.diag.context or "PL/pgSQL").splitlines()[0]  # the function and its line
         if error.diag.source_function in _WORDED and not _OURS.match(place):
             return f"{place} (SQLSTATE {error.sqlstate})"
-        if error.sqlstate and error.sqlstate.startswith(QUOTING):
+        quoting = error.diag.source_function == _IN_PYTHON or (error.sqlstate or "").startswith(QUOTING)
+        if error.sqlstate and quoting:
             return named(error.sqlstate)
         line = error.diag.message_primary.splitlines()[0]
         return f"{line} ({detail})" if (detail := _detail(error)) else line
