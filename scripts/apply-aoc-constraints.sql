@@ -99,9 +99,9 @@ BEGIN
   IF reason IS NOT NULL THEN RAISE EXCEPTION '%', reason; END IF; PERFORM set_config(name, wanted, false) FROM pg_settings JOIN (VALUES ('temp_file_limit', '-1'), ('citus.max_intermediate_result_size', '-1'), ('session_replication_role', 'origin')) AS x (ours, wanted) ON ours = name WHERE setting <> wanted AND (context = 'user' OR has_parameter_privilege(name, 'SET'));
   IF current_setting('session_replication_role') = 'replica' THEN RAISE EXCEPTION 'no foreign key would hold; as a superuser: ALTER ROLE % IN DATABASE % SET session_replication_role = origin', quote_ident(current_user), quote_ident(current_database()); END IF;
   -- Event triggers run with all DDL, even that of temporary procedures, so they are checked before these are created.
-  FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p ON
-  p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid FROM
-  pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY p.oid, 3, 4 LOOP
+  FOR found IN SELECT 'foreign-code' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema, quote_ident(pg_get_userbyid(p.proowner)) AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names, 128 AS events FROM pg_event_trigger JOIN pg_proc p
+  ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login' AND NOT pg_has_role(p.proowner, coalesce((SELECT relowner FROM pg_class WHERE oid = to_regclass(current_setting('aoc.raw'))), (SELECT oid
+  FROM pg_roles WHERE rolname = current_user)), 'USAGE') GROUP BY p.oid, 3, 4 LOOP
     object := found.slug || ':' || found.function;
     CONTINUE WHEN object = ANY (regexp_split_to_array(current_setting('aoc.accept'), ',(?=(update-trigger|foreign-code|foreign-key-owner|needs-search-path|published-table|published-bookkeeping|subscribed-table|subscribed-bookkeeping|swap-conflict|move-trigger):)'));
     errors := errors + 1;

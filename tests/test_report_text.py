@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -149,6 +150,30 @@ def test_no_help_breaks_a_command(slug: str) -> None:
     for text, is_command in parts:
         assert is_command or not re.search(r": (aoc-migrate|[A-Z]{4,} .*;)", text)
         assert not is_command or re.fullmatch(r"([A-Z_]+=true )?aoc-migrate .*[^.,;]|--.*[^.,;]|[A-Z].*;", text)
+
+
+@pytest.mark.parametrize(
+    "name", ["a; : DROP TABLE x; b", "a' : DROP TABLE x; b", 'a" : DROP TABLE x; "b', "a: aoc-migrate b"]
+)
+def test_a_name_neither_begins_nor_ends_a_command(name: str) -> None:
+    """Whatever a name holds, quoted for SQL or for a shell, the commands in and around a help are found whole."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    accept, statement = (
+        f"--accept {shlex.quote(f'update-trigger:{name}')}",
+        f"REVOKE ALL ON public.{quoted} FROM u;",
+    )
+    command = f"aoc-migrate upgrade excititor {accept}"
+
+    help_ = f"Ask {quoted} for it. Or run: {command}. Or: {statement} Or accept it: {accept}"
+
+    assert [text for text, is_command in split(help_) if is_command] == [command, statement, accept]
+
+
+def test_sql_to_paste_names_its_schema() -> None:
+    """In the SQL of every help, a table of ours is written by a value that has its schema."""
+    commands = [text for m in MESSAGES.values() for text, is_command in split(m.help) if is_command]
+
+    assert not [text for text in commands if re.search(r"^[A-Z]+ .*{table}(?!_id_key)", text)]
 
 
 def test_the_verdict_comes_first_then_what_to_do() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,30 @@ def test_a_work_list_prints_only_commands_that_we_write(command: str, excititor:
         assert f"aoc-migrate {verb} excititor {options} --apply" in status.finding("work-unfinished")["help"]
     else:
         assert status.slugs("error") == ["foreign-object"]
+
+
+KEPT = """
+CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS 'BEGIN RETURN NEW; END'
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["a' : DROP TABLE public.vex_raw; b", 'g" : DROP TABLE public.vex_raw; "', "line\nbreak", "it's so"]
+)
+def test_a_name_prints_no_command_and_can_be_accepted(
+    name: str, excititor: Database, aoc: Aoc, retrofit: dict[str, str]
+) -> None:
+    """A trigger's name begins no command of its own, and the option that accepts it is printed whole."""
+    aoc.configure(excititor)
+    excititor.add("first")
+    excititor.add("next", retrieved_at="2025-02-01T00:00:00Z")
+    quoted = '"' + name.replace('"', '""') + '"'
+    excititor.run(KEPT)
+    excititor.run(f"CREATE TRIGGER {quoted} BEFORE UPDATE ON vex_raw FOR EACH ROW EXECUTE FUNCTION kept()")
+
+    printed = [line.strip() for line in aoc("audit", **retrofit).out.splitlines()]
+
+    assert "DROP TABLE public.vex_raw;" not in printed
+    (option,) = [line for line in printed if line.startswith("--accept")]
+    assert aoc.json("audit", **retrofit).slugs("error") == ["update-trigger"]
+    assert aoc.json("audit", *shlex.split(option), **retrofit).slugs("error") == []

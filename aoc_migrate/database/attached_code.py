@@ -141,7 +141,7 @@ parts (rel, class, object, name, events) AS NOT MATERIALIZED ({_parts(literal(li
   WHERE ({FUNCTION_DIGEST} = ANY (ARRAY[{ours}]::text[])) IS NOT TRUE
 )
 SELECT kind.slug, known.oid::regprocedure::text AS function, known.nspname::text AS schema,
-  pg_get_userbyid(known.proowner)::text AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,
+  quote_ident(pg_get_userbyid(known.proowner)) AS owner, array_agg(DISTINCT run.name ORDER BY run.name) AS names,
   bit_or(run.events & ({events})) AS events
 FROM known JOIN run ON run.class = 'pg_proc'::regclass AND run.object = known.oid CROSS JOIN LATERAL (VALUES
   ('{FOREIGN}', known."foreign"), ('{NEEDS}', known.loose AND NOT run.pinned AND run.events <> {DDL})
@@ -154,7 +154,7 @@ UNION ALL {of_family(raw, events, literal(link))} ORDER BY 1, 2
 def attached_to_ddl(raw: Relation) -> str:
     """Return the rows of `attached` for DDL alone: the functions of event triggers."""
     return f"""SELECT '{FOREIGN}' AS slug, p.oid::regprocedure::text AS function, n.nspname::text AS schema,
-  pg_get_userbyid(p.proowner)::text AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names,
+  quote_ident(pg_get_userbyid(p.proowner)) AS owner, array_agg('event trigger ' || quote_ident(evtname)) AS names,
   {DDL} AS events
 FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE evtenabled {_FIRES} AND evtevent <> 'login' AND NOT {trusted("p.proowner", owner_of(raw))}

@@ -20,7 +20,7 @@ def of_family(raw: Relation, events: int | str, link: str) -> str:
     They belong to untrusted roles; ``function`` is the table, ``names`` are its keys to or from ``family``.
     """
     return f"""SELECT '{KEY_OWNER}' AS slug, c.oid::regclass::text AS function, n.nspname::text AS schema,
-  pg_get_userbyid(c.relowner)::text AS owner, array_agg(DISTINCT k.name ORDER BY k.name) AS names,
+  quote_ident(pg_get_userbyid(c.relowner)) AS owner, array_agg(DISTINCT k.name ORDER BY k.name) AS names,
   bit_or(k.events & ({events})) AS events
 FROM (
   SELECT conrelid, 'foreign key ' || quote_ident(conname) || ' of ' || conrelid::regclass, {DELETE | UPDATE}

@@ -97,7 +97,7 @@ def _check(
         function = ""
         if check.function and catalog.check_function(session, contract.table, check) == "foreign":
             function = f" DROP FUNCTION {catalog.function_name(session, check)};"
-        yield finding("changed-constraint", subject, **values, function=function)
+        yield finding("changed-constraint", subject, **values, raw=str(session.raw), function=function)
     elif proven and not found.validated:
         yield finding("unproven-constraint", subject, **values)
     if found and not found.executable and (roles := catalog.cannot_execute(session, contract.table, check)):
@@ -117,7 +117,7 @@ def _indexes(session: Session, contract: Contract, parts: set[Part]) -> Iterator
     slugs["incomplete"] = "incomplete-index"
     for name, state in _index_states(session, contract, parts).items():
         if state in slugs:
-            yield finding(slugs[state], name, target=session.target.name)
+            yield finding(slugs[state], name, target=session.target.name, index=str(session.schema[name]))
 
 
 def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ def strange_tenant(session: Session, contract: Contract, tenant: str | None) -> 
         f"SELECT EXISTS (SELECT 1 FROM {session.schema[contract.table]} WHERE tenant = %s)", (tenant,)
     ):
         return []
-    return [finding("tenant-without-rows", contract.table, tenant=tenant)]
+    return [finding("tenant-without-rows", contract.table, raw=str(session.raw), tenant=tenant)]
 
 
 def recent(session: Session, contract: Contract, since: float, placeholder: str = "%s") -> tuple[str, list[float]]:

@@ -28,7 +28,7 @@ def audit_partitions(session: Session, contract: Contract, spread: Spread) -> It
         "WHERE c.relkind = 'f' ORDER BY 1",
         (str(session.schema[contract.table]),),
     ):
-        yield finding("foreign-partition", contract.table, partition=row["name"])
+        yield finding("foreign-partition", contract.table, raw=str(session.raw), partition=row["name"])
     within = [column or "" for columns in keys.values() for column in columns]
     if keys and not outside:
         yield from audit_id(session, contract.table, spread, within)
@@ -56,7 +56,7 @@ def audit_id(session: Session, table: str, spread: Spread, within: Sequence[str]
     columns = list(dict.fromkeys([*identity, *within]))
     if not session.value(_ID_INDEX, (str(session.schema[table]), columns, identity)):
         slug = "partition-id-index" if spread.partitioned else "primary-key-missing"
-        yield finding(slug, table, columns=", ".join(columns))
+        yield finding(slug, table, raw=str(session.schema[table]), columns=", ".join(columns))
 
 
 def foreign_indexes(session: Session, contract: Contract) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def audit_columns(session: Session, contract: Contract) -> Iterator[Finding]:
     elif spread.partitioned:
         yield from audit_partitions(session, contract, spread)
     elif children := _children(session, table):
-        yield finding("child-tables", table, names=", ".join(children), child=children[0])
+        yield finding("child-tables", table, names=", ".join(children), child=children[0], raw=str(session.raw))
     else:
         yield from audit_id(session, table, spread)
 

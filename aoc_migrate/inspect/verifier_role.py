@@ -144,7 +144,9 @@ def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding
     readable = [row for row in rows if "read" in row["rights"] and not row["needed"]]
     more = [row["name"] for row in readable if not row["quarantine"]]
     if len(more) < len(readable):
-        yield finding("verifier-reads-quarantine", contract.quarantine, role=role, quoted=session.quoted(role))
+        words = {"role": role, "quoted": session.quoted(role)}
+        words["quarantine"] = str(session.schema[contract.quarantine])
+        yield finding("verifier-reads-quarantine", contract.quarantine, **words)
     if more:
         yield finding("verifier-reads-more", role, names=", ".join(more[:12]))
 

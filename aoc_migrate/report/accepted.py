@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aoc_migrate.report.formatting import plain
+
 ACCEPTABLE = (
     "update-trigger",
     "foreign-code",
@@ -50,8 +52,8 @@ class Accepted:
         return cls(frozenset(map(parsed, texts)))
 
     def has(self, slug: str, object_: str) -> bool:
-        """Return whether this finding is accepted."""
-        return (slug, object_) in self.findings
+        """Return whether this finding is accepted, by the name of its object as it is or as reports print it."""
+        return (slug, object_) in self.findings or (slug, plain(object_)) in self.findings
 
 
 NOTHING = Accepted()

@@ -92,7 +92,8 @@ class Signal(ABC):
         """Pause no more: log ``although`` what, and add the finding to the report."""
         self.gave_up = True
         self.session.say(f"{self.step.label}: going on {although}", level="warning")
-        self.session.findings.append(finding(slug, self.step.table, label=self.step.label, **words))
+        raw = str(self.session.schema[self.step.table])
+        self.session.findings.append(finding(slug, self.step.table, label=self.step.label, raw=raw, **words))
 
     def close(self) -> None:
         """Close what it has opened for itself."""

@@ -101,13 +101,13 @@ ROWS: dict[str, Message] = {
     "primary-key-missing": Message(
         "{table} has no primary key or unique index on {columns} alone, or id allows NULL; links by id would be "
         "ambiguous.",
-        "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {table} ({columns}); If id allows NULL, also "
-        "run, at a quiet time: ALTER TABLE {table} ALTER id SET NOT NULL;",
+        "Run: CREATE UNIQUE INDEX CONCURRENTLY {table}_id_key ON {raw} ({columns}); If id allows NULL, also "
+        "run, at a quiet time: ALTER TABLE {raw} ALTER id SET NOT NULL;",
     ),
     "child-tables": Message(
         "Other tables inherit from {table} ({names}): their rows count as rows of {table}, but its indexes do not "
         "cover them, so neither ids nor keys would be unique.",
-        "Move their rows to {table}. Then run, for each: ALTER TABLE {child} NO INHERIT {table};",
+        "Move their rows to {table}. Then run, for each: ALTER TABLE {child} NO INHERIT {raw};",
     ),
     "row-refused": Message(
         "{subject} failed: {reason}. That row was stored after the audit, or nothing was audited.",
@@ -198,12 +198,12 @@ ROWS: dict[str, Message] = {
     "foreign-partition": Message(
         "{partition}, a partition of {table}, is a foreign table; it can have no index, and its rows cannot be "
         "validated.",
-        "Run: ALTER TABLE {table} DETACH PARTITION {partition};",
+        "Run: ALTER TABLE {raw} DETACH PARTITION {partition};",
     ),
     "partition-id-index": Message(
         "{table} is partitioned and has no unique index on ({columns}), or id allows NULL; links are looked up by "
         "id.",
-        "Run: CREATE UNIQUE INDEX {table}_id_key ON {table} ({columns}); It blocks writers while it builds; "
+        "Run: CREATE UNIQUE INDEX {table}_id_key ON {raw} ({columns}); It blocks writers while it builds; "
         "docs/rules.md shows how to avoid that.",
     ),
     "ambiguous-id": Message(

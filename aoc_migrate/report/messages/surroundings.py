@@ -46,12 +46,12 @@ SURROUNDINGS: dict[str, Message] = {
     "snapshot-held": Message(
         "{label} ran while old snapshots were open ({names}): vacuum could not remove dead rows, so the table and "
         "its indexes grew more than necessary.",
-        "When the snapshots have ended: VACUUM {subject}; Next time, let them end before the backfill starts.",
+        "When the snapshots have ended: VACUUM {raw}; Next time, let them end before the backfill starts.",
         severity="warning",
     ),
     "vacuum-running": Message(
         "{label} ran while a vacuum was at work ({names}): they slowed each other down.",
-        "Nothing to do. Next time, run VACUUM {subject}; before the backfill, or wait until autovacuum has ended.",
+        "Nothing to do. Next time, run VACUUM {raw}; before the backfill, or wait until autovacuum has ended.",
         severity="warning",
     ),
     "throttle-query-failed": Message(

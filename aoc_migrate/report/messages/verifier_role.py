@@ -22,7 +22,7 @@ VERIFIER: dict[str, Message] = {
     ),
     "verifier-reads-quarantine": Message(
         "The role {role} may read {subject}, which verification does not need.",
-        "Run: REVOKE ALL ON {subject} FROM {quoted}; Also check whether PUBLIC has rights on it.",
+        "Run: REVOKE ALL ON {quarantine} FROM {quoted}; Also check whether PUBLIC has rights on it.",
     ),
     "verifier-not-read-only": Message(
         "The role {subject} does not start its sessions read-only.",
@@ -30,7 +30,7 @@ VERIFIER: dict[str, Message] = {
     ),
     "tenant-without-rows": Message(
         "{subject} has no rows of tenant {tenant}: there is nothing to check.",
-        "Check how the tenant is spelled: SELECT DISTINCT tenant FROM {subject};",
+        "Check how the tenant is spelled: SELECT DISTINCT tenant FROM {raw};",
         severity="warning",
     ),
     "tenant-not-limited": Message(

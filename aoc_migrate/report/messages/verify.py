@@ -28,7 +28,7 @@ VERIFY: dict[str, Message] = {
     "changed-constraint": Message(
         "{subject}, or the function that it calls, differs from the contract.",
         "Find out who changed it, and why. To replace it, drop it: "
-        "ALTER TABLE {table} DROP CONSTRAINT {constraint};{function} Then run: aoc-migrate upgrade {target}",
+        "ALTER TABLE {raw} DROP CONSTRAINT {constraint};{function} Then run: aoc-migrate upgrade {target}",
     ),
     "function-not-executable": Message(
         "{names} may write to {table} but may not execute {subject}, which its rules call: every write fails.",
@@ -46,11 +46,11 @@ VERIFY: dict[str, Message] = {
     ),
     "incomplete-index": Message(
         "The index {subject} is INVALID or missing on shards of the Citus cluster.",
-        "Drop it: DROP INDEX CONCURRENTLY IF EXISTS {subject}; Then run: aoc-migrate upgrade {target}",
+        "Drop it: DROP INDEX CONCURRENTLY IF EXISTS {index}; Then run: aoc-migrate upgrade {target}",
     ),
     "changed-index": Message(
         "The definition of index {subject} differs from the contract.",
-        "Find out who changed it, and why. To replace it, drop it: DROP INDEX CONCURRENTLY {subject}; "
+        "Find out who changed it, and why. To replace it, drop it: DROP INDEX CONCURRENTLY {index}; "
         "Then run: aoc-migrate upgrade {target}",
     ),
     "view-target": Message(
