@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from aoc_migrate.database.limits import Flags, Limits
 from aoc_migrate.database.pinned_settings import kept_alive
@@ -15,9 +16,9 @@ OPTIONS = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
 
 
 def test_nothing_is_added_where_the_user_decides() -> None:
-    """With a service, whose file may set keepalives, or without any, the connection string stays as it is."""
-    for given in ("service=x dbname=d", "postgresql://h/d?keepalives=0"):
-        assert kept_alive(given) == given
+    """With a service, whose file may set keepalives, or without any, only the usual time to connect is added."""
+    for given in ("service=x dbname=d", "postgresql://h/d?keepalives=0", "keepalives=0 connect_timeout=3"):
+        assert conninfo_to_dict(kept_alive(given)) == {"connect_timeout": "10"} | conninfo_to_dict(given)
 
 
 @pytest.mark.skipif(not all(hasattr(socket, name) for name in OPTIONS), reason="the options are those of Linux")

@@ -1,5 +1,8 @@
 """`wait`: until the database answers and is at head."""
 
+import re
+import socket
+
 import psycopg
 
 from tests.conftest import Aoc, Database, Ran
@@ -96,6 +99,33 @@ def test_an_unfinished_rollback_is_named(excititor: Database, aoc: Aoc) -> None:
 
     assert ran.exit_code == 3
     assert "the rollback downgrade -1 has not finished: run it again" in " ".join(ran.out.split())
+
+
+def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_asked(aoc: Aoc) -> None:
+    """A server that takes the connection and says nothing keeps it no longer than its timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        aoc.environment["CONCELIER_DATABASE_URL"] = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d"
+
+        ran = aoc.json("wait", "--timeout", "2s")
+
+    assert ran.exit_code == 3
+    assert not re.search(r"after 1\d s", ran.finding("not-ready")["problem"])
+
+
+def test_a_removal_at_head_is_seen(excititor: Database, aoc: Aoc) -> None:
+    """At head too, constraints that are being removed are waited for; once they are gone, the hold is shown."""
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    with psycopg.connect(excititor.url) as reader:
+        reader.execute("SELECT FROM vex_raw")
+        assert aoc("constraints", "--remove", "--deadline", "1s", AOC_GUARD_ENABLED="false").exit_code == 3
+        under_way = aoc("wait", "--timeout", "100ms")
+    assert aoc("constraints", "--remove", AOC_GUARD_ENABLED="false").exit_code == 0
+    removed = aoc.json("wait", "--timeout", "100ms")
+
+    assert under_way.exit_code == 3
+    assert "the rollback constraints --remove has not finished: run it again" in " ".join(under_way.out.split())
+    assert (removed.exit_code, removed.slugs()) == (0, ["held"])
 
 
 def test_select_on_the_version_table_is_enough(excititor: Database, aoc: Aoc) -> None:

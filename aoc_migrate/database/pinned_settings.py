@@ -55,6 +55,7 @@ SETTINGS = {
     "xmlbinary": "base64",
 }
 
+CONNECT_TIMEOUT = 10  # seconds for each host
 _KEEPALIVE = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -67,12 +68,12 @@ _KEEPALIVE = {
 def kept_alive(conninfo: str) -> str:
     """Return a connection string of a connection that ends a minute after its server, unless it says otherwise.
 
-    A service file may say otherwise too, and would count for less than what is added here.
+    It waits `CONNECT_TIMEOUT` for an answer. A service file may have keepalives of its own, and would count for
+    less than what is added here.
     """
     given = conninfo_to_dict(conninfo)
-    if given.get("keepalives") == "0" or "service" in given or "PGSERVICE" in os.environ:
-        return conninfo
-    return make_conninfo("", **_KEEPALIVE | given)
+    theirs = given.get("keepalives") == "0" or "service" in given or "PGSERVICE" in os.environ
+    return make_conninfo("", **{"connect_timeout": CONNECT_TIMEOUT} | ({} if theirs else _KEEPALIVE) | given)
 
 
 LIFT = (

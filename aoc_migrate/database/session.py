@@ -227,7 +227,6 @@ def connect(
             kept_alive(target.conninfo),
             autocommit=True,
             client_encoding="UTF8",  # with the server's SQL_ASCII psycopg would return bytes
-            connect_timeout=10,
             application_name=application_name(command, target.name),
             prepare_threshold=None,
         )

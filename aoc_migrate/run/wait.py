@@ -4,12 +4,14 @@ import time
 from dataclasses import replace
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from aoc_migrate.database import catalog
 from aoc_migrate.database.bookkeeping import HOLD, VERSION
 from aoc_migrate.database.error_text import first_line
 from aoc_migrate.database.every_seconds import EverySeconds
 from aoc_migrate.database.log import say
+from aoc_migrate.database.pinned_settings import CONNECT_TIMEOUT
 from aoc_migrate.database.place import read_place
 from aoc_migrate.database.session import Session, connect
 from aoc_migrate.database.targets import Target
@@ -39,7 +41,7 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
         left = max(0.001, timeout - (time.monotonic() - begun))
         limits = replace(options.limits, deadline=min(options.limits.deadline, left))  # of the wait for a lock
         try:
-            with connect(target, "wait", limits, options.flags) as session:
+            with connect(_patient(target, left), "wait", limits, options.flags) as session:
                 report.place = read_place(session)
                 missing = _missing(session, report)
         except Abort as stopped:
@@ -66,6 +68,12 @@ def run_wait(target: Target, options: Options, timeout: float) -> Report:
     return report
 
 
+def _patient(target: Target, left: float) -> Target:
+    """Return the target, for a connection that waits for an answer only while time is left."""
+    seconds = max(2, round(min(CONNECT_TIMEOUT, left)))  # libpq has no shorter timeout
+    return replace(target, conninfo=make_conninfo(target.conninfo, connect_timeout=seconds))
+
+
 def _missing(session: Session, report: Report) -> str | None:
     """Return what is missing, or None once there is nothing to wait for."""
     target = session.target.name
@@ -74,21 +82,20 @@ def _missing(session: Session, report: Report) -> str | None:
         remedy = f"Run: {grant_select(session, VERSION)}"
         raise Abort(finding("privileges", VERSION, role=role, action=f"read {VERSION}", remedy=remedy))
     report.revision, report.reached = read_revision(session), True
-    if report.revision == report.head:
+    current_hold = hold.read(session)  # first: constraints are removed at head
+    if current_hold is not None and current_hold.finished:
+        report.findings = [hold.to_finding(session, current_hold)]
         return None
-    about_hold = ""
-    if catalog.may_read(session, HOLD):
-        current_hold = hold.read(session)
-        if current_hold is not None and current_hold.finished:
-            report.findings = [hold.to_finding(session, current_hold)]
-            return None
-        if current_hold is not None:
-            about_hold = f"; the rollback {current_hold.command} has not finished: run it again"
-    elif catalog.kind(session, HOLD) is not None:
-        about_hold = f"; cannot see holds (run: {grant_select(session, HOLD)})"
+    if current_hold is None and report.revision == report.head:
+        return None
     from aoc_migrate.database.runner_lock import holder
 
-    following = history(target)[position(target, report.revision)]
     owner = holder(session)
     running = f"the lock is held by {owner}" if owner else "no run is in progress"
-    return f"at {report.revision or 'base'}, waiting for {following.id} ({following.title}), {running}{about_hold}"
+    at = f"at {report.revision or 'base'}"
+    if current_hold is not None:
+        return f"{at}, {running}; the rollback {current_hold.command} has not finished: run it again"
+    following = history(target)[position(target, report.revision)]
+    unseen = catalog.kind(session, HOLD) is not None and not catalog.may_read(session, HOLD)
+    about_hold = f"; cannot see holds (run: {grant_select(session, HOLD)})" if unseen else ""
+    return f"{at}, waiting for {following.id} ({following.title}), {running}{about_hold}"
