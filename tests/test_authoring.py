@@ -1,5 +1,6 @@
 """`aoc-migrate revision`: the file of a new revision, in a checkout."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Aoc
+from tests.conftest import ROOT, Aoc, Database
+from tests.test_approved_plan import make_plan
 
 
 @pytest.fixture
@@ -48,3 +50,30 @@ def test_a_title_that_is_no_docstring_is_refused(title: str, aoc: Aoc) -> None:
     assert aoc("revision", "concelier", "-m", title).exit_code == 2
 
     assert sorted((ROOT / "migrations").rglob("*.py")) == before
+
+
+def test_a_new_revision_is_not_in_an_older_plan(checkout: Path, excititor: Database, aoc: Aoc) -> None:
+    """A revision that came into the history after a plan was made does not run by that plan, and is named."""
+    aoc.configure(excititor)
+    file = make_plan(aoc, checkout)
+    folder = checkout / "migrations" / "excititor"
+    (third,), (fourth,) = folder.glob("excititor_0003_*.py"), folder.glob("excititor_0004_*.py")
+    text = third.read_text(encoding="utf-8").replace("excititor_0003", "excititor_0033")
+    (folder / "excititor_0033_own.py").write_text(text.replace("excititor_0002", "excititor_0003"))
+    following = fourth.read_text(encoding="utf-8")
+    fourth.write_text(following.replace('down_revision = "excititor_0003"', 'down_revision = "excititor_0033"'))
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "aoc_migrate", "upgrade", "--plan", str(file), "--format", "json"],
+        cwd=checkout,
+        env=aoc.env(PYTHONPATH=str(checkout)),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert ran.returncode == 1, ran.stderr
+    (found,) = json.loads(ran.stdout)["reports"][0]["findings"]
+    assert found["slug"] == "plan-differs"
+    assert "revision excititor_0033 (planned: absent, now: present)" in found["problem"]
+    assert excititor.value("SELECT to_regclass('aoc_alembic_version')") is None

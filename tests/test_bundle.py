@@ -161,6 +161,15 @@ def test_a_failing_signer_leaves_no_bundle(command: str, message: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["PASSPHRASE=hunter2 gpg -b", "PASSPHRASE='hunter2", "PASSPHRASE=/hunter2"])
+def test_a_variable_for_the_signer_is_not_repeated(command: str, tmp_path: Path) -> None:
+    """An assignment before the signer, which only a shell would understand, is refused without its value."""
+    ran = Aoc()("bundle", str(tmp_path / "kit"), "--no-wheels", "--sign-command", command)
+
+    assert (ran.exit_code, "Export the variable first" in ran.err) == (2, True)
+    assert "hunter2" not in ran.out + ran.err
+
+
 def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
     """Wrong input is refused with exit code 2, and nothing is written."""
     (tmp_path / "full").mkdir()
@@ -170,12 +179,17 @@ def test_wrong_input_exits_2_and_writes_nothing(tmp_path: Path) -> None:
         (tmp_path / folder / "same").write_text(folder, encoding="utf-8")
     new = str(tmp_path / "new")
     same = ["--report", f"{tmp_path}/one/same", "--report", f"{tmp_path}/full/same"]
+    (tmp_path / "a\nb.html").touch()
     before = contents(tmp_path)
     cases = {
         "not an empty folder": [str(tmp_path / "full"), "--no-wheels"],
         "already exists": [str(tmp_path / "full" / "file"), "--no-wheels"],
         "is not a file": [new, "--no-wheels", "--report", str(tmp_path / "gone")],
         "have the same file name": [new, "--no-wheels", *same],
+        "'a\\nb.html' has a character that cannot be printed": [
+            *(new, "--no-wheels"),
+            *("--report", f"{tmp_path}/a\nb.html"),
+        ],
         "cannot be combined": [new, "--no-wheels", "--platform", "any"],
         "cannot be created": ["/proc/nowhere/kit", "--no-wheels"],
     }

@@ -149,12 +149,12 @@ def test_the_overview_is_bounded(tmp_path: Path) -> None:
     assert "5 earlier ones are not listed" in read(tmp_path / "index.html")
 
 
-@pytest.mark.parametrize("revision", ["excititor_9999", "-1"])
+@pytest.mark.parametrize("revision", ["excititor_9999", "excititor_0002", "-1", "+9"])
 def test_a_refused_revision_leaves_nothing(revision: str, excititor: Database, aoc: Aoc, tmp_path: Path) -> None:
-    """A revision that cannot be gone up to is refused, and leaves no folder."""
+    """A revision that cannot be gone up to is refused, and leaves neither a folder nor an overview."""
     aoc.configure(excititor)
+    assert aoc("upgrade", "excititor", "excititor_0004").exit_code == 0
 
     ran = aoc("upgrade", "excititor", revision, "--evidence", str(tmp_path))
 
-    assert ran.exit_code == 2
-    assert runs(tmp_path) == []
+    assert (ran.exit_code, list(tmp_path.iterdir())) == (2, []), ran.err

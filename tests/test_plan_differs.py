@@ -109,6 +109,10 @@ ELSEWHERE = {
         lambda r: r["facts"]["revisions"].update(excititor_0003="another"),
         ("revision", "excititor_0003", "present"),
     ),
+    "revision left out": (
+        lambda r: r["facts"]["revisions"].pop("excititor_0003"),
+        ("revision", "excititor_0003", "absent"),
+    ),
 }
 """Plans that were made elsewhere, and what differs: kind, object and what was planned."""
 

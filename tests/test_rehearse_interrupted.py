@@ -1,11 +1,14 @@
 """A rehearsal that was interrupted goes on from where it was, and compares with the state before it began."""
 
 import signal
+import subprocess
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from aoc_migrate.database.runner_lock import lock_key
+from aoc_migrate.sandbox.server import find_binaries
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
 from tests.helpers import fill, wait_until
@@ -169,3 +172,26 @@ def test_killed_before_it_changes_anything_it_leaves_nothing(copy: Database, aoc
 
     assert fingerprint(copy.connection, without="^$") == before
     assert facts(rehearse(aoc, copy))["phases"][0]["phase"] == "audit"
+
+
+@pytest.mark.alike
+@pytest.mark.parametrize("phase", LEFT)
+def test_a_copy_that_was_restored_meanwhile_is_refused(
+    phase: str, copy: Database, aoc: Aoc, tmp_path: Path
+) -> None:
+    """A record of other tables is not used: after `pg_restore --clean`, nothing is said of rows never compared."""
+    dump, binaries = str(tmp_path / "dump"), str(find_binaries())
+    subprocess.run([f"{binaries}/pg_dump", "-Fc", "-f", dump, copy.url], check=True)
+    with stopped_in(aoc, copy, phase, signal.SIGKILL):
+        pass
+    before = copy.value("SELECT oid FROM pg_class WHERE relname = 'advisory_raw'")
+    clean = [f"{binaries}/pg_restore", "--clean", "--if-exists", "-d", copy.url, dump]
+    subprocess.run(clean, check=False, capture_output=True)  # it stumbles over what the upgrade has made
+    assert copy.value("SELECT oid FROM pg_class WHERE relname = 'advisory_raw'") != before
+
+    ran = rehearse(aoc, copy)
+
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert "The copy was restored since the rehearsal" in ran.err
+    copy.run(ran.err.strip().rpartition("type: ")[2])
+    assert "interrupted" not in rehearse(aoc, copy).err

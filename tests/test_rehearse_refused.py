@@ -184,37 +184,6 @@ def test_a_full_disk_is_a_finding_from_which_it_goes_on(copy: Database, aoc: Aoc
     assert (ran.exit_code, facts(ran)["from_revision"], facts(ran)["way_back"]) == (0, "base", "exact")
 
 
-def test_at_head_nothing_is_pending(copy: Database, aoc: Aoc) -> None:
-    """A copy at head is left as it is, with exit code 0."""
-    assert rehearse(aoc, copy).exit_code == 0
-    before = fingerprint(copy.connection, without="^$"), copy.rows("SELECT * FROM aoc_migration_log")
-
-    ran = rehearse(aoc, copy)
-
-    assert (ran.exit_code, ran.slugs(), ran.report["changed"]) == (0, ["nothing-pending"], False)
-    assert (fingerprint(copy.connection, without="^$"), copy.rows("SELECT * FROM aoc_migration_log")) == before
-
-
-def test_a_hold_is_released_and_reported(copy: Database, aoc: Aoc) -> None:
-    """On a copy under a hold, the rehearsal runs, says so, and the upgrade that it names releases the hold too."""
-    assert rehearse(aoc, copy, "--no-second-upgrade").exit_code == 0
-
-    ran = rehearse(aoc, copy)
-
-    assert (ran.exit_code, "copy-held" in ran.slugs("info"), ran.report["verdict"]) == (0, True, "PASSED")
-    assert ran.report["next"]["choices"][0].endswith("upgrade concelier --release-hold")
-
-
-def test_an_unfinished_rollback_is_refused(copy: Database, aoc: Aoc) -> None:
-    """A copy with an unfinished rollback has no state to come back to: it is left as it is."""
-    assert rehearse(aoc, copy, "--no-second-upgrade").exit_code == 0
-    copy.run("UPDATE aoc_migration_hold SET finished = false")
-
-    ran = rehearse(aoc, copy)
-
-    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["copy-half-way"], False)
-
-
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Pair]:
     """A primary with excititor's database, and its standby."""

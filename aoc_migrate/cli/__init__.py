@@ -187,10 +187,18 @@ def _failed(error: Exception) -> int:
 
 def _check_encoding(words: list[str]) -> None:
     """Refuse bytes that are not UTF-8, which neither PostgreSQL nor a report could hold."""
-    if any("\ud800" <= character <= "\udfff" for character in "".join(words)):
+    if _is_not_utf8("".join(words)):
         from aoc_migrate.errors import refused
 
         raise refused("An argument is not valid UTF-8.")
+    if _is_not_utf8("".join(os.environ.values())):  # maybe in a variable that we do not read
+        from aoc_migrate.database.targets import check_variables
+
+        check_variables()
+
+
+def _is_not_utf8(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _ended(number: int, _frame: FrameType | None) -> NoReturn:

@@ -17,6 +17,10 @@ from aoc_migrate.report.model import Place
 RAW_TABLES = {"concelier": "advisory_raw", "excititor": "vex_raw"}
 TARGETS = tuple(RAW_TABLES)
 COPY = "AOC_COPY_URL"
+_READ = re.compile(
+    "AOC_.+|(CONCELIER|EXCITITOR)_(DATABASE_.+|TABLE_OWNER)|PG(HOST|PORT|USER|DATABASE|SERVICE)|HOSTNAME"
+)
+"""The variables that we read, and do not only hand on to libpq."""
 _PLACE = (
     *("service", "host", "hostaddr", "port", "dbname", "sslmode", "sslrootcert", "sslnegotiation"),
     *("channel_binding", "require_auth", "target_session_attrs"),
@@ -166,10 +170,14 @@ def _with_password(conninfo: str, url: str, variable: str, environment: Mapping[
         return conninfo
     if conninfo_to_dict(conninfo).get("password"):
         raise refused(f"{url} has a password, and {variable} or {variable}_FILE is set too; remove one of them.")
-    try:
-        return make_conninfo(conninfo, password=password)
-    except UnicodeEncodeError:  # which would quote the password
-        raise refused(f"{variable} is not UTF-8 text; write it in UTF-8.") from None
+    return make_conninfo(conninfo, password=password)
+
+
+def check_variables(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse (exit 2) a variable that is not UTF-8, which neither PostgreSQL nor a report could hold."""
+    for name, value in environment.items():
+        if _READ.fullmatch(name) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise refused(f"{name} is not UTF-8 text; write it in UTF-8.")
 
 
 def read_schema_and_owner(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
@@ -189,6 +197,7 @@ def read_schema_and_owner(name: str, environment: Mapping[str, str] = os.environ
 
 def choose_targets(names: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Target]:
     """Return the named targets, or all configured ones. Raises Abort (exit 2) if no target is configured."""
+    check_variables(environment)  # under stock Alembic, nothing else has
     configured = read_targets(environment)
     for name in names:
         if name not in configured:

@@ -87,6 +87,8 @@ def _refuse(folder: Path, kit: Kit) -> None:
     if len(names) != len(set(names)):
         raise refused("Two reports have the same file name, and both go into one folder. Rename one.")
     for path in (*kit.reports, *([kit.wheel] if kit.wheel else [])):
+        if not path.name.isprintable():  # a line break would end its line of the checksums
+            raise refused(f"The file name {path.name!r} has a character that cannot be printed. Rename the file.")
         if not path.is_file():
             raise refused(f"{path} is not a file.")
 
@@ -183,6 +185,11 @@ def _sign(new: Path, command: str) -> None:
         signer = subprocess.run(arguments, cwd=new, check=False, capture_output=True, text=True)
     except (OSError, ValueError) as error:
         name = command.split(maxsplit=1)[0] if command.strip() else "''"  # the options may hold a passphrase
+        if "=" in name:  # and so may this
+            raise refused(
+                "Could not start the signer: --sign-command begins with an assignment, and no shell runs it. "
+                "Export the variable first, or name a script that sets it."
+            ) from None
         reason = error.strerror if isinstance(error, OSError) else "its quotes are unbalanced"
         raise refused(f"Could not start the signer {name}: {reason}.") from None
     if signer.returncode:

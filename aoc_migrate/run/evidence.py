@@ -19,7 +19,7 @@ from aoc_migrate.report.model import FAILED, USAGE, Report, finding
 from aoc_migrate.run.evidence_folder import INDEX, list_runs, new_run, replace_text
 from aoc_migrate.run.plan import run_plan
 from aoc_migrate.run.target_run import Options, on_target
-from aoc_migrate.run.upgrade import UpgradeOptions, run_upgrade
+from aoc_migrate.run.upgrade import UpgradeOptions, goal_up, run_upgrade
 from aoc_migrate.run.verify import VerifyOptions, run_verify
 
 FORMS = {"json": "json", "markdown": "md", "html": "html"}
@@ -72,6 +72,7 @@ class Evidence:
         return report
 
     def _plan_and_upgrade(self, session: Session, report: Report, options: UpgradeOptions) -> None:
+        goal_up(self.target.name, options.revision, report.revision)  # what is refused leaves no evidence
         planned = replace(report, findings=[], steps=[], facts=())
         run_plan(session, planned, options.revision)
         self._keep("plan", planned)
@@ -121,7 +122,8 @@ class Evidence:
         with self._attempt():
             if not self._kept:
                 shutil.rmtree(self.folder)
-            list_runs(self.folder.parent)
+            if self._kept or (self.folder.parent / INDEX).exists():  # which may list the folder that is gone
+                list_runs(self.folder.parent)
 
     @contextmanager
     def _attempt(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.database.targets import configured
 from aoc_migrate.inspect.catalog_state import REPAIRABLE
 from aoc_migrate.report.commands import split
-from aoc_migrate.report.model import Finding, Next, Report
+from aoc_migrate.report.model import TRY_LATER, Finding, Next, Report
 from aoc_migrate.revisions.current import chain_state
 from aoc_migrate.run import hold
 
@@ -161,6 +161,39 @@ def _under_hold(target: str, current_hold: hold.Hold, release: str) -> Next:
 def accepted(again: str) -> list[str]:
     """Return the options --accept of a command."""
     return [f"--accept {shlex.quote(value)}" for name, value in pairwise(shlex.split(again)) if name == "--accept"]
+
+
+def after_rehearsal(report: Report, again: str, *, allowed: bool) -> Next:
+    """Return what to type after a rehearsal: after a good one, what leads to the upgrade of the target itself.
+
+    ``allowed``: the rehearsal was allowed to write links.
+    """
+    found = {finding.slug for finding in report.findings}
+    if "way-back-differs" in found:
+        return Next(
+            choices=(again,), note="Restore the copy, and rehearse again. This one is as the downgrade left it."
+        )
+    if report.errors:
+        allowed |= "retrofit-not-allowed" in found
+        fix = FIX if any(finding.exit_code != TRY_LATER for finding in report.errors) else ""
+        return Next(
+            f"{RETROFIT} {again}" if allowed else again, note=f"{fix} {_on_the_copy(report.target)}" if fix else ""
+        )
+    if "nothing-pending" in found:
+        return Next(f"aoc-migrate status {report.target}")
+    words = [RETROFIT] if allowed else []
+    words += ["aoc-migrate upgrade", report.target, *accepted(again)]
+    words += ["--release-hold"] if "copy-held" in found else []
+    return Next(f"aoc-migrate plan {report.target}", choices=(" ".join(words),))
+
+
+def _on_the_copy(target: str) -> str:
+    """Return what to know of the commands that findings name: they change what is configured, not the copy."""
+    variable = f"{target.upper()}_DATABASE_URL"
+    return (
+        f"Their commands run on {variable}. To run one on the copy, set {variable} to the copy's URL for that "
+        "command only."
+    )
 
 
 def without_query(following: Next, limits: Limits) -> Next:

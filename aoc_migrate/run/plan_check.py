@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.fingerprint import fingerprint
-from aoc_migrate.psql.script_steps import Job
+from aoc_migrate.psql.script_steps import Job, upgrade_job
 from aoc_migrate.report.facts.planning import BoundFacts
 from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions import ledger
@@ -26,9 +26,13 @@ def bound(session: Session, job: Job) -> BoundFacts:
         table: {kind: {name: digest(found) for name, found in objects.items()} for kind, objects in kinds.items()}
         for table, kinds in _definitions(session).items()
     }
-    revisions = {revision.id: checksum(revision) for revision in job.revisions}
     creates = catalog.kind(session, session.target.table) is None
-    return BoundFacts(revisions, digests, table_owner=session.target.table_owner if creates else None)
+    return BoundFacts(_checksums(job), digests, table_owner=session.target.table_owner if creates else None)
+
+
+def _checksums(job: Job) -> dict[str, str]:
+    """Return the digest of the SQL of each revision that ``job`` runs."""
+    return {revision.id: checksum(revision) for revision in job.revisions}
 
 
 def _definitions(session: Session) -> dict[str, Objects]:
@@ -112,11 +116,14 @@ def _place(session: Session, report: Report, plan: ApprovedPlan) -> Iterator[Dif
 
 
 def _revisions(session: Session, report: Report, plan: ApprovedPlan, *, began: bool) -> Iterator[Difference]:
-    """Yield the revisions whose SQL differs, and that the database is not where the plan starts, or has got to."""
-    target, known = session.target.name, {revision.id: revision for revision in history(session.target.name)}
-    for id_, planned in plan.revisions.items():
-        if id_ not in known or checksum(known[id_]) != planned:
-            yield _difference("revision", id_, "present", "changed" if id_ in known else "absent")
+    """Yield the revisions that differ from those that would run, and that the plan does not start at this one."""
+    target = session.target.name
+    due = _checksums(upgrade_job(target, plan.from_revision, plan.to_revision))
+    for id_ in sorted({*plan.revisions, *due}):
+        if plan.revisions.get(id_) != due.get(id_):
+            changed = "changed" if id_ in plan.revisions else "present"
+            planned = "present" if id_ in plan.revisions else "absent"
+            yield _difference("revision", id_, planned, changed if id_ in due else "absent")
     start, now = position(target, plan.from_revision), position(target, report.revision)
     if now != start and not (began and now > start):
         yield _difference("revision", target, plan.from_revision or "base", report.revision or "base")

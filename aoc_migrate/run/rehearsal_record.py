@@ -49,7 +49,7 @@ def begin(
     shapes = {table: known for table in tables if (known := shape(session, table))}
     digests = {table: digest(session, table, known) for table, known in shapes.items()}
     by, at = (held.command, held.held_at) if held else (None, None)
-    before = {"entries": entries, "digests": data(digests), "held_by": by, "held_at": at}
+    before = {"entries": entries, "digests": data(digests), "held_by": by, "held_at": at, "oids": _oids(session)}
     create(session, REHEARSAL)
     with own_tables_locked(session, REHEARSAL, writes=True):
         session.run(
@@ -60,20 +60,43 @@ def begin(
 
 
 def read(session: Session) -> Record | None:
-    """Return the record of an interrupted rehearsal, or None. Raises Abort ``foreign-object``."""
+    """Return the record of an interrupted rehearsal, or None.
+
+    Raises Abort ``foreign-object``, and (exit 2) if the record is damaged, or is about other tables.
+    """
     if catalog.kind(session, REHEARSAL) is None:
         return None
     with own_tables_locked(session, REHEARSAL):
         rows = session.rows(f"SELECT revision, phase, before, phases, kept FROM {session.schema[REHEARSAL]}")
     if not rows:
         return None
+    name = session.schema[REHEARSAL]
     try:
-        return _record(rows[0])
+        record, oids = _record(rows[0]), rows[0]["before"]["oids"]
     except (AttributeError, KeyError, TypeError, ValueError):
-        name = session.schema[REHEARSAL]
         raise refused(
             f"What {name} remembers of a rehearsal is damaged. Restore the copy; or drop the table."
         ) from None
+    if oids != _oids(session):
+        raise refused(
+            f"The copy was restored since the rehearsal that {name} remembers: its tables are others. Nothing has "
+            "changed. Restore it into a new database, where no version and no hold is left of that rehearsal. Or, "
+            f"to rehearse it as it is, type: DROP TABLE {name};"
+        )
+    return record
+
+
+def _oids(session: Session) -> list[int]:
+    """Return what identifies the tables that the revisions alter: a view swap renames one, a restore makes others.
+
+    ``pg_restore --clean`` does not drop our record, which its dump lacks.
+    """
+    rows = session.rows(
+        "SELECT oid::bigint AS oid FROM pg_class WHERE relname = ANY (%s) AND relkind IN ('r', 'p') "
+        "AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY oid",
+        (altered_tables(session.target.name), session.target.schema),
+    )
+    return [row["oid"] for row in rows]
 
 
 def _record(row: Row) -> Record:

@@ -16,12 +16,12 @@ from aoc_migrate.inspect.rehearsal_room import room_needed
 from aoc_migrate.inspect.session_checks import write_findings
 from aoc_migrate.report.facts.rehearsed import RehearsalFacts
 from aoc_migrate.report.formatting import bytes_shown
-from aoc_migrate.report.model import TRY_LATER, Finding, Next, Report, finding
-from aoc_migrate.revisions.current import our_tables, read_revision
+from aoc_migrate.report.model import TRY_LATER, Finding, Report, finding
+from aoc_migrate.revisions.current import catalog_findings, our_tables, read_revision
 from aoc_migrate.revisions.graph import contract_at, head
 from aoc_migrate.run import hold, rehearsal_record
 from aoc_migrate.run.audit import run_audit
-from aoc_migrate.run.next_step import FIX, RETROFIT, accepted
+from aoc_migrate.run.next_step import after_rehearsal
 from aoc_migrate.run.rehearsal_phases import Phases
 from aoc_migrate.run.rehearsal_record import Record
 from aoc_migrate.run.rollback import run_downgrade
@@ -65,7 +65,7 @@ def run_rehearse(session: Session, report: Report, options: Options, rehearsal: 
         with _alone(session), marked(session) as mark:
             _rehearse(session, report, Phases(session, report, options, mark), rehearsal)
     again = " ".join(["aoc-migrate rehearse", report.target, *options.typed])
-    report.next = _next(report, options, again)
+    report.next = after_rehearsal(report, again, allowed=options.flags.allow_supersedes_retrofit)
 
 
 def _is_the_copy(session: Session, named: str) -> None:
@@ -114,13 +114,13 @@ def _rehearse(session: Session, report: Report, phases: Phases, rehearsal: Rehea
 def _may_begin(session: Session, report: Report, phases: Phases, rehearsal: RehearseOptions) -> bool:
     """Audit, and estimate the room; return whether the rehearsal may begin. Changes nothing."""
     target, database = report.target, rehearsal.database
-    if report.revision == head(target):
-        report.findings.append(finding("nothing-pending", database, revision=report.revision))
-        return False
     found = hold.read(session)
     if found and not found.finished:
         words = {"command": found.command, "revision": found.revision or "base"}
         report.findings.append(finding("copy-half-way", database, **words))
+        return False
+    if report.revision == head(target):
+        report.findings.append(_at_head(session, report.revision, found, database))
         return False
     if not phases.run("audit", "audit", partial(run_audit, limit=phases.options.limit)):
         return False
@@ -138,6 +138,17 @@ def _may_begin(session: Session, report: Report, phases: Phases, rehearsal: Rehe
         }
         report.findings.append(finding("copy-too-small", database, **words))
     return not report.errors
+
+
+def _at_head(session: Session, revision: str, found: hold.Hold | None, database: str) -> Finding:
+    """Return why a copy at head is not rehearsed; an error if an upgrade of it would not find everything done."""
+    wrong = [each.subject for each in catalog_findings(session, revision) if each.severity == "error"]
+    reasons = [f"it is under a hold, left by `{found.command}`"] if found else []
+    reasons += [f"this is missing or wrong: {', '.join(wrong)}"] if wrong else []
+    if not reasons:
+        return finding("nothing-pending", database, revision=revision)
+    words = {"target": session.target.name, "release": " --release-hold" if found else ""}
+    return finding("head-incomplete", database, reason="; ".join(reasons), revision=revision, **words)
 
 
 def _there_and_back(
@@ -214,33 +225,3 @@ def _left(session: Session) -> list[Finding]:
         "hold": "under a hold" if hold.read(session) else "not under a hold",
     }
     return [finding("rehearsal-unfinished", session.value("SELECT current_database()"), **words)]
-
-
-def _next(report: Report, options: Options, again: str) -> Next:
-    """Return what to type next: after a good rehearsal, what leads to the upgrade of the target itself."""
-    found = {finding.slug for finding in report.findings}
-    if "way-back-differs" in found:
-        return Next(
-            choices=(again,), note="Restore the copy, and rehearse again. This one is as the downgrade left it."
-        )
-    if report.errors:
-        allowed = options.flags.allow_supersedes_retrofit or "retrofit-not-allowed" in found
-        fix = FIX if any(finding.exit_code != TRY_LATER for finding in report.errors) else ""
-        return Next(
-            f"{RETROFIT} {again}" if allowed else again, note=f"{fix} {_on_the_copy(report.target)}" if fix else ""
-        )
-    if "nothing-pending" in found:
-        return Next(f"aoc-migrate status {report.target}")
-    words = [RETROFIT] if options.flags.allow_supersedes_retrofit else []
-    words += ["aoc-migrate upgrade", report.target, *accepted(again)]
-    words += ["--release-hold"] if "copy-held" in found else []
-    return Next(f"aoc-migrate plan {report.target}", choices=(" ".join(words),))
-
-
-def _on_the_copy(target: str) -> str:
-    """Return what to know of the commands that findings name: they change what is configured, not the copy."""
-    variable = f"{target.upper()}_DATABASE_URL"
-    return (
-        f"Their commands run on {variable}. To run one on the copy, set {variable} to the copy's URL for that "
-        "command only."
-    )

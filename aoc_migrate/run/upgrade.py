@@ -46,7 +46,7 @@ class UpgradeOptions:
 def run_upgrade(session: Session, report: Report, options: UpgradeOptions) -> None:
     """Audit, upgrade, put back what is missing, verify. At head with a clean catalog, takes no lock."""
     target = session.target.name
-    goal = _goal_up(target, options.revision, report.revision)
+    goal = goal_up(target, options.revision, report.revision)
     if _stops(session, report, options, goal):
         return
     if options.plan and _elsewhere(session, report, options.plan):
@@ -114,7 +114,8 @@ def _keep(
         options.keep(command, replace(report, changed=False, steps=[], findings=[*report.findings, *more]))
 
 
-def _goal_up(target: str, revision: str, current: str | None) -> str | None:
+def goal_up(target: str, revision: str, current: str | None) -> str | None:
+    """Return the absolute revision that an upgrade goes to. Raises Abort (exit 2) if that would be down."""
     if revision.startswith("-"):
         raise refused(f"upgrade cannot go down to {revision}. Run: aoc-migrate downgrade {target} {revision}")
     goal = resolve(target, revision, current)

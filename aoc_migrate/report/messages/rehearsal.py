@@ -28,6 +28,10 @@ REHEARSAL: dict[str, Message] = {
         "If the target is not at head, restore a newer copy of it.",
         severity="info",
     ),
+    "head-incomplete": Message(
+        "The copy {subject} is at head ({revision}), but {reason}. It has no revision to come back to.",
+        "To see what the target needs, try it on the copy: aoc-migrate upgrade {target}{release}",
+    ),
     "rehearsal-unfinished": Message(
         "The rehearsal ended in the phase `{phase}`. The copy {subject} is at {revision}, {hold}.",
         "Run the same command again: it goes on from there, and compares with the state before the rehearsal.",
