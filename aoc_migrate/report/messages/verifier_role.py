@@ -15,6 +15,11 @@ VERIFIER: dict[str, Message] = {
         "The role {subject} may not {lacking}; verification would fail.",
         "Run: aoc-migrate verifier create {target}",
     ),
+    "verifier-limit-lost": Message(
+        "Policies of the role {role} on {subject} are missing or changed: it may see rows of other tenants.",
+        "If it is for one tenant, run: aoc-migrate verifier create {target} --tenant {tenant}; if it is for every "
+        "tenant, run verifier drop, then verifier create without --tenant.",
+    ),
     "verifier-reads-more": Message(
         "The role {subject} may read more than verification needs: {names}.",
         "Revoke it, or find out who relies on it; every role may read what PUBLIC may.",
