@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import LiteralString
 
 import psycopg
@@ -28,6 +29,7 @@ from aoc_migrate.revisions.graph import contract_at
 from aoc_migrate.run.verifier_policies import change_policies, drops, replacements
 
 CONNECTION_LIMIT = 5
+_TRIES = 5
 _ROTATED = "The password is the one in the file; the server got only a salted hash of it. "
 _KEPT = "No password was set; --password-file sets one. "
 _LOGIN = (
@@ -89,16 +91,21 @@ def run_drop(session: Session, report: Report) -> None:
         return
     with locked(session, report), ledger.recorded(session, report, "verifier drop", report.revision):
         report.changed = True
-        for table in (name for name in (contract.table, *BOOKKEEPING) if catalog.kind(session, name) is not None):
-            _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
-        change_policies(session, drops(session, role))  # after that: an interruption must not show more
-        _run(session, "REVOKE ALL ON SCHEMA {} FROM {}", session.target.schema, role)
-        _run(session, "REVOKE ALL ON DATABASE {} FROM {}", session.connection.info.dbname, role)
         try:
-            _run(session, "DROP ROLE {}", role)
+            with suppress(psycopg.errors.UndefinedObject):  # the other target's run dropped it: nothing was left
+                _drop(session, contract, role)
         except psycopg.errors.DependentObjectsStillExist as error:
             values = {"reason": first_line(error, session.target), "quoted": session.quoted(role)}
             report.findings.append(finding("verifier-not-dropped", role, **values))
+
+
+def _drop(session: Session, contract: Contract, role: str) -> None:
+    for table in (name for name in (contract.table, *BOOKKEEPING) if catalog.kind(session, name) is not None):
+        _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
+    change_policies(session, drops(session, role))  # after that: an interruption must not show more
+    _run(session, "REVOKE ALL ON SCHEMA {} FROM {}", session.target.schema, role)
+    _run(session, "REVOKE ALL ON DATABASE {} FROM {}", session.connection.info.dbname, role)
+    _run(session, "DROP ROLE {}", role)
 
 
 def _verify(session: Session, note: str = "") -> Next:
@@ -132,12 +139,23 @@ def _report_tenant(report: Report, tenant: str | None) -> None:
 
 
 def _run(session: Session, text: LiteralString, *names: str | Relation | sql.Composable) -> None:
-    session.run(composed(session, text, *names))
+    """Run a statement; again, where the same command for the other target has changed the role meanwhile.
+
+    The role is the server's, and the run lock is the database's: nothing keeps two such runs apart.
+    """
+    statement = composed(session, text, *names)
+    for _ in range(_TRIES - 1):
+        # XX000 is "tuple concurrently updated": the other change is committed by then.
+        with suppress(psycopg.errors.InternalError_, psycopg.errors.UniqueViolation):
+            session.run(statement)
+            return
+    session.run(statement)
 
 
 def _make_role(session: Session, role: str) -> None:
     if not exists(session, role):
-        _run(session, "CREATE ROLE {}", role)
+        with suppress(psycopg.errors.DuplicateObject):
+            _run(session, "CREATE ROLE {}", role)
     _run(session, "ALTER ROLE {} LOGIN CONNECTION LIMIT {}", role, sql.Literal(CONNECTION_LIMIT))
     _run(session, "ALTER ROLE {} SET default_transaction_read_only = on", role)
 
