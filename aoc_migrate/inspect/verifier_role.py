@@ -11,6 +11,7 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.inspect.row_security import has_policies, intact, restricted, tenant_of
+from aoc_migrate.inspect.verifier_escapes import escapes
 from aoc_migrate.inspect.verifier_tries import try_as_role
 from aoc_migrate.report.model import Finding, finding
 
@@ -92,10 +93,7 @@ def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
         return
     yield from limit_lost(session, contract, role) or _lacking(session, contract, role)
     yield from _beyond(session, contract, role)
-    if not session.value(
-        "SELECT 'default_transaction_read_only=on' = ANY (rolconfig) FROM pg_roles WHERE rolname = %s", (role,)
-    ):
-        yield finding("verifier-not-read-only", role, quoted=session.quoted(role))
+    yield from escapes(session, role)
     rows = _rights(session, contract, session.flags.verifier_user)
     # Views, and tables of untrusted roles, are not tried: planning a query runs their immutable functions, which
     # could RESET ROLE. What the role has a right to read is reported as verifier-reads-more already.

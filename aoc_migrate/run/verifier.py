@@ -158,6 +158,8 @@ def _make_role(session: Session, role: str) -> None:
             _run(session, "CREATE ROLE {}", role)
     _run(session, "ALTER ROLE {} LOGIN CONNECTION LIMIT {}", role, sql.Literal(CONNECTION_LIMIT))
     _run(session, "ALTER ROLE {} SET default_transaction_read_only = on", role)
+    here = session.connection.info.dbname  # what is set there would win
+    _run(session, "ALTER ROLE {} IN DATABASE {} RESET default_transaction_read_only", role, here)
 
 
 def _set_password(session: Session, role: str, password: str | None) -> None:

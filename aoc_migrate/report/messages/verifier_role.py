@@ -31,7 +31,12 @@ VERIFIER: dict[str, Message] = {
     ),
     "verifier-not-read-only": Message(
         "The role {subject} does not start its sessions read-only.",
-        "Run: ALTER ROLE {quoted} SET default_transaction_read_only = on;",
+        "Run: ALTER ROLE {who} SET default_transaction_read_only = on;",
+    ),
+    "verifier-borrows-rights": Message(
+        "The role {subject} may execute functions that run with their owner's rights: {names}.",
+        "Make sure that they do only what the role may, or revoke EXECUTE on them from {quoted} and PUBLIC.",
+        severity="warning",
     ),
     "tenant-without-rows": Message(
         "{subject} has no rows of tenant {tenant}: there is nothing to check.",
