@@ -115,3 +115,14 @@ def test_a_lost_limit_is_never_widened(changed: bool, limited: Aoc, migrated: Da
     assert migrated.rows("SELECT polname FROM pg_policy") == before
     assert aoc("verifier", "create", "--tenant", "acme").exit_code == 0
     assert (seen_by(migrated, ROLE), limited("verify").exit_code) == (["acme"], 0)
+
+
+def test_a_limit_without_row_level_security_is_found(limited: Aoc, migrated: Database, aoc: Aoc) -> None:
+    """Where row-level security was turned off later, check and create say that the limit has no effect."""
+    migrated.run(f"ALTER TABLE {migrated.table} DISABLE ROW LEVEL SECURITY")
+
+    for words in ("check", "create"):
+        ran = aoc.json("verifier", words)
+
+        assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["tenant-not-limited"], False)
+    assert limited("verify").exit_code == 1

@@ -91,6 +91,9 @@ def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
     if powers:
         yield finding("verifier-too-privileged", role, powers=", ".join(powers))
         return
+    tenant = tenant_of(session, contract.table, role)
+    if tenant is not None and not row_security(session, contract):
+        yield not_limited(session, contract, tenant)
     yield from limit_lost(session, contract, role) or _lacking(session, contract, role)
     yield from _beyond(session, contract, role)
     yield from escapes(session, role)
@@ -119,6 +122,11 @@ def limit_lost(session: Session, contract: Contract, role: str) -> list[Finding]
     known = tenant_of(session, contract.table, role)
     tenant = "TENANT" if known is None else shlex.quote(known)
     return [finding("verifier-limit-lost", contract.table, role=role, tenant=tenant, target=session.target.name)]
+
+
+def not_limited(session: Session, contract: Contract, tenant: str) -> Finding:
+    """Return that a limit to ``tenant`` has no effect, because row-level security is off."""
+    return finding("tenant-not-limited", contract.table, tenant=tenant, target=session.target.name)
 
 
 def row_security(session: Session, contract: Contract) -> bool:

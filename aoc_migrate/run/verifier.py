@@ -58,9 +58,10 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
         return
     changed = replacements(session, contract, role, tenant)
     report.findings += [*_obstacles(session, contract, role, changed), *may_not_let_in(session, role)]
-    if tenant is not None and not row_security(session, contract):
-        report.findings.append(finding("tenant-not-limited", contract.table, tenant=tenant))
-    if tenant is None and exists(session, role) and tenant_of(session, contract.table, role) is None:
+    limit = tenant_of(session, contract.table, role) if tenant is None else tenant
+    if limit is not None and not row_security(session, contract):
+        report.findings.append(verifier.not_limited(session, contract, limit))
+    if limit is None and exists(session, role):
         report.findings += limit_lost(session, contract, role)
     report.findings += strange_tenant(session, contract, tenant)
     if report.errors:

@@ -45,7 +45,8 @@ VERIFIER: dict[str, Message] = {
     ),
     "tenant-not-limited": Message(
         "Row-level security is off on {subject}: a role for tenant {tenant} alone would see every tenant's rows.",
-        "Create policies for the services and turn it on, or leave out --tenant.",
+        "Create policies for the services and turn it on, or leave out --tenant. If the role exists, first "
+        "run: aoc-migrate verifier drop {target}",
     ),
     "verifier-could-write": Message(
         "Acting as {subject}, we could run {what}; it was rolled back.",
