@@ -36,9 +36,10 @@ MADE = {
     "dirty": ("head", ("constraints", "concelier", "--remove")),
     "deduped": ("dirty", ("dedupe", "--apply")),
     "repaired": ("dirty", ("repair", "--rule", "all", "--apply")),
-    "verifier": ("head", ("verifier", "create", "concelier")),
+    "guarded": ("head", ()),
+    "verifier": ("guarded", ("verifier", "create", "concelier")),
 }
-"""Each database: the one that it is a copy of, and the command that made it."""
+"""Each database: the one that it is a copy of, and the command that made it. In a guarded one, policies apply."""
 DIRT = """UPDATE advisory_raw SET content_hash = 'x', upstream_id = 'u' WHERE id IN ('r1', 'r2');
 UPDATE advisory_raw SET tenant = ' ' WHERE id = 'r3'"""
 
@@ -95,6 +96,8 @@ class Lab:
             assert ran.exit_code == 0, ran.out + ran.err
         if name == "dirty":
             made.run(DIRT)
+        if name == "guarded":
+            made.run("ALTER TABLE advisory_backup_20251028 ENABLE ROW LEVEL SECURITY")
         if name == "verifier":
             newer = has(made.connection, ADMIN_OPTION)
             options = "ADMIN TRUE, INHERIT FALSE, SET FALSE"

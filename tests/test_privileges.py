@@ -39,7 +39,7 @@ TYPED = {
     "repair --restore --apply": "repaired",
     "dedupe --restore --apply": "deduped",
     "rehearse": "half --copy-is rights_copy",
-    "verifier create": "head",
+    "verifier create": "guarded",
     "verifier drop": "verifier",
 }
 """For each command of the page, the database that it runs on, and what is typed besides."""

@@ -55,7 +55,8 @@ def create(run: Run, password: str | None, tenant: str | None) -> None:
 def check(run: Run) -> None:
     """Check that the role can read what it needs, and do nothing else.
 
-    Checks its rights, then tries to write and create as that role, in a transaction that is rolled back.
+    Checks its rights, then tries to write and create as that role, in a transaction that is rolled back. It lists
+    functions that would run with their owner's rights, but does not try them.
 
     \b
     aoc-migrate verifier check

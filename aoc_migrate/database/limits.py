@@ -8,6 +8,8 @@ from aoc_migrate.errors import refused
 
 THROTTLE_QUERY = "AOC_THROTTLE_QUERY"
 """The variable that holds the query of --throttle-query."""
+LONGEST_NAME = 63
+"""The bytes of a name that PostgreSQL keeps: it cuts a longer one off."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,11 @@ def read_limits(environment: Mapping[str, str] = os.environ) -> Limits:
 
 
 def read_flags(environment: Mapping[str, str] = os.environ) -> Flags:
-    """Return the guide's flags. Raises Abort (exit 2) for a value that is neither true nor false."""
+    """Return the guide's flags. Raises Abort (exit 2) for a value that a flag cannot have."""
     return Flags(
         _read_boolean("AOC_GUARD_ENABLED", True, environment),
         _read_boolean("AOC_ALLOW_SUPERSEDES_RETROFIT", False, environment),
-        environment.get("AOC_VERIFIER_USER") or "stella-aoc-verify",
+        _read_role("AOC_VERIFIER_USER", "stella-aoc-verify", environment),
         _read_boolean("AOC_METRICS_ENABLED", True, environment),
     )
 
@@ -74,3 +76,15 @@ def _read_boolean(variable: str, default: bool, environment: Mapping[str, str]) 
     if value not in ("", "true", "false"):
         raise refused(f"{variable} is neither true nor false. Write {variable}={str(default).lower()}")
     return default if not value else value == "true"
+
+
+def _read_role(variable: str, default: str, environment: Mapping[str, str]) -> str:
+    """Return the name of a role that PostgreSQL lets exist under exactly this name."""
+    role = environment.get(variable) or default
+    reserved = role in ("public", "none") or role.startswith("pg_")
+    if reserved or not role.isprintable() or len(role.encode()) > LONGEST_NAME:
+        raise refused(
+            f"{variable} cannot be the name of a role. Write one line of at most {LONGEST_NAME} bytes that is not "
+            f"public or none and does not begin with pg_, such as {variable}={default}"
+        )
+    return role

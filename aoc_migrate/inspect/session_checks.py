@@ -1,6 +1,5 @@
 """Checks of the session: is this the right database, and do we have the rights that we need?"""
 
-import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -14,10 +13,10 @@ from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import Abort
+from aoc_migrate.inspect.row_security import ALL_ROWS_POLICY, intact, named, only_tenant, restricted
 from aoc_migrate.report.model import FINDINGS, TRY_LATER, Finding, finding
 
 VISIBLE = "this role sees every row"
-ALL_ROWS_POLICY, TENANT_POLICY = "aoc_verify_all", "aoc_verify_tenant"  # ours, on a raw table
 
 
 def current_revision(session: Session, known: list[str]) -> str | None:
@@ -117,54 +116,17 @@ def table_missing(session: Session, contract: Contract, revision: str | None) ->
     )
 
 
-def policy_of(session: Session, table: str, role: str) -> str | None:
-    """Return the condition of our own policy for ``role`` on ``table``, or None if there is no such policy."""
-    condition: str | None = session.value(
-        "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = to_regclass(%s) "
-        f"AND polname = '{ALL_ROWS_POLICY}' AND EXISTS (SELECT FROM pg_roles JOIN unnest(polroles) AS named "
-        "ON named <> 0 WHERE rolname = %s AND pg_has_role(pg_roles.oid, named, 'USAGE'))",
-        (str(session.schema[table]), role),
-    )
-    return condition
-
-
-def tenant_of(session: Session, table: str, role: str) -> str | None:
-    """Return the one tenant that our own policy limits ``role`` to, or None if it does not."""
-    condition = policy_of(session, table, role) or ""
-    found = re.fullmatch(r"\(\(?tenant\)?(?:::text)? = (E?)'(.*)'::text\)", condition, re.DOTALL)
-    if not found:
-        return None
-    tenant = found[2].replace("''", "'")
-    return tenant.replace("\\\\", "\\") if found[1] else tenant
-
-
-def only_tenant(session: Session, table: str) -> str | None:
-    """Return the one tenant that our own policy limits this session to, or None if it does not."""
-    if not session.value("SELECT row_security_active(to_regclass(%s))", (str(session.schema[table]),)):
-        return None
-    return tenant_of(session, table, session.value("SELECT current_user"))
-
-
-def restricted(role: str, table: str) -> str:
-    """Return the SQL condition that a restrictive policy of others holds for ``role`` on ``table``, an oid."""
-    return (
-        f"EXISTS (SELECT FROM pg_policy WHERE polrelid = {table} AND polcmd IN ('r', '*') AND NOT polpermissive "
-        f"AND polname <> '{TENANT_POLICY}' AND EXISTS (SELECT FROM unnest(polroles) AS named "
-        f"WHERE named = 0 OR pg_has_role({role}, named, 'USAGE')))"
-    )
-
-
 def unreadable(session: Session, table: str, *, one_tenant: bool = False) -> list[Finding]:
     """Return why this session cannot read every row of ``table``: missing SELECT, or row-level security.
 
-    ``one_tenant``: accept a verifier that our own policy limits to one tenant.
+    ``one_tenant``: accept a verifier that our own policies limit to one tenant.
 
     ``row_security_active`` stays true under a policy that shows everything, so the policies themselves are checked
     as well (domain.md, Row-level security). A restrictive policy would hide rows again.
     """
     facts = session.row(
         "SELECT current_user AS role, has_table_privilege(c.oid, 'SELECT') AS whole, row_security_active(c.oid) "
-        f"AND NOT coalesce((SELECT bool_or(polname = '{ALL_ROWS_POLICY}' AND polpermissive "
+        f"AND NOT coalesce((SELECT bool_or({named(ALL_ROWS_POLICY)} AND polpermissive "
         "AND pg_get_expr(polqual, polrelid) = 'true') AND bool_and(polpermissive) FROM pg_policy "
         "WHERE polrelid = c.oid AND polcmd IN ('r', '*') AND EXISTS ("
         "SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false) AS filtered, "
@@ -176,7 +138,7 @@ def unreadable(session: Session, table: str, *, one_tenant: bool = False) -> lis
         remedy = f"Run: {grant_select(session, table)}"
         return [finding("privileges", table, role=facts["role"], action=f"read {table}", remedy=remedy)]
     tenants = one_tenant and not facts["restricted"] and only_tenant(session, table) is not None
-    if facts["filtered"] and not tenants:
+    if facts["filtered"] and not (tenants and intact(session, table, session.value("SELECT current_user"))):
         return [finding("row-level-security", table, role=facts["role"])]
     return []
 

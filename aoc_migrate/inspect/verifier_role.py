@@ -1,5 +1,6 @@
 """Checks of the verifier: a role that can read what verification needs, and can do nothing else."""
 
+import shlex
 from collections.abc import Iterator
 
 from aoc_migrate.contract.model import Contract
@@ -9,7 +10,8 @@ from aoc_migrate.database.majors import rights_beyond_select
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.trust import owner_of, trusted
-from aoc_migrate.inspect.session_checks import policy_of, restricted, tenant_of
+from aoc_migrate.inspect.row_security import has_policies, intact, restricted, tenant_of
+from aoc_migrate.inspect.verifier_escapes import escapes
 from aoc_migrate.inspect.verifier_tries import try_as_role
 from aoc_migrate.report.model import Finding, finding
 
@@ -89,17 +91,52 @@ def check(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
     if powers:
         yield finding("verifier-too-privileged", role, powers=", ".join(powers))
         return
-    yield from _lacking(session, contract, role)
+    tenant = tenant_of(session, contract.table, role)
+    if tenant is not None and not row_security(session, contract):
+        yield not_limited(session, contract, tenant)
+    yield from limit_lost(session, contract, role) or _lacking(session, contract, role)
     yield from _beyond(session, contract, role)
-    if not session.value(
-        "SELECT 'default_transaction_read_only=on' = ANY (rolconfig) FROM pg_roles WHERE rolname = %s", (role,)
-    ):
-        yield finding("verifier-not-read-only", role, quoted=session.quoted(role))
+    yield from escapes(session, role)
     rows = _rights(session, contract, session.flags.verifier_user)
     # Views, and tables of untrusted roles, are not tried: planning a query runs their immutable functions, which
     # could RESET ROLE. What the role has a right to read is reported as verifier-reads-more already.
     others = [r["name"] for r in rows if r["plain"] and not r["needed"] and "read" not in r["rights"]]
     yield from try_as_role(session, contract, role, others)
+
+
+def limit_lost(session: Session, contract: Contract, role: str) -> list[Finding]:
+    """Return that policies of ours are missing for a role that is limited to one tenant, or may have been.
+
+    A role whose policies are all gone was not limited if it reads what only an unlimited one is granted.
+    """
+    if not row_security(session, contract) or intact(session, contract.table, role):
+        return []
+    reads = [
+        session.value(
+            "SELECT has_table_privilege(%s, to_regclass(%s), 'SELECT')", (role, str(session.schema[table]))
+        )
+        for table in (contract.table, STATE, LOG)
+    ]
+    if not has_policies(session, contract.table, role) and (not reads[0] or any(reads[1:])):
+        return []
+    known = tenant_of(session, contract.table, role)
+    tenant = "TENANT" if known is None else shlex.quote(known)
+    return [finding("verifier-limit-lost", contract.table, role=role, tenant=tenant, target=session.target.name)]
+
+
+def not_limited(session: Session, contract: Contract, tenant: str) -> Finding:
+    """Return that a limit to ``tenant`` has no effect, because row-level security is off."""
+    return finding("tenant-not-limited", contract.table, tenant=tenant, target=session.target.name)
+
+
+def row_security(session: Session, contract: Contract) -> bool:
+    """Return whether the raw table has row-level security."""
+    return bool(
+        session.value(
+            "SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass(%s)",
+            (str(session.schema[contract.table]),),
+        )
+    )
 
 
 def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Finding]:
@@ -127,12 +164,11 @@ def _lacking(session: Session, contract: Contract, role: str) -> Iterator[Findin
 
 
 def _filtered(session: Session, contract: Contract, role: str) -> bool:
-    guarded = session.row(
-        f"SELECT relrowsecurity AS active, {restricted('%s', 'pg_class.oid')} AS restricted "
-        "FROM pg_class WHERE oid = to_regclass(%s)",
+    others = session.value(
+        f"SELECT {restricted('%s', 'pg_class.oid')} FROM pg_class WHERE oid = to_regclass(%s)",
         (role, str(session.schema[contract.table])),
     )
-    return guarded["active"] and (guarded["restricted"] or policy_of(session, contract.table, role) is None)
+    return row_security(session, contract) and (others or not intact(session, contract.table, role))
 
 
 def _beyond(session: Session, contract: Contract, role: str) -> Iterator[Finding]:

@@ -1,6 +1,8 @@
 """`verifier`: the read-only role under which verification runs (the guide's section 3)."""
 
 import shlex
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import LiteralString
 
 import psycopg
@@ -15,25 +17,19 @@ from aoc_migrate.database.session import Session
 from aoc_migrate.inspect import verifier_role as verifier
 from aoc_migrate.inspect.chain_scope import strange_tenant
 from aoc_migrate.inspect.granting import may_not_alter, may_not_let_in
-from aoc_migrate.inspect.session_checks import (
-    ALL_ROWS_POLICY,
-    TENANT_POLICY,
-    policy_of,
-    table_missing,
-    tenant_of,
-    write_findings,
-)
-from aoc_migrate.inspect.verifier_role import excess_powers, exists, needed_tables
+from aoc_migrate.inspect.row_security import tenant_of
+from aoc_migrate.inspect.session_checks import table_missing, write_findings
+from aoc_migrate.inspect.verifier_role import excess_powers, exists, limit_lost, needed_tables, row_security
 from aoc_migrate.inspect.verifier_tries import composed
-from aoc_migrate.operations.execute import Online
-from aoc_migrate.operations.step import Kind, Lock, Step
 from aoc_migrate.report.facts.runs import VerifierFacts
 from aoc_migrate.report.model import Finding, Next, Report, finding
 from aoc_migrate.revisions import ledger
 from aoc_migrate.revisions.current import locked
-from aoc_migrate.revisions.graph import contract_at, swap_of
+from aoc_migrate.revisions.graph import contract_at
+from aoc_migrate.run.verifier_policies import change_policies, drops, replacements
 
 CONNECTION_LIMIT = 5
+_TRIES = 5
 _ROTATED = "The password is the one in the file; the server got only a salted hash of it. "
 _KEPT = "No password was set; --password-file sets one. "
 _LOGIN = (
@@ -60,16 +56,21 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
     contract, role = _contract(session, report), session.flags.verifier_user
     if contract is None:
         return
-    report.findings += [*_obstacles(session, contract, role), *may_not_let_in(session, role)]
-    if tenant is not None and contract.table not in _with_row_security(session, contract):
-        report.findings.append(finding("tenant-not-limited", contract.table, tenant=tenant))
+    changed = replacements(session, contract, role, tenant)
+    report.findings += [*_obstacles(session, contract, role, changed), *may_not_let_in(session, role)]
+    limit = tenant_of(session, contract.table, role) if tenant is None else tenant
+    if limit is not None and not row_security(session, contract):
+        report.findings.append(verifier.not_limited(session, contract, limit))
+    if limit is None and exists(session, role):
+        report.findings += limit_lost(session, contract, role)
     report.findings += strange_tenant(session, contract, tenant)
     if report.errors:
         return
     with locked(session, report), ledger.recorded(session, report, "verifier create", report.revision):
         report.changed = True
         _make_role(session, role)
-        _set_policies(session, contract, role, tenant)  # before the grants: an interruption must not show more
+        # Before the grants: an interruption must not show more.
+        change_policies(session, replacements(session, contract, role, tenant))
         _report_tenant(report, tenant_of(session, contract.table, role))
         _grant(session, contract, role)
         _set_password(session, role, password)
@@ -79,28 +80,33 @@ def run_create(session: Session, report: Report, password: str | None, tenant: s
 
 
 def run_drop(session: Session, report: Report) -> None:
-    """Revoke the role's rights, drop its policies, and drop it unless another database depends on it."""
+    """Revoke the role's rights, drop its own policies, and drop it unless another database depends on it."""
     contract, role = _contract(session, report), session.flags.verifier_user
     if contract is None:
         return
     if not exists(session, role):
         report.next = Next(note=f"There is no role {role}.")
         return
-    report.findings += _obstacles(session, contract, role)
+    report.findings += _obstacles(session, contract, role, drops(session, role))
     if report.errors:
         return
     with locked(session, report), ledger.recorded(session, report, "verifier drop", report.revision):
         report.changed = True
-        _drop_policies(session)
-        for table in (name for name in (contract.table, *BOOKKEEPING) if catalog.kind(session, name) is not None):
-            _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
-        _run(session, "REVOKE ALL ON SCHEMA {} FROM {}", session.target.schema, role)
-        _run(session, "REVOKE ALL ON DATABASE {} FROM {}", session.connection.info.dbname, role)
         try:
-            _run(session, "DROP ROLE {}", role)
+            with suppress(psycopg.errors.UndefinedObject):  # the other target's run dropped it: nothing was left
+                _drop(session, contract, role)
         except psycopg.errors.DependentObjectsStillExist as error:
             values = {"reason": first_line(error, session.target), "quoted": session.quoted(role)}
             report.findings.append(finding("verifier-not-dropped", role, **values))
+
+
+def _drop(session: Session, contract: Contract, role: str) -> None:
+    for table in (name for name in (contract.table, *BOOKKEEPING) if catalog.kind(session, name) is not None):
+        _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
+    change_policies(session, drops(session, role))  # after that: an interruption must not show more
+    _run(session, "REVOKE ALL ON SCHEMA {} FROM {}", session.target.schema, role)
+    _run(session, "REVOKE ALL ON DATABASE {} FROM {}", session.connection.info.dbname, role)
+    _run(session, "DROP ROLE {}", role)
 
 
 def _verify(session: Session, note: str = "") -> Next:
@@ -111,13 +117,13 @@ def _verify(session: Session, note: str = "") -> Next:
     return Next(command, note=note + _LOGIN.format(password=f"{variable}_DATABASE_PASSWORD"))
 
 
-def _obstacles(session: Session, contract: Contract, role: str) -> list[Finding]:
-    """Return why the role cannot be created or altered."""
+def _obstacles(session: Session, contract: Contract, role: str, changed: Iterable[str]) -> list[Finding]:
+    """Return why the role cannot be created or altered, or the policies of the tables that are ``changed``."""
     powers = excess_powers(session, role) if exists(session, role) else []
     if powers:
         return [finding("verifier-too-privileged", role, powers=", ".join(powers))]
     bookkeeping = (table for table in BOOKKEEPING if catalog.kind(session, table) is not None)
-    return [*write_findings(session, [contract.table, *bookkeeping]), *may_not_alter(session, role)]
+    return [*write_findings(session, [contract.table, *bookkeeping, *changed]), *may_not_alter(session, role)]
 
 
 def _contract(session: Session, report: Report) -> Contract | None:
@@ -134,14 +140,27 @@ def _report_tenant(report: Report, tenant: str | None) -> None:
 
 
 def _run(session: Session, text: LiteralString, *names: str | Relation | sql.Composable) -> None:
-    session.run(composed(session, text, *names))
+    """Run a statement; again, where the same command for the other target has changed the role meanwhile.
+
+    The role is the server's, and the run lock is the database's: nothing keeps two such runs apart.
+    """
+    statement = composed(session, text, *names)
+    for _ in range(_TRIES - 1):
+        # XX000 is "tuple concurrently updated": the other change is committed by then.
+        with suppress(psycopg.errors.InternalError_, psycopg.errors.UniqueViolation):
+            session.run(statement)
+            return
+    session.run(statement)
 
 
 def _make_role(session: Session, role: str) -> None:
     if not exists(session, role):
-        _run(session, "CREATE ROLE {}", role)
+        with suppress(psycopg.errors.DuplicateObject):
+            _run(session, "CREATE ROLE {}", role)
     _run(session, "ALTER ROLE {} LOGIN CONNECTION LIMIT {}", role, sql.Literal(CONNECTION_LIMIT))
     _run(session, "ALTER ROLE {} SET default_transaction_read_only = on", role)
+    here = session.connection.info.dbname  # what is set there would win
+    _run(session, "ALTER ROLE {} IN DATABASE {} RESET default_transaction_read_only", role, here)
 
 
 def _set_password(session: Session, role: str, password: str | None) -> None:
@@ -161,68 +180,3 @@ def _grant(session: Session, contract: Contract, role: str) -> None:
     _run(session, "GRANT SELECT ON {} TO {}", tables, role)
     for table in (name for name in BOOKKEEPING if name not in needed and catalog.kind(session, name) is not None):
         _run(session, "REVOKE ALL ON {} FROM {}", session.schema[table], role)
-
-
-def _with_row_security(session: Session, contract: Contract) -> list[str]:
-    """Return the raw table and the backup table, as far as they have row-level security."""
-    found = swap_of(session.target.name)
-    names = [contract.table, *([found.swap.backup] if found else [])]
-    rows = session.rows(
-        "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND relrowsecurity "
-        "AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",
-        (names, session.target.schema),
-    )
-    return [row["relname"] for row in rows]
-
-
-def _set_policies(session: Session, contract: Contract, role: str, tenant: str | None) -> None:
-    """Let the role see every row, or one tenant's, in tables with row-level security, under a bounded strong lock.
-
-    Without ``tenant``, an existing policy stays: a new password does not widen what the role sees.
-    """
-    known = tenant_of(session, contract.table, role)
-    for table in _with_row_security(session, contract):
-        if tenant is None and policy_of(session, table, role) is not None:
-            continue
-        _replace_policies(session, table, role, known if tenant is None else tenant)
-
-
-def _replace_policies(session: Session, table: str, role: str, tenant: str | None) -> None:
-    relation = session.schema[table]
-    statements = _drop_statements(session, relation)
-    if tenant is None:
-        statements.append(_policy(session, ALL_ROWS_POLICY, relation, "PERMISSIVE", role, sql.SQL("true")))
-    elif "tenant" in catalog.columns(session, table):  # otherwise all of its rows stay hidden
-        visible = sql.SQL("tenant = {}").format(sql.Literal(tenant))
-        statements.append(_policy(session, ALL_ROWS_POLICY, relation, "PERMISSIVE", role, visible))
-        # A policy of the services may apply to every role and show this one more.
-        statements.append(_policy(session, TENANT_POLICY, relation, "RESTRICTIVE", role, visible))
-    _change_policies(session, relation, statements)
-
-
-def _policy(
-    session: Session, name: str, table: Relation, kind: LiteralString, role: str, visible: sql.Composable
-) -> str:
-    text: LiteralString = "CREATE POLICY {} ON {} AS {} FOR SELECT TO {} USING ({})"
-    return composed(session, text, name, table, sql.SQL(kind), role, visible)
-
-
-def _change_policies(session: Session, table: Relation, statements: list[str]) -> None:
-    step = Step(Kind.CHANGE_POLICIES, table, (table.name,), Lock.ACCESS_EXCLUSIVE, tuple(statements))
-    Online(session).run(step)
-
-
-def _drop_statements(session: Session, table: Relation) -> list[str]:
-    names = (ALL_ROWS_POLICY, TENANT_POLICY)
-    return [composed(session, "DROP POLICY IF EXISTS {} ON {}", name, table) for name in names]
-
-
-def _drop_policies(session: Session) -> None:
-    rows = session.rows(
-        "SELECT DISTINCT relname FROM pg_policy JOIN pg_class c ON c.oid = polrelid "
-        "WHERE polname = ANY (%s) AND relnamespace = to_regnamespace(quote_ident(%s)) ORDER BY relname",
-        ([ALL_ROWS_POLICY, TENANT_POLICY], session.target.schema),
-    )
-    for row in rows:
-        table = session.schema[row["relname"]]
-        _change_policies(session, table, _drop_statements(session, table))

@@ -15,7 +15,8 @@ from aoc_migrate.inspect.chain_scope import Scope, strange_tenant
 from aoc_migrate.inspect.partitioning import ambiguous_ids
 from aoc_migrate.inspect.planted_objects import planted_objects
 from aoc_migrate.inspect.probe import UNPROBED, probe
-from aoc_migrate.inspect.session_checks import VISIBLE, only_tenant, table_missing, unreadable
+from aoc_migrate.inspect.row_security import only_tenant
+from aoc_migrate.inspect.session_checks import VISIBLE, table_missing, unreadable
 from aoc_migrate.inspect.table_shape import SHAPE, UNUSABLE, audit_columns
 from aoc_migrate.inspect.verifier_role import gained_rights
 from aoc_migrate.quarantine.contents import quarantine_facts, quarantine_findings

@@ -15,6 +15,11 @@ VERIFIER: dict[str, Message] = {
         "The role {subject} may not {lacking}; verification would fail.",
         "Run: aoc-migrate verifier create {target}",
     ),
+    "verifier-limit-lost": Message(
+        "Policies of the role {role} on {subject} are missing or changed: it may see rows of other tenants.",
+        "If it is for one tenant, run: aoc-migrate verifier create {target} --tenant {tenant}; if it is for every "
+        "tenant, run verifier drop, then verifier create without --tenant.",
+    ),
     "verifier-reads-more": Message(
         "The role {subject} may read more than verification needs: {names}.",
         "Revoke it, or find out who relies on it; every role may read what PUBLIC may.",
@@ -26,7 +31,12 @@ VERIFIER: dict[str, Message] = {
     ),
     "verifier-not-read-only": Message(
         "The role {subject} does not start its sessions read-only.",
-        "Run: ALTER ROLE {quoted} SET default_transaction_read_only = on;",
+        "Run: ALTER ROLE {who} SET default_transaction_read_only = on;",
+    ),
+    "verifier-borrows-rights": Message(
+        "The role {subject} may execute functions that run with their owner's rights: {names}.",
+        "Make sure that they do only what the role may, or revoke EXECUTE on them from {quoted} and PUBLIC.",
+        severity="warning",
     ),
     "tenant-without-rows": Message(
         "{subject} has no rows of tenant {tenant}: there is nothing to check.",
@@ -35,7 +45,8 @@ VERIFIER: dict[str, Message] = {
     ),
     "tenant-not-limited": Message(
         "Row-level security is off on {subject}: a role for tenant {tenant} alone would see every tenant's rows.",
-        "Create policies for the services and turn it on, or leave out --tenant.",
+        "Create policies for the services and turn it on, or leave out --tenant. If the role exists, first "
+        "run: aoc-migrate verifier drop {target}",
     ),
     "verifier-could-write": Message(
         "Acting as {subject}, we could run {what}; it was rolled back.",
