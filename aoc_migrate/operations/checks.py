@@ -25,7 +25,8 @@ from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor, Printed
 
 OWN_NOT_NULL = (
-    "EXISTS (SELECT FROM jsonb_array_elements(value->'own_not_null') AS own "
+    "EXISTS (SELECT FROM jsonb_array_elements(value->'own_not_null') AS own, pg_partition_ancestors(indrelid) "
+    "JOIN pg_class p ON p.oid = relid JOIN pg_namespace n ON n.oid = p.relnamespace "
     "WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text)"
 )
 

@@ -17,9 +17,11 @@ from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.operations.unproven_not_null import inherit, invalidate_with_partitions, validate_again
 
-_IDENTITY = (
-    "SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid "
-    "WHERE i.indrelid = to_regclass(%s) AND i.indisreplident"
+_IDENTITIES = (
+    "SELECT n.nspname::text AS schema, c.relname::text AS name, quote_ident(x.relname) AS index "
+    "FROM pg_partition_tree(to_regclass(%s)) t JOIN pg_index i ON i.indrelid = t.relid AND i.indisreplident "
+    "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = t.relid "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2"
 )
 
 
@@ -48,15 +50,16 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
     for partition, names in kept.items():
         run.run(_add(partition, names))
         run.run(_validate(partition))
-    nullable, identities = catalog.nullable(session, table.name, columns), _identities(session, kept)
+    nullable = catalog.nullable(session, table.name, columns)
+    identities = {part: _identities(session, part) for part in kept}
     for column in columns:
         if column not in nullable and column not in [*found["not_null"], *unproven]:
             statements = [f"ALTER TABLE {table} ALTER {column} DROP NOT NULL"]
             for part in (part for part in kept if column in kept[part]):
                 statements.append(f"ALTER TABLE {part} ALTER {column} SET NOT NULL")
-                if part in identities:  # PostgreSQL drops no NOT NULL that a replica identity needs
-                    statements.insert(0, f"ALTER TABLE {part} REPLICA IDENTITY DEFAULT")
-                    statements.append(f"ALTER TABLE {part} REPLICA IDENTITY USING INDEX {identities[part]}")
+                for leaf, index in identities[part].items():
+                    statements.insert(0, f"ALTER TABLE {leaf} REPLICA IDENTITY DEFAULT")
+                    statements.append(f"ALTER TABLE {leaf} REPLICA IDENTITY USING INDEX {index}")
             run.run(Step(Kind.DROP_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, tuple(statements)))
     for partition in kept:
         name = _proof(partition)
@@ -96,10 +99,13 @@ def _still_parts(
     return {partition: named for partition, named in kept.items() if partition in family and named}
 
 
-def _identities(session: Session, tables: Iterable[Relation]) -> dict[Relation, str]:
-    """Return the quoted name of the index that is the replica identity of a table, where there is one."""
-    named = {table: session.value(_IDENTITY, (str(table),)) for table in tables}
-    return {table: index for table, index in named.items() if index}
+def _identities(session: Session, part: Relation) -> dict[Relation, str]:
+    """Return the tables of a partition that have an index as replica identity, and its quoted name.
+
+    PostgreSQL drops no NOT NULL that a replica identity needs.
+    """
+    rows = session.rows(_IDENTITIES, (str(part),))
+    return {Relation(row["schema"], row["name"]): row["index"] for row in rows}
 
 
 def _proof(table: Relation) -> str:

@@ -1,0 +1,76 @@
+"""A partition's own NOT NULL, and the keys that need it, on the way down."""
+
+import pytest
+
+from tests.conftest import Aoc, Database
+from tests.fingerprint import fingerprint
+from tests.partitions import loosen
+from tests.postgres_versions import PARTITIONS_KEEP_NOT_NULL, has
+
+pytestmark = pytest.mark.every_postgres
+
+A = "CREATE TABLE vex_a PARTITION OF vex_raw FOR VALUES IN ('a');"
+OWN_KEY = "ALTER TABLE vex_a ADD PRIMARY KEY (tenant, id);"
+NESTED = """
+CREATE TABLE vex_a PARTITION OF vex_raw FOR VALUES IN ('a') PARTITION BY LIST (source_vendor);
+ALTER TABLE vex_a ALTER upstream_id SET NOT NULL;
+CREATE TABLE vex_a1 PARTITION OF vex_a FOR VALUES IN ('osv');
+CREATE UNIQUE INDEX ri ON vex_a1 (id, upstream_id);
+ALTER TABLE vex_a1 REPLICA IDENTITY USING INDEX ri;
+"""
+
+
+@pytest.fixture
+def loose(excititor: Database, aoc: Aoc) -> Database:
+    """Excititor's database, configured; each test chooses the partitions."""
+    aoc.configure(excititor)
+    return excititor
+
+
+def test_a_key_that_no_rollback_could_pass_is_found_first(loose: Database, aoc: Aoc) -> None:
+    """The audit names a partition's own key on a column that may be NULL; what it says to run is enough."""
+    loosen(loose.connection, A)
+    assert aoc("upgrade", "excititor_0001").exit_code == 0
+    loose.run(OWN_KEY)
+    before = fingerprint(loose.connection)
+    if has(loose.connection, PARTITIONS_KEEP_NOT_NULL):
+        assert aoc("upgrade").exit_code == 0
+    else:
+        ran = aoc.json("upgrade")
+        assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["partition-own-key"], False)
+        loose.run(ran.finding("partition-own-key")["help"].removeprefix("Run: "))
+        before = fingerprint(loose.connection)
+        assert aoc("upgrade").exit_code == 0
+
+    assert aoc("downgrade", "excititor_0001").exit_code == 0
+    assert fingerprint(loose.connection) == before
+
+
+@pytest.mark.parametrize("way", [("constraints", "excititor", "--remove"), ("downgrade", "excititor", "base")])
+def test_a_key_made_since_is_found_before_the_rollback(way: tuple[str, ...], loose: Database, aoc: Aoc) -> None:
+    """A key over a NOT NULL that the partition had does not stop a rollback half way."""
+    loosen(loose.connection, A + "ALTER TABLE vex_a ALTER tenant SET NOT NULL;")
+    assert aoc("upgrade").exit_code == 0
+    loose.run(OWN_KEY)
+
+    ran = aoc.json(*way)
+
+    if has(loose.connection, PARTITIONS_KEEP_NOT_NULL):
+        assert ran.exit_code == 0
+        return
+    assert (ran.exit_code, set(ran.slugs("error")), ran.report["changed"]) == (1, {"still-used"}, False)
+    loose.run("ALTER TABLE vex_a DROP CONSTRAINT vex_a_pkey")
+    assert aoc(*way).exit_code == 0
+
+
+def test_an_identity_below_a_partitions_own_not_null_stays(loose: Database, aoc: Aoc) -> None:
+    """The replica identity of a leaf over the NOT NULL of the partition above it stops no downgrade, and stays."""
+    loosen(loose.connection, NESTED, "id, tenant, source_vendor")
+    assert aoc("upgrade", "excititor_0001").exit_code == 0
+    before = fingerprint(loose.connection)
+    assert aoc("upgrade").exit_code == 0
+
+    ran = aoc.json("downgrade", "excititor_0001")
+
+    assert (ran.exit_code, ran.slugs("error")) == (0, [])
+    assert fingerprint(loose.connection) == before
