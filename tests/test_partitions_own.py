@@ -4,6 +4,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.fingerprint import fingerprint
+from tests.interchange import empty_copy, program
 from tests.partitions import loosen
 from tests.postgres_versions import PARTITIONS_KEEP_NOT_NULL, has
 
@@ -11,6 +12,7 @@ pytestmark = pytest.mark.every_postgres
 
 A = "CREATE TABLE vex_a PARTITION OF vex_raw FOR VALUES IN ('a');"
 OWN_KEY = "ALTER TABLE vex_a ADD PRIMARY KEY (tenant, id);"
+OWN = "ALTER TABLE vex_a ALTER upstream_id SET NOT NULL, ALTER source SET NOT NULL;"
 NESTED = """
 CREATE TABLE vex_a PARTITION OF vex_raw FOR VALUES IN ('a') PARTITION BY LIST (source_vendor);
 ALTER TABLE vex_a ALTER upstream_id SET NOT NULL;
@@ -74,3 +76,24 @@ def test_an_identity_below_a_partitions_own_not_null_stays(loose: Database, aoc:
 
     assert (ran.exit_code, ran.slugs("error")) == (0, [])
     assert fingerprint(loose.connection) == before
+
+
+@pytest.mark.parametrize("moved", ["attached again", "restored"])
+def test_a_partitions_own_not_null_outlives_another_attach(moved: str, loose: Database, aoc: Aoc) -> None:
+    """A partition's own NOT NULL stays on the way down, though it was attached again since, or restored."""
+    loosen(loose.connection, A + OWN)
+    assert aoc("upgrade", "excititor_0001").exit_code == 0
+    before = fingerprint(loose.connection)
+    assert aoc("upgrade").exit_code == 0
+    with empty_copy(loose) as copy:
+        if moved == "restored":
+            program(["psql", copy.url, "-Xq", "-v", "ON_ERROR_STOP=1"], program(["pg_dump", loose.url]))
+            loose = Database(copy.connection, loose.table, loose.target)
+            aoc.configure(loose)
+        else:
+            loose.run("ALTER TABLE vex_raw DETACH PARTITION vex_a")
+            loose.run("ALTER TABLE vex_raw ATTACH PARTITION vex_a FOR VALUES IN ('a')")
+
+        assert aoc("downgrade", "excititor_0001").exit_code == 0
+
+        assert fingerprint(loose.connection) == before

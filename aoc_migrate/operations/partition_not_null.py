@@ -1,11 +1,12 @@
 """NOT NULL of a partition whose partitioned table had none.
 
 Before PostgreSQL 18, DROP NOT NULL on the table drops it on every partition, whoever set it. A downgrade sets it
-again, and a CHECK proven under a weak lock avoids the scan under the strong one.
+again, and a CHECK proven under a weak lock avoids the scan under the strong one. From 18 on, a partition keeps a
+constraint of its own.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aoc_migrate.database import catalog
@@ -22,6 +23,12 @@ _IDENTITIES = (
     "FROM pg_partition_tree(to_regclass(%s)) t JOIN pg_index i ON i.indrelid = t.relid AND i.indisreplident "
     "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = t.relid "
     "JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2"
+)
+
+_INHERITED = (
+    "SELECT a.attname::text AS column FROM pg_constraint JOIN pg_attribute a ON attrelid = conrelid "
+    "AND attnum = conkey[1] WHERE conrelid = to_regclass(%s) AND contype = 'n' AND NOT conislocal "
+    "AND a.attname = ANY (%s) ORDER BY attnum"
 )
 
 
@@ -45,8 +52,11 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
     if found is None:
         return
     session, unproven = run.session, [c for c in columns if c in found.get("not_valid", [])]
-    own = [] if partitions_keep_not_null(session.connection) else found.get("own_not_null", [])
-    kept = _still_parts(session, table, columns, own)
+    kept = _still_parts(session, table, columns, found.get("own_not_null", []))
+    if partitions_keep_not_null(session.connection):
+        for step in _made_own(session, kept):
+            run.run(step)
+        kept = {}
     for partition, names in kept.items():
         run.run(_add(partition, names))
         run.run(_validate(partition))
@@ -97,6 +107,18 @@ def _still_parts(
     family = {Relation(row["schema"], row["name"]) for row in rows}
     kept = {Relation(schema, name): [c for c in columns if c in named] for schema, name, named in own}
     return {partition: named for partition, named in kept.items() if partition in family and named}
+
+
+def _made_own(session: Session, parts: Mapping[Relation, Sequence[str]]) -> Iterable[Step]:
+    """Yield the Steps that make NOT NULL of partitions their own again, which reads no row.
+
+    ATTACH PARTITION, also that of a restored dump, leaves it as inherited: it would go with the table's.
+    """
+    for part, columns in parts.items():
+        rows = session.rows(_INHERITED, (str(part), list(columns)))
+        for column in [row["column"] for row in rows]:
+            sql = (f"ALTER TABLE {part} ALTER {column} SET NOT NULL",)
+            yield Step(Kind.SET_NOT_NULL, part, (column,), Lock.ACCESS_EXCLUSIVE, sql)
 
 
 def _identities(session: Session, part: Relation) -> dict[Relation, str]:
