@@ -12,6 +12,7 @@ pytestmark = pytest.mark.every_postgres
 
 A = "CREATE TABLE vex_a PARTITION OF vex_raw FOR VALUES IN ('a');"
 OWN_KEY = "ALTER TABLE vex_a ADD PRIMARY KEY (tenant, id);"
+KEY = "(tenant, source_vendor, upstream_id, content_hash)"
 OWN = "ALTER TABLE vex_a ALTER upstream_id SET NOT NULL, ALTER source SET NOT NULL;"
 NESTED = """
 CREATE TABLE vex_a PARTITION OF vex_raw FOR VALUES IN ('a') PARTITION BY LIST (source_vendor);
@@ -97,3 +98,30 @@ def test_a_partitions_own_not_null_outlives_another_attach(moved: str, loose: Da
         assert aoc("downgrade", "excititor_0001").exit_code == 0
 
         assert fingerprint(loose.connection) == before
+
+
+def test_what_a_partition_had_is_found_by_another_name(loose: Database, aoc: Aoc) -> None:
+    """A partition keeps its index and its NOT NULL though both were renamed since, and another has their names."""
+    loosen(loose.connection, A + OWN + f"CREATE UNIQUE INDEX own_key ON vex_a {KEY};")
+    assert aoc("upgrade", "excititor_0001").exit_code == 0
+    before = fingerprint(loose.connection)
+    assert aoc("upgrade").exit_code == 0
+    loose.run("ALTER TABLE vex_a RENAME TO vex_old; ALTER INDEX own_key RENAME TO old_key")
+    loose.run("CREATE TABLE vex_a PARTITION OF vex_raw FOR VALUES IN ('b')")
+
+    assert aoc("downgrade", "excititor_0001").exit_code == 0
+
+    loose.add("1", tenant="b", upstream_id=None, source=None)
+    loose.run("DROP TABLE vex_a; ALTER TABLE vex_old RENAME TO vex_a; ALTER INDEX old_key RENAME TO own_key")
+    assert fingerprint(loose.connection) == before
+
+
+def test_an_index_that_was_rebuilt_is_found_by_its_name(loose: Database, aoc: Aoc) -> None:
+    """REINDEX CONCURRENTLY of a partition's own index, which makes another one of that name, does not lose it."""
+    loosen(loose.connection, A + f"CREATE UNIQUE INDEX own_key ON vex_a {KEY};")
+    assert aoc("upgrade").exit_code == 0
+    loose.run("REINDEX INDEX CONCURRENTLY own_key")
+
+    assert aoc("downgrade", "base").exit_code == 0
+
+    assert loose.value("SELECT to_regclass('own_key') IS NOT NULL")

@@ -30,13 +30,13 @@ def still_used(name: Relation, needed: str, kept: str) -> Objection:
     """Return the objection to dropping an index on which others have based something since, also in partitions.
 
     PostgreSQL refuses to drop it for a constraint's sake. For a replica identity's it does not, and then refuses
-    every UPDATE and DELETE of a published table. ``kept``: the condition that the part ``x`` of a partition, in
-    schema ``n``, was there before. Its twin takes over the replica identity, but no constraint.
+    every UPDATE and DELETE of a published table. ``kept``: the condition that a partition had its part
+    ``relid`` before. Its twin takes over the replica identity, but no constraint.
     """
     index = f"to_regclass({name.literal})"
     reason = f"""CASE WHEN {needed} THEN (
-  WITH parts AS (SELECT {index} AS index, false AS kept UNION SELECT relid, {kept}
-    FROM pg_partition_tree({index}) JOIN pg_class x ON x.oid = relid JOIN pg_namespace n ON n.oid = relnamespace)
+  WITH parts AS (SELECT {index}::oid AS index, false AS kept UNION SELECT relid::oid, {kept}
+    FROM pg_partition_tree({index}))
   SELECT string_agg(used, '; ' ORDER BY used) FROM (
     SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
     FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0

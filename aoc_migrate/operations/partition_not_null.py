@@ -14,7 +14,7 @@ from aoc_migrate.database.majors import partitions_keep_not_null
 from aoc_migrate.database.questions import constraint_exists, constraint_is_unproven
 from aoc_migrate.database.relation import Relation, literal
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.spread.partitions import FAMILY
+from aoc_migrate.operations.own_parts import found_again
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.operations.unproven_not_null import inherit, invalidate_with_partitions, validate_again
 
@@ -33,16 +33,17 @@ _INHERITED = (
 
 
 def own(table: Relation, columns: Iterable[str]) -> str:
-    """Return an expression for (schema, name, columns) of partitions with NOT NULL that their parents lack."""
+    """Return an expression for (schema, name, oid, columns): partitions with NOT NULL that their parents lack."""
     listed = ", ".join(literal(column) for column in columns)
     return (
-        "(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, columns)), '[]') FROM ("
-        "SELECT n.nspname AS schema, c.relname AS name, jsonb_agg(a.attname ORDER BY a.attnum) AS columns "
+        "(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, oid, columns)), '[]') FROM ("
+        "SELECT n.nspname AS schema, c.relname AS name, c.oid::bigint, "
+        "jsonb_agg(a.attname ORDER BY a.attnum) AS columns "
         f"FROM pg_partition_tree(to_regclass({table.literal})) t JOIN pg_class c ON c.oid = t.relid "
         "JOIN pg_namespace n ON n.oid = c.relnamespace "
         f"JOIN pg_attribute a ON a.attrelid = t.relid AND a.attnotnull AND a.attname IN ({listed}) "
         "JOIN pg_attribute r ON r.attrelid = t.parentrelid AND r.attname = a.attname "
-        "AND NOT r.attnotnull GROUP BY 1, 2) AS own)"
+        "AND NOT r.attnotnull GROUP BY 1, 2, 3) AS own)"
     )
 
 
@@ -52,7 +53,7 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
     if found is None:
         return
     session, unproven = run.session, [c for c in columns if c in found.get("not_valid", [])]
-    kept = _still_parts(session, table, columns, found.get("own_not_null", []))
+    kept = _still_parts(session, table, columns, found, "own_not_null")
     if partitions_keep_not_null(session.connection):
         for step in _made_own(session, kept):
             run.run(step)
@@ -75,11 +76,11 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
         name = _proof(partition)
         sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {name}",)
         run.run(Step(Kind.DROP_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql))
-    alone = _still_parts(session, table, columns, found.get("own_no_inherit", []))
+    alone = _still_parts(session, table, columns, found, "own_no_inherit")
     for step in inherit(session, table, columns, alone) if alone else ():
         run.run(step)
     if unproven:
-        _invalidate(run, table, unproven, _still_parts(session, table, columns, found.get("own_not_valid", [])))
+        _invalidate(run, table, unproven, _still_parts(session, table, columns, found, "own_not_valid"))
 
 
 def _invalidate(run: OnPartitions, table: Relation, columns: list[str], parts: dict[Relation, list[str]]) -> None:
@@ -93,20 +94,12 @@ def _invalidate(run: OnPartitions, table: Relation, columns: list[str], parts: d
 
 
 def _still_parts(
-    session: Session, table: Relation, columns: tuple[str, ...], own: list[list[Any]]
+    session: Session, table: Relation, columns: tuple[str, ...], found: Mapping[str, Any], key: str
 ) -> dict[Relation, list[str]]:
-    """Return the partitions of ``own``, a record, with their columns; a detached partition keeps its own.
-
-    The record is data: only existing partitions and columns in it count.
-    """
-    rows = session.rows(
-        f"SELECT n.nspname::text AS schema, c.relname::text AS name FROM {FAMILY} AS family "
-        "JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace",
-        (str(table),),
-    )
-    family = {Relation(row["schema"], row["name"]) for row in rows}
-    kept = {Relation(schema, name): [c for c in columns if c in named] for schema, name, named in own}
-    return {partition: named for partition, named in kept.items() if partition in family and named}
+    """Return the partitions recorded under ``key`` with their columns; a detached partition keeps its own."""
+    parts = found_again(session, table, found, key)
+    kept = {partition: [c for c in columns if c in named] for partition, named in parts.items()}
+    return {partition: named for partition, named in kept.items() if named}
 
 
 def _made_own(session: Session, parts: Mapping[Relation, Sequence[str]]) -> Iterable[Step]:

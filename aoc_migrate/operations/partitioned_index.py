@@ -20,6 +20,7 @@ from aoc_migrate.operations.index_steps import build, definition
 from aoc_migrate.operations.index_twin import carry_over
 from aoc_migrate.operations.index_twin import definition as twin_definition
 from aoc_migrate.operations.leftovers import wait_for_build
+from aoc_migrate.operations.own_parts import found_again
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.report.model import StepReport, finding
 
@@ -27,12 +28,12 @@ TWIN = "_kept"
 
 
 def leaf_indexes(table: Relation) -> str:
-    """Return an expression for (schema, name) of the partitions' own indexes.
+    """Return an expression for (schema, name, oid) of the partitions' own indexes.
 
     A downgrade keeps those that were attached.
     """
     return (
-        "(SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, x.relname) ORDER BY x.oid), '[]') "
+        "(SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, x.relname, x.oid::bigint) ORDER BY x.oid), '[]') "
         f"FROM pg_partition_tree({table.literal}) t JOIN pg_index i ON i.indrelid = t.relid "
         "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace "
         "WHERE t.isleaf AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid))"
@@ -45,7 +46,7 @@ def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> N
     ``revision`` has recorded the indexes that the partitions had before; an interrupted downgrade may have left
     twins of them. Raises Abort ``foreign-object``, and what running a Step raises.
     """
-    session, sums, kept = run.session, _Sums(run, table, index), _kept(run, revision)
+    session, sums, kept = run.session, _Sums(run, table, index), _kept(run, table, revision)
     while (state := catalog.index_state(session, table.name, index)) != "valid":
         if state == "foreign":
             raise Abort(foreign(index.name))
@@ -86,7 +87,7 @@ def drop(run: OnPartitions, table: Relation, index: Index, revision: str) -> Non
     PostgreSQL drops attached indexes with their parent. So a partition's earlier index, which was attached, gets a
     twin first, which takes its place and its name in the same instant.
     """
-    session, kept = run.session, _kept(run, revision)
+    session, kept = run.session, _kept(run, table, revision)
     if (catalog.state(session, revision) or {"index_found": True})["index_found"]:
         return
     if catalog.index_state(session, table.name, index) == "foreign":
@@ -107,10 +108,9 @@ def drop(run: OnPartitions, table: Relation, index: Index, revision: str) -> Non
     run.run(Step(Kind.DROP_INDEX_AT_ONCE, table, (index.name,), Lock.ACCESS_EXCLUSIVE, sql, needed))
 
 
-def _kept(run: OnPartitions, revision: str) -> list[Relation]:
-    """Return the indexes that partitions had before the upgrade."""
-    found = catalog.state(run.session, revision) or {}
-    return [Relation(*names) for names in found.get("leaf_indexes", [])]
+def _kept(run: OnPartitions, table: Relation, revision: str) -> dict[Relation, list[str]]:
+    """Return the indexes that partitions had before the upgrade, by the names that they have now."""
+    return found_again(run.session, table, catalog.state(run.session, revision) or {}, "leaf_indexes")
 
 
 def _go_on(run: OnPartitions, index: Index, nodes: list[Node], sums: "_Sums") -> None:
