@@ -102,6 +102,8 @@ def set_not_null(run: Executor, table: str, contract: Contract, proof: str, revi
         *(not_null(raw, some) for some in ([[column] for column in columns] if partitioned else [columns])),
         drop(raw, proof, constraint_is_ours(raw, check), foreign(raw, check)),
     )
+    if partitioned:
+        partition_not_null.drop_proofs(partitioned, raw)
 
 
 @operation

@@ -22,6 +22,19 @@ def recorded_in(schema: Schema) -> str:
     return f", 'recorded_in', {schema[STATE].literal}::regclass::oid::bigint"
 
 
+def leaf_indexes(table: Relation) -> str:
+    """Return an expression for (schema, name, oid) of the partitions' own indexes.
+
+    A downgrade keeps those that were attached.
+    """
+    return (
+        "(SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, x.relname, x.oid::bigint) ORDER BY x.oid), '[]') "
+        f"FROM pg_partition_tree({table.literal}) t JOIN pg_index i ON i.indrelid = t.relid "
+        "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace "
+        "WHERE t.isleaf AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid))"
+    )
+
+
 def was_own(schema: Schema, revision: str, key: str, of: str, more: str = "true") -> str:
     """Return the condition that one of the relations ``of`` is recorded under ``key``, and ``more`` holds.
 

@@ -12,8 +12,9 @@ from typing import Any
 from aoc_migrate.database import catalog
 from aoc_migrate.database.majors import partitions_keep_not_null
 from aoc_migrate.database.questions import constraint_exists, constraint_is_unproven
-from aoc_migrate.database.relation import Relation, literal
+from aoc_migrate.database.relation import Relation, literal, quoted
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.left_behind import PROOF, proofs
 from aoc_migrate.operations.own_parts import found_again
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.operations.unproven_not_null import inherit, invalidate_with_partitions, validate_again
@@ -72,15 +73,19 @@ def drop(run: OnPartitions, table: Relation, columns: tuple[str, ...], revision:
                     statements.insert(0, f"ALTER TABLE {leaf} REPLICA IDENTITY DEFAULT")
                     statements.append(f"ALTER TABLE {leaf} REPLICA IDENTITY USING INDEX {index}")
             run.run(Step(Kind.DROP_NOT_NULL, table, (column,), Lock.ACCESS_EXCLUSIVE, tuple(statements)))
-    for partition in kept:
-        name = _proof(partition)
-        sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {name}",)
-        run.run(Step(Kind.DROP_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql))
+    drop_proofs(run, table)
     alone = _still_parts(session, table, columns, found, "own_no_inherit")
     for step in inherit(session, table, columns, alone) if alone else ():
         run.run(step)
     if unproven:
         _invalidate(run, table, unproven, _still_parts(session, table, columns, found, "own_not_valid"))
+
+
+def drop_proofs(run: OnPartitions, table: Relation) -> None:
+    """Drop the CHECKs that prove NOT NULL of partitions, also those that an interrupted downgrade has left."""
+    for partition, name in proofs(run.session, table):
+        sql = (f"ALTER TABLE {partition} DROP CONSTRAINT IF EXISTS {quoted(name)}",)
+        run.run(Step(Kind.DROP_CHECK, partition, (name,), Lock.ACCESS_EXCLUSIVE, sql))
 
 
 def _invalidate(run: OnPartitions, table: Relation, columns: list[str], parts: dict[Relation, list[str]]) -> None:
@@ -125,7 +130,7 @@ def _identities(session: Session, part: Relation) -> dict[Relation, str]:
 
 def _proof(table: Relation) -> str:
     """Return the name of the CHECK; a partition of a partition inherits that of its parent and has its own."""
-    return f"aoc_kept_not_null_{hashlib.sha256(str(table).encode()).hexdigest()[:8]}"
+    return f"{PROOF}{hashlib.sha256(str(table).encode()).hexdigest()[:8]}"
 
 
 def _add(partition: Relation, columns: list[str]) -> Step:
