@@ -18,6 +18,14 @@ CREATE TABLE {long} PARTITION OF "Raw b" FOR VALUES WITH (MODULUS 2, REMAINDER 1
 CREATE TABLE {t}_empty PARTITION OF {t} FOR VALUES IN ('e') PARTITION BY LIST (content_hash);
 CREATE TABLE {t}_rest PARTITION OF {t} DEFAULT;
 """
+LOOSE = """
+ALTER TABLE vex_raw RENAME TO flat;
+ALTER TABLE flat DROP CONSTRAINT vex_raw_pkey;
+CREATE TABLE vex_raw (LIKE flat INCLUDING DEFAULTS) PARTITION BY LIST (tenant);
+DROP TABLE flat;
+ALTER TABLE vex_raw ALTER id SET NOT NULL;
+CREATE UNIQUE INDEX id_key ON vex_raw ({key});
+"""
 
 
 def partition(connection: psycopg.Connection[Any], table: str) -> None:
@@ -35,3 +43,8 @@ def pairs(connection: psycopg.Connection[Any], index: str) -> dict[str, str | No
         [index, index],
     )
     return dict(rows.fetchall())
+
+
+def loosen(connection: psycopg.Connection[Any], parts: str, key: str = "id, tenant") -> None:
+    """Replace an empty vex_raw with one that only requires an id, and is partitioned as ``parts`` says."""
+    connection.execute(f"{LOOSE.format(key=key)}{parts}".encode())

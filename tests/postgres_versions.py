@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NOT_ENFORCED = (18, "constraints can be NOT ENFORCED")
 NOT_VALID = (18, "NOT NULL constraints can be NOT VALID")
+PARTITIONS_KEEP_NOT_NULL = (18, "NOT NULL of a partition outlives that of its table")
 SET_FALSE = (16, "memberships can be granted WITH SET FALSE")
 SCRAM_ITERATIONS = (16, "a password can be hashed with fewer iterations")
 ADMIN_OPTION = (16, "CREATEROLE alone does not alter the roles of others")

@@ -1,5 +1,6 @@
 """A downgrade depends on nothing that it does not touch, and reports what it changed."""
 
+import psycopg
 import pytest
 
 from tests.conftest import ROOT, Aoc, Database
@@ -206,3 +207,20 @@ def test_a_database_that_was_never_upgraded_may_go_down(excititor: Database, aoc
     ran = aoc.json("downgrade", "excititor", "base")
 
     assert (ran.exit_code, ran.slugs(), ran.report["steps"]) == (0, ["held"], [])
+
+
+def test_the_record_of_a_step_that_never_began_is_forgotten(excititor: Database, aoc: Aoc) -> None:
+    """A downgrade also forgets what an upgrade found that went no further, so an index made since is not ours."""
+    aoc.configure(excititor)
+    assert aoc("upgrade", "excititor_0003").exit_code == 0
+    with psycopg.connect(excititor.url) as other:
+        other.execute("LOCK TABLE vex_raw IN SHARE UPDATE EXCLUSIVE MODE")
+        assert aoc("upgrade", "--deadline", "1s").exit_code == 3
+    assert aoc("downgrade", "base").exit_code == 0
+    key = "(tenant, source_vendor, upstream_id, content_hash)"
+    excititor.run(f"CREATE UNIQUE INDEX vex_raw_idempotency_v1 ON vex_raw {key}")
+
+    assert aoc("upgrade", "--release-hold").exit_code == 0
+    assert aoc("downgrade", "base").exit_code == 0
+
+    assert excititor.value("SELECT to_regclass('vex_raw_idempotency_v1') IS NOT NULL")

@@ -137,6 +137,21 @@ def test_the_part_that_a_partition_had_may_be_used(excititor: Database, aoc: Aoc
     assert excititor.value("SELECT relreplident = 'i' FROM pg_class WHERE oid = 'vex_raw_a'::regclass")
 
 
+def test_a_constraint_on_the_part_that_a_partition_had_is_found(excititor: Database, aoc: Aoc) -> None:
+    """A foreign key made since on a partition's own index, which a twin cannot take over, is found beforehand."""
+    partition(excititor.connection, "vex_raw")
+    excititor.run("CREATE UNIQUE INDEX mine ON vex_raw_a (tenant, source_vendor, upstream_id, content_hash)")
+    aoc.configure(excititor)
+    assert aoc("upgrade").exit_code == 0
+    excititor.run(PARTS["foreign key"])
+
+    ran = aoc.json(*WAYS["down"])
+
+    assert (ran.exit_code, set(ran.slugs("error")), ran.report["changed"]) == (1, {"still-used"}, False)
+    excititor.run("DROP TABLE peers")
+    assert aoc(*WAYS["down"]).exit_code == 0
+
+
 @pytest.mark.parametrize("use", ["replica identity", "primary key"])
 def test_every_script_stops_first(use: str, excititor_at_head: Database, aoc: Aoc) -> None:
     """The script of the constraints stops before any change, and what Alembic prints before it drops the index."""

@@ -6,6 +6,8 @@ from aoc_migrate.contract.model import Contract, Index, Part, ViewSwap
 from aoc_migrate.contract.rules import Check
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.left_behind import index_leftovers, proofs
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.database.view import (
     as_it_is,
     bypasses_policies,
@@ -18,6 +20,7 @@ from aoc_migrate.database.view import (
 from aoc_migrate.report.facts.target_state import CatalogFacts
 from aoc_migrate.report.model import Finding, finding
 
+LEFTOVER = "leftover"
 REPAIRABLE = {
     "missing-constraint",
     "unproven-constraint",
@@ -26,6 +29,7 @@ REPAIRABLE = {
     "invalid-index",
     "view-writable",
     "view-bypasses-policies",
+    LEFTOVER,
 }
 
 
@@ -34,6 +38,8 @@ def verify_catalog(
 ) -> list[Finding]:
     """Return what is missing or wrong of ``parts``. ``swapped``: our own revision did the view swap."""
     findings = [*_constraints(session, contract, parts), *_indexes(session, contract, parts)]
+    if spread_of(session, contract.table).partitioned:
+        findings += _leftovers(session, contract)
     if swap and Part.VIEW in parts:
         findings += _view(session, swap, swapped)
     return findings
@@ -50,6 +56,15 @@ def _constraints(session: Session, contract: Contract, parts: set[Part]) -> Iter
     if Part.CONTENT in parts:
         check = contract.document_check()
         yield from _check(session, contract, check, existing.get(check.name), True)
+
+
+def _leftovers(session: Session, contract: Contract) -> Iterator[Finding]:
+    table = session.schema[contract.table]
+    names = [name for _, name in proofs(session, table)]
+    for index in (contract.idempotency_index(), contract.chain_index()):
+        names += [name.name for _, name in index_leftovers(session, table, index)]
+    if names:
+        yield finding(LEFTOVER, contract.table, names=", ".join(names[:12]), target=session.target.name)
 
 
 def catalog_facts(session: Session, contract: Contract, parts: set[Part]) -> CatalogFacts:

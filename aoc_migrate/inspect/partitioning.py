@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from aoc_migrate.contract.model import Contract, Index, key_hash
 from aoc_migrate.database import catalog
+from aoc_migrate.database.majors import partitions_keep_not_null
 from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
@@ -29,9 +30,34 @@ def audit_partitions(session: Session, contract: Contract, spread: Spread) -> It
         (str(session.schema[contract.table]),),
     ):
         yield finding("foreign-partition", contract.table, raw=str(session.raw), partition=row["name"])
+    if not partitions_keep_not_null(session.connection):
+        yield from _own_keys(session, contract)
     within = [column or "" for columns in keys.values() for column in columns]
     if keys and not outside:
         yield from audit_id(session, contract.table, spread, within)
+
+
+def _own_keys(session: Session, contract: Contract) -> Iterator[Finding]:
+    """Yield primary keys of partitions on columns that the table allows to be NULL.
+
+    DROP NOT NULL of the table goes to all partitions, and stops at such a key: no rollback would get past it.
+    """
+    rows = session.rows(
+        "SELECT i.indrelid::regclass::text AS partition, "
+        "array_agg(quote_ident(a.attname) ORDER BY a.attnum) AS columns "
+        f"FROM {FAMILY} AS family JOIN pg_index i ON i.indrelid = family.oid AND i.indisprimary "
+        "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
+        "JOIN pg_attribute r ON r.attrelid = to_regclass(%s) AND r.attname = a.attname AND NOT r.attnotnull "
+        "WHERE a.attname = ANY (%s) GROUP BY i.indrelid ORDER BY 1",
+        (*[str(session.schema[contract.table])] * 2, list(contract.required)),
+    )
+    for row in rows:
+        change = ", ".join(f"ALTER {column} SET NOT NULL" for column in row["columns"])
+        remedy = f"ALTER TABLE {session.schema[contract.table]} {change};"
+        columns = ", ".join(row["columns"])
+        yield finding(
+            "partition-own-key", contract.table, partition=row["partition"], columns=columns, remedy=remedy
+        )
 
 
 _ID_INDEX = """

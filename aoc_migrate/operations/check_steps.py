@@ -155,18 +155,18 @@ def drop_not_null(raw: Relation, columns: Sequence[str], condition: str, own: st
 def _columns_still_used(raw: Relation, ours: str, own: str) -> Objection:
     """Return the objection to dropping a NOT NULL that a key or a replica identity of others has needed since.
 
-    ``own``: the condition that partition ``n.nspname``, ``p.relname`` had it before. A constraint of a partition's
-    own stays in PostgreSQL 18.
+    ``own``: the condition that partition ``indrelid``, or one above it, had it before, so that it is kept. Where
+    there is no constraint for it (until PostgreSQL 17), a primary key forbids that.
     """
     root = f"to_regclass({raw.literal})"
     reason = f"""(SELECT string_agg(format('%I is in the %s %s of %s', attname,
       CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass,
       indrelid::regclass), '; ' ORDER BY indrelid, attnum, indexrelid)
   FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
-    JOIN pg_class p ON p.oid = indrelid JOIN pg_namespace n ON n.oid = p.relnamespace
+    LEFT JOIN pg_constraint c ON conrelid = attrelid AND conkey[1] = attnum AND contype = 'n'
   WHERE (indisprimary OR indisreplident) AND {ours} AND (indrelid = {root} OR indrelid IN (
-    SELECT relid FROM pg_partition_tree({root})) AND NOT {own} AND NOT EXISTS (SELECT FROM pg_constraint
-      WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND conislocal)))"""
+    SELECT relid FROM pg_partition_tree({root})) AND conislocal IS NOT TRUE
+      AND NOT ((c.oid IS NOT NULL OR NOT indisprimary) AND {own})))"""
     remedy = "Drop that key, or choose another replica identity for its table. Then run the same command again."
     return Objection(STILL_USED, f"NOT NULL of columns of {raw.name}", reason, {"remedy": remedy})
 

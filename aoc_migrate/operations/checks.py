@@ -21,13 +21,9 @@ from aoc_migrate.operations.check_steps import (
     validate,
 )
 from aoc_migrate.operations.facts import forget, record
+from aoc_migrate.operations.own_parts import recorded_in, was_own
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor, Printed
-
-OWN_NOT_NULL = (
-    "EXISTS (SELECT FROM jsonb_array_elements(value->'own_not_null') AS own "
-    "WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text)"
-)
 
 
 @operation
@@ -89,6 +85,7 @@ def set_not_null(run: Executor, table: str, contract: Contract, proof: str, revi
     unproven = f", 'not_valid', {unproven_not_null.found(raw, columns)}"
     partitioned = run.on_partitions(raw)
     if partitioned:
+        facts += recorded_in(run.schema)
         facts += f", 'own_not_null', {partition_not_null.own(raw, columns)}"
         facts += f", 'own_no_inherit', {unproven_not_null.found_in_partitions(raw, columns, 'connoinherit')}"
         unproven += f", 'own_not_valid', {unproven_not_null.found_in_partitions(raw, columns)}"
@@ -105,6 +102,8 @@ def set_not_null(run: Executor, table: str, contract: Contract, proof: str, revi
         *(not_null(raw, some) for some in ([[column] for column in columns] if partitioned else [columns])),
         drop(raw, proof, constraint_is_ours(raw, check), foreign(raw, check)),
     )
+    if partitioned:
+        partition_not_null.drop_proofs(partitioned, raw)
 
 
 @operation
@@ -126,7 +125,9 @@ def invalidate_checks(
         run.run(forget(run.schema, revision))
     else:
         ours = recorded(run.schema, revision, "NOT value->'not_null' ? attname::text")
-        dropped = drop_not_null(raw, columns, ours, recorded(run.schema, revision, OWN_NOT_NULL))
+        above, column = "pg_partition_ancestors(indrelid)", "own->3 ? attname::text"
+        own = was_own(run.schema, revision, "own_not_null", above, column)
+        dropped = drop_not_null(raw, columns, ours, own)
         unproven = recorded(run.schema, revision, "value->'not_valid' ? attname::text")
         invalidated = unproven_not_null.invalidate(raw, columns, unproven)
         run.run(*again, dropped, invalidated, forget(run.schema, revision))

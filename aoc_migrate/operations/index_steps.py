@@ -30,19 +30,19 @@ def still_used(name: Relation, needed: str, kept: str) -> Objection:
     """Return the objection to dropping an index on which others have based something since, also in partitions.
 
     PostgreSQL refuses to drop it for a constraint's sake. For a replica identity's it does not, and then refuses
-    every UPDATE and DELETE of a published table. ``kept``: the condition that the part ``x`` of a partition, in
-    schema ``n``, was there before, and stays.
+    every UPDATE and DELETE of a published table. ``kept``: the condition that a partition had its part
+    ``relid`` before. Its twin takes over the replica identity, but no constraint.
     """
     index = f"to_regclass({name.literal})"
     reason = f"""CASE WHEN {needed} THEN (
-  WITH parts AS (SELECT {index} AS index UNION SELECT relid FROM pg_partition_tree({index})
-    JOIN pg_class x ON x.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT {kept})
+  WITH parts AS (SELECT {index}::oid AS index, false AS kept UNION SELECT relid::oid, {kept}
+    FROM pg_partition_tree({index}))
   SELECT string_agg(used, '; ' ORDER BY used) FROM (
     SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
     FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
-    UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
+    UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; ' ||
       'chooses another)', indrelid::regclass)
-    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END"""
+    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident AND NOT kept) AS uses) END"""
     remedy = "Drop that constraint, or choose another replica identity. Then run the same command again."
     return Objection(STILL_USED, f"the index {name.name}", reason, {"remedy": remedy})
 

@@ -8,11 +8,11 @@ from aoc_migrate.database.state import recorded
 from aoc_migrate.operations import partitioned_index
 from aoc_migrate.operations.facts import forget, record
 from aoc_migrate.operations.index_steps import build, drop, foreign, still_used
+from aoc_migrate.operations.own_parts import leaf_indexes, recorded_in, was_own
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Executor
 
 NOT_FOUND = "NOT (value->>'index_found')::boolean"
-KEPT_PART = "value->'leaf_indexes' @> jsonb_build_array(jsonb_build_array(n.nspname, x.relname))"
 
 
 @operation
@@ -28,11 +28,11 @@ def create_index_concurrently(
     raw, named, index = run.schema[table], run.schema[name], Index(name, tuple(columns), unique)
     objection = foreign(raw, named, index)
     online = run.on_partitions(raw)
-    more = f", 'leaf_indexes', {partitioned_index.leaf_indexes(raw)}" if online else ""
+    more = f", 'leaf_indexes', {leaf_indexes(raw)}{recorded_in(run.schema)}" if online else ""
     valid = f"SELECT FROM pg_index WHERE indexrelid = to_regclass({named.literal}) AND indisvalid"
     run.run(record(run.schema, revision, f"jsonb_build_object('index_found', EXISTS ({valid}){more})", objection))
     if online:
-        partitioned_index.create(online, raw, index, revision)
+        partitioned_index.create(online, raw, index)
         return
     run.run(drop(raw, named, index_is_invalid(raw, named), objection))
     run.run(build(raw, named, index, objection))
@@ -52,6 +52,6 @@ def drop_index_concurrently(
         partitioned_index.drop(online, raw, index, revision)
     else:
         ours = f"{ours} AND {index_is_ours(raw, named, index)}"
-        kept = recorded(run.schema, revision, KEPT_PART)
+        kept = was_own(run.schema, revision, "leaf_indexes", "(VALUES (relid))")
         run.run(drop(raw, named, ours, still_used(named, ours, kept)))
     run.run(forget(run.schema, revision))

@@ -7,6 +7,7 @@ Down: dropped with its parts in one instant.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 
 from aoc_migrate.contract.model import Index
 from aoc_migrate.database import catalog
@@ -14,38 +15,24 @@ from aoc_migrate.database.own_tables import foreign
 from aoc_migrate.database.questions import index_is_ours
 from aoc_migrate.database.relation import Relation, quoted
 from aoc_migrate.database.session import Session
+from aoc_migrate.database.spread.left_behind import TWIN, index_leftovers
 from aoc_migrate.database.spread.partitions import Node, is_attached, similar, tree
 from aoc_migrate.errors import Abort
 from aoc_migrate.operations.index_steps import build, definition
 from aoc_migrate.operations.index_twin import carry_over
 from aoc_migrate.operations.index_twin import definition as twin_definition
 from aoc_migrate.operations.leftovers import wait_for_build
+from aoc_migrate.operations.own_parts import found_again
 from aoc_migrate.operations.step import Kind, Lock, OnPartitions, Step
 from aoc_migrate.report.model import StepReport, finding
 
-TWIN = "_kept"
 
-
-def leaf_indexes(table: Relation) -> str:
-    """Return an expression for (schema, name) of the partitions' own indexes.
-
-    A downgrade keeps those that were attached.
-    """
-    return (
-        "(SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, x.relname) ORDER BY x.oid), '[]') "
-        f"FROM pg_partition_tree({table.literal}) t JOIN pg_index i ON i.indrelid = t.relid "
-        "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace "
-        "WHERE t.isleaf AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid))"
-    )
-
-
-def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> None:
+def create(run: OnPartitions, table: Relation, index: Index) -> None:
     """Give a partitioned table ``index``, with a part on each partition.
 
-    ``revision`` has recorded the indexes that the partitions had before; an interrupted downgrade may have left
-    twins of them. Raises Abort ``foreign-object``, and what running a Step raises.
+    Drops what interrupted runs have left. Raises Abort ``foreign-object``, and what running a Step raises.
     """
-    session, sums, kept = run.session, _Sums(run, table, index), _kept(run, revision)
+    session, sums = run.session, _Sums(run, table, index)
     while (state := catalog.index_state(session, table.name, index)) != "valid":
         if state == "foreign":
             raise Abort(foreign(index.name))
@@ -54,8 +41,7 @@ def create(run: OnPartitions, table: Relation, index: Index, revision: str) -> N
         else:
             _go_on(run, index, tree(session, table.name, index), sums)
         sums.add()
-    for node in tree(session, table.name, index) if kept else []:
-        _drop_leftover(run, node, index, node.own_index(table, index, TWIN))
+    _drop_leftovers(run, table, index)
 
 
 def expected(session: Session, table: Relation, index: Index) -> list[Step]:
@@ -86,31 +72,31 @@ def drop(run: OnPartitions, table: Relation, index: Index, revision: str) -> Non
     PostgreSQL drops attached indexes with their parent. So a partition's earlier index, which was attached, gets a
     twin first, which takes its place and its name in the same instant.
     """
-    session, kept = run.session, _kept(run, revision)
+    session, kept = run.session, _kept(run, table, revision)
     if (catalog.state(session, revision) or {"index_found": True})["index_found"]:
         return
     if catalog.index_state(session, table.name, index) == "foreign":
         return
+    nodes = tree(session, table.name, index)
+    twins = {node.index: node.own_index(table, index, TWIN) for node in nodes if node.leaf and node.index in kept}
+    _drop_leftovers(run, table, index, twins.values())
     before, after = [], []
-    for node in tree(session, table.name, index):
-        ours, twin = (node.own_index(table, index, more) for more in ("", TWIN))
+    for node in nodes:
+        ours = node.own_index(table, index)
         if node.index is None and ours not in kept:
             _drop_leftover(run, node, index, ours)
-        if node.leaf and node.index in kept:
+        if node.index and (twin := twins.get(node.index)):
             _build_twin(run, node, index, twin)
             before.append(carry_over(node.table, node.index, twin))
             after.append(f"ALTER INDEX {twin} RENAME TO {quoted(node.index.name)}")
-        else:
-            _drop_leftover(run, node, index, twin)
     name = Relation(table.schema, index.name)
     sql, needed = (*before, f"DROP INDEX IF EXISTS {name}", *after), index_is_ours(table, name, index)
     run.run(Step(Kind.DROP_INDEX_AT_ONCE, table, (index.name,), Lock.ACCESS_EXCLUSIVE, sql, needed))
 
 
-def _kept(run: OnPartitions, revision: str) -> list[Relation]:
-    """Return the indexes that partitions had before the upgrade."""
-    found = catalog.state(run.session, revision) or {}
-    return [Relation(*names) for names in found.get("leaf_indexes", [])]
+def _kept(run: OnPartitions, table: Relation, revision: str) -> dict[Relation, list[str]]:
+    """Return the indexes that partitions had before the upgrade, by the names that they have now."""
+    return found_again(run.session, table, catalog.state(run.session, revision) or {}, "leaf_indexes")
 
 
 def _go_on(run: OnPartitions, index: Index, nodes: list[Node], sums: "_Sums") -> None:
@@ -207,6 +193,14 @@ def _drop_leftover(run: OnPartitions, node: Node, index: Index, name: Relation) 
     else:
         kind, lock = Kind.DROP_INDEX_AT_ONCE, Lock.ACCESS_EXCLUSIVE
         run.run(Step(kind, node.table, (name.name,), lock, (f"DROP INDEX {name}",)))
+
+
+def _drop_leftovers(run: OnPartitions, table: Relation, index: Index, twins: Iterable[Relation] = ()) -> None:
+    """Drop what interrupted runs have left of the indexes of partitions, but for ``twins``."""
+    for partition, name in index_leftovers(run.session, table, index):
+        if name not in twins and name in similar(run.session, partition, index):
+            sql = (f"DROP INDEX CONCURRENTLY IF EXISTS {name}",)
+            run.run(Step(Kind.DROP_INDEX, partition, (name.name,), Lock.SHARE_UPDATE_EXCLUSIVE, sql))
 
 
 def _build_twin(run: OnPartitions, node: Node, index: Index, twin: Relation) -> None:

@@ -23,11 +23,11 @@ def found(table: Relation, columns: Iterable[str]) -> str:
 
 
 def found_in_partitions(table: Relation, columns: Iterable[str], which: str = "NOT c.convalidated") -> str:
-    """Return a jsonb expression of (schema, name, columns) of the partitions with such constraints, or others."""
-    return f"""(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, columns)), '[]') FROM (
-    SELECT n.nspname AS schema, r.relname AS name, jsonb_agg(a.attname ORDER BY a.attnum) AS columns
+    """Return a jsonb expression of (schema, name, oid, columns) of the partitions with such constraints."""
+    return f"""(SELECT coalesce(jsonb_agg(jsonb_build_array(schema, name, oid, columns)), '[]') FROM (
+    SELECT n.nspname AS schema, r.relname AS name, r.oid::bigint, jsonb_agg(a.attname ORDER BY a.attnum) AS columns
     FROM {_IN_PARTITIONS.format(table=table.literal)}
-    WHERE t.level > 0 AND {which} AND a.attname = ANY ({_listed(columns)}) GROUP BY 1, 2) AS parts)"""
+    WHERE t.level > 0 AND {which} AND a.attname = ANY ({_listed(columns)}) GROUP BY 1, 2, 3) AS parts)"""
 
 
 def validate(table: Relation, columns: Sequence[str]) -> Step:

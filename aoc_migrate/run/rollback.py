@@ -18,7 +18,7 @@ from aoc_migrate.errors import Abort, refused
 from aoc_migrate.inspect.cost import estimated, measure
 from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replication_findings
 from aoc_migrate.inspect.session_checks import write_findings
-from aoc_migrate.operations.step import objects_left
+from aoc_migrate.operations.step import Kind, objects_left
 from aoc_migrate.operations.supersedes.set_back import objections_to_restore
 from aoc_migrate.quarantine.contents import journaled_in_quarantine, moved_ids
 from aoc_migrate.report.model import Finding, Next, Report, finding
@@ -161,12 +161,16 @@ def _above(session: Session, current: str | None) -> list[Revision]:
 
 
 def _left(session: Session, revision: Revision) -> bool:
-    """Return whether the catalog has something that the downgrade of ``revision`` drops."""
+    """Return whether the catalog has something that the downgrade of ``revision`` drops, or a record of it.
+
+    A record that stayed would pass for what the next upgrade finds.
+    """
     from aoc_migrate.revisions.revision_sql import collect
 
-    groups = collect(revision, "downgrade", session.schema, None)
+    steps = [step for group in collect(revision, "downgrade", session.schema, None) for step in group]
+    left = [objects_left(steps), *(step.needed for step in steps if step.kind is Kind.FORGET)]
     with own_tables_locked(session, STATE):
-        return bool(session.value(f"SELECT {objects_left(step for group in groups for step in group)}"))
+        return bool(session.value(f"SELECT {' OR '.join(left)}"))
 
 
 def _warn_guard(session: Session, report: Report) -> None:

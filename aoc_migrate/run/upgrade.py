@@ -15,7 +15,7 @@ from aoc_migrate.database.own_tables import blind_readers, writable
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.transcript import Transcript
 from aoc_migrate.errors import refused
-from aoc_migrate.inspect.catalog_state import REPAIRABLE
+from aoc_migrate.inspect.catalog_state import LEFTOVER, REPAIRABLE
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
 from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
@@ -147,7 +147,8 @@ def _needed(session: Session, current: str | None, goal: str | None) -> bool:
         return True
     if current is not None and blind_readers(session):
         return True
-    return any(finding.severity == "error" for finding in catalog_findings(session, current))
+    found = catalog_findings(session, current)
+    return any(finding.severity == "error" or finding.slug == LEFTOVER for finding in found)
 
 
 def _elsewhere(session: Session, report: Report, plan: "ApprovedPlan") -> bool:

@@ -73,14 +73,14 @@ DECLARE reason text := CASE WHEN EXISTS (SELECT FROM "public"."aoc_migration_sta
       WITH ORDINALITY AS k (attnum, collated, class, options, n)
     JOIN unnest(ARRAY['tenant', 'source_vendor', 'upstream_id', 'retrieved_at', 'id COLLATE "C"']) WITH ORDINALITY AS w (name, n) ON w.n = k.n JOIN pg_opclass o ON o.oid = k.class
     LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum)) THEN (
-  WITH parts AS (SELECT to_regclass('"public"."advisory_raw_chain_v1"') AS index UNION SELECT relid FROM pg_partition_tree(to_regclass('"public"."advisory_raw_chain_v1"'))
-    JOIN pg_class x ON x.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0005' AND value->'leaf_indexes' @> jsonb_build_array(jsonb_build_array(n.nspname, x.relname))))
+  WITH parts AS (SELECT to_regclass('"public"."advisory_raw_chain_v1"')::oid AS index, false AS kept UNION SELECT relid::oid, EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'concelier_0005' AND EXISTS (SELECT FROM jsonb_array_elements(value->'leaf_indexes') AS own (own), (VALUES (relid)) AS c (oid) JOIN pg_class r ON r.oid = c.oid JOIN pg_namespace n ON n.oid = relnamespace WHERE true AND CASE WHEN value->>'recorded_in' = to_regclass('"public"."aoc_migration_state"')::oid::text AND EXISTS (SELECT FROM pg_class WHERE oid = (own->>2)::oid) THEN r.oid = (own->>2)::oid ELSE own->>0 = n.nspname AND own->>1 = r.relname END))
+    FROM pg_partition_tree(to_regclass('"public"."advisory_raw_chain_v1"')))
   SELECT string_agg(used, '; ' ORDER BY used) FROM (
     SELECT pg_describe_object('pg_constraint'::regclass, oid, 0) || ' needs it' AS used
     FROM pg_constraint JOIN parts ON conindid = index WHERE conparentid = 0
-    UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; '
+    UNION ALL SELECT format('it is the replica identity of %1$s (ALTER TABLE %1$s REPLICA IDENTITY DEFAULT; ' ||
       'chooses another)', indrelid::regclass)
-    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident) AS uses) END;
+    FROM pg_index JOIN parts ON indexrelid = index WHERE indisreplident AND NOT kept) AS uses) END;
 BEGIN
   IF reason IS NOT NULL THEN
     RAISE EXCEPTION 'the index advisory_raw_chain_v1: %', reason;

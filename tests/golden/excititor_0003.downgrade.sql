@@ -90,10 +90,10 @@ DECLARE reason text := (SELECT string_agg(format('%I is in the %s %s of %s', att
       CASE WHEN indisprimary THEN 'primary key' ELSE 'replica identity' END, indexrelid::regclass,
       indrelid::regclass), '; ' ORDER BY indrelid, attnum, indexrelid)
   FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
-    JOIN pg_class p ON p.oid = indrelid JOIN pg_namespace n ON n.oid = p.relnamespace
+    LEFT JOIN pg_constraint c ON conrelid = attrelid AND conkey[1] = attnum AND contype = 'n'
   WHERE (indisprimary OR indisreplident) AND attnotnull AND attname = ANY ('{tenant,source_vendor,upstream_id,content_hash,retrieved_at,source,upstream,linkset}') AND EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND NOT value->'not_null' ? attname::text) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND NOT convalidated) AND (indrelid = to_regclass('"public"."vex_raw"') OR indrelid IN (
-    SELECT relid FROM pg_partition_tree(to_regclass('"public"."vex_raw"'))) AND NOT EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND EXISTS (SELECT FROM jsonb_array_elements(value->'own_not_null') AS own WHERE own->>0 = n.nspname AND own->>1 = p.relname AND own->2 ? attname::text)) AND NOT EXISTS (SELECT FROM pg_constraint
-      WHERE conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' AND conislocal)));
+    SELECT relid FROM pg_partition_tree(to_regclass('"public"."vex_raw"'))) AND conislocal IS NOT TRUE
+      AND NOT ((c.oid IS NOT NULL OR NOT indisprimary) AND EXISTS (SELECT FROM "public"."aoc_migration_state" WHERE name = 'excititor_0003' AND EXISTS (SELECT FROM jsonb_array_elements(value->'own_not_null') AS own (own), pg_partition_ancestors(indrelid) AS c (oid) JOIN pg_class r ON r.oid = c.oid JOIN pg_namespace n ON n.oid = relnamespace WHERE own->3 ? attname::text AND CASE WHEN value->>'recorded_in' = to_regclass('"public"."aoc_migration_state"')::oid::text AND EXISTS (SELECT FROM pg_class WHERE oid = (own->>2)::oid) THEN r.oid = (own->>2)::oid ELSE own->>0 = n.nspname AND own->>1 = r.relname END)))));
 BEGIN
   IF reason IS NOT NULL THEN
     RAISE EXCEPTION 'NOT NULL of columns of vex_raw: %', reason;

@@ -200,6 +200,11 @@ ROWS: dict[str, Message] = {
         "validated.",
         "Run: ALTER TABLE {raw} DETACH PARTITION {partition};",
     ),
+    "partition-own-key": Message(
+        "{partition} has a primary key of its own, whose {columns} may be NULL in {table}: before PostgreSQL 18, "
+        "no rollback could drop NOT NULL there.",
+        "Run: {remedy}",
+    ),
     "partition-id-index": Message(
         "{table} is partitioned and has no unique index on ({columns}), or id allows NULL; links are looked up by "
         "id.",

@@ -44,6 +44,11 @@ VERIFY: dict[str, Message] = {
         "Run: aoc-migrate upgrade {target}",
         many="{count} indexes are INVALID: their builds did not finish.",
     ),
+    "leftover": Message(
+        "An interrupted run has left something on partitions of {subject}: {names}.",
+        "Run: aoc-migrate upgrade {target}",
+        severity="warning",
+    ),
     "incomplete-index": Message(
         "The index {subject} is INVALID or missing on shards of the Citus cluster.",
         "Drop it: DROP INDEX CONCURRENTLY IF EXISTS {index}; Then run: aoc-migrate upgrade {target}",
