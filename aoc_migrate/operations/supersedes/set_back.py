@@ -64,5 +64,4 @@ def objections_to_restore(session: Session, contract: Contract) -> list[Finding]
 
     found = [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
     with own_tables_locked(session, JOURNAL):
-        identity = spread_of(session, contract.table).identity
-        return [*found, *link_obstacles(session, contract, old_links(contract, session.schema, identity))]
+        return [*found, *link_obstacles(session, contract, old_links)]
