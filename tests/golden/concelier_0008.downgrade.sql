@@ -103,7 +103,8 @@ DECLARE
   ), own AS (
     SELECT grantor, grantee, grantable, attname FROM held WHERE relation = to_regclass('"public"."advisory_backup_20251028"')
   ), lost AS (
-    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view
+    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view AND (attname IS NULL OR EXISTS (
+      SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory"') AND a.attname = first.attname))
     EXCEPT SELECT * FROM now
   ), gained AS (
     SELECT now.* FROM now, owners WHERE grantee IS DISTINCT FROM of_table AND (attname IS NULL OR EXISTS (
