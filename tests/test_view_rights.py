@@ -101,6 +101,17 @@ def test_a_right_to_a_column_that_is_gone_stays_behind(swapped: Database, aoc: A
     assert {reader for reader in readers(swapped, "advisory") if reader[1] == "direct"} == set()
 
 
+def test_a_right_to_a_column_that_was_renamed_is_not_lost(swapped: Database, aoc: Aoc) -> None:
+    """A column that has another name in the view keeps its rights in the table, and is no difference."""
+    swapped.run("ALTER VIEW advisory RENAME title TO headline")
+    before = privileges(swapped, BACKUP)
+
+    ran = aoc.json("downgrade", "-1")
+
+    assert (ran.exit_code, "view-changed-since" in ran.slugs()) == (0, False)
+    assert privileges(swapped, "advisory") == before
+
+
 def test_each_difference_is_a_line(swapped: Database, aoc: Aoc) -> None:
     """plan says beforehand which rights would follow, a line each; so does the report of the downgrade."""
     swapped.run(CHANGES)

@@ -87,3 +87,19 @@ def test_what_was_built_on_the_view_stops_the_downgrade(concelier: Database, aoc
     concelier.run("DROP VIEW report; DROP FUNCTION titled; DROP TABLE old")
     assert aoc("downgrade", "-1").exit_code == 0
     assert concelier.value("SELECT relkind FROM pg_class WHERE oid = 'advisory'::regclass") == "r"
+
+
+def test_a_renamed_view_is_named_first(concelier: Database, aoc: Aoc) -> None:
+    """A view that has another name now still has our trigger: the downgrade and its script name it beforehand."""
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    concelier.run("ALTER VIEW advisory RENAME TO advisory_view")
+    planned = aoc("plan", "concelier", "concelier_0008:concelier_0007", "--sql").out
+
+    ran, script = aoc.json("downgrade", "-1"), psql(concelier, planned)
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["swap-back-conflict"], False)
+    for text in (ran.finding("swap-back-conflict")["problem"], script.err):
+        assert "on view public.advisory_view" in text
+    concelier.run("ALTER VIEW advisory_view RENAME TO advisory")
+    assert aoc("downgrade", "-1").exit_code == 0

@@ -130,7 +130,7 @@ def dependents(schema: Schema, swap: ViewSwap) -> str:
     return f"""(SELECT string_agg(DISTINCT {DESCRIBED}, ', ' ORDER BY {DESCRIBED}) FROM pg_depend d
     LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
     LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
-  WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) <> to_regclass({view})
+  WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) IS DISTINCT FROM to_regclass({view})
     AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass({view})
       OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = {guard_oid(schema, swap)}
       OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (

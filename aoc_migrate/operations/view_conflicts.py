@@ -32,8 +32,9 @@ def back_conflict(at: Schema, swap: ViewSwap, revision: str) -> Objection:
     """Return the objection to a downgrade: to what depends on the view, and to what is in its place."""
     remedy = (
         f"Drop what depends on {swap.view}, go down, and create it again: it then uses the table. If another "
-        f"relation has the name {swap.view}, rename it; if {swap.backup} has a new name, give it the old one. If "
-        f"the view has a new owner, give it back to that of {swap.backup}: ALTER VIEW {swap.view} OWNER TO …;"
+        f"relation has the name {swap.view}, rename it; if the view or {swap.backup} has a new name, give it the "
+        f"old one. If the view has a new owner, give it back to that of {swap.backup}: "
+        f"ALTER VIEW {swap.view} OWNER TO …;"
     )
     view, backup = at[swap.view], at[swap.backup]
     reason = f"""(SELECT CASE WHEN NOT {swapped(at, revision)} THEN NULL

@@ -86,7 +86,8 @@ def _changes(at: Schema, swap: ViewSwap, revision: str) -> str:
 
     ``verb``: what is to be done on the table: GRANT, REVOKE, KEEP; NULL for another owner. ``acts``: we may act as
     the grantor. ``line``: what a reader must know, NULL where nothing has changed. Without the view, there is
-    nothing to do; and its new owner has only lost a grant that it needs no longer.
+    nothing to do; a column that was renamed in it has lost no right; and its new owner has only lost a grant that
+    it needs no longer.
     """
     view, table = at[swap.view], at[swap.backup]
     return f"""  WITH held AS (
@@ -102,7 +103,8 @@ def _changes(at: Schema, swap: ViewSwap, revision: str) -> str:
   ), own AS (
     SELECT grantor, grantee, grantable, attname FROM held WHERE relation = to_regclass({table.literal})
   ), lost AS (
-    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view
+    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view AND (attname IS NULL OR EXISTS (
+      SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass({view.literal}) AND a.attname = first.attname))
     EXCEPT SELECT * FROM now
   ), gained AS (
     SELECT now.* FROM now, owners WHERE grantee IS DISTINCT FROM of_table AND (attname IS NULL OR EXISTS (

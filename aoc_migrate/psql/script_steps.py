@@ -34,10 +34,13 @@ class Job:
         return self.function == "downgrade"
 
 
-def upgrade_job(target: str, start: str | None, goal: str | None) -> Job:
-    """Return the upgrade from ``start`` to ``goal``. It also puts back missing constraints and indexes."""
+def upgrade_job(target: str, start: str | None, goal: str | None, *, links: bool = True) -> Job:
+    """Return the upgrade from ``start`` to ``goal``. It also puts back what applied revisions have lost.
+
+    ``links``: also those that a downgrade that ended half way has set back.
+    """
     begin, end = position(target, start), position(target, goal)
-    below = [r for r in history(target)[:begin] if puts_back(r)]
+    below = [r for r in history(target)[:begin] if puts_back(r) and (links or r.part is not Part.CHAIN)]
     revisions = [*below, *history(target)[begin:end]]
     return Job(target, f"psql upgrade {goal or 'base'}", "upgrade", revisions, begin, end)
 
@@ -76,8 +79,11 @@ def due(job: Job, revision: Revision) -> str:
 
 
 def puts_back(revision: Revision) -> bool:
-    """Return whether an upgrade script puts back what is missing of an applied revision: constraints, indexes."""
-    return revision.removable or revision.part is Part.CHAIN_INDEX
+    """Return whether an upgrade puts back what an applied revision has lost: constraints, indexes, links.
+
+    Links are lost where a downgrade ended half way.
+    """
+    return revision.removable or revision.part in (Part.CHAIN_INDEX, Part.CHAIN)
 
 
 def unmoved(job: Job, revision: Revision) -> str:

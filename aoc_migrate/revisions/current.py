@@ -71,6 +71,12 @@ def chain_state(session: Session) -> dict[str, object] | None:
     return catalog.state(session, revision_of(session.target.name, Part.CHAIN))
 
 
+def links_set_back(session: Session, revision: str | None) -> bool:
+    """Return whether a downgrade that ended half way has set back links of the backfill, which is applied."""
+    state = chain_state(session) if Part.CHAIN in parts(session.target.name, revision) else None
+    return state is not None and not state["done"]
+
+
 def lost_links(session: Session, revision: str | None, goal: str | None) -> Iterator[Finding]:
     """Yield the finding on what the journal lacks, if going from ``revision`` to ``goal`` sets links back."""
     from aoc_migrate.inspect.journal import links_not_restored  # an upgrade with nothing to do needs none of it

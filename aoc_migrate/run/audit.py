@@ -197,7 +197,7 @@ def _audit_backfill(session: Session, plan: AuditPlan, code: list[Row]) -> tuple
     triggers = [row["tgname"] for row in session.rows(query)]
     triggers = [name for name in triggers if not session.accepted.has("update-trigger", name)]
     names = _dependents(session, contract)
-    found = link_obstacles(session, contract, new_links(contract, session.schema))
+    found = link_obstacles(session, contract, new_links)
     obstacles = [*triggers, *names, *filter(_only_where_linked, code)]
     counted = bool(obstacles) or not session.flags.allow_supersedes_retrofit
     rows = count_wrong(session, contract) if counted else 0

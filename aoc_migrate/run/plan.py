@@ -30,7 +30,7 @@ from aoc_migrate.psql.script_steps import Job, downgrade_job, upgrade_job
 from aoc_migrate.report.facts.planning import BoundFacts, PlanFacts, PlannedStep
 from aoc_migrate.report.json import report_data
 from aoc_migrate.report.model import Next, Report
-from aoc_migrate.revisions.current import lost_links
+from aoc_migrate.revisions.current import links_set_back, lost_links
 from aoc_migrate.revisions.graph import contract_at, position, resolve
 from aoc_migrate.revisions.objections import objections
 from aoc_migrate.revisions.revision_sql import collect
@@ -61,7 +61,7 @@ def run_plan(session: Session, report: Report, revision: str, file: str | None =
     wait for a table that is locked. Raises Abort ``deadline`` (exit 3) if it waited too long for the file's sake.
     """
     target = session.target.name
-    job = job_to(target, report.revision, revision)
+    job = job_to(target, report.revision, revision, links=links_set_back(session, report.revision))
     highest = max(job.start, job.goal)
     contract = contract_at(target, job.name(highest) if highest else None)
     binding = None if job.down else _binding(session, job, contract, file)  # first: a later change is a difference
@@ -112,11 +112,11 @@ def _next(target: str, job: Job, file: str | None) -> Next:
     return Next(f"aoc-migrate audit {target}", choices, note)
 
 
-def job_to(target: str, current: str | None, revision: str) -> Job:
+def job_to(target: str, current: str | None, revision: str, *, links: bool = True) -> Job:
     """Return the job from ``current`` to ``revision``. Raises Abort (exit 2) for an unknown revision."""
     goal = resolve(target, revision, current)
-    make = upgrade_job if position(target, goal) >= position(target, current) else downgrade_job
-    return make(target, current, goal)
+    down = position(target, goal) < position(target, current)
+    return downgrade_job(target, current, goal) if down else upgrade_job(target, current, goal, links=links)
 
 
 def script_between(target: str, span: str, limits: Limits) -> str:

@@ -18,7 +18,7 @@ from aoc_migrate.errors import refused
 from aoc_migrate.inspect.catalog_state import LEFTOVER, REPAIRABLE
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
 from aoc_migrate.report.model import Finding, Report, finding
-from aoc_migrate.revisions.current import catalog_findings, changing, locked, our_tables
+from aoc_migrate.revisions.current import catalog_findings, changing, links_set_back, locked, our_tables
 from aoc_migrate.revisions.graph import applied, contract_at, parts, position, resolve
 from aoc_migrate.run import hold
 
@@ -81,9 +81,8 @@ def _upgrade(session: Session, report: Report, options: UpgradeOptions, goal: st
         if report.errors:
             return
         contract = contract_at(target, goal)
-        costs = measure(
-            session, contract, links=Part.CHAIN in parts(target, goal) - parts(target, report.revision)
-        )
+        linking = Part.CHAIN in parts(target, goal) - parts(target, report.revision)
+        costs = measure(session, contract, links=linking or links_set_back(session, report.revision))
         if options.write:
             session.transcript = Transcript(session.connection, options.write)
         creates = catalog.kind(session, contract.table) is None
@@ -145,7 +144,7 @@ def _to_release(session: Session, options: UpgradeOptions) -> bool:
 def _needed(session: Session, current: str | None, goal: str | None) -> bool:
     if position(session.target.name, current) < position(session.target.name, goal):
         return True
-    if current is not None and blind_readers(session):
+    if current is not None and (blind_readers(session) or links_set_back(session, current)):
         return True
     found = catalog_findings(session, current)
     return any(finding.severity == "error" or finding.slug == LEFTOVER for finding in found)
@@ -198,7 +197,8 @@ def _go_up(session: Session, current: str | None, goal: str | None) -> str | Non
     from aoc_migrate.run.stop import between, go_through
 
     target = session.target.name
-    if any(f.slug in REPAIRABLE for f in catalog_findings(session, current)):
+    repairable = any(f.slug in REPAIRABLE for f in catalog_findings(session, current))
+    if repairable or links_set_back(session, current):
         run_functions(session, list(applied(target, current)), "upgrade")
     if position(target, current) >= position(target, goal):
         return goal

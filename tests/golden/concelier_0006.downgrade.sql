@@ -59,6 +59,7 @@ END $aoc$;
 -- Running downgrade concelier_0006 -> concelier_0005
 
 -- set back links of advisory_raw: locks the rows of one batch at a time; from the journal, the latest batch first.
+UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('cursor', jsonb_build_object('tenant', '', 'source_vendor', '', 'upstream_id', '', 'id', '', 'retrieved_at', '-infinity'), 'seen', 0, 'done', false, 'started_at', now()) WHERE name = 'concelier_0006';
 
 -- Name the holders of locks on a table.
 CREATE OR REPLACE FUNCTION pg_temp.aoc_holders(locked text) RETURNS text LANGUAGE sql AS $$

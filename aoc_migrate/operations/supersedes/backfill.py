@@ -91,8 +91,7 @@ def objections_to_link(session: Session, contract: Contract) -> list[Finding]:
         return read(session, "looking for wrong links", query, whole=BACKFILL)[0]["found"]
 
     code = link_findings(session, contract, to_write)
-    identity = spread_of(session, contract.table).identity
-    return [*code, *link_obstacles(session, contract, new_links(contract, session.schema, identity))]
+    return [*code, *link_obstacles(session, contract, new_links)]
 
 
 def _count_rows(running: Batches, contract: Contract, name: str) -> None:

@@ -5,16 +5,22 @@ finds no row. The type of the link column, NOT NULL, and others' CHECKs, foreign
 single rows.
 """
 
+from collections.abc import Callable
+
 from aoc_migrate.contract.model import Contract
 from aoc_migrate.database.attached_code import unaccepted
 from aoc_migrate.database.events import LINKING
 from aoc_migrate.database.majors import enforced
-from aoc_migrate.database.relation import Relation, literal
+from aoc_migrate.database.relation import Relation, Schema, literal
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.partitions import family
+from aoc_migrate.database.spread.shape import spread_of
 from aoc_migrate.database.table_scan import read
 from aoc_migrate.database.trust import owner_of, trusted
 from aoc_migrate.report.model import Finding, finding
+
+Links = Callable[[Contract, Schema, tuple[str, ...]], str]
+"""Makes a query of the links to write: the columns that find a row, then the link."""
 
 _IDENTITY = """SELECT c.oid, c.relreplident, c.oid::regclass::text AS name, ARRAY(SELECT a.attname
       FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
@@ -88,62 +94,74 @@ def _names(numbers: str, table: str, alias: str) -> str:
 
 
 def row_obstacles(contract: Contract, raw: Relation) -> str:
-    """Return a query of (reason, remedy, code, listed, held): what may refuse a row with a new link.
+    """Return a query of (reason, remedy, code, listed, held, alike): what may refuse a row with a new link.
 
     ``held`` is a condition on the new row, whose columns are ``listed`` over a row ``t`` and the relation ``new``
-    of (id, value). ``code``: the CHECK as `attached_code` names it. A proven CHECK that does not depend on the
-    link is left out: it holds for the new row as for the old. A unique index may refuse a link that another row
-    still has at that moment. A CHECK over the whole row is left to the UPDATE: it names the row by its table.
+    of (id, value); ``alike``, its column ``aoc_alike``, is the number of new rows with its key. ``code``: the
+    CHECK or index as `attached_code` names it. A proven CHECK that does not depend on the link is left out: it
+    holds for the new row as for the old. A unique index may refuse a link that another row still has at that
+    moment, or also gets. What an index on an expression or an exclusion constraint does, only the UPDATE shows. A
+    CHECK over the whole row is left to the UPDATE: it names the row by its table.
     """
     link, unique = literal(contract.link), "indkey[0:indnkeyatts - 1]"
     return f"""WITH RECURSIVE {family(raw.literal)}, link AS (
   SELECT a.* FROM family JOIN pg_class c USING (oid) JOIN pg_attribute a ON a.attrelid = c.oid
   WHERE c.relkind = 'r' AND a.attname = {link} AND a.attgenerated = ''
     AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)
-), refusing (reason, remedy, code, held, rel) AS (
+), refusing (reason, remedy, code, held, rel, alike) AS (
   SELECT format('its type %s is too short', format_type(atttypid, atttypmod)),
-    format('ALTER %I TYPE text', attname), NULL, format('char_length(%I) <= %s', attname, atttypmod - 4), attrelid
+    format('ALTER %I TYPE text', attname), NULL, format('char_length(%I) <= %s', attname, atttypmod - 4),
+    attrelid, NULL
   FROM link WHERE atttypid = 'varchar'::regtype AND atttypmod >= 4
   UNION ALL SELECT 'it is NOT NULL, but the first revision of a document has no link',
     format('ALTER %1$I DROP NOT NULL, ALTER %1$I DROP DEFAULT', attname), NULL, format('%I IS NOT NULL', attname),
-    attrelid
+    attrelid, NULL
   FROM link WHERE attnotnull
   UNION ALL SELECT format('CHECK %I forbids them', conname), format('DROP CONSTRAINT %I', conname),
-    format('CHECK %I', conname), pg_get_expr(conbin, conrelid), conrelid
+    format('CHECK %I', conname), pg_get_expr(conbin, conrelid), conrelid, NULL
   FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'c'
   WHERE (NOT convalidated OR attnum = ANY (conkey)) AND 0 <> ALL (conkey)
     AND {enforced("k")}
   UNION ALL SELECT format('foreign key %I refers to %s', conname, confrelid::regclass),
     format('DROP CONSTRAINT %I', conname), NULL,
     format('(%s) IS NULL OR EXISTS (SELECT FROM %s AS o WHERE (%s) = (%1$s))', {_names("conkey", "conrelid", "t")},
-      confrelid::regclass, {_names("confkey", "confrelid", "o")}), conrelid
+      confrelid::regclass, {_names("confkey", "confrelid", "o")}), conrelid, NULL
   FROM link JOIN pg_constraint k ON conrelid = attrelid AND contype = 'f' JOIN pg_class c ON c.oid = confrelid
   WHERE attnum = ANY (conkey) AND NOT EXISTS (SELECT FROM family WHERE oid = confrelid)
     AND {trusted("c.relowner", owner_of(raw))}
-  UNION ALL SELECT format('unique index %s allows each link once at any moment', indexrelid::regclass),
-    coalesce('DROP CONSTRAINT ' || quote_ident(conname), format('DROP INDEX %s', indexrelid::regclass)), NULL,
-    format('NOT EXISTS (SELECT FROM %s AS o WHERE o.id <> t.id AND (%s) = (%s))', indrelid::regclass,
-      {_names(unique, "indrelid", "o")}, {_names(unique, "indrelid", "t")}),
-    indrelid
-  FROM link JOIN pg_index ON indrelid = attrelid AND indisunique AND indexprs IS NULL AND indpred IS NULL
-    LEFT JOIN pg_constraint ON conindid = indexrelid AND contype IN ('u', 'p')
+  UNION ALL SELECT format(CASE WHEN plain THEN 'unique index %s allows each link once at any moment'
+      ELSE 'index %s may refuse them, and only the UPDATE shows whether it does' END, indexrelid::regclass),
+    coalesce('DROP CONSTRAINT ' || quote_ident(conname), format('DROP INDEX %s', indexrelid::regclass)),
+    (SELECT 'index ' || quote_ident(relname) FROM pg_class
+      WHERE oid = coalesce(pg_partition_root(indexrelid), indexrelid)),
+    CASE WHEN plain THEN format('(%1$s) IS NOT TRUE OR (aoc_alike = 1 OR (%2$s) <> (%2$s)) AND NOT EXISTS ('
+        || 'SELECT FROM %3$s AS o WHERE o.id <> t.id AND (%4$s) = (%2$s) AND (%1$s))',
+      pred, names, indrelid::regclass, {_names(unique, "indrelid", "o")}) ELSE 'false' END,
+    indrelid, CASE WHEN plain THEN format('count(*) OVER (PARTITION BY tableoid, (%s), %s)', pred, names) END
+  FROM link JOIN pg_index ON indrelid = attrelid AND (indisunique OR indisexclusion)
+    CROSS JOIN LATERAL (SELECT indexprs IS NULL AND NOT indisexclusion, {_names(unique, "indrelid", "t")},
+      coalesce(pg_get_expr(indpred, indrelid), 'true')) AS i (plain, names, pred)
+    LEFT JOIN pg_constraint ON conindid = indexrelid AND contype IN ('u', 'p', 'x')
   WHERE attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+    OR concat(indexprs::text, indpred::text) ~ format(':varattno (0|%s) ', attnum)
 )
 SELECT reason, CASE WHEN remedy ^@ 'DROP INDEX' THEN format('Run: %s;', remedy)
     ELSE format('Run: ALTER TABLE %s %s;', to_regclass({raw.literal}), remedy) END AS remedy, code,
   (SELECT 't.tableoid, ' || string_agg(CASE WHEN attname <> {link} THEN format('t.%I', attname)
       ELSE format('new.value::%s AS %I', format_type(atttypid, NULL), attname) END, ', ')
     FROM pg_attribute WHERE attrelid = to_regclass({raw.literal}) AND attnum > 0 AND NOT attisdropped) AS listed,
-  format('tableoid <> ALL (%L::oid[]) OR coalesce((%s), true)', array_agg(rel ORDER BY rel), held) AS held
-FROM refusing GROUP BY reason, remedy, code, held ORDER BY 1"""
+  format('tableoid <> ALL (%L::oid[]) OR coalesce((%s), true)', array_agg(rel ORDER BY rel), held) AS held,
+  coalesce(alike, '1') AS alike
+FROM refusing GROUP BY reason, remedy, code, held, alike ORDER BY 1"""
 
 
-def link_obstacles(session: Session, contract: Contract, links: str) -> list[Finding]:
-    """Return the findings against writing ``links``, a query of (id, value); the link column may be missing.
+def link_obstacles(session: Session, contract: Contract, links: Links) -> list[Finding]:
+    """Return the findings against writing ``links``; the link column may be missing.
 
-    A CHECK that runs code of others is evaluated only once somebody has accepted that code.
+    A CHECK or an index that runs code of others is evaluated only once somebody has accepted that code.
     """
-    raw = session.schema[contract.table]
+    raw, identity = session.schema[contract.table], spread_of(session, contract.table).identity
+    wanted, found_by = links(contract, session.schema, identity), ", ".join(identity)
     found = [
         finding(row["slug"], row["subject"], reason=row["reason"], remedy=row["remedy"])
         for row in session.rows(statement_obstacles(contract, raw))
@@ -155,8 +173,9 @@ def link_obstacles(session: Session, contract: Contract, links: str) -> list[Fin
     barred = {name for row in code for name in row["names"]}
     for row in (row for row in refusing if row["code"] not in barred):
         refused = (
-            f"SELECT count(*) FROM (SELECT {row['listed']} FROM {raw} AS t JOIN ({links}) AS new (id, value) "
-            f"USING (id)) AS t WHERE NOT ({row['held']})"
+            f"SELECT count(*) FROM (SELECT *, {row['alike']} AS aoc_alike FROM (SELECT {row['listed']} FROM {raw} "
+            f"AS t JOIN ({wanted}) AS new ({found_by}, value) USING ({found_by})) AS t) AS t "
+            f"WHERE NOT ({row['held']})"
         )
         rows = read(session, "checking new links", refused, whole="new links")[0]["count"]
         if rows:

@@ -7,7 +7,7 @@ from aoc_migrate.database.state import recorded
 from aoc_migrate.operations.facts import forget
 from aoc_migrate.operations.registry import operation
 from aoc_migrate.operations.step import Batches, Executor, Kind, Lock, Step
-from aoc_migrate.operations.supersedes.statements import CHAIN, begin, gate
+from aoc_migrate.operations.supersedes.statements import CHAIN, begin, begin_again, gate
 
 
 @operation
@@ -37,7 +37,8 @@ def restore_supersedes(run: Executor, table: str, contract: Contract, revision: 
     """Set back the links of the backfill, the latest batch first; rows changed since are left alone."""
     at, journal = run.schema, run.schema[JOURNAL]
     there = exists(journal)
-    run.run(Batches(Kind.SET_BACK, at[table], (table,), Lock.ROWS, (), there, contract=contract, name=revision))
+    again = (begin_again(contract, at, revision),)
+    run.run(Batches(Kind.SET_BACK, at[table], (table,), Lock.ROWS, again, there, contract=contract, name=revision))
     drop = f"DROP TABLE IF EXISTS {journal}"
     run.run(
         Step(Kind.DROP_BOOKKEEPING, journal, (JOURNAL,), Lock.NONE, (drop,), there),

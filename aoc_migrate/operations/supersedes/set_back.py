@@ -8,10 +8,11 @@ from aoc_migrate.database.bookkeeping import JOURNAL, STATE
 from aoc_migrate.database.own_tables import own_tables_locked, writable
 from aoc_migrate.database.session import Row, Session
 from aoc_migrate.database.spread.shape import spread_of
+from aoc_migrate.database.state import keep
 from aoc_migrate.operations.supersedes.distributed import set_back_latest
 from aoc_migrate.operations.supersedes.link_journal import counted
 from aoc_migrate.operations.supersedes.link_obstacles import link_obstacles
-from aoc_migrate.operations.supersedes.statements import old_links, set_back
+from aoc_migrate.operations.supersedes.statements import begin_again, old_links, set_back
 from aoc_migrate.report.model import Finding
 
 SET_BACK = "set back links of {}"
@@ -28,6 +29,7 @@ def restore(session: Session, contract: Contract, name: str, expected_ms: float 
     written = (STATE, JOURNAL)
     with own_tables_locked(session, JOURNAL):
         links = session.row(counted(session.schema))["links"]
+    keep(session, begin_again(contract, session.schema, name))
     on_cluster = spread_of(session, contract.table).placement is not None
     with (
         batches(session, label, contract.table, written, expected_ms=expected_ms) as running,
@@ -62,5 +64,4 @@ def objections_to_restore(session: Session, contract: Contract) -> list[Finding]
 
     found = [*writable(session, JOURNAL), *link_findings(session, contract, journaled)]
     with own_tables_locked(session, JOURNAL):
-        identity = spread_of(session, contract.table).identity
-        return [*found, *link_obstacles(session, contract, old_links(contract, session.schema, identity))]
+        return [*found, *link_obstacles(session, contract, old_links)]

@@ -56,14 +56,26 @@ def old_links(contract: Contract, schema: Schema, identity: tuple[str, ...] = ("
 
 
 def begin(contract: Contract, schema: Schema, name: str) -> str:
+    """Return the statement that records a backfill that has yet to begin, unless one has begun."""
+    return record(schema, name, _start(contract, "'rows', 0, "))
+
+
+def begin_again(contract: Contract, schema: Schema, name: str) -> str:
+    """Return the statement that records, before links are set back, that the backfill has to begin again.
+
+    Who stops half way and upgrades gets every link. The number of links in the journal stays.
+    """
+    return (
+        f"UPDATE {schema[STATE]} SET recorded_at = now(), value = value || {_start(contract)} "
+        f"WHERE name = '{name}'"
+    )
+
+
+def _start(contract: Contract, rows: str = "") -> str:
     """Return the facts of a cursor before the first possible row: every comparison with it is true."""
     fields = ", ".join(f"'{c}', ''" for c in (*contract.chain_key, "id"))
     cursor = f"jsonb_build_object({fields}, 'retrieved_at', '-infinity')"
-    return record(
-        schema,
-        name,
-        f"jsonb_build_object('cursor', {cursor}, 'seen', 0, 'rows', 0, 'done', false, 'started_at', now())",
-    )
+    return f"jsonb_build_object('cursor', {cursor}, 'seen', 0, {rows}'done', false, 'started_at', now())"
 
 
 def gate(contract: Contract, schema: Schema) -> str:
