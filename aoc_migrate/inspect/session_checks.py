@@ -10,9 +10,9 @@ from aoc_migrate.database.bookkeeping import BOOKKEEPING, LOG, READ_BY_ALL, STAT
 from aoc_migrate.database.majors import OLDEST, major
 from aoc_migrate.database.own_tables import own_tables_locked, refuse_foreign
 from aoc_migrate.database.session import Row, Session
-from aoc_migrate.database.spread.partitions import FAMILY
 from aoc_migrate.database.targets import TARGETS
 from aoc_migrate.errors import Abort
+from aoc_migrate.inspect.partition_rights import other_owner, partition_schemas
 from aoc_migrate.inspect.row_security import ALL_ROWS_POLICY, intact, named, only_tenant, restricted
 from aoc_migrate.report.model import FINDINGS, TRY_LATER, Finding, finding
 
@@ -176,9 +176,10 @@ def write_findings(session: Session, tables: list[str]) -> list[Finding]:
         action = f"create tables in schema {session.target.schema}"
         remedy = f"Run: GRANT CREATE ON SCHEMA {session.schema} TO {role};"
         findings.append(finding("privileges", session.target.schema, role=role, action=action, remedy=remedy))
+    findings += partition_schemas(session, role)
     owners = set()
     for table in tables:
-        other = _other_owner(session, table)
+        other = other_owner(session, table)
         if other is not None and other["owner"] not in owners:
             owner = other["owner"]
             owners.add(owner)
@@ -186,14 +187,3 @@ def write_findings(session: Session, tables: list[str]) -> list[Finding]:
             remedy = f"Connect as {owner}, or run: GRANT {owner} TO {role};"
             findings.append(finding("privileges", table, role=role, action=action, remedy=remedy))
     return findings
-
-
-def _other_owner(session: Session, table: str) -> Row | None:
-    """Return name and owner, quoted, of ``table`` or a partition of it, if we lack the owner's rights."""
-    rows = session.rows(
-        "SELECT oid::regclass::text AS name, quote_ident(pg_get_userbyid(relowner)) AS owner "
-        f"FROM pg_class JOIN {FAMILY} AS family USING (oid) WHERE NOT pg_has_role(relowner, 'USAGE') "
-        "ORDER BY relispartition, 1 LIMIT 1",
-        (str(session.schema[table]),),
-    )
-    return rows[0] if rows else None
