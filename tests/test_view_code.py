@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Aoc, Database
 from tests.copies import made_once
 from tests.test_verifier import ROLE, as_verifier
+from tests.test_view_swap import make_role
 
 BACKUP = "advisory_backup_20251028"
 FALSIFIED = {
@@ -88,6 +89,22 @@ def test_other_code_on_the_view_is_found(case: str, concelier_at_head: Database,
     assert aoc("verify").exit_code == 0
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         concelier_at_head.run("DELETE FROM advisory")
+
+
+def test_a_backup_that_was_given_away_is_found(concelier: Database, aoc: Aoc) -> None:
+    """If the backup has a new owner, verify and upgrade say so, with statements that repair it."""
+    make_role(concelier, "archivist")
+    aoc.configure(concelier)
+    assert aoc("upgrade").exit_code == 0
+    concelier.run(f"GRANT CREATE ON SCHEMA public TO archivist; ALTER TABLE {BACKUP} OWNER TO archivist")
+
+    verified, upgraded = aoc.json("verify"), aoc.json("upgrade")
+
+    assert (verified.exit_code, verified.slugs("error")) == (1, ["view-owner"])
+    assert (upgraded.exit_code, upgraded.slugs("error"), upgraded.report["changed"]) == (1, ["view-owner"], False)
+    concelier.run(verified.finding("view-owner")["help"].removeprefix("Run: "))
+    assert (aoc("verify").exit_code, aoc.json("upgrade").report["changed"]) == (0, False)
+    assert aoc("downgrade", "-1").exit_code == 0
 
 
 @pytest.fixture

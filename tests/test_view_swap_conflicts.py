@@ -47,6 +47,10 @@ CONFLICTS = {
         "CREATE FUNCTION listed() RETURNS SETOF advisory LANGUAGE sql AS 'TABLE advisory'",
         "the function listed would silently",
     ),
+    "a column of the row type": ("CREATE TABLE holds (n int, a advisory)", "the column holds.a has its row type"),
+    "a column of many rows": ("CREATE TABLE holds (a advisory[])", "the column holds.a has its row type"),
+    "a domain": ("CREATE DOMAIN merged AS advisory", "the type merged has its row type"),
+    "a composite type": ("CREATE TYPE pair AS (a advisory, b advisory)", "the type pair has its row type"),
 }
 
 

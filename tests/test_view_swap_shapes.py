@@ -103,3 +103,16 @@ def test_a_renamed_view_is_named_first(concelier: Database, aoc: Aoc) -> None:
         assert "on view public.advisory_view" in text
     concelier.run("ALTER VIEW advisory_view RENAME TO advisory")
     assert aoc("downgrade", "-1").exit_code == 0
+
+
+def test_the_script_names_and_accepts_a_column(concelier: Database, aoc: Aoc) -> None:
+    """The psql script refuses the swap for a column of the row type, until that is accepted."""
+    concelier.run("CREATE TABLE holds (n int, a advisory)")
+    aoc.configure(concelier)
+    script = aoc("plan", "concelier", "base:head", "--sql").out
+
+    ran = psql(concelier, script)
+    accepted = psql(concelier, script, "-v", "accept=swap-conflict:holds.a")
+
+    assert (ran.exit_code, "column holds.a" in ran.err) == (3, True)
+    assert accepted.exit_code == 0, accepted.err

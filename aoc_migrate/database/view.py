@@ -61,15 +61,18 @@ def other_code(schema: Schema, swap: ViewSwap) -> str:
     )
 
 
-def read_only(schema: Schema, swap: ViewSwap) -> str:
-    """Return a query of one boolean: our trigger refuses INSERT, UPDATE and DELETE on the view."""
+def read_only(schema: Schema, swap: ViewSwap, owned_with: str | None = None) -> str:
+    """Return a query of one boolean: our trigger refuses INSERT, UPDATE and DELETE on the view.
+
+    Only the owner of ``owned_with``, by default of the backup, and whoever may act as that role can change it.
+    """
     # tgtype: 1 row, 64 INSTEAD, 4 INSERT, 8 DELETE, 16 UPDATE (PostgreSQL source, catalog/pg_trigger.h)
     return (
         "SELECT EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid "
         f"WHERE g.tgrelid = to_regclass({schema[swap.view].literal}) "
         f"AND p.oid = {guard_oid(schema, swap)} "
         f"AND p.prosrc = $aoc_body${refusal(swap)}$aoc_body$ "
-        f"AND {trusted('p.proowner', owner_of(schema[swap.backup]))} "
+        f"AND {trusted('p.proowner', owner_of(schema[owned_with or swap.backup]))} "
         "AND g.tgenabled IN ('O', 'A') AND g.tgtype & 93 = 93 AND g.tgqual IS NULL)"
     )
 

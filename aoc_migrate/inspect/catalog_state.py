@@ -8,9 +8,11 @@ from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.database.spread.left_behind import index_leftovers, proofs
 from aoc_migrate.database.spread.shape import spread_of
+from aoc_migrate.database.trust import owner_of
 from aoc_migrate.database.view import (
     as_it_is,
     bypasses_policies,
+    guard_function,
     other_code,
     over_backup,
     privileges,
@@ -152,9 +154,10 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
         f"{as_it_is(schema, swap)} AS whole, "
         f"(SELECT ARRAY[string_agg(name, ', '), string_agg(remedy, ' ')] FROM ({other_code(schema, swap)}) AS c) "
         "AS code, "
-        f"({read_only(schema, swap)}) AS read_only, "
+        f"({read_only(schema, swap)}) AS read_only, ({read_only(schema, swap, swap.view)}) AS by_its_owner, "
         f"({bypasses_policies(schema, swap)}) AS bypasses, (SELECT count(DISTINCT relowner) FROM pg_class "
-        f"WHERE oid IN (to_regclass({view.literal}), to_regclass({backup.literal}))) AS owners"
+        f"WHERE oid IN (to_regclass({view.literal}), to_regclass({backup.literal}))) AS owners, "
+        f"quote_ident(pg_get_userbyid({owner_of(backup)})) AS owner"
     )
     if not facts["ours"]:
         yield finding("view-target", swap.view, reason=f"it reads {facts['reads'] or 'nothing'}", **values)
@@ -165,7 +168,10 @@ def _view(session: Session, swap: ViewSwap, swapped: bool) -> Iterator[Finding]:
     names, remedy = facts["code"]
     if swapped and names:
         yield finding("view-code", swap.view, names=names, remedy=remedy, **values)
-    if swapped and not facts["read_only"]:
+    if swapped and not facts["read_only"] and facts["by_its_owner"]:
+        function = schema[guard_function(swap)]
+        yield finding("view-owner", swap.view, view=view, function=function, owner=facts["owner"], **values)
+    elif swapped and not facts["read_only"]:
         yield finding("view-writable", swap.view, **values)
     if swapped and facts["bypasses"]:
         yield finding("view-bypasses-policies", swap.view, **values)

@@ -53,12 +53,13 @@ def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     function = guard_function(swap)
     if session.value(f"SELECT {guard_oid(session.schema, swap)} IS NOT NULL"):
         yield _conflict(swap, f"a function {function} already exists", f"Rename or drop function {function}.")
-    for row in session.rows(functions_of_rows(session.schema[swap.view])):
-        name = row["name"]
+    for row in session.rows(users_of_rows(session.schema[swap.view])):
+        kind, name = row["kind"], row["name"]
+        why = "has its row type, and would take no rows of the view"
         if not session.accepted.has("swap-conflict", name):
             yield _conflict(
                 swap,
-                f"the function {name} would silently change its meaning",
+                f"the {kind} {name} {'would silently change its meaning' if kind == 'function' else why}",
                 f"Change it first, or accept the change: {option('swap-conflict', name)}",
             )
     for row in session.rows(partial_readers(session.schema[swap.view])):
@@ -97,12 +98,22 @@ def _missing_rights(session: Session, swap: ViewSwap) -> Iterator[Finding]:
         yield _conflict(swap, reason, f"Run: GRANT CREATE ON SCHEMA {session.schema} TO {session.quoted(owner)};")
 
 
-def functions_of_rows(table: Relation) -> str:
-    """Return a query of (name): functions with the row type of ``table``."""
-    return f"""SELECT p.proname::text AS name FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
+def users_of_rows(table: Relation) -> str:
+    """Return a query of (kind, name): functions, columns and types that use the row type of ``table``.
+
+    A view with such a column goes on showing the renamed table.
+    """
+    return f"""SELECT DISTINCT used.* FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
   JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
-  JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
-  WHERE c.oid = to_regclass({table.literal}) ORDER BY 1"""
+  CROSS JOIN LATERAL (
+    SELECT 'function' AS kind, proname::text AS name FROM pg_proc
+    WHERE d.classid = 'pg_proc'::regclass AND oid = d.objid
+    UNION ALL SELECT 'type', typname FROM pg_type WHERE d.classid = 'pg_type'::regclass AND oid = d.objid
+    UNION ALL SELECT CASE relkind WHEN 'c' THEN 'type' ELSE 'column' END,
+      concat_ws('.', relname, CASE WHEN relkind <> 'c' THEN attname END)
+    FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum = d.objsubid
+    WHERE d.classid = 'pg_class'::regclass AND pg_class.oid = d.objid AND relkind IN ('r', 'p', 'f', 'c')
+  ) AS used WHERE c.oid = to_regclass({table.literal}) AND d.deptype = 'n' ORDER BY name"""
 
 
 def partial_readers(table: Relation) -> str:

@@ -31,7 +31,7 @@ from aoc_migrate.database.questions import QUESTIONS, column_exists
 from aoc_migrate.database.relation import VARIABLE, literal
 from aoc_migrate.database.runner_lock import HELD
 from aoc_migrate.database.state import recorded
-from aoc_migrate.inspect.dependents import functions_of_rows, partial_readers
+from aoc_migrate.inspect.dependents import partial_readers, users_of_rows
 from aoc_migrate.inspect.duplicates import duplicates
 from aoc_migrate.inspect.replication import PUBLISHED, SUBSCRIBED, replicated
 from aoc_migrate.inspect.temp_files import LIKE_A_BUILD, sort_of
@@ -165,7 +165,7 @@ def shared_values(
         and {
             "view": in_body(VARIABLE[swap.view].literal),
             "backup": in_body(VARIABLE[swap.backup].literal),
-            "functions": in_body(functions_of_rows(VARIABLE[swap.view])),
+            "users": in_body(users_of_rows(VARIABLE[swap.view])),
             "readers": in_body(partial_readers(VARIABLE[swap.view])),
         },
         "bookkeeping": create_bookkeeping(VARIABLE, VERSION, STATE, HOLD, LOG),

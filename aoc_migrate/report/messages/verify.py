@@ -67,6 +67,11 @@ VERIFY: dict[str, Message] = {
         "{subject} accepts writes: the trigger that makes it read-only is missing or disabled.",
         "Run: aoc-migrate upgrade {target}",
     ),
+    "view-owner": Message(
+        "{subject} and the function that makes it read-only do not belong to {owner}, as {backup} does: their "
+        "owner may change them.",
+        "Run: ALTER VIEW {view} OWNER TO {owner}; ALTER FUNCTION {function}() OWNER TO {owner};",
+    ),
     "view-code": Message(
         "{subject} has code that is not ours ({names}): it may write to {backup} before our trigger refuses the "
         "write.",
