@@ -34,7 +34,7 @@ def loose_at_head(excititor: Database, aoc: Aoc) -> Database:
 
 def leave(database: Database) -> None:
     """Leave on the partitions what interrupted runs leave, and an index of others like it."""
-    database.run(f"CREATE UNIQUE INDEX theirs ON vex_b {KEY}")
+    database.run(f"CREATE UNIQUE INDEX theirs ON vex_b {KEY}; CREATE INDEX a_idempotency_v1_kept ON vex_b (id)")
     database.run(LEFT + "".join(INDEXES.values()))
     database.run(INVALID, [[*INDEXES, "theirs"]])
 
@@ -51,7 +51,7 @@ def test_an_upgrade_drops_what_was_left(loose_at_head: Database, aoc: Aoc) -> No
     assert all(name in found.finding("leftover")["problem"] for name in (CHECK, *INDEXES))
     assert aoc.json("verify").slugs() == []
     assert loose_at_head.value("SELECT to_regclass('theirs') IS NOT NULL")
-    loose_at_head.run("DROP INDEX theirs")
+    loose_at_head.run("DROP INDEX theirs, a_idempotency_v1_kept")
     assert fingerprint(loose_at_head.connection) == before
 
 

@@ -41,7 +41,7 @@ def verify_catalog(
     """Return what is missing or wrong of ``parts``. ``swapped``: our own revision did the view swap."""
     findings = [*_constraints(session, contract, parts), *_indexes(session, contract, parts)]
     if spread_of(session, contract.table).partitioned:
-        findings += _leftovers(session, contract)
+        findings += _leftovers(session, contract, parts)
     if swap and Part.VIEW in parts:
         findings += _view(session, swap, swapped)
     return findings
@@ -60,11 +60,13 @@ def _constraints(session: Session, contract: Contract, parts: set[Part]) -> Iter
         yield from _check(session, contract, check, existing.get(check.name), True)
 
 
-def _leftovers(session: Session, contract: Contract) -> Iterator[Finding]:
+def _leftovers(session: Session, contract: Contract, parts: set[Part]) -> Iterator[Finding]:
+    """Yield what an upgrade would drop, as it runs the revisions again whose ``parts`` are promised."""
     table = session.schema[contract.table]
-    names = [name for _, name in proofs(session, table)]
-    for index in (contract.idempotency_index(), contract.chain_index()):
-        names += [name.name for _, name in index_leftovers(session, table, index)]
+    names = [name for _, name in proofs(session, table)] if Part.PROOF in parts else []
+    for part, index in _promised(contract).items():
+        if part in parts:
+            names += [name.name for _, name in index_leftovers(session, table, index)]
     if names:
         yield finding(LEFTOVER, contract.table, names=", ".join(names[:12]), target=session.target.name)
 
@@ -85,8 +87,12 @@ def catalog_facts(session: Session, contract: Contract, parts: set[Part]) -> Cat
 
 
 def _index_states(session: Session, contract: Contract, parts: set[Part]) -> dict[str, str]:
-    promised = {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
-    return {index.name: index_state(session, contract, index) for part, index in promised.items() if part in parts}
+    promised = _promised(contract).items()
+    return {index.name: index_state(session, contract, index) for part, index in promised if part in parts}
+
+
+def _promised(contract: Contract) -> dict[Part, Index]:
+    return {Part.IDEMPOTENCY: contract.idempotency_index(), Part.CHAIN_INDEX: contract.chain_index()}
 
 
 def index_state(session: Session, contract: Contract, index: Index) -> str:

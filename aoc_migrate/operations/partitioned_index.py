@@ -198,7 +198,7 @@ def _drop_leftover(run: OnPartitions, node: Node, index: Index, name: Relation) 
 def _drop_leftovers(run: OnPartitions, table: Relation, index: Index, twins: Iterable[Relation] = ()) -> None:
     """Drop what interrupted runs have left of the indexes of partitions, but for ``twins``."""
     for partition, name in index_leftovers(run.session, table, index):
-        if name not in twins and name in similar(run.session, partition, index):
+        if name not in twins:
             sql = (f"DROP INDEX CONCURRENTLY IF EXISTS {name}",)
             run.run(Step(Kind.DROP_INDEX, partition, (name.name,), Lock.SHARE_UPDATE_EXCLUSIVE, sql))
 

@@ -4,7 +4,7 @@ from aoc_migrate.contract.model import Index
 from aoc_migrate.database.questions import MAINTAINING
 from aoc_migrate.database.relation import Relation
 from aoc_migrate.database.session import Session
-from aoc_migrate.database.spread.partitions import FAMILY
+from aoc_migrate.database.spread.partitions import FAMILY, similar
 
 TWIN = "_kept"
 """How the name of the twin of a partition's index ends."""
@@ -29,7 +29,8 @@ def index_leftovers(session: Session, table: Relation, index: Index) -> list[tup
     """Return partitions with twins of their indexes, or with what REINDEX CONCURRENTLY has left of ``index``."""
     twin = f"_{index.name.removeprefix(f'{table.name}_')}{TWIN}"
     rows = session.rows(_INDEXES, (str(table), twin, twin, str(Relation(table.schema, index.name))))
-    return [(Relation(r["schema"], r["table"]), Relation(r["schema"], r["name"])) for r in rows]
+    found = [(Relation(r["schema"], r["table"]), Relation(r["schema"], r["name"])) for r in rows]
+    return [(partition, name) for partition, name in found if name in similar(session, partition, index)]
 
 
 def proofs(session: Session, table: Relation) -> list[tuple[Relation, str]]:
