@@ -116,3 +116,25 @@ def test_the_script_names_and_accepts_a_column(concelier: Database, aoc: Aoc) ->
 
     assert (ran.exit_code, "column holds.a" in ran.err) == (3, True)
     assert accepted.exit_code == 0, accepted.err
+
+
+def test_security_labels_are_a_warning(concelier: Database, aoc: Aoc) -> None:
+    """Security labels of the table and its columns are a warning, with what sets them on the view."""
+    aoc.configure(concelier)
+    assert "swap-labels" not in aoc.json("audit").slugs()
+    with concelier.connection.transaction():  # a label cannot be set without a module that provides it
+        concelier.run("SET LOCAL allow_system_table_mods = on")
+        concelier.run(
+            "INSERT INTO pg_seclabel SELECT 'advisory'::regclass, 'pg_class'::regclass, n, 'guard', 'it''s' "
+            "FROM (VALUES (0), (1)) AS of (n)"
+        )
+
+    ran = aoc.json("audit")
+    upgraded = aoc("upgrade")
+
+    assert (ran.exit_code, ran.finding("swap-labels")["severity"], upgraded.exit_code) == (0, "warning", 0)
+    assert ran.finding("swap-labels")["help"].endswith(
+        "SECURITY LABEL FOR guard ON VIEW public.advisory IS 'it''s'; "
+        "SECURITY LABEL FOR guard ON COLUMN public.advisory.id IS 'it''s';"
+    )
+    assert "swap-labels" not in aoc.json("audit").slugs()

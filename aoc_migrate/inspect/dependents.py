@@ -77,6 +77,9 @@ def _table(session: Session, swap: ViewSwap) -> Iterator[Finding]:
     following = _following(session, swap.view)
     if following:
         yield finding("swap-dependents", swap.view, count=len(following), names=", ".join(following[:12]))
+    labels = _labels(session, swap.view)
+    if labels:
+        yield finding("swap-labels", swap.view, count=len(labels), backup=swap.backup, remedy=" ".join(labels))
 
 
 def _swapper(session: Session, table: str) -> bool:
@@ -146,6 +149,18 @@ def _roles_we_cannot_be(session: Session, table: str) -> list[str]:
         (str(session.schema[table]),),
     )
     return [row["role"] for row in rows]
+
+
+def _labels(session: Session, table: str) -> list[str]:
+    """Return the statements that give a view in the table's place the table's security labels."""
+    rows = session.rows(
+        "SELECT format('SECURITY LABEL FOR %%I ON %%s %%s IS %%L;', provider, CASE objsubid WHEN 0 THEN 'VIEW' "
+        "ELSE 'COLUMN' END, concat_ws('.', objoid::regclass, quote_ident(attname)), label) AS statement "
+        "FROM pg_seclabel LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND attnum > 0 "
+        "WHERE classoid = 'pg_class'::regclass AND objoid = to_regclass(%s) ORDER BY provider, objsubid",
+        (str(session.schema[table]),),
+    )
+    return [row["statement"] for row in rows]
 
 
 def _following(session: Session, table: str) -> list[str]:

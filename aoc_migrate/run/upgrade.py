@@ -19,7 +19,7 @@ from aoc_migrate.inspect.catalog_state import LEFTOVER, REPAIRABLE
 from aoc_migrate.inspect.session_checks import table_missing, write_findings
 from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions.current import catalog_findings, changing, links_set_back, locked, our_tables
-from aoc_migrate.revisions.graph import applied, contract_at, parts, position, resolve
+from aoc_migrate.revisions.graph import applied, contract_at, parts, position, resolve, revision_of
 from aoc_migrate.run import hold
 
 if TYPE_CHECKING:
@@ -144,7 +144,10 @@ def _to_release(session: Session, options: UpgradeOptions) -> bool:
 def _needed(session: Session, current: str | None, goal: str | None) -> bool:
     if position(session.target.name, current) < position(session.target.name, goal):
         return True
-    if current is not None and (blind_readers(session) or links_set_back(session, current)):
+    if current is not None and blind_readers(session):
+        return True
+    # A downgrade sets links back at this revision alone. A pod that starts at head need not wait for the answer.
+    if current == revision_of(session.target.name, Part.CHAIN) and links_set_back(session, current):
         return True
     found = catalog_findings(session, current)
     return any(finding.severity == "error" or finding.slug == LEFTOVER for finding in found)

@@ -239,6 +239,12 @@ ROWS: dict[str, Message] = {
         "Nothing to do if they may read the backup; otherwise, re-create them over the view.",
         severity="info",
     ),
+    "swap-labels": Message(
+        "{subject} has security labels ({count}), which stay with the table under its new name {backup}; the view "
+        "has none.",
+        "If the view needs them, run after the upgrade: {remedy}",
+        severity="warning",
+    ),
     "advisory-still-written": Message(
         "{subject} was written to during the audit; after the swap it is read-only, and its writers fail.",
         "Stop whatever writes to {subject} before the upgrade.",
