@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from aoc_migrate.contract.model import Part
 from aoc_migrate.database import catalog
 from aoc_migrate.database.session import Session
 from aoc_migrate.inspect.fingerprint import fingerprint
@@ -10,7 +11,8 @@ from aoc_migrate.psql.script_steps import Job, upgrade_job
 from aoc_migrate.report.facts.planning import BoundFacts
 from aoc_migrate.report.model import Finding, Report, finding
 from aoc_migrate.revisions import ledger
-from aoc_migrate.revisions.graph import contract_at, history, position, swap_of
+from aoc_migrate.revisions.current import links_set_back
+from aoc_migrate.revisions.graph import contract_at, history, position, revision_of, swap_of
 from aoc_migrate.revisions.revision_sql import checksum
 from aoc_migrate.run.approved_plan import ApprovedPlan, digest
 from aoc_migrate.run.finished_steps import FinishedSteps, Objects
@@ -118,7 +120,8 @@ def _place(session: Session, report: Report, plan: ApprovedPlan) -> Iterator[Dif
 def _revisions(session: Session, report: Report, plan: ApprovedPlan, *, began: bool) -> Iterator[Difference]:
     """Yield the revisions that differ from those that would run, and that the plan does not start at this one."""
     target = session.target.name
-    due = _checksums(upgrade_job(target, plan.from_revision, plan.to_revision))
+    links = revision_of(target, Part.CHAIN) in plan.revisions or links_set_back(session, report.revision)
+    due = _checksums(upgrade_job(target, plan.from_revision, plan.to_revision, links=links))
     for id_ in sorted({*plan.revisions, *due}):
         if plan.revisions.get(id_) != due.get(id_):
             changed = "changed" if id_ in plan.revisions else "present"

@@ -11,6 +11,7 @@ from aoc_migrate.report.messages.rehearsal import REHEARSAL
 from aoc_migrate.report.messages.replication import REPLICATION
 from aoc_migrate.report.messages.rows import ROWS
 from aoc_migrate.report.messages.session import SESSION
+from aoc_migrate.report.messages.shapes import SHAPES
 from aoc_migrate.report.messages.steering import STEERING
 from aoc_migrate.report.messages.surroundings import SURROUNDINGS
 from aoc_migrate.report.messages.verifier_role import VERIFIER
@@ -18,6 +19,7 @@ from aoc_migrate.report.messages.verify import VERIFY
 
 MESSAGES: dict[str, Message] = {
     **ROWS,
+    **SHAPES,
     **REPLICATION,
     **SESSION,
     **SURROUNDINGS,

@@ -276,7 +276,8 @@ DECLARE
   ), own AS (
     SELECT grantor, grantee, grantable, attname FROM held WHERE relation = to_regclass('"public"."advisory_backup_20251028"')
   ), lost AS (
-    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view
+    SELECT first.* FROM first, owners WHERE grantee IS DISTINCT FROM of_view AND (attname IS NULL OR EXISTS (
+      SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('"public"."advisory"') AND a.attname = first.attname))
     EXCEPT SELECT * FROM now
   ), gained AS (
     SELECT now.* FROM now, owners WHERE grantee IS DISTINCT FROM of_table AND (attname IS NULL OR EXISTS (
@@ -321,7 +322,7 @@ BEGIN
     (SELECT string_agg(DISTINCT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END, ', ' ORDER BY CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END) FROM pg_depend d
     LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
     LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
-  WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) <> to_regclass('"public"."advisory"')
+  WHERE d.deptype = 'n' AND coalesce(r.ev_class, g.tgrelid, 0) IS DISTINCT FROM to_regclass('"public"."advisory"')
     AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass('"public"."advisory"')
       OR d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regprocedure('"public"."aoc_advisory_read_only"()')
       OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
@@ -362,6 +363,8 @@ BEGIN
 END $aoc$;
 
 ALTER TABLE "public"."advisory_raw" DROP CONSTRAINT IF EXISTS advisory_raw_content_v1;
+
+UPDATE "public"."aoc_migration_state" SET recorded_at = now(), value = value || jsonb_build_object('cursor', jsonb_build_object('tenant', '', 'source_vendor', '', 'upstream_id', '', 'id', '', 'retrieved_at', '-infinity'), 'seen', 0, 'done', false, 'started_at', now()) WHERE name = 'concelier_0006';
 
 SELECT batch, tenant, rest, array_agg(id) AS id, array_agg(w.new) AS old, array_agg(w.old) AS new
 FROM (SELECT *, greatest(coalesce(array_length(links, 1), 0) - $1, 0) AS rest FROM "public"."aoc_supersedes_journal"
