@@ -24,8 +24,8 @@ _TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamesp
 def outcome(connection: psycopg.Connection[Any]) -> list[str]:
     """Return the catalog of schema public, a digest of each table's rows, and our own bookkeeping.
 
-    Left out is what may differ: times, the oid of our own table, numbers and sizes of batches, runs, and the history
-    before the last run.
+    Left out is what may differ: times, the oid of our own table, numbers and sizes of batches, runs, and the
+    history before the last run.
     """
     lines = fingerprint(connection, without="^$")
     for (table,) in connection.execute(_TABLES).fetchall():
