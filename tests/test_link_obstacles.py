@@ -200,15 +200,24 @@ def test_the_way_back_is_checked_as_well(slug: str, linked: Database, aoc: Aoc) 
     assert linked.value("SELECT count(supersedes) FROM vex_raw") == 0
 
 
-def test_an_untrusted_check_is_not_evaluated(linked: Database, aoc: Aoc) -> None:
-    """A CHECK that runs code of others is only evaluated if somebody accepts that code."""
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "ALTER TABLE vex_raw ADD CONSTRAINT planted CHECK (planted.no(supersedes))",
+        "UPDATE vex_raw SET supersedes = id; "
+        "CREATE UNIQUE INDEX once ON vex_raw (supersedes) WHERE NOT planted.no(supersedes)",
+    ],
+    ids=["check", "index"],
+)
+def test_an_untrusted_condition_is_not_evaluated(planted: str, linked: Database, aoc: Aoc) -> None:
+    """A CHECK or an index that runs code of others is only evaluated if somebody accepts that code."""
     role = f"planter_{linked.connection.info.backend_pid}"
     linked.run(
         f"CREATE ROLE {role}; CREATE SCHEMA planted AUTHORIZATION {role}; "
         "CREATE FUNCTION planted.no(t text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql "
         "SET search_path = pg_catalog AS 'BEGIN RETURN t IS NULL; END'; "
         f"ALTER FUNCTION planted.no OWNER TO {role}; "
-        "ALTER TABLE vex_raw ADD CONSTRAINT planted CHECK (planted.no(supersedes))"
+        f"{planted}"
     )
     accepted = ["--accept", "foreign-code:planted.no(text)"]
 
