@@ -155,12 +155,12 @@ def _labels(session: Session, table: str) -> list[str]:
     """Return the statements that give a view in the table's place the table's security labels."""
     rows = session.rows(
         "SELECT format('SECURITY LABEL FOR %%I ON %%s %%s IS %%L;', provider, CASE objsubid WHEN 0 THEN 'VIEW' "
-        "ELSE 'COLUMN' END, concat_ws('.', objoid::regclass, quote_ident(attname)), label) AS statement "
+        "ELSE 'COLUMN' END, concat_ws('.', objoid::regclass, quote_ident(attname)), label) AS sql "
         "FROM pg_seclabel LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND attnum > 0 "
         "WHERE classoid = 'pg_class'::regclass AND objoid = to_regclass(%s) ORDER BY provider, objsubid",
         (str(session.schema[table]),),
     )
-    return [row["statement"] for row in rows]
+    return [row["sql"] for row in rows]
 
 
 def _following(session: Session, table: str) -> list[str]:
