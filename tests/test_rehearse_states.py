@@ -70,7 +70,8 @@ def test_a_copy_at_head_that_is_not_whole_is_refused(left: str, copy: Database, 
     found = ran.finding("head-incomplete")
     assert ("under a hold, left by `constraints --remove`" in found["problem"]) == (left != "constraints")
     assert ("missing or wrong: advisory_raw.advisory_raw_" in found["problem"]) == (left != "hold")
-    assert found["help"].endswith(f"upgrade concelier{' --release-hold' * (left != 'constraints')}")
+    on_the_copy = 'CONCELIER_DATABASE_URL="$AOC_COPY_URL" aoc-migrate upgrade concelier'
+    assert found["help"].endswith(f"{on_the_copy}{' --release-hold' * (left != 'constraints')}")
     assert "set CONCELIER_DATABASE_URL to the copy's URL" in ran.report["next"]["note"]
     assert fingerprint(copy.connection, without="^$") == before
 

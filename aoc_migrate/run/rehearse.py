@@ -147,8 +147,9 @@ def _at_head(session: Session, revision: str, found: hold.Hold | None, database:
     reasons += [f"this is missing or wrong: {', '.join(wrong)}"] if wrong else []
     if not reasons:
         return finding("nothing-pending", database, revision=revision)
-    words = {"target": session.target.name, "release": " --release-hold" if found else ""}
-    return finding("head-incomplete", database, reason="; ".join(reasons), revision=revision, **words)
+    words = {"target": session.target.name, "variable": f"{session.target.name.upper()}_DATABASE_URL"}
+    words |= {"reason": "; ".join(reasons), "release": " --release-hold" if found else ""}
+    return finding("head-incomplete", database, revision=revision, **words)
 
 
 def _there_and_back(

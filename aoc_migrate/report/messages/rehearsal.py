@@ -30,7 +30,8 @@ REHEARSAL: dict[str, Message] = {
     ),
     "head-incomplete": Message(
         "The copy {subject} is at head ({revision}), but {reason}. It has no revision to come back to.",
-        "To see what the target needs, try it on the copy: aoc-migrate upgrade {target}{release}",
+        "To see what the target needs, try it on the copy, whose URL the variable has: "
+        '{variable}="$AOC_COPY_URL" aoc-migrate upgrade {target}{release}',
     ),
     "rehearsal-unfinished": Message(
         "The rehearsal ended in the phase `{phase}`. The copy {subject} is at {revision}, {hold}.",
