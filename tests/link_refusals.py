@@ -4,6 +4,37 @@ from tests.conftest import Aoc, Database
 from tests.helpers import psql
 
 LONG = "vex_raw:osv:ghsa-0000-0000-0000:sha256-"
+TO_ITSELF = f"UPDATE vex_raw SET supersedes = '{LONG}0' WHERE id = '{LONG}0'"
+UNJUDGED = "index public.once may refuse them"
+REFUSING_INDEXES = {
+    "some columns": (
+        f"{TO_ITSELF}; CREATE UNIQUE INDEX once ON vex_raw (tenant, supersedes) INCLUDE (upstream_id)",
+        "unique index public.once",
+    ),
+    "a constraint": (
+        f"{TO_ITSELF}; ALTER TABLE vex_raw ADD CONSTRAINT once UNIQUE (supersedes)",
+        "unique index public.once",
+    ),
+    "the rows with a link": (
+        f"{TO_ITSELF}; CREATE UNIQUE INDEX once ON vex_raw (supersedes) WHERE supersedes IS NOT NULL",
+        "unique index public.once",
+    ),
+    "the link only as the condition": (
+        f"{TO_ITSELF}; CREATE UNIQUE INDEX once ON vex_raw (tenant) WHERE supersedes = '{LONG}0'",
+        "unique index public.once",
+    ),
+    "an expression": ("CREATE UNIQUE INDEX once ON vex_raw (lower(supersedes))", UNJUDGED),
+    "an exclusion": (
+        "ALTER TABLE vex_raw ADD CONSTRAINT once EXCLUDE USING btree (supersedes WITH =)",
+        UNJUDGED,
+    ),
+}
+FITTING_INDEXES = [
+    "ALTER TABLE vex_raw ADD UNIQUE (supersedes)",
+    "CREATE UNIQUE INDEX ON vex_raw (supersedes) WHERE supersedes IS NOT NULL",
+    "CREATE UNIQUE INDEX ON vex_raw (tenant) INCLUDE (supersedes) WHERE id = 'nothing'",
+    "CREATE UNIQUE INDEX ON vex_raw (lower(id)) INCLUDE (supersedes)",
+]
 
 
 def chain_of_two(excititor: Database, aoc: Aoc, retrofit: dict[str, str]) -> Database:

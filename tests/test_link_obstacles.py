@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import Aoc, Database
 from tests.helpers import psql
-from tests.link_refusals import LONG, chain_of_two, refused
+from tests.link_refusals import FITTING_INDEXES, LONG, REFUSING_INDEXES, chain_of_two, refused
 from tests.partitions import partition
 
 pytestmark = pytest.mark.alike
@@ -56,6 +56,7 @@ ROWS = {
         "ALTER TABLE vex_raw ADD CONSTRAINT known FOREIGN KEY (supersedes) REFERENCES known",
         "foreign key known refers to public.known",
     ),
+    **REFUSING_INDEXES,
 }
 PUBLISHABLE = [
     PUBLISHED,
@@ -71,6 +72,7 @@ FITTING = [
     "ALTER TABLE vex_raw ADD CHECK (supersedes <> id), ADD CHECK (tenant IS NOT NULL)",
     "ALTER TABLE vex_raw ADD FOREIGN KEY (supersedes) REFERENCES vex_raw",
     "ALTER TABLE vex_raw ADD CHECK (vex_raw IS NOT NULL OR id <> '')",
+    *FITTING_INDEXES,
 ]
 
 
@@ -105,8 +107,9 @@ def test_what_refuses_a_link_is_found(case: str, linked: Database, aoc: Aoc) -> 
 
 @pytest.mark.parametrize("case", ROWS)
 def test_it_does_not_matter_where_no_row_needs_a_link(case: str, linked: Database, aoc: Aoc) -> None:
-    """A type or a CHECK stops nothing if no row needs a link."""
+    """A type, a CHECK or an index stops nothing if no row needs a link."""
     linked.run(f"DELETE FROM vex_raw WHERE id = '{LONG}1'; {ROWS[case][0]}")
+    linked.run("UPDATE vex_raw SET supersedes = NULL WHERE supersedes IS NOT NULL")
 
     assert aoc("upgrade").exit_code == 0
 
@@ -123,7 +126,7 @@ def test_a_link_column_that_is_not_null_is_found(linked: Database, aoc: Aoc) -> 
 
 @pytest.mark.parametrize("case", FITTING)
 def test_what_allows_the_links_is_no_obstacle(case: str, linked: Database, aoc: Aoc) -> None:
-    """A fitting rule, type or CHECK stops nothing: the backfill and its downgrade run."""
+    """A fitting rule, type, CHECK or index stops nothing: the backfill and its downgrade run."""
     linked.run(case)
 
     upgraded = aoc.json("upgrade")
@@ -225,3 +228,20 @@ def test_an_untrusted_condition_is_not_evaluated(planted: str, linked: Database,
     linked.run(f"DROP SCHEMA planted CASCADE; DROP ROLE {role}")
 
     assert (audited.slugs("error"), again.slugs("error")) == (["foreign-code"], ["link-refused"])
+
+
+def test_old_links_that_are_alike_are_found(linked: Database, aoc: Aoc) -> None:
+    """Old links that an index allows only once stop the downgrade and its script before they change anything."""
+    linked.run("UPDATE vex_raw SET supersedes = 'unknown'")
+    assert aoc("upgrade").exit_code == 0
+    linked.run("CREATE UNIQUE INDEX once ON vex_raw (supersedes) WHERE supersedes IS NOT NULL")
+
+    script = psql(linked, aoc("plan", "excititor", "head:base", "--sql").out)
+    ran = aoc.json("downgrade", "base")
+
+    assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["link-refused"], False)
+    assert ran.finding("link-refused")["rows"] == 2
+    assert (script.exit_code, "unique index public.once" in script.err) == (3, True)
+    linked.run("DROP INDEX once")
+    assert aoc("downgrade", "base").exit_code == 0
+    assert linked.value("SELECT count(*) FROM vex_raw WHERE supersedes = 'unknown'") == 2
