@@ -237,3 +237,5 @@ def test_a_name_prints_no_command_and_can_be_accepted(
     (option,) = [line for line in printed if line.startswith("--accept")]
     assert aoc.json("audit", **retrofit).slugs("error") == ["update-trigger"]
     assert aoc.json("audit", *shlex.split(option), **retrofit).slugs("error") == []
+    repaired = aoc.json("repair", "excititor", "--rule", "all", "--apply", *shlex.split(option))
+    assert repaired.report["next"]["command"] == f"aoc-migrate audit excititor {option}"

@@ -47,7 +47,7 @@ def next_step(session: Session, report: Report, again: str) -> Next:
     if errors - REPAIRABLE - {"retrofit-not-allowed", "not-at-head"}:
         return Next(again, note=FIX)
     if verb in ("repair", "dedupe"):
-        return Next(f"aoc-migrate audit {report.target}")
+        return Next(" ".join([f"aoc-migrate audit {report.target}", *accepted(again)]))
     released = verb == "upgrade" and not found & {"held", "rollback-unfinished"}
     current_hold = None if released else hold.read(session)
     if current_hold is not None:
