@@ -1,57 +1,47 @@
-"""What scripts/mutation found, place by place: mutated.json. A place that has changed since must be tried again.
+"""Which mutants are done, each killed by a test or explained: mutated.json. Only others need to be tried.
 
-A place is a file, or "elsewhere" for the sample of all other files.
+A mutant has another key as soon as the lines that it changes are other ones.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from scripts.proofs.mutants import Mutant
-from scripts.proofs.record import commit
 
 LEDGER = Path(__file__).parent / "mutated.json"
+_LENGTH = 8  # characters of a key; those of one file are few
 
 
-def known() -> dict[str, dict[str, Any]]:
-    """Return the entries of all places."""
-    entries: dict[str, dict[str, Any]] = json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}
-    return entries
+def known() -> dict[str, set[str]]:
+    """Return the keys of the mutants that are done, by their files."""
+    entries: dict[str, str] = json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}
+    return {file: set(keys.split()) for file, keys in entries.items()}
 
 
-def holds(entry: Mapping[str, Any] | None, mutants: Iterable[Mutant]) -> bool:
-    """Return whether an entry is of these mutants."""
-    return entry is not None and entry["digest"] == digest(mutants)
+def holds(entries: Mapping[str, set[str]], mutant: Mutant) -> bool:
+    """Return whether a mutant is done."""
+    return mutant.key[:_LENGTH] in entries.get(mutant.file, ())
 
 
-def digest(mutants: Iterable[Mutant]) -> str:
-    """Return a text that is another one as soon as a mutant is."""
-    return hashlib.sha256("\n".join(sorted(mutant.key for mutant in mutants)).encode()).hexdigest()[:16]
-
-
-def write(found: Mapping[str, tuple[list[Mutant], int]]) -> None:
-    """Put places into the ledger: their mutants, each of them killed or explained, and how many were explained."""
-    about = {"date": datetime.now(UTC).date().isoformat(), "commit": commit()}
-    new = {
-        place: about | {"mutants": len(mutants), "explained": explained, "digest": digest(mutants)}
-        for place, (mutants, explained) in found.items()
-    }
-    LEDGER.write_text(json.dumps(known() | new, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def write(there: Iterable[Mutant], done: Iterable[Mutant]) -> None:
+    """Add those that are done; forget those that are not ``there`` any more."""
+    entries, finished, kept = known(), {mutant.key for mutant in done}, dict[str, set[str]]()
+    for mutant in there:
+        if mutant.key in finished or holds(entries, mutant):
+            kept.setdefault(mutant.file, set()).add(mutant.key[:_LENGTH])
+    text = {file: " ".join(sorted(keys)) for file, keys in kept.items()}
+    LEDGER.write_text(json.dumps(text, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def figures(places: Mapping[str, list[Mutant]], parts: Mapping[str, tuple[str, ...]]) -> dict[str, int | float]:
-    """Return the figures of docs/reliability.md: of each part and elsewhere, how many mutants were tried of all.
+    """Return the figures of docs/reliability.md: of each part and elsewhere, how many mutants are done of all.
 
-    ``parts``: how the names of their files begin. Only what was tried of today's code counts.
+    ``parts``: how the names of their files begin.
     """
-    entries, result, explained = known(), dict[str, int | float](), 0
+    entries, result = known(), dict[str, int | float]()
     for part, beginnings in (*parts.items(), ("elsewhere", ("elsewhere",))):
-        inside = {place: mutants for place, mutants in places.items() if place.startswith(beginnings)}
-        held = [entries[place] for place, mutants in inside.items() if holds(entries.get(place), mutants)]
-        explained += sum(entry["explained"] for entry in held)
-        result[f"{part}_mutants"] = sum(map(len, inside.values()))
-        result[f"{part}_tried"] = sum(entry["mutants"] for entry in held)
-    return result | {"explained": explained}
+        inside = [mutant for place, of in places.items() if place.startswith(beginnings) for mutant in of]
+        result[f"{part}_mutants"] = len(inside)
+        result[f"{part}_tried"] = sum(holds(entries, mutant) for mutant in inside)
+    return result

@@ -59,9 +59,10 @@ class Selection:
     """Chooses tests by the lines that they ran, and learns which of them notice something."""
 
     def __init__(self, left_out: Iterable[str] = (), budget: float = BUDGET, only: Sequence[str] = ()) -> None:
-        """``only``: if given, the tests whose names begin so are tried, whatever lines they ran, and no others."""
+        """``only``: the tests whose names begin so are tried, and no others; that needs no measured run."""
         self.budget, self.only = budget, tuple(only)
-        known, there = json.loads(SECONDS_FILE.read_text(encoding="utf-8")), collected()
+        known = json.loads(SECONDS_FILE.read_text(encoding="utf-8")) if SECONDS_FILE.exists() else {}
+        there = collected()
         self.seconds: dict[str, float] = {
             test: spent
             for test, spent in known.items()
@@ -96,10 +97,10 @@ class Selection:
         among = set(self.seconds) if self.only else self._running(mutant) & self.seconds.keys()
         new = {test for test in among if passed.get(test) != version(test)}
         chosen = sorted(new, key=lambda test: (self.seconds[test], test))
-        if self.only:
-            return chosen
         near = self.killers[f"{mutant.file} {mutant.inside}"] + self.killers[mutant.file]
         first = [test for test, _ in near.most_common(5) if test in chosen]
+        if self.only:
+            return list(dict.fromkeys([*first, *chosen]))
         quick = [test for test in chosen if self.seconds[test] <= QUICK]
         parts = {word for word in Path(mutant.file).stem.split("_") if len(word) > 3}
         named = {test: 2 * sum(part in test for part in parts) for test in chosen}
