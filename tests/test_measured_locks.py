@@ -43,7 +43,8 @@ def raw(request: pytest.FixtureRequest, empty_database: Database, aoc: Aoc, retr
     fill(found.connection, found.table, 20, parted=bool(parted))
     found.run(f"ALTER TABLE {found.table} DROP COLUMN supersedes; DROP INDEX IF EXISTS own")
     aoc.configure(found)
-    aoc.environment |= retrofit | {"AOC_GUARD_ENABLED": "false"}
+    patient = {"AOC_MAX_STALL": "10s"}  # tracing takes time while the locks are held
+    aoc.environment |= retrofit | patient | {"AOC_GUARD_ENABLED": "false"}
     return found
 
 

@@ -48,6 +48,8 @@ def test_a_rollback_says_it_beforehand(way: str, use: str, excititor_at_head: Da
 
     assert (ran.exit_code, set(ran.slugs("error")), ran.report["changed"]) == (1, {"still-used"}, False)
     assert ran.report["revision"] == "excititor_0007"
+    for said in (str(found["problem"]).split("; ") for found in ran.report["findings"]):
+        assert len(said) == len(set(said)), said
     assert aoc("verify").exit_code == 0
     if use == "replica identity":
         assert f"ALTER TABLE {IDENTITY.split()[2]} REPLICA IDENTITY DEFAULT;" in str(ran.report["findings"])

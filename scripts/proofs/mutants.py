@@ -81,18 +81,21 @@ class Mutant:
 
 def mutants(file: str, text: str) -> Iterator[Mutant]:
     """Yield every mutant of a module, each text once."""
-    tree = ast.parse(text)
-    before, seen = ast.unparse(tree), set[str]()
-    for inside, statement, imported, change in _places(tree, ""):
-        undo = change()
-        after = ast.unparse(tree)
-        undo()
-        was, becomes = (" ".join(map(str.strip, lines)) for lines in _changed(before, after))
-        key = hashlib.sha256("\n".join((file, inside, was, becomes)).encode()).hexdigest()[:16]
-        if after != before and key not in seen:
-            seen.add(key)
-            lines = range(statement.lineno, _end(statement) + 1)
-            yield Mutant(file, inside, *_differing(was, becomes), lines, imported, after, key)
+    top, seen = ast.parse(text).body, set[str]()
+    parts = [ast.unparse(statement) for statement in top]
+    for at, before in enumerate(parts):
+        alone = ast.Module([top[at]], [])
+        for inside, statement, imported, change in _places(alone, ""):
+            undo = change()
+            after = ast.unparse(alone)
+            undo()
+            was, becomes = (" ".join(map(str.strip, lines)) for lines in _changed(before, after))
+            key = hashlib.sha256("\n".join((file, inside, was, becomes)).encode()).hexdigest()[:16]
+            if after != before and key not in seen:
+                seen.add(key)
+                lines = range(statement.lineno, _end(statement) + 1)
+                source = "\n".join([*parts[:at], after, *parts[at + 1 :]])
+                yield Mutant(file, inside, *_differing(was, becomes), lines, imported, source, key)
 
 
 def _changed(before: str, after: str) -> tuple[list[str], list[str]]:
