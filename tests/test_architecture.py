@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,13 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in PACKAGE}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield every module that a file imports, also inside functions, and for type checkers only."""
+@cache
+def imports(path: Path) -> list[str]:
+    """Return every module that a file imports, also inside functions, and for type checkers only."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

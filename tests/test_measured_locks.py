@@ -99,6 +99,7 @@ def documented() -> dict[tuple[str, str], tuple[str, list[str]]]:
     }
 
 
+@pytest.mark.alike
 def test_plan_and_page_name_the_locks_of_a_run(raw: Database, aoc: Aoc) -> None:
     """Up and down, each step has the lock that the plan says, no other has one, and the page says the same.
 

@@ -46,6 +46,7 @@ def test_an_unfinished_rollback_is_refused(copy: Database, aoc: Aoc) -> None:
     assert (ran.exit_code, ran.slugs("error"), ran.report["changed"]) == (1, ["copy-half-way"], False)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("left", ["hold", "constraints", "both"])
 def test_a_copy_at_head_that_is_not_whole_is_refused(left: str, copy: Database, aoc: Aoc) -> None:
     """At head under a hold, or without its constraints, the copy is refused with the upgrade to try on it."""

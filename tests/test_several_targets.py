@@ -86,6 +86,7 @@ def test_a_relative_revision_is_for_one_target(
     assert aoc.json("status", "concelier").report["revision"] == "concelier_0007"
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("words", [("upgrade",), ("upgrade", "--evidence", "."), ("plan",)], ids=" ".join)
 def test_a_secret_is_read_once(
     words: tuple[str, ...],

@@ -31,7 +31,7 @@ def walk(lab: Lab, scenario: Scenario) -> list[str]:
 
     A transaction that dies before its COMMIT leaves nothing, so COMMIT represents all that is inside.
     """
-    chosen = sample([b for b in lab.undisturbed(scenario).boundaries if not b.inside], str(scenario))
+    chosen = sample([b for b in lab.undisturbed(scenario).boundaries if not b.inside], str(scenario), 8)
     assert chosen, "no boundary was found"
     return [problem for boundary in chosen for problem in lab.broken(scenario, boundary, kill)]
 
