@@ -68,6 +68,8 @@ class Selection:
             for test, spent in known.items()
             if spent <= SLOWEST and not RECORDED.match(test) and test in there
         }
+        if unknown := [beginning for beginning in only if not any(test.startswith(beginning) for test in there)]:
+            sys.exit(f"no test has a name that begins with {' or '.join(unknown)}")
         if only:
             self.seconds = {test: known.get(test, NEW) for test in there if test.startswith(self.only)}
         self.killers: dict[str, Counter[str]] = defaultdict(Counter)
