@@ -165,6 +165,7 @@ def test_every_script_stops_first(use: str, excititor_at_head: Database, aoc: Ao
 
     assert (removed.exit_code, fingerprint(excititor_at_head.connection, without="^$")) == (3, before)
     printed = alembic(excititor_at_head, aoc, "downgrade", "excititor_0004:excititor_0002", "--sql").out
+    assert "-- Stop if the index vex_raw_idempotency_v1 is used by others." in printed
     excititor_at_head.run("UPDATE aoc_alembic_version SET version_num = 'excititor_0004'")
     stopped = psql(excititor_at_head, printed)
     assert stopped.exit_code == 3
